@@ -1,0 +1,85 @@
+//! Distributions: heads, links, support, log-density and sampling, one file each, written with the tensor builder.
+//!
+//! To add one: a new file with a unit struct that implements [`Distribution`], and a line in [`DISTRIBUTIONS`].
+
+use crate::{
+    id::Id,
+    tensor::{Axis, Graph, Node},
+};
+use std::fmt::Debug;
+
+/// What values a variable takes, each element on its own; `Class` is one value out of `size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Domain {
+    /// `real`: any number.
+    Real,
+    /// `positive`: above 0.
+    Positive,
+    /// `unit`: between 0 and 1, both excluded.
+    Unit,
+    /// `binary`: 0 or 1; grey levels between stand for probabilities.
+    Binary,
+    /// `count`: 0, 1, 2, …
+    Count,
+    /// `class`: one of K values.
+    Class,
+}
+
+/// The features that a distribution's log-density is summed over, and how a class variable's value is held.
+///
+/// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number per feature of `axis`.
+pub trait Distribution: Sync + Debug {
+    /// As written in a model: `normal`.
+    fn name(&self) -> &'static str;
+
+    fn support(&self) -> Domain;
+
+    /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean", "log_variance"]`. Each has the child's features.
+    fn heads(&self) -> &'static [&'static str];
+
+    /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where constants make no sense.
+    fn arguments(&self) -> &'static [&'static str];
+
+    /// Whether constant arguments are in range, as a message such as "`scale` must be positive".
+    fn check_arguments(&self, _arguments: &[f64]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Head values for constant arguments, one number for each of [`Distribution::heads`].
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64>;
+
+    /// log p(value), summed over `axis`, the child's features. `value` and each of `heads` may have any other axes.
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node;
+
+    /// A reparametrised sample from noise named by the caller, or `None` where there is none: then it can't be a latent's posterior.
+    /// `noise` is standard normal or uniform on (0, 1), by [`Distribution::noise`], with every axis of the sample.
+    fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node>;
+
+    /// The noise that [`Distribution::sample`] takes.
+    fn noise(&self) -> Option<NoiseKind>;
+
+    /// The mean of the distribution, for pictures and reconstructions. Probabilities for `bernoulli` and `categorical`.
+    fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node;
+
+    /// KL(q ‖ p) in closed form, summed over `axis`, where `self` is q and p is `other`; `None` where there is none.
+    fn kl(
+        &self,
+        _graph: &mut Graph,
+        _heads: &[Node],
+        _other: &dyn Distribution,
+        _other_heads: &[Node],
+        _axis: Id<Axis>,
+    ) -> Option<Node> {
+        None
+    }
+}
+
+pub use crate::tensor::NoiseKind;
+
+/// Every distribution, by the order in which `dgc list` shows them.
+pub const DISTRIBUTIONS: &[&dyn Distribution] = &[];
+
+/// The distribution of that name.
+pub fn find(name: &str) -> Option<&'static dyn Distribution> {
+    DISTRIBUTIONS.iter().copied().find(|distribution| distribution.name() == name)
+}

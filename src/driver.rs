@@ -1,0 +1,1 @@
+//! The stages in order: this file reads as the table of contents.

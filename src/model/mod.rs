@@ -1,0 +1,252 @@
+//! A checked model: two acyclic graphs over typed variables, every shape known.
+//!
+//! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and later stages rely on it.
+
+use crate::{
+    diagnostic::Span,
+    distribution::{Distribution, Domain},
+    id::Id,
+    layer::Layer,
+    optimizer::Optimizer,
+};
+
+/// A model whose graphs, shapes and settings have been checked.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub name: String,
+    /// The name that places in messages and comments are given with, such as `adgm.dgm`.
+    pub file: String,
+    pub source: String,
+    pub variables: Vec<Variable>,
+    /// The factors of `p`, parents before children.
+    pub generative: Vec<Factor>,
+    /// The factors of `q`, parents before children. Holds one for each latent.
+    pub inference: Vec<Factor>,
+    pub objective: Objective,
+    pub train: Train,
+    /// Every size and setting after `--set`, as `name = value`, in the file's order.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A named random variable or deterministic node.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    pub name: String,
+    pub role: Role,
+    pub domain: Domain,
+    /// Axis sizes as written: `binary[28, 28]` is `[28, 28]`; for `class[10]` the number of classes.
+    pub shape: Vec<usize>,
+    pub span: Span,
+}
+
+impl Variable {
+    /// The number of features: for a class variable, of classes.
+    pub fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Always observed.
+    Data,
+    /// Discrete, observed on some rows.
+    Label,
+    /// Never observed.
+    Latent,
+    /// A function of its parents: `x -> h = body`. Its features are those of its network's last layer.
+    Node,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    Generative,
+    Inference,
+}
+
+impl Side {
+    /// The letter that parameter names begin with.
+    pub fn letter(self) -> char {
+        match self {
+            Side::Generative => 'p',
+            Side::Inference => 'q',
+        }
+    }
+}
+
+/// One arrow of a graph: the child given its parents.
+#[derive(Clone, Debug)]
+pub struct Factor {
+    pub side: Side,
+    pub child: Id<Variable>,
+    /// In the order written.
+    pub parents: Vec<Id<Variable>>,
+    pub kind: FactorKind,
+    pub span: Span,
+    /// One-based line in the file, for comments such as `adgm.dgm:19`.
+    pub line: usize,
+}
+
+#[derive(Clone, Debug)]
+pub enum FactorKind {
+    /// `~`: the child's distribution.
+    Distribution { distribution: &'static dyn Distribution, heads: Heads },
+    /// `=`: the child is the network's output.
+    Deterministic(Network),
+}
+
+#[derive(Clone, Debug)]
+pub enum Heads {
+    /// `normal(body)`: a network, then one linear layer for each of the distribution's heads.
+    Network(Network),
+    /// `normal(0, 1)`: the distribution's constant arguments, one for each of [`Distribution::arguments`].
+    Constants(Vec<f64>),
+}
+
+/// A sequence of layers. Empty for `linear`, whose heads stand directly on the parents.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    pub layers: Vec<LayerUse>,
+}
+
+/// One use of a layer, with its own parameters.
+#[derive(Clone, Debug)]
+pub struct LayerUse {
+    /// `dense1`, `batchnorm2`: the layer's name and its count within the factor.
+    pub name: String,
+    pub layer: &'static dyn Layer,
+    /// The arguments in the order of [`Layer::arguments`].
+    pub arguments: Vec<f64>,
+    /// The layers inside a `residual [...]`; empty for any other layer.
+    pub inner: Vec<LayerUse>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Objective {
+    /// Joint Monte Carlo samples in training, at least 1.
+    pub samples: usize,
+    pub bound: Bound,
+    /// Labels and discrete latents summed over where not observed. Holds every label and every class latent.
+    pub sums: Vec<Id<Variable>>,
+    pub classify: Vec<Classify>,
+    /// Factor on a latent's log p − log q, at most one for each latent.
+    pub betas: Vec<Beta>,
+    /// `free_bits z 0.5`: that latent's mean KL term is not pushed below this many nats.
+    pub free_bits: Vec<(Id<Variable>, f64)>,
+    /// `analytic z`: KL in closed form; checked to be exact on this graph.
+    pub analytic: Vec<Id<Variable>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Mean over samples of the log-weight.
+    Evidence,
+    /// `bound importance`: log of the mean over samples of the weight (Burda et al. 2016).
+    Importance,
+}
+
+/// `classify y weight 0.1 * rows / labelled`: cross-entropy of q(y | …) on labelled rows.
+#[derive(Clone, Debug)]
+pub struct Classify {
+    pub label: Id<Variable>,
+    pub weight: Expression,
+    pub span: Span,
+}
+
+/// Arithmetic over sizes and the numbers of training rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expression {
+    Number(f64),
+    /// The number of training rows.
+    Rows,
+    /// The number of training rows with a label.
+    Labelled,
+    Binary(char, Box<Expression>, Box<Expression>),
+}
+
+impl Expression {
+    /// The value, with `rows` and `labelled` as given.
+    pub fn value(&self, rows: f64, labelled: f64) -> f64 {
+        match self {
+            Expression::Number(number) => *number,
+            Expression::Rows => rows,
+            Expression::Labelled => labelled,
+            Expression::Binary(operator, left, right) => {
+                let (left, right) = (left.value(rows, labelled), right.value(rows, labelled));
+                match operator {
+                    '+' => left + right,
+                    '-' => left - right,
+                    '*' => left * right,
+                    _ => left / right,
+                }
+            }
+        }
+    }
+}
+
+/// `beta z 0.5 warmup 10`: the weight rises linearly from 0 to `weight` over `warmup` epochs.
+#[derive(Clone, Debug)]
+pub struct Beta {
+    pub latent: Id<Variable>,
+    pub weight: f64,
+    pub warmup: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Train {
+    pub batch: Batch,
+    pub optimizer: &'static dyn Optimizer,
+    /// In the order of [`Optimizer::arguments`], defaults filled in.
+    pub optimizer_arguments: Vec<f64>,
+    pub schedule: Schedule,
+    /// `clip norm 5`: the gradient's total norm is scaled to at most this, before `clip value`.
+    pub clip_norm: Option<f64>,
+    /// `clip value 1`: each element of the gradient is clamped to ± this.
+    pub clip_value: Option<f64>,
+    /// `prior weights normal(0, 1)`: standard deviation of the prior on weights (not biases), per training row.
+    pub weight_prior: Option<f64>,
+    pub initialize: Initialize,
+    pub epochs: usize,
+}
+
+/// Rows per step of each case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// A model without labels.
+    All(usize),
+    Cases {
+        labelled: usize,
+        unlabelled: usize,
+    },
+}
+
+/// How the learning rate changes: a factor on the optimiser's rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Schedule {
+    Constant,
+    /// `step(every = 200, factor = 0.75, floor = 3e-5)`: × factor every so many epochs, the rate never under `floor`.
+    Step {
+        every: f64,
+        factor: f64,
+        floor: f64,
+    },
+    /// `cosine(floor = 0)`: half a cosine from the rate to `floor` over all epochs.
+    Cosine {
+        floor: f64,
+    },
+    /// `warmup(epochs = 5)`: linear from 0 over so many epochs, then constant.
+    Warmup {
+        epochs: f64,
+    },
+}
+
+/// How weights start; biases start at 0 for `Glorot` and `He`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initialize {
+    /// The ADGM authors' recipe: hidden weights Glorot normal with ReLU's gain, data and label heads with gain 1, latent heads N(0, 0.001²).
+    Glorot,
+    /// He normal for hidden weights; heads as in `Glorot`.
+    He,
+    /// All weights N(0, s²).
+    Normal(f64),
+}

@@ -1,0 +1,105 @@
+//! Named axes and sets of them.
+//!
+//! A value has a *set* of axes: combining values unites their axes, and no operation ever tiles, expands or reshapes.
+
+use crate::id::Id;
+use std::fmt;
+
+/// What an axis counts; also the order in which axes lie in memory, outermost first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AxisKind {
+    /// The rows of one case of a batch.
+    Row,
+    /// Joint Monte Carlo samples.
+    Sample,
+    /// The values of a discrete variable that is summed over.
+    Class,
+    /// The elements of a variable or of a layer.
+    Feature,
+}
+
+/// A named axis of known size.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Axis {
+    pub name: String,
+    pub size: usize,
+    pub kind: AxisKind,
+}
+
+/// A set of axes, sorted by id.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Axes(Vec<Id<Axis>>);
+
+impl Axes {
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    pub fn contains(&self, axis: Id<Axis>) -> bool {
+        self.0.binary_search(&axis).is_ok()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Id<Axis>> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub fn union(&self, other: &Axes) -> Axes {
+        self.iter().chain(other.iter()).collect()
+    }
+
+    pub fn intersection(&self, other: &Axes) -> Axes {
+        self.iter().filter(|&a| other.contains(a)).collect()
+    }
+
+    /// The axes of `self` that `other` lacks.
+    pub fn minus(&self, other: &Axes) -> Axes {
+        self.iter().filter(|&a| !other.contains(a)).collect()
+    }
+
+    pub fn with(&self, axis: Id<Axis>) -> Axes {
+        self.iter().chain([axis]).collect()
+    }
+
+    pub fn without(&self, axis: Id<Axis>) -> Axes {
+        self.iter().filter(|&a| a != axis).collect()
+    }
+
+    pub fn is_subset(&self, other: &Axes) -> bool {
+        self.iter().all(|a| other.contains(a))
+    }
+}
+
+impl FromIterator<Id<Axis>> for Axes {
+    fn from_iter<I: IntoIterator<Item = Id<Axis>>>(axes: I) -> Self {
+        let mut axes: Vec<_> = axes.into_iter().collect();
+        axes.sort_unstable();
+        axes.dedup();
+        Axes(axes)
+    }
+}
+
+impl<const N: usize> From<[Id<Axis>; N]> for Axes {
+    fn from(axes: [Id<Axis>; N]) -> Self {
+        axes.into_iter().collect()
+    }
+}
+
+impl From<Id<Axis>> for Axes {
+    fn from(axis: Id<Axis>) -> Self {
+        Axes(vec![axis])
+    }
+}
+
+impl fmt::Debug for Axes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.0).finish()
+    }
+}

@@ -1,0 +1,281 @@
+//! The graph itself: nodes, parameters and named outputs.
+
+use super::{Axes, Axis, Scalar};
+use crate::id::Id;
+use std::collections::HashMap;
+
+/// The id of a node.
+pub type Node = Id<NodeData>;
+
+#[derive(Clone, Debug)]
+pub struct NodeData {
+    pub op: Op,
+    /// The axes of the value, derived from `op`.
+    pub axes: Axes,
+    /// Index into [`Graph::origins`]: the formula that this node is a part of.
+    pub origin: usize,
+}
+
+/// An operation. Floats are kept as bits so that equal operations are equal keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A number, `f64` bits. No axes.
+    Constant(u64),
+    /// Data given at each run, by name.
+    Input { name: String, axes: Axes },
+    /// A trained parameter or a running average, as the step begins.
+    Parameter(Id<Parameter>),
+    /// Random numbers, drawn anew each step; `name` is the stream, such as `unlabelled.z`.
+    Noise { name: String, kind: NoiseKind, axes: Axes },
+    /// 0, 1, 2, … along the axis.
+    Iota(Id<Axis>),
+    /// Elementwise over the united axes of the operands.
+    Scalar(Scalar, Vec<Node>),
+    /// Over axes that the value has.
+    Reduce(ReduceKind, Node, Axes),
+    /// Sum over `axes` of the product; both operands have them all.
+    Contract(Node, Node, Axes),
+    /// 1 where the position along the axis equals the value, else 0. The value lacks the axis.
+    OneHot(Node, Id<Axis>),
+    /// The same numbers with axis `.1` called `.2`; of equal size.
+    Rename(Node, Id<Axis>, Id<Axis>),
+    /// The value itself; no gradient flows through.
+    StopGradient(Node),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ReduceKind {
+    Sum,
+    Max,
+    LogSumExp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NoiseKind {
+    /// N(0, 1).
+    Normal,
+    /// Uniform on (0, 1), never 0 or 1.
+    Uniform,
+}
+
+/// A named array kept between steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// `q.z.dense1.weight.a`.
+    pub name: String,
+    /// In PyTorch's order: `[out, in]`.
+    pub axes: Vec<Id<Axis>>,
+    pub start: Start,
+    /// False for running averages, which the optimiser leaves alone.
+    pub trained: bool,
+}
+
+impl Parameter {
+    /// Whether this is a weight of a linear layer, which priors and decay apply to.
+    pub fn is_weight(&self) -> bool {
+        matches!(self.start, Start::HiddenWeight { .. } | Start::DataHeadWeight { .. } | Start::LatentHeadWeight { .. })
+    }
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// By the model's `initialize`, with the given numbers of inputs and outputs.
+    HiddenWeight {
+        inputs: usize,
+        outputs: usize,
+    },
+    DataHeadWeight {
+        inputs: usize,
+        outputs: usize,
+    },
+    LatentHeadWeight {
+        inputs: usize,
+        outputs: usize,
+    },
+    Bias,
+    LatentHeadBias,
+    Constant(f64),
+}
+
+/// What an output is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OutputKind {
+    /// A number or array to be read.
+    Value,
+    /// The gradient of the loss by the parameter of that name.
+    Gradient,
+    /// The next value of the parameter or state of that name.
+    Next,
+}
+
+#[derive(Clone, Debug)]
+pub struct Output {
+    pub kind: OutputKind,
+    pub name: String,
+    pub node: Node,
+    /// The axes in the order in which the array is read.
+    pub axes: Vec<Id<Axis>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub axes: Vec<Axis>,
+    pub nodes: Vec<NodeData>,
+    pub parameters: Vec<Parameter>,
+    pub outputs: Vec<Output>,
+    /// Formulas and places, such as `log p(x | z, y), adgm.dgm:19`.
+    pub origins: Vec<String>,
+    pub(super) origin: usize,
+    interned: HashMap<Op, Node>,
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Graph {
+    pub fn new() -> Self {
+        Graph {
+            axes: Vec::new(),
+            nodes: Vec::new(),
+            parameters: Vec::new(),
+            outputs: Vec::new(),
+            origins: vec![String::new()],
+            origin: 0,
+            interned: HashMap::new(),
+        }
+    }
+
+    /// An empty graph with the axes, parameters and origins of `self`: what a pass starts from.
+    pub fn emptied(&self) -> Self {
+        Graph {
+            axes: self.axes.clone(),
+            parameters: self.parameters.clone(),
+            origins: self.origins.clone(),
+            ..Self::new()
+        }
+    }
+
+    pub fn node(&self, node: Node) -> &NodeData {
+        &self.nodes[node.index()]
+    }
+
+    pub fn op(&self, node: Node) -> &Op {
+        &self.nodes[node.index()].op
+    }
+
+    pub fn axes_of(&self, node: Node) -> &Axes {
+        &self.nodes[node.index()].axes
+    }
+
+    pub fn axis(&self, axis: Id<Axis>) -> &Axis {
+        &self.axes[axis.index()]
+    }
+
+    pub fn parameter(&self, parameter: Id<Parameter>) -> &Parameter {
+        &self.parameters[parameter.index()]
+    }
+
+    /// The number of elements of a value with these axes.
+    pub fn elements(&self, axes: &Axes) -> usize {
+        axes.iter().map(|axis| self.axis(axis).size).product()
+    }
+
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = Node> + use<> {
+        (0..self.nodes.len()).map(Id::new)
+    }
+
+    /// The axis of that name, made if there is none.
+    pub fn new_axis(&mut self, axis: Axis) -> Id<Axis> {
+        let found = self.axes.iter().position(|known| *known == axis);
+        Id::new(found.unwrap_or_else(|| {
+            self.axes.push(axis);
+            self.axes.len() - 1
+        }))
+    }
+
+    /// Nodes made from now on belong to this formula.
+    pub fn set_origin(&mut self, origin: &str) {
+        let found = self.origins.iter().position(|known| known == origin);
+        self.origin = found.unwrap_or_else(|| {
+            self.origins.push(origin.to_string());
+            self.origins.len() - 1
+        });
+    }
+
+    /// Nodes made from now on belong to the formula of `node`.
+    pub fn set_origin_of(&mut self, origin: usize) {
+        self.origin = origin;
+    }
+
+    /// The node of that operation; the caller has made sure that the operands exist and the axes fit.
+    pub fn push(&mut self, op: Op) -> Node {
+        if let Some(&node) = self.interned.get(&op) {
+            return node;
+        }
+        let axes = self.axes_of_op(&op);
+        let node = Id::new(self.nodes.len());
+        self.nodes.push(NodeData { op: op.clone(), axes, origin: self.origin });
+        self.interned.insert(op, node);
+        node
+    }
+
+    /// The axes of the value of an operation.
+    pub fn axes_of_op(&self, op: &Op) -> Axes {
+        match op {
+            Op::Constant(_) => Axes::none(),
+            Op::Input { axes, .. } | Op::Noise { axes, .. } => axes.clone(),
+            Op::Parameter(parameter) => self.parameter(*parameter).axes.iter().copied().collect(),
+            Op::Iota(axis) => Axes::from(*axis),
+            Op::Scalar(_, operands) => operands.iter().flat_map(|&node| self.axes_of(node).iter()).collect(),
+            Op::Reduce(_, value, over) => self.axes_of(*value).minus(over),
+            Op::Contract(left, right, over) => self.axes_of(*left).union(self.axes_of(*right)).minus(over),
+            Op::OneHot(value, axis) => self.axes_of(*value).with(*axis),
+            Op::Rename(value, from, to) => self.axes_of(*value).without(*from).with(*to),
+            Op::StopGradient(value) => self.axes_of(*value).clone(),
+        }
+    }
+
+    pub fn output(&mut self, kind: OutputKind, name: impl Into<String>, node: Node, axes: Vec<Id<Axis>>) {
+        self.outputs.push(Output { kind, name: name.into(), node, axes });
+    }
+
+    /// The parameter of that name, declared if it is new.
+    pub fn declare(&mut self, parameter: Parameter) -> Id<Parameter> {
+        let found = self.parameters.iter().position(|known| known.name == parameter.name);
+        Id::new(found.unwrap_or_else(|| {
+            self.parameters.push(parameter);
+            self.parameters.len() - 1
+        }))
+    }
+}
+
+impl Op {
+    /// The operands, in order.
+    pub fn operands(&self) -> Vec<Node> {
+        match self {
+            Op::Constant(_) | Op::Input { .. } | Op::Parameter(_) | Op::Noise { .. } | Op::Iota(_) => Vec::new(),
+            Op::Scalar(_, operands) => operands.clone(),
+            Op::Contract(left, right, _) => vec![*left, *right],
+            Op::Reduce(_, value, _) | Op::OneHot(value, _) | Op::Rename(value, _, _) | Op::StopGradient(value) => {
+                vec![*value]
+            }
+        }
+    }
+
+    /// The same operation on other operands.
+    pub fn map(&self, mut f: impl FnMut(Node) -> Node) -> Op {
+        match self {
+            Op::Scalar(scalar, operands) => Op::Scalar(*scalar, operands.iter().map(|&node| f(node)).collect()),
+            Op::Contract(left, right, over) => Op::Contract(f(*left), f(*right), over.clone()),
+            Op::Reduce(kind, value, over) => Op::Reduce(*kind, f(*value), over.clone()),
+            Op::OneHot(value, axis) => Op::OneHot(f(*value), *axis),
+            Op::Rename(value, from, to) => Op::Rename(f(*value), *from, *to),
+            Op::StopGradient(value) => Op::StopGradient(f(*value)),
+            leaf => leaf.clone(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The tensor IR: a flat, append-only arena of operations on values with named axes.
+//!
+//! A node's operands precede it. Equal nodes are one node: common subexpressions cost nothing.
+
+mod axes;
+mod build;
+pub mod eval;
+mod graph;
+mod print;
+mod scalar;
+pub mod special;
+mod verify;
+
+pub use axes::{Axes, Axis, AxisKind};
+pub use graph::{Graph, Node, NodeData, NoiseKind, Op, Output, OutputKind, Parameter, ReduceKind, Start};
+pub use scalar::Scalar;
+pub use verify::verify;

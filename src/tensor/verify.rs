@@ -1,0 +1,2 @@
+//!
+pub fn verify(_graph: &super::Graph) {}
