@@ -1,1 +1,104 @@
+//! Reverse-mode differentiation: the gradient of a graph is more of the same graph.
 //!
+//! An adjoint may lack axes of its node: it is then constant along them. It never has an axis that its node lacks:
+//! whatever an operand lacks is summed over before anything else is done with it.
+
+use crate::tensor::{Axes, Graph, Node, Op, ReduceKind, Scalar};
+
+/// The gradient of `of`, a value without axes, by each of `by`.
+pub fn reverse(graph: &mut Graph, of: Node, by: &[Node]) -> Vec<Node> {
+    assert!(graph.axes_of(of).is_empty(), "a gradient is taken of one number");
+    let count = graph.nodes.len();
+    let active = depends_on(graph, by, count);
+    let mut adjoints: Vec<Vec<Node>> = vec![Vec::new(); count];
+    adjoints[of.index()].push(graph.constant(1.0));
+    for node in (0..=of.index()).rev().map(Node::new) {
+        if !active[node.index()] || adjoints[node.index()].is_empty() {
+            continue;
+        }
+        let origin = graph.node(node).origin;
+        graph.set_origin_of(origin);
+        let adjoint = total(graph, std::mem::take(&mut adjoints[node.index()]));
+        adjoints[node.index()].push(adjoint);
+        let op = graph.op(node).clone();
+        let operands = op.operands();
+        for (operand, contribution) in operands.iter().zip(contributions(graph, &op, node, adjoint)) {
+            if let Some(contribution) = contribution.filter(|_| active[operand.index()]) {
+                adjoints[operand.index()].push(contribution);
+            }
+        }
+    }
+    by.iter()
+        .map(|node| match adjoints.get(node.index()).and_then(|adjoints| adjoints.first()) {
+            Some(&adjoint) => adjoint,
+            None => graph.constant(0.0),
+        })
+        .collect()
+}
+
+/// Which of the first `count` nodes the gradient flows through.
+fn depends_on(graph: &Graph, by: &[Node], count: usize) -> Vec<bool> {
+    let mut active = vec![false; count];
+    for node in by {
+        active[node.index()] = true;
+    }
+    for index in 0..count {
+        let op = &graph.nodes[index].op;
+        let flows = !matches!(op, Op::StopGradient(_) | Op::OneHot(..));
+        active[index] |= flows && op.operands().iter().any(|operand| active[operand.index()]);
+    }
+    active
+}
+
+/// The sum of all, those with the fewest axes first.
+fn total(graph: &mut Graph, mut values: Vec<Node>) -> Node {
+    values.sort_by_key(|&value| graph.axes_of(value).len());
+    graph.total(values)
+}
+
+/// The gradient by each operand of `op`, from the gradient `adjoint` by its result `node`.
+fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<Option<Node>> {
+    match op {
+        Op::Constant(_) | Op::Input { .. } | Op::Parameter(_) | Op::Noise { .. } | Op::Iota(_) => Vec::new(),
+        Op::StopGradient(_) | Op::OneHot(..) => vec![None],
+        Op::Scalar(scalar, operands) => {
+            let gradients = (scalar.row().gradient)(graph, operands, node, adjoint);
+            let axes = graph.axes_of(node).clone();
+            gradients
+                .into_iter()
+                .zip(operands)
+                .map(|(gradient, &operand)| {
+                    let lacking = axes.minus(graph.axes_of(operand));
+                    gradient.map(|gradient| graph.sum(gradient, &lacking))
+                })
+                .collect()
+        }
+        Op::Reduce(ReduceKind::Sum, ..) => vec![Some(adjoint)],
+        // The gradient of log Σ exp is softmax.
+        Op::Reduce(ReduceKind::LogSumExp, value, _) => {
+            let centred = graph.sub(*value, node);
+            let softmax = graph.exp(centred);
+            vec![Some(graph.mul(adjoint, softmax))]
+        }
+        // To every element that equals the greatest.
+        Op::Reduce(ReduceKind::Max, value, _) => {
+            let below = graph.scalar(Scalar::Greater, &[node, *value]);
+            let zero = graph.constant(0.0);
+            vec![Some(graph.scalar(Scalar::Select, &[below, zero, adjoint]))]
+        }
+        Op::Contract(left, right, _) => {
+            let (left_axes, right_axes) = (graph.axes_of(*left).clone(), graph.axes_of(*right).clone());
+            let over_left = right_axes.minus(&left_axes);
+            let over_right = left_axes.minus(&right_axes);
+            vec![
+                Some(product_over(graph, adjoint, *right, &over_left)),
+                Some(product_over(graph, adjoint, *left, &over_right)),
+            ]
+        }
+        Op::Rename(_, from, to) => vec![Some(graph.rename(adjoint, *to, *from))],
+    }
+}
+
+fn product_over(graph: &mut Graph, adjoint: Node, factor: Node, over: &Axes) -> Node {
+    if over.is_empty() { graph.mul(adjoint, factor) } else { graph.contract(adjoint, factor, over) }
+}

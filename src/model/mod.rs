@@ -9,6 +9,7 @@ use crate::{
     layer::Layer,
     optimizer::Optimizer,
 };
+use std::fmt;
 
 /// A model whose graphs, shapes and settings have been checked.
 #[derive(Clone, Debug)]
@@ -180,6 +181,28 @@ impl Expression {
                     _ => left / right,
                 }
             }
+        }
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expression::Number(number) => write!(f, "{number}"),
+            Expression::Rows => write!(f, "rows"),
+            Expression::Labelled => write!(f, "labelled"),
+            Expression::Binary(operator @ ('*' | '/'), left, right) => {
+                let group = |side: &Expression, right: bool| match side {
+                    Expression::Binary('+' | '-', ..) => format!("({side})"),
+                    Expression::Binary(..) if right => format!("({side})"),
+                    _ => side.to_string(),
+                };
+                write!(f, "{} {operator} {}", group(left, false), group(right, true))
+            }
+            Expression::Binary(operator, left, right) => match **right {
+                Expression::Binary('+' | '-', ..) => write!(f, "{left} {operator} ({right})"),
+                _ => write!(f, "{left} {operator} {right}"),
+            },
         }
     }
 }

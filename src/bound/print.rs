@@ -1,0 +1,78 @@
+//! Bounds, printed as mathematics.
+
+use super::{FactorId, Objective, Term};
+use crate::model::{Bound, Checked, Side};
+
+/// The bound of every case and the loss, a line for each term.
+pub fn print(model: &Checked, objective: &Objective) -> String {
+    let mut text = String::new();
+    for case in &objective.cases {
+        let observed: Vec<_> = case.observed.iter().map(|id| model.variables[id.index()].name.as_str()).collect();
+        text += &format!("{}({}) =\n", case.name, observed.join(", "));
+        write(model, &case.bound, 1, &mut text);
+        text.push('\n');
+    }
+    text += &loss(model, objective);
+    text
+}
+
+/// `p(x | y, z)`, as a reader of the figure would write it.
+pub fn factor(model: &Checked, id: FactorId) -> String {
+    let factor = id.of(model);
+    let name = |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
+    let letter = factor.side.letter();
+    if factor.parents.is_empty() {
+        return format!("{letter}({})", name(&factor.child));
+    }
+    let parents: Vec<_> = factor.parents.iter().map(name).collect();
+    format!("{letter}({} | {})", name(&factor.child), parents.join(", "))
+}
+
+fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    let mut scope = |head: String, body: &Term, close: &str| {
+        *text += &format!("{indent}{head}\n");
+        write(model, body, depth + 1, text);
+        *text += &format!("{indent}{close}\n");
+    };
+    let child = |id: &FactorId| model.variables[id.of(model).child.index()].name.clone();
+    match term {
+        Term::LogProb(id) => *text += &format!("{indent}+ log {}\n", factor(model, *id)),
+        Term::NegativeLogProb(id) => *text += &format!("{indent}− log {}\n", factor(model, *id)),
+        Term::NegativeKl { q, p } => {
+            *text += &format!("{indent}− KL({} ‖ {})\n", factor(model, *q), factor(model, *p));
+        }
+        Term::Sum(terms) => terms.iter().for_each(|term| write(model, term, depth, text)),
+        Term::Expect { factor: id, body } => {
+            scope(format!("+ E[{} ~ {}] (", child(id), factor(model, *id)), body, ")");
+        }
+        Term::Enumerate { factor: id, body } => scope(format!("+ Σ_{} {} (", child(id), factor(model, *id)), body, ")"),
+        Term::LogMeanExp(body) => scope("+ log mean_s exp (".to_string(), body, ")"),
+        Term::LogSumExp { variable, body } => {
+            scope(format!("+ log Σ_{} exp (", model.variables[variable.index()].name), body, ")");
+        }
+    }
+}
+
+fn loss(model: &Checked, objective: &Objective) -> String {
+    let settings = &model.objective;
+    let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
+    let mut parts: Vec<String> = objective.cases.iter().map(|case| format!("− mean {}", case.name)).collect();
+    for classify in &settings.classify {
+        let q = model.inference.iter().position(|factor| factor.child == classify.label);
+        let q = FactorId { side: Side::Inference, index: q.expect("check finds the label's factor in q") };
+        parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, factor(model, q)));
+    }
+    let mut text = format!("loss = {}\n", parts.join(" "));
+    if settings.samples > 1 || settings.bound == Bound::Importance {
+        text += &format!("with s over {} joint samples\n", settings.samples);
+    }
+    for beta in &settings.betas {
+        text += &format!("with the terms of {} times {}", name(beta.latent), beta.weight);
+        text += &if beta.warmup > 0.0 { format!(", rising over {} epochs\n", beta.warmup) } else { "\n".to_string() };
+    }
+    for (latent, nats) in &settings.free_bits {
+        text += &format!("with the mean of the terms of {} at most −{nats}\n", name(*latent));
+    }
+    text
+}
