@@ -58,3 +58,9 @@ impl<T> fmt::Debug for Id<T> {
         write!(f, "#{}", self.index)
     }
 }
+
+impl<T> serde::Serialize for Id<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.index)
+    }
+}

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub use derive::{derive, likelihood};
-pub use print::print;
+pub use print::{factor as factor_text, print};
 
 /// The bounds of every case of a model.
 #[derive(Clone, Debug)]

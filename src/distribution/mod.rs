@@ -2,6 +2,17 @@
 //!
 //! To add one: a new file with a unit struct that implements [`Distribution`], and a line in [`DISTRIBUTIONS`].
 
+mod bernoulli;
+mod beta;
+mod categorical;
+mod gamma;
+mod laplace;
+mod log_normal;
+mod negative_binomial;
+mod normal;
+mod poisson;
+mod uniform;
+
 use crate::{
     id::Id,
     tensor::{Axis, Graph, Node},
@@ -25,7 +36,7 @@ pub enum Domain {
     Class,
 }
 
-/// The features that a distribution's log-density is summed over, and how a class variable's value is held.
+/// A distribution of a variable given its parents.
 ///
 /// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number per feature of `axis`.
 pub trait Distribution: Sync + Debug {
@@ -38,7 +49,9 @@ pub trait Distribution: Sync + Debug {
     fn heads(&self) -> &'static [&'static str];
 
     /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where constants make no sense.
-    fn arguments(&self) -> &'static [&'static str];
+    fn arguments(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Whether constant arguments are in range, as a message such as "`scale` must be positive".
     fn check_arguments(&self, _arguments: &[f64]) -> Result<(), String> {
@@ -53,23 +66,26 @@ pub trait Distribution: Sync + Debug {
 
     /// A reparametrised sample from noise named by the caller, or `None` where there is none: then it can't be a latent's posterior.
     /// `noise` is standard normal or uniform on (0, 1), by [`Distribution::noise`], with every axis of the sample.
-    fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node>;
+    fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
+        let _ = (graph, heads, noise);
+        None
+    }
 
     /// The noise that [`Distribution::sample`] takes.
-    fn noise(&self) -> Option<NoiseKind>;
+    fn noise(&self) -> Option<NoiseKind> {
+        None
+    }
 
     /// The mean of the distribution, for pictures and reconstructions. Probabilities for `bernoulli` and `categorical`.
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node;
 
-    /// KL(q ‖ p) in closed form, summed over `axis`, where `self` is q and p is `other`; `None` where there is none.
-    fn kl(
-        &self,
-        _graph: &mut Graph,
-        _heads: &[Node],
-        _other: &dyn Distribution,
-        _other_heads: &[Node],
-        _axis: Id<Axis>,
-    ) -> Option<Node> {
+    /// Whether [`Distribution::kl`] to the distribution of that name has a closed form.
+    fn has_kl(&self, _other: &str) -> bool {
+        false
+    }
+
+    /// KL(q ‖ p) in closed form, summed over `axis`, where `self` is q and p is one that [`Distribution::has_kl`] names.
+    fn kl(&self, _graph: &mut Graph, _q: &[Node], _p: &[Node], _axis: Id<Axis>) -> Option<Node> {
         None
     }
 }
@@ -77,9 +93,30 @@ pub trait Distribution: Sync + Debug {
 pub use crate::tensor::NoiseKind;
 
 /// Every distribution, by the order in which `dgc list` shows them.
-pub const DISTRIBUTIONS: &[&dyn Distribution] = &[];
+pub const DISTRIBUTIONS: &[&dyn Distribution] = &[
+    &normal::Normal,
+    &log_normal::LogNormal,
+    &laplace::Laplace,
+    &bernoulli::Bernoulli,
+    &categorical::Categorical,
+    &uniform::Uniform,
+    &poisson::Poisson,
+    &negative_binomial::NegativeBinomial,
+    &gamma::Gamma,
+    &beta::Beta,
+];
 
 /// The distribution of that name.
 pub fn find(name: &str) -> Option<&'static dyn Distribution> {
     DISTRIBUTIONS.iter().copied().find(|distribution| distribution.name() == name)
+}
+
+fn positive(name: &str, value: f64) -> Result<(), String> {
+    let fits = value > 0.0 && value.is_finite();
+    if fits { Ok(()) } else { Err(format!("`{name}` must be above 0, found {value}")) }
+}
+
+fn within_unit(name: &str, value: f64) -> Result<(), String> {
+    let fits = value > 0.0 && value < 1.0;
+    if fits { Ok(()) } else { Err(format!("`{name}` must be between 0 and 1, found {value}")) }
 }

@@ -2,6 +2,12 @@
 //!
 //! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
 
+mod activation;
+mod dense;
+mod norm;
+
+pub use dense::linear;
+
 use crate::{
     id::Id,
     tensor::{Axis, Graph, Node, Start},
@@ -16,6 +22,8 @@ pub struct Argument {
     pub default: Option<f64>,
     pub least: f64,
     pub most: f64,
+    /// Whether it is a whole number.
+    pub whole: bool,
 }
 
 /// What a layer knows of the network around it.
@@ -32,8 +40,8 @@ pub trait Context {
     /// The feature axis that this layer makes, with `size` features.
     fn new_axis(&mut self, size: usize) -> Id<Axis>;
 
-    /// Uniform noise on (0, 1) with the axes of `like`.
-    fn uniform_noise(&mut self, like: Node) -> Node;
+    /// Uniform noise on (0, 1) with the axes of `like`, which is of the part with that name.
+    fn uniform_noise(&mut self, part: &str, like: Node) -> Node;
 
     /// Whether statistics are the batch's (training and `dgc bound`) or the running averages (evaluation).
     fn batch_statistics(&self) -> bool;
@@ -77,8 +85,8 @@ pub trait Layer: Sync + Debug {
         false
     }
 
-    /// Whether the layer acts on each element alone, and so may stand before the first joining layer.
-    fn elementwise(&self) -> bool {
+    /// Whether several parents must have been joined before it: not so for one that acts on each element alone.
+    fn needs_joined(&self) -> bool {
         false
     }
 
@@ -87,7 +95,20 @@ pub trait Layer: Sync + Debug {
 }
 
 /// Every layer, in the order in which `dgc list` shows them.
-pub const LAYERS: &[&dyn Layer] = &[];
+pub const LAYERS: &[&dyn Layer] = &[
+    &dense::Dense,
+    &norm::BatchNorm,
+    &norm::LayerNorm,
+    &activation::Dropout,
+    &activation::RELU,
+    &activation::LEAKY_RELU,
+    &activation::ELU,
+    &activation::GELU,
+    &activation::SOFTPLUS,
+    &activation::TANH,
+    &activation::SIGMOID,
+    &activation::Residual,
+];
 
 /// The layer of that name.
 pub fn find(name: &str) -> Option<&'static dyn Layer> {

@@ -1,1 +1,57 @@
+//! From terms over factors to operations on named axes.
 //!
+//! Each case is lowered on its own: its observed variables are inputs, its latents samples, a summed variable a class axis.
+//! Cases share parameters by name, and hand the running averages on in turn.
+
+mod case;
+mod generate;
+mod network;
+mod objective;
+
+use crate::{
+    distribution::Domain,
+    id::Id,
+    model::{Checked, Variable},
+    tensor::{Axis, AxisKind, Graph},
+};
+
+pub use generate::generate;
+pub use objective::{Evaluate, Population, evaluate, train};
+
+/// What the networks do, beside what the bound says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Batch norm by the batch's statistics, and not by the running averages.
+    pub batch_statistics: bool,
+    /// Dropout is on.
+    pub dropout: bool,
+    /// Greys of binary data are drawn as Bernoulli samples.
+    pub binarise: bool,
+}
+
+impl Mode {
+    pub const TRAIN: Mode = Mode { batch_statistics: true, dropout: true, binarise: true };
+    /// `dgc bound`: training's statistics, nothing random but the given noise.
+    pub const BOUND: Mode = Mode { batch_statistics: true, dropout: false, binarise: false };
+    pub const EVALUATE: Mode = Mode { batch_statistics: false, dropout: false, binarise: false };
+}
+
+/// What a row of metrics is called: `unlabelled.bound`, `labelled.log p(x)`.
+fn metric(case: &str, name: &str) -> String {
+    format!("{case}.{name}")
+}
+
+/// The feature axis of a variable.
+fn feature_axis(graph: &mut Graph, model: &Checked, variable: Id<Variable>) -> Id<Axis> {
+    let variable = &model.variables[variable.index()];
+    graph.new_axis(Axis { name: variable.name.clone(), size: variable.size(), kind: AxisKind::Feature })
+}
+
+fn is_class(model: &Checked, variable: Id<Variable>) -> bool {
+    model.variables[variable.index()].domain == Domain::Class
+}
+
+/// The rows' axis of a case.
+fn row_axis(graph: &mut Graph, case: &str, rows: usize) -> Id<Axis> {
+    graph.new_axis(Axis { name: format!("{case}.row"), size: rows, kind: AxisKind::Row })
+}

@@ -2,6 +2,9 @@
 //!
 //! To add one: a new file with a unit struct that implements [`Optimizer`], and a line in [`OPTIMIZERS`].
 
+mod adam;
+mod sgd;
+
 use crate::{
     layer::Argument,
     tensor::{Graph, Node},
@@ -38,9 +41,14 @@ pub trait Optimizer: Sync + Debug {
 }
 
 /// Every optimiser, in the order in which `dgc list` shows them.
-pub const OPTIMIZERS: &[&dyn Optimizer] = &[];
+pub const OPTIMIZERS: &[&dyn Optimizer] = &[&sgd::Sgd, &adam::Adam, &adam::AdamW, &adam::Adamax];
 
 /// The optimiser of that name.
 pub fn find(name: &str) -> Option<&'static dyn Optimizer> {
     OPTIMIZERS.iter().copied().find(|optimizer| optimizer.name() == name)
+}
+
+/// The learning rate, every optimiser's first argument.
+const fn rate(default: f64) -> Argument {
+    Argument { name: "rate", default: Some(default), least: 0.0, most: 1e3, whole: false }
 }

@@ -1,1 +1,190 @@
+//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends take it as it is.
 //!
+//! A kernel runs once for each tile, a range of its tile axis (the rows of a case, as a rule). Within a tile come
+//! elementwise loops, at most one contraction, and loops on its result; before all tiles, loops too small to split.
+//! Every sum over the tile axis is split here, by tile, and combined in a later kernel in the order of the tiles: results
+//! do not depend on how many threads run them.
+
+mod contraction;
+mod expand;
+mod items;
+mod loops;
+mod memory;
+mod print;
+mod schedule;
+mod verify;
+
+use crate::{
+    id::Id,
+    tensor::{Axis, Graph, NoiseKind, ReduceKind, Scalar},
+};
+
+pub use print::print;
+pub use verify::verify;
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Plan {
+    pub axes: Vec<Axis>,
+    pub buffers: Vec<Buffer>,
+    pub kernels: Vec<Kernel>,
+    /// Floats of working memory that buffers in [`Place::Arena`] share.
+    pub arena: usize,
+}
+
+/// An array of floats, its axes outermost first, without gaps.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Buffer {
+    pub name: String,
+    pub axes: Vec<Id<Axis>>,
+    pub len: usize,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum Place {
+    /// Given before each run.
+    Input,
+    /// Read after each run.
+    Output,
+    /// Part of the array of all parameters and running averages, by position in [`Graph::parameters`].
+    Parameter(usize),
+    /// Part of the array of all gradients, by position in [`Graph::parameters`].
+    Gradient(usize),
+    /// Working memory, at this offset in floats.
+    Arena(usize),
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Kernel {
+    pub name: String,
+    /// The formulas that it is a part of.
+    pub origins: Vec<String>,
+    /// Run once, before the tiles.
+    pub head: Vec<Loop>,
+    /// Without it there is the head alone.
+    pub tile: Option<Tile>,
+    pub before: Vec<Loop>,
+    pub contraction: Option<Contraction>,
+    pub after: Vec<Loop>,
+}
+
+/// How a kernel is split: `count` ranges of `size` along the axis, the last one shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Tile {
+    pub axis: Id<Axis>,
+    pub length: usize,
+    pub size: usize,
+    pub count: usize,
+}
+
+/// A loop nest over axes, outermost first, running the instructions for every element.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Loop {
+    pub axes: Vec<Id<Axis>>,
+    pub sizes: Vec<usize>,
+    /// Whether `axes[0]` is the tile axis, so that the loop runs over the tile's range of it.
+    pub tiled: bool,
+    pub instructions: Vec<Instruction>,
+}
+
+/// One step of a loop's body. An instruction's result is known by its position; memory operands give a stride for each axis of the loop.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub enum Instruction {
+    Constant(f64),
+    /// The position along the axis with that index in [`Loop::axes`].
+    Position(usize),
+    Load(Access),
+    /// Element number `access` of a stream of noise.
+    Noise {
+        stream: u32,
+        kind: NoiseKind,
+        access: Access,
+    },
+    Scalar(Scalar, Vec<usize>),
+    /// 1 where the value equals the position along the axis, else 0.
+    OneHot(usize, usize),
+    Store(usize, Access),
+    /// Reduces the value into the element; strides are 0 along the reduced axes. The first arrival replaces what was there.
+    Reduce {
+        kind: ReduceKind,
+        value: usize,
+        access: Access,
+    },
+}
+
+/// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of the tile.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Access {
+    /// Unused by [`Instruction::Noise`].
+    pub buffer: Id<Buffer>,
+    pub strides: Vec<usize>,
+    /// Floats for each tile, where every tile has an array of its own; else 0.
+    pub partial: usize,
+}
+
+/// out[m, n] = Σ over products and k of left[m, k] · right[k, n]. Rows m run along the tile axis, `rows_per_index` for each index of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Contraction {
+    pub out: Matrix,
+    pub m: usize,
+    pub n: usize,
+    pub rows_per_index: usize,
+    pub products: Vec<Product>,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Product {
+    pub k: usize,
+    pub left: Matrix,
+    pub right: Matrix,
+}
+
+/// A buffer seen as a matrix, by the floats between rows and between columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Matrix {
+    pub buffer: Id<Buffer>,
+    pub row_stride: usize,
+    pub column_stride: usize,
+}
+
+/// Where noise comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoiseSource {
+    /// Philox, by seed and step.
+    Generated,
+    /// Inputs named as the streams.
+    Given,
+}
+
+/// Fuses and orders a graph's operations, and places their results.
+pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
+    let graph = expand::run(graph);
+    let items = items::gather(&graph, noise);
+    let schedule = schedule::run(&graph, &items);
+    let mut plan = loops::build(&graph, &items, &schedule);
+    memory::place(&mut plan);
+    plan
+}
+
+impl Plan {
+    pub fn buffer(&self, id: Id<Buffer>) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// Floating-point operations of the contractions of one run; a multiply-add is two.
+    pub fn contraction_operations(&self) -> u64 {
+        let contractions = self.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
+        contractions
+            .map(|contraction| {
+                let k: usize = contraction.products.iter().map(|product| product.k).sum();
+                2 * (contraction.m * contraction.n * k) as u64
+            })
+            .sum()
+    }
+}
+
+impl Loop {
+    pub fn elements(&self) -> usize {
+        self.sizes.iter().product()
+    }
+}

@@ -1,1 +1,8 @@
-//!
+//! Text to syntax tree, and back.
+
+pub mod ast;
+mod format;
+mod parse;
+
+pub use format::format;
+pub use parse::parse;

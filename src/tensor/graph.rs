@@ -43,14 +43,14 @@ pub enum Op {
     StopGradient(Node),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub enum ReduceKind {
     Sum,
     Max,
     LogSumExp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub enum NoiseKind {
     /// N(0, 1).
     Normal,
@@ -206,7 +206,12 @@ impl Graph {
         });
     }
 
-    /// Nodes made from now on belong to the formula of `node`.
+    /// The formula that new nodes belong to.
+    pub fn origin(&self) -> usize {
+        self.origin
+    }
+
+    /// Nodes made from now on belong to that formula.
     pub fn set_origin_of(&mut self, origin: usize) {
         self.origin = origin;
     }

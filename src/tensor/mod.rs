@@ -6,6 +6,7 @@ mod axes;
 mod build;
 pub mod eval;
 mod graph;
+pub mod philox;
 mod print;
 mod scalar;
 pub mod special;

@@ -3,7 +3,7 @@
 use super::{Graph, Node};
 
 /// An elementwise operation on numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub enum Scalar {
     Add,
     Sub,
@@ -16,6 +16,8 @@ pub enum Scalar {
     /// The second where the first is above 0, else the third.
     Select,
     Neg,
+    /// max(x, 0)
+    Relu,
     Abs,
     Sign,
     Floor,
@@ -99,6 +101,11 @@ pub const TABLE: &[Row] = &[
         vec![None, Some(g.scalar(Scalar::Select, &[x[0], d, zero])), Some(g.scalar(Scalar::Select, &[x[0], zero, d]))]
     }),
     row!(Neg, "neg", 1, |x| -x[0], "(-{0})", |g, _, _, d| vec![Some(g.neg(d))]),
+    // The gradient needs the result alone.
+    row!(Relu, "relu", 1, |x| x[0].max(0.0), "fmaxf({0}, 0.0f)", |g, _, y, d| {
+        let zero = g.constant(0.0);
+        vec![Some(g.scalar(Scalar::Select, &[y, d, zero]))]
+    }),
     row!(Abs, "abs", 1, |x| x[0].abs(), "fabsf({0})", |g, x, _, d| {
         let sign = g.scalar(Scalar::Sign, &[x[0]]);
         vec![Some(g.mul(d, sign))]

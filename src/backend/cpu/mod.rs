@@ -1,1 +1,188 @@
-//! The CPU back end.
+//! The CPU back end: runs a plan's kernels one after another, the tiles of each on all threads.
+//!
+//! A result depends on the plan alone, never on the number of threads. Nothing is allocated while a program runs.
+
+pub mod isa;
+mod loops;
+mod matrix;
+mod tape;
+pub mod vector;
+
+use self::{loops::Nest, matrix::Product, tape::Scratch};
+use super::{Array, Backend, NoiseKey, Place, Program};
+use crate::{
+    id::Id,
+    plan::{self, Buffer, Kernel, Plan, Tile},
+};
+use rayon::prelude::*;
+use std::{ops::Range, sync::Mutex};
+
+/// The CPU, with a number of threads.
+pub struct Cpu {
+    pool: rayon::ThreadPool,
+    arrays: Vec<Floats>,
+    programs: Vec<Vec<Compiled>>,
+    scratch: Vec<Mutex<Scratch>>,
+}
+
+/// Floats at a fixed address, aligned to cache lines.
+struct Floats {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+impl Floats {
+    fn new(len: usize) -> Self {
+        Floats { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    }
+
+    fn pointer(&mut self) -> *mut f32 {
+        self.lines.as_mut_ptr().cast()
+    }
+
+    fn slice(&self) -> &[f32] {
+        // SAFETY: `lines` holds at least `len` floats, laid out without gaps.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
+    fn slice_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `slice`; the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// A kernel with its buffers' addresses.
+struct Compiled {
+    head: Vec<Nest>,
+    tile: Option<Tile>,
+    before: Vec<Nest>,
+    product: Option<Product>,
+    after: Vec<Nest>,
+}
+
+/// The address of a buffer.
+#[derive(Clone, Copy)]
+struct Address(*mut f32);
+
+// SAFETY: threads write to disjoint parts of a buffer, each to its own tile: the plan's verifier checks it.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+/// The part of a kernel that runs at once.
+#[derive(Clone, Copy)]
+struct Part {
+    number: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Cpu {
+    /// With that many threads, or as many as there are cores for 0.
+    pub fn new(threads: usize) -> Self {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("dgc-{i}")).build();
+        let pool = pool.expect("threads can be started");
+        let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
+        Cpu { pool, arrays: Vec::new(), programs: Vec::new(), scratch }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// The floats of an array, in place.
+    pub fn floats(&self, array: Id<Array>) -> &[f32] {
+        self.arrays[array.index()].slice()
+    }
+
+    /// The floats of an array, to be changed in place.
+    pub fn floats_mut(&mut self, array: Id<Array>) -> &mut [f32] {
+        self.arrays[array.index()].slice_mut()
+    }
+
+    fn compile(&mut self, kernel: &Kernel, addresses: &[Address]) -> Compiled {
+        let nests = |nests: &[plan::Loop]| nests.iter().map(|nest| Nest::new(nest, kernel.tile, addresses)).collect();
+        let compiled = Compiled {
+            head: nests(&kernel.head),
+            tile: kernel.tile,
+            before: nests(&kernel.before),
+            product: kernel.contraction.as_ref().map(|contraction| Product::new(contraction, addresses)),
+            after: nests(&kernel.after),
+        };
+        for scratch in &mut self.scratch {
+            let scratch = scratch.get_mut().expect("no thread has panicked");
+            let all = compiled.head.iter().chain(&compiled.before).chain(&compiled.after);
+            all.for_each(|nest| scratch.reserve(nest.needs()));
+        }
+        compiled
+    }
+
+    fn run_kernel(&self, kernel: &Compiled, key: NoiseKey) {
+        let whole = Part { number: 0, start: 0, end: 0 };
+        if !kernel.head.is_empty() {
+            self.with_scratch(|scratch| kernel.head.iter().for_each(|nest| nest.run(whole, key, scratch)));
+        }
+        let Some(tile) = kernel.tile else { return };
+        let run = |number: usize| {
+            let part = Part { number, start: number * tile.size, end: ((number + 1) * tile.size).min(tile.length) };
+            self.with_scratch(|scratch| {
+                kernel.before.iter().for_each(|nest| nest.run(part, key, scratch));
+                kernel.product.iter().for_each(|product| product.run(part));
+                kernel.after.iter().for_each(|nest| nest.run(part, key, scratch));
+            });
+        };
+        let tiles: Range<usize> = 0..tile.count;
+        if self.threads() == 1 {
+            tiles.for_each(run);
+        } else {
+            tiles.into_par_iter().with_max_len(1).for_each(run);
+        }
+    }
+
+    fn with_scratch(&self, work: impl FnOnce(&mut Scratch)) {
+        let thread = rayon::current_thread_index().expect("kernels run within the pool");
+        work(&mut self.scratch[thread].lock().expect("no thread has panicked"));
+    }
+}
+
+impl Backend for Cpu {
+    fn allocate(&mut self, len: usize) -> Id<Array> {
+        self.arrays.push(Floats::new(len));
+        Id::new(self.arrays.len() - 1)
+    }
+
+    fn write(&mut self, array: Id<Array>, offset: usize, values: &[f32]) {
+        self.floats_mut(array)[offset..offset + values.len()].copy_from_slice(values);
+    }
+
+    fn read(&self, array: Id<Array>, offset: usize, values: &mut [f32]) {
+        values.copy_from_slice(&self.floats(array)[offset..offset + values.len()]);
+    }
+
+    fn load(&mut self, plan: &Plan, place: &mut dyn FnMut(&mut Self, &Buffer) -> Place) -> Id<Program> {
+        let arena = self.allocate(plan.arena);
+        let mut addresses = Vec::with_capacity(plan.buffers.len());
+        for buffer in &plan.buffers {
+            let place = match buffer.place {
+                plan::Place::Arena(offset) => Place { array: arena, offset },
+                _ => place(self, buffer),
+            };
+            let array = &mut self.arrays[place.array.index()];
+            assert!(place.offset + buffer.len <= array.len, "`{}` lies within its array", buffer.name);
+            // SAFETY: the offset is within the array, as was just checked.
+            addresses.push(Address(unsafe { array.pointer().add(place.offset) }));
+        }
+        let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses)).collect();
+        self.programs.push(kernels);
+        Id::new(self.programs.len() - 1)
+    }
+
+    fn run(&mut self, program: Id<Program>, key: NoiseKey) {
+        let kernels = &self.programs[program.index()];
+        self.pool.install(|| kernels.iter().for_each(|kernel| self.run_kernel(kernel, key)));
+    }
+}

@@ -1,0 +1,141 @@
+//! Elementary functions in single precision without branches, so that loops over them become vector instructions.
+//!
+//! Polynomials and reductions are those of Moshier's Cephes library.
+
+/// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
+const ROUND: f32 = 12_582_912.0;
+
+#[inline(always)]
+fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+    let mut value = coefficients[0];
+    for coefficient in &coefficients[1..] {
+        value = value * x + coefficient;
+    }
+    value
+}
+
+/// 2ⁿ for a whole n between −126 and 127.
+#[inline(always)]
+fn power_of_two(n: f32) -> f32 {
+    f32::from_bits(((n as i32) + 127).cast_unsigned() << 23)
+}
+
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    // Beyond these bounds the result is 0 or ∞ all the same; NaN passes both comparisons.
+    let bounded = if x < -104.0 { -104.0 } else { x };
+    let bounded = if bounded > 89.0 { 89.0 } else { bounded };
+    let n = (bounded * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    // log 2 in two parts, the first with few enough digits that its product with n is exact.
+    let r = bounded - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p =
+        polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]);
+    let p = p * (r * r) + r + 1.0;
+    // In two steps, for results below the least normal number and near the greatest.
+    let half = (n * 0.5 + ROUND) - ROUND;
+    let value = p * power_of_two(half) * power_of_two(n - half);
+    if x.is_nan() { x } else { value }
+}
+
+#[inline(always)]
+pub(super) fn log(x: f32) -> f32 {
+    let subnormal = x < f32::MIN_POSITIVE;
+    let scaled = if subnormal { x * 8_388_608.0 } else { x };
+    let bits = scaled.to_bits();
+    // x = m 2ᵉ with m between √½ and √2.
+    let shifted = bits.wrapping_sub(0x3F35_04F3);
+    let e = (shifted.cast_signed() >> 23) as f32 - if subnormal { 23.0 } else { 0.0 };
+    let m = f32::from_bits((shifted & 0x007F_FFFF).wrapping_add(0x3F35_04F3)) - 1.0;
+    let p = polynomial(
+        m,
+        [
+            7.037_683_6e-2,
+            -1.151_461e-1,
+            1.167_699_9e-1,
+            -1.242_014_1e-1,
+            1.424_932_3e-1,
+            -1.666_805_8e-1,
+            2.000_071_5e-1,
+            -2.499_999_4e-1,
+            3.333_333e-1,
+        ],
+    );
+    let square = m * m;
+    let value = m + (p * m * square - e * 2.121_944_4e-4 - 0.5 * square) + e * 0.693_359_4;
+    let value = if x == 0.0 { f32::NEG_INFINITY } else { value };
+    let value = if x == f32::INFINITY { x } else { value };
+    if x >= 0.0 { value } else { f32::NAN }
+}
+
+/// log(u) · x / (u − 1) with u = 1 + x rounded, which cancels the rounding (Kahan).
+#[inline(always)]
+pub(super) fn log1p(x: f32) -> f32 {
+    let u = 1.0 + x;
+    let d = u - 1.0;
+    let value = log(u) * (x / if d == 0.0 { 1.0 } else { d });
+    let value = if d == 0.0 { x } else { value };
+    if u == f32::INFINITY || u == 0.0 { log(u) } else { value }
+}
+
+/// A Taylor series near 0, where exp(x) − 1 cancels.
+#[inline(always)]
+pub(super) fn expm1(x: f32) -> f32 {
+    let series = polynomial(x, [1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
+    let near = series * x * x + x;
+    if x.abs() < 0.5 { near } else { exp(x) - 1.0 }
+}
+
+/// t / (t + 2) with t = exp(2x) − 1.
+#[inline(always)]
+pub(super) fn tanh(x: f32) -> f32 {
+    let size = x.abs();
+    let size = if size > 10.0 { 10.0 } else { size };
+    let t = expm1(2.0 * size);
+    (t / (t + 2.0)).copysign(x)
+}
+
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+#[inline(always)]
+pub(super) fn softplus(x: f32) -> f32 {
+    let above = if x < 0.0 { 0.0 } else { x };
+    above + log1p(exp(-x.abs()))
+}
+
+#[inline(always)]
+pub(super) fn erf(x: f32) -> f32 {
+    let z = x.abs();
+    let square = x * x;
+    let near = x * polynomial(
+        square,
+        [7.853_861_4e-5, -8.010_194e-4, 5.188_328e-3, -2.685_381e-2, 1.128_358_6e-1, -3.761_262_6e-1, 1.128_379_2],
+    );
+    // erfc(z) = exp(−z²) / z · P(1/z²), in two ranges.
+    let inverse = 1.0 / if z < 1.0 { 1.0 } else { z };
+    let inverse_square = inverse * inverse;
+    let middle = polynomial(
+        inverse_square,
+        [
+            2.326_82e-2,
+            -1.387_039_4e-1,
+            3.687_424_7e-1,
+            -5.824_733e-1,
+            6.210_004_6e-1,
+            -4.944_515_4e-1,
+            3.404_88e-1,
+            -2.741_127e-1,
+            5.638_259_4e-1,
+        ],
+    );
+    let far = polynomial(
+        inverse_square,
+        [-10.477_664, 12.977_2, -7.495_518_7, 2.921_019, -1.015_265_3, 4.218_463_3e-1, -2.820_767_5e-1, 5.641_896e-1],
+    );
+    let tail = exp(-square) * inverse * if z < 2.0 { middle } else { far };
+    let away = (1.0 - tail).copysign(x);
+    let value = if z < 1.0 { near } else { away };
+    if x.is_nan() { x } else { value }
+}

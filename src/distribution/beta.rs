@@ -1,0 +1,61 @@
+//! The beta distribution, its parameters the logs of α and β. A density only: no reparametrised sample.
+
+use super::{Distribution, Domain, positive};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node, Scalar},
+};
+
+#[derive(Debug)]
+pub struct Beta;
+
+impl Distribution for Beta {
+    fn name(&self) -> &'static str {
+        "beta"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Unit
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["log_alpha", "log_beta"]
+    }
+
+    fn arguments(&self) -> &'static [&'static str] {
+        &["alpha", "beta"]
+    }
+
+    fn check_arguments(&self, arguments: &[f64]) -> Result<(), String> {
+        positive("alpha", arguments[0])?;
+        positive("beta", arguments[1])
+    }
+
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64> {
+        vec![arguments[0].ln(), arguments[1].ln()]
+    }
+
+    /// log p(x) = log Γ(α + β) − log Γ(α) − log Γ(β) + (α − 1) log x + (β − 1) log(1 − x).
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let (alpha, beta) = (graph.exp(heads[0]), graph.exp(heads[1]));
+        let both = graph.add(alpha, beta);
+        let joint = graph.scalar(Scalar::LogGamma, &[both]);
+        let of_alpha = graph.scalar(Scalar::LogGamma, &[alpha]);
+        let of_beta = graph.scalar(Scalar::LogGamma, &[beta]);
+        let normaliser = graph.add(of_alpha, of_beta);
+        let (less_alpha, less_beta) = (graph.shift(alpha, -1.0), graph.shift(beta, -1.0));
+        let log = graph.log(value);
+        let negative = graph.neg(value);
+        let log_rest = graph.scalar(Scalar::Log1P, &[negative]);
+        let (left, right) = (graph.mul(less_alpha, log), graph.mul(less_beta, log_rest));
+        let plus = graph.total([joint, left, right]);
+        let density = graph.sub(plus, normaliser);
+        graph.sum(density, &Axes::from(axis))
+    }
+
+    /// α / (α + β).
+    fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {
+        let log = graph.sub(heads[0], heads[1]);
+        graph.scalar(Scalar::Sigmoid, &[log])
+    }
+}

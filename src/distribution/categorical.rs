@@ -1,0 +1,39 @@
+//! The categorical distribution over a class variable's values, its parameters the logits.
+
+use super::{Distribution, Domain};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node},
+};
+
+#[derive(Debug)]
+pub struct Categorical;
+
+impl Distribution for Categorical {
+    fn name(&self) -> &'static str {
+        "categorical"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Class
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["logits"]
+    }
+
+    fn constant_heads(&self, _: &[f64]) -> Vec<f64> {
+        vec![0.0]
+    }
+
+    /// log p(y) = Σ_k y_k log softmax(l)_k, for a one-hot or relaxed y.
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let logs = graph.log_softmax(heads[0], axis);
+        graph.contract(value, logs, &Axes::from(axis))
+    }
+
+    fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node {
+        let logs = graph.log_softmax(heads[0], axis);
+        graph.exp(logs)
+    }
+}

@@ -1,0 +1,58 @@
+//! The gamma distribution, its parameters the logs of the shape α and of the rate β. A density only: no reparametrised sample.
+
+use super::{Distribution, Domain, positive};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node, Scalar},
+};
+
+#[derive(Debug)]
+pub struct Gamma;
+
+impl Distribution for Gamma {
+    fn name(&self) -> &'static str {
+        "gamma"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Positive
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["log_shape", "log_rate"]
+    }
+
+    fn arguments(&self) -> &'static [&'static str] {
+        &["shape", "rate"]
+    }
+
+    fn check_arguments(&self, arguments: &[f64]) -> Result<(), String> {
+        positive("shape", arguments[0])?;
+        positive("rate", arguments[1])
+    }
+
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64> {
+        vec![arguments[0].ln(), arguments[1].ln()]
+    }
+
+    /// log p(x) = α log β − log Γ(α) + (α − 1) log x − β x.
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let (shape, rate) = (graph.exp(heads[0]), graph.exp(heads[1]));
+        let scaling = graph.mul(shape, heads[1]);
+        let normaliser = graph.scalar(Scalar::LogGamma, &[shape]);
+        let less = graph.shift(shape, -1.0);
+        let log = graph.log(value);
+        let power = graph.mul(less, log);
+        let decay = graph.mul(rate, value);
+        let plus = graph.add(scaling, power);
+        let minus = graph.add(normaliser, decay);
+        let density = graph.sub(plus, minus);
+        graph.sum(density, &Axes::from(axis))
+    }
+
+    /// α / β.
+    fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {
+        let log = graph.sub(heads[0], heads[1]);
+        graph.exp(log)
+    }
+}

@@ -1,0 +1,91 @@
+//! The Laplace distribution, its parameters the mean and the log of the scale.
+
+use super::{Distribution, Domain, NoiseKind, positive};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node, Scalar},
+};
+
+#[derive(Debug)]
+pub struct Laplace;
+
+impl Distribution for Laplace {
+    fn name(&self) -> &'static str {
+        "laplace"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Real
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["mean", "log_scale"]
+    }
+
+    fn arguments(&self) -> &'static [&'static str] {
+        &["mean", "scale"]
+    }
+
+    fn check_arguments(&self, arguments: &[f64]) -> Result<(), String> {
+        positive("scale", arguments[1])
+    }
+
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64> {
+        vec![arguments[0], arguments[1].ln()]
+    }
+
+    /// log p(x) = −log 2b − |x − μ| / b.
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let centred = graph.sub(value, heads[0]);
+        let distance = graph.scalar(Scalar::Abs, &[centred]);
+        let negative = graph.neg(heads[1]);
+        let rate = graph.exp(negative);
+        let scaled = graph.mul(distance, rate);
+        let sum = graph.add(scaled, heads[1]);
+        let sum = graph.shift(sum, std::f64::consts::LN_2);
+        let sum = graph.sum(sum, &Axes::from(axis));
+        graph.neg(sum)
+    }
+
+    fn noise(&self) -> Option<NoiseKind> {
+        Some(NoiseKind::Uniform)
+    }
+
+    /// The inverse of the distribution function: μ − b sign(u − ½) log(1 − 2 |u − ½|).
+    fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
+        let centred = graph.shift(noise, -0.5);
+        let distance = graph.scalar(Scalar::Abs, &[centred]);
+        let tail = graph.scale(distance, -2.0);
+        let log = graph.scalar(Scalar::Log1P, &[tail]);
+        let sign = graph.scalar(Scalar::Sign, &[centred]);
+        let unit = graph.mul(sign, log);
+        let scale = graph.exp(heads[1]);
+        let scaled = graph.mul(scale, unit);
+        Some(graph.sub(heads[0], scaled))
+    }
+
+    fn mean(&self, _: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {
+        heads[0]
+    }
+
+    fn has_kl(&self, other: &str) -> bool {
+        other == "laplace"
+    }
+
+    /// KL(q ‖ p) = Σ log bp/bq + |μq − μp| / bp + bq/bp · exp(−|μq − μp| / bq) − 1 (Gil et al. 2013).
+    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+        let logs = graph.sub(p[1], q[1]);
+        let centred = graph.sub(q[0], p[0]);
+        let distance = graph.scalar(Scalar::Abs, &[centred]);
+        let (p_negative, q_negative) = (graph.neg(p[1]), graph.neg(q[1]));
+        let (p_rate, q_rate) = (graph.exp(p_negative), graph.exp(q_negative));
+        let near = graph.mul(distance, p_rate);
+        let far = graph.mul(distance, q_rate);
+        let exponent = graph.add(far, logs);
+        let exponent = graph.neg(exponent);
+        let overlap = graph.exp(exponent);
+        let sum = graph.total([logs, near, overlap]);
+        let sum = graph.shift(sum, -1.0);
+        Some(graph.sum(sum, &Axes::from(axis)))
+    }
+}

@@ -1,0 +1,69 @@
+//! The log-normal distribution: the exponential of a normal variable.
+
+use super::{Distribution, Domain, NoiseKind, normal, positive};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node},
+};
+
+#[derive(Debug)]
+pub struct LogNormal;
+
+impl Distribution for LogNormal {
+    fn name(&self) -> &'static str {
+        "log_normal"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Positive
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["mean", "log_variance"]
+    }
+
+    fn arguments(&self) -> &'static [&'static str] {
+        &["mean", "scale"]
+    }
+
+    fn check_arguments(&self, arguments: &[f64]) -> Result<(), String> {
+        positive("scale", arguments[1])
+    }
+
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64> {
+        vec![arguments[0], 2.0 * arguments[1].ln()]
+    }
+
+    /// log p(x) = log N(log x; μ, σ²) − log x.
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let log = graph.log(value);
+        let density = normal::log_density(graph, heads[0], heads[1], log);
+        let density = graph.sub(density, log);
+        graph.sum(density, &Axes::from(axis))
+    }
+
+    fn noise(&self) -> Option<NoiseKind> {
+        Some(NoiseKind::Normal)
+    }
+
+    fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
+        let normal = normal::draw(graph, heads[0], heads[1], noise);
+        Some(graph.exp(normal))
+    }
+
+    /// exp(μ + σ²/2).
+    fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {
+        let variance = graph.exp(heads[1]);
+        let half = graph.scale(variance, 0.5);
+        let sum = graph.add(heads[0], half);
+        graph.exp(sum)
+    }
+
+    fn has_kl(&self, other: &str) -> bool {
+        other == "log_normal"
+    }
+
+    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+        Some(normal::divergence(graph, q, p, axis))
+    }
+}

@@ -1,0 +1,60 @@
+//! The negative binomial distribution, its parameters the logs of the mean m and of the dispersion r: variance m + m²/r.
+
+use super::{Distribution, Domain, positive};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node, Scalar},
+};
+
+#[derive(Debug)]
+pub struct NegativeBinomial;
+
+impl Distribution for NegativeBinomial {
+    fn name(&self) -> &'static str {
+        "negative_binomial"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Count
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["log_mean", "log_dispersion"]
+    }
+
+    fn arguments(&self) -> &'static [&'static str] {
+        &["mean", "dispersion"]
+    }
+
+    fn check_arguments(&self, arguments: &[f64]) -> Result<(), String> {
+        positive("mean", arguments[0])?;
+        positive("dispersion", arguments[1])
+    }
+
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64> {
+        vec![arguments[0].ln(), arguments[1].ln()]
+    }
+
+    /// log p(x) = log Γ(x + r) − log Γ(r) − log x! − r log(1 + m/r) − x log(1 + r/m).
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let dispersion = graph.exp(heads[1]);
+        let count = graph.add(value, dispersion);
+        let rising = graph.scalar(Scalar::LogGamma, &[count]);
+        let base = graph.scalar(Scalar::LogGamma, &[dispersion]);
+        let next = graph.shift(value, 1.0);
+        let factorial = graph.scalar(Scalar::LogGamma, &[next]);
+        let ratio = graph.sub(heads[0], heads[1]);
+        let inverse = graph.neg(ratio);
+        let failures = graph.scalar(Scalar::Softplus, &[ratio]);
+        let failures = graph.mul(dispersion, failures);
+        let successes = graph.scalar(Scalar::Softplus, &[inverse]);
+        let successes = graph.mul(value, successes);
+        let negative = graph.total([base, factorial, failures, successes]);
+        let density = graph.sub(rising, negative);
+        graph.sum(density, &Axes::from(axis))
+    }
+
+    fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {
+        graph.exp(heads[0])
+    }
+}

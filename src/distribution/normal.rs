@@ -1,0 +1,97 @@
+//! The normal distribution, its parameters the mean and the log of the variance.
+
+use super::{Distribution, Domain, NoiseKind, positive};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, Graph, Node},
+};
+
+#[derive(Debug)]
+pub struct Normal;
+
+/// log p(x) = −½ (log 2π + log σ² + (x − μ)² / σ²), elementwise.
+pub(super) fn log_density(graph: &mut Graph, mean: Node, log_variance: Node, value: Node) -> Node {
+    let centred = graph.sub(value, mean);
+    let square = graph.square(centred);
+    let negative = graph.neg(log_variance);
+    let precision = graph.exp(negative);
+    let scaled = graph.mul(square, precision);
+    let sum = graph.add(scaled, log_variance);
+    let sum = graph.shift(sum, (2.0 * std::f64::consts::PI).ln());
+    graph.scale(sum, -0.5)
+}
+
+/// μ + σ ε.
+pub(super) fn draw(graph: &mut Graph, mean: Node, log_variance: Node, noise: Node) -> Node {
+    let half = graph.scale(log_variance, 0.5);
+    let scale = graph.exp(half);
+    let scaled = graph.mul(scale, noise);
+    graph.add(mean, scaled)
+}
+
+/// KL(q ‖ p) = ½ Σ (log σp² − log σq² + (σq² + (μq − μp)²) / σp² − 1).
+pub(super) fn divergence(graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Node {
+    let logs = graph.sub(p[1], q[1]);
+    let variance = graph.exp(q[1]);
+    let centred = graph.sub(q[0], p[0]);
+    let square = graph.square(centred);
+    let spread = graph.add(variance, square);
+    let negative = graph.neg(p[1]);
+    let precision = graph.exp(negative);
+    let ratio = graph.mul(spread, precision);
+    let sum = graph.add(logs, ratio);
+    let sum = graph.shift(sum, -1.0);
+    let sum = graph.sum(sum, &Axes::from(axis));
+    graph.scale(sum, 0.5)
+}
+
+impl Distribution for Normal {
+    fn name(&self) -> &'static str {
+        "normal"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Real
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &["mean", "log_variance"]
+    }
+
+    fn arguments(&self) -> &'static [&'static str] {
+        &["mean", "scale"]
+    }
+
+    fn check_arguments(&self, arguments: &[f64]) -> Result<(), String> {
+        positive("scale", arguments[1])
+    }
+
+    fn constant_heads(&self, arguments: &[f64]) -> Vec<f64> {
+        vec![arguments[0], 2.0 * arguments[1].ln()]
+    }
+
+    fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let density = log_density(graph, heads[0], heads[1], value);
+        graph.sum(density, &Axes::from(axis))
+    }
+
+    fn noise(&self) -> Option<NoiseKind> {
+        Some(NoiseKind::Normal)
+    }
+
+    fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
+        Some(draw(graph, heads[0], heads[1], noise))
+    }
+
+    fn mean(&self, _: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {
+        heads[0]
+    }
+
+    fn has_kl(&self, other: &str) -> bool {
+        other == "normal"
+    }
+
+    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+        Some(divergence(graph, q, p, axis))
+    }
+}

@@ -1,0 +1,39 @@
+//! The discrete uniform distribution over a class variable's values.
+
+use super::{Distribution, Domain};
+use crate::{
+    id::Id,
+    tensor::{Axis, Graph, Node},
+};
+
+#[derive(Debug)]
+pub struct Uniform;
+
+impl Distribution for Uniform {
+    fn name(&self) -> &'static str {
+        "uniform"
+    }
+
+    fn support(&self) -> Domain {
+        Domain::Class
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn constant_heads(&self, _: &[f64]) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// log p(y) = −log K.
+    fn log_prob(&self, graph: &mut Graph, _: &[Node], _: Node, axis: Id<Axis>) -> Node {
+        let classes = graph.axis(axis).size as f64;
+        graph.constant(-classes.ln())
+    }
+
+    fn mean(&self, graph: &mut Graph, _: &[Node], axis: Id<Axis>) -> Node {
+        let classes = graph.axis(axis).size as f64;
+        graph.constant(1.0 / classes)
+    }
+}

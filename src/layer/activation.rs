@@ -1,0 +1,119 @@
+//! Layers that act on each element alone: activations and dropout.
+
+use super::{Argument, Context, Layer, Part, Value};
+use crate::{
+    id::Id,
+    tensor::{Axis, Graph, Node, Scalar},
+};
+
+/// An activation: its name, and its formula.
+pub struct Activation {
+    name: &'static str,
+    formula: fn(&mut Graph, Node) -> Node,
+}
+
+pub const RELU: Activation = Activation { name: "relu", formula: |g, x| g.scalar(Scalar::Relu, &[x]) };
+
+/// max(x, 0.01 x).
+pub const LEAKY_RELU: Activation = Activation {
+    name: "leaky_relu",
+    formula: |g, x| {
+        let slope = g.scale(x, 0.01);
+        g.scalar(Scalar::Select, &[x, x, slope])
+    },
+};
+
+/// x above 0, exp(x) − 1 below (Clevert et al. 2016).
+pub const ELU: Activation = Activation {
+    name: "elu",
+    formula: |g, x| {
+        let below = g.scalar(Scalar::ExpM1, &[x]);
+        g.scalar(Scalar::Select, &[x, x, below])
+    },
+};
+
+/// x Φ(x), with the exact normal distribution function (Hendrycks and Gimpel 2016).
+pub const GELU: Activation = Activation {
+    name: "gelu",
+    formula: |g, x| {
+        let scaled = g.scale(x, std::f64::consts::FRAC_1_SQRT_2);
+        let erf = g.scalar(Scalar::Erf, &[scaled]);
+        let twice = g.shift(erf, 1.0);
+        let half = g.scale(x, 0.5);
+        g.mul(half, twice)
+    },
+};
+
+pub const SOFTPLUS: Activation = Activation { name: "softplus", formula: |g, x| g.scalar(Scalar::Softplus, &[x]) };
+pub const TANH: Activation = Activation { name: "tanh", formula: |g, x| g.scalar(Scalar::Tanh, &[x]) };
+pub const SIGMOID: Activation = Activation { name: "sigmoid", formula: |g, x| g.scalar(Scalar::Sigmoid, &[x]) };
+
+impl std::fmt::Debug for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A part's value; a class that is summed over as one-hot vectors.
+fn dense(graph: &mut Graph, part: &Part) -> Node {
+    match part.value {
+        Value::Dense(node) => node,
+        Value::Enumerated(class) => {
+            let index = graph.iota(class);
+            graph.one_hot(index, part.axis)
+        }
+    }
+}
+
+impl Layer for Activation {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
+        let graph = context.graph();
+        let value = dense(graph, &parts[0]);
+        ((self.formula)(graph, value), parts[0].axis)
+    }
+}
+
+#[derive(Debug)]
+pub struct Dropout;
+
+impl Layer for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn arguments(&self) -> &'static [Argument] {
+        &[Argument { name: "rate", default: Some(0.5), least: 0.0, most: 0.99, whole: false }]
+    }
+
+    /// In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al. 2014).
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
+        let value = dense(context.graph(), &parts[0]);
+        if !context.dropout() || arguments[0] == 0.0 {
+            return (value, parts[0].axis);
+        }
+        let noise = context.uniform_noise(&parts[0].name, value);
+        let graph = context.graph();
+        let rate = graph.constant(arguments[0]);
+        let kept = graph.scalar(Scalar::Greater, &[noise, rate]);
+        let scaled = graph.scale(value, 1.0 / (1.0 - arguments[0]));
+        (graph.mul(kept, scaled), parts[0].axis)
+    }
+}
+
+/// `residual [...]`: the input is added to what the layers inside make of it. The lowering does so; this is its name.
+#[derive(Debug)]
+pub struct Residual;
+
+impl Layer for Residual {
+    fn name(&self) -> &'static str {
+        "residual"
+    }
+
+    fn forward(&self, _: &mut dyn Context, _: &[f64], _: &[Part]) -> (Node, Id<Axis>) {
+        unreachable!("the lowering walks a residual block's layers itself")
+    }
+}

@@ -1,0 +1,309 @@
+//! One case: the values of its variables, and its terms as numbers per row.
+
+use super::{Mode, is_class, row_axis};
+use crate::{
+    bound::{self, FactorId, Term},
+    distribution::{Distribution, Domain},
+    id::Id,
+    layer::Value,
+    model::{Checked, FactorKind, Heads, Role, Side, Variable},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// A named number per row.
+pub(super) struct Entry {
+    pub name: String,
+    pub node: Node,
+    /// Whether it is a part of the bound, which is the sum of such, or is shown beside it.
+    pub adds: bool,
+}
+
+impl Entry {
+    fn new(name: String, node: Node) -> Self {
+        Entry { name, node, adds: true }
+    }
+}
+
+/// The sum of the parts.
+pub(super) fn total(graph: &mut Graph, entries: &[Entry]) -> Node {
+    let mut parts: Vec<Node> = entries.iter().filter(|entry| entry.adds).map(|entry| entry.node).collect();
+    parts.sort_by_key(|&part| graph.axes_of(part).len());
+    graph.total(parts)
+}
+
+/// The graph as it grows, and what is known of the case that is being lowered.
+pub(super) struct Lowering<'m> {
+    pub model: &'m Checked,
+    pub graph: Graph,
+    pub mode: Mode,
+    pub samples: usize,
+    /// The running averages as the last case left them.
+    pub running: BTreeMap<String, Node>,
+    pub case: String,
+    pub row: Id<Axis>,
+    /// There while the samples of a case are being drawn; none if there is one sample.
+    pub sample: Option<Id<Axis>>,
+    values: HashMap<Id<Variable>, Value>,
+    heads: HashMap<FactorId, Vec<Node>>,
+}
+
+impl<'m> Lowering<'m> {
+    pub(super) fn new(model: &'m Checked, mode: Mode, samples: usize) -> Self {
+        let mut graph = Graph::new();
+        let row = row_axis(&mut graph, "none", 1);
+        Lowering {
+            model,
+            graph,
+            mode,
+            samples,
+            running: BTreeMap::new(),
+            case: String::new(),
+            row,
+            sample: None,
+            values: HashMap::new(),
+            heads: HashMap::new(),
+        }
+    }
+
+    /// Begins a case: its observed variables become inputs.
+    pub(super) fn begin(&mut self, case: &str, rows: usize, observed: &[Id<Variable>]) {
+        self.case = case.to_string();
+        self.row = row_axis(&mut self.graph, case, rows);
+        self.values.clear();
+        self.heads.clear();
+        for &variable in observed {
+            self.graph.set_origin(&format!("{case} {}", self.model.variables[variable.index()].name));
+            let value = self.observe(variable);
+            self.values.insert(variable, Value::Dense(value));
+        }
+    }
+
+    /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data are binarised.
+    fn observe(&mut self, variable: Id<Variable>) -> Node {
+        let features = self.feature_axis(variable);
+        let row = Axes::from(self.row);
+        let (case, declared) = (self.case.clone(), &self.model.variables[variable.index()]);
+        let name = format!("{case}.{}", declared.name);
+        if declared.domain == Domain::Class {
+            let index = self.graph.input(&name, row);
+            return self.graph.one_hot(index, features);
+        }
+        let value = self.graph.input(&name, row.with(features));
+        if self.mode.binarise && declared.domain == Domain::Binary {
+            let uniform = self.graph.noise(&format!("{name}.draw"), NoiseKind::Uniform, row.with(features));
+            return self.graph.scalar(Scalar::Greater, &[value, uniform]);
+        }
+        value
+    }
+
+    /// Sets a variable to a value made elsewhere.
+    pub(super) fn set(&mut self, variable: Id<Variable>, value: Node) {
+        self.values.insert(variable, Value::Dense(value));
+    }
+
+    pub(super) fn feature_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
+        if self.model.variables[variable.index()].role == Role::Node {
+            let Value::Dense(node) = self.value(variable) else { unreachable!("a network's output has features") };
+            let axes = self.graph.axes_of(node).clone();
+            let feature = axes.iter().find(|&axis| self.graph.axis(axis).kind == AxisKind::Feature);
+            return feature.expect("a network's output has a feature axis");
+        }
+        super::feature_axis(&mut self.graph, self.model, variable)
+    }
+
+    /// The value of a variable that is observed or drawn already, or computed from such; an unobserved class is enumerated.
+    pub(super) fn value(&mut self, variable: Id<Variable>) -> Value {
+        if let Some(&value) = self.values.get(&variable) {
+            return value;
+        }
+        if is_class(self.model, variable) {
+            return Value::Enumerated(self.class_axis(variable));
+        }
+        let model = self.model;
+        let mut factors = model.inference.iter().chain(&model.generative);
+        let factor = factors.find(|factor| factor.child == variable).expect("check orders the factors");
+        let FactorKind::Deterministic(network) = &factor.kind else {
+            panic!("`{}` is read before it is drawn", model.variables[variable.index()].name)
+        };
+        let parts = self.network(factor, network);
+        let [part] = parts.as_slice() else { panic!("check wants a layer that joins the parents of a node") };
+        let value = Value::Dense(self.dense(part));
+        self.values.insert(variable, value);
+        value
+    }
+
+    /// The factor's distribution and its heads.
+    pub(super) fn distribution(&mut self, id: FactorId) -> (&'static dyn Distribution, Vec<Node>) {
+        let factor = id.of(self.model);
+        let FactorKind::Distribution { distribution, heads } = &factor.kind else {
+            panic!("a deterministic node has no density")
+        };
+        if let Some(known) = self.heads.get(&id) {
+            return (*distribution, known.clone());
+        }
+        let outer = self.enter(id);
+        let nodes: Vec<Node> = match heads {
+            Heads::Network(network) => self.heads(factor, *distribution, network),
+            Heads::Constants(arguments) => {
+                let heads = distribution.constant_heads(arguments);
+                heads.into_iter().map(|head| self.graph.constant(head)).collect()
+            }
+        };
+        self.graph.set_origin_of(outer);
+        self.heads.insert(id, nodes.clone());
+        (*distribution, nodes)
+    }
+
+    /// Nodes made from now on belong to this factor; gives the origin to return to.
+    fn enter(&mut self, id: FactorId) -> usize {
+        let factor = id.of(self.model);
+        let formula = bound::factor_text(self.model, id);
+        let place = format!("{} log {formula}, {}:{}", self.case, self.model.file, factor.line);
+        let outer = self.graph.origin();
+        self.graph.set_origin(place.trim_start());
+        outer
+    }
+
+    /// log p(child | parents), with the axes of the variables that it reads but the features.
+    pub(super) fn log_prob(&mut self, id: FactorId) -> Node {
+        let (distribution, heads) = self.distribution(id);
+        let child = id.of(self.model).child;
+        let axis = self.feature_axis(child);
+        let value = self.value(child);
+        let outer = self.enter(id);
+        let value = match value {
+            Value::Dense(node) => node,
+            Value::Enumerated(class) => {
+                let index = self.graph.iota(class);
+                self.graph.one_hot(index, axis)
+            }
+        };
+        let density = distribution.log_prob(&mut self.graph, &heads, value, axis);
+        self.graph.set_origin_of(outer);
+        density
+    }
+
+    /// Draws the child of a factor; the sample axis is there already if there are several samples.
+    pub(super) fn draw(&mut self, id: FactorId) -> Node {
+        let (distribution, heads) = self.distribution(id);
+        let child = id.of(self.model).child;
+        let axis = self.feature_axis(child);
+        let axes = heads.iter().flat_map(|&head| self.batch_axes(head).iter().collect::<Vec<_>>());
+        let axes: Axes = axes.chain([self.row, axis]).chain(self.sample).collect();
+        let outer = self.enter(id);
+        let name = format!("{}.{}", self.case, self.model.variables[child.index()].name);
+        let kind = distribution.noise().expect("check wants a reparametrised sample of a latent");
+        let noise = self.graph.noise(&name, kind, axes);
+        let sample = distribution.sample(&mut self.graph, &heads, noise);
+        let sample = sample.expect("check wants a reparametrised sample of a latent");
+        self.graph.set_origin_of(outer);
+        self.set(child, sample);
+        sample
+    }
+
+    /// What a term is made of, each averaged over its scopes: numbers per row, named as in reports.
+    pub(super) fn term(&mut self, term: &Term) -> Vec<Entry> {
+        match term {
+            Term::LogProb(id) => {
+                let density = self.log_prob(*id);
+                vec![Entry::new(format!("log {}", self.short(*id)), density)]
+            }
+            Term::NegativeLogProb(id) => {
+                let density = self.log_prob(*id);
+                vec![Entry::new(format!("-log {}", self.short(*id)), self.graph.neg(density))]
+            }
+            Term::NegativeKl { q, p } => {
+                let child = q.of(self.model).child;
+                let name = format!("-KL({})", self.model.variables[child.index()].name);
+                vec![Entry::new(name, self.negative_kl(*q, *p))]
+            }
+            Term::Sum(terms) => terms.iter().flat_map(|term| self.term(term)).collect(),
+            Term::Expect { factor, body } => self.expect(*factor, body),
+            Term::Enumerate { factor, body } => self.enumerate(*factor, body),
+            Term::LogMeanExp(body) => {
+                let mut entries = self.term(body);
+                let weight = total(&mut self.graph, &entries);
+                let bound = match self.sample {
+                    None => weight,
+                    Some(sample) => {
+                        let sum = self.graph.log_sum_exp(weight, &Axes::from(sample));
+                        self.graph.shift(sum, -(self.samples as f64).ln())
+                    }
+                };
+                entries.iter_mut().for_each(|entry| entry.adds = false);
+                entries.push(Entry::new("log mean weight".to_string(), bound));
+                entries
+            }
+            Term::LogSumExp { variable, body } => {
+                let entries = self.term(body);
+                let weight = total(&mut self.graph, &entries);
+                let class = Axes::from(self.class_axis(*variable));
+                vec![Entry::new("log weight".to_string(), self.graph.log_sum_exp(weight, &class))]
+            }
+        }
+    }
+
+    /// The mean over samples of `body`; the outermost draw of a case brings the samples in.
+    fn expect(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
+        let outermost = self.sample.is_none() && self.samples > 1;
+        if outermost {
+            self.sample = Some(self.sample_axis());
+        }
+        self.draw(factor);
+        let mut entries = self.term(body);
+        if outermost {
+            let sample = Axes::from(self.sample.take().expect("the samples were brought in above"));
+            for entry in &mut entries {
+                entry.node = self.graph.mean(entry.node, &sample);
+            }
+        }
+        entries
+    }
+
+    /// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities sum to one.
+    fn enumerate(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
+        let class = self.class_axis(factor.of(self.model).child);
+        let log_q = self.log_prob(factor);
+        let q = self.graph.exp(log_q);
+        let mut entries = self.term(body);
+        for entry in &mut entries {
+            if self.graph.axes_of(entry.node).contains(class) {
+                entry.node = self.graph.contract(q, entry.node, &Axes::from(class));
+            }
+        }
+        entries
+    }
+
+    fn negative_kl(&mut self, q: FactorId, p: FactorId) -> Node {
+        let ((of_q, q_heads), (_, p_heads)) = (self.distribution(q), self.distribution(p));
+        let axis = self.feature_axis(q.of(self.model).child);
+        let outer = self.enter(q);
+        let kl = of_q.kl(&mut self.graph, &q_heads, &p_heads, axis);
+        let kl = kl.expect("check wants a closed form for an analytic KL");
+        let negative = self.graph.neg(kl);
+        self.graph.set_origin_of(outer);
+        negative
+    }
+
+    pub(super) fn sample_axis(&mut self) -> Id<Axis> {
+        let axis = Axis { name: "sample".to_string(), size: self.samples, kind: AxisKind::Sample };
+        self.graph.new_axis(axis)
+    }
+
+    pub(super) fn class_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
+        let variable = &self.model.variables[variable.index()];
+        self.graph.new_axis(Axis { name: variable.name.clone(), size: variable.size(), kind: AxisKind::Class })
+    }
+
+    /// `p(x)`.
+    fn short(&self, id: FactorId) -> String {
+        self.factor_name(id.of(self.model)).replace('.', "(") + ")"
+    }
+
+    /// The factor of q with this child.
+    pub(super) fn inference_of(&self, child: Id<Variable>) -> FactorId {
+        let index = self.model.inference.iter().position(|factor| factor.child == child);
+        FactorId { side: Side::Inference, index: index.expect("check finds the factor in q") }
+    }
+}

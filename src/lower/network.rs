@@ -1,0 +1,163 @@
+//! Networks, expanded: the layers of a factor and the heads on top.
+
+use super::{Mode, case::Lowering};
+use crate::{
+    distribution::{Distribution, Domain},
+    id::Id,
+    layer::{self, Context, Part, Value},
+    model::{Factor, LayerUse, Network, Role},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start},
+};
+
+/// A layer's view of the lowering: its parameters are called `PREFIX.NAME`.
+pub(super) struct Scope<'a, 'm> {
+    pub lowering: &'a mut Lowering<'m>,
+    /// `q.z.dense1`.
+    pub prefix: String,
+}
+
+impl Context for Scope<'_, '_> {
+    fn graph(&mut self) -> &mut Graph {
+        &mut self.lowering.graph
+    }
+
+    fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node {
+        let name = format!("{}.{name}", self.prefix);
+        let parameter = self.lowering.graph.declare(Parameter { name, axes: axes.to_vec(), start, trained: true });
+        self.lowering.graph.read(parameter)
+    }
+
+    fn running_average(&mut self, name: &str, axes: &[Id<Axis>], start: f64, observed: Node, momentum: f64) -> Node {
+        let name = format!("{}.{name}", self.prefix);
+        let graph = &mut self.lowering.graph;
+        let parameter = graph.declare(Parameter {
+            name: name.clone(),
+            axes: axes.to_vec(),
+            start: Start::Constant(start),
+            trained: false,
+        });
+        let stored = graph.read(parameter);
+        if self.lowering.mode.batch_statistics {
+            let current = self.lowering.running.get(&name).copied().unwrap_or(stored);
+            let kept = graph.scale(current, 1.0 - momentum);
+            let moved = graph.scale(observed, momentum);
+            let next = graph.add(kept, moved);
+            let next = graph.stop_gradient(next);
+            self.lowering.running.insert(name, next);
+        }
+        stored
+    }
+
+    fn new_axis(&mut self, size: usize) -> Id<Axis> {
+        let name = self.prefix.clone();
+        self.lowering.graph.new_axis(Axis { name, size, kind: AxisKind::Feature })
+    }
+
+    fn uniform_noise(&mut self, part: &str, like: Node) -> Node {
+        let part = if part.is_empty() { String::new() } else { format!(".{part}") };
+        let name = format!("{}.{}{part}", self.lowering.case, self.prefix);
+        let axes = self.lowering.graph.axes_of(like).clone();
+        self.lowering.graph.noise(&name, NoiseKind::Uniform, axes)
+    }
+
+    fn batch_statistics(&self) -> bool {
+        self.lowering.mode.batch_statistics
+    }
+
+    fn dropout(&self) -> bool {
+        let Mode { dropout, .. } = self.lowering.mode;
+        dropout
+    }
+}
+
+impl Lowering<'_> {
+    /// The network's output: one part, or the parents themselves if it has no layer that joins them.
+    pub(super) fn network(&mut self, factor: &Factor, network: &Network) -> Vec<Part> {
+        let mut parts: Vec<Part> = factor
+            .parents
+            .iter()
+            .map(|&parent| Part {
+                name: self.model.variables[parent.index()].name.clone(),
+                value: self.value(parent),
+                axis: self.feature_axis(parent),
+            })
+            .collect();
+        let prefix = self.factor_name(factor);
+        self.layers(&prefix, &network.layers, &mut parts);
+        parts
+    }
+
+    fn layers(&mut self, prefix: &str, layers: &[LayerUse], parts: &mut Vec<Part>) {
+        for layer in layers {
+            if !layer.inner.is_empty() {
+                self.residual(prefix, layer, parts);
+                continue;
+            }
+            let mut scope = Scope { prefix: format!("{prefix}.{}", layer.name), lowering: self };
+            if layer.layer.joins() {
+                let (node, axis) = layer.layer.forward(&mut scope, &layer.arguments, parts);
+                *parts = vec![Part { name: String::new(), value: Value::Dense(node), axis }];
+                continue;
+            }
+            // Before the parents are joined, a layer acts on each of them.
+            for part in parts.iter_mut() {
+                let (node, axis) = layer.layer.forward(&mut scope, &layer.arguments, std::slice::from_ref(part));
+                (part.value, part.axis) = (Value::Dense(node), axis);
+            }
+        }
+    }
+
+    /// A residual block: its input is added to what its layers make of it.
+    fn residual(&mut self, prefix: &str, block: &LayerUse, parts: &mut Vec<Part>) {
+        let before: Vec<Node> = parts.iter().map(|part| self.dense(part)).collect();
+        let axes: Vec<Id<Axis>> = parts.iter().map(|part| part.axis).collect();
+        self.layers(prefix, &block.inner, parts);
+        for (part, (before, axis)) in parts.iter_mut().zip(before.into_iter().zip(axes)) {
+            let inner = self.dense(part);
+            // The block's output has features of its own; they are named as the input's to be added to it.
+            let inner = self.graph.rename(inner, part.axis, axis);
+            (part.value, part.axis) = (Value::Dense(self.graph.add(before, inner)), axis);
+        }
+    }
+
+    /// A part's value with its feature axis.
+    pub(super) fn dense(&mut self, part: &Part) -> Node {
+        match part.value {
+            Value::Dense(node) => node,
+            Value::Enumerated(class) => {
+                let index = self.graph.iota(class);
+                self.graph.one_hot(index, part.axis)
+            }
+        }
+    }
+
+    /// The heads of a factor's distribution on its network.
+    pub(super) fn heads(&mut self, factor: &Factor, distribution: &dyn Distribution, network: &Network) -> Vec<Node> {
+        let parts = self.network(factor, network);
+        let prefix = self.factor_name(factor);
+        let out = self.feature_axis(factor.child);
+        let variable = &self.model.variables[factor.child.index()];
+        let latent = variable.role == Role::Latent && variable.domain != Domain::Class;
+        let mut nodes = Vec::new();
+        for head in distribution.heads() {
+            let mut scope = Scope { prefix: format!("{prefix}.{head}"), lowering: self };
+            let start = |inputs, outputs| match latent {
+                true => Start::LatentHeadWeight { inputs, outputs },
+                false => Start::DataHeadWeight { inputs, outputs },
+            };
+            let bias = if latent { Start::LatentHeadBias } else { Start::Bias };
+            nodes.push(layer::linear(&mut scope, &parts, out, &start, bias));
+        }
+        nodes
+    }
+
+    /// `q.z`.
+    pub(super) fn factor_name(&self, factor: &Factor) -> String {
+        format!("{}.{}", factor.side.letter(), self.model.variables[factor.child.index()].name)
+    }
+
+    /// The axes of every row, sample and class of this case.
+    pub(super) fn batch_axes(&self, node: Node) -> Axes {
+        self.graph.axes_of(node).iter().filter(|&axis| self.graph.axis(axis).kind != AxisKind::Feature).collect()
+    }
+}

@@ -1,0 +1,203 @@
+//! The loss of a batch with its gradient's targets, and what evaluation reports of each row.
+
+use super::{
+    Mode,
+    case::{Entry, Lowering, total},
+    is_class, metric,
+};
+use crate::{
+    bound::{self, Case, Objective},
+    id::Id,
+    layer::Value,
+    model::{Beta, Checked, Role, Variable},
+    tensor::{Axes, Graph, Node, OutputKind, Scalar},
+};
+
+/// The numbers of training rows that weights such as `0.1 * rows / labelled` speak of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Population {
+    pub rows: f64,
+    pub labelled: f64,
+}
+
+/// The loss of one batch, `rows[i]` rows of case i, with every running average's next value.
+///
+/// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
+/// `classification.LABEL` for each `classify`. Warm-up weights are inputs called `beta.LATENT`.
+pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode, population: Population) -> Graph {
+    assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
+    let mut lowering = Lowering::new(model, mode, model.objective.samples);
+    let mut loss = Vec::new();
+    for (case, &rows) in objective.cases.iter().zip(rows) {
+        if rows == 0 {
+            continue;
+        }
+        lowering.begin(case.name, rows, &case.observed);
+        loss.extend(case_loss(&mut lowering, case));
+        if case.name == "labelled" {
+            loss.extend(classification(&mut lowering, population));
+        }
+    }
+    let graph = &mut lowering.graph;
+    graph.set_origin("loss");
+    let loss = graph.total(loss);
+    graph.output(OutputKind::Value, "loss", loss, Vec::new());
+    for (name, node) in std::mem::take(&mut lowering.running) {
+        let known = lowering.graph.parameters.iter().find(|parameter| parameter.name == name);
+        let axes = known.expect("a running average is declared before it moves").axes.clone();
+        lowering.graph.output(OutputKind::Next, name, node, axes);
+    }
+    lowering.graph
+}
+
+/// −(mean bound), with weights and free bits on the terms of latents; reports the bound without them.
+fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
+    let entries = lowering.term(&case.bound);
+    let (name, row) = (case.name, Axes::from(lowering.row));
+    lowering.graph.set_origin(&format!("{name} bound"));
+    let per_row = total(&mut lowering.graph, &entries);
+    let bound = lowering.graph.mean(per_row, &row);
+    lowering.graph.output(OutputKind::Value, metric(name, "bound"), bound, Vec::new());
+    lowering.graph.output(OutputKind::Value, metric(name, "per_row"), per_row, vec![lowering.row]);
+    let objective = weighted(lowering, &entries, bound);
+    for Entry { name: term, node, .. } in &entries {
+        let mean = lowering.graph.mean(*node, &row);
+        lowering.graph.output(OutputKind::Value, metric(name, term), mean, Vec::new());
+    }
+    vec![lowering.graph.neg(objective)]
+}
+
+/// The mean bound with each latent's terms multiplied by its weight, and held at its free bits.
+fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
+    let model = lowering.model;
+    let settings = &model.objective;
+    let row = Axes::from(lowering.row);
+    let mut objective = bound;
+    for (index, variable) in model.variables.iter().enumerate() {
+        let latent = Id::new(index);
+        let beta = settings.betas.iter().find(|beta| beta.latent == latent);
+        let free = settings.free_bits.iter().find(|(free, _)| *free == latent).map(|(_, nats)| *nats);
+        if beta.is_none() && free.is_none() {
+            continue;
+        }
+        let names = [format!("log p({})", variable.name), format!("-log q({})", variable.name)];
+        let closed = format!("-KL({})", variable.name);
+        let own = entries.iter().filter(|entry| names.contains(&entry.name) || entry.name == closed);
+        let own: Vec<Node> = own.map(|entry| entry.node).collect();
+        let graph = &mut lowering.graph;
+        let own = graph.total(own);
+        let plain = graph.mean(own, &row);
+        let held = match free {
+            Some(nats) => {
+                let most = graph.constant(-nats);
+                graph.scalar(Scalar::Min, &[plain, most])
+            }
+            None => plain,
+        };
+        let weight = beta_weight(graph, beta, &variable.name);
+        let weighted = graph.mul(weight, held);
+        let change = graph.sub(weighted, plain);
+        objective = graph.add(objective, change);
+    }
+    objective
+}
+
+fn beta_weight(graph: &mut Graph, beta: Option<&Beta>, latent: &str) -> Node {
+    match beta {
+        None => graph.constant(1.0),
+        Some(beta) if beta.warmup > 0.0 => graph.input(&format!("beta.{latent}"), Axes::none()),
+        Some(beta) => graph.constant(beta.weight),
+    }
+}
+
+/// weight · mean over labelled rows and samples of −log q(label | …).
+fn classification(lowering: &mut Lowering, population: Population) -> Vec<Node> {
+    let model = lowering.model;
+    let mut losses = Vec::new();
+    for classify in &model.objective.classify {
+        let factor = lowering.inference_of(classify.label);
+        let density = lowering.log_prob(factor);
+        let graph = &mut lowering.graph;
+        let axes = graph.axes_of(density).clone();
+        let mean = graph.mean(density, &axes);
+        let cross_entropy = graph.neg(mean);
+        let name = format!("classification.{}", model.variables[classify.label.index()].name);
+        graph.output(OutputKind::Value, name, cross_entropy, Vec::new());
+        let weight = classify.weight.value(population.rows, population.labelled);
+        losses.push(graph.scale(cross_entropy, weight));
+    }
+    losses
+}
+
+/// What [`evaluate`] is to find.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluate {
+    pub rows: usize,
+    pub samples: usize,
+    /// Also the importance-weighted estimate of log p(data).
+    pub likelihood: bool,
+}
+
+/// What is inferred of each row, by running averages, with greys as they are. Every output has the row axis first:
+/// `bound` and its terms, `likelihood` (the log-likelihood estimate), `predict.LABEL` (the mean over samples of q's
+/// probabilities; axes row, class) and `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
+pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
+    let mut lowering = Lowering::new(model, Mode::EVALUATE, what.samples);
+    lowering.begin(case.name, what.rows, &case.observed);
+    let entries = lowering.term(&case.bound);
+    let row = lowering.row;
+    let bound = total(&mut lowering.graph, &entries);
+    lowering.graph.output(OutputKind::Value, "bound", bound, vec![row]);
+    for entry in &entries {
+        lowering.graph.output(OutputKind::Value, entry.name.clone(), entry.node, vec![row]);
+    }
+    for index in 0..model.variables.len() {
+        report(&mut lowering, case, Id::new(index));
+    }
+    if what.likelihood {
+        lowering.begin(case.name, what.rows, &case.observed);
+        let term = bound::likelihood(model, &case.observed);
+        let entries = lowering.term(&term);
+        let estimate = total(&mut lowering.graph, &entries);
+        lowering.graph.output(OutputKind::Value, "likelihood", estimate, vec![row]);
+    }
+    lowering.graph
+}
+
+/// The prediction of a label, or the mean of a latent.
+fn report(lowering: &mut Lowering, case: &Case, variable: Id<Variable>) {
+    let model = lowering.model;
+    let declared = &model.variables[variable.index()];
+    let inferred = model.inference.iter().any(|factor| factor.child == variable);
+    if !inferred || !matches!(declared.role, Role::Label | Role::Latent) {
+        return;
+    }
+    let factor = lowering.inference_of(variable);
+    let (distribution, heads) = lowering.distribution(factor);
+    let axis = lowering.feature_axis(variable);
+    let mean = distribution.mean(&mut lowering.graph, &heads, axis);
+    let mean = average(lowering, case, mean);
+    let prefix = if is_class(model, variable) { "predict" } else { "encode" };
+    let order = vec![lowering.row, axis];
+    lowering.graph.output(OutputKind::Value, format!("{prefix}.{}", declared.name), mean, order);
+}
+
+/// The mean over samples, and over summed classes by q's probabilities, innermost class first.
+fn average(lowering: &mut Lowering, case: &Case, mut value: Node) -> Node {
+    let model = lowering.model;
+    for factor in model.inference.iter().rev().filter(|factor| !case.observed.contains(&factor.child)) {
+        if !is_class(model, factor.child) {
+            continue;
+        }
+        let class = lowering.class_axis(factor.child);
+        if lowering.graph.axes_of(value).contains(class) {
+            debug_assert!(matches!(lowering.value(factor.child), Value::Enumerated(_)));
+            let id = lowering.inference_of(factor.child);
+            let log_q = lowering.log_prob(id);
+            let q = lowering.graph.exp(log_q);
+            value = lowering.graph.contract(q, value, &Axes::from(class));
+        }
+    }
+    let sample = Axes::from(lowering.sample_axis());
+    lowering.graph.mean(value, &sample)
+}

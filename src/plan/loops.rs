@@ -1,0 +1,394 @@
+//! From scheduled items to kernels: loops of instructions over buffers.
+
+use super::{
+    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Tile, contraction,
+    items::{Item, ItemId, Items, Kind, Use},
+    schedule::{self, Slot, canonical, layout},
+};
+use crate::{
+    id::Id,
+    tensor::{Axis, AxisKind, Graph, OutputKind, philox},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn build(graph: &Graph, items: &Items, slots: &[Slot]) -> Plan {
+    let plan = Plan { axes: graph.axes.clone(), buffers: Vec::new(), kernels: Vec::new(), arena: 0 };
+    let mut builder = Builder { graph, items, plan, buffers: BTreeMap::new(), tiles: BTreeMap::new() };
+    let drafts: Vec<Draft> = slots.iter().map(|slot| builder.draft(slot)).collect();
+    builder.make_buffers(&drafts);
+    for (slot, draft) in slots.iter().zip(&drafts) {
+        let kernel = builder.kernel(slot, draft);
+        builder.plan.kernels.push(kernel);
+    }
+    builder.plan
+}
+
+/// The loops of a kernel before they are instructions.
+struct Draft {
+    tile: Option<Tile>,
+    head: Vec<Nest>,
+    before: Vec<Nest>,
+    after: Vec<Nest>,
+}
+
+/// Items that share a loop nest, in order.
+struct Nest {
+    axes: Vec<Id<Axis>>,
+    items: Vec<ItemId>,
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    items: &'a Items,
+    plan: Plan,
+    buffers: BTreeMap<ItemId, Id<Buffer>>,
+    /// Of a sum by tile: the tiles, and the axis that counts them.
+    tiles: BTreeMap<ItemId, (Tile, Id<Axis>)>,
+}
+
+impl Builder<'_> {
+    fn draft(&mut self, slot: &Slot) -> Draft {
+        let tile = self.tile(slot);
+        for &item in slot.before.iter().chain(&slot.after) {
+            if let (Kind::Partial { .. }, Some(tile)) = (&self.items.get(item).kind, tile) {
+                let axis = Axis { name: "tile".to_string(), size: tile.count, kind: AxisKind::Row };
+                let found = self.plan.axes.iter().position(|known| *known == axis);
+                let index = found.unwrap_or_else(|| {
+                    self.plan.axes.push(axis);
+                    self.plan.axes.len() - 1
+                });
+                self.tiles.insert(item, (tile, Id::new(index)));
+            }
+        }
+        let nests = |list: &[ItemId], builder: &Self| builder.nests(list);
+        Draft {
+            tile,
+            head: nests(&slot.head, self),
+            before: nests(&slot.before, self),
+            after: nests(&slot.after, self),
+        }
+    }
+
+    fn tile(&self, slot: &Slot) -> Option<Tile> {
+        let axis = slot.tile?;
+        let length = self.graph.axis(axis).size;
+        let rows = match slot.contraction {
+            Some(id) => self.rows(id, axis) * length,
+            None => {
+                let most = slot.before.iter().map(|&id| self.domain(id).iter().map(|&axis| self.size(axis)).product());
+                most.max().unwrap_or(0) / 512
+            }
+        };
+        let (size, count) = schedule::tiles(self.graph, axis, rows);
+        Some(Tile { axis, length, size, count })
+    }
+
+    fn size(&self, axis: Id<Axis>) -> usize {
+        self.plan.axes[axis.index()].size
+    }
+
+    /// Rows of a contraction's matrix for each index of its tile axis.
+    fn rows(&self, id: ItemId, tile: Id<Axis>) -> usize {
+        let Kind::Products(products) = &self.items.get(id).kind else { unreachable!("a contraction has products") };
+        let (left, right, _) = &products[0];
+        let out = layout(self.graph, self.items, id);
+        let left = [left, right].into_iter().map(|used| self.used_layout(used)).find(|axes| axes.contains(&tile));
+        let left = left.expect("one operand has the tile axis");
+        let rows = out.iter().filter(|axis| left.contains(axis) && **axis != tile);
+        rows.map(|&axis| self.size(axis)).product()
+    }
+
+    /// The axes that an item is computed over, outermost first.
+    fn domain(&self, id: ItemId) -> Vec<Id<Axis>> {
+        let called = |used: &Use| -> Vec<Id<Axis>> {
+            canonical(self.graph, self.items.get(used.item).axes.iter().map(|axis| used.called(axis)))
+        };
+        match &self.items.get(id).kind {
+            Kind::Reduce(_, value, _) | Kind::Partial { value, .. } => called(value),
+            Kind::Combine(_, partial) => {
+                let (_, tiles) = self.tiles[partial];
+                let rest = canonical(self.graph, self.items.get(*partial).axes.iter());
+                [vec![tiles], rest].concat()
+            }
+            Kind::Copy(_) => layout(self.graph, self.items, id),
+            _ => canonical(self.graph, self.items.get(id).axes.iter()),
+        }
+    }
+
+    /// Puts each item into the first loop over its axes that knows its operands.
+    fn nests(&self, list: &[ItemId]) -> Vec<Nest> {
+        let mut nests: Vec<Nest> = Vec::new();
+        let mut nest_of: BTreeMap<ItemId, usize> = BTreeMap::new();
+        for &id in list {
+            let axes = self.domain(id);
+            let uses = self.items.get(id).kind.uses();
+            let known = uses.iter().filter_map(|used| {
+                let nest = *nest_of.get(&used.item)?;
+                let flows = self.in_registers(&self.items.get(used.item).kind) && used.renamed.is_empty();
+                Some(if flows && nests[nest].axes == axes { nest } else { nest + 1 })
+            });
+            let known = known.max().unwrap_or(0);
+            let found = (known..nests.len()).find(|&nest| nests[nest].axes == axes);
+            let nest = found.unwrap_or_else(|| {
+                nests.push(Nest { axes, items: Vec::new() });
+                nests.len() - 1
+            });
+            nests[nest].items.push(id);
+            nest_of.insert(id, nest);
+        }
+        nests
+    }
+
+    /// Whether a later item of the same loop can read the result before the loop is over.
+    fn in_registers(&self, kind: &Kind) -> bool {
+        !matches!(kind, Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..))
+    }
+
+    /// Every item that is read outside its own loop has a buffer.
+    fn make_buffers(&mut self, drafts: &[Draft]) {
+        let mut nest_of: BTreeMap<ItemId, (usize, usize, usize)> = BTreeMap::new();
+        for (kernel, draft) in drafts.iter().enumerate() {
+            for (phase, nests) in [&draft.head, &draft.before, &draft.after].into_iter().enumerate() {
+                for (nest, items) in nests.iter().enumerate() {
+                    items.items.iter().for_each(|&id| drop(nest_of.insert(id, (kernel, phase, nest))));
+                }
+            }
+        }
+        let mut stored: BTreeSet<ItemId> = self.items.outputs.iter().map(|(_, item)| *item).collect();
+        for id in self.items.ids() {
+            let kind = &self.items.get(id).kind;
+            for used in kind.uses() {
+                let operand = &self.items.get(used.item).kind;
+                let same = nest_of.get(&id).is_some_and(|own| nest_of.get(&used.item) == Some(own));
+                let flows = same && used.renamed.is_empty() && self.in_registers(operand);
+                let inline = matches!(operand, Kind::Constant(_) | Kind::Iota(_));
+                if !flows && (!inline || matches!(kind, Kind::Products(_))) {
+                    stored.insert(used.item);
+                }
+            }
+            if !self.in_registers(kind) || matches!(kind, Kind::Products(_)) {
+                let live = nest_of.contains_key(&id) || matches!(kind, Kind::Products(_));
+                live.then(|| stored.insert(id));
+            }
+        }
+        for id in stored {
+            let buffer = self.make_buffer(id);
+            self.plan.buffers.push(buffer);
+            self.buffers.insert(id, Id::new(self.plan.buffers.len() - 1));
+        }
+    }
+
+    fn make_buffer(&self, id: ItemId) -> Buffer {
+        let item = self.items.get(id);
+        let mut axes = layout(self.graph, self.items, id);
+        if let Some((_, tiles)) = self.tiles.get(&id) {
+            axes.insert(0, *tiles);
+        }
+        let output = self.items.outputs.iter().find(|(_, owner)| *owner == id).map(|(output, _)| output);
+        let position = |name: &str| {
+            let position = self.graph.parameters.iter().position(|parameter| parameter.name == name);
+            position.expect("gradients and next values are named as parameters")
+        };
+        let (name, place) = match (output, &item.kind) {
+            (Some(output), _) => match output.kind {
+                OutputKind::Value => (output.name.clone(), Place::Output),
+                OutputKind::Gradient => (format!("d {}", output.name), Place::Gradient(position(&output.name))),
+                OutputKind::Next => (output.name.clone(), Place::Parameter(position(&output.name))),
+            },
+            (None, Kind::Input(name)) => (name.clone(), Place::Input),
+            (None, Kind::Parameter(parameter)) => {
+                (self.graph.parameter(*parameter).name.clone(), Place::Parameter(parameter.index()))
+            }
+            (None, _) => (format!("t{}", id.index()), Place::Arena(0)),
+        };
+        let len = axes.iter().map(|&axis| self.size(axis)).product();
+        Buffer { name, axes, len, place }
+    }
+
+    fn used_layout(&self, used: &Use) -> Vec<Id<Axis>> {
+        layout(self.graph, self.items, used.item).into_iter().map(|axis| used.called(axis)).collect()
+    }
+
+    fn kernel(&mut self, slot: &Slot, draft: &Draft) -> Kernel {
+        let loops = |nests: &[Nest], tile: Option<Tile>| -> Vec<Loop> {
+            nests.iter().map(|nest| self.nest(nest, tile)).collect()
+        };
+        let (head, before) = (loops(&draft.head, None), loops(&draft.before, draft.tile));
+        let after = loops(&draft.after, draft.tile);
+        let contraction = slot.contraction.map(|id| self.contraction(id, draft.tile.expect("a contraction is tiled")));
+        let items = slot.head.iter().chain(&slot.before).chain(&slot.contraction).chain(&slot.after);
+        let mut origins: Vec<String> = Vec::new();
+        for &id in items {
+            let origin = &self.graph.origins[self.items.get(id).origin];
+            if !origin.is_empty() && !origins.contains(origin) {
+                origins.push(origin.clone());
+            }
+        }
+        let number = self.plan.kernels.len();
+        let name = match slot.contraction {
+            Some(id) => format!("k{number}_contract_{}", self.result_name(id)),
+            None if draft.tile.is_some() => format!("k{number}_map"),
+            None => format!("k{number}_small"),
+        };
+        Kernel { name, origins, head, tile: draft.tile, before, contraction, after }
+    }
+
+    /// What a contraction is called: after the last of its axes, the features that it makes.
+    fn result_name(&self, id: ItemId) -> String {
+        let axes = layout(self.graph, self.items, id);
+        let axis = match &self.plan.buffer(self.buffers[&id]).place {
+            Place::Gradient(parameter) => {
+                return format!("d_{}", self.graph.parameters[*parameter].name).replace('.', "_");
+            }
+            _ => axes.last(),
+        };
+        axis.map_or(String::new(), |axis| self.plan.axes[axis.index()].name.replace('.', "_"))
+    }
+
+    fn contraction(&self, id: ItemId, tile: Tile) -> Contraction {
+        let Kind::Products(products) = &self.items.get(id).kind else { unreachable!("a contraction has products") };
+        let out = layout(self.graph, self.items, id);
+        let mut result: Option<Contraction> = None;
+        for (left, right, _) in products {
+            let swap = !self.used_layout(left).contains(&tile.axis);
+            let (left, right) = if swap { (right, left) } else { (left, right) };
+            let shape = contraction::shape(self.graph, &out, &self.used_layout(left), &self.used_layout(right));
+            let shape = shape.expect("contractions that are no matrix product were expanded");
+            let matrix = |item: ItemId, (row_stride, column_stride)| Matrix {
+                buffer: self.buffers[&item],
+                row_stride,
+                column_stride,
+            };
+            let product =
+                Product { k: shape.k, left: matrix(left.item, shape.left), right: matrix(right.item, shape.right) };
+            let contraction = result.get_or_insert_with(|| Contraction {
+                out: matrix(id, shape.out),
+                m: shape.m,
+                n: shape.n,
+                rows_per_index: shape.m / tile.length,
+                products: Vec::new(),
+            });
+            contraction.products.push(product);
+        }
+        result.expect("a contraction has products")
+    }
+
+    fn nest(&self, nest: &Nest, tile: Option<Tile>) -> Loop {
+        let mut code = Code { builder: self, nest, instructions: Vec::new(), loaded: Vec::new() };
+        nest.items.iter().for_each(|&id| code.item(id));
+        let tiled = tile.is_some_and(|tile| nest.axes.first() == Some(&tile.axis));
+        Loop {
+            axes: nest.axes.clone(),
+            sizes: nest.axes.iter().map(|&axis| self.size(axis)).collect(),
+            tiled,
+            instructions: code.instructions,
+        }
+    }
+}
+
+/// The instructions of one loop, as they are written.
+struct Code<'a> {
+    builder: &'a Builder<'a>,
+    nest: &'a Nest,
+    instructions: Vec<Instruction>,
+    /// The instruction that holds a value.
+    loaded: Vec<(Use, usize)>,
+}
+
+impl Code<'_> {
+    fn push(&mut self, instruction: Instruction) -> usize {
+        self.instructions.push(instruction);
+        self.instructions.len() - 1
+    }
+
+    fn position(&self, axis: Id<Axis>) -> usize {
+        let position = self.nest.axes.iter().position(|known| *known == axis);
+        position.expect("a loop runs over all axes of its values")
+    }
+
+    fn item(&mut self, id: ItemId) {
+        let item: &Item = self.builder.items.get(id);
+        let result = match &item.kind {
+            Kind::Constant(_) | Kind::Input(_) | Kind::Parameter(_) | Kind::Products(_) => {
+                unreachable!("leaves and contractions are not computed in loops")
+            }
+            Kind::Noise(name, kind) => {
+                let access = Access { buffer: Id::new(0), strides: self.dense_strides(), partial: 0 };
+                self.push(Instruction::Noise { stream: philox::stream(name), kind: *kind, access })
+            }
+            Kind::Iota(axis) => {
+                let position = self.position(*axis);
+                self.push(Instruction::Position(position))
+            }
+            Kind::Scalar(scalar, uses) => {
+                let operands = uses.iter().map(|used| self.value(used)).collect();
+                self.push(Instruction::Scalar(*scalar, operands))
+            }
+            Kind::OneHot(value, axis) => {
+                let (value, position) = (self.value(value), self.position(*axis));
+                self.push(Instruction::OneHot(value, position))
+            }
+            Kind::Copy(value) => self.value(value),
+            Kind::Reduce(kind, value, _) => {
+                let (value, access) = (self.value(value), self.access(&Use::of(id), 0));
+                self.push(Instruction::Reduce { kind: *kind, value, access });
+                return;
+            }
+            Kind::Partial { kind, value, .. } => {
+                let value = self.value(value);
+                let len = self.builder.graph.elements(&item.axes);
+                let access = self.access(&Use::of(id), len);
+                self.push(Instruction::Reduce { kind: *kind, value, access });
+                return;
+            }
+            Kind::Combine(kind, partial) => {
+                let value = self.value(&Use::of(*partial));
+                let access = self.access(&Use::of(id), 0);
+                self.push(Instruction::Reduce { kind: *kind, value, access });
+                return;
+            }
+        };
+        self.loaded.push((Use::of(id), result));
+        if self.builder.buffers.contains_key(&id) {
+            let access = self.access(&Use::of(id), 0);
+            self.push(Instruction::Store(result, access));
+        }
+    }
+
+    /// The instruction that holds an operand's value, loading it if no earlier one does.
+    fn value(&mut self, used: &Use) -> usize {
+        if let Some((_, instruction)) = self.loaded.iter().find(|(known, _)| known == used) {
+            return *instruction;
+        }
+        let instruction = match &self.builder.items.get(used.item).kind {
+            Kind::Constant(value) => Instruction::Constant(*value),
+            Kind::Iota(axis) => Instruction::Position(self.position(used.called(*axis))),
+            _ => Instruction::Load(self.access(used, 0)),
+        };
+        let instruction = self.push(instruction);
+        self.loaded.push((used.clone(), instruction));
+        instruction
+    }
+
+    fn access(&self, used: &Use, partial: usize) -> Access {
+        let buffer = self.builder.buffers[&used.item];
+        let axes = &self.builder.plan.buffer(buffer).axes;
+        let stride = |&axis: &Id<Axis>| -> usize {
+            let position = used.original(axis).and_then(|own| axes.iter().position(|known| *known == own));
+            position.map_or(0, |position| axes[position + 1..].iter().map(|&inner| self.builder.size(inner)).product())
+        };
+        let mut strides: Vec<usize> = self.nest.axes.iter().map(stride).collect();
+        if partial > 0 {
+            // The axis that counts the tiles is no axis of the loop.
+            debug_assert!(axes.len() <= self.nest.axes.len() + 1);
+            strides.truncate(self.nest.axes.len());
+        }
+        Access { buffer, strides, partial }
+    }
+
+    /// The strides of an array with the loop's axes and no gaps.
+    fn dense_strides(&self) -> Vec<usize> {
+        let sizes: Vec<usize> = self.nest.axes.iter().map(|&axis| self.builder.size(axis)).collect();
+        (0..sizes.len()).map(|axis| sizes[axis + 1..].iter().product()).collect()
+    }
+}

@@ -1,0 +1,271 @@
+//! Which kernel computes what.
+//!
+//! Contractions make kernels, in order. An elementwise operation goes to the earliest kernel that knows its operands, as a
+//! rule the one that makes them; or to the first one that reads it, where that saves memory traffic. What a sum over
+//! rows allows only afterwards gets a kernel of its own, unless the next reader can take it on.
+
+use super::items::{ItemId, Items, Kind, row_of};
+use crate::{
+    id::Id,
+    tensor::{Axis, AxisKind, Graph},
+};
+use std::collections::BTreeSet;
+
+/// The items of a kernel, each list in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot {
+    pub tile: Option<Id<Axis>>,
+    pub head: Vec<ItemId>,
+    pub before: Vec<ItemId>,
+    pub contraction: Option<ItemId>,
+    pub after: Vec<ItemId>,
+}
+
+/// The axes of an item's buffer, outermost first: as its output is read, or rows, samples, classes, features.
+pub(super) fn layout(graph: &Graph, items: &Items, item: ItemId) -> Vec<Id<Axis>> {
+    if let Some((output, _)) = items.outputs.iter().find(|(_, owner)| *owner == item) {
+        return output.axes.clone();
+    }
+    match items.get(item).kind {
+        Kind::Parameter(parameter) => graph.parameter(parameter).axes.clone(),
+        _ => canonical(graph, items.get(item).axes.iter()),
+    }
+}
+
+/// Rows, then samples, then classes, then features.
+pub(super) fn canonical(graph: &Graph, axes: impl Iterator<Item = Id<Axis>>) -> Vec<Id<Axis>> {
+    let mut axes: Vec<Id<Axis>> = axes.collect();
+    axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
+    axes
+}
+
+pub(super) fn run(graph: &Graph, items: &Items) -> Vec<Slot> {
+    let mut scheduler = Scheduler::new(graph, items);
+    items.ids().for_each(|id| scheduler.place_early(id));
+    items.ids().rev().for_each(|id| scheduler.sink(id));
+    scheduler.merge();
+    scheduler.place_heads();
+    scheduler.slots()
+}
+
+/// A kernel as it forms.
+#[derive(Clone, Copy, Debug)]
+struct Draft {
+    tile: Option<Id<Axis>>,
+    contraction: Option<ItemId>,
+}
+
+struct Scheduler<'a> {
+    graph: &'a Graph,
+    items: &'a Items,
+    users: Vec<Vec<ItemId>>,
+    rows: Vec<Option<Id<Axis>>>,
+    drafts: Vec<Draft>,
+    /// The kernel of an item: set for contractions and items with rows early on, for the others at the end.
+    kernel: Vec<Option<usize>>,
+    /// Of an item without rows: the first kernel whose head may compute it, or read it.
+    available: Vec<usize>,
+}
+
+impl<'a> Scheduler<'a> {
+    fn new(graph: &'a Graph, items: &'a Items) -> Self {
+        let count = items.items.len();
+        let mut users: Vec<Vec<ItemId>> = vec![Vec::new(); count];
+        for id in items.ids() {
+            let read: BTreeSet<ItemId> = items.get(id).kind.uses().iter().map(|used| used.item).collect();
+            read.into_iter().for_each(|operand| users[operand.index()].push(id));
+        }
+        let rows = items
+            .items
+            .iter()
+            .map(|item| match item.kind {
+                Kind::Partial { row, .. } => Some(row),
+                _ => row_of(graph, &item.axes),
+            })
+            .collect();
+        let (kernel, available) = (vec![None; count], vec![0; count]);
+        Scheduler { graph, items, users, rows, drafts: Vec::new(), kernel, available }
+    }
+
+    fn is_inline(&self, id: ItemId) -> bool {
+        let kind = &self.items.get(id).kind;
+        kind.is_leaf() || matches!(kind, Kind::Iota(_)) && !self.is_output(id)
+    }
+
+    fn is_output(&self, id: ItemId) -> bool {
+        self.items.outputs.iter().any(|(_, owner)| *owner == id)
+    }
+
+    /// The first kernel that may read all operands.
+    fn operands_known(&self, id: ItemId) -> usize {
+        let uses = self.items.get(id).kind.uses();
+        let known = uses.iter().map(|used| {
+            let operand = used.item;
+            match (self.kernel[operand.index()], &self.items.get(operand).kind) {
+                (Some(kernel), Kind::Partial { .. }) => kernel + 1,
+                (Some(kernel), _) if self.rows[operand.index()].is_some() => kernel,
+                _ => self.available[operand.index()],
+            }
+        });
+        known.max().unwrap_or(0)
+    }
+
+    fn place_early(&mut self, id: ItemId) {
+        if self.is_inline(id) {
+            return;
+        }
+        let known = self.operands_known(id);
+        let row = self.rows[id.index()];
+        if let Kind::Products(_) = self.items.get(id).kind {
+            let tile = row.unwrap_or_else(|| layout(self.graph, self.items, id)[0]);
+            self.drafts.push(Draft { tile: Some(tile), contraction: Some(id) });
+            self.kernel[id.index()] = Some(self.drafts.len() - 1);
+            self.available[id.index()] = self.drafts.len();
+            return;
+        }
+        let Some(row) = row else {
+            self.available[id.index()] = known;
+            return;
+        };
+        let fits = |draft: &Draft| draft.tile.is_none_or(|tile| tile == row);
+        let found = (known..self.drafts.len()).find(|&kernel| fits(&self.drafts[kernel]));
+        let kernel = found.unwrap_or_else(|| {
+            self.drafts.push(Draft { tile: None, contraction: None });
+            self.drafts.len() - 1
+        });
+        self.drafts[kernel].tile = Some(row);
+        self.kernel[id.index()] = Some(kernel);
+    }
+
+    fn bytes(&self, id: ItemId) -> usize {
+        self.graph.elements(&self.items.get(id).axes)
+    }
+
+    /// The first kernel that reads an item with rows; items without rows read only tile by tile, later.
+    fn first_reader(&self, id: ItemId) -> Option<usize> {
+        self.users[id.index()].iter().filter_map(|user| self.kernel[user.index()]).min()
+    }
+
+    /// Moves an item to the first kernel that reads it, where less is then stored.
+    fn sink(&mut self, id: ItemId) {
+        let Some(row) = self.rows[id.index()] else { return };
+        if self.is_inline(id) || matches!(self.items.get(id).kind, Kind::Products(_) | Kind::Partial { .. }) {
+            return;
+        }
+        let (Some(early), Some(late)) = (self.kernel[id.index()], self.first_reader(id)) else { return };
+        if late == early || self.is_output(id) || self.drafts[late].tile != Some(row) {
+            return;
+        }
+        let operands: BTreeSet<ItemId> = self.items.get(id).kind.uses().iter().map(|used| used.item).collect();
+        let newly_stored: usize =
+            operands.into_iter().filter(|&operand| !self.is_stored_without(operand, id)).map(|o| self.bytes(o)).sum();
+        if newly_stored < self.bytes(id) {
+            self.kernel[id.index()] = Some(late);
+        }
+    }
+
+    /// Whether the operand is in memory anyway, read by another kernel than its own and by another item than `user`.
+    fn is_stored_without(&self, operand: ItemId, user: ItemId) -> bool {
+        if self.rows[operand.index()].is_none() || self.is_inline(operand) || self.is_output(operand) {
+            return true;
+        }
+        let own = self.kernel[operand.index()];
+        let others = self.users[operand.index()].iter().filter(|&&other| other != user);
+        others.map(|other| self.kernel[other.index()]).any(|kernel| kernel != own)
+    }
+
+    /// Moves the items of a kernel without contraction into the first one that reads them, where the tiles agree.
+    fn merge(&mut self) {
+        for kernel in 0..self.drafts.len() {
+            let Draft { tile: Some(tile), contraction: None } = self.drafts[kernel] else { continue };
+            let own: Vec<ItemId> = self.items.ids().filter(|id| self.kernel[id.index()] == Some(kernel)).collect();
+            let reader = own.iter().flat_map(|&id| self.readers(id)).filter(|(reader, _)| *reader != kernel).min();
+            let target = match reader {
+                // A sum over the tiles is known to later kernels only.
+                Some((_, false)) | None => continue,
+                Some((reader, true)) => reader,
+            };
+            if self.drafts[target].tile != Some(tile) {
+                continue;
+            }
+            own.iter().for_each(|id| self.kernel[id.index()] = Some(target));
+            self.drafts[kernel].tile = None;
+        }
+    }
+
+    /// The kernels that read an item, directly (true) or through items without rows (false).
+    fn readers(&self, id: ItemId) -> Vec<(usize, bool)> {
+        let mut open: Vec<(ItemId, bool)> = self.users[id.index()].iter().map(|&user| (user, true)).collect();
+        let mut readers = Vec::new();
+        while let Some((user, direct)) = open.pop() {
+            match self.kernel[user.index()] {
+                Some(kernel) => readers.push((kernel, direct)),
+                None => open.extend(self.users[user.index()].iter().map(|&next| (next, false))),
+            }
+        }
+        readers
+    }
+
+    /// Items without rows go to the head of the first kernel that reads them, or of a last one.
+    fn place_heads(&mut self) {
+        let last = self.drafts.len();
+        self.drafts.push(Draft { tile: None, contraction: None });
+        for id in self.items.ids().rev() {
+            if self.kernel[id.index()].is_none() && !self.is_inline(id) {
+                let reader = self.first_reader(id).unwrap_or(last);
+                debug_assert!(reader >= self.available[id.index()] || reader == last, "a head waits for its operands");
+                self.kernel[id.index()] = Some(reader);
+            }
+        }
+    }
+
+    /// The kernels that do something, with their items in the order in which they run.
+    fn slots(&self) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = self
+            .drafts
+            .iter()
+            .map(|draft| Slot { tile: draft.tile, contraction: draft.contraction, ..Slot::default() })
+            .collect();
+        let mut behind: BTreeSet<ItemId> = BTreeSet::new();
+        for id in self.items.ids() {
+            let Some(kernel) = self.kernel[id.index()] else { continue };
+            let slot = &mut slots[kernel];
+            if slot.contraction == Some(id) {
+                behind.insert(id);
+                continue;
+            }
+            if self.rows[id.index()].is_none() {
+                slot.head.push(id);
+                continue;
+            }
+            let uses = self.items.get(id).kind.uses();
+            let waits =
+                uses.iter().any(|used| behind.contains(&used.item) && self.kernel[used.item.index()] == Some(kernel));
+            if waits {
+                behind.insert(id);
+                slot.after.push(id);
+            } else {
+                slot.before.push(id);
+            }
+        }
+        slots.retain(|slot| {
+            slot.contraction.is_some() || !(slot.head.is_empty() && slot.before.is_empty() && slot.after.is_empty())
+        });
+        for slot in &mut slots {
+            if slot.contraction.is_none() && slot.before.is_empty() {
+                slot.tile = None;
+            }
+        }
+        slots
+    }
+}
+
+/// How many ranges an axis is split into, for `rows` rows of a matrix, or of elementwise work counted in rows of 512.
+pub(super) fn tiles(graph: &Graph, axis: Id<Axis>, rows: usize) -> (usize, usize) {
+    let length = graph.axis(axis).size;
+    debug_assert!(length > 0 && graph.axis(axis).kind <= AxisKind::Feature);
+    // About 128 rows keep a tile in the second-level cache; a power of two divides evenly among cores.
+    let wanted = (rows / 96).max(1).next_power_of_two().max(if rows >= 48 { 2 } else { 1 });
+    let size = length.div_ceil(wanted.min(length));
+    (size, length.div_ceil(size))
+}

@@ -1,0 +1,2 @@
+//!
+pub fn verify(_: &super::Plan) {}

@@ -1,0 +1,255 @@
+//! The rules, each with its identity and the domain where it holds.
+//!
+//! A rule sees an operation whose operands are simple, and makes something simpler or says nothing.
+
+use super::Simplifier;
+use crate::tensor::{Axes, Node, Op, ReduceKind, Scalar};
+
+pub(super) struct Rule {
+    #[allow(dead_code, reason = "the name and the identity are for readers and for the print of the table")]
+    pub identity: &'static str,
+    pub apply: fn(&mut Simplifier, &Op) -> Option<Node>,
+}
+
+pub(super) const RULES: &[Rule] = &[
+    Rule { identity: "f(constants) = constant, all x", apply: fold },
+    Rule { identity: "a + b = b + a, a · b = b · a: constants first, then by age, all x", apply: order },
+    Rule { identity: "x + 0 = x, all x", apply: add_zero },
+    Rule {
+        identity: "x + (−y) = x − y; x − (−y) = x + y; x − 0 = x; 0 − x = −x; x − c = −c + x, all x", apply: signs
+    },
+    Rule { identity: "−(−x) = x; −(c x) = (−c) x; −(x − y) = y − x, all x", apply: negate },
+    Rule {
+        identity: "0 x = 0, finite x; 1 x = x; −1 x = −x; c (d x) = (c d) x; c (−x) = (−c) x, all x",
+        apply: multiply,
+    },
+    Rule { identity: "x / c = (1/c) x, c ≠ 0, to rounding", apply: divide },
+    Rule { identity: "(−x) y = −(x y), all x", apply: pull_sign },
+    Rule { identity: "log(exp(x)) = x, all x", apply: log_exp },
+    Rule {
+        identity: "(w + m) + n = w + (m + n), where w alone has all axes: narrow sums first, to rounding",
+        apply: hoist_add,
+    },
+    Rule { identity: "(w · m) · n = w · (m · n), where w alone has all axes, to rounding", apply: hoist_mul },
+    Rule { identity: "Σ_i δ(i, j) x_i = x_j, all finite x", apply: identity_matrix },
+    Rule {
+        identity: "Σ c x = c Σ x; Σ −x = −Σ x; Σ a b = a Σ b, where a lacks the axes, to rounding",
+        apply: sum_of_product,
+    },
+    Rule { identity: "Σ (a + b) = n a + Σ b, where a lacks the axes, to rounding", apply: sum_of_sum },
+    Rule { identity: "Σ_i (Σ_j a_ij b_j) = Σ_j (Σ_i a_ij) b_j, to rounding", apply: sum_of_contraction },
+    Rule { identity: "Σ_i Σ_j x = Σ_ij x, to rounding", apply: sum_of_reduction },
+];
+
+fn scalar_of(op: &Op) -> Option<(Scalar, &[Node])> {
+    match op {
+        Op::Scalar(scalar, operands) => Some((*scalar, operands)),
+        _ => None,
+    }
+}
+
+fn operands_if(op: &Op, scalar: Scalar) -> Option<[Node; 2]> {
+    match scalar_of(op)? {
+        (found, &[left, right]) if found == scalar => Some([left, right]),
+        _ => None,
+    }
+}
+
+fn operand_if(op: &Op, scalar: Scalar) -> Option<Node> {
+    match scalar_of(op)? {
+        (found, &[operand]) if found == scalar => Some(operand),
+        _ => None,
+    }
+}
+
+fn fold(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let (scalar, operands) = scalar_of(op)?;
+    let values: Option<Vec<f64>> = operands.iter().map(|&operand| s.constant_of(operand)).collect();
+    Some(s.graph.constant((scalar.row().eval)(&values?)))
+}
+
+fn order(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let (scalar, operands) = scalar_of(op)?;
+    let &[left, right] = operands else { return None };
+    let key = |node| (s.constant_of(node).is_none(), node);
+    let commutes = matches!(scalar, Scalar::Add | Scalar::Mul);
+    (commutes && key(left) > key(right)).then(|| s.scalar(scalar, &[right, left]))
+}
+
+fn add_zero(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let [left, right] = operands_if(op, Scalar::Add)?;
+    (s.constant_of(left) == Some(0.0)).then_some(right)
+}
+
+fn signs(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    if let Some([left, right]) = operands_if(op, Scalar::Add) {
+        if let Some(operands) = s.operands_of(right, Scalar::Neg) {
+            return Some(s.scalar(Scalar::Sub, &[left, operands[0]]));
+        }
+        let operands = s.operands_of(left, Scalar::Neg)?;
+        return Some(s.scalar(Scalar::Sub, &[right, operands[0]]));
+    }
+    let [left, right] = operands_if(op, Scalar::Sub)?;
+    if let Some(operands) = s.operands_of(right, Scalar::Neg) {
+        return Some(s.scalar(Scalar::Add, &[left, operands[0]]));
+    }
+    if s.constant_of(left) == Some(0.0) {
+        return Some(s.scalar(Scalar::Neg, &[right]));
+    }
+    match s.constant_of(right)? {
+        0.0 => Some(left),
+        value => {
+            let negative = s.graph.constant(-value);
+            Some(s.scalar(Scalar::Add, &[negative, left]))
+        }
+    }
+}
+
+fn negate(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let operand = operand_if(op, Scalar::Neg)?;
+    if let Some(operands) = s.operands_of(operand, Scalar::Neg) {
+        return Some(operands[0]);
+    }
+    if let Some(operands) = s.operands_of(operand, Scalar::Sub) {
+        return Some(s.scalar(Scalar::Sub, &[operands[1], operands[0]]));
+    }
+    let operands = s.operands_of(operand, Scalar::Mul)?;
+    let factor = s.constant_of(operands[0])?;
+    Some(s.scale(operands[1], -factor))
+}
+
+fn multiply(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let [left, right] = operands_if(op, Scalar::Mul)?;
+    let factor = s.constant_of(left)?;
+    if factor == 0.0 || factor == 1.0 {
+        return Some(if factor == 0.0 { left } else { right });
+    }
+    if factor == -1.0 {
+        return Some(s.scalar(Scalar::Neg, &[right]));
+    }
+    if let Some(operands) = s.operands_of(right, Scalar::Neg) {
+        return Some(s.scale(operands[0], -factor));
+    }
+    let operands = s.operands_of(right, Scalar::Mul)?;
+    let inner = s.constant_of(operands[0])?;
+    Some(s.scale(operands[1], factor * inner))
+}
+
+fn divide(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let [left, right] = operands_if(op, Scalar::Div)?;
+    let divisor = s.constant_of(right).filter(|&divisor| divisor != 0.0)?;
+    Some(s.scale(left, 1.0 / divisor))
+}
+
+fn pull_sign(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let [left, right] = operands_if(op, Scalar::Mul)?;
+    let (inner, other) = match (s.operands_of(left, Scalar::Neg), s.operands_of(right, Scalar::Neg)) {
+        (Some(inner), _) => (inner[0], right),
+        (None, Some(inner)) => (inner[0], left),
+        (None, None) => return None,
+    };
+    let product = s.scalar(Scalar::Mul, &[inner, other]);
+    Some(s.scalar(Scalar::Neg, &[product]))
+}
+
+fn log_exp(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let operand = operand_if(op, Scalar::Log)?;
+    Some(s.operands_of(operand, Scalar::Exp)?[0])
+}
+
+fn hoist_add(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    hoist(s, op, Scalar::Add)
+}
+
+fn hoist_mul(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    hoist(s, op, Scalar::Mul)
+}
+
+fn hoist(s: &mut Simplifier, op: &Op, scalar: Scalar) -> Option<Node> {
+    let [left, right] = operands_if(op, scalar)?;
+    for (chain, narrow) in [(left, right), (right, left)] {
+        let Some(inner) = s.operands_of(chain, scalar) else { continue };
+        let axes = s.graph.axes_of(chain).union(s.graph.axes_of(narrow));
+        for (wide, middle) in [(inner[0], inner[1]), (inner[1], inner[0])] {
+            let joint = s.graph.axes_of(middle).union(s.graph.axes_of(narrow));
+            if joint != axes && joint.len() < s.graph.axes_of(wide).len() {
+                let joined = s.scalar(scalar, &[middle, narrow]);
+                return Some(s.scalar(scalar, &[wide, joined]));
+            }
+        }
+    }
+    None
+}
+
+/// δ(i, j) is a one-hot whose index counts along j.
+fn identity_matrix(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let (left, right, over) = match op {
+        Op::Contract(left, right, over) => (*left, *right, over),
+        Op::Reduce(ReduceKind::Sum, product, over) => {
+            let operands = s.operands_of(*product, Scalar::Mul)?;
+            (operands[0], operands[1], over)
+        }
+        _ => return None,
+    };
+    for (delta, value) in [(left, right), (right, left)] {
+        let Op::OneHot(index, from) = *s.graph.op(delta) else { continue };
+        let Op::Iota(to) = *s.graph.op(index) else { continue };
+        let has = s.graph.axes_of(value);
+        if *over == Axes::from(from) && has.contains(from) && !has.contains(to) {
+            return Some(s.make(Op::Rename(value, from, to)));
+        }
+    }
+    None
+}
+
+fn sum_of_product(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    if let Some(operands) = s.operands_of(*value, Scalar::Neg) {
+        let sum = s.sum(operands[0], over);
+        return Some(s.scalar(Scalar::Neg, &[sum]));
+    }
+    let operands = s.operands_of(*value, Scalar::Mul)?;
+    for (constant, varying) in [(operands[0], operands[1]), (operands[1], operands[0])] {
+        let inner = over.minus(s.graph.axes_of(constant));
+        if inner.is_empty() {
+            continue;
+        }
+        let sum = s.sum(varying, &inner);
+        let product = s.scalar(Scalar::Mul, &[constant, sum]);
+        return Some(s.sum(product, &over.minus(&inner)));
+    }
+    None
+}
+
+fn sum_of_sum(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    let Op::Scalar(scalar @ (Scalar::Add | Scalar::Sub), operands) = s.graph.op(*value).clone() else { return None };
+    let lacks = |operand: &Node| !over.is_subset(s.graph.axes_of(*operand));
+    if !operands.iter().any(lacks) {
+        return None;
+    }
+    let sums: Vec<Node> = operands.iter().map(|&operand| s.sum(operand, over)).collect();
+    Some(s.scalar(scalar, &sums))
+}
+
+fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    let Op::Contract(left, right, inner) = s.graph.op(*value).clone() else { return None };
+    for (has, other, left_first) in [(left, right, true), (right, left, false)] {
+        let own = over.minus(s.graph.axes_of(other));
+        if own.is_empty() || !own.is_subset(s.graph.axes_of(has)) {
+            continue;
+        }
+        let summed = s.sum(has, &own);
+        let (left, right) = if left_first { (summed, other) } else { (other, summed) };
+        let product = s.make(Op::Contract(left, right, inner));
+        return Some(s.sum(product, &over.minus(&own)));
+    }
+    None
+}
+
+fn sum_of_reduction(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    let Op::Reduce(ReduceKind::Sum, inner, within) = s.graph.op(*value).clone() else { return None };
+    Some(s.sum(inner, &over.union(&within)))
+}

@@ -1,0 +1,237 @@
+//! Text to syntax tree, by the grammar in `grammar/dgm.pest`.
+
+use super::ast::{
+    Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer, Name, Setting,
+    Variable,
+};
+use crate::diagnostic::{Diagnostic, Span};
+use pest::{Parser, error::InputLocation, iterators::Pair};
+
+#[derive(pest_derive::Parser)]
+#[grammar = "../grammar/dgm.pest"]
+struct Grammar;
+
+/// The tree of a model file, or the first place where the text is no model.
+pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
+    let mut pairs = Grammar::parse(Rule::file, text).map_err(|error| vec![explain(text, &error)])?;
+    Ok(file(pairs.next().expect("a parse has a file")))
+}
+
+/// What was expected, in the language's words.
+fn explain(text: &str, error: &pest::error::Error<Rule>) -> Diagnostic {
+    let (start, end) = match error.location {
+        InputLocation::Pos(position) => (position, position),
+        InputLocation::Span(span) => span,
+    };
+    // The whole word that could not be read, not its first letter.
+    let word = text[start..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - start);
+    let end = end.max(start + word.max(text[start..].chars().next().map_or(0, char::len_utf8)));
+    let found = match text[start..end].trim() {
+        "" if start >= text.trim_end().len() => "the end of the file".to_string(),
+        "" => "the end of the line".to_string(),
+        word => format!("`{word}`"),
+    };
+    let mut expected: Vec<&str> = match &error.variant {
+        pest::error::ErrorVariant::ParsingError { positives, .. } => positives.iter().map(|&rule| said(rule)).collect(),
+        pest::error::ErrorVariant::CustomError { .. } => Vec::new(),
+    };
+    expected.sort_unstable();
+    expected.dedup();
+    expected.retain(|word| !word.is_empty());
+    let label = match expected.as_slice() {
+        [] => format!("{found} does not belong here"),
+        words => format!("expected {}", words.join(", or ")),
+    };
+    Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label)
+}
+
+/// A rule of the grammar, as a reader would call it.
+fn said(rule: Rule) -> &'static str {
+    match rule {
+        Rule::file => "`model NAME { … }`",
+        Rule::size | Rule::variable | Rule::net | Rule::graph | Rule::settings => {
+            "a declaration: `size`, `data`, `label`, `latent`, `net`, `generative`, `inference`, `objective` or `train`"
+        }
+        Rule::role => "`data`, `label` or `latent`",
+        Rule::side => "`generative` or `inference`",
+        Rule::section => "`objective` or `train`",
+        Rule::shape => "a shape such as `[10]`",
+        Rule::binding => "`NAME = SIZE`",
+        Rule::layers | Rule::layer | Rule::call | Rule::block | Rule::repeat | Rule::residual => "a layer",
+        Rule::arguments => "arguments in parentheses",
+        Rule::argument => "an argument",
+        Rule::arrow => "an arrow such as `x -> z ~ normal(body)`",
+        Rule::parents => "parents",
+        Rule::distribution => "`~` and a distribution",
+        Rule::equation => "`=` and a network",
+        Rule::setting => "a setting",
+        Rule::value | Rule::expression | Rule::term | Rule::factor | Rule::function => "a value",
+        Rule::number => "a number",
+        Rule::name => "a name",
+        Rule::EOI => "the end of the file",
+        Rule::sum_operator | Rule::product_operator | Rule::minus => "an operator",
+        _ => "",
+    }
+}
+
+fn span(pair: &Pair<Rule>) -> Span {
+    let span = pair.as_span();
+    let text = span.as_str().trim_end();
+    Span::new(span.start(), span.start() + text.len())
+}
+
+fn name(pair: Pair<Rule>) -> Name {
+    Name { text: pair.as_str().trim().to_string(), span: span(&pair) }
+}
+
+fn file(pair: Pair<Rule>) -> File {
+    let mut inner = pair.into_inner();
+    let name = name(inner.next().expect("a model has a name"));
+    let items = inner.filter(|pair| pair.as_rule() != Rule::EOI).map(item).collect();
+    File { name, items }
+}
+
+fn item(pair: Pair<Rule>) -> Item {
+    let rule = pair.as_rule();
+    let mut inner = pair.into_inner();
+    match rule {
+        Rule::size => Item::Size(inner.map(binding).collect()),
+        Rule::variable => {
+            let mut next = || inner.next().expect("a variable has a role, a name and a domain");
+            let (role, own, domain) = (name(next()), name(next()), name(next()));
+            let shape = inner.next().map_or(Vec::new(), |shape| shape.into_inner().map(expression).collect());
+            Item::Variable(Variable { role, name: own, domain, shape })
+        }
+        Rule::net => {
+            let own = name(inner.next().expect("a net has a name"));
+            Item::Net { name: own, layers: layers(inner.next().expect("a net has layers")) }
+        }
+        Rule::graph => {
+            let keyword = name(inner.next().expect("a graph has a keyword"));
+            Item::Graph { keyword, arrows: inner.map(arrow).collect() }
+        }
+        _ => {
+            let keyword = name(inner.next().expect("settings have a keyword"));
+            Item::Settings { keyword, settings: inner.map(setting).collect() }
+        }
+    }
+}
+
+fn binding(pair: Pair<Rule>) -> (Name, Expression) {
+    let mut inner = pair.into_inner();
+    let own = name(inner.next().expect("a size has a name"));
+    (own, expression(inner.next().expect("a size has a value")))
+}
+
+fn layers(pair: Pair<Rule>) -> Vec<Layer> {
+    pair.into_inner().flat_map(|layer| one_layer(layer.into_inner().next().expect("a layer is something"))).collect()
+}
+
+/// The layers of a block, or none for `[]`.
+fn block(pair: Pair<Rule>) -> Vec<Layer> {
+    pair.into_inner().next().map_or(Vec::new(), layers)
+}
+
+fn one_layer(pair: Pair<Rule>) -> Vec<Layer> {
+    let own = span(&pair);
+    match pair.as_rule() {
+        Rule::block => block(pair),
+        Rule::residual => {
+            let inner = pair.into_inner().next().expect("a residual has a block");
+            vec![Layer::Residual { span: own, layers: block(inner) }]
+        }
+        Rule::repeat => {
+            let mut inner = pair.into_inner();
+            let count = atom(inner.next().expect("a repetition has a count"));
+            vec![Layer::Repeat { count, layers: one_layer(inner.next().expect("a repetition has a layer")) }]
+        }
+        _ => vec![Layer::Call(call(pair))],
+    }
+}
+
+fn call(pair: Pair<Rule>) -> Call {
+    let own = span(&pair);
+    let mut inner = pair.into_inner();
+    let callee = name(inner.next().expect("a call has a name"));
+    let arguments = inner.next().map_or(Vec::new(), |arguments| arguments.into_inner().map(argument).collect());
+    Call { name: callee, arguments, span: own }
+}
+
+fn argument(pair: Pair<Rule>) -> Argument {
+    let own = span(&pair);
+    let mut inner: Vec<Pair<Rule>> = pair.into_inner().collect();
+    let value = inner.pop().expect("an argument has a value");
+    let value = match value.as_rule() {
+        Rule::block => ArgumentValue::Layers(block(value)),
+        _ => ArgumentValue::Expression(expression(value)),
+    };
+    Argument { name: inner.pop().map(name), value, span: own }
+}
+
+fn arrow(pair: Pair<Rule>) -> Arrow {
+    let own = span(&pair);
+    let mut parents = Vec::new();
+    let mut child = None;
+    let mut body = None;
+    for part in pair.into_inner() {
+        match part.as_rule() {
+            Rule::parents => parents = part.into_inner().map(name).collect(),
+            Rule::name => child = Some(name(part)),
+            Rule::distribution => {
+                let inner = part.into_inner().next().expect("a distribution is called");
+                body = Some(ArrowBody::Distribution(call(inner)));
+            }
+            _ => body = Some(ArrowBody::Equation(layers(part.into_inner().next().expect("an equation has layers")))),
+        }
+    }
+    Arrow { parents, child: child.expect("an arrow has a child"), body: body.expect("an arrow has a body"), span: own }
+}
+
+fn setting(pair: Pair<Rule>) -> Setting {
+    let own = span(&pair);
+    let mut inner = pair.into_inner();
+    let keyword = name(inner.next().expect("a setting has a keyword"));
+    let values = inner.map(|value| expression(value.into_inner().next().expect("a value is an expression"))).collect();
+    Setting { keyword, values, span: own }
+}
+
+/// A sum of terms, or a term of factors: operators of one rank, from the left.
+fn expression(pair: Pair<Rule>) -> Expression {
+    let mut inner = pair.into_inner();
+    let mut operand = |pair: Pair<Rule>| if pair.as_rule() == Rule::term { expression(pair) } else { factor(pair) };
+    let mut left = operand(inner.next().expect("an expression has an operand"));
+    while let Some(operator) = inner.next() {
+        let operator = operator.as_str().trim().chars().next().expect("an operator is a sign");
+        let right = operand(inner.next().expect("an operator has a right operand"));
+        let span = Span::new(left.span.start, right.span.end);
+        left = Expression { kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)), span };
+    }
+    left
+}
+
+fn factor(pair: Pair<Rule>) -> Expression {
+    let own = span(&pair);
+    let mut inner = pair.into_inner();
+    let first = inner.next().expect("a factor is something");
+    match first.as_rule() {
+        Rule::minus => {
+            let operand = factor(inner.next().expect("a sign has an operand"));
+            let zero = Expression { kind: ExpressionKind::Number(0.0), span: own };
+            Expression { kind: ExpressionKind::Binary('-', Box::new(zero), Box::new(operand)), span: own }
+        }
+        Rule::expression => expression(first),
+        Rule::function => Expression { span: span(&first), kind: ExpressionKind::Call(call(first)) },
+        _ => atom(first),
+    }
+}
+
+/// A number or a name.
+fn atom(pair: Pair<Rule>) -> Expression {
+    let own = span(&pair);
+    let text = pair.as_str().trim();
+    let kind = match pair.as_rule() {
+        Rule::number => ExpressionKind::Number(text.parse().expect("the grammar's numbers are numbers")),
+        _ => ExpressionKind::Name(text.to_string()),
+    };
+    Expression { kind, span: own }
+}
