@@ -77,3 +77,72 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 }
+
+/// "did you mean `near`?" for the candidate nearest to a misspelt name, if one is near; else the list of candidates.
+pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let near = candidates
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(name.chars().count()) / 4)
+        .min();
+    match (near, candidates.as_slice()) {
+        (Some((_, near)), _) => Some(format!("did you mean `{near}`?")),
+        (None, []) => None,
+        (None, all) => {
+            let all: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();
+            Some(format!("known: {}", all.join(", ")))
+        }
+    }
+}
+
+/// The diagnostics of one file as text for a terminal.
+pub fn render(diagnostics: &[Diagnostic], file: &str, source: &str, colour: bool) -> String {
+    use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let level = if diagnostic.is_error() { Level::ERROR } else { Level::WARNING };
+        let mut group =
+            level.primary_title(diagnostic.title.as_str()).elements(Vec::<annotate_snippets::Element<'_>>::new());
+        // A mistake outside the text, such as one on the command line, has no place in it.
+        if diagnostic.span != Span::default() {
+            let mut snippet = Snippet::source(source)
+                .path(file)
+                .annotation(AnnotationKind::Primary.span(diagnostic.span.range()).label(diagnostic.label.as_str()));
+            for (span, label) in &diagnostic.notes {
+                snippet = snippet.annotation(AnnotationKind::Context.span(span.range()).label(label.as_str()));
+            }
+            group = group.element(snippet);
+        }
+        if let Some(help) = &diagnostic.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        text += &renderer.render(&[group]);
+        text += "\n\n";
+    }
+    text
+}
+
+/// The diagnostics of one file as JSON, with lines and columns counted from 1.
+pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> serde_json::Value {
+    let place = |span: Span| {
+        let before = &source[..span.start.min(source.len())];
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        serde_json::json!({ "start": span.start, "end": span.end, "line": before.matches('\n').count() + 1, "column": column })
+    };
+    let one = |diagnostic: &Diagnostic| {
+        let notes =
+            diagnostic.notes.iter().map(|(span, label)| serde_json::json!({ "place": place(*span), "label": label }));
+        serde_json::json!({
+            "severity": diagnostic.severity,
+            "title": diagnostic.title,
+            "file": file,
+            "place": place(diagnostic.span),
+            "label": diagnostic.label,
+            "notes": notes.collect::<Vec<_>>(),
+            "help": diagnostic.help,
+        })
+    };
+    diagnostics.iter().map(one).collect()
+}

@@ -1,1 +1,81 @@
 //! The stages in order: this file reads as the table of contents.
+
+use crate::{
+    bound::{self, Objective},
+    diagnostic::Diagnostic,
+    gradient,
+    lower::{self, Evaluate, Mode, Population},
+    model::{self, Checked},
+    plan::{self, NoiseSource, Plan},
+    simplify, syntax,
+    tensor::{self, Graph, Node, OutputKind},
+};
+
+/// Text to a checked model with its lints, or every mistake found. `sets` are the `NAME=VALUE` of `--set`.
+pub fn check(file: &str, text: &str, sets: &[(String, String)]) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let tree = syntax::parse(text)?;
+    model::check(file, text, &tree, sets)
+}
+
+/// The bound of each case.
+pub fn derive(model: &Checked) -> Objective {
+    bound::derive(model)
+}
+
+/// The loss of one batch with `rows[i]` rows of case i.
+pub fn lower(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode, population: Population) -> Graph {
+    verified(lower::train(model, objective, rows, mode, population))
+}
+
+/// The same, with the gradient of the loss by every trained parameter as outputs.
+pub fn differentiate(mut graph: Graph) -> Graph {
+    let loss = graph.outputs.iter().find(|output| output.name == "loss").expect("a loss was lowered").node;
+    let trained: Vec<usize> = (0..graph.parameters.len()).filter(|&index| graph.parameters[index].trained).collect();
+    let by: Vec<Node> = trained.iter().map(|&index| graph.read(crate::id::Id::new(index))).collect();
+    let gradients = gradient::reverse(&mut graph, loss, &by);
+    for (index, gradient) in trained.into_iter().zip(gradients) {
+        let (name, axes) = (graph.parameters[index].name.clone(), graph.parameters[index].axes.clone());
+        graph.output(OutputKind::Gradient, name, gradient, axes);
+    }
+    verified(graph)
+}
+
+pub fn simplify(graph: &Graph) -> Graph {
+    verified(simplify::run(graph))
+}
+
+pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
+    let plan = plan::build(graph, noise);
+    if cfg!(debug_assertions) {
+        plan::verify(&plan);
+    }
+    plan
+}
+
+/// One step of training, up to the gradients.
+pub fn step(model: &Checked, rows: &[usize], mode: Mode, population: Population) -> Graph {
+    let objective = derive(model);
+    simplify(&differentiate(lower(model, &objective, rows, mode, population)))
+}
+
+/// The optimiser's update of flat parameters.
+pub fn update(model: &Checked, weights: usize, others: usize, population: Population) -> Graph {
+    simplify(&verified(lower::update(model, weights, others, population)))
+}
+
+/// What is inferred of each row of a case.
+pub fn evaluate(model: &Checked, case: &bound::Case, what: Evaluate) -> Graph {
+    simplify(&verified(lower::evaluate(model, case, what)))
+}
+
+/// Data drawn from the generative graph.
+pub fn generate(model: &Checked, rows: usize, given: &[crate::id::Id<model::Variable>]) -> Graph {
+    simplify(&verified(lower::generate(model, rows, given)))
+}
+
+fn verified(graph: Graph) -> Graph {
+    if cfg!(debug_assertions) {
+        tensor::verify(&graph);
+    }
+    graph
+}

@@ -1,1 +1,116 @@
+//! The program: arguments, exit codes and what is printed.
 //!
+//! Exit codes: 0 done, 1 a mistake in a model or in data, 2 a mistake in the arguments.
+
+mod inspect;
+mod numbers;
+
+use crate::{
+    diagnostic, driver,
+    model::Checked,
+    run::error::{Error, Result},
+};
+use clap::{Parser, Subcommand};
+use std::{
+    fs,
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// A compiler for deep generative models: two graphs in, a trained model out.
+#[derive(Parser)]
+#[command(name = "dgc", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(inspect::Check),
+    Fmt(inspect::Fmt),
+    Explain(inspect::Explain),
+    Compile(inspect::Compile),
+    List(inspect::List),
+    Bound(numbers::Bound),
+}
+
+/// A model file and what is changed in it.
+#[derive(clap::Args)]
+struct Model {
+    /// The model file, such as models/adgm.dgm
+    file: PathBuf,
+    /// Change a size or setting, such as hidden=200 or samples=5; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
+    sets: Vec<(String, String)>,
+}
+
+fn set(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
+    Ok((name.trim().to_string(), value.trim().to_string()))
+}
+
+impl Model {
+    fn text(&self) -> Result<String> {
+        read_text(&self.file)
+    }
+
+    /// The checked model; its lints are printed, its mistakes are the error.
+    fn check(&self) -> Result<Checked> {
+        let text = self.text()?;
+        check_text(&self.file, &text, &self.sets)
+    }
+}
+
+fn read_text(file: &Path) -> Result<String> {
+    fs::read_to_string(file).map_err(|error| {
+        let error = Error::file(file, "cannot be read", error);
+        if file.is_dir() { error.help("name a model file, such as models/adgm.dgm") } else { error }
+    })
+}
+
+fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Checked> {
+    let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let shown = file.display().to_string();
+    let colour = std::io::stderr().is_terminal();
+    match driver::check(&name, text, sets) {
+        Ok((model, lints)) => {
+            eprint!("{}", diagnostic::render(&lints, &shown, text, colour));
+            Ok(model)
+        }
+        Err(mistakes) => {
+            eprint!("{}", diagnostic::render(&mistakes, &shown, text, colour));
+            let count = mistakes.iter().filter(|diagnostic| diagnostic.is_error()).count();
+            Err(Error::new(format!("{shown}: {count} {}", if count == 1 { "mistake" } else { "mistakes" })))
+        }
+    }
+}
+
+/// Prints to standard output; a closed pipe, as of `| head`, ends the program quietly.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Error::new(format!("standard output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Check(command) => command.run(),
+        Command::Fmt(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Compile(command) => command.run(),
+        Command::List(command) => command.run(),
+        Command::Bound(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

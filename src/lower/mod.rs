@@ -7,6 +7,7 @@ mod case;
 mod generate;
 mod network;
 mod objective;
+mod update;
 
 use crate::{
     distribution::Domain,
@@ -17,6 +18,7 @@ use crate::{
 
 pub use generate::generate;
 pub use objective::{Evaluate, Population, evaluate, train};
+pub use update::update;
 
 /// What the networks do, beside what the bound says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

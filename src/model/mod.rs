@@ -2,6 +2,17 @@
 //!
 //! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and later stages rely on it.
 
+mod check;
+mod factors;
+mod print;
+mod sets;
+mod settings;
+
+pub use check::check;
+pub use print::print;
+
+use check::domain_name;
+
 use crate::{
     diagnostic::Span,
     distribution::{Distribution, Domain},

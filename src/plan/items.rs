@@ -29,12 +29,12 @@ pub(super) enum Kind {
     Iota(Id<Axis>),
     Scalar(Scalar, Vec<Use>),
     OneHot(Use, Id<Axis>),
-    Reduce(ReduceKind, Use, Axes),
-    /// A reduction over the tile axis `row` and `over`: one result for each tile.
+    /// Over the axes that the value has and the result lacks.
+    Reduce(ReduceKind, Use),
+    /// A reduction over the tile axis `row`, and others maybe: one result for each tile.
     Partial {
         kind: ReduceKind,
         value: Use,
-        over: Axes,
         row: Id<Axis>,
     },
     /// The partial results of that item, reduced.
@@ -93,7 +93,7 @@ impl Kind {
         match self {
             Kind::Constant(_) | Kind::Input(_) | Kind::Parameter(_) | Kind::Noise(..) | Kind::Iota(_) => Vec::new(),
             Kind::Scalar(_, uses) => uses.clone(),
-            Kind::OneHot(value, _) | Kind::Reduce(_, value, _) | Kind::Copy(value) => vec![value.clone()],
+            Kind::OneHot(value, _) | Kind::Reduce(_, value) | Kind::Copy(value) => vec![value.clone()],
             Kind::Partial { value, .. } => vec![value.clone()],
             Kind::Combine(_, partial) => vec![Use::of(*partial)],
             Kind::Products(products) => {
@@ -203,10 +203,9 @@ impl Gathering<'_> {
     fn reduction(&mut self, kind: ReduceKind, value: Node, over: &Axes, axes: Axes, origin: usize) -> Use {
         let value = self.make(value);
         let Some(row) = row_of(self.graph, over) else {
-            return Use::of(self.push(Kind::Reduce(kind, value, over.clone()), axes, origin));
+            return Use::of(self.push(Kind::Reduce(kind, value), axes, origin));
         };
-        let over = over.clone();
-        let partial = self.push(Kind::Partial { kind, value, over, row }, axes.clone(), origin);
+        let partial = self.push(Kind::Partial { kind, value, row }, axes.clone(), origin);
         Use::of(self.push(Kind::Combine(kind, partial), axes, origin))
     }
 

@@ -104,7 +104,7 @@ impl Builder<'_> {
             canonical(self.graph, self.items.get(used.item).axes.iter().map(|axis| used.called(axis)))
         };
         match &self.items.get(id).kind {
-            Kind::Reduce(_, value, _) | Kind::Partial { value, .. } => called(value),
+            Kind::Reduce(_, value) | Kind::Partial { value, .. } => called(value),
             Kind::Combine(_, partial) => {
                 let (_, tiles) = self.tiles[partial];
                 let rest = canonical(self.graph, self.items.get(*partial).axes.iter());
@@ -150,7 +150,7 @@ impl Builder<'_> {
         for (kernel, draft) in drafts.iter().enumerate() {
             for (phase, nests) in [&draft.head, &draft.before, &draft.after].into_iter().enumerate() {
                 for (nest, items) in nests.iter().enumerate() {
-                    items.items.iter().for_each(|&id| drop(nest_of.insert(id, (kernel, phase, nest))));
+                    nest_of.extend(items.items.iter().map(|&id| (id, (kernel, phase, nest))));
                 }
             }
         }
@@ -329,7 +329,7 @@ impl Code<'_> {
                 self.push(Instruction::OneHot(value, position))
             }
             Kind::Copy(value) => self.value(value),
-            Kind::Reduce(kind, value, _) => {
+            Kind::Reduce(kind, value) => {
                 let (value, access) = (self.value(value), self.access(&Use::of(id), 0));
                 self.push(Instruction::Reduce { kind: *kind, value, access });
                 return;

@@ -198,7 +198,7 @@ fn setting(pair: Pair<Rule>) -> Setting {
 /// A sum of terms, or a term of factors: operators of one rank, from the left.
 fn expression(pair: Pair<Rule>) -> Expression {
     let mut inner = pair.into_inner();
-    let mut operand = |pair: Pair<Rule>| if pair.as_rule() == Rule::term { expression(pair) } else { factor(pair) };
+    let operand = |pair: Pair<Rule>| if pair.as_rule() == Rule::term { expression(pair) } else { factor(pair) };
     let mut left = operand(inner.next().expect("an expression has an operand"));
     while let Some(operator) = inner.next() {
         let operator = operator.as_str().trim().chars().next().expect("an operator is a sign");

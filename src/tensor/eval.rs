@@ -1,1 +1,151 @@
-//!
+//! The reference interpreter: every operation by its definition, in double precision, obviously right and slow.
+
+use super::{Axes, Axis, Graph, Node, NoiseKind, Op, OutputKind, ReduceKind, philox};
+use crate::id::Id;
+use std::collections::HashMap;
+
+/// Numbers over axes, the first of them outermost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    pub axes: Vec<Id<Axis>>,
+    pub data: Vec<f64>,
+}
+
+/// What a graph reads: inputs, parameters and noise, by name, in the order of axes that the graph gives them:
+/// parameters as declared, others as rows, samples, classes, features.
+pub type Values = HashMap<String, Vec<f64>>;
+
+/// Noise for streams that are not among the values.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    pub seed: u64,
+    pub step: u64,
+}
+
+/// Every output, in the graph's order, laid out as the output says.
+pub fn run(graph: &Graph, values: &Values, seed: Option<Seed>) -> Result<Vec<(OutputKind, String, Array)>, String> {
+    let mut arrays: Vec<Array> = Vec::with_capacity(graph.nodes.len());
+    for node in graph.ids() {
+        let array = Evaluation { graph, arrays: &arrays, values, seed }.node(node)?;
+        arrays.push(array);
+    }
+    let read = |output: &super::Output| {
+        let array = tabulate(graph, &output.axes, |index| arrays[output.node.index()].at(graph, index));
+        (output.kind, output.name.clone(), array)
+    };
+    Ok(graph.outputs.iter().map(read).collect())
+}
+
+/// A position along some axes.
+type Index = [(Id<Axis>, usize)];
+
+impl Array {
+    /// The element at a position, which may name other axes too.
+    fn at(&self, graph: &Graph, index: &Index) -> f64 {
+        let mut offset = 0;
+        for axis in &self.axes {
+            let (_, position) = index.iter().find(|(known, _)| known == axis).expect("a position names the axes");
+            offset = offset * graph.axis(*axis).size + position;
+        }
+        self.data[offset]
+    }
+}
+
+/// The array of a function of the position.
+fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) -> f64) -> Array {
+    let sizes: Vec<usize> = axes.iter().map(|&axis| graph.axis(axis).size).collect();
+    let count = sizes.iter().product();
+    let mut index: Vec<(Id<Axis>, usize)> = axes.iter().map(|&axis| (axis, 0)).collect();
+    let mut data = Vec::with_capacity(count);
+    for _ in 0..count {
+        data.push(element(&index));
+        for position in (0..index.len()).rev() {
+            index[position].1 += 1;
+            if index[position].1 < sizes[position] {
+                break;
+            }
+            index[position].1 = 0;
+        }
+    }
+    Array { axes: axes.to_vec(), data }
+}
+
+struct Evaluation<'a> {
+    graph: &'a Graph,
+    arrays: &'a [Array],
+    values: &'a Values,
+    seed: Option<Seed>,
+}
+
+impl Evaluation<'_> {
+    fn node(&self, node: Node) -> Result<Array, String> {
+        let graph = self.graph;
+        let mut axes: Vec<Id<Axis>> = graph.axes_of(node).iter().collect();
+        axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
+        let of = |operand: Node| &self.arrays[operand.index()];
+        Ok(match graph.op(node) {
+            Op::Constant(bits) => Array { axes, data: vec![f64::from_bits(*bits)] },
+            Op::Input { name, .. } => self.given(name, axes)?,
+            Op::Parameter(id) => self.given(&graph.parameter(*id).name, graph.parameter(*id).axes.clone())?,
+            Op::Noise { name, kind, .. } => self.noise(name, *kind, axes)?,
+            Op::Iota(axis) => Array { axes, data: (0..graph.axis(*axis).size).map(|i| i as f64).collect() },
+            Op::Scalar(scalar, operands) => {
+                let eval = scalar.row().eval;
+                tabulate(graph, &axes, |index| {
+                    let values: Vec<f64> = operands.iter().map(|&operand| of(operand).at(graph, index)).collect();
+                    eval(&values)
+                })
+            }
+            Op::Reduce(kind, value, over) => {
+                tabulate(graph, &axes, |index| self.reduce(*kind, index, over, |index| of(*value).at(graph, index)))
+            }
+            Op::Contract(left, right, over) => tabulate(graph, &axes, |index| {
+                let product = |index: &Index| of(*left).at(graph, index) * of(*right).at(graph, index);
+                self.reduce(ReduceKind::Sum, index, over, product)
+            }),
+            Op::OneHot(value, axis) => tabulate(graph, &axes, |index| {
+                let (_, position) = index.iter().find(|(known, _)| known == axis).expect("a one-hot has its axis");
+                f64::from(of(*value).at(graph, index) == *position as f64)
+            }),
+            Op::Rename(value, from, to) => tabulate(graph, &axes, |index| {
+                let renamed: Vec<_> =
+                    index.iter().map(|&(axis, at)| (if axis == *to { *from } else { axis }, at)).collect();
+                of(*value).at(graph, &renamed)
+            }),
+            Op::StopGradient(value) => of(*value).clone(),
+        })
+    }
+
+    fn reduce(&self, kind: ReduceKind, index: &Index, over: &Axes, element: impl Fn(&Index) -> f64) -> f64 {
+        let inner: Vec<Id<Axis>> = over.iter().collect();
+        let values = tabulate(self.graph, &inner, |inside| element(&[index, inside].concat())).data;
+        let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        match kind {
+            ReduceKind::Sum => values.iter().sum(),
+            ReduceKind::Max => greatest,
+            ReduceKind::LogSumExp => greatest + values.iter().map(|value| (value - greatest).exp()).sum::<f64>().ln(),
+        }
+    }
+
+    fn given(&self, name: &str, axes: Vec<Id<Axis>>) -> Result<Array, String> {
+        let data = self.values.get(name).ok_or_else(|| format!("no value for `{name}`"))?.clone();
+        let wanted: usize = axes.iter().map(|&axis| self.graph.axis(axis).size).product();
+        if data.len() != wanted {
+            return Err(format!("`{name}` has {} elements, expected {wanted}", data.len()));
+        }
+        Ok(Array { axes, data })
+    }
+
+    fn noise(&self, name: &str, kind: NoiseKind, axes: Vec<Id<Axis>>) -> Result<Array, String> {
+        let Some(Seed { seed, step }) = self.seed.filter(|_| !self.values.contains_key(name)) else {
+            return self.given(name, axes);
+        };
+        let count: usize = axes.iter().map(|&axis| self.graph.axis(axis).size).product();
+        let draw = match kind {
+            NoiseKind::Normal => philox::normal,
+            NoiseKind::Uniform => philox::uniform,
+        };
+        let stream = philox::stream(name);
+        Ok(Array { axes, data: (0..count as u64).map(|element| draw(seed, step, stream, element)).collect() })
+    }
+}

@@ -1,1 +1,78 @@
-//!
+//! Graphs as text, one operation a line.
+
+use super::{Axes, Graph, Node, Op, OutputKind, ReduceKind};
+use crate::id::Id;
+
+/// Every node that is more than a leaf, grouped by the formula that it belongs to, then the outputs and the counts.
+pub fn print(graph: &Graph) -> String {
+    let mut text = String::new();
+    let mut origin = None;
+    for node in graph.ids() {
+        let data = graph.node(node);
+        if matches!(data.op, Op::Constant(_) | Op::Parameter(_)) {
+            continue;
+        }
+        if origin != Some(data.origin) {
+            origin = Some(data.origin);
+            text += &format!("// {}\n", graph.origins[data.origin]);
+        }
+        text += &format!("  %{} {} = {}\n", node.index(), axes(graph, &data.axes), operation(graph, &data.op));
+    }
+    text += "outputs\n";
+    for output in &graph.outputs {
+        let kind = match output.kind {
+            OutputKind::Value => "value",
+            OutputKind::Gradient => "gradient",
+            OutputKind::Next => "next",
+        };
+        text += &format!("  {kind} {} = {}\n", output.name, operand(graph, output.node));
+    }
+    let count = |test: fn(&Op) -> bool| graph.nodes.iter().filter(|data| test(&data.op)).count();
+    let contractions = count(|op| matches!(op, Op::Contract(..)));
+    let reductions = count(|op| matches!(op, Op::Reduce(..)));
+    let maps = count(|op| matches!(op, Op::Scalar(..) | Op::OneHot(..)));
+    text + &format!("{contractions} contractions, {reductions} reductions, {maps} elementwise\n")
+}
+
+fn axes(graph: &Graph, axes: &Axes) -> String {
+    let mut ids: Vec<Id<super::Axis>> = axes.iter().collect();
+    ids.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
+    let names: Vec<String> =
+        ids.iter().map(|&axis| format!("{}:{}", graph.axis(axis).name, graph.axis(axis).size)).collect();
+    format!("[{}]", names.join(", "))
+}
+
+fn operand(graph: &Graph, node: Node) -> String {
+    match graph.op(node) {
+        Op::Constant(bits) => format!("{}", f64::from_bits(*bits)),
+        Op::Parameter(parameter) => graph.parameter(*parameter).name.clone(),
+        _ => format!("%{}", node.index()),
+    }
+}
+
+fn operation(graph: &Graph, op: &Op) -> String {
+    let all = |operands: &[Node]| operands.iter().map(|&node| operand(graph, node)).collect::<Vec<_>>().join(", ");
+    let over = |axes: &Axes| axes.iter().map(|axis| graph.axis(axis).name.clone()).collect::<Vec<_>>().join(", ");
+    match op {
+        Op::Constant(_) | Op::Parameter(_) => unreachable!("leaves are printed where they are used"),
+        Op::Input { name, .. } => format!("input {name}"),
+        Op::Noise { name, kind, .. } => format!("noise {name} {kind:?}"),
+        Op::Iota(_) => "position".to_string(),
+        Op::Scalar(scalar, operands) => format!("{}({})", scalar.row().name, all(operands)),
+        Op::Reduce(kind, value, axes) => {
+            let name = match kind {
+                ReduceKind::Sum => "sum",
+                ReduceKind::Max => "max",
+                ReduceKind::LogSumExp => "log_sum_exp",
+            };
+            format!("{name}({}; {})", operand(graph, *value), over(axes))
+        }
+        Op::Contract(left, right, axes) => format!("contract({}; {})", all(&[*left, *right]), over(axes)),
+        Op::OneHot(value, axis) => format!("one_hot({}; {})", operand(graph, *value), graph.axis(*axis).name),
+        Op::Rename(value, from, to) => {
+            let (from, to) = (graph.axis(*from), graph.axis(*to));
+            format!("rename({}; {} as {:?} {})", operand(graph, *value), from.name, to.kind, to.name)
+        }
+        Op::StopGradient(value) => format!("stop_gradient({})", operand(graph, *value)),
+    }
+}

@@ -1,0 +1,191 @@
+//! Commands that read a model and say something of it.
+
+use super::{Model, print, read_text};
+use crate::{
+    bound, diagnostic, distribution, driver, layer,
+    lower::{Mode, Population},
+    model::{Batch, Checked},
+    optimizer,
+    plan::{self, NoiseSource},
+    run::{
+        arrays::write_whole,
+        error::{Error, Result},
+    },
+    syntax, tensor,
+};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Check a model, and report every mistake with its place
+#[derive(Args)]
+pub struct Check {
+    #[command(flatten)]
+    model: Model,
+    /// Print the diagnostics as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub fn run(self) -> Result<()> {
+        if !self.json {
+            self.model.check()?;
+            return print(&format!("{}: fine\n", self.model.file.display()));
+        }
+        let (text, file) = (self.model.text()?, self.model.file.display().to_string());
+        let (diagnostics, fine) = match driver::check(&file, &text, &self.model.sets) {
+            Ok((_, lints)) => (lints, true),
+            Err(mistakes) => (mistakes, false),
+        };
+        print(&format!("{:#}\n", diagnostic::json(&diagnostics, &file, &text)))?;
+        if fine { Ok(()) } else { Err(Error::new(format!("{file}: not a model"))) }
+    }
+}
+
+/// Lay out model files as usual
+#[derive(Args)]
+pub struct Fmt {
+    /// The model files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Change nothing; fail if a file is laid out otherwise
+    #[arg(long)]
+    check: bool,
+}
+
+impl Fmt {
+    pub fn run(self) -> Result<()> {
+        let mut unusual = Vec::new();
+        for file in &self.files {
+            let text = read_text(file)?;
+            if let Err(mistakes) = syntax::parse(&text) {
+                let shown = file.display().to_string();
+                eprint!("{}", diagnostic::render(&mistakes, &shown, &text, false));
+                return Err(Error::new(format!("{shown}: only a text that parses can be laid out")));
+            }
+            let formatted = syntax::format(&text);
+            if formatted == text {
+                continue;
+            }
+            if self.check {
+                unusual.push(file.display().to_string());
+            } else {
+                write_whole(file, formatted.as_bytes())?;
+            }
+        }
+        match unusual.as_slice() {
+            [] => Ok(()),
+            files => {
+                Err(Error::new(format!("not laid out as usual: {}", files.join(", "))).help("run `dgc fmt` on them"))
+            }
+        }
+    }
+}
+
+/// Say what a model's training maximises, as mathematics
+#[derive(Args)]
+pub struct Explain {
+    #[command(flatten)]
+    model: Model,
+}
+
+impl Explain {
+    pub fn run(self) -> Result<()> {
+        let model = self.model.check()?;
+        print(&bound::print(&model, &driver::derive(&model)))
+    }
+}
+
+/// Compile a model, and print any stage on the way
+#[derive(Args)]
+pub struct Compile {
+    #[command(flatten)]
+    model: Model,
+    /// The stage to print
+    #[arg(long, value_enum, default_value_t = Stage::Plan)]
+    emit: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree
+    Ast,
+    /// The generative and inference graphs
+    Graph,
+    /// The bound of each case
+    Bound,
+    /// The loss as operations on named axes
+    Tensor,
+    /// The loss and its gradient
+    Gradient,
+    /// The same after simplification
+    Simplified,
+    /// Kernels and buffers
+    Plan,
+}
+
+impl Compile {
+    pub fn run(self) -> Result<()> {
+        if self.emit == Stage::Ast {
+            let text = self.model.text()?;
+            if let Ok(tree) = syntax::parse(&text) {
+                return print(&format!("{tree:#?}\n"));
+            }
+        }
+        let model = self.model.check()?;
+        print(&emit(&model, self.emit))
+    }
+}
+
+/// A stage of one training step, as text.
+pub fn emit(model: &Checked, stage: Stage) -> String {
+    let objective = driver::derive(model);
+    let rows: Vec<usize> = match model.train.batch {
+        Batch::All(rows) => vec![rows],
+        Batch::Cases { labelled, unlabelled } => vec![labelled, unlabelled],
+    };
+    // The weight of a classification term speaks of the training data, which a compilation does not know.
+    let population = Population { rows: 60_000.0, labelled: 100.0 };
+    let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN, population);
+    let simplified = || driver::simplify(&driver::differentiate(tensor()));
+    match stage {
+        Stage::Ast => format!("{:#?}\n", syntax::parse(&model.source).expect("a checked model parses")),
+        Stage::Graph => crate::model::print(model),
+        Stage::Bound => bound::print(model, &objective),
+        Stage::Tensor => tensor::print(&tensor()),
+        Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
+        Stage::Simplified => tensor::print(&simplified()),
+        Stage::Plan => plan::print(&driver::plan(&simplified(), NoiseSource::Generated)),
+    }
+}
+
+/// List distributions, layers and optimisers
+#[derive(Args)]
+pub struct List {}
+
+impl List {
+    pub fn run(self) -> Result<()> {
+        let mut text = String::from("distributions\n");
+        for known in distribution::DISTRIBUTIONS {
+            let use_as = if known.noise().is_some() { "may be a latent's posterior" } else { "density only" };
+            text += &format!("  {:18} heads {:30} {use_as}\n", known.name(), known.heads().join(", "));
+        }
+        let arguments = |arguments: &[layer::Argument]| -> String {
+            let one = |argument: &layer::Argument| match argument.default {
+                Some(default) => format!("{} = {default}", argument.name),
+                None => argument.name.to_string(),
+            };
+            arguments.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        text += "layers\n";
+        for known in layer::LAYERS {
+            text += format!("  {:18} {}", known.name(), arguments(known.arguments())).trim_end();
+            text.push('\n');
+        }
+        text += "optimizers\n";
+        for known in optimizer::OPTIMIZERS {
+            text += &format!("  {:18} {}\n", known.name(), arguments(known.arguments()));
+        }
+        print(&text)
+    }
+}

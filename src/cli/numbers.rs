@@ -1,0 +1,69 @@
+//! `dgc bound`.
+
+use super::{Model, print};
+use crate::run::{
+    arrays,
+    bound::{self, Arrays, Engine},
+    error::Result,
+};
+use clap::{Args, ValueEnum};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+/// Compute the bound, its terms and the gradient for given parameters, batch and noise
+#[derive(Args)]
+pub struct Bound {
+    #[command(flatten)]
+    model: Model,
+    /// Parameters, as safetensors
+    #[arg(long)]
+    params: PathBuf,
+    /// A batch: an array for each observed variable, labels −1 where there is none
+    #[arg(long)]
+    batch: PathBuf,
+    /// Noise, named CASE.VARIABLE, with axes sample, row, class, feature; drawn by --seed if left out
+    #[arg(long)]
+    noise: Option<PathBuf>,
+    /// Write the gradient of the loss by every parameter to this safetensors file
+    #[arg(long)]
+    grads: Option<PathBuf>,
+    /// What computes the numbers
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Threads of the CPU; 0 is one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// The CPU, in single precision
+    Cpu,
+    /// The reference interpreter, in double precision
+    Reference,
+}
+
+fn read(path: &Path) -> Result<Arrays> {
+    Ok(arrays::read(path)?.0.into_iter().map(|array| (array.name.clone(), array)).collect())
+}
+
+impl Bound {
+    pub fn run(self) -> Result<()> {
+        let model = self.model.check()?;
+        let noise = self.noise.as_deref().map(read).transpose()?;
+        let engine = match self.device {
+            Device::Cpu => Engine::Cpu { threads: self.threads },
+            Device::Reference => Engine::Reference,
+        };
+        let (params, batch) = (read(&self.params)?, read(&self.batch)?);
+        let report = bound::bound(&model, &params, &batch, noise.as_ref(), self.seed, engine)?;
+        if let Some(path) = &self.grads {
+            arrays::write(path, &report.gradients, HashMap::new(), true)?;
+        }
+        print(&format!("{:#}\n", report.json))
+    }
+}

@@ -1,0 +1,111 @@
+//! The optimiser's update of all parameters, as one graph over two flat axes: the weights, which priors and decay apply to,
+//! and the others.
+
+use super::Population;
+use crate::{
+    id::Id,
+    model::Checked,
+    optimizer::Update,
+    tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
+};
+
+/// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs `weights.gradient`, `rate` and `step`;
+/// writes the next values, and the output `gradient_norm` before clipping.
+pub fn update(model: &Checked, weights: usize, others: usize, population: Population) -> Graph {
+    let mut graph = Graph::new();
+    graph.set_origin(&format!("{} update", model.train.optimizer.name()));
+    let groups: Vec<Group> = [("weights", weights, true), ("others", others, false)]
+        .into_iter()
+        .filter(|(_, len, _)| *len > 0)
+        .map(|(name, len, decays)| Group::new(&mut graph, model, name, len, decays, population))
+        .collect();
+    let squares: Vec<Node> = groups
+        .iter()
+        .map(|group| {
+            let square = graph.square(group.gradient);
+            graph.sum(square, &Axes::from(group.axis))
+        })
+        .collect();
+    let squares = graph.total(squares);
+    let norm = graph.scalar(Scalar::Sqrt, &[squares]);
+    graph.output(OutputKind::Value, "gradient_norm", norm, Vec::new());
+    let (rate, step) = (graph.input("rate", Axes::none()), graph.input("step", Axes::none()));
+    for group in groups {
+        let gradient = clip(&mut graph, model, group.gradient, norm);
+        let state = &group.state;
+        let update = Update {
+            parameter: group.value,
+            gradient,
+            state: &state.iter().map(|(_, node)| *node).collect::<Vec<_>>(),
+            rate,
+            step,
+            decays: group.decays,
+            arguments: &model.train.optimizer_arguments,
+        };
+        let (next, next_state) = model.train.optimizer.update(&mut graph, &update);
+        graph.output(OutputKind::Next, group.name, next, vec![group.axis]);
+        for ((name, _), next) in state.iter().zip(next_state) {
+            graph.output(OutputKind::Next, name.clone(), next, vec![group.axis]);
+        }
+    }
+    graph
+}
+
+/// Parameters that are updated alike.
+struct Group {
+    name: &'static str,
+    axis: Id<Axis>,
+    value: Node,
+    gradient: Node,
+    state: Vec<(String, Node)>,
+    decays: bool,
+}
+
+impl Group {
+    fn new(
+        graph: &mut Graph,
+        model: &Checked,
+        name: &'static str,
+        len: usize,
+        decays: bool,
+        population: Population,
+    ) -> Self {
+        // The flat axis is split into tiles as rows are.
+        let axis = graph.new_axis(Axis { name: name.to_string(), size: len, kind: AxisKind::Row });
+        let array = |graph: &mut Graph, name: &str| {
+            let parameter = graph.declare(Parameter {
+                name: name.to_string(),
+                axes: vec![axis],
+                start: Start::Constant(0.0),
+                trained: true,
+            });
+            graph.read(parameter)
+        };
+        let value = array(graph, name);
+        let names = model.train.optimizer.state().iter().map(|state| format!("{name}.{state}"));
+        let state = names.map(|name| (name.clone(), array(graph, &name))).collect();
+        let mut gradient = graph.input(&format!("{name}.gradient"), Axes::from(axis));
+        if let Some(scale) = model.train.weight_prior.filter(|_| decays) {
+            // −log N(θ; 0, scale²) per training row has the gradient θ / (scale² rows).
+            let pull = graph.scale(value, 1.0 / (scale * scale * population.rows));
+            gradient = graph.add(gradient, pull);
+        }
+        Group { name, axis, value, gradient, state, decays }
+    }
+}
+
+/// The gradient scaled to the total norm that is allowed, then clamped element by element.
+fn clip(graph: &mut Graph, model: &Checked, mut gradient: Node, norm: Node) -> Node {
+    if let Some(most) = model.train.clip_norm {
+        let most = graph.constant(most);
+        let larger = graph.scalar(Scalar::Max, &[norm, most]);
+        let factor = graph.div(most, larger);
+        gradient = graph.mul(gradient, factor);
+    }
+    if let Some(most) = model.train.clip_value {
+        let (least, most) = (graph.constant(-most), graph.constant(most));
+        let above = graph.scalar(Scalar::Max, &[gradient, least]);
+        gradient = graph.scalar(Scalar::Min, &[above, most]);
+    }
+    gradient
+}

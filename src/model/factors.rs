@@ -1,0 +1,600 @@
+//! The arrows of both graphs: their variables, networks and distributions, and the order that the arrows allow.
+
+use super::{
+    Factor, FactorKind, Heads, LayerUse, Network, Objective, Role, Side, Variable,
+    check::{Checker, domain_name, factor_of},
+};
+use crate::{
+    diagnostic::{Diagnostic, Span, suggest},
+    distribution::{self, DISTRIBUTIONS, Distribution, Domain},
+    id::Id,
+    layer::{self, Argument, LAYERS},
+    syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind, Name},
+};
+use petgraph::{algo::tarjan_scc, graph::DiGraph, visit::EdgeRef};
+use std::collections::BTreeMap;
+
+/// Arrows with the graph that they stand in.
+#[derive(Default)]
+pub(super) struct Arrows<'t> {
+    pub written: Vec<(Side, &'t Arrow)>,
+    pub keywords: Vec<(Side, Span)>,
+}
+
+pub(super) fn word(side: Side) -> &'static str {
+    match side {
+        Side::Generative => "generative",
+        Side::Inference => "inference",
+    }
+}
+
+/// The factors of p and of q, parents before children.
+pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec<Factor>) {
+    let mut factors: Vec<Factor> = Vec::new();
+    for &(side, arrow) in &arrows.written {
+        let Some(factor) = one(checker, side, arrow) else { continue };
+        let first = factors.iter().find(|known| {
+            known.child == factor.child && (known.side == side || matches!(factor.kind, FactorKind::Deterministic(_)))
+        });
+        if let Some(first) = first {
+            let name = &checker.variable(factor.child).name;
+            let place = if first.side == side { word(side).to_string() } else { "the two graphs".to_string() };
+            let diagnostic = Diagnostic::error(arrow.span, format!("`{name}` has two factors in `{place}`"))
+                .label("defined again here")
+                .note(first.span, "first defined here")
+                .help("keep one; a child's parents all stand before one arrow");
+            checker.report(diagnostic);
+            continue;
+        }
+        factors.push(factor);
+    }
+    node_sizes(checker, &factors);
+    missing(checker, &factors, arrows);
+    let split = |side: Side| factors.iter().filter(|factor| factor.side == side).cloned().collect::<Vec<_>>();
+    let (p, q) = (split(Side::Generative), split(Side::Inference));
+    // A node of one graph may be read in the other, and then orders it too.
+    let nodes = |other: &[Factor]| -> Vec<Factor> {
+        other.iter().filter(|factor| matches!(factor.kind, FactorKind::Deterministic(_))).cloned().collect()
+    };
+    (order(checker, &p, &nodes(&q)), order(checker, &q, &nodes(&p)))
+}
+
+fn one(checker: &mut Checker, side: Side, arrow: &Arrow) -> Option<Factor> {
+    let child = checker.lookup(&arrow.child);
+    let mut parents: Vec<Id<Variable>> = Vec::new();
+    let mut complete = true;
+    for name in &arrow.parents {
+        let Some(parent) = checker.lookup(name) else {
+            complete = false;
+            continue;
+        };
+        if parents.contains(&parent) {
+            let title = format!("parent `{}` is named twice", name.text);
+            checker.report(Diagnostic::error(name.span, title).label("named again here").help("name each parent once"));
+            continue;
+        }
+        parents.push(parent);
+    }
+    let child = child?;
+    if parents.contains(&child) {
+        let title = format!("`{}` is a parent of itself", arrow.child.text);
+        checker.report(Diagnostic::error(arrow.span, title).label("this arrow is a circle"));
+        complete = false;
+    }
+    let kind = match &arrow.body {
+        ArrowBody::Distribution(call) => distribution_of(checker, side, child, &parents, arrow, call)?,
+        ArrowBody::Equation(layers) => FactorKind::Deterministic(node(checker, child, &parents, arrow, layers)?),
+    };
+    let line = checker.line(arrow.span);
+    complete.then_some(Factor { side, child, parents, kind, span: arrow.span, line })
+}
+
+/// `x -> h = body`.
+fn node(
+    checker: &mut Checker,
+    child: Id<Variable>,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    layers: &[ast::Layer],
+) -> Option<Network> {
+    let name = arrow.child.text.clone();
+    if checker.variable(child).role != Role::Node {
+        let title = format!("`{name}` is a random variable, and `=` makes a deterministic node");
+        let help = format!("write `~` and a distribution, or choose a name other than `{name}`");
+        checker.report(Diagnostic::error(arrow.span, title).help(help));
+        return None;
+    }
+    let network = network(checker, layers, parents, arrow.span)?;
+    if parents.is_empty() {
+        checker.report(
+            Diagnostic::error(arrow.span, format!("`{name}` is computed from nothing")).label("expected parents"),
+        );
+        return None;
+    }
+    if !network.layers.iter().any(|layer| layer.layer.joins()) {
+        checker.report(
+            Diagnostic::error(arrow.span, format!("the network of `{name}` has no layer that makes features"))
+                .help("begin it with `dense(size)`"),
+        );
+        return None;
+    }
+    Some(network)
+}
+
+fn distribution_of(
+    checker: &mut Checker,
+    side: Side,
+    child: Id<Variable>,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+) -> Option<FactorKind> {
+    let Some(distribution) = distribution::find(&call.name.text) else {
+        let mut unknown = Diagnostic::error(call.name.span, format!("unknown distribution `{}`", call.name.text))
+            .label("not a distribution that dgc knows");
+        unknown.help = suggest(&call.name.text, DISTRIBUTIONS.iter().map(|known| known.name()));
+        checker.report(unknown);
+        return None;
+    };
+    supports(checker, side, child, arrow, distribution);
+    let heads = heads(checker, parents, arrow, call, distribution)?;
+    Some(FactorKind::Distribution { distribution, heads })
+}
+
+/// That the distribution's values are the variable's, and that a latent of q can be drawn.
+fn supports(
+    checker: &mut Checker,
+    side: Side,
+    child: Id<Variable>,
+    arrow: &Arrow,
+    distribution: &'static dyn Distribution,
+) {
+    let variable = checker.variable(child).clone();
+    let (name, kind) = (&variable.name, distribution.name());
+    if variable.role == Role::Node {
+        let title = format!("`{name}` is a deterministic node elsewhere, and has no distribution");
+        checker.report(Diagnostic::error(arrow.span, title).label("a second definition"));
+        return;
+    }
+    if variable.domain != distribution.support() {
+        let fitting: Vec<&str> =
+            DISTRIBUTIONS.iter().filter(|known| known.support() == variable.domain).map(|known| known.name()).collect();
+        let diagnostic = Diagnostic::error(arrow.span, format!("`{kind}` does not fit the values of `{name}`"))
+            .label(format!(
+                "draws `{}` values, but `{name}` is `{}`",
+                domain_name(distribution.support()),
+                domain_name(variable.domain)
+            ))
+            .note(variable.span, "declared here")
+            .help(format!("for `{}` values: {}", domain_name(variable.domain), fitting.join(", ")));
+        checker.report(diagnostic);
+        return;
+    }
+    if side == Side::Inference && variable.role == Role::Data {
+        let title = format!("`{name}` is observed, and cannot be inferred");
+        let help = format!("`data` has a factor in `generative` alone; make `{name}` a `latent` or a `label`");
+        checker.report(Diagnostic::error(arrow.span, title).label("a factor of `data` in `inference`").help(help));
+        return;
+    }
+    if side == Side::Inference && variable.domain != Domain::Class && distribution.noise().is_none() {
+        let drawn: Vec<&str> =
+            DISTRIBUTIONS.iter().filter(|known| known.noise().is_some()).map(|known| known.name()).collect();
+        let diagnostic =
+            Diagnostic::error(arrow.span, format!("`{name}` cannot be drawn from `{kind}` in a differentiable way"))
+                .label(format!("`{kind}` has a density, but no reparametrised sample"))
+                .help(format!("for latents: {}", drawn.join(", ")));
+        checker.report(diagnostic);
+    }
+}
+
+fn heads(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+    distribution: &'static dyn Distribution,
+) -> Option<Heads> {
+    let kind = distribution.name();
+    if distribution.heads().is_empty() {
+        if let Some(argument) = call.arguments.first() {
+            let title = format!("`{kind}` takes no arguments");
+            checker.report(Diagnostic::error(argument.span, title).help(format!("write `~ {kind}`")));
+            return None;
+        }
+        return Some(Heads::Constants(Vec::new()));
+    }
+    let net = match call.arguments.as_slice() {
+        [argument] => match &argument.value {
+            ArgumentValue::Layers(layers) => Some(layers.clone()),
+            ArgumentValue::Expression(expression) => match &expression.kind {
+                ExpressionKind::Name(name) if !checker.sizes.contains_key(name) => {
+                    let name = Name { text: name.clone(), span: expression.span };
+                    let call = Call { arguments: Vec::new(), span: name.span, name };
+                    Some(vec![ast::Layer::Call(call)])
+                }
+                _ => None,
+            },
+        },
+        _ => None,
+    };
+    if let Some(layers) = net {
+        return Some(Heads::Network(network(checker, &layers, parents, arrow.span)?));
+    }
+    constants(checker, parents, arrow, call, distribution)
+}
+
+/// `normal(0, 1)`.
+fn constants(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+    distribution: &'static dyn Distribution,
+) -> Option<Heads> {
+    let (kind, names) = (distribution.name(), distribution.arguments());
+    if call.arguments.is_empty() || names.is_empty() {
+        let constants =
+            if names.is_empty() { String::new() } else { format!(", or constants: `{kind}({})`", names.join(", ")) };
+        checker.report(
+            Diagnostic::error(call.span, format!("`{kind}` needs a network"))
+                .label(format!("its {} come from somewhere", distribution.heads().join(" and ")))
+                .help(format!("name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}")),
+        );
+        return None;
+    }
+    let arguments: Vec<Argument> = names
+        .iter()
+        .map(|&name| Argument { name, default: None, least: f64::NEG_INFINITY, most: f64::INFINITY, whole: false })
+        .collect();
+    let values = arguments_of(checker, call, &arguments, "distribution")?;
+    if let Err(message) = distribution.check_arguments(&values) {
+        checker.report(Diagnostic::error(call.span, format!("`{kind}`: {message}")));
+        return None;
+    }
+    if !parents.is_empty() {
+        let title = format!("the parents of `{}` are not used", arrow.child.text);
+        checker.report(
+            Diagnostic::error(arrow.span, title)
+                .label(format!("`{kind}` has constant arguments"))
+                .help("remove the parents, or name a network"),
+        );
+        return None;
+    }
+    Some(Heads::Constants(values))
+}
+
+/// The values of a call's arguments in their order, defaults filled in.
+pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argument], what: &str) -> Option<Vec<f64>> {
+    let name = &call.name.text;
+    let mut values: Vec<Option<f64>> = vec![None; arguments.len()];
+    let mut fine = true;
+    for (position, given) in call.arguments.iter().enumerate() {
+        let index = match &given.name {
+            Some(wanted) => arguments.iter().position(|argument| argument.name == wanted.text),
+            None => (position < arguments.len()).then_some(position),
+        };
+        let Some(index) = index else {
+            fine = false;
+            let (span, title) = match &given.name {
+                Some(wanted) => (wanted.span, format!("{what} `{name}` has no argument `{}`", wanted.text)),
+                None => (given.span, format!("{what} `{name}` takes {} arguments", arguments.len())),
+            };
+            let mut unknown = Diagnostic::error(span, title).label("one too many");
+            if let Some(wanted) = &given.name {
+                unknown.label = "not known".to_string();
+                unknown.help = suggest(&wanted.text, arguments.iter().map(|argument| argument.name));
+            }
+            checker.report(unknown);
+            continue;
+        };
+        let ArgumentValue::Expression(expression) = &given.value else {
+            fine = false;
+            checker.report(
+                Diagnostic::error(given.span, format!("`{}` is a number", arguments[index].name))
+                    .label("found a network"),
+            );
+            continue;
+        };
+        if values[index].is_some() {
+            fine = false;
+            checker.report(Diagnostic::error(given.span, format!("`{}` is given twice", arguments[index].name)));
+        }
+        let Some(value) = checker.number(expression) else {
+            fine = false;
+            continue;
+        };
+        fine &= in_range(checker, given.span, &arguments[index], value);
+        values[index] = Some(value);
+    }
+    for (value, argument) in values.iter_mut().zip(arguments) {
+        *value = value.or(argument.default);
+        if value.is_none() && fine {
+            fine = false;
+            checker.report(
+                Diagnostic::error(call.span, format!("{what} `{name}` needs `{}`", argument.name)).help(format!(
+                    "write `{name}({})`",
+                    arguments.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")
+                )),
+            );
+        }
+    }
+    if fine { values.into_iter().collect() } else { None }
+}
+
+/// Reports a number outside an argument's range.
+pub(super) fn in_range(checker: &mut Checker, span: Span, argument: &Argument, value: f64) -> bool {
+    let whole = !argument.whole || value.fract() == 0.0;
+    if whole && value >= argument.least && value <= argument.most {
+        return true;
+    }
+    let kind = if argument.whole { "a whole number" } else { "a number" };
+    checker.report(
+        Diagnostic::error(span, format!("`{}` is out of range", argument.name))
+            .label(format!("expected {kind} from {} to {}, found {value}", argument.least, argument.most)),
+    );
+    false
+}
+
+/// The layers of a network on these parents, nets by name and repetitions written out, each layer numbered.
+fn network(checker: &mut Checker, layers: &[ast::Layer], parents: &[Id<Variable>], span: Span) -> Option<Network> {
+    let mut expanding = Vec::new();
+    let mut counts = BTreeMap::new();
+    let layers = expand(checker, layers, &mut counts, &mut expanding)?;
+    if let Some(first) = layers.first() {
+        if parents.is_empty() {
+            checker.report(
+                Diagnostic::error(span, "a network needs parents")
+                    .label(format!("`{}` has nothing to work on", first.name))
+                    .help("name parents before an arrow, or use `linear` for learned constants"),
+            );
+            return None;
+        }
+    }
+    let unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
+    let early: Vec<String> =
+        unjoined.filter(|layer| layer.layer.needs_joined()).map(|layer| layer.layer.name().to_string()).collect();
+    if let Some(early) = early.first() {
+        checker.report(
+            Diagnostic::error(span, format!("`{early}` stands before any layer that joins the parents"))
+                .help(format!("begin the network with `dense(size)`, then `{early}`")),
+        );
+        return None;
+    }
+    Some(Network { layers })
+}
+
+fn expand(
+    checker: &mut Checker,
+    layers: &[ast::Layer],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let mut result = Vec::new();
+    for layer in layers {
+        match layer {
+            ast::Layer::Repeat { count, layers } => {
+                let times = checker.number(count)?;
+                if times.fract() != 0.0 || !(0.0..=1000.0).contains(&times) {
+                    let title = "a network is repeated a whole number of times, at most 1000";
+                    checker.report(Diagnostic::error(count.span, title).label(format!("found {times}")));
+                    return None;
+                }
+                for _ in 0..times as usize {
+                    result.extend(expand(checker, layers, counts, expanding)?);
+                }
+            }
+            ast::Layer::Residual { span, layers } => {
+                let inner = expand(checker, layers, counts, expanding)?;
+                let layer = layer::find("residual").expect("the registry has residual blocks");
+                let count = counts.entry("residual").or_default();
+                *count += 1;
+                let name = format!("residual{count}");
+                if inner.is_empty() {
+                    checker.report(Diagnostic::error(*span, "a residual block holds layers").label("found none"));
+                    return None;
+                }
+                result.push(LayerUse { name, layer, arguments: Vec::new(), inner });
+            }
+            ast::Layer::Call(call) => result.extend(layer_call(checker, call, counts, expanding)?),
+        }
+    }
+    residuals(checker, layers, &result)?;
+    Some(result)
+}
+
+/// That residual blocks give back as many features as they take.
+fn residuals(checker: &mut Checker, written: &[ast::Layer], layers: &[LayerUse]) -> Option<()> {
+    let mut features: Option<usize> = None;
+    for layer in layers {
+        if !layer.inner.is_empty() {
+            let inner =
+                layer.inner.iter().fold(features.unwrap_or(0), |f, inner| inner.layer.outputs(f, &inner.arguments));
+            let span = written.iter().find_map(|layer| match layer {
+                ast::Layer::Residual { span, .. } => Some(*span),
+                _ => None,
+            });
+            let Some(span) = span else { continue };
+            match features {
+                None => {
+                    let title = "a residual block stands before any layer that joins the parents";
+                    checker.report(Diagnostic::error(span, title).help("begin the network with `dense(size)`"));
+                    return None;
+                }
+                Some(outer) if outer != inner => {
+                    checker.report(
+                        Diagnostic::error(span, "a residual block must give back as many features as it takes")
+                            .label(format!("takes {outer}, gives {inner}"))
+                            .help(format!("end it with `dense({outer})`")),
+                    );
+                    return None;
+                }
+                Some(_) => {}
+            }
+        }
+        if layer.layer.joins() || features.is_some() {
+            features = Some(layer.layer.outputs(features.unwrap_or(0), &layer.arguments));
+        }
+    }
+    Some(())
+}
+
+fn layer_call(
+    checker: &mut Checker,
+    call: &Call,
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let name = &call.name.text;
+    if name == "linear" && call.arguments.is_empty() {
+        return Some(Vec::new());
+    }
+    if let Some((_, layers)) = checker.nets.get(name).cloned() {
+        checker.used_nets.push(name.clone());
+        if expanding.contains(name) {
+            checker.report(
+                Diagnostic::error(call.span, format!("net `{name}` contains itself")).label("this is a circle"),
+            );
+            return None;
+        }
+        expanding.push(name.clone());
+        let expanded = expand(checker, &layers, counts, expanding);
+        expanding.pop();
+        return expanded;
+    }
+    let Some(layer) = layer::find(name).filter(|layer| layer.name() != "residual") else {
+        let known: Vec<String> = checker.nets.keys().cloned().chain(["linear".to_string()]).collect();
+        let layers = LAYERS.iter().map(|layer| layer.name());
+        let mut unknown =
+            Diagnostic::error(call.name.span, format!("unknown net or layer `{name}`")).label("not defined");
+        unknown.help = suggest(name, known.iter().map(String::as_str).chain(layers));
+        checker.report(unknown);
+        return None;
+    };
+    let arguments = arguments_of(checker, call, layer.arguments(), "layer")?;
+    let count = counts.entry(layer.name()).or_default();
+    *count += 1;
+    Some(vec![LayerUse { name: format!("{}{count}", layer.name()), layer, arguments, inner: Vec::new() }])
+}
+
+/// The number of features of each deterministic node.
+fn node_sizes(checker: &mut Checker, factors: &[Factor]) {
+    for factor in factors {
+        if let FactorKind::Deterministic(network) = &factor.kind {
+            let size = network.layers.iter().fold(0, |features, layer| layer.layer.outputs(features, &layer.arguments));
+            checker.variables[factor.child.index()].shape = vec![size];
+        }
+    }
+}
+
+/// Reports variables without the factors that they need.
+fn missing(checker: &mut Checker, factors: &[Factor], arrows: &Arrows) {
+    let written = |side: Side, variable: &Variable| {
+        arrows.written.iter().any(|(known, arrow)| *known == side && arrow.child.text == variable.name)
+    };
+    let variables: Vec<Variable> = checker.variables.clone();
+    let inferred = arrows.written.iter().any(|(side, _)| *side == Side::Generative);
+    for variable in &variables {
+        let needs: &[Side] = match variable.role {
+            Role::Data => &[Side::Generative],
+            Role::Latent | Role::Label => &[Side::Generative, Side::Inference],
+            Role::Node => &[],
+        };
+        for &side in needs {
+            if written(side, variable) || (!inferred && side == Side::Generative && variable.role == Role::Data) {
+                continue;
+            }
+            let kind = match variable.role {
+                Role::Data => "data variable",
+                Role::Label => "label",
+                _ => "latent",
+            };
+            let example = DISTRIBUTIONS.iter().find(|known| known.support() == variable.domain);
+            let example = example.map_or("normal", |known| known.name());
+            checker.report(
+                Diagnostic::error(
+                    variable.span,
+                    format!("{kind} `{}` has no factor in `{}`", variable.name, word(side)),
+                )
+                .label("declared here")
+                .help(format!("`... -> {} ~ {example}(...)` might be missing", variable.name)),
+            );
+        }
+    }
+    let _ = factors;
+}
+
+/// Parents before children, in the file's order where the graph leaves it open; a circle is reported.
+fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Factor> {
+    let mut graph: DiGraph<Id<Variable>, Span> = DiGraph::new();
+    let nodes: Vec<_> = (0..checker.variables.len()).map(|index| graph.add_node(Id::new(index))).collect();
+    for factor in factors.iter().chain(also) {
+        for parent in &factor.parents {
+            graph.add_edge(nodes[parent.index()], nodes[factor.child.index()], factor.span);
+        }
+    }
+    for component in tarjan_scc(&graph).into_iter().filter(|component| component.len() > 1) {
+        let mut names: Vec<String> = component.iter().map(|&node| checker.variable(graph[node]).name.clone()).collect();
+        names.sort();
+        let edges = graph.edge_references();
+        let within = edges.filter(|edge| component.contains(&edge.source()) && component.contains(&edge.target()));
+        let mut spans: Vec<Span> = within.map(|edge| *edge.weight()).collect();
+        spans.sort_by_key(|span| span.start);
+        spans.dedup();
+        let mut circle = Diagnostic::error(spans[0], format!("the arrows among {} form a circle", names.join(", ")))
+            .label("one of its arrows")
+            .help("a graph orders its variables: remove or turn around one of these arrows");
+        for span in &spans[1..] {
+            circle = circle.note(*span, "another one");
+        }
+        checker.report(circle);
+        return factors.to_vec();
+    }
+    let mut ordered: Vec<Factor> = Vec::new();
+    let mut waiting: Vec<&Factor> = factors.iter().chain(also).collect();
+    while !waiting.is_empty() {
+        let ready = waiting
+            .iter()
+            .position(|factor| factor.parents.iter().all(|parent| waiting.iter().all(|other| other.child != *parent)));
+        let factor = waiting.remove(ready.unwrap_or(0));
+        if factors.iter().any(|own| std::ptr::eq(own, factor)) {
+            ordered.push(factor.clone());
+        }
+    }
+    ordered
+}
+
+/// What is legal and likely wrong.
+pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor], objective: &Objective) {
+    let read = |id: Id<Variable>, factors: &[Factor]| factors.iter().any(|factor| factor.parents.contains(&id));
+    for index in 0..checker.variables.len() {
+        let (id, variable) = (Id::new(index), checker.variables[index].clone());
+        let name = &variable.name;
+        if variable.role == Role::Latent
+            && !read(id, p)
+            && factor_of(p, id).is_some_and(|factor| factor.parents.is_empty())
+        {
+            let title = format!("latent `{name}` is unused: nothing in `generative` depends on it");
+            checker.report(
+                Diagnostic::warning(variable.span, title)
+                    .label("declared here")
+                    .help("make it a parent of the data, or remove it"),
+            );
+        }
+        if variable.role == Role::Data && !read(id, q) && !q.is_empty() {
+            let title = format!("data variable `{name}` is not read in `inference`");
+            checker.report(Diagnostic::warning(variable.span, title).label("declared here"));
+        }
+    }
+    let _ = objective;
+}
+
+/// Whether the KL of a latent may be taken in closed form: no parent of it in p is drawn after it in q.
+pub(super) fn closed_form_is_exact(p: &[Factor], q: &[Factor], latent: Id<Variable>) -> Result<(), Id<Variable>> {
+    let drawn = |id: Id<Variable>| q.iter().position(|factor| factor.child == id);
+    let own = drawn(latent);
+    let parents = factor_of(p, latent).map_or(&[][..], |factor| &factor.parents);
+    match parents.iter().find(|parent| drawn(**parent) > own) {
+        Some(late) => Err(*late),
+        None => Ok(()),
+    }
+}

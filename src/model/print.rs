@@ -1,0 +1,59 @@
+//! The graphs of a model as text.
+
+use super::{Checked, Factor, FactorKind, Heads, LayerUse, Role};
+use crate::distribution::Domain;
+
+/// Both graphs, an arrow a line, with the networks written out.
+pub fn print(model: &Checked) -> String {
+    let mut text = format!("model {}\n", model.name);
+    for variable in &model.variables {
+        let role = match variable.role {
+            Role::Data => "data",
+            Role::Label => "label",
+            Role::Latent => "latent",
+            Role::Node => "node",
+        };
+        let shape: Vec<String> = variable.shape.iter().map(usize::to_string).collect();
+        let domain = super::domain_name(variable.domain);
+        let domain = if variable.role == Role::Node { "" } else { domain };
+        let parameters = if variable.domain == Domain::Class { " values" } else { "" };
+        text += &format!("  {role} {}: {domain}[{}]{parameters}\n", variable.name, shape.join(", "));
+    }
+    for (name, factors) in [("generative", &model.generative), ("inference", &model.inference)] {
+        text += &format!("{name}\n");
+        factors.iter().for_each(|one| text += &format!("  {}\n", factor(model, one)));
+    }
+    text
+}
+
+fn factor(model: &Checked, factor: &Factor) -> String {
+    let name = |id: &crate::id::Id<super::Variable>| model.variables[id.index()].name.as_str();
+    let parents: Vec<&str> = factor.parents.iter().map(name).collect();
+    let arrow = if parents.is_empty() { String::new() } else { format!("{} -> ", parents.join(", ")) };
+    let body = match &factor.kind {
+        FactorKind::Deterministic(network) => format!("= {}", layers(&network.layers)),
+        FactorKind::Distribution { distribution, heads } => match heads {
+            Heads::Network(network) => format!("~ {}({})", distribution.name(), layers(&network.layers)),
+            Heads::Constants(values) => {
+                let values: Vec<String> = values.iter().map(f64::to_string).collect();
+                format!("~ {}({})", distribution.name(), values.join(", "))
+            }
+        },
+    };
+    format!("{arrow}{} {body}", name(&factor.child))
+}
+
+fn layers(layers: &[LayerUse]) -> String {
+    if layers.is_empty() {
+        return "linear".to_string();
+    }
+    let one = |layer: &LayerUse| {
+        let arguments: Vec<String> = layer.arguments.iter().map(f64::to_string).collect();
+        match (layer.inner.as_slice(), arguments.as_slice()) {
+            ([], []) => layer.name.clone(),
+            ([], _) => format!("{}({})", layer.name, arguments.join(", ")),
+            (inner, _) => format!("residual [{}]", self::layers(inner)),
+        }
+    };
+    layers.iter().map(one).collect::<Vec<_>>().join(" > ")
+}

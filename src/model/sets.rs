@@ -1,0 +1,43 @@
+//! The overrides of `--set NAME=VALUE`, and what every size and setting came to.
+
+use crate::diagnostic::suggest;
+
+pub(super) struct Sets {
+    given: Vec<(String, String)>,
+    taken: Vec<String>,
+    resolved: Vec<(String, String)>,
+}
+
+impl Sets {
+    pub fn new(given: &[(String, String)]) -> Self {
+        Sets { given: given.to_vec(), taken: Vec::new(), resolved: Vec::new() }
+    }
+
+    /// The number set for a size or setting, or the one written; the last of several wins.
+    pub fn number(&mut self, name: &str, written: Option<f64>) -> Result<Option<f64>, String> {
+        self.taken.push(name.to_string());
+        let given = self.given.iter().rev().find(|(known, _)| known == name);
+        let value = match given {
+            None => written,
+            Some((_, text)) => {
+                let number: Result<f64, _> = text.trim().parse();
+                Some(number.map_err(|_| format!("`--set {name}={text}`: expected a number"))?)
+            }
+        };
+        if let Some(value) = value {
+            self.resolved.retain(|(known, _)| known != name);
+            self.resolved.push((name.to_string(), value.to_string()));
+        }
+        Ok(value)
+    }
+
+    /// Names that nothing took, each with the nearest that there is.
+    pub fn unused(&self) -> Vec<(String, Option<String>)> {
+        let unused = self.given.iter().filter(|(name, _)| !self.taken.contains(name));
+        unused.map(|(name, _)| (name.clone(), suggest(name, self.taken.iter().map(String::as_str)))).collect()
+    }
+
+    pub fn resolved(&self) -> Vec<(String, String)> {
+        self.resolved.clone()
+    }
+}

@@ -1,0 +1,87 @@
+//! Named arrays in safetensors files.
+
+use super::error::{Error, Result};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{TensorView, serialize},
+};
+use std::{collections::HashMap, fs, io::Write, path::Path};
+
+/// An array of numbers, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedArray {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub data: Vec<f64>,
+}
+
+/// The arrays and the metadata of a file, numbers of any type as f64.
+pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
+    let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    let broken = |error| Error::file(path, "is no safetensors file", error).help("the file may be cut short");
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let mut arrays = Vec::new();
+    for (name, view) in file.tensors() {
+        let data = numbers(&view).ok_or_else(|| {
+            Error::new(format!("{}: array `{name}` has the unsupported type {:?}", path.display(), view.dtype()))
+                .help("store it as a float or integer array")
+        })?;
+        arrays.push(NamedArray { name, shape: view.shape().to_vec(), data });
+    }
+    arrays.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((arrays, header.metadata().clone().unwrap_or_default()))
+}
+
+fn numbers(view: &TensorView) -> Option<Vec<f64>> {
+    fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+        bytes.as_chunks::<N>().0.iter().map(|&chunk| number(chunk)).collect()
+    }
+    let bytes = view.data();
+    Some(match view.dtype() {
+        Dtype::F64 => each(bytes, f64::from_le_bytes),
+        Dtype::F32 => each(bytes, |b| f64::from(f32::from_le_bytes(b))),
+        Dtype::F16 => each(bytes, |b| half::f16::from_le_bytes(b).to_f64()),
+        Dtype::BF16 => each(bytes, |b| half::bf16::from_le_bytes(b).to_f64()),
+        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
+        Dtype::I32 => each(bytes, |b| f64::from(i32::from_le_bytes(b))),
+        Dtype::I16 => each(bytes, |b| f64::from(i16::from_le_bytes(b))),
+        Dtype::I8 => each(bytes, |b: [u8; 1]| f64::from(b[0].cast_signed())),
+        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
+        Dtype::U32 => each(bytes, |b| f64::from(u32::from_le_bytes(b))),
+        Dtype::U16 => each(bytes, |b| f64::from(u16::from_le_bytes(b))),
+        Dtype::U8 | Dtype::BOOL => each(bytes, |b: [u8; 1]| f64::from(b[0])),
+        _ => return None,
+    })
+}
+
+/// Writes arrays of f32, or of f64 if `double`; the file appears whole or not at all.
+pub fn write(path: &Path, arrays: &[NamedArray], metadata: HashMap<String, String>, double: bool) -> Result<()> {
+    let bytes = |array: &NamedArray| -> Vec<u8> {
+        match double {
+            true => array.data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            false => array.data.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+        }
+    };
+    let dtype = if double { Dtype::F64 } else { Dtype::F32 };
+    let stored: Vec<(&NamedArray, Vec<u8>)> = arrays.iter().map(|array| (array, bytes(array))).collect();
+    let views = stored.iter().map(|(array, bytes)| {
+        let view = TensorView::new(dtype, array.shape.clone(), bytes);
+        (array.name.as_str(), view.expect("an array has as many numbers as its shape says"))
+    });
+    let file = serialize(views, Some(metadata)).map_err(|error| Error::file(path, "cannot be written", error))?;
+    write_whole(path, &file)
+}
+
+/// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or the new one.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::file(path, "cannot be written", error)
+            .help("the file before it is unchanged; check the disk and the folder")
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! `dgc bound`: the bound, its terms and the gradient for given parameters, batch and noise.
+
+use super::{
+    arrays::NamedArray,
+    error::{Error, Result},
+    session::{Layout, Session},
+};
+use crate::{
+    backend::NoiseKey,
+    diagnostic::suggest,
+    driver,
+    id::Id,
+    lower::{Mode, Population},
+    model::{Checked, Role},
+    plan::NoiseSource,
+    tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+
+/// What computes the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The interpreter in double precision.
+    Reference,
+    /// The CPU back end in single precision, with that many threads.
+    Cpu { threads: usize },
+}
+
+/// Arrays by name.
+pub type Arrays = BTreeMap<String, NamedArray>;
+
+pub struct Report {
+    /// In the shape of the oracles' `expected.json`.
+    pub json: Value,
+    pub gradients: Vec<NamedArray>,
+}
+
+/// Batch norm is by the batch's statistics, dropout is off, data are taken as they are. Rows whose labels are −1 are the
+/// unlabelled case. Without `noise`, it is drawn by `seed`.
+pub fn bound(
+    model: &Checked,
+    parameters: &Arrays,
+    batch: &Arrays,
+    noise: Option<&Arrays>,
+    seed: u64,
+    engine: Engine,
+) -> Result<Report> {
+    let cases = Cases::new(model, batch)?;
+    let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
+    let labelled = cases.rows.iter().filter(|(name, _)| *name == "labelled").map(|(_, rows)| rows.len()).sum::<usize>();
+    let population = Population { rows: rows.iter().sum::<usize>() as f64, labelled: labelled as f64 };
+    let graph = driver::step(model, &rows, Mode::BOUND, population);
+    let mut values: eval::Values = HashMap::new();
+    for parameter in &graph.parameters {
+        let shape: Vec<usize> = parameter.axes.iter().map(|&axis| graph.axis(axis).size).collect();
+        // A batch's statistics do not read the running averages, which may be left out.
+        let value = match (parameters.get(&parameter.name), parameter.trained) {
+            (None, false) => vec![0.0; shape.iter().product()],
+            _ => find(parameters, &parameter.name, &shape, "parameters")?,
+        };
+        values.insert(parameter.name.clone(), value);
+    }
+    for node in graph.ids() {
+        match graph.op(node) {
+            Op::Input { name, .. } => {
+                let value = match name.strip_prefix("beta.") {
+                    // A warm-up is over.
+                    Some(latent) => vec![warm(model, latent)],
+                    None => cases.input(&graph, batch, node, name)?,
+                };
+                values.insert(name.clone(), value);
+            }
+            Op::Noise { name, .. } => {
+                if let Some(noise) = noise {
+                    values.insert(name.clone(), given_noise(&graph, noise, node, name)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    let outputs = match engine {
+        Engine::Reference => {
+            let seed = eval::Seed { seed, step: 0 };
+            let outputs = eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::new)?;
+            outputs.into_iter().map(|(kind, name, array)| (kind, name, array.data)).collect()
+        }
+        Engine::Cpu { threads } => on_cpu(&graph, &values, noise.is_some(), seed, threads),
+    };
+    Ok(report(model, &graph, &cases, &outputs))
+}
+
+fn warm(model: &Checked, latent: &str) -> f64 {
+    let beta = model.objective.betas.iter().find(|beta| model.variables[beta.latent.index()].name == latent);
+    beta.map_or(1.0, |beta| beta.weight)
+}
+
+type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
+
+fn on_cpu(graph: &Graph, values: &eval::Values, given: bool, seed: u64, threads: usize) -> Outputs {
+    let plan = driver::plan(graph, if given { NoiseSource::Given } else { NoiseSource::Generated });
+    let mut session = Session::new(Layout::new(graph), threads);
+    let loaded = session.load(&plan, graph, &|_| None);
+    for entry in session.layout.entries.clone() {
+        let value: Vec<f32> = values[&entry.parameter.name].iter().map(|&x| x as f32).collect();
+        session.device.floats_mut(session.parameters)[entry.offset..entry.offset + entry.len()].copy_from_slice(&value);
+    }
+    let names: Vec<String> = loaded.names().map(String::from).collect();
+    for name in names {
+        if let (Some(value), Some(array)) = (values.get(&name), session.array_mut(&loaded, &name)) {
+            array.iter_mut().zip(value).for_each(|(to, from)| *to = *from as f32);
+        }
+    }
+    session.run(&loaded, NoiseKey { seed, step: 0 });
+    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let outputs = graph.outputs.iter().filter_map(|output| {
+        let value = match output.kind {
+            OutputKind::Value => wide(session.array(&loaded, &output.name)?),
+            OutputKind::Gradient => wide(session.gradient(session.layout.find(&output.name)?)),
+            OutputKind::Next => return None,
+        };
+        Some((output.kind, output.name.clone(), value))
+    });
+    outputs.collect()
+}
+
+fn report(model: &Checked, graph: &Graph, cases: &Cases, outputs: &Outputs) -> Report {
+    let mut json = json!({ "samples": model.objective.samples });
+    let number = |name: &str| outputs.iter().find(|(_, known, _)| known == name).map(|(_, _, data)| data.clone());
+    for (case, rows) in &cases.rows {
+        if rows.is_empty() {
+            continue;
+        }
+        let mut terms = serde_json::Map::new();
+        for (kind, name, data) in outputs {
+            let term = name.strip_prefix(&format!("{case}.")).filter(|_| *kind == OutputKind::Value);
+            if let Some(term) = term.filter(|term| !["bound", "per_row"].contains(term)) {
+                terms.insert(term.to_string(), json!(data[0]));
+            }
+        }
+        let per_row = number(&format!("{case}.per_row"));
+        let bound = number(&format!("{case}.bound")).map(|data| data[0]);
+        json[*case] = json!({ "bound": bound, "per_row": per_row, "terms": terms });
+    }
+    let classified: Vec<f64> =
+        outputs.iter().filter(|(_, name, _)| name.starts_with("classification.")).map(|(_, _, data)| data[0]).collect();
+    if !classified.is_empty() {
+        json["classification"] = json!(classified.iter().sum::<f64>());
+    }
+    json["loss"] = json!(number("loss").map(|data| data[0]));
+    let gradients = outputs.iter().filter(|(kind, _, _)| *kind == OutputKind::Gradient);
+    let gradients = gradients.map(|(_, name, data)| {
+        let output = graph.outputs.iter().find(|output| output.kind == OutputKind::Gradient && output.name == *name);
+        let axes = &output.expect("a gradient is an output").axes;
+        let shape = axes.iter().map(|&axis| graph.axis(axis).size).collect();
+        NamedArray { name: name.clone(), shape, data: data.clone() }
+    });
+    Report { gradients: gradients.collect(), json }
+}
+
+/// Which rows of a batch belong to which case.
+struct Cases {
+    rows: Vec<(&'static str, Vec<usize>)>,
+}
+
+impl Cases {
+    fn new(model: &Checked, batch: &Arrays) -> Result<Self> {
+        let first = model.variables.iter().find(|variable| variable.role == Role::Data);
+        let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;
+        let count = batch.get(&first.name).map(|array| array.shape.first().copied().unwrap_or(0));
+        let count = count.ok_or_else(|| lacking(batch, &first.name, "batch"))?;
+        let labels: Vec<_> = model.variables.iter().filter(|variable| variable.role == Role::Label).collect();
+        if labels.is_empty() {
+            return Ok(Cases { rows: vec![("all", (0..count).collect())] });
+        }
+        let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
+        let values: Vec<Vec<f64>> =
+            labels.iter().map(|label| find(batch, &label.name, &[count], "batch")).collect::<Result<_>>()?;
+        for row in 0..count {
+            let mut seen = 0;
+            for (label, values) in labels.iter().zip(&values) {
+                let value = values[row];
+                if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
+                    let message = format!("batch: row {row} has label `{}` = {value}", label.name);
+                    let help = format!("expected a class from 0 to {}, or -1 for none", label.size() - 1);
+                    return Err(Error::new(message).help(help));
+                }
+                seen += usize::from(value >= 0.0);
+            }
+            match seen {
+                0 => unlabelled.push(row),
+                all if all == labels.len() => labelled.push(row),
+                _ => {
+                    let message = format!("batch: row {row} has some labels and lacks others");
+                    return Err(Error::new(message).help("a row has all of its labels, or none"));
+                }
+            }
+        }
+        Ok(Cases { rows: vec![("labelled", labelled), ("unlabelled", unlabelled)] })
+    }
+
+    /// The rows of a variable that a case reads.
+    fn input(&self, graph: &Graph, batch: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
+        let (case, variable) = name.split_once('.').expect("inputs are named by case and variable");
+        let (_, rows) = self.rows.iter().find(|(known, _)| *known == case).expect("inputs are of known cases");
+        let features = graph.axes_of(node).iter().find(|&axis| graph.axis(axis).kind == AxisKind::Feature);
+        let width = features.map_or(1, |axis| graph.axis(axis).size);
+        let array = batch.get(variable).ok_or_else(|| lacking(batch, variable, "batch"))?;
+        let count = self.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+        if array.data.len() != count * width || array.shape.first() != Some(&count) {
+            let message = format!("batch: `{variable}` has the shape {:?}", array.shape);
+            return Err(Error::new(message).help(format!("expected {count} rows of {width}")));
+        }
+        Ok(rows.iter().flat_map(|row| array.data[row * width..(row + 1) * width].iter().copied()).collect())
+    }
+}
+
+fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {
+    let error = Error::new(format!("{what}: there is no array `{name}`"));
+    match suggest(name, arrays.keys().map(String::as_str)) {
+        Some(help) => error.help(help),
+        None => error,
+    }
+}
+
+fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<f64>> {
+    let array = arrays.get(name).ok_or_else(|| lacking(arrays, name, what))?;
+    if array.shape != shape {
+        let message = format!("{what}: `{name}` has the shape {:?}", array.shape);
+        return Err(Error::new(message).help(format!("expected {shape:?}")));
+    }
+    Ok(array.data.clone())
+}
+
+/// Noise from a file, whose axes are sample, row, classes, feature, in the graph's order: row, sample, classes, feature.
+fn given_noise(graph: &Graph, noise: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
+    let mut axes: Vec<Id<Axis>> = graph.axes_of(node).iter().collect();
+    axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
+    let sizes = |kind: AxisKind| -> Vec<usize> {
+        let axes = axes.iter().map(|&axis| graph.axis(axis));
+        axes.filter(|axis| axis.kind == kind).map(|axis| axis.size).collect()
+    };
+    let (rows, samples) = (sizes(AxisKind::Row).iter().product(), sizes(AxisKind::Sample).iter().product());
+    let shape = [vec![samples, rows], sizes(AxisKind::Class), sizes(AxisKind::Feature)].concat();
+    let data = find(noise, name, &shape, "noise")?;
+    let inner: usize = shape[2..].iter().product();
+    let mut ordered = Vec::with_capacity(data.len());
+    for row in 0..rows {
+        for sample in 0..samples {
+            let start = (sample * rows + row) * inner;
+            ordered.extend_from_slice(&data[start..start + inner]);
+        }
+    }
+    Ok(ordered)
+}
