@@ -2,8 +2,12 @@
 //!
 //! Exit codes: 0 done, 1 a mistake in a model or in data, 2 a mistake in the arguments.
 
+mod bench;
 mod inspect;
 mod numbers;
+mod train;
+
+pub use inspect::{Stage, emit};
 
 use crate::{
     diagnostic, driver,
@@ -33,6 +37,8 @@ enum Command {
     Explain(inspect::Explain),
     Compile(inspect::Compile),
     List(inspect::List),
+    Train(train::Train),
+    Bench(bench::Bench),
     Bound(numbers::Bound),
 }
 
@@ -104,6 +110,8 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Compile(command) => command.run(),
         Command::List(command) => command.run(),
+        Command::Train(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Bound(command) => command.run(),
     };
     match done {

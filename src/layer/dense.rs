@@ -43,12 +43,11 @@ pub fn linear(
     bias: Start,
 ) -> Node {
     let outputs = context.graph().axis(out).size;
-    // The number of inputs that initial weights are scaled by is that of the whole layer.
-    let inputs = parts.iter().map(|part| context.graph().axis(part.axis).size).sum();
     let mut terms = vec![context.parameter("bias", &[out], bias)];
     for part in parts {
         let name = if part.name.is_empty() { "weight".to_string() } else { format!("weight.{}", part.name) };
-        // A layer's features may feed themselves, as in `dense` on a variable of the same axis: the axes are told apart.
+        // Each parent's weight starts as that of a layer of its own, as in the ADGM authors' code.
+        let inputs = context.graph().axis(part.axis).size;
         let weight = context.parameter(&name, &[out, part.axis], start(inputs, outputs));
         let graph = context.graph();
         terms.push(match part.value {

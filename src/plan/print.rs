@@ -1,4 +1,100 @@
-//!
-pub fn print(_: &super::Plan) -> String {
-    String::new()
+//! Plans as text: kernels with their loops and contractions, then the buffers.
+
+use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan};
+use crate::id::Id;
+
+pub fn print(plan: &Plan) -> String {
+    let mut text = String::new();
+    for kernel in &plan.kernels {
+        text += &print_kernel(plan, kernel);
+    }
+    text += "buffers\n";
+    for (index, buffer) in plan.buffers.iter().enumerate() {
+        let axes: Vec<&str> = buffer.axes.iter().map(|axis| plan.axes[axis.index()].name.as_str()).collect();
+        let place = match buffer.place {
+            Place::Input => "input".to_string(),
+            Place::Output => "output".to_string(),
+            Place::Parameter(_) => "parameter".to_string(),
+            Place::Gradient(_) => "gradient".to_string(),
+            Place::Arena(offset) => format!("arena {offset}"),
+        };
+        text += &format!("  b{index} {} [{}] {} floats, {place}\n", buffer.name, axes.join(", "), buffer.len);
+    }
+    let contractions = plan.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
+    let products: usize = contractions.map(|contraction| contraction.products.len()).sum();
+    text + &format!(
+        "{} kernels, {products} contractions of {} operations, {} floats of working memory\n",
+        plan.kernels.len(),
+        plan.contraction_operations(),
+        plan.arena
+    )
+}
+
+fn print_kernel(plan: &Plan, kernel: &Kernel) -> String {
+    let mut text = format!("{}\n", kernel.name);
+    for origin in &kernel.origins {
+        text += &format!("  // {origin}\n");
+    }
+    let mut part = |name: &str, loops: &[Loop]| {
+        for nest in loops {
+            text += &format!("  {name} {}\n", print_loop(plan, nest));
+        }
+    };
+    part("once", &kernel.head);
+    part("before", &kernel.before);
+    if let Some(contraction) = &kernel.contraction {
+        text += &format!("  {}\n", print_contraction(plan, contraction));
+    }
+    let mut part = |name: &str, loops: &[Loop]| {
+        for nest in loops {
+            text += &format!("  {name} {}\n", print_loop(plan, nest));
+        }
+    };
+    part("after", &kernel.after);
+    if let Some(tile) = kernel.tile {
+        let axis = &plan.axes[tile.axis.index()].name;
+        text += &format!("  in {} tiles of {} along {axis}\n", tile.count, tile.size);
+    }
+    text
+}
+
+fn name(plan: &Plan, buffer: Id<super::Buffer>) -> &str {
+    &plan.buffer(buffer).name
+}
+
+fn print_contraction(plan: &Plan, contraction: &Contraction) -> String {
+    let matrix = |matrix: &Matrix| name(plan, matrix.buffer).to_string();
+    let products: Vec<String> = contraction
+        .products
+        .iter()
+        .map(|product| format!("{} · {} over {}", matrix(&product.left), matrix(&product.right), product.k))
+        .collect();
+    let (m, n) = (contraction.m, contraction.n);
+    format!("{}[{m}, {n}] = {}", matrix(&contraction.out), products.join(" + "))
+}
+
+fn print_loop(plan: &Plan, nest: &Loop) -> String {
+    let axes = nest.axes.iter().zip(&nest.sizes).map(|(axis, size)| format!("{}:{size}", plan.axes[axis.index()].name));
+    let axes: Vec<String> = axes.collect();
+    let place = |access: &Access| name(plan, access.buffer).to_string();
+    let mut steps = Vec::new();
+    for (number, instruction) in nest.instructions.iter().enumerate() {
+        steps.push(match instruction {
+            Instruction::Constant(value) => format!("r{number} = {value}"),
+            Instruction::Position(axis) => format!("r{number} = position {axis}"),
+            Instruction::Load(access) => format!("r{number} = {}", place(access)),
+            Instruction::Noise { kind, .. } => format!("r{number} = noise {kind:?}"),
+            Instruction::Scalar(scalar, operands) => {
+                let operands: Vec<String> = operands.iter().map(|operand| format!("r{operand}")).collect();
+                format!("r{number} = {}({})", scalar.row().name, operands.join(", "))
+            }
+            Instruction::OneHot(value, axis) => format!("r{number} = r{value} is position {axis}"),
+            Instruction::Store(value, access) => format!("{} = r{value}", place(access)),
+            Instruction::Reduce { kind, value, access } => {
+                let each = if access.partial > 0 { " by tile" } else { "" };
+                format!("{} = {kind:?} r{value}{each}", place(access)).to_string()
+            }
+        });
+    }
+    format!("[{}] {}", axes.join(", "), steps.join("; "))
 }

@@ -117,6 +117,11 @@ impl Session {
         self.device.run(loaded.program, key);
     }
 
+    /// Where the time of a program went, kernel by kernel.
+    pub fn spent(&self, loaded: &Loaded) -> Vec<crate::backend::cpu::Spent> {
+        self.device.spent(loaded.program)
+    }
+
     /// The floats of an input or output, or none if the program has no such.
     pub fn array(&self, loaded: &Loaded, name: &str) -> Option<&[f32]> {
         loaded.arrays.get(name).map(|(array, len)| &self.device.floats(*array)[..*len])

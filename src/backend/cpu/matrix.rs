@@ -1,67 +1,86 @@
-//! Contractions on a tile of rows.
+//! Contractions: the right operands packed once, then tiles of rows.
 
-use super::{Address, Part};
+use super::{
+    Address, Part,
+    isa::Isa,
+    matmul::{self, Extent, View},
+};
 use crate::plan::{self, Matrix};
 
 /// A contraction with its buffers' addresses.
 pub(super) struct Product {
-    out: Operand,
+    isa: Isa,
+    out: View,
     n: usize,
     rows_per_index: usize,
-    products: Vec<(usize, Operand, Operand)>,
+    factors: Vec<Factor>,
 }
 
-#[derive(Clone, Copy)]
-struct Operand {
-    address: Address,
-    row_stride: usize,
-    column_stride: usize,
+/// One of the products that are summed up.
+struct Factor {
+    k: usize,
+    left: View,
+    right: View,
+    /// Where its packed right operand begins.
+    packed: usize,
 }
+
+// SAFETY: as of `Address`: threads write to rows of their own.
+unsafe impl Send for Product {}
+// SAFETY: as above.
+unsafe impl Sync for Product {}
 
 impl Product {
     pub fn new(contraction: &plan::Contraction, addresses: &[Address]) -> Self {
-        let operand = |matrix: &Matrix| Operand {
-            address: addresses[matrix.buffer.index()],
+        let view = |matrix: &Matrix| View {
+            start: addresses[matrix.buffer.index()].0.cast_const(),
             row_stride: matrix.row_stride,
             column_stride: matrix.column_stride,
         };
-        let products = contraction.products.iter();
-        Product {
-            out: operand(&contraction.out),
-            n: contraction.n,
-            rows_per_index: contraction.rows_per_index,
-            products: products.map(|product| (product.k, operand(&product.left), operand(&product.right))).collect(),
+        let mut packed = 0;
+        let mut factors = Vec::new();
+        for product in &contraction.products {
+            factors.push(Factor { k: product.k, left: view(&product.left), right: view(&product.right), packed });
+            packed += matmul::packed_len(product.k, contraction.n);
         }
+        let (out, n, rows_per_index) = (view(&contraction.out), contraction.n, contraction.rows_per_index);
+        Product { isa: Isa::detect(), out, n, rows_per_index, factors }
+    }
+
+    /// Floats of the packed right operands.
+    pub fn packed_len(&self) -> usize {
+        self.factors.last().map_or(0, |last| last.packed + matmul::packed_len(last.k, self.n))
+    }
+
+    /// Floats of workspace for each thread.
+    pub fn workspace_len(&self) -> usize {
+        self.factors.iter().map(|factor| matmul::workspace_len(factor.k)).max().unwrap_or(0)
+    }
+
+    /// Parts that the packing is split into.
+    pub fn panels(&self) -> usize {
+        matmul::panels(self.n) * self.factors.len()
+    }
+
+    /// Packs one part of the right operands.
+    pub fn pack(&self, panel: usize, packed: Address) {
+        let panels = matmul::panels(self.n);
+        let factor = &self.factors[panel / panels];
+        // SAFETY: the plan's verifier checks that operands lie within their buffers; `packed` has `packed_len` floats.
+        unsafe { matmul::pack_panel(factor.k, self.n, factor.right, panel % panels, packed.0.add(factor.packed)) };
     }
 
     /// The rows of a tile.
-    pub fn run(&self, part: Part) {
+    pub fn run(&self, part: Part, packed: Address, workspace: *mut f32) {
         let first = part.start * self.rows_per_index;
         let rows = (part.end - part.start) * self.rows_per_index;
-        for (number, (k, left, right)) in self.products.iter().enumerate() {
-            // SAFETY: the plan's verifier checks that the matrices lie within their buffers; other threads write other rows.
+        let from = |view: View| View { start: view.start.wrapping_add(first * view.row_stride), ..view };
+        for (number, factor) in self.factors.iter().enumerate() {
+            let extent = Extent { rows, n: self.n, k: factor.k };
+            // SAFETY: as in `pack`; other threads write other rows.
             unsafe {
-                gemm::gemm(
-                    rows,
-                    self.n,
-                    *k,
-                    self.out.address.0.add(first * self.out.row_stride),
-                    self.out.column_stride as isize,
-                    self.out.row_stride as isize,
-                    number > 0,
-                    left.address.0.add(first * left.row_stride).cast_const(),
-                    left.column_stride as isize,
-                    left.row_stride as isize,
-                    right.address.0.cast_const(),
-                    right.column_stride as isize,
-                    right.row_stride as isize,
-                    if number > 0 { 1.0 } else { 0.0 },
-                    1.0f32,
-                    false,
-                    false,
-                    false,
-                    gemm::Parallelism::None,
-                );
+                let right = packed.0.add(factor.packed).cast_const();
+                matmul::multiply(self.isa, extent, from(factor.left), right, from(self.out), number > 0, workspace);
             }
         }
     }

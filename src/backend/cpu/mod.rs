@@ -4,6 +4,7 @@
 
 pub mod isa;
 mod loops;
+pub mod matmul;
 mod matrix;
 mod tape;
 pub mod vector;
@@ -15,7 +16,13 @@ use crate::{
     plan::{self, Buffer, Kernel, Plan, Tile},
 };
 use rayon::prelude::*;
-use std::{ops::Range, sync::Mutex};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 /// The CPU, with a number of threads.
 pub struct Cpu {
@@ -23,6 +30,8 @@ pub struct Cpu {
     arrays: Vec<Floats>,
     programs: Vec<Vec<Compiled>>,
     scratch: Vec<Mutex<Scratch>>,
+    /// The packed right operands of the contraction that runs.
+    packed: Floats,
 }
 
 /// Floats at a fixed address, aligned to cache lines.
@@ -57,11 +66,37 @@ impl Floats {
 
 /// A kernel with its buffers' addresses.
 struct Compiled {
+    name: String,
+    times: Times,
     head: Vec<Nest>,
     tile: Option<Tile>,
     before: Vec<Nest>,
     product: Option<Product>,
     after: Vec<Nest>,
+}
+
+/// Nanoseconds spent on a kernel, summed over the threads.
+#[derive(Default)]
+struct Times {
+    loops: AtomicU64,
+    packing: AtomicU64,
+    contraction: AtomicU64,
+}
+
+/// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    pub kernel: String,
+    pub loops: f64,
+    pub packing: f64,
+    pub contraction: f64,
+}
+
+/// Adds the time that `work` takes.
+fn timed(total: &AtomicU64, work: impl FnOnce()) {
+    let begun = Instant::now();
+    work();
+    total.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
 }
 
 /// The address of a buffer.
@@ -87,7 +122,7 @@ impl Cpu {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("dgc-{i}")).build();
         let pool = pool.expect("threads can be started");
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
-        Cpu { pool, arrays: Vec::new(), programs: Vec::new(), scratch }
+        Cpu { pool, arrays: Vec::new(), programs: Vec::new(), scratch, packed: Floats::new(0) }
     }
 
     pub fn threads(&self) -> usize {
@@ -107,6 +142,8 @@ impl Cpu {
     fn compile(&mut self, kernel: &Kernel, addresses: &[Address]) -> Compiled {
         let nests = |nests: &[plan::Loop]| nests.iter().map(|nest| Nest::new(nest, kernel.tile, addresses)).collect();
         let compiled = Compiled {
+            name: kernel.name.clone(),
+            times: Times::default(),
             head: nests(&kernel.head),
             tile: kernel.tile,
             before: nests(&kernel.before),
@@ -117,29 +154,60 @@ impl Cpu {
             let scratch = scratch.get_mut().expect("no thread has panicked");
             let all = compiled.head.iter().chain(&compiled.before).chain(&compiled.after);
             all.for_each(|nest| scratch.reserve(nest.needs()));
+            compiled.product.iter().for_each(|product| scratch.reserve_workspace(product.workspace_len()));
+        }
+        let packed = compiled.product.as_ref().map_or(0, Product::packed_len);
+        if packed > self.packed.len {
+            self.packed = Floats::new(packed);
         }
         compiled
     }
 
-    fn run_kernel(&self, kernel: &Compiled, key: NoiseKey) {
+    /// Where the time of a program's kernels went.
+    pub fn spent(&self, program: Id<Program>) -> Vec<Spent> {
+        let seconds = |time: &AtomicU64| time.load(Ordering::Relaxed) as f64 * 1e-9;
+        let kernels = self.programs[program.index()].iter();
+        let spent = kernels.map(|kernel| Spent {
+            kernel: kernel.name.clone(),
+            loops: seconds(&kernel.times.loops),
+            packing: seconds(&kernel.times.packing),
+            contraction: seconds(&kernel.times.contraction),
+        });
+        spent.collect()
+    }
+
+    fn run_kernel(&self, kernel: &Compiled, key: NoiseKey, packed: Address) {
         let whole = Part { number: 0, start: 0, end: 0 };
+        let loops = |nests: &[Nest], part: Part, scratch: &mut Scratch| {
+            if !nests.is_empty() {
+                timed(&kernel.times.loops, || nests.iter().for_each(|nest| nest.run(part, key, scratch)));
+            }
+        };
         if !kernel.head.is_empty() {
-            self.with_scratch(|scratch| kernel.head.iter().for_each(|nest| nest.run(whole, key, scratch)));
+            self.with_scratch(|scratch| loops(&kernel.head, whole, scratch));
         }
         let Some(tile) = kernel.tile else { return };
-        let run = |number: usize| {
+        if let Some(product) = &kernel.product {
+            self.each(product.panels(), |panel| timed(&kernel.times.packing, || product.pack(panel, packed)));
+        }
+        self.each(tile.count, |number| {
             let part = Part { number, start: number * tile.size, end: ((number + 1) * tile.size).min(tile.length) };
             self.with_scratch(|scratch| {
-                kernel.before.iter().for_each(|nest| nest.run(part, key, scratch));
-                kernel.product.iter().for_each(|product| product.run(part));
-                kernel.after.iter().for_each(|nest| nest.run(part, key, scratch));
+                loops(&kernel.before, part, scratch);
+                if let Some(product) = &kernel.product {
+                    timed(&kernel.times.contraction, || product.run(part, packed, scratch.workspace()));
+                }
+                loops(&kernel.after, part, scratch);
             });
-        };
-        let tiles: Range<usize> = 0..tile.count;
-        if self.threads() == 1 {
-            tiles.for_each(run);
+        });
+    }
+
+    /// Does work number 0, 1, … on all threads.
+    fn each(&self, count: usize, work: impl Fn(usize) + Send + Sync) {
+        if self.threads() == 1 || count == 1 {
+            (0..count).for_each(work);
         } else {
-            tiles.into_par_iter().with_max_len(1).for_each(run);
+            (0..count).into_par_iter().with_max_len(1).for_each(work);
         }
     }
 
@@ -182,7 +250,8 @@ impl Backend for Cpu {
     }
 
     fn run(&mut self, program: Id<Program>, key: NoiseKey) {
-        let kernels = &self.programs[program.index()];
-        self.pool.install(|| kernels.iter().for_each(|kernel| self.run_kernel(kernel, key)));
+        let packed = Address(self.packed.pointer());
+        let (this, kernels) = (&*self, &self.programs[program.index()]);
+        this.pool.install(|| kernels.iter().for_each(|kernel| this.run_kernel(kernel, key, packed)));
     }
 }

@@ -18,6 +18,7 @@ pub(super) const CHUNK: usize = 512;
 pub(super) struct Scratch {
     registers: Vec<f32>,
     pointers: Vec<*mut f32>,
+    workspace: Vec<f32>,
 }
 
 // SAFETY: the pointers are only meaningful, and only used, while one thread runs a tape.
@@ -32,6 +33,17 @@ impl Scratch {
         if self.pointers.len() < sources {
             self.pointers.resize(sources, std::ptr::null_mut());
         }
+    }
+
+    /// Room for packing the left operands of contractions.
+    pub fn reserve_workspace(&mut self, len: usize) {
+        if self.workspace.len() < len {
+            self.workspace.resize(len, 0.0);
+        }
+    }
+
+    pub fn workspace(&mut self) -> *mut f32 {
+        self.workspace.as_mut_ptr()
     }
 }
 

@@ -1,0 +1,104 @@
+//! Data sets as arrays named after variables, in npz and safetensors files.
+
+use super::{Column, Dataset, Table, Values, check_classes, check_values, observed};
+use crate::{
+    diagnostic::suggest,
+    distribution::Domain,
+    model::{Checked, Role, Variable},
+    run::{
+        arrays::{self, NamedArray},
+        error::{Error, Result},
+    },
+};
+use ndarray::{ArrayD, IxDyn, OwnedRepr};
+use ndarray_npy::NpzReader;
+use std::{fs::File, path::Path};
+
+pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
+    let arrays = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("npz") => npz(path)?,
+        _ => arrays::read(path)?.0,
+    };
+    let place = path.display().to_string();
+    let train = table(model, &arrays, "", &place)?;
+    let tested = arrays.iter().any(|array| array.name.starts_with("test."));
+    let test = if tested { Some(table(model, &arrays, "test.", &place)?) } else { None };
+    Ok(Dataset { train, test })
+}
+
+/// Every array of an npz file, numbers of any type as f64.
+fn npz(path: &Path) -> Result<Vec<NamedArray>> {
+    let broken = |error: String| Error::file(path, "is no npz file", error).help("the file may be cut short");
+    let file = File::open(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    let mut reader = NpzReader::new(file).map_err(|error| broken(error.to_string()))?;
+    let names = reader.names().map_err(|error| broken(error.to_string()))?;
+    let mut found = Vec::new();
+    for name in names {
+        let mut array: Option<ArrayD<f64>> = None;
+        macro_rules! try_types {
+            ($($type:ty),*) => {$(
+                if array.is_none() {
+                    let read = reader.by_name::<OwnedRepr<$type>, IxDyn>(&name);
+                    array = read.ok().map(|values| values.mapv(|value| value as f64));
+                }
+            )*};
+        }
+        try_types!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64);
+        let array = array.ok_or_else(|| {
+            let message = format!("{}: array `{name}` cannot be read", path.display());
+            Error::new(message).help("store it as a float or integer array")
+        })?;
+        let shape = array.shape().to_vec();
+        let name = name.trim_end_matches(".npy").to_string();
+        found.push(NamedArray { name, shape, data: array.iter().copied().collect() });
+    }
+    Ok(found)
+}
+
+fn table(model: &Checked, arrays: &[NamedArray], prefix: &str, place: &str) -> Result<Table> {
+    let mut table = Table::default();
+    for variable in observed(model) {
+        let name = format!("{prefix}{}", variable.name);
+        let Some(array) = arrays.iter().find(|array| array.name == name) else {
+            if variable.role == Role::Label && !table.columns.is_empty() {
+                let values = Values::Classes(vec![-1; table.rows]);
+                table.columns.push(Column { name: variable.name.clone(), width: 1, values });
+                continue;
+            }
+            let error = Error::new(format!("{place}: there is no array `{name}`"));
+            let help = suggest(&name, arrays.iter().map(|array| array.name.as_str()));
+            return Err(help.map_or(error.clone(), |help| error.help(help)));
+        };
+        let column = column(variable, array, &format!("{place}: `{name}`"))?;
+        let rows = array.shape.first().copied().unwrap_or(0);
+        if !table.columns.is_empty() && rows != table.rows {
+            return Err(Error::new(format!("{place}: `{name}` has {rows} rows, others have {}", table.rows)));
+        }
+        table.rows = rows;
+        table.columns.push(column);
+    }
+    if table.rows == 0 {
+        return Err(Error::new(format!("{place}: there are no rows")));
+    }
+    Ok(table)
+}
+
+fn column(variable: &Variable, array: &NamedArray, place: &str) -> Result<Column> {
+    let name = variable.name.clone();
+    if variable.domain == Domain::Class {
+        if array.shape.len() != 1 {
+            let message = format!("{place} has the shape {:?}", array.shape);
+            return Err(Error::new(message).help("expected one class for each row"));
+        }
+        let classes = check_classes(variable, &array.data, place)?;
+        return Ok(Column { name, width: 1, values: Values::Classes(classes) });
+    }
+    let width: usize = array.shape.iter().skip(1).product();
+    if width != variable.size() {
+        let message = format!("{place} has {width} features a row, shape {:?}", array.shape);
+        return Err(Error::new(message).help(format!("expected {}", variable.size())));
+    }
+    let values: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
+    check_values(variable, &values, place)?;
+    Ok(Column { name, width, values: Values::Floats(values) })
+}

@@ -1,0 +1,73 @@
+//! Which rows are trained on, held out, and keep their labels.
+
+use super::{Table, Values};
+use crate::{
+    run::{
+        batches::shuffled,
+        error::{Error, Result},
+    },
+    tensor::philox,
+};
+
+/// The training rows, with the labels that are kept, and the rows held out with all of theirs.
+#[derive(Clone, Debug)]
+pub struct Split {
+    pub train: Table,
+    pub validation: Option<Table>,
+}
+
+/// Holds `validation` rows out, and keeps the labels of `labels` of the others, as even over the classes as it goes; both
+/// drawn by the seed. `label` is the variable whose labels are meant.
+pub fn split(table: &Table, label: Option<&str>, labels: Option<usize>, validation: usize, seed: u64) -> Result<Split> {
+    if validation >= table.rows {
+        let message = format!("--validation {validation}: there are {} rows", table.rows);
+        return Err(Error::new(message).help("hold out fewer rows than there are"));
+    }
+    let order = shuffled(table.rows, seed, philox::stream("validation"), 0);
+    let (held, mut kept): (Vec<usize>, Vec<usize>) = (
+        order[..validation].iter().map(|&row| row as usize).collect(),
+        order[validation..].iter().map(|&row| row as usize).collect(),
+    );
+    kept.sort_unstable();
+    let held = (validation > 0).then(|| table.select(&held));
+    let mut train = if validation > 0 { table.select(&kept) } else { table.clone() };
+    if let (Some(label), Some(labels)) = (label, labels) {
+        keep_labels(&mut train, label, labels, seed)?;
+    }
+    Ok(Split { train, validation: held })
+}
+
+fn keep_labels(table: &mut Table, label: &str, labels: usize, seed: u64) -> Result<()> {
+    let classes = table.classes(label).ok_or_else(|| Error::new(format!("the data have no labels `{label}`")))?;
+    let count = classes.iter().max().map_or(0, |&most| (most + 1).max(0) as usize);
+    let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); count];
+    for row in shuffled(table.rows, seed, philox::stream("labels"), 0) {
+        if let Ok(class) = usize::try_from(classes[row as usize]) {
+            of_class[class].push(row as usize);
+        }
+    }
+    let available: usize = of_class.iter().map(Vec::len).sum();
+    let present = of_class.iter().filter(|rows| !rows.is_empty()).count();
+    if labels > available || labels < present {
+        let message = format!("--labels {labels}: there are {available} labelled rows of {present} classes");
+        return Err(Error::new(message).help("keep at least one label of each class, and no more than there are"));
+    }
+    // Round after round, each class that has rows left gives one.
+    let mut kept = vec![false; table.rows];
+    let mut wanted = labels;
+    let mut round = 0;
+    while wanted > 0 {
+        for rows in &of_class {
+            if let Some(&row) = rows.get(round).filter(|_| wanted > 0) {
+                kept[row] = true;
+                wanted -= 1;
+            }
+        }
+        round += 1;
+    }
+    let column = table.columns.iter_mut().find(|column| column.name == label);
+    if let Some(Values::Classes(classes)) = column.map(|column| &mut column.values) {
+        classes.iter_mut().zip(kept).filter(|(_, kept)| !kept).for_each(|(class, _)| *class = -1);
+    }
+    Ok(())
+}

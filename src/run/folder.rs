@@ -1,0 +1,142 @@
+//! A run's folder: the model's text, the settings, the metrics of each epoch and the last checkpoint.
+
+use super::{
+    arrays::{self, write_whole},
+    error::{Error, Result},
+    session::{Layout, Session},
+    train::read_parameters,
+};
+use crate::{
+    diagnostic, driver,
+    lower::{Mode, Population},
+    model::{Batch, Checked},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// What a run was started with, besides the model's text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub version: String,
+    pub file: String,
+    pub sets: Vec<(String, String)>,
+    /// None: the excerpt that dgc carries.
+    pub data: Option<String>,
+    pub labels: Option<usize>,
+    pub validation: usize,
+    pub seed: u64,
+    /// Samples a row when the run evaluates itself.
+    pub samples: usize,
+    /// Every size and setting of the model as it was resolved.
+    pub resolved: Vec<(String, String)>,
+}
+
+/// A folder that a run is kept in.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    pub path: PathBuf,
+}
+
+impl Folder {
+    /// The folder of a new run; one that holds a run already is refused. Nothing is written yet.
+    pub fn new(path: &Path) -> Result<Self> {
+        let folder = Folder { path: path.to_path_buf() };
+        if folder.settings_file().exists() {
+            return Err(Error::new(format!("{}: there is a run already", path.display())).help(format!(
+                "name another folder with -o, or go on with it: dgc train {} --resume",
+                path.display()
+            )));
+        }
+        Ok(folder)
+    }
+
+    /// Makes the folder, with the settings and the model's text.
+    pub fn create_files(&self, settings: &Settings, text: &str) -> Result<()> {
+        fs::create_dir_all(&self.path).map_err(|error| Error::file(&self.path, "cannot be made", error))?;
+        write_whole(&self.model_file(), text.as_bytes())?;
+        let json = serde_json::to_string_pretty(settings).expect("settings are plain data") + "\n";
+        write_whole(&self.settings_file(), json.as_bytes())
+    }
+
+    pub fn open(path: &Path) -> Result<(Self, Settings)> {
+        let folder = Folder { path: path.to_path_buf() };
+        let file = folder.settings_file();
+        let text = fs::read_to_string(&file).map_err(|error| {
+            Error::file(&file, "cannot be read", error).help("name the folder of a run, as `dgc train` made it")
+        })?;
+        let settings =
+            serde_json::from_str(&text).map_err(|error| Error::file(&file, "cannot be understood", error))?;
+        Ok((folder, settings))
+    }
+
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint.safetensors")
+    }
+
+    fn model_file(&self) -> PathBuf {
+        self.path.join("model.dgm")
+    }
+
+    fn settings_file(&self) -> PathBuf {
+        self.path.join("settings.json")
+    }
+
+    pub fn metrics_file(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The run's model.
+    pub fn model(&self, settings: &Settings) -> Result<Checked> {
+        let file = self.model_file();
+        let text = fs::read_to_string(&file).map_err(|error| Error::file(&file, "cannot be read", error))?;
+        match driver::check(&settings.file, &text, &settings.sets) {
+            Ok((model, _)) => Ok(model),
+            Err(mistakes) => {
+                let shown = file.display().to_string();
+                Err(Error::new(diagnostic::render(&mistakes, &shown, &text, false)))
+            }
+        }
+    }
+
+    /// A session with the parameters of the last checkpoint.
+    pub fn session(&self, model: &Checked, threads: usize) -> Result<Session> {
+        let path = self.checkpoint();
+        if !path.exists() {
+            let message = format!("{}: the run has no checkpoint yet", self.path.display());
+            return Err(Error::new(message).help("one is written at the end of each epoch"));
+        }
+        let rows = match model.train.batch {
+            Batch::All(_) => vec![1],
+            Batch::Cases { .. } => vec![1, 1],
+        };
+        let population = Population { rows: 1.0, labelled: 1.0 };
+        let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN, population);
+        let mut session = Session::new(Layout::new(&graph), threads);
+        let (stored, metadata) = arrays::read(&path)?;
+        read_parameters(&mut session, &stored, &metadata, &path)?;
+        Ok(session)
+    }
+
+    /// Appends the metrics of an epoch as one line.
+    pub fn log(&self, metrics: &serde_json::Value) -> Result<()> {
+        let file = self.metrics_file();
+        let failed = |error| Error::file(&file, "cannot be written", error);
+        let mut log = fs::OpenOptions::new().create(true).append(true).open(&file).map_err(failed)?;
+        log.write_all(format!("{metrics}\n").as_bytes()).map_err(failed)
+    }
+
+    /// Forgets the metrics of epochs after that many, which a resumed run will write again.
+    pub fn truncate_log(&self, epochs: u64) -> Result<()> {
+        let Ok(text) = fs::read_to_string(self.metrics_file()) else { return Ok(()) };
+        let kept = text.lines().filter(|line| {
+            let metrics: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            metrics.is_some_and(|metrics| metrics["epoch"].as_u64().is_some_and(|epoch| epoch <= epochs))
+        });
+        let kept: String = kept.map(|line| format!("{line}\n")).collect();
+        write_whole(&self.metrics_file(), kept.as_bytes())
+    }
+}

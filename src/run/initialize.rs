@@ -1,0 +1,47 @@
+//! The values that parameters start with.
+
+use super::session::{Entry, Session};
+use crate::{
+    backend::cpu::{isa::Isa, vector},
+    model::Initialize,
+    tensor::{Start, philox},
+};
+
+/// The step that initial values are drawn at: no step of training.
+const BEFORE: u64 = u64::MAX;
+
+/// Draws every parameter by the model's recipe; streams are named as the parameters.
+pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) {
+    for entry in session.layout.entries.clone() {
+        let parameters = session.parameters;
+        let values = &mut session.device.floats_mut(parameters)[entry.offset..entry.offset + entry.len()];
+        fill(&entry, recipe, seed, values);
+    }
+}
+
+fn fill(entry: &Entry, recipe: Initialize, seed: u64, values: &mut [f32]) {
+    if let Start::Constant(value) = entry.parameter.start {
+        values.fill(value as f32);
+        return;
+    }
+    let scale = deviation(entry.parameter.start, recipe);
+    vector::normal(Isa::detect(), seed, BEFORE, philox::stream(&entry.parameter.name), 0, values);
+    values.iter_mut().for_each(|value| *value *= scale as f32);
+}
+
+/// The standard deviation of a parameter's initial values.
+fn deviation(start: Start, recipe: Initialize) -> f64 {
+    /// What the ADGM's authors start biases and latent heads with.
+    const SMALL: f64 = 0.001;
+    let glorot = |inputs: usize, outputs: usize| (2.0 / (inputs + outputs) as f64).sqrt();
+    match (recipe, start) {
+        (_, Start::Constant(_)) => 0.0,
+        (Initialize::Normal(_) | Initialize::He, Start::Bias | Start::LatentHeadBias) => 0.0,
+        (Initialize::Normal(scale), _) => scale,
+        (_, Start::Bias | Start::LatentHeadBias | Start::LatentHeadWeight { .. }) => SMALL,
+        // ReLU's gain is √2.
+        (Initialize::Glorot, Start::HiddenWeight { inputs, outputs }) => 2f64.sqrt() * glorot(inputs, outputs),
+        (Initialize::He, Start::HiddenWeight { inputs, .. }) => (2.0 / inputs as f64).sqrt(),
+        (_, Start::DataHeadWeight { inputs, outputs }) => glorot(inputs, outputs),
+    }
+}

@@ -1,0 +1,345 @@
+//! The training loop's state: parameters, optimiser and position, one step at a time.
+
+use super::{
+    arrays::{self, NamedArray},
+    batches::Sequence,
+    data::Table,
+    error::{Error, Result},
+    initialize::initialize,
+    session::{Layout, Loaded, Session},
+};
+use crate::{
+    backend::{Array, Backend, NoiseKey, Place},
+    driver,
+    id::Id,
+    lower::{Mode, Population},
+    model::{Batch, Checked, Role, Schedule},
+    plan::NoiseSource,
+    tensor::OutputKind,
+};
+use std::{collections::HashMap, path::Path};
+
+/// The version of checkpoints that this program reads and writes.
+const FORMAT: &str = "1";
+
+/// A model in training.
+pub struct Trainer {
+    pub model: Checked,
+    pub session: Session,
+    pub seed: u64,
+    /// Steps taken.
+    pub step: u64,
+    table: Table,
+    population: Population,
+    feeds: Vec<Feed>,
+    gradient: Loaded,
+    update: Loaded,
+    state: Vec<(String, Id<Array>)>,
+    /// Means of the epoch so far: sums over its steps, by name.
+    sums: Vec<(String, f64)>,
+    summed: u64,
+}
+
+/// The rows that a case takes each step.
+struct Feed {
+    case: &'static str,
+    sequence: Sequence,
+    rows: Vec<u32>,
+    inputs: Vec<(String, String)>,
+}
+
+impl Trainer {
+    /// New parameters, drawn by the seed, on these rows.
+    pub fn new(model: Checked, table: Table, seed: u64, threads: usize) -> Result<Self> {
+        let labelled = labelled_rows(&model, &table)?;
+        let every: Vec<u32> = (0..table.rows as u32).collect();
+        let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
+            Batch::All(rows) => vec![("all", rows, every)],
+            Batch::Cases { labelled: seen, unlabelled } => {
+                vec![("labelled", seen, labelled.clone()), ("unlabelled", unlabelled, every)]
+            }
+        };
+        for (case, rows, available) in &cases {
+            if *rows > 0 && available.is_empty() {
+                let help = "keep some labels with --labels, or set batch.labelled=0";
+                return Err(Error::new(format!("there are no {case} rows to train on")).help(help));
+            }
+        }
+        let population = Population { rows: table.rows as f64, labelled: labelled.len() as f64 };
+        let rows: Vec<usize> = cases.iter().map(|(_, rows, _)| *rows).collect();
+        let graph = driver::step(&model, &rows, Mode::TRAIN, population);
+        let mut session = Session::new(Layout::new(&graph), threads);
+        let gradient = session.load(&driver::plan(&graph, NoiseSource::Generated), &graph, &|_| None);
+        let (update, state) = load_update(&mut session, &model, population);
+        initialize(&mut session, model.train.initialize, seed);
+        let feeds = cases
+            .into_iter()
+            .filter(|(_, rows, _)| *rows > 0)
+            .map(|(case, rows, available)| Feed {
+                case,
+                sequence: Sequence::new(available, seed, case),
+                rows: vec![0; rows],
+                inputs: inputs(&model, &gradient, case),
+            })
+            .collect();
+        let values = graph.outputs.iter().filter(|output| output.kind == OutputKind::Value && output.axes.is_empty());
+        let sums =
+            values.map(|output| (output.name.clone(), 0.0)).chain([("gradient_norm".to_string(), 0.0)]).collect();
+        Ok(Trainer {
+            model,
+            session,
+            seed,
+            step: 0,
+            table,
+            population,
+            feeds,
+            gradient,
+            update,
+            state,
+            sums,
+            summed: 0,
+        })
+    }
+
+    /// Where the time went since the start: of the gradient's kernels, then of the update's.
+    pub fn spent(&self) -> Vec<crate::backend::cpu::Spent> {
+        [self.session.spent(&self.gradient), self.session.spent(&self.update)].concat()
+    }
+
+    pub fn population(&self) -> Population {
+        self.population
+    }
+
+    /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
+    fn pace(&self) -> (u64, u64) {
+        let feed = self.feeds.last().expect("some case has rows");
+        let rows = if feed.case == "labelled" { self.population.labelled } else { self.population.rows };
+        (feed.rows.len() as u64, rows as u64)
+    }
+
+    /// Epochs done after that many steps.
+    pub fn epochs_after(&self, step: u64) -> f64 {
+        let (batch, rows) = self.pace();
+        (step * batch) as f64 / rows as f64
+    }
+
+    /// The first step at which that many epochs are done.
+    pub fn steps_of(&self, epochs: u64) -> u64 {
+        let (batch, rows) = self.pace();
+        (epochs * rows).div_ceil(batch)
+    }
+
+    /// Rows that a step reads, of all cases.
+    pub fn rows_per_step(&self) -> usize {
+        self.feeds.iter().map(|feed| feed.rows.len()).sum()
+    }
+
+    /// The learning rate after its schedule.
+    pub fn rate(&self) -> f64 {
+        let base = self.model.train.optimizer_arguments[0];
+        let epoch = self.epochs_after(self.step);
+        match self.model.train.schedule {
+            Schedule::Constant => base,
+            Schedule::Step { every, factor, floor } => {
+                (base * factor.powf((epoch / every).floor())).max(floor.min(base))
+            }
+            Schedule::Cosine { floor } => {
+                let part = (epoch / self.model.train.epochs.max(1) as f64).min(1.0);
+                floor + (base - floor) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
+            }
+            // The first step is not lost to a rate of 0.
+            Schedule::Warmup { epochs } => base * (self.epochs_after(self.step + 1) / epochs).min(1.0),
+        }
+    }
+
+    /// Takes one step; a loss that is no number is an error, and the parameters are then as before the step.
+    pub fn step(&mut self) -> Result<()> {
+        self.feed();
+        let epoch = self.epochs_after(self.step);
+        for beta in &self.model.objective.betas {
+            if beta.warmup > 0.0 {
+                let name = format!("beta.{}", self.model.variables[beta.latent.index()].name);
+                let weight = beta.weight * (epoch / beta.warmup).min(1.0);
+                if let Some(array) = self.session.array_mut(&self.gradient, &name) {
+                    array[0] = weight as f32;
+                }
+            }
+        }
+        let key = NoiseKey { seed: self.seed, step: self.step };
+        self.session.run(&self.gradient, key);
+        let loss = self.session.array(&self.gradient, "loss").expect("a step has a loss")[0];
+        if !loss.is_finite() {
+            return Err(self.diverged(format!("the loss is {loss}")));
+        }
+        let rate = self.rate();
+        for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
+            if let Some(array) = self.session.array_mut(&self.update, name) {
+                array[0] = value;
+            }
+        }
+        self.session.run(&self.update, key);
+        let norm = self.session.array(&self.update, "gradient_norm").expect("an update has a norm")[0];
+        if !norm.is_finite() {
+            return Err(self.diverged(format!("the norm of the gradient is {norm}")));
+        }
+        let last = self.sums.len() - 1;
+        for (name, sum) in &mut self.sums[..last] {
+            *sum += f64::from(self.session.array(&self.gradient, name).map_or(0.0, |array| array[0]));
+        }
+        self.sums[last].1 += f64::from(norm);
+        self.summed += 1;
+        self.step += 1;
+        Ok(())
+    }
+
+    fn diverged(&self, what: String) -> Error {
+        let epoch = self.epochs_after(self.step);
+        Error::new(format!("training diverged at step {} (epoch {epoch:.2}): {what}", self.step + 1))
+            .help("the last checkpoint is as it was; a smaller rate, `clip norm` or another seed may help")
+    }
+
+    /// Copies the next rows of each case to the device.
+    fn feed(&mut self) {
+        for feed in &mut self.feeds {
+            feed.sequence.take(self.step * feed.rows.len() as u64, &mut feed.rows);
+            for (input, variable) in &feed.inputs {
+                let column = self.table.column(variable).expect("the data have every observed variable");
+                let array = self.session.array_mut(&self.gradient, input).expect("an input has an array");
+                for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
+                    column.copy_row(*row as usize, out);
+                }
+            }
+        }
+    }
+
+    /// The means over the steps since the last call.
+    pub fn take_means(&mut self) -> Vec<(String, f64)> {
+        let steps = self.summed.max(1) as f64;
+        let means = self.sums.iter().map(|(name, sum)| (name.clone(), sum / steps)).collect();
+        self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
+        self.summed = 0;
+        means
+    }
+
+    /// Writes parameters, optimiser state and position; the file appears whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut stored = Vec::new();
+        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
+        for entry in &self.session.layout.entries {
+            let name = entry.parameter.name.clone();
+            let data = wide(self.session.parameter(entry));
+            stored.push(NamedArray { name, shape: entry.shape.clone(), data });
+            for (state, array) in self.state.iter().filter(|_| entry.parameter.trained) {
+                let name = format!("{state}/{}", entry.parameter.name);
+                let data = wide(&self.session.device.floats(*array)[entry.offset..entry.offset + entry.len()]);
+                stored.push(NamedArray { name, shape: entry.shape.clone(), data });
+            }
+        }
+        // Means go on where they were, to the last bit.
+        let sums: Vec<(&str, u64)> = self.sums.iter().map(|(name, sum)| (name.as_str(), sum.to_bits())).collect();
+        let position = serde_json::json!({ "step": self.step, "seed": self.seed, "summed": self.summed, "sums": sums });
+        let metadata =
+            [("format", FORMAT.to_string()), ("model", self.model.name.clone()), ("position", position.to_string())];
+        let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+        arrays::write(path, &stored, metadata, false)
+    }
+
+    /// Takes over what `save` wrote.
+    pub fn restore(&mut self, path: &Path) -> Result<()> {
+        let (stored, metadata) = arrays::read(path)?;
+        let position = read_parameters(&mut self.session, &stored, &metadata, path)?;
+        let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
+        for entry in self.session.layout.entries.clone().iter().filter(|entry| entry.parameter.trained) {
+            for (state, array) in &self.state {
+                let name = format!("{state}/{}", entry.parameter.name);
+                let found = by_name.get(name.as_str()).filter(|found| found.shape == entry.shape);
+                let found = found.ok_or_else(|| {
+                    let message = format!("{}: the optimiser's `{name}` is missing", path.display());
+                    Error::new(message).help("a run goes on with the optimiser that it began with")
+                })?;
+                let floats = &mut self.session.device.floats_mut(*array)[entry.offset..entry.offset + entry.len()];
+                floats.iter_mut().zip(&found.data).for_each(|(to, from)| *to = *from as f32);
+            }
+        }
+        self.step = position["step"].as_u64().unwrap_or(0);
+        self.seed = position["seed"].as_u64().unwrap_or(self.seed);
+        self.summed = position["summed"].as_u64().unwrap_or(0);
+        for (name, sum) in &mut self.sums {
+            let stored =
+                position["sums"].as_array().and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
+            *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
+        }
+        Ok(())
+    }
+}
+
+/// Fills a session's parameters from a checkpoint; gives the position that it was written at.
+pub fn read_parameters(
+    session: &mut Session,
+    stored: &[NamedArray],
+    metadata: &HashMap<String, String>,
+    path: &Path,
+) -> Result<serde_json::Value> {
+    if metadata.get("format").map(String::as_str) != Some(FORMAT) {
+        let message = format!("{}: not a checkpoint of this version of dgc", path.display());
+        return Err(Error::new(message).help("expected a file that `dgc train` wrote"));
+    }
+    let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
+    for entry in session.layout.entries.clone() {
+        let name = &entry.parameter.name;
+        let found = by_name.get(name.as_str()).filter(|found| found.shape == entry.shape);
+        let found = found.ok_or_else(|| {
+            let message = format!("{}: parameter `{name}` of shape {:?} is missing", path.display(), entry.shape);
+            Error::new(message).help("the checkpoint belongs to another model, or to other sizes")
+        })?;
+        let parameters = session.parameters;
+        let floats = &mut session.device.floats_mut(parameters)[entry.offset..entry.offset + entry.len()];
+        floats.iter_mut().zip(&found.data).for_each(|(to, from)| *to = *from as f32);
+    }
+    let position = metadata.get("position").and_then(|text| serde_json::from_str(text).ok());
+    position.ok_or_else(|| Error::new(format!("{}: the checkpoint lacks its position", path.display())))
+}
+
+/// The inputs of a case, each with the variable that it is read from.
+fn inputs(model: &Checked, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
+    let observed = model.variables.iter().filter(|variable| matches!(variable.role, Role::Data | Role::Label));
+    let inputs = observed.map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
+    inputs.filter(|(input, _)| loaded.names().any(|name| name == input)).collect()
+}
+
+/// The rows with every label.
+fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
+    let labels: Vec<&[i32]> = model
+        .variables
+        .iter()
+        .filter(|variable| variable.role == Role::Label)
+        .map(|label| table.classes(&label.name).ok_or_else(|| Error::new(format!("the data lack `{}`", label.name))))
+        .collect::<Result<_>>()?;
+    let rows = (0..table.rows as u32).filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
+    Ok(if labels.is_empty() { Vec::new() } else { rows.collect() })
+}
+
+/// The optimiser over the session's parameters, with its state.
+fn load_update(session: &mut Session, model: &Checked, population: Population) -> (Loaded, Vec<(String, Id<Array>)>) {
+    let (weights, trained) = (session.layout.weights, session.layout.trained);
+    let graph = driver::update(model, weights, trained - weights, population);
+    let names = model.train.optimizer.state();
+    let state: Vec<_> = names.iter().map(|name| (name.to_string(), session.device.allocate(trained))).collect();
+    let plan = driver::plan(&graph, NoiseSource::Generated);
+    let (parameters, gradients) = (session.parameters, session.gradients);
+    let loaded = session.load(&plan, &graph, &|buffer| {
+        let (group, array) = buffer.name.split_once('.').map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
+        let offset = match group {
+            "weights" => 0,
+            "others" => weights,
+            _ => return None,
+        };
+        let array = match array {
+            None => parameters,
+            Some("gradient") => gradients,
+            Some(name) => state.iter().find(|(known, _)| known == name).map(|(_, array)| *array)?,
+        };
+        Some(Place { array, offset })
+    });
+    (loaded, state)
+}

@@ -1,0 +1,43 @@
+//! Every model at every stage, sizes small enough to read.
+
+mod common;
+
+use common::{load, models};
+use dgc::cli::{Stage, emit};
+
+/// Sizes that keep a snapshot short; a model takes those that it has.
+const SMALL: &[(&str, &str)] = &[
+    ("pixels", "6"),
+    ("classes", "3"),
+    ("aux", "2"),
+    ("latent", "2"),
+    ("lower", "3"),
+    ("upper", "2"),
+    ("hidden", "4"),
+    ("batch", "4"),
+    ("batch.labelled", "3"),
+    ("batch.unlabelled", "4"),
+];
+
+const STAGES: &[(&str, Stage)] = &[
+    ("ast", Stage::Ast),
+    ("graph", Stage::Graph),
+    ("bound", Stage::Bound),
+    ("tensor", Stage::Tensor),
+    ("gradient", Stage::Gradient),
+    ("simplified", Stage::Simplified),
+    ("plan", Stage::Plan),
+];
+
+#[test]
+fn every_model_at_every_stage() {
+    for file in models() {
+        let full = load(&file, &[]);
+        let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
+        let sets: Vec<(&str, &str)> = SMALL.iter().copied().filter(|(name, _)| has(name)).collect();
+        let model = load(&file, &sets);
+        for (name, stage) in STAGES {
+            insta::assert_snapshot!(format!("{}-{name}", model.name), emit(&model, *stage));
+        }
+    }
+}
