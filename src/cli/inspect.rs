@@ -129,7 +129,7 @@ impl Compile {
         if self.emit == Stage::Ast {
             let text = self.model.text()?;
             if let Ok(tree) = syntax::parse(&text) {
-                return print(&format!("{tree:#?}\n"));
+                return print(&syntax::print(&tree));
             }
         }
         let model = self.model.check()?;
@@ -149,7 +149,7 @@ pub fn emit(model: &Checked, stage: Stage) -> String {
     let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN, population);
     let simplified = || driver::simplify(&driver::differentiate(tensor()));
     match stage {
-        Stage::Ast => format!("{:#?}\n", syntax::parse(&model.source).expect("a checked model parses")),
+        Stage::Ast => syntax::print(&syntax::parse(&model.source).expect("a checked model parses")),
         Stage::Graph => crate::model::print(model),
         Stage::Bound => bound::print(model, &objective),
         Stage::Tensor => tensor::print(&tensor()),

@@ -26,7 +26,7 @@ pub fn check(
     let arrows = checker.arrows(tree);
     let (generative, inference) = factors::check(&mut checker, &arrows);
     let (objective, train) = settings::check(&mut checker, tree, &generative, &inference);
-    factors::lint(&mut checker, &generative, &inference, &objective);
+    factors::lint(&mut checker, &generative, &inference);
     checker.finish();
     if checker.diagnostics.iter().any(Diagnostic::is_error) {
         checker.diagnostics.sort_by_key(|diagnostic| (!diagnostic.is_error(), diagnostic.span.start));

@@ -1,7 +1,7 @@
 //! The arrows of both graphs: their variables, networks and distributions, and the order that the arrows allow.
 
 use super::{
-    Factor, FactorKind, Heads, LayerUse, Network, Objective, Role, Side, Variable,
+    Factor, FactorKind, Heads, LayerUse, Network, Role, Side, Variable,
     check::{Checker, domain_name, factor_of},
 };
 use crate::{
@@ -49,7 +49,7 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
         factors.push(factor);
     }
     node_sizes(checker, &factors);
-    missing(checker, &factors, arrows);
+    missing(checker, arrows);
     let split = |side: Side| factors.iter().filter(|factor| factor.side == side).cloned().collect::<Vec<_>>();
     let (p, q) = (split(Side::Generative), split(Side::Inference));
     // A node of one graph may be read in the other, and then orders it too.
@@ -340,15 +340,13 @@ fn network(checker: &mut Checker, layers: &[ast::Layer], parents: &[Id<Variable>
     let mut expanding = Vec::new();
     let mut counts = BTreeMap::new();
     let layers = expand(checker, layers, &mut counts, &mut expanding)?;
-    if let Some(first) = layers.first() {
-        if parents.is_empty() {
-            checker.report(
-                Diagnostic::error(span, "a network needs parents")
-                    .label(format!("`{}` has nothing to work on", first.name))
-                    .help("name parents before an arrow, or use `linear` for learned constants"),
-            );
-            return None;
-        }
+    if let Some(first) = layers.first().filter(|_| parents.is_empty()) {
+        checker.report(
+            Diagnostic::error(span, "a network needs parents")
+                .label(format!("`{}` has nothing to work on", first.name))
+                .help("name parents before an arrow, or use `linear` for learned constants"),
+        );
+        return None;
     }
     let unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
     let early: Vec<String> =
@@ -487,7 +485,7 @@ fn node_sizes(checker: &mut Checker, factors: &[Factor]) {
 }
 
 /// Reports variables without the factors that they need.
-fn missing(checker: &mut Checker, factors: &[Factor], arrows: &Arrows) {
+fn missing(checker: &mut Checker, arrows: &Arrows) {
     let written = |side: Side, variable: &Variable| {
         arrows.written.iter().any(|(known, arrow)| *known == side && arrow.child.text == variable.name)
     };
@@ -520,7 +518,6 @@ fn missing(checker: &mut Checker, factors: &[Factor], arrows: &Arrows) {
             );
         }
     }
-    let _ = factors;
 }
 
 /// Parents before children, in the file's order where the graph leaves it open; a circle is reported.
@@ -532,7 +529,8 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
             graph.add_edge(nodes[parent.index()], nodes[factor.child.index()], factor.span);
         }
     }
-    for component in tarjan_scc(&graph).into_iter().filter(|component| component.len() > 1) {
+    let circles: Vec<_> = tarjan_scc(&graph).into_iter().filter(|component| component.len() > 1).collect();
+    for component in &circles {
         let mut names: Vec<String> = component.iter().map(|&node| checker.variable(graph[node]).name.clone()).collect();
         names.sort();
         let edges = graph.edge_references();
@@ -547,6 +545,8 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
             circle = circle.note(*span, "another one");
         }
         checker.report(circle);
+    }
+    if !circles.is_empty() {
         return factors.to_vec();
     }
     let mut ordered: Vec<Factor> = Vec::new();
@@ -564,7 +564,7 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
 }
 
 /// What is legal and likely wrong.
-pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor], objective: &Objective) {
+pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor]) {
     let read = |id: Id<Variable>, factors: &[Factor]| factors.iter().any(|factor| factor.parents.contains(&id));
     for index in 0..checker.variables.len() {
         let (id, variable) = (Id::new(index), checker.variables[index].clone());
@@ -585,7 +585,6 @@ pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor], objective:
             checker.report(Diagnostic::warning(variable.span, title).label("declared here"));
         }
     }
-    let _ = objective;
 }
 
 /// Whether the KL of a latent may be taken in closed form: no parent of it in p is drawn after it in q.

@@ -72,7 +72,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
             };
         }
     }
-    finish(checker, &mut objective, &mut train, p, q);
+    finish(checker, &mut objective, &mut train, q);
     (objective, train)
 }
 
@@ -408,7 +408,7 @@ fn weight(checker: &mut Checker, value: &ast::Expression) -> Option<Expression> 
 }
 
 /// Settings that `--set` reaches though no line says them, and what must hold between lines.
-fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, p: &[Factor], q: &[Factor]) {
+fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q: &[Factor]) {
     let mut set = |name: &str, target: &mut f64| match checker.sets.number(name, Some(*target)) {
         Ok(number) => *target = number.unwrap_or(*target),
         Err(message) => checker.diagnostics.push(Diagnostic::error(Span::default(), message)),
@@ -448,7 +448,6 @@ fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, p
             checker.report(Diagnostic::warning(span, title).label(label));
         }
     }
-    let _ = p;
 }
 
 /// Every discrete variable that may be unobserved is summed over.

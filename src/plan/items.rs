@@ -42,8 +42,11 @@ pub(super) enum Kind {
     /// A value laid out as an output wants it.
     Copy(Use),
     // A kernel's contraction: the sum of products.
-    Products(Vec<(Use, Use, Axes)>),
+    Products(Vec<ProductOf>),
 }
+
+/// Left, right, and the axes that are summed over.
+pub(super) type ProductOf = (Use, Use, Axes);
 
 /// A value as an operand, with some of its axes called otherwise: `(of the item, as used)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +218,7 @@ impl Gathering<'_> {
         self.leaves(root, true, &mut leaves);
         let origin = self.graph.node(root).origin;
         let mut terms: Vec<Use> = Vec::new();
-        let mut joined: Vec<(Axes, Vec<(Use, Use, Axes)>)> = Vec::new();
+        let mut joined: Vec<(Axes, Vec<ProductOf>)> = Vec::new();
         for leaf in leaves {
             let alone = self.users[leaf.index()] == 1;
             match self.graph.op(leaf).clone() {

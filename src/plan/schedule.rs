@@ -219,34 +219,35 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The kernels that do something, with their items in the order in which they run.
+    /// The kernels that do something, with their items in the order in which they run: before a contraction what it
+    /// reads, everything else after it, where operands are in registers or in the cache.
     fn slots(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> = self
             .drafts
             .iter()
             .map(|draft| Slot { tile: draft.tile, contraction: draft.contraction, ..Slot::default() })
             .collect();
-        let mut behind: BTreeSet<ItemId> = BTreeSet::new();
+        let mut first: BTreeSet<ItemId> = BTreeSet::new();
+        for id in self.items.ids().rev() {
+            let Some(kernel) = self.kernel[id.index()] else { continue };
+            if self.drafts[kernel].contraction == Some(id) || first.contains(&id) {
+                let uses = self.items.get(id).kind.uses();
+                first
+                    .extend(uses.iter().map(|used| used.item).filter(|item| self.kernel[item.index()] == Some(kernel)));
+            }
+        }
         for id in self.items.ids() {
             let Some(kernel) = self.kernel[id.index()] else { continue };
             let slot = &mut slots[kernel];
             if slot.contraction == Some(id) {
-                behind.insert(id);
                 continue;
             }
-            if self.rows[id.index()].is_none() {
-                slot.head.push(id);
-                continue;
-            }
-            let uses = self.items.get(id).kind.uses();
-            let waits =
-                uses.iter().any(|used| behind.contains(&used.item) && self.kernel[used.item.index()] == Some(kernel));
-            if waits {
-                behind.insert(id);
-                slot.after.push(id);
-            } else {
-                slot.before.push(id);
-            }
+            let list = match self.rows[id.index()] {
+                None => &mut slot.head,
+                Some(_) if slot.contraction.is_none() || first.contains(&id) => &mut slot.before,
+                Some(_) => &mut slot.after,
+            };
+            list.push(id);
         }
         slots.retain(|slot| {
             slot.contraction.is_some() || !(slot.head.is_empty() && slot.before.is_empty() && slot.after.is_empty())

@@ -54,8 +54,11 @@ pub struct Row {
     pub c: &'static str,
     /// The gradient by each operand, from the operands, the result and the gradient by the result;
     /// `None` for an operand that none flows to.
-    pub gradient: fn(&mut Graph, &[Node], Node, Node) -> Vec<Option<Node>>,
+    pub gradient: Gradient,
 }
+
+/// The gradients by the operands: `(graph, operands, result, gradient by the result)`.
+pub type Gradient = fn(&mut Graph, &[Node], Node, Node) -> Vec<Option<Node>>;
 
 impl Scalar {
     pub fn row(self) -> &'static Row {
@@ -65,7 +68,7 @@ impl Scalar {
     }
 }
 
-/// Half a step function per row: `row!(Op, "name", arity, |x| value, "c", |g, x, y, d| gradients)`.
+/// `row!(Op, "name", arity, |x| value, "c", |g, x, y, d| gradients)`.
 macro_rules! row {
     ($scalar:ident, $name:literal, $arity:literal, $eval:expr, $c:literal, $gradient:expr) => {
         Row { scalar: Scalar::$scalar, name: $name, arity: $arity, eval: $eval, c: $c, gradient: $gradient }
@@ -76,7 +79,7 @@ fn flat(_: &mut Graph, x: &[Node], _: Node, _: Node) -> Vec<Option<Node>> {
     vec![None; x.len()]
 }
 
-pub const TABLE: &[Row] = &[
+const TABLE: &[Row] = &[
     row!(Add, "add", 2, |x| x[0] + x[1], "({0} + {1})", |_, _, _, d| vec![Some(d), Some(d)]),
     row!(Sub, "sub", 2, |x| x[0] - x[1], "({0} - {1})", |g, _, _, d| vec![Some(d), Some(g.neg(d))]),
     row!(Mul, "mul", 2, |x| x[0] * x[1], "({0} * {1})", |g, x, _, d| vec![Some(g.mul(d, x[1])), Some(g.mul(d, x[0]))]),
@@ -191,3 +194,8 @@ pub const TABLE: &[Row] = &[
 ];
 
 use super::special;
+
+/// Every operation's facts, in the order of the enum.
+pub fn table() -> &'static [Row] {
+    TABLE
+}

@@ -213,11 +213,12 @@ impl Writer<'_> {
     /// Frees the registers of values that are not read any more.
     fn release(&mut self, number: usize) {
         for value in 0..=number {
-            if self.last_use[value] == number && !self.keeps(value) {
-                if let Some(Place::Register(register)) = self.places[value] {
-                    self.free.push(register);
-                    self.places[value] = None;
-                }
+            if self.last_use[value] != number || self.keeps(value) {
+                continue;
+            }
+            if let Some(Place::Register(register)) = self.places[value] {
+                self.free.push(register);
+                self.places[value] = None;
             }
         }
     }

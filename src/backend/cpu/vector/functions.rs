@@ -3,7 +3,7 @@
 //! Polynomials and reductions are those of Moshier's Cephes library.
 
 /// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
-const ROUND: f32 = 12_582_912.0;
+pub(super) const ROUND: f32 = 12_582_912.0;
 
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
@@ -14,10 +14,16 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     value
 }
 
-/// 2ⁿ for a whole n between −126 and 127.
+/// A whole number to which `ROUND` was added, as an integer: it stands in the last bits. A conversion would be slower.
 #[inline(always)]
-fn power_of_two(n: f32) -> f32 {
-    f32::from_bits(((n as i32) + 127).cast_unsigned() << 23)
+pub(super) fn whole(rounded: f32) -> i32 {
+    rounded.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed()
+}
+
+/// 2ⁿ for n between −126 and 127.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n + 127).cast_unsigned() << 23)
 }
 
 #[inline(always)]
@@ -25,15 +31,16 @@ pub(super) fn exp(x: f32) -> f32 {
     // Beyond these bounds the result is 0 or ∞ all the same; NaN passes both comparisons.
     let bounded = if x < -104.0 { -104.0 } else { x };
     let bounded = if bounded > 89.0 { 89.0 } else { bounded };
-    let n = (bounded * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = bounded * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     // log 2 in two parts, the first with few enough digits that its product with n is exact.
     let r = bounded - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p =
-        polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]);
+    let p = polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
     let p = p * (r * r) + r + 1.0;
     // In two steps, for results below the least normal number and near the greatest.
-    let half = (n * 0.5 + ROUND) - ROUND;
-    let value = p * power_of_two(half) * power_of_two(n - half);
+    let whole = whole(rounded);
+    let half = whole >> 1;
+    let value = p * power_of_two(half) * power_of_two(whole - half);
     if x.is_nan() { x } else { value }
 }
 
@@ -111,7 +118,15 @@ pub(super) fn erf(x: f32) -> f32 {
     let square = x * x;
     let near = x * polynomial(
         square,
-        [7.853_861_4e-5, -8.010_194e-4, 5.188_328e-3, -2.685_381e-2, 1.128_358_6e-1, -3.761_262_6e-1, 1.128_379_2],
+        [
+            7.853_861_4e-5,
+            -8.010_194e-4,
+            5.188_328e-3,
+            -2.685_381e-2,
+            1.128_358_6e-1,
+            -3.761_262_6e-1,
+            std::f32::consts::FRAC_2_SQRT_PI,
+        ],
     );
     // erfc(z) = exp(−z²) / z · P(1/z²), in two ranges.
     let inverse = 1.0 / if z < 1.0 { 1.0 } else { z };

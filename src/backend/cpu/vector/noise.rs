@@ -1,6 +1,6 @@
 //! Philox and Box–Muller, sixteen blocks at a time.
 
-use super::functions::log;
+use super::functions::{ROUND, log, whole};
 
 const LANES: usize = 16;
 /// Elements of sixteen blocks.
@@ -36,13 +36,14 @@ fn unit(word: u32) -> f32 {
 /// cos 2πv and sin 2πv, for v in (0, 1), by the nearest quarter turn.
 #[inline(always)]
 fn turn(v: f32) -> (f32, f32) {
-    let quarter = (v * 4.0 + 12_582_912.0) - 12_582_912.0;
+    let rounded = v * 4.0 + ROUND;
+    let quarter = rounded - ROUND;
     let angle = (v - quarter * 0.25) * std::f32::consts::TAU;
     let square = angle * angle;
     let sine = angle + angle * square * ((-1.951_529_6e-4 * square + 8.332_161e-3) * square - 1.666_665_5e-1);
     let cosine =
         1.0 - 0.5 * square + square * square * ((2.443_315_7e-5 * square - 1.388_731_6e-3) * square + 4.166_664_6e-2);
-    let quarter = quarter as i32;
+    let quarter = whole(rounded);
     let (cosine, sine) = if quarter & 1 == 0 { (cosine, sine) } else { (-sine, cosine) };
     if quarter & 2 == 0 { (cosine, sine) } else { (-cosine, -sine) }
 }

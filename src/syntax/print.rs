@@ -1,0 +1,81 @@
+//! The syntax tree as text, a node a line.
+
+use super::ast::{Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer};
+
+pub fn print(file: &File) -> String {
+    let mut text = format!("model {}\n", file.name.text);
+    for item in &file.items {
+        match item {
+            Item::Size(bindings) => {
+                for (name, value) in bindings {
+                    text += &format!("  size {} = {}\n", name.text, expression(value));
+                }
+            }
+            Item::Variable(variable) => {
+                let shape: Vec<String> = variable.shape.iter().map(expression).collect();
+                let (role, name, domain) = (&variable.role.text, &variable.name.text, &variable.domain.text);
+                text += &format!("  {role} {name}: {domain}[{}]\n", shape.join(", "));
+            }
+            Item::Net { name, layers } => text += &format!("  net {} = {}\n", name.text, self::layers(layers)),
+            Item::Graph { keyword, arrows } => {
+                text += &format!("  {}\n", keyword.text);
+                arrows.iter().for_each(|one| text += &format!("    {}\n", arrow(one)));
+            }
+            Item::Settings { keyword, settings } => {
+                text += &format!("  {}\n", keyword.text);
+                for setting in settings {
+                    let values: Vec<String> = setting.values.iter().map(expression).collect();
+                    text += format!("    {} {}", setting.keyword.text, values.join(" ")).trim_end();
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    text
+}
+
+fn arrow(arrow: &Arrow) -> String {
+    let parents: Vec<&str> = arrow.parents.iter().map(|parent| parent.text.as_str()).collect();
+    let body = match &arrow.body {
+        ArrowBody::Distribution(distribution) => format!("~ {}", call(distribution)),
+        ArrowBody::Equation(network) => format!("= {}", layers(network)),
+    };
+    let arrow_sign = if parents.is_empty() { String::new() } else { format!("{} -> ", parents.join(", ")) };
+    format!("{arrow_sign}{} {body}", arrow.child.text)
+}
+
+fn layers(layers: &[Layer]) -> String {
+    let one = |layer: &Layer| match layer {
+        Layer::Call(layer) => call(layer),
+        Layer::Repeat { count, layers } => format!("{} * [{}]", expression(count), self::layers(layers)),
+        Layer::Residual { layers, .. } => format!("residual [{}]", self::layers(layers)),
+    };
+    layers.iter().map(one).collect::<Vec<_>>().join(" > ")
+}
+
+fn call(call: &Call) -> String {
+    let argument = |argument: &Argument| {
+        let value = match &argument.value {
+            ArgumentValue::Expression(value) => expression(value),
+            ArgumentValue::Layers(network) => format!("[{}]", layers(network)),
+        };
+        argument.name.as_ref().map_or(value.clone(), |name| format!("{} = {value}", name.text))
+    };
+    if call.arguments.is_empty() {
+        return call.name.text.clone();
+    }
+    let arguments: Vec<String> = call.arguments.iter().map(argument).collect();
+    format!("{}({})", call.name.text, arguments.join(", "))
+}
+
+/// Every operation in parentheses, so that what binds how is seen.
+fn expression(value: &Expression) -> String {
+    match &value.kind {
+        ExpressionKind::Number(number) => number.to_string(),
+        ExpressionKind::Name(name) => name.clone(),
+        ExpressionKind::Call(function) => call(function),
+        ExpressionKind::Binary(operator, left, right) => {
+            format!("({} {operator} {})", expression(left), expression(right))
+        }
+    }
+}

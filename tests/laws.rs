@@ -1,0 +1,546 @@
+//! What must hold of every model and every entry of a registry.
+
+mod common;
+
+use common::{check, distance, load, models};
+use dgc::{
+    distribution::{DISTRIBUTIONS, Distribution, Domain},
+    driver,
+    layer::LAYERS,
+    lower::{Mode, Population},
+    model::{Checked, Role},
+    optimizer::OPTIMIZERS,
+    run::{
+        arrays::NamedArray,
+        bound::{Arrays, Engine, bound},
+        session::Layout,
+    },
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, eval, philox, scalar_table},
+};
+use std::collections::HashMap;
+
+const SMALL: &[(&str, &str)] = &[
+    ("pixels", "5"),
+    ("classes", "3"),
+    ("aux", "2"),
+    ("latent", "2"),
+    ("lower", "3"),
+    ("upper", "2"),
+    ("hidden", "4"),
+];
+
+fn small(file: &std::path::Path) -> Checked {
+    let full = load(file, &[]);
+    let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
+    load(file, &SMALL.iter().copied().filter(|(name, _)| has(name)).collect::<Vec<_>>())
+}
+
+/// Numbers from a stream of their own, of that scale.
+fn numbers(name: &str, count: usize, scale: f64) -> Vec<f64> {
+    (0..count as u64).map(|element| scale * philox::normal(1, 0, philox::stream(name), element)).collect()
+}
+
+/// Random parameters for a model, with every layer of it.
+fn parameters(model: &Checked) -> Arrays {
+    let rows = vec![2; driver::derive(model).cases.len()];
+    let population = Population { rows: 4.0, labelled: 2.0 };
+    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::BOUND, population);
+    let entries = Layout::new(&graph).entries.into_iter();
+    let arrays = entries.map(|entry| {
+        let name = entry.parameter.name.clone();
+        let data = numbers(&name, entry.len(), 0.5);
+        (name.clone(), NamedArray { name, shape: entry.shape, data })
+    });
+    arrays.collect()
+}
+
+/// A batch in which the first of the rows are labelled.
+fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
+    let mut arrays = Arrays::new();
+    for variable in &model.variables {
+        let (name, size) = (variable.name.clone(), variable.size());
+        let (shape, data) = match (variable.role, variable.domain) {
+            (Role::Label, _) => {
+                let class = |row: usize| if row < labelled { (row % size) as f64 } else { -1.0 };
+                (vec![rows], (0..rows).map(class).collect())
+            }
+            (Role::Data, Domain::Binary) => {
+                (vec![rows, size], numbers(&name, rows * size, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect())
+            }
+            (Role::Data, _) => (vec![rows, size], numbers(&name, rows * size, 1.0)),
+            _ => continue,
+        };
+        arrays.insert(name.clone(), NamedArray { name, shape, data });
+    }
+    arrays
+}
+
+fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
+    let report = bound(model, parameters, batch, None, 3, Engine::Reference).expect("a bound");
+    report.json["loss"].as_f64().expect("a loss")
+}
+
+/// Every gradient against central differences along a random direction.
+fn finite_differences(model: &Checked) {
+    let (parameters, batch) = (parameters(model), batch(model, 5, 2));
+    let report = bound(model, &parameters, &batch, None, 3, Engine::Reference).expect("a bound");
+    assert!(!report.gradients.is_empty(), "{} has parameters", model.name);
+    for gradient in &report.gradients {
+        let direction = numbers(&format!("direction {}", gradient.name), gradient.data.len(), 1.0);
+        let step = 1e-5;
+        let at = |sign: f64| {
+            let mut moved = parameters.clone();
+            let array = moved.get_mut(&gradient.name).expect("a gradient is of a parameter");
+            array.data.iter_mut().zip(&direction).for_each(|(x, d)| *x += sign * step * d);
+            loss(model, &moved, &batch)
+        };
+        let wanted = (at(1.0) - at(-1.0)) / (2.0 * step);
+        let found: f64 = gradient.data.iter().zip(&direction).map(|(g, d)| g * d).sum();
+        let error = (found - wanted).abs() / wanted.abs().max(1.0);
+        assert!(error < 1e-5, "{}: {} has slope {found} instead of {wanted}", model.name, gradient.name);
+    }
+}
+
+#[test]
+fn gradients_of_every_model_match_finite_differences() {
+    models().iter().for_each(|file| finite_differences(&small(file)));
+}
+
+#[test]
+fn gradients_of_every_layer_match_finite_differences() {
+    for layer in LAYERS {
+        let call = match layer.name() {
+            "dense" => "dense(4)".to_string(),
+            "residual" => "residual [dense(4) > tanh]".to_string(),
+            name => name.to_string(),
+        };
+        let text = format!(
+            "model layers {{\n data x: real[3]\n latent z: real[2]\n net body = [dense(4) > {call} > dense(3)]\n\
+             generative {{\n z ~ normal(0, 1)\n z -> x ~ normal(body)\n}}\n inference {{\n x -> z ~ normal(body)\n}}\n}}\n"
+        );
+        finite_differences(&check("layers.dgm", &text, &[]));
+    }
+}
+
+#[test]
+fn cpu_agrees_with_the_reference_on_every_model() {
+    for file in models() {
+        let model = small(&file);
+        for (rows, labelled) in [(5, 2), (41, 17)] {
+            let (parameters, batch) = (parameters(&model), batch(&model, rows, labelled));
+            let wanted = bound(&model, &parameters, &batch, None, 3, Engine::Reference).expect("a bound");
+            for threads in [1, 2] {
+                let found = bound(&model, &parameters, &batch, None, 3, Engine::Cpu { threads }).expect("a bound");
+                let number = |json: &serde_json::Value| json["loss"].as_f64().expect("a loss");
+                let error = (number(&found.json) / number(&wanted.json) - 1.0).abs();
+                assert!(error < 1e-5, "{}: the loss is off by {error:e}", model.name);
+                for (found, wanted) in found.gradients.iter().zip(&wanted.gradients) {
+                    // What batch norm cancels is 0 but for rounding.
+                    let scale = wanted.data.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+                    if scale > 1e-9 {
+                        let error = distance(&found.data, &wanted.data);
+                        assert!(error < 2e-4, "{}: gradient of {} is off by {error:e}", model.name, found.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// U(x) = Σ_k q(k | …) (L(x, k) − log q(k | …)), with the same noise in each class.
+#[test]
+fn a_summed_label_equals_brute_force() {
+    for name in ["adgm", "sdgm", "m2"] {
+        let text = std::fs::read_to_string(common::root().join(format!("models/{name}.dgm"))).expect("a model");
+        // One row has no batch to be normalised by.
+        let text = text.replace(" > batchnorm", "");
+        let full = check(name, &text, &[]);
+        let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
+        let sets: Vec<_> = SMALL.iter().copied().filter(|(name, _)| has(name)).collect();
+        let model = check(name, &text, &sets);
+        let parameters = parameters(&model);
+        let (classes, aux, latent) = (3, 2, 2);
+        let array = |name: &str, shape: &[usize], data: Vec<f64>| {
+            (name.to_string(), NamedArray { name: name.to_string(), shape: shape.to_vec(), data })
+        };
+        let (noise_a, noise_z) = (numbers("a", aux, 1.0), numbers("z", classes * latent, 1.0));
+        let with_label = |label: f64| {
+            let mut one = batch(&model, 1, 0);
+            one.get_mut("y").expect("a label").data[0] = label;
+            one
+        };
+        let mut noise: Arrays = [
+            array("unlabelled.a", &[1, 1, aux], noise_a.clone()),
+            array("unlabelled.z", &[1, 1, classes, latent], noise_z.clone()),
+        ]
+        .into();
+        let run = |batch: &Arrays, noise: &Arrays| {
+            bound(&model, &parameters, batch, Some(noise), 0, Engine::Reference).expect("a bound").json
+        };
+        let found = run(&with_label(-1.0), &noise)["unlabelled"]["bound"].as_f64().expect("a bound");
+        let mut wanted = 0.0;
+        for class in 0..classes {
+            noise.extend([
+                array("labelled.a", &[1, 1, aux], noise_a.clone()),
+                array("labelled.z", &[1, 1, latent], noise_z[class * latent..(class + 1) * latent].to_vec()),
+            ]);
+            let report = run(&with_label(class as f64), &noise);
+            let log_q = -report["classification"].as_f64().expect("a classification loss");
+            let labelled = report["labelled"]["bound"].as_f64().expect("a bound");
+            wanted += log_q.exp() * (labelled - log_q);
+        }
+        assert!((found - wanted).abs() < 1e-10 * wanted.abs(), "{name}: {found} instead of {wanted}");
+    }
+}
+
+fn set(parameters: &mut Arrays, name: &str, data: &[f64]) {
+    let array = parameters.get_mut(name).unwrap_or_else(|| panic!("there is a parameter {name}"));
+    assert_eq!(array.data.len(), data.len(), "{name}");
+    array.data = data.to_vec();
+}
+
+fn zero(model: &Checked) -> Arrays {
+    let mut parameters = parameters(model);
+    parameters.values_mut().for_each(|array| array.data.fill(0.0));
+    parameters
+}
+
+fn one_row(x: f64) -> Arrays {
+    [("x".to_string(), NamedArray { name: "x".to_string(), shape: vec![1, 1], data: vec![x] })].into()
+}
+
+const ENGINES: [(Engine, f64); 2] = [(Engine::Reference, 1e-7), (Engine::Cpu { threads: 1 }, 1e-5)];
+
+/// Closed form 1: all heads zero.
+#[test]
+fn a_model_that_knows_nothing() {
+    let file = common::root().join("models/adgm.dgm");
+    let model = load(&file, &[("hidden", "3"), ("aux", "2"), ("latent", "2")]);
+    let (parameters, batch) = (zero(&model), batch(&model, 4, 2));
+    for (engine, tolerance) in ENGINES {
+        let json = bound(&model, &parameters, &batch, None, 0, engine).expect("a bound").json;
+        for (found, wanted) in [
+            (&json["labelled"]["bound"], -545.729975),
+            (&json["unlabelled"]["bound"], -543.427390),
+            (&json["classification"], 2.302585),
+        ] {
+            let found = found.as_f64().expect("a number");
+            assert!((found / wanted - 1.0).abs() < tolerance.max(2e-7), "{found} instead of {wanted}");
+        }
+    }
+}
+
+/// Closed form 3: an auxiliary variable makes every sample exact.
+#[test]
+fn an_auxiliary_model_whose_every_sample_is_exact() {
+    let model = check(
+        "exact.dgm",
+        "model exact {\n data x: real[1]\n latent a: real[1]\n latent z: real[2]\n\
+         generative {\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n z -> a ~ normal(linear)\n}\n\
+         inference {\n a ~ normal(0, 1)\n a, x -> z ~ normal(linear)\n}\n objective {\n samples 7\n}\n}\n",
+        &[],
+    );
+    let c = 0.4f64.sqrt();
+    let mut parameters = zero(&model);
+    set(&mut parameters, "p.x.mean.weight.z", &[1.0, 1.0]);
+    set(&mut parameters, "p.x.log_variance.bias", &[0.5f64.ln()]);
+    set(&mut parameters, "p.a.mean.weight.z", &[c, -c]);
+    set(&mut parameters, "p.a.log_variance.bias", &[0.2f64.ln()]);
+    set(&mut parameters, "q.z.mean.weight.x", &[0.4, 0.4]);
+    set(&mut parameters, "q.z.mean.weight.a", &[c, -c]);
+    set(&mut parameters, "q.z.log_variance.bias", &[0.2f64.ln(); 2]);
+    for (engine, tolerance) in ENGINES {
+        for seed in 0..3 {
+            let json = bound(&model, &parameters, &one_row(1.0), None, seed, engine).expect("a bound").json;
+            let found = json["all"]["bound"].as_f64().expect("a bound");
+            assert!((found + 1.5770839).abs() < tolerance, "{found}");
+        }
+    }
+}
+
+/// Closed form 4: a class that is summed over, with the exact posterior and with a uniform one.
+#[test]
+fn an_enumerated_class_is_exact() {
+    let model = check(
+        "classes.dgm",
+        "model classes {\n data x: real[1]\n latent y: class[3]\n latent z: real[1]\n\
+         generative {\n y ~ uniform\n z ~ normal(0, 1)\n y, z -> x ~ normal(linear)\n}\n\
+         inference {\n x -> y ~ categorical(linear)\n x, y -> z ~ normal(linear)\n}\n objective {\n sum y\n}\n}\n",
+        &[],
+    );
+    let means = [-2.0, 0.0, 2.0];
+    let mut parameters = zero(&model);
+    set(&mut parameters, "p.x.mean.weight.y", &means);
+    set(&mut parameters, "p.x.mean.weight.z", &[1.0]);
+    set(&mut parameters, "p.x.log_variance.bias", &[0.5f64.ln()]);
+    set(&mut parameters, "q.z.mean.weight.x", &[2.0 / 3.0]);
+    set(&mut parameters, "q.z.mean.weight.y", &means.map(|mean| -2.0 * mean / 3.0));
+    set(&mut parameters, "q.z.log_variance.bias", &[(1.0f64 / 3.0).ln()]);
+    for (logits, wanted) in [([-5.2202834, -2.5536167, -2.5536167], -1.8263177), ([0.0; 3], -2.3438933)] {
+        set(&mut parameters, "q.y.logits.bias", &logits);
+        for (engine, tolerance) in ENGINES {
+            let json = bound(&model, &parameters, &one_row(1.0), None, 5, engine).expect("a bound").json;
+            let found = json["all"]["bound"].as_f64().expect("a bound");
+            assert!((found - wanted).abs() < tolerance.max(2e-7), "{found} instead of {wanted}");
+        }
+    }
+}
+
+/// Closed form 5, in one dimension of data: the bound at the exact posterior is log N(x; b, w² + σ²), and lower elsewhere.
+#[test]
+fn a_linear_gaussian_model_reaches_its_likelihood() {
+    let model = check(
+        "linear.dgm",
+        "model linear_gaussian {\n data x: real[1]\n latent z: real[1]\n\
+         generative {\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}\n inference {\n x -> z ~ normal(linear)\n}\n\
+         objective {\n samples 400\n}\n}\n",
+        &[],
+    );
+    let (w, b, variance, x) = (1.3, 0.4, 0.6, 2.0);
+    let total: f64 = w * w + variance;
+    let wanted = -0.5 * ((2.0 * std::f64::consts::PI * total).ln() + (x - b) * (x - b) / total);
+    let mut parameters = zero(&model);
+    set(&mut parameters, "p.x.mean.weight.z", &[w]);
+    set(&mut parameters, "p.x.mean.bias", &[b]);
+    set(&mut parameters, "p.x.log_variance.bias", &[f64::ln(variance)]);
+    set(&mut parameters, "q.z.mean.weight.x", &[w / total]);
+    set(&mut parameters, "q.z.mean.bias", &[-w * b / total]);
+    set(&mut parameters, "q.z.log_variance.bias", &[(variance / total).ln()]);
+    let run = |parameters: &Arrays, engine| {
+        let json = bound(&model, parameters, &one_row(x), None, 5, engine).expect("a bound").json;
+        json["all"]["bound"].as_f64().expect("a bound")
+    };
+    for (engine, tolerance) in ENGINES {
+        let found = run(&parameters, engine);
+        assert!((found - wanted).abs() < tolerance, "{found} instead of {wanted}");
+    }
+    set(&mut parameters, "q.z.mean.bias", &[0.5]);
+    assert!(run(&parameters, Engine::Reference) < wanted - 0.1);
+}
+
+/// A graph's one output, for values and noise by name.
+fn evaluate(graph: &Graph, values: &[(&str, Vec<f64>)]) -> Vec<f64> {
+    let values: HashMap<String, Vec<f64>> =
+        values.iter().map(|(name, data)| (name.to_string(), data.clone())).collect();
+    let mut outputs = eval::run(graph, &values, None).expect("values for everything");
+    outputs.remove(0).2.data
+}
+
+/// Heads, and the points and weights of a sum over the support.
+fn quadrature(distribution: &dyn Distribution) -> (Vec<f64>, Vec<(f64, f64)>) {
+    let grid = |count: usize, map: fn(f64) -> (f64, f64)| -> Vec<(f64, f64)> {
+        (0..count)
+            .map(|i| (i as f64 + 0.5) / count as f64)
+            .map(|u| (map(u), count))
+            .map(|((x, w), n)| (x, w / n as f64))
+            .collect()
+    };
+    // Points of (0, 1) on the real line, on the positive numbers, and at integers.
+    let real = grid(40_000, |u| (60.0 * (u - 0.5), 60.0));
+    let positive = grid(40_000, |u| ((24.0 * (u - 0.5)).exp(), 24.0 * (24.0 * (u - 0.5)).exp()));
+    let unit = grid(40_000, |u| (u, 1.0));
+    let counts: Vec<(f64, f64)> = (0..400).map(|x| (f64::from(x), 1.0)).collect();
+    match distribution.name() {
+        "normal" => (vec![0.3, -0.4], real),
+        "laplace" => (vec![0.3, -0.4], real),
+        "log_normal" => (vec![0.2, -1.0], positive),
+        "bernoulli" => (vec![0.7], vec![(0.0, 1.0), (1.0, 1.0)]),
+        "poisson" => (vec![1.1], counts),
+        "negative_binomial" => (vec![1.2, 0.5], counts),
+        "gamma" => (vec![0.6, 0.3], positive),
+        "beta" => (vec![0.8, 0.5], unit),
+        name => panic!("{name} has no law: say what its density sums over"),
+    }
+}
+
+fn row_and_feature(graph: &mut Graph, rows: usize, features: usize) -> (dgc::id::Id<Axis>, dgc::id::Id<Axis>) {
+    let axis = |name: &str, size, kind| Axis { name: name.to_string(), size, kind };
+    (graph.new_axis(axis("row", rows, AxisKind::Row)), graph.new_axis(axis("feature", features, AxisKind::Feature)))
+}
+
+#[test]
+fn every_density_sums_to_one_and_has_its_mean() {
+    for distribution in DISTRIBUTIONS.iter().filter(|known| known.support() != Domain::Class) {
+        let (heads, points) = quadrature(*distribution);
+        let mut graph = Graph::new();
+        let (row, feature) = row_and_feature(&mut graph, points.len(), 1);
+        let heads: Vec<Node> = heads.iter().map(|&head| graph.constant(head)).collect();
+        let value = graph.input("value", Axes::from([row, feature]));
+        let density = distribution.log_prob(&mut graph, &heads, value, feature);
+        graph.output(OutputKind::Value, "density", density, vec![row]);
+        let found = evaluate(&graph, &[("value", points.iter().map(|(x, _)| *x).collect())]);
+        let total =
+            |f: fn(f64) -> f64| -> f64 { found.iter().zip(&points).map(|(d, (x, w))| d.exp() * w * f(*x)).sum() };
+        assert!((total(|_| 1.0) - 1.0).abs() < 1e-5, "{} sums to {}", distribution.name(), total(|_| 1.0));
+        let mean = distribution.mean(&mut graph, &heads, feature);
+        graph.outputs.clear();
+        graph.output(OutputKind::Value, "mean", mean, vec![]);
+        let wanted = evaluate(&graph, &[("value", vec![0.5; points.len()])])[0];
+        assert!((total(|x| x) - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{}: mean {wanted}", distribution.name());
+        sample_has_the_mean(*distribution, wanted);
+        closed_form_kl(*distribution, &points);
+    }
+}
+
+fn sample_has_the_mean(distribution: &dyn Distribution, mean: f64) {
+    let Some(kind) = distribution.noise() else { return };
+    let count = 100_000;
+    let mut graph = Graph::new();
+    let (row, feature) = row_and_feature(&mut graph, count, 1);
+    let heads: Vec<Node> = quadrature(distribution).0.iter().map(|&head| graph.constant(head)).collect();
+    let noise = graph.noise("noise", kind, Axes::from([row, feature]));
+    let sample = distribution.sample(&mut graph, &heads, noise).expect("noise makes a sample");
+    graph.output(OutputKind::Value, "sample", sample, vec![row, feature]);
+    let draw = |element| match kind {
+        NoiseKind::Normal => philox::normal(0, 0, 7, element),
+        NoiseKind::Uniform => philox::uniform(0, 0, 7, element),
+    };
+    let samples = evaluate(&graph, &[("noise", (0..count as u64).map(draw).collect())]);
+    let found = samples.iter().sum::<f64>() / count as f64;
+    assert!((found - mean).abs() < 0.02, "{}: samples have mean {found}, not {mean}", distribution.name());
+}
+
+fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
+    if !distribution.has_kl(distribution.name()) {
+        return;
+    }
+    let mut graph = Graph::new();
+    let (row, feature) = row_and_feature(&mut graph, points.len(), 1);
+    let q: Vec<Node> = [0.3, -0.4].iter().map(|&head| graph.constant(head)).collect();
+    let p: Vec<Node> = [-0.5, 0.3].iter().map(|&head| graph.constant(head)).collect();
+    let value = graph.input("value", Axes::from([row, feature]));
+    let of_q = distribution.log_prob(&mut graph, &q, value, feature);
+    let of_p = distribution.log_prob(&mut graph, &p, value, feature);
+    let kl = distribution.kl(&mut graph, &q, &p, feature).expect("a closed form");
+    let xs: Vec<f64> = points.iter().map(|(x, _)| *x).collect();
+    let mut run = |node, axes| {
+        graph.outputs.clear();
+        graph.output(OutputKind::Value, "found", node, axes);
+        evaluate(&graph, &[("value", xs.clone())])
+    };
+    let (of_q, of_p, kl) = (run(of_q, vec![row]), run(of_p, vec![row]), run(kl, vec![])[0]);
+    let wanted: f64 = of_q.iter().zip(&of_p).zip(points).map(|((q, p), (_, w))| q.exp() * (q - p) * w).sum();
+    assert!((kl - wanted).abs() < 1e-4, "{}: KL {kl} instead of {wanted}", distribution.name());
+}
+
+#[test]
+fn class_densities_sum_to_one() {
+    for distribution in DISTRIBUTIONS.iter().filter(|known| known.support() == Domain::Class) {
+        let mut graph = Graph::new();
+        let (row, feature) = row_and_feature(&mut graph, 4, 4);
+        let logits = graph.input("logits", Axes::from(feature));
+        let index = graph.iota(row);
+        let value = graph.one_hot(index, feature);
+        let density = distribution.log_prob(&mut graph, &[logits], value, feature);
+        graph.output(OutputKind::Value, "density", density, vec![row]);
+        let found = evaluate(&graph, &[("logits", vec![0.3, -1.0, 2.0, 0.0])]);
+        let total: f64 = found.iter().map(|x| x.exp()).sum();
+        assert!((total - 1.0).abs() < 1e-12, "{} sums to {total}", distribution.name());
+    }
+}
+
+#[test]
+fn every_scalar_gradient_matches_finite_differences() {
+    for row in scalar_table() {
+        let points: &[f64] = match row.name {
+            "sqrt" | "log" | "log1p" | "lgamma" | "digamma" => &[0.3, 1.7, 4.2],
+            _ => &[-1.3, 0.4, 2.1],
+        };
+        if row.name == "trigamma" {
+            continue;
+        }
+        for &x in points {
+            let inputs = [x, 0.7, -0.2];
+            let mut graph = Graph::new();
+            let nodes: Vec<Node> =
+                (0..row.arity).map(|operand| graph.input(&operand.to_string(), Axes::none())).collect();
+            let result = graph.scalar(row.scalar, &nodes);
+            let gradients = dgc::gradient::reverse(&mut graph, result, &nodes);
+            for (operand, gradient) in gradients.into_iter().enumerate() {
+                graph.outputs.clear();
+                graph.output(OutputKind::Value, "gradient", gradient, vec![]);
+                let values: Vec<(String, f64)> =
+                    (0..row.arity).map(|operand| (operand.to_string(), inputs[operand])).collect();
+                let values: Vec<(&str, Vec<f64>)> = values.iter().map(|(name, x)| (name.as_str(), vec![*x])).collect();
+                let found = evaluate(&graph, &values)[0];
+                let at = |delta: f64| {
+                    let mut moved = inputs;
+                    moved[operand] += delta;
+                    (row.eval)(&moved[..row.arity])
+                };
+                let wanted = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!(
+                    (found - wanted).abs() < 1e-5 * wanted.abs().max(1.0),
+                    "{} at {x}: {found}, {wanted}",
+                    row.name
+                );
+            }
+        }
+    }
+}
+
+/// Five steps of each optimiser against a loop over numbers, after PyTorch's definitions.
+#[test]
+fn optimisers_follow_their_definitions() {
+    for optimizer in OPTIMIZERS {
+        let text = format!(
+            "model steps {{\n data x: real[1]\n latent z: real[1]\n generative {{\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}}\n\
+             inference {{\n x -> z ~ normal(linear)\n}}\n train {{\n optimizer {}(rate = 0.1)\n}}\n}}\n",
+            optimizer.name()
+        );
+        let text =
+            if optimizer.name() == "sgd" { text.replace("rate = 0.1", "rate = 0.1, momentum = 0.9") } else { text };
+        let model = check("steps.dgm", &text, &[]);
+        let graph = driver::update(&model, 2, 1, Population { rows: 10.0, labelled: 0.0 });
+        let names = optimizer.state();
+        let mut values: HashMap<String, Vec<f64>> = HashMap::new();
+        values.insert("weights".to_string(), vec![0.5, -1.0]);
+        values.insert("others".to_string(), vec![2.0]);
+        for group in ["weights", "others"] {
+            let len = values[group].len();
+            names.iter().for_each(|name| drop(values.insert(format!("{group}.{name}"), vec![0.0; len])));
+        }
+        let mut wanted: Vec<(f64, f64, f64, bool)> =
+            vec![(0.5, 0.0, 0.0, true), (-1.0, 0.0, 0.0, true), (2.0, 0.0, 0.0, false)];
+        for step in 1..=5 {
+            let gradient = |index: usize| (step as f64 * 0.7 + index as f64).sin();
+            values.insert("weights.gradient".to_string(), vec![gradient(0), gradient(1)]);
+            values.insert("others.gradient".to_string(), vec![gradient(2)]);
+            values.insert("rate".to_string(), vec![0.1]);
+            values.insert("step".to_string(), vec![f64::from(step)]);
+            for (kind, name, array) in eval::run(&graph, &values, None).expect("values for everything") {
+                if kind == OutputKind::Next {
+                    values.insert(name, array.data);
+                }
+            }
+            for (index, (x, m, v, decays)) in wanted.iter_mut().enumerate() {
+                let g = gradient(index);
+                let t = f64::from(step);
+                match optimizer.name() {
+                    "sgd" => {
+                        *m = 0.9 * *m + g;
+                        *x -= 0.1 * *m;
+                    }
+                    "adam" | "adamw" => {
+                        if optimizer.name() == "adamw" && *decays {
+                            *x -= 0.1 * 0.01 * *x;
+                        }
+                        *m = 0.9 * *m + 0.1 * g;
+                        *v = 0.999 * *v + 0.001 * g * g;
+                        let (first, second) = (*m / (1.0 - 0.9f64.powf(t)), *v / (1.0 - 0.999f64.powf(t)));
+                        *x -= 0.1 * first / (second.sqrt() + 1e-8);
+                    }
+                    "adamax" => {
+                        *m = 0.9 * *m + 0.1 * g;
+                        *v = (0.999 * *v).max(g.abs() + 1e-8);
+                        *x -= 0.1 / (1.0 - 0.9f64.powf(t)) * *m / *v;
+                    }
+                    name => panic!("{name} has no law: say what its steps are"),
+                }
+            }
+        }
+        let found = [values["weights"].clone(), values["others"].clone()].concat();
+        let wanted: Vec<f64> = wanted.iter().map(|(x, ..)| *x).collect();
+        assert!(distance(&found, &wanted) < 1e-9, "{}: {found:?} instead of {wanted:?}", optimizer.name());
+    }
+}
