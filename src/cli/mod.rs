@@ -5,6 +5,8 @@
 mod bench;
 mod inspect;
 mod numbers;
+mod picture;
+mod runs;
 mod train;
 
 pub use inspect::{Stage, emit};
@@ -38,6 +40,10 @@ enum Command {
     Compile(inspect::Compile),
     List(inspect::List),
     Train(train::Train),
+    Eval(runs::Eval),
+    Predict(runs::Predict),
+    Encode(runs::Encode),
+    Sample(runs::Sample),
     Bench(bench::Bench),
     Bound(numbers::Bound),
 }
@@ -111,6 +117,10 @@ pub fn main() -> ExitCode {
         Command::Compile(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Predict(command) => command.run(),
+        Command::Encode(command) => command.run(),
+        Command::Sample(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Bound(command) => command.run(),
     };

@@ -14,7 +14,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The checked model and its lints, or every mistake and lint. `sets` are the `NAME=VALUE` of `--set`.
+/// The checked model and its lints, or every mistake. `sets` are the `NAME=VALUE` of `--set`.
 pub fn check(
     file: &str,
     source: &str,
@@ -29,8 +29,15 @@ pub fn check(
     factors::lint(&mut checker, &generative, &inference);
     checker.finish();
     if checker.diagnostics.iter().any(Diagnostic::is_error) {
-        checker.diagnostics.sort_by_key(|diagnostic| (!diagnostic.is_error(), diagnostic.span.start));
-        return Err(checker.diagnostics);
+        // A net that is used five times has its mistakes once, and what follows from a mistake is not worth a warning.
+        let mut mistakes: Vec<Diagnostic> = Vec::new();
+        for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
+            if !mistakes.contains(&diagnostic) {
+                mistakes.push(diagnostic);
+            }
+        }
+        mistakes.sort_by_key(|diagnostic| diagnostic.span.start);
+        return Err(mistakes);
     }
     let checked = Checked {
         name: tree.name.text.clone(),

@@ -3,7 +3,9 @@
 //! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and later stages rely on it.
 
 mod check;
+mod estimators;
 mod factors;
+mod network;
 mod print;
 mod sets;
 mod settings;

@@ -4,7 +4,9 @@ use super::{
     Batch, Beta, Bound, Classify, Expression, Factor, FactorKind, Initialize, Objective, Role, Schedule, Train,
     Variable,
     check::{Checker, factor_of},
-    factors::{arguments_of, closed_form_is_exact, in_range},
+    estimators,
+    factors::closed_form_is_exact,
+    network::{arguments_of, in_range},
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
@@ -312,7 +314,7 @@ impl Reader<'_, '_, '_> {
             ExpressionKind::Name(text) => Some(Name { text, span: value.span }),
             _ => {
                 let title = format!("expected {expected}");
-                self.checker.report(Diagnostic::error(value.span, title).label("found something else"));
+                self.checker.report(Diagnostic::error(value.span, title).label("found an expression"));
                 None
             }
         }
@@ -437,8 +439,7 @@ fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q
             }
         }
     }
-    sums(checker, objective, q);
-    importance(checker, objective, q);
+    estimators::check(checker, objective, q);
     for beta in objective.betas.clone() {
         if beta.warmup > train.epochs as f64 {
             let name = checker.variable(beta.latent).name.clone();
@@ -447,55 +448,5 @@ fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q
             let label = format!("{} epochs of warm-up, {} of training", beta.warmup, train.epochs);
             checker.report(Diagnostic::warning(span, title).label(label));
         }
-    }
-}
-
-/// Every discrete variable that may be unobserved is summed over.
-fn sums(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
-    for index in 0..checker.variables.len() {
-        let (id, variable) = (Id::new(index), checker.variables[index].clone());
-        let hidden = matches!(variable.role, Role::Label | Role::Latent) && variable.domain == Domain::Class;
-        if hidden && !objective.sums.contains(&id) && factor_of(q, id).is_some() {
-            checker.report(
-                Diagnostic::error(
-                    variable.span,
-                    format!("`{}` is discrete, and nothing says what to do with it", variable.name),
-                )
-                .label("where it is not observed, it cannot be sampled in a differentiable way")
-                .help(format!("add `sum {}` to `objective`", variable.name)),
-            );
-        }
-    }
-}
-
-/// The importance-weighted bound sums over a class outside the samples, so q of the class may not read one.
-fn importance(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
-    if objective.bound != Bound::Importance {
-        return;
-    }
-    for (position, factor) in q.iter().enumerate() {
-        let class = objective.sums.contains(&factor.child);
-        let sampled = q[..position].iter().any(|earlier| {
-            let child = checker.variable(earlier.child);
-            child.role == Role::Latent && child.domain != Domain::Class && factor.parents.contains(&earlier.child)
-        });
-        if class && sampled {
-            let name = checker.variable(factor.child).name.clone();
-            checker.report(
-                Diagnostic::error(factor.span, format!("the importance-weighted bound cannot sum over `{name}` here"))
-                    .label("reads a sampled latent")
-                    .help("use `bound evidence`, or let q infer the class from data alone"),
-            );
-        }
-    }
-    if !objective.betas.is_empty() || !objective.free_bits.is_empty() || !objective.analytic.is_empty() {
-        let latent = objective.betas.iter().map(|beta| beta.latent);
-        let latent =
-            latent.chain(objective.free_bits.iter().map(|(latent, _)| *latent)).chain(objective.analytic.clone());
-        let span = latent.map(|id| checker.variable(id).span).next().unwrap_or_default();
-        checker.report(
-            Diagnostic::error(span, "the importance-weighted bound has no terms of single latents")
-                .help("remove `bound importance`, or the lines `beta`, `free_bits` and `analytic`"),
-        );
     }
 }

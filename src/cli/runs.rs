@@ -1,0 +1,299 @@
+//! Commands that use what a run has learnt: eval, predict, encode, sample.
+
+use super::{picture, print};
+use crate::{
+    bound::Case,
+    distribution::Domain,
+    driver,
+    id::Id,
+    lower::Evaluate,
+    model::{Checked, Role, Variable},
+    plan::NoiseSource,
+    run::{
+        arrays::write_whole,
+        data::{self, Table},
+        error::{Error, Result},
+        evaluate::{Evaluator, Inferred, error, likeliest, mean},
+        folder::Folder,
+        session::Session,
+    },
+};
+use clap::Args;
+use ndarray::Array2;
+use ndarray_npy::NpzWriter;
+use std::{io::Cursor, path::PathBuf};
+
+/// A run, and the rows that it is used on.
+#[derive(Args)]
+struct Source {
+    /// The folder of a run
+    run: PathBuf,
+    /// The data set; the run's own if left out. Its test rows are used where it has some
+    #[arg(long, value_name = "NAME|FOLDER|FILE")]
+    data: Option<String>,
+    /// Samples a row
+    #[arg(long, default_value_t = 10)]
+    samples: usize,
+    /// Use only this many rows
+    #[arg(long)]
+    rows: Option<usize>,
+    /// Threads; 0 is one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// The seed of the samples
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// A run that was opened.
+struct Opened {
+    model: Checked,
+    session: Session,
+    table: Table,
+}
+
+impl Source {
+    fn open(&self) -> Result<Opened> {
+        let (folder, settings) = Folder::open(&self.run)?;
+        let model = folder.model(&settings)?;
+        let session = folder.session(&model, self.threads)?;
+        let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
+        let table = dataset.test.unwrap_or(dataset.train);
+        let table = match self.rows {
+            Some(rows) if rows < table.rows => table.select(&(0..rows).collect::<Vec<_>>()),
+            _ => table,
+        };
+        Ok(Opened { model, session, table })
+    }
+}
+
+impl Opened {
+    /// What is inferred of every row, labels unseen.
+    fn infer(&mut self, samples: usize, likelihood: bool, seed: u64) -> Inferred {
+        let objective = driver::derive(&self.model);
+        let case = objective.cases.last().expect("a model has a case").clone();
+        self.infer_case(&case, samples, likelihood, seed)
+    }
+
+    fn infer_case(&mut self, case: &Case, samples: usize, likelihood: bool, seed: u64) -> Inferred {
+        // Many samples make a row large; fewer rows at once keep the working memory the same.
+        let rows = (1000 / samples.max(1)).clamp(1, 200).min(self.table.rows);
+        let what = Evaluate { rows, samples: samples.max(1), likelihood };
+        Evaluator::new(&mut self.session, &self.model, case, what).run(&mut self.session, &self.table, seed)
+    }
+
+    fn labels(&self) -> impl Iterator<Item = &Variable> {
+        self.model.variables.iter().filter(|variable| variable.role == Role::Label)
+    }
+}
+
+/// Bounds, the log-likelihood and the label error on the test rows
+#[derive(Args)]
+pub struct Eval {
+    #[command(flatten)]
+    source: Source,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Eval {
+    pub fn run(self) -> Result<()> {
+        let mut opened = self.source.open()?;
+        let inferred = opened.infer(self.source.samples, true, self.source.seed);
+        let rows = opened.table.rows;
+        let mut report = serde_json::json!({ "rows": rows, "samples": self.source.samples });
+        for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
+            report[name] = mean(values).into();
+        }
+        let mut text = format!("{rows} rows, {} samples each, nats per row\n", self.source.samples);
+        for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
+            text += &format!("  {name:20} {:12.4}\n", mean(values));
+        }
+        for label in opened.labels() {
+            let probabilities = &inferred[&format!("predict.{}", label.name)];
+            let predicted = likeliest(probabilities, label.size());
+            let classes = opened.table.classes(&label.name).unwrap_or(&[]);
+            let Some(wrong) = error(&predicted, classes) else { continue };
+            let confusion = confusion(&predicted, classes, label.size());
+            report[format!("error of {}", label.name)] = wrong.into();
+            report[format!("confusion of {}", label.name)] = serde_json::json!(confusion);
+            text += &format!("error of {}: {:.2} %\n", label.name, 100.0 * wrong);
+            text += "rows: true class; columns: predicted\n";
+            for (class, line) in confusion.iter().enumerate() {
+                let counts: Vec<String> = line.iter().map(|count| format!("{count:5}")).collect();
+                text += &format!("  {class:3} {}\n", counts.join(" "));
+            }
+        }
+        print(&if self.json { format!("{report:#}\n") } else { text })
+    }
+}
+
+/// Rows by true class (first index) and predicted class.
+fn confusion(predicted: &[usize], classes: &[i32], count: usize) -> Vec<Vec<usize>> {
+    let mut counts = vec![vec![0; count]; count];
+    for (predicted, class) in predicted.iter().zip(classes) {
+        if let Ok(class) = usize::try_from(*class) {
+            counts[class][*predicted] += 1;
+        }
+    }
+    counts
+}
+
+/// Write the label of each row, with its probability, as CSV
+#[derive(Args)]
+pub struct Predict {
+    #[command(flatten)]
+    source: Source,
+    /// The CSV file
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+impl Predict {
+    pub fn run(self) -> Result<()> {
+        let mut opened = self.source.open()?;
+        let inferred = opened.infer(self.source.samples, false, self.source.seed);
+        let labels: Vec<(String, usize)> = opened.labels().map(|label| (label.name.clone(), label.size())).collect();
+        if labels.is_empty() {
+            return Err(Error::new("the model has no label to predict").help("`dgc encode` writes its latents"));
+        }
+        let failed = |error: csv::Error| Error::file(&self.output, "cannot be written", error);
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let header = labels.iter().flat_map(|(name, _)| [name.clone(), format!("probability of {name}")]);
+        writer.write_record(std::iter::once("row".to_string()).chain(header)).map_err(failed)?;
+        for row in 0..opened.table.rows {
+            let mut record = vec![row.to_string()];
+            for (name, size) in &labels {
+                let probabilities = &inferred[&format!("predict.{name}")][row * size..(row + 1) * size];
+                let class = likeliest(probabilities, *size)[0];
+                record.extend([class.to_string(), format!("{:.6}", probabilities[class])]);
+            }
+            writer.write_record(&record).map_err(failed)?;
+        }
+        let bytes = writer.into_inner().map_err(|error| Error::file(&self.output, "cannot be written", error))?;
+        write_whole(&self.output, &bytes)?;
+        print(&format!("{} rows in {}\n", opened.table.rows, self.output.display()))
+    }
+}
+
+/// Write the mean of every latent's posterior for each row, as npz
+#[derive(Args)]
+pub struct Encode {
+    #[command(flatten)]
+    source: Source,
+    /// The npz file
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+impl Encode {
+    pub fn run(self) -> Result<()> {
+        let mut opened = self.source.open()?;
+        let inferred = opened.infer(self.source.samples, false, self.source.seed);
+        let failed = |error: String| Error::file(&self.output, "cannot be written", error);
+        let mut bytes = Cursor::new(Vec::new());
+        let mut writer = NpzWriter::new_compressed(&mut bytes);
+        for (name, values) in &inferred {
+            let Some(latent) = name.strip_prefix("encode.").or_else(|| name.strip_prefix("predict.")) else { continue };
+            let width = values.len() / opened.table.rows;
+            let array = Array2::from_shape_vec((opened.table.rows, width), values.clone());
+            let array = array.expect("a latent has as many numbers for each row");
+            writer.add_array(latent, &array).map_err(|error| failed(error.to_string()))?;
+        }
+        writer.finish().map_err(|error| failed(error.to_string()))?;
+        write_whole(&self.output, &bytes.into_inner())?;
+        print(&format!("{} rows in {}\n", opened.table.rows, self.output.display()))
+    }
+}
+
+/// Draw data from the generative graph, as a picture: a column for each class
+#[derive(Args)]
+pub struct Sample {
+    #[command(flatten)]
+    source: Source,
+    /// The PNG file
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Take z from the first test rows, shown in the first column, and vary the class
+    #[arg(long)]
+    analogy: bool,
+    /// Rows of the picture
+    #[arg(long, default_value_t = 10)]
+    lines: usize,
+}
+
+impl Sample {
+    pub fn run(self) -> Result<()> {
+        let mut opened = self.source.open()?;
+        let model = opened.model.clone();
+        let data: Vec<&Variable> = model.variables.iter().filter(|variable| variable.role == Role::Data).collect();
+        let [image] = data.as_slice() else {
+            return Err(Error::new("only a model with one data variable can be drawn as a picture"));
+        };
+        let shape = picture::shape(image)?;
+        let classes: Vec<(Id<Variable>, usize)> = class_variables(&model);
+        let columns = classes.first().map_or(self.lines, |(_, size)| *size);
+        let lines = self.lines.max(1);
+        let rows = lines * columns;
+        let fixed = if self.analogy { self.latents(&mut opened, lines, columns)? } else { Vec::new() };
+        let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
+        let graph = driver::generate(&model, rows, &given);
+        let plan = driver::plan(&graph, NoiseSource::Generated);
+        let loaded = opened.session.load(&plan, &graph, &|_| None);
+        for (id, _) in &classes {
+            let name = format!("generate.{}", model.variables[id.index()].name);
+            if let Some(array) = opened.session.array_mut(&loaded, &name) {
+                array.iter_mut().enumerate().for_each(|(row, class)| *class = (row % columns) as f32);
+            }
+        }
+        for (id, values) in &fixed {
+            let name = format!("generate.{}", model.variables[id.index()].name);
+            if let Some(array) = opened.session.array_mut(&loaded, &name) {
+                array.copy_from_slice(values);
+            }
+        }
+        opened.session.run(&loaded, crate::backend::NoiseKey { seed: self.source.seed, step: 0 });
+        let means = opened.session.array(&loaded, &image.name).expect("data are generated").to_vec();
+        let mut pictures: Vec<Vec<f32>> = Vec::new();
+        for line in 0..lines {
+            if self.analogy {
+                let mut original = vec![0.0; image.size()];
+                let column = opened.table.column(&image.name).expect("the data have every variable");
+                column.copy_row(line, &mut original);
+                pictures.push(original);
+            }
+            let of_line =
+                means[line * columns * image.size()..(line + 1) * columns * image.size()].chunks(image.size());
+            pictures.extend(of_line.map(<[f32]>::to_vec));
+        }
+        let across = columns + usize::from(self.analogy);
+        write_whole(&self.output, &picture::png(&pictures, across, shape)?)?;
+        print(&format!("{lines} × {across} pictures in {}\n", self.output.display()))
+    }
+
+    /// The latents of the first test rows that nothing but the prior generates, each repeated for every column.
+    fn latents(&self, opened: &mut Opened, lines: usize, columns: usize) -> Result<Vec<(Id<Variable>, Vec<f32>)>> {
+        if opened.table.rows < lines {
+            return Err(Error::new(format!("--lines {lines}: there are {} rows", opened.table.rows)));
+        }
+        opened.table = opened.table.select(&(0..lines).collect::<Vec<_>>());
+        let inferred = opened.infer(self.source.samples, false, self.source.seed);
+        let roots = opened.model.generative.iter().filter(|factor| factor.parents.is_empty());
+        let mut fixed = Vec::new();
+        for factor in roots {
+            let variable = &opened.model.variables[factor.child.index()];
+            let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else { continue };
+            let repeated = means.chunks(variable.size()).flat_map(|row| row.repeat(columns)).collect();
+            fixed.push((factor.child, repeated));
+        }
+        Ok(fixed)
+    }
+}
+
+fn class_variables(model: &Checked) -> Vec<(Id<Variable>, usize)> {
+    let all = model.variables.iter().enumerate();
+    all.filter(|(_, variable)| variable.domain == Domain::Class)
+        .map(|(i, variable)| (Id::new(i), variable.size()))
+        .collect()
+}

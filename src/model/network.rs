@@ -1,0 +1,226 @@
+//! Networks as they are used: nets by name and repetitions written out, layers numbered, arguments in their order.
+
+use super::{LayerUse, Network, Variable, check::Checker};
+use crate::{
+    diagnostic::{Diagnostic, Span, suggest},
+    id::Id,
+    layer::{self, Argument, LAYERS},
+    syntax::ast::{self, ArgumentValue, Call},
+};
+use std::collections::BTreeMap;
+
+/// The values of a call's arguments in their order, defaults filled in.
+pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argument], what: &str) -> Option<Vec<f64>> {
+    let name = &call.name.text;
+    let mut values: Vec<Option<f64>> = vec![None; arguments.len()];
+    let mut fine = true;
+    for (position, given) in call.arguments.iter().enumerate() {
+        let index = match &given.name {
+            Some(wanted) => arguments.iter().position(|argument| argument.name == wanted.text),
+            None => (position < arguments.len()).then_some(position),
+        };
+        let Some(index) = index else {
+            fine = false;
+            let (span, title) = match &given.name {
+                Some(wanted) => (wanted.span, format!("{what} `{name}` has no argument `{}`", wanted.text)),
+                None => (given.span, format!("{what} `{name}` takes {} arguments", arguments.len())),
+            };
+            let mut unknown = Diagnostic::error(span, title).label("one too many");
+            if let Some(wanted) = &given.name {
+                unknown.label = "not known".to_string();
+                unknown.help = suggest(&wanted.text, arguments.iter().map(|argument| argument.name));
+            }
+            checker.report(unknown);
+            continue;
+        };
+        let ArgumentValue::Expression(expression) = &given.value else {
+            fine = false;
+            checker.report(
+                Diagnostic::error(given.span, format!("`{}` is a number", arguments[index].name))
+                    .label("found a network"),
+            );
+            continue;
+        };
+        if values[index].is_some() {
+            fine = false;
+            checker.report(Diagnostic::error(given.span, format!("`{}` is given twice", arguments[index].name)));
+        }
+        let Some(value) = checker.number(expression) else {
+            fine = false;
+            continue;
+        };
+        fine &= in_range(checker, given.span, &arguments[index], value);
+        values[index] = Some(value);
+    }
+    for (value, argument) in values.iter_mut().zip(arguments) {
+        *value = value.or(argument.default);
+        if value.is_none() && fine {
+            fine = false;
+            checker.report(
+                Diagnostic::error(call.span, format!("{what} `{name}` needs `{}`", argument.name)).help(format!(
+                    "write `{name}({})`",
+                    arguments.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")
+                )),
+            );
+        }
+    }
+    if fine { values.into_iter().collect() } else { None }
+}
+
+/// Reports a number outside an argument's range.
+pub(super) fn in_range(checker: &mut Checker, span: Span, argument: &Argument, value: f64) -> bool {
+    let whole = !argument.whole || value.fract() == 0.0;
+    if whole && value >= argument.least && value <= argument.most {
+        return true;
+    }
+    let kind = if argument.whole { "a whole number" } else { "a number" };
+    checker.report(
+        Diagnostic::error(span, format!("`{}` is out of range", argument.name))
+            .label(format!("expected {kind} from {} to {}, found {value}", argument.least, argument.most)),
+    );
+    false
+}
+
+/// The layers of a network on these parents, nets by name and repetitions written out, each layer numbered.
+pub(super) fn network(
+    checker: &mut Checker,
+    layers: &[ast::Layer],
+    parents: &[Id<Variable>],
+    span: Span,
+) -> Option<Network> {
+    let mut expanding = Vec::new();
+    let mut counts = BTreeMap::new();
+    let layers = expand(checker, layers, &mut counts, &mut expanding)?;
+    if let Some(first) = layers.first().filter(|_| parents.is_empty()) {
+        checker.report(
+            Diagnostic::error(span, "a network needs parents")
+                .label(format!("`{}` has nothing to work on", first.name))
+                .help("name parents before an arrow, or use `linear` for learned constants"),
+        );
+        return None;
+    }
+    let unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
+    let early: Vec<String> =
+        unjoined.filter(|layer| layer.layer.needs_joined()).map(|layer| layer.layer.name().to_string()).collect();
+    if let Some(early) = early.first() {
+        checker.report(
+            Diagnostic::error(span, format!("`{early}` stands before any layer that joins the parents"))
+                .help(format!("begin the network with `dense(size)`, then `{early}`")),
+        );
+        return None;
+    }
+    Some(Network { layers })
+}
+
+fn expand(
+    checker: &mut Checker,
+    layers: &[ast::Layer],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let mut result = Vec::new();
+    for layer in layers {
+        match layer {
+            ast::Layer::Repeat { count, layers } => {
+                let times = checker.number(count)?;
+                if times.fract() != 0.0 || !(0.0..=1000.0).contains(&times) {
+                    let title = "a network is repeated a whole number of times, at most 1000";
+                    checker.report(Diagnostic::error(count.span, title).label(format!("found {times}")));
+                    return None;
+                }
+                for _ in 0..times as usize {
+                    result.extend(expand(checker, layers, counts, expanding)?);
+                }
+            }
+            ast::Layer::Residual { span, layers } => {
+                let inner = expand(checker, layers, counts, expanding)?;
+                let layer = layer::find("residual").expect("the registry has residual blocks");
+                let count = counts.entry("residual").or_default();
+                *count += 1;
+                let name = format!("residual{count}");
+                if inner.is_empty() {
+                    checker.report(Diagnostic::error(*span, "a residual block holds layers").label("found none"));
+                    return None;
+                }
+                result.push(LayerUse { name, layer, arguments: Vec::new(), inner });
+            }
+            ast::Layer::Call(call) => result.extend(layer_call(checker, call, counts, expanding)?),
+        }
+    }
+    residuals(checker, layers, &result)?;
+    Some(result)
+}
+
+/// That residual blocks give back as many features as they take.
+fn residuals(checker: &mut Checker, written: &[ast::Layer], layers: &[LayerUse]) -> Option<()> {
+    let mut features: Option<usize> = None;
+    for layer in layers {
+        if !layer.inner.is_empty() {
+            let inner =
+                layer.inner.iter().fold(features.unwrap_or(0), |f, inner| inner.layer.outputs(f, &inner.arguments));
+            let span = written.iter().find_map(|layer| match layer {
+                ast::Layer::Residual { span, .. } => Some(*span),
+                _ => None,
+            });
+            let Some(span) = span else { continue };
+            match features {
+                None => {
+                    let title = "a residual block stands before any layer that joins the parents";
+                    checker.report(Diagnostic::error(span, title).help("begin the network with `dense(size)`"));
+                    return None;
+                }
+                Some(outer) if outer != inner => {
+                    checker.report(
+                        Diagnostic::error(span, "a residual block must give back as many features as it takes")
+                            .label(format!("takes {outer}, gives {inner}"))
+                            .help(format!("end it with `dense({outer})`")),
+                    );
+                    return None;
+                }
+                Some(_) => {}
+            }
+        }
+        if layer.layer.joins() || features.is_some() {
+            features = Some(layer.layer.outputs(features.unwrap_or(0), &layer.arguments));
+        }
+    }
+    Some(())
+}
+
+fn layer_call(
+    checker: &mut Checker,
+    call: &Call,
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let name = &call.name.text;
+    if name == "linear" && call.arguments.is_empty() {
+        return Some(Vec::new());
+    }
+    if let Some((_, layers)) = checker.nets.get(name).cloned() {
+        checker.used_nets.push(name.clone());
+        if expanding.contains(name) {
+            checker.report(
+                Diagnostic::error(call.span, format!("net `{name}` contains itself")).label("this is a circle"),
+            );
+            return None;
+        }
+        expanding.push(name.clone());
+        let expanded = expand(checker, &layers, counts, expanding);
+        expanding.pop();
+        return expanded;
+    }
+    let Some(layer) = layer::find(name).filter(|layer| layer.name() != "residual") else {
+        let known: Vec<String> = checker.nets.keys().cloned().chain(["linear".to_string()]).collect();
+        let layers = LAYERS.iter().map(|layer| layer.name());
+        let mut unknown =
+            Diagnostic::error(call.name.span, format!("unknown net or layer `{name}`")).label("not defined");
+        unknown.help = suggest(name, known.iter().map(String::as_str).chain(layers));
+        checker.report(unknown);
+        return None;
+    };
+    let arguments = arguments_of(checker, call, layer.arguments(), "layer")?;
+    let count = counts.entry(layer.name()).or_default();
+    *count += 1;
+    Some(vec![LayerUse { name: format!("{}{count}", layer.name()), layer, arguments, inner: Vec::new() }])
+}

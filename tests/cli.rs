@@ -1,0 +1,157 @@
+//! The program as a user runs it.
+
+mod common;
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn dgc(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dgc")).args(arguments).current_dir(folder).output().expect("the program starts")
+}
+
+fn fine(folder: &Path, arguments: &[&str]) -> String {
+    let output = dgc(folder, arguments);
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "dgc {arguments:?}: {text}{errors}");
+    text.into_owned()
+}
+
+/// What a failing command says; a panic is no message.
+fn fails(folder: &Path, arguments: &[&str]) -> String {
+    let output = dgc(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "dgc {arguments:?} was fine: {}", String::from_utf8_lossy(&output.stdout));
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
+}
+
+/// A folder with a small model.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
+    let model = model.replace("aux = 100, latent = 100, hidden = 500", "aux = 4, latent = 4, hidden = 12");
+    std::fs::write(folder.path().join("small.dgm"), model).expect("a file can be written");
+    folder
+}
+
+#[test]
+fn a_model_is_trained_used_and_resumed() {
+    let folder = folder();
+    let at = folder.path();
+    let train = |output: &str, epochs: &str| {
+        fine(at, &["train", "small.dgm", "--labels", "100", "--set", epochs, "--validation", "500", "-o", output])
+    };
+    let text = train("whole", "epochs=3");
+    assert!(text.contains("epoch 3/3") && text.contains("validation error"), "{text}");
+    train("part", "epochs=1");
+    fine(at, &["train", "part", "--resume", "--set", "epochs=3"]);
+    let file = |run: &str, name: &str| std::fs::read(at.join(run).join(name)).expect("a run's file");
+    let arrays = |run: &str| dgc::run::arrays::read(&at.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
+    assert_eq!(arrays("whole"), arrays("part"), "a resumed run ends where a whole one does");
+    let metrics = String::from_utf8(file("part", "metrics.jsonl")).expect("text");
+    assert_eq!(metrics.lines().count(), 3);
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+    assert!(last["unlabelled"]["log p(x)"].is_number() && last["validation"]["error"].is_number(), "{last}");
+    let text = fine(at, &["eval", "whole", "--rows", "300", "--samples", "5"]);
+    assert!(text.contains("likelihood") && text.contains("error of y"), "{text}");
+    fine(at, &["predict", "whole", "--rows", "50", "-o", "labels.csv"]);
+    let labels = std::fs::read_to_string(at.join("labels.csv")).expect("predictions");
+    assert_eq!(labels.lines().count(), 51);
+    fine(at, &["encode", "whole", "--rows", "50", "-o", "latents.npz"]);
+    fine(at, &["sample", "whole", "-o", "samples.png"]);
+    fine(at, &["sample", "whole", "--analogy", "-o", "analogy.png"]);
+    assert!(file(".", "samples.png").starts_with(b"\x89PNG") && file(".", "analogy.png").starts_with(b"\x89PNG"));
+    // Mistakes with runs.
+    assert!(fails(at, &["train", "small.dgm", "-o", "whole"]).contains("--resume"));
+    assert!(fails(at, &["train", "whole", "--resume", "--set", "hidden=3"]).contains("epochs"));
+    std::fs::write(at.join("part").join("checkpoint.safetensors"), b"broken").expect("a file can be written");
+    assert!(fails(at, &["eval", "part"]).contains("checkpoint.safetensors"));
+    assert!(fails(at, &["eval", "nowhere"]).contains("settings.json"));
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let folder = folder();
+    let at = folder.path();
+    for (arguments, word) in [
+        (vec!["check", "missing.dgm"], "missing.dgm"),
+        (vec!["check", "small.dgm", "--set", "hiden=3"], "did you mean `hidden`"),
+        (vec!["check", "small.dgm", "--set", "hidden=many"], "expected a number"),
+        (vec!["train", "small.dgm", "--data", "nowhere"], "nowhere"),
+        (vec!["train", "small.dgm", "--labels", "3"], "--labels 3"),
+        (vec!["train", "small.dgm", "--labels", "100000"], "--labels 100000"),
+        (vec!["train", "small.dgm", "--validation", "100000"], "--validation"),
+        (vec!["train", "small.dgm", "--set", "pixels=100"], "pixels"),
+        (vec!["train", "."], "--resume"),
+        (vec!["bound", "small.dgm", "--params", "a", "--batch", "b"], "cannot be read"),
+    ] {
+        let errors = fails(at, &arguments);
+        assert!(errors.contains(word), "{arguments:?}: {errors}");
+    }
+    assert!(!at.join("runs").exists(), "a run that did not begin leaves nothing behind");
+}
+
+#[test]
+fn data_sets_are_checked() {
+    let folder = folder();
+    let at = folder.path();
+    let data = at.join("idx");
+    std::fs::create_dir(&data).expect("a folder can be made");
+    let train = |what: &[u8]| {
+        std::fs::write(data.join("train-images-idx3-ubyte"), what).expect("a file can be written");
+        fails(at, &["train", "small.dgm", "--data", "idx"])
+    };
+    let header = |rows: u32, side: u32| -> Vec<u8> {
+        [vec![0, 0, 8, 3], rows.to_be_bytes().to_vec(), side.to_be_bytes().to_vec(), side.to_be_bytes().to_vec()].concat()
+    };
+    assert!(train(b"").contains("idx"));
+    assert!(train(&[0, 0, 8, 3, 0, 0]).contains("header"));
+    assert!(train(&header(10, 28)).contains("0 bytes"));
+    assert!(train(&header(u32::MAX, u32::MAX)).contains("bytes for the shape"));
+    assert!(train(&[header(1, 3), vec![0; 9]].concat()).contains("9 pixels"));
+    assert!(train(&[0x1F, 0x8B, 1, 2, 3]).contains("unpacked"));
+    std::fs::write(at.join("broken.npz"), b"PK broken").expect("a file can be written");
+    assert!(fails(at, &["train", "small.dgm", "--data", "broken.npz"]).contains("npz"));
+    let array = |name: &str, shape: &[usize], value: f64| dgc::run::arrays::NamedArray {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data: vec![value; shape.iter().product()],
+    };
+    for (arrays, word) in [
+        (vec![array("y", &[3], 0.0)], "`x`"),
+        (vec![array("x", &[3, 700], 0.0), array("y", &[3], 0.0)], "784"),
+        (vec![array("x", &[3, 784], 2.0), array("y", &[3], 0.0)], "from 0 to 1"),
+        (vec![array("x", &[3, 784], f64::NAN), array("y", &[3], 0.0)], "NaN"),
+        (vec![array("x", &[3, 784], 0.0), array("y", &[3], 10.0)], "class 10"),
+        (vec![array("x", &[3, 784], 0.0), array("y", &[2], 0.0)], "2 rows"),
+    ] {
+        dgc::run::arrays::write(&at.join("data.safetensors"), &arrays, Default::default(), false).expect("a file");
+        let errors = fails(at, &["train", "small.dgm", "--data", "data.safetensors"]);
+        assert!(errors.contains(word), "{errors}");
+    }
+}
+
+#[test]
+fn stages_and_lists_are_printed() {
+    let folder = folder();
+    let at = folder.path();
+    for stage in ["ast", "graph", "bound", "tensor", "gradient", "simplified", "plan"] {
+        assert!(!fine(at, &["compile", "small.dgm", "--emit", stage]).is_empty());
+    }
+    assert!(fine(at, &["explain", "small.dgm"]).contains("E[a ~ q(a | x)]"));
+    assert!(fine(at, &["list"]).contains("negative_binomial"));
+    fine(at, &["fmt", "--check", "small.dgm"]);
+    let output = dgc(at, &["check", "small.dgm", "--json", "--set", "hidden=0"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json[0]["severity"], "error");
+}
+
+#[test]
+fn models_are_laid_out_as_usual() {
+    for file in common::models() {
+        let text = std::fs::read_to_string(&file).expect("a model");
+        assert_eq!(dgc::syntax::format(&text), text, "{}", file.display());
+    }
+}

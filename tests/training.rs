@@ -1,0 +1,114 @@
+//! Training: the same numbers from run to run, for any number of threads, and after a resumption; and it learns.
+
+mod common;
+
+use common::load;
+use dgc::{
+    model::Checked,
+    run::{
+        data::{self, Column, Table, Values},
+        train::Trainer,
+    },
+};
+
+fn adgm(sets: &[(&str, &str)]) -> Checked {
+    let small = [("hidden", "20"), ("aux", "4"), ("latent", "5"), ("batch.labelled", "10"), ("batch.unlabelled", "30")];
+    load(&common::root().join("models/adgm.dgm"), &[&small, sets].concat())
+}
+
+/// Some rows of the excerpt, a few of them labelled.
+fn table(model: &Checked) -> Table {
+    let dataset = data::load(None, model).expect("the excerpt is there");
+    let rows: Vec<usize> = (0..200).collect();
+    data::split(&dataset.train.select(&rows), Some("y"), Some(40), 0, 0).expect("a split").train
+}
+
+fn trainer(threads: usize) -> Trainer {
+    let model = adgm(&[]);
+    let table = table(&model);
+    Trainer::new(model, table, 7, threads).expect("a trainer")
+}
+
+fn steps(trainer: &mut Trainer, count: usize) {
+    (0..count).for_each(|_| trainer.step().expect("a step"));
+}
+
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    trainer.session.device.floats(trainer.session.parameters).iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads_and_any_run() {
+    let run = |threads| {
+        let mut trainer = trainer(threads);
+        steps(&mut trainer, 12);
+        bits(&trainer)
+    };
+    let one = run(1);
+    assert_eq!(one, run(1), "two runs");
+    assert_eq!(one, run(2), "two threads");
+    assert_eq!(one, run(3), "three threads");
+}
+
+#[test]
+fn a_resumed_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut whole = trainer(2);
+    steps(&mut whole, 5);
+    whole.save(&path).expect("a checkpoint");
+    steps(&mut whole, 9);
+    let mut resumed = trainer(1);
+    resumed.restore(&path).expect("a checkpoint");
+    assert_eq!(resumed.step, 5);
+    steps(&mut resumed, 9);
+    assert_eq!(bits(&whole), bits(&resumed));
+    assert_eq!(whole.take_means(), resumed.take_means(), "means go on too");
+}
+
+#[test]
+fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut trainer = trainer(1);
+    trainer.save(&path).expect("a checkpoint");
+    let bytes = std::fs::read(&path).expect("the checkpoint can be read");
+    for len in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..len]).expect("a file can be written");
+        let error = trainer.restore(&path).expect_err("a cut checkpoint is refused");
+        assert!(error.to_string().contains("checkpoint.safetensors"), "{error}");
+    }
+    let nowhere = folder.path().join("missing").join("checkpoint.safetensors");
+    assert!(trainer.save(&nowhere).is_err());
+}
+
+#[test]
+fn the_loss_falls() {
+    let model = adgm(&[("rate", "0.003")]);
+    let table = table(&model);
+    let mut trainer = Trainer::new(model, table, 7, 2).expect("a trainer");
+    steps(&mut trainer, 10);
+    let loss = |trainer: &mut Trainer| {
+        let means = trainer.take_means();
+        means.iter().find(|(name, _)| name == "loss").expect("a loss").1
+    };
+    let first = loss(&mut trainer);
+    steps(&mut trainer, 150);
+    trainer.take_means();
+    steps(&mut trainer, 10);
+    let last = loss(&mut trainer);
+    assert!(last < 0.7 * first, "from {first} to {last}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run() {
+    let model = load(&common::root().join("models/vae.dgm"), &[("pixels", "3"), ("hidden", "4"), ("latent", "2")]);
+    let values = Values::Floats(vec![f32::NAN; 6]);
+    let table = Table { rows: 2, columns: vec![Column { name: "x".to_string(), width: 3, values }] };
+    let mut trainer = Trainer::new(model, table, 0, 1).expect("a trainer");
+    // Greys that are no numbers are drawn as zeros, so the parameters are spoiled instead.
+    let parameters = trainer.session.parameters;
+    trainer.session.device.floats_mut(parameters)[0] = f32::NAN;
+    let error = trainer.step().expect_err("the loss is no number").to_string();
+    assert!(error.contains("step 1") && error.contains("diverged"), "{error}");
+}
