@@ -48,7 +48,8 @@ fn a_model_is_trained_used_and_resumed() {
     train("part", "epochs=1");
     fine(at, &["train", "part", "--resume", "--set", "epochs=3"]);
     let file = |run: &str, name: &str| std::fs::read(at.join(run).join(name)).expect("a run's file");
-    let arrays = |run: &str| dgc::run::arrays::read(&at.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
+    let arrays =
+        |run: &str| dgc::run::arrays::read(&at.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
     assert_eq!(arrays("whole"), arrays("part"), "a resumed run ends where a whole one does");
     let metrics = String::from_utf8(file("part", "metrics.jsonl")).expect("text");
     assert_eq!(metrics.lines().count(), 3);
@@ -104,7 +105,8 @@ fn data_sets_are_checked() {
         fails(at, &["train", "small.dgm", "--data", "idx"])
     };
     let header = |rows: u32, side: u32| -> Vec<u8> {
-        [vec![0, 0, 8, 3], rows.to_be_bytes().to_vec(), side.to_be_bytes().to_vec(), side.to_be_bytes().to_vec()].concat()
+        [vec![0, 0, 8, 3], rows.to_be_bytes().to_vec(), side.to_be_bytes().to_vec(), side.to_be_bytes().to_vec()]
+            .concat()
     };
     assert!(train(b"").contains("idx"));
     assert!(train(&[0, 0, 8, 3, 0, 0]).contains("header"));

@@ -4,7 +4,7 @@ use super::{Model, print, read_text};
 use crate::{
     bound, diagnostic, distribution, driver, layer,
     lower::{Mode, Population},
-    model::{Batch, Checked},
+    model::{self, Batch, Checked},
     optimizer,
     plan::{self, NoiseSource},
     run::{
@@ -96,6 +96,33 @@ impl Explain {
     }
 }
 
+/// Draw both graphs: as SVG, as DOT, or as text
+#[derive(Args)]
+pub struct Graph {
+    #[command(flatten)]
+    model: Model,
+    /// A file whose name ends in .svg, .dot or .txt; text on standard output if left out
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+}
+
+impl Graph {
+    pub fn run(self) -> Result<()> {
+        let model = self.model.check()?;
+        let Some(path) = &self.output else { return print(&model::print(&model)) };
+        let drawing = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("svg") => model::to_svg(&model),
+            Some("dot") => model::to_dot(&model),
+            Some("txt") => model::print(&model),
+            _ => {
+                let message = format!("{}: not a kind of picture that dgc draws", path.display());
+                return Err(Error::new(message).help("end the name in .svg, .dot or .txt"));
+            }
+        };
+        write_whole(path, drawing.as_bytes())
+    }
+}
+
 /// Compile a model, and print any stage on the way
 #[derive(Args)]
 pub struct Compile {
@@ -150,7 +177,7 @@ pub fn emit(model: &Checked, stage: Stage) -> String {
     let simplified = || driver::simplify(&driver::differentiate(tensor()));
     match stage {
         Stage::Ast => syntax::print(&syntax::parse(&model.source).expect("a checked model parses")),
-        Stage::Graph => crate::model::print(model),
+        Stage::Graph => model::print(model),
         Stage::Bound => bound::print(model, &objective),
         Stage::Tensor => tensor::print(&tensor()),
         Stage::Gradient => tensor::print(&driver::differentiate(tensor())),

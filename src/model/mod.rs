@@ -3,6 +3,7 @@
 //! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and later stages rely on it.
 
 mod check;
+mod draw;
 mod estimators;
 mod factors;
 mod network;
@@ -11,6 +12,7 @@ mod sets;
 mod settings;
 
 pub use check::check;
+pub use draw::{to_dot, to_svg};
 pub use print::print;
 
 use check::domain_name;

@@ -10,7 +10,12 @@ pub fn format(text: &str) -> String {
     let mut graph = false;
     for raw in text.lines() {
         let (code, comment) = raw.find("//").map_or((raw, ""), |at| raw.split_at(at));
-        let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut words: Vec<String> = code.split_whitespace().map(str::to_string).collect();
+        if let Some(role) = words.first_mut().filter(|word| ["data", "label", "latent"].contains(&word.as_str())) {
+            // The names of variables stand below each other.
+            *role = format!("{role:6}");
+        }
+        let code = words.join(" ");
         let closes = code.starts_with('}');
         depth -= usize::from(closes && depth > 0);
         if code.starts_with("generative") || code.starts_with("inference") {

@@ -5,6 +5,13 @@
 /// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
+/// `a` where the condition holds, else `b`, by masks: a branch would end the vectors, and both are computed anyway.
+#[inline(always)]
+pub(super) fn select(condition: bool, a: f32, b: f32) -> f32 {
+    let mask = u32::from(condition).wrapping_neg();
+    f32::from_bits((a.to_bits() & mask) | (b.to_bits() & !mask))
+}
+
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut value = coefficients[0];
@@ -29,8 +36,8 @@ fn power_of_two(n: i32) -> f32 {
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // Beyond these bounds the result is 0 or ∞ all the same; NaN passes both comparisons.
-    let bounded = if x < -104.0 { -104.0 } else { x };
-    let bounded = if bounded > 89.0 { 89.0 } else { bounded };
+    let bounded = select(x < -104.0, -104.0, x);
+    let bounded = select(bounded > 89.0, 89.0, bounded);
     let rounded = bounded * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
     // log 2 in two parts, the first with few enough digits that its product with n is exact.
@@ -41,17 +48,25 @@ pub(super) fn exp(x: f32) -> f32 {
     let whole = whole(rounded);
     let half = whole >> 1;
     let value = p * power_of_two(half) * power_of_two(whole - half);
-    if x.is_nan() { x } else { value }
+    select(x.is_nan(), x, value)
 }
 
 #[inline(always)]
 pub(super) fn log(x: f32) -> f32 {
     let subnormal = x < f32::MIN_POSITIVE;
-    let scaled = if subnormal { x * 8_388_608.0 } else { x };
-    let bits = scaled.to_bits();
+    let value = log_normal(select(subnormal, x * 8_388_608.0, x), select(subnormal, -23.0, 0.0));
+    let value = select(x == 0.0, f32::NEG_INFINITY, value);
+    let value = select(x == f32::INFINITY, x, value);
+    select(x >= 0.0, value, f32::NAN)
+}
+
+/// log(x 2ⁿ) for an x that is positive, finite and not subnormal.
+#[inline(always)]
+fn log_normal(x: f32, n: f32) -> f32 {
+    let bits = x.to_bits();
     // x = m 2ᵉ with m between √½ and √2.
     let shifted = bits.wrapping_sub(0x3F35_04F3);
-    let e = (shifted.cast_signed() >> 23) as f32 - if subnormal { 23.0 } else { 0.0 };
+    let e = (shifted.cast_signed() >> 23) as f32 + n;
     let m = f32::from_bits((shifted & 0x007F_FFFF).wrapping_add(0x3F35_04F3)) - 1.0;
     let p = polynomial(
         m,
@@ -68,10 +83,7 @@ pub(super) fn log(x: f32) -> f32 {
         ],
     );
     let square = m * m;
-    let value = m + (p * m * square - e * 2.121_944_4e-4 - 0.5 * square) + e * 0.693_359_4;
-    let value = if x == 0.0 { f32::NEG_INFINITY } else { value };
-    let value = if x == f32::INFINITY { x } else { value };
-    if x >= 0.0 { value } else { f32::NAN }
+    m + (p * m * square - e * 2.121_944_4e-4 - 0.5 * square) + e * 0.693_359_4
 }
 
 /// log(u) · x / (u − 1) with u = 1 + x rounded, which cancels the rounding (Kahan).
@@ -79,9 +91,10 @@ pub(super) fn log(x: f32) -> f32 {
 pub(super) fn log1p(x: f32) -> f32 {
     let u = 1.0 + x;
     let d = u - 1.0;
-    let value = log(u) * (x / if d == 0.0 { 1.0 } else { d });
-    let value = if d == 0.0 { x } else { value };
-    if u == f32::INFINITY || u == 0.0 { log(u) } else { value }
+    let log = log(u);
+    let value = log * (x / select(d == 0.0, 1.0, d));
+    let value = select(d == 0.0, x, value);
+    select(u == f32::INFINITY || u == 0.0, log, value)
 }
 
 /// A Taylor series near 0, where exp(x) − 1 cancels.
@@ -89,14 +102,14 @@ pub(super) fn log1p(x: f32) -> f32 {
 pub(super) fn expm1(x: f32) -> f32 {
     let series = polynomial(x, [1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
     let near = series * x * x + x;
-    if x.abs() < 0.5 { near } else { exp(x) - 1.0 }
+    select(x.abs() < 0.5, near, exp(x) - 1.0)
 }
 
 /// t / (t + 2) with t = exp(2x) − 1.
 #[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {
     let size = x.abs();
-    let size = if size > 10.0 { 10.0 } else { size };
+    let size = select(size > 10.0, 10.0, size);
     let t = expm1(2.0 * size);
     (t / (t + 2.0)).copysign(x)
 }
@@ -106,10 +119,13 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// max(x, 0) + log(1 + y) with y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded, between 1 and 2.
 #[inline(always)]
 pub(super) fn softplus(x: f32) -> f32 {
-    let above = if x < 0.0 { 0.0 } else { x };
-    above + log1p(exp(-x.abs()))
+    let y = exp(-x.abs());
+    let u = 1.0 + y;
+    let lost = y - (u - 1.0);
+    select(x < 0.0, 0.0, x) + (log_normal(u, 0.0) + lost / u)
 }
 
 #[inline(always)]
@@ -129,7 +145,7 @@ pub(super) fn erf(x: f32) -> f32 {
         ],
     );
     // erfc(z) = exp(−z²) / z · P(1/z²), in two ranges.
-    let inverse = 1.0 / if z < 1.0 { 1.0 } else { z };
+    let inverse = 1.0 / select(z < 1.0, 1.0, z);
     let inverse_square = inverse * inverse;
     let middle = polynomial(
         inverse_square,
@@ -149,8 +165,8 @@ pub(super) fn erf(x: f32) -> f32 {
         inverse_square,
         [-10.477_664, 12.977_2, -7.495_518_7, 2.921_019, -1.015_265_3, 4.218_463_3e-1, -2.820_767_5e-1, 5.641_896e-1],
     );
-    let tail = exp(-square) * inverse * if z < 2.0 { middle } else { far };
+    let tail = exp(-square) * inverse * select(z < 2.0, middle, far);
     let away = (1.0 - tail).copysign(x);
-    let value = if z < 1.0 { near } else { away };
-    if x.is_nan() { x } else { value }
+    let value = select(z < 1.0, near, away);
+    select(x.is_nan(), x, value)
 }

@@ -1,6 +1,6 @@
 //! Philox and Box–Muller, sixteen blocks at a time.
 
-use super::functions::{ROUND, log, whole};
+use super::functions::{ROUND, log, select, whole};
 
 const LANES: usize = 16;
 /// Elements of sixteen blocks.
@@ -44,8 +44,10 @@ fn turn(v: f32) -> (f32, f32) {
     let cosine =
         1.0 - 0.5 * square + square * square * ((2.443_315_7e-5 * square - 1.388_731_6e-3) * square + 4.166_664_6e-2);
     let quarter = whole(rounded);
-    let (cosine, sine) = if quarter & 1 == 0 { (cosine, sine) } else { (-sine, cosine) };
-    if quarter & 2 == 0 { (cosine, sine) } else { (-cosine, -sine) }
+    let odd = quarter & 1 != 0;
+    let (cosine, sine) = (select(odd, -sine, cosine), select(odd, cosine, sine));
+    let half = quarter & 2 != 0;
+    (select(half, -cosine, cosine), select(half, -sine, sine))
 }
 
 /// Calls `group` for the blocks that hold elements `first..`, and copies those elements.

@@ -1,0 +1,48 @@
+//! Steady state allocates nothing.
+
+mod common;
+
+use common::load;
+use dgc::run::{data, train::Trainer};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_training_step_allocates_nothing() {
+    let sets = [("hidden", "30"), ("aux", "4"), ("latent", "5")];
+    for threads in [1, 2] {
+        let model = load(&common::root().join("models/adgm.dgm"), &sets);
+        let table = data::load(None, &model).expect("the excerpt is there").train;
+        let mut trainer = Trainer::new(model, table, 0, threads).expect("a trainer");
+        (0..5).for_each(|_| trainer.step().expect("a step"));
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let steps = 200;
+        (0..steps).for_each(|_| trainer.step().expect("a step"));
+        let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        // The thread pool's queue takes a block for every 60 or so times that it is entered.
+        assert!(made <= steps / 20, "{made} allocations in {steps} steps on {threads} threads");
+    }
+}
