@@ -115,17 +115,39 @@ impl Builder<'_> {
         }
     }
 
-    /// Puts each item into the first loop over its axes that knows its operands.
+    /// Puts each item into the first loop over its axes that knows its operands. What waits for no reduction comes first,
+    /// narrow loops before wide ones, so that all of a wide loop finds what it reads.
     fn nests(&self, list: &[ItemId]) -> Vec<Nest> {
-        let mut nests: Vec<Nest> = Vec::new();
-        let mut nest_of: BTreeMap<ItemId, usize> = BTreeMap::new();
+        let flows = |used: &Use| self.in_registers(&self.items.get(used.item).kind) && used.renamed.is_empty();
+        let mut free: BTreeSet<ItemId> = BTreeSet::new();
         for &id in list {
+            let uses = self.items.get(id).kind.uses();
+            if uses.iter().filter(|used| list.contains(&used.item)).all(|used| free.contains(&used.item) && flows(used))
+            {
+                free.insert(id);
+            }
+        }
+        let mut nests: Vec<Nest> = Vec::new();
+        for &id in list.iter().filter(|id| free.contains(id)) {
+            let axes = self.domain(id);
+            match nests.iter_mut().find(|nest| nest.axes == axes) {
+                Some(nest) => nest.items.push(id),
+                None => nests.push(Nest { axes, items: vec![id] }),
+            }
+        }
+        // A loop that feeds a wider one has fewer axes, and so no more elements.
+        let elements = |nest: &Nest| nest.axes.iter().map(|&axis| self.size(axis)).product::<usize>();
+        nests.sort_by_key(|nest| (elements(nest), nest.axes.len()));
+        let mut nest_of: BTreeMap<ItemId, usize> = BTreeMap::new();
+        for (number, nest) in nests.iter().enumerate() {
+            nest_of.extend(nest.items.iter().map(|&id| (id, number)));
+        }
+        for &id in list.iter().filter(|id| !free.contains(id)) {
             let axes = self.domain(id);
             let uses = self.items.get(id).kind.uses();
             let known = uses.iter().filter_map(|used| {
                 let nest = *nest_of.get(&used.item)?;
-                let flows = self.in_registers(&self.items.get(used.item).kind) && used.renamed.is_empty();
-                Some(if flows && nests[nest].axes == axes { nest } else { nest + 1 })
+                Some(if flows(used) && nests[nest].axes == axes { nest } else { nest + 1 })
             });
             let known = known.max().unwrap_or(0);
             let found = (known..nests.len()).find(|&nest| nests[nest].axes == axes);

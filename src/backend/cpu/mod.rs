@@ -7,6 +7,7 @@ mod loops;
 pub mod matmul;
 mod matrix;
 mod tape;
+mod team;
 pub mod vector;
 
 use self::{loops::Nest, matrix::Product, tape::Scratch};
@@ -15,7 +16,6 @@ use crate::{
     id::Id,
     plan::{self, Buffer, Kernel, Plan, Tile},
 };
-use rayon::prelude::*;
 use std::{
     sync::{
         Mutex,
@@ -28,7 +28,7 @@ use std::{
 pub struct Cpu {
     pool: rayon::ThreadPool,
     arrays: Vec<Floats>,
-    programs: Vec<Vec<Compiled>>,
+    programs: Vec<Loaded>,
     scratch: Vec<Mutex<Scratch>>,
     /// The packed right operands of the contraction that runs.
     packed: Floats,
@@ -73,6 +73,41 @@ struct Compiled {
     before: Vec<Nest>,
     product: Option<Product>,
     after: Vec<Nest>,
+}
+
+/// A program: its kernels, and the phases that they run in.
+struct Loaded {
+    kernels: Vec<Compiled>,
+    /// Each with the parts that its work is split into.
+    phases: Vec<(usize, Stage)>,
+    counts: Vec<usize>,
+}
+
+/// What of a kernel is done at a time, on all threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Pack,
+    Tiles,
+}
+
+impl Loaded {
+    fn new(kernels: Vec<Compiled>) -> Self {
+        let mut loaded = Loaded { kernels: Vec::new(), phases: Vec::new(), counts: Vec::new() };
+        for (number, kernel) in kernels.iter().enumerate() {
+            let head = usize::from(!kernel.head.is_empty());
+            let pack = kernel.product.as_ref().map_or(0, Product::panels);
+            let tiles = kernel.tile.map_or(0, |tile| tile.count);
+            for (stage, count) in [(Stage::Head, head), (Stage::Pack, pack), (Stage::Tiles, tiles)] {
+                if count > 0 {
+                    loaded.phases.push((number, stage));
+                    loaded.counts.push(count);
+                }
+            }
+        }
+        loaded.kernels = kernels;
+        loaded
+    }
 }
 
 /// Nanoseconds spent on a kernel, summed over the threads.
@@ -166,7 +201,7 @@ impl Cpu {
     /// Where the time of a program's kernels went.
     pub fn spent(&self, program: Id<Program>) -> Vec<Spent> {
         let seconds = |time: &AtomicU64| time.load(Ordering::Relaxed) as f64 * 1e-9;
-        let kernels = self.programs[program.index()].iter();
+        let kernels = self.programs[program.index()].kernels.iter();
         let spent = kernels.map(|kernel| Spent {
             kernel: kernel.name.clone(),
             loops: seconds(&kernel.times.loops),
@@ -176,38 +211,28 @@ impl Cpu {
         spent.collect()
     }
 
-    fn run_kernel(&self, kernel: &Compiled, key: NoiseKey, packed: Address) {
-        let whole = Part { number: 0, start: 0, end: 0 };
+    /// One part of a kernel's work.
+    fn work(&self, kernel: &Compiled, stage: Stage, number: usize, key: NoiseKey, packed: Address) {
         let loops = |nests: &[Nest], part: Part, scratch: &mut Scratch| {
             if !nests.is_empty() {
                 timed(&kernel.times.loops, || nests.iter().for_each(|nest| nest.run(part, key, scratch)));
             }
         };
-        if !kernel.head.is_empty() {
-            self.with_scratch(|scratch| loops(&kernel.head, whole, scratch));
-        }
-        let Some(tile) = kernel.tile else { return };
-        if let Some(product) = &kernel.product {
-            self.each(product.panels(), |panel| timed(&kernel.times.packing, || product.pack(panel, packed)));
-        }
-        self.each(tile.count, |number| {
-            let part = Part { number, start: number * tile.size, end: ((number + 1) * tile.size).min(tile.length) };
-            self.with_scratch(|scratch| {
+        match (stage, kernel.tile, &kernel.product) {
+            (Stage::Head, ..) => {
+                let whole = Part { number: 0, start: 0, end: 0 };
+                self.with_scratch(|scratch| loops(&kernel.head, whole, scratch));
+            }
+            (Stage::Pack, _, Some(product)) => timed(&kernel.times.packing, || product.pack(number, packed)),
+            (Stage::Tiles, Some(tile), product) => self.with_scratch(|scratch| {
+                let part = Part { number, start: number * tile.size, end: ((number + 1) * tile.size).min(tile.length) };
                 loops(&kernel.before, part, scratch);
-                if let Some(product) = &kernel.product {
+                if let Some(product) = product {
                     timed(&kernel.times.contraction, || product.run(part, packed, scratch.workspace()));
                 }
                 loops(&kernel.after, part, scratch);
-            });
-        });
-    }
-
-    /// Does work number 0, 1, … on all threads.
-    fn each(&self, count: usize, work: impl Fn(usize) + Send + Sync) {
-        if self.threads() == 1 || count == 1 {
-            (0..count).for_each(work);
-        } else {
-            (0..count).into_par_iter().with_max_len(1).for_each(work);
+            }),
+            _ => unreachable!("a kernel has the stages that it was loaded with"),
         }
     }
 
@@ -245,13 +270,17 @@ impl Backend for Cpu {
             addresses.push(Address(unsafe { array.pointer().add(place.offset) }));
         }
         let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses)).collect();
-        self.programs.push(kernels);
+        self.programs.push(Loaded::new(kernels));
         Id::new(self.programs.len() - 1)
     }
 
     fn run(&mut self, program: Id<Program>, key: NoiseKey) {
         let packed = Address(self.packed.pointer());
-        let (this, kernels) = (&*self, &self.programs[program.index()]);
-        this.pool.install(|| kernels.iter().for_each(|kernel| this.run_kernel(kernel, key, packed)));
+        let (this, program) = (&*self, &self.programs[program.index()]);
+        let work = |phase: usize, number: usize| {
+            let (kernel, stage) = program.phases[phase];
+            this.work(&program.kernels[kernel], stage, number, key, packed);
+        };
+        this.pool.install(|| team::run(&program.counts, this.threads(), &work));
     }
 }
