@@ -39,10 +39,10 @@ fn a_training_step_allocates_nothing() {
         let mut trainer = Trainer::new(model, table, 0, threads).expect("a trainer");
         (0..5).for_each(|_| trainer.step().expect("a step"));
         let before = ALLOCATIONS.load(Ordering::Relaxed);
-        let steps = 200;
+        let steps = 60;
         (0..steps).for_each(|_| trainer.step().expect("a step"));
         let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
         // The thread pool's queue takes a block for every 60 or so times that it is entered.
-        assert!(made <= steps / 20, "{made} allocations in {steps} steps on {threads} threads");
+        assert!(made <= 3, "{made} allocations in {steps} steps on {threads} threads");
     }
 }
