@@ -1,11 +1,75 @@
-//! Matrix products against a triple loop in double precision.
+//! The CPU's matrix products: against sums in double precision, and the same bits however the work is split.
 
 use dgc::backend::cpu::{
     isa::Isa,
-    matmul::{Extent, View, multiply, pack_panel, packed_len, panels, workspace_len},
+    matmul::{self, Extent, View},
 };
 
-fn isas() -> Vec<Isa> {
+/// What lies around and between the elements; a product must neither use nor change it.
+const OUTSIDE: f32 = 1e30;
+
+/// A matrix with its strides, in an array that ends where its last element does.
+#[derive(Clone)]
+struct Matrix {
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+    floats: Vec<f32>,
+}
+
+/// How a matrix lies in memory: elements of a row side by side, or of a column, or neither; with some floats between.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Rows(usize),
+    Columns(usize),
+    Apart,
+}
+
+const LAYOUTS: [Layout; 5] = [Layout::Rows(0), Layout::Columns(0), Layout::Rows(3), Layout::Columns(5), Layout::Apart];
+
+impl Matrix {
+    /// Between -1 and 1, from a linear congruential generator.
+    fn new(rows: usize, columns: usize, layout: Layout, seed: u32) -> Self {
+        let (row_stride, column_stride) = match layout {
+            Layout::Rows(between) => (columns + between, 1),
+            Layout::Columns(between) => (1, rows + between),
+            Layout::Apart => (2 * columns + 1, 2),
+        };
+        let len = if rows * columns == 0 { 0 } else { (rows - 1) * row_stride + (columns - 1) * column_stride + 1 };
+        let mut matrix = Matrix { rows, columns, row_stride, column_stride, floats: vec![OUTSIDE; len] };
+        let mut state = seed;
+        for row in 0..rows {
+            for column in 0..columns {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                matrix.floats[row * row_stride + column * column_stride] = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            }
+        }
+        matrix
+    }
+
+    fn at(&self, row: usize, column: usize) -> f32 {
+        self.floats[row * self.row_stride + column * self.column_stride]
+    }
+
+    fn view(&self) -> View {
+        View { start: self.floats.as_ptr(), row_stride: self.row_stride, column_stride: self.column_stride }
+    }
+
+    /// Elements that are none of the matrix's.
+    fn outside(&self) -> Vec<f32> {
+        let mut floats = self.floats.clone();
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                floats[row * self.row_stride + column * self.column_stride] = OUTSIDE;
+            }
+        }
+        floats
+    }
+}
+
+/// All instruction sets that this CPU has, the portable one among them.
+fn sets() -> Vec<Isa> {
     match Isa::detect() {
         Isa::Avx512 => vec![Isa::Avx512, Isa::Avx2, Isa::Portable],
         Isa::Avx2 => vec![Isa::Avx2, Isa::Portable],
@@ -13,73 +77,197 @@ fn isas() -> Vec<Isa> {
     }
 }
 
-/// An array of that many rows and columns, by rows or by columns, with numbers from its index.
-fn matrix(rows: usize, columns: usize, by_rows: bool, seed: usize) -> (Vec<f32>, usize, usize) {
-    let data = (0..rows * columns).map(|i| (((i + seed) * 7919 % 1009) as f32 / 504.5) - 1.0).collect();
-    if by_rows { (data, columns, 1) } else { (data, 1, rows) }
+/// `c` = `a` · `b`, or `c` += `a` · `b`, in tiles of so many rows; the workspaces are exactly as long as asked for.
+fn multiply(isa: Isa, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
+    let (n, k) = (b.columns, b.rows);
+    assert_eq!((a.rows, a.columns, b.columns), (c.rows, k, c.columns), "the extents agree");
+    let mut packed = vec![f32::NAN; matmul::packed_len(k, n)];
+    let mut workspace = vec![f32::NAN; matmul::workspace_len(k)];
+    for panel in 0..matmul::panels(n) {
+        // SAFETY: `b` and `packed` have these extents.
+        unsafe { matmul::pack_panel(isa, k, n, b.view(), panel, packed.as_mut_ptr()) };
+    }
+    let (a_view, c_start) = (a.view(), c.floats.as_mut_ptr());
+    for first in (0..c.rows).step_by(tile) {
+        let extent = Extent { rows: tile.min(c.rows - first), n, k };
+        let left = View { start: a_view.start.wrapping_add(first * a.row_stride), ..a_view };
+        let out = View { start: c_start.wrapping_add(first * c.row_stride), ..c.view() };
+        // SAFETY: the tile lies within `a` and `c`; the workspaces have the lengths that are asked for.
+        unsafe { matmul::multiply(isa, extent, left, packed.as_ptr(), out, add, workspace.as_mut_ptr()) };
+    }
 }
 
-struct Case {
-    m: usize,
-    n: usize,
-    k: usize,
-    a_by_rows: bool,
-    b_by_rows: bool,
-}
-
-/// The product, computed in tiles of that many rows.
-fn product(isa: Isa, case: &Case, tile: usize, add: bool) -> Vec<f32> {
-    let Case { m, n, k, .. } = *case;
-    let (a, a_row, a_column) = matrix(m, k, case.a_by_rows, 1);
-    let (b, b_row, b_column) = matrix(k, n, case.b_by_rows, 2);
-    let mut c = vec![if add { 0.5 } else { f32::NAN }; m * n];
-    let mut packed = vec![f32::NAN; packed_len(k, n)];
-    let mut workspace = vec![f32::NAN; workspace_len(k)];
-    let right = View { start: b.as_ptr(), row_stride: b_row, column_stride: b_column };
-    // SAFETY: the views are of arrays of those sizes.
-    unsafe {
-        (0..panels(n)).for_each(|panel| pack_panel(k, n, right, panel, packed.as_mut_ptr()));
-        let mut row = 0;
-        while row < m {
-            let rows = tile.min(m - row);
-            let left = View { start: a.as_ptr().add(row * a_row), row_stride: a_row, column_stride: a_column };
-            let out = View { start: c.as_mut_ptr().add(row * n), row_stride: n, column_stride: 1 };
-            multiply(isa, Extent { rows, n, k }, left, packed.as_ptr(), out, add, workspace.as_mut_ptr());
-            row += rows;
+/// Each element within what rounding allows of the sum in double precision, and nothing else changed.
+fn check(isa: Isa, (m, n, k): (usize, usize, usize), [left, right, out]: [Layout; 3], add: bool) {
+    let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
+    let before = Matrix::new(m, n, out, 3);
+    let mut c = before.clone();
+    multiply(isa, &a, &b, &mut c, add, m.max(1));
+    let what = format!("{isa:?}, {m} x {n} x {k}, {left:?} · {right:?} -> {out:?}, add {add}");
+    for row in 0..m {
+        for column in 0..n {
+            let start = if add { f64::from(before.at(row, column)) } else { 0.0 };
+            let (mut sum, mut size) = (start, start.abs());
+            for kk in 0..k {
+                let product = f64::from(a.at(row, kk)) * f64::from(b.at(kk, column));
+                sum += product;
+                size += product.abs();
+            }
+            // Each step rounds once (twice without fused multiply-adds), by 2^-24 of a partial sum.
+            let bound = 2.0 * (k + 1) as f64 * size * f64::from(f32::EPSILON) / 2.0;
+            let found = f64::from(c.at(row, column));
+            assert!((found - sum).abs() <= bound, "{what}: [{row}, {column}] is {found}, expected {sum} ± {bound}");
         }
     }
-    c
+    assert!(before.outside() == c.outside(), "{what}: only elements of C are written");
+}
+
+/// Every edge of strips, panels and vectors.
+#[test]
+fn products_of_all_small_extents() {
+    let edges = [1, 2, 3, 5, 7, 8, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 65];
+    for isa in sets() {
+        for (i, &m) in edges.iter().enumerate() {
+            for (j, &n) in edges.iter().enumerate() {
+                for (l, &k) in [1, 2, 3, 4, 5, 7, 16, 33].iter().enumerate() {
+                    let layout = |number: usize| LAYOUTS[number % LAYOUTS.len()];
+                    check(isa, (m, n, k), [layout(i + j), layout(j + l), layout(i + l)], (i + j + l) % 2 == 0);
+                }
+            }
+        }
+    }
+}
+
+/// Every layout of the three matrices, at extents with a rest in each direction.
+#[test]
+fn products_of_all_layouts() {
+    for isa in sets() {
+        for left in LAYOUTS {
+            for right in LAYOUTS {
+                for out in LAYOUTS {
+                    for add in [false, true] {
+                        check(isa, (19, 43, 21), [left, right, out], add);
+                        check(isa, (6, 12, 9), [left, right, out], add);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Extents as models have them, and a k that is summed up in several blocks.
+#[test]
+fn products_of_large_extents() {
+    let (rows, columns) = (Layout::Rows(0), Layout::Columns(0));
+    for isa in sets() {
+        check(isa, (129, 100, 300), [rows, columns, rows], false);
+        check(isa, (100, 129, 784), [columns, rows, rows], true);
+        for k in [1023, 1024, 1025, 2049] {
+            check(isa, (33, 50, k), [rows, rows, rows], false);
+            check(isa, (33, 50, k), [columns, columns, columns], true);
+        }
+    }
 }
 
 #[test]
-fn matches_double_precision_and_does_not_depend_on_tiles() {
-    let sizes = [1, 2, 3, 5, 8, 13, 16, 17, 31, 32, 33, 48, 100, 129];
-    for (index, &m) in sizes.iter().enumerate() {
-        for &n in &[1, 7, 10, 16, 31, 32, 33, 64, 100] {
-            let k = sizes[(index * 5 + n) % sizes.len()] * if n == 100 { 7 } else { 1 };
-            for (a_by_rows, b_by_rows) in [(true, true), (true, false), (false, true), (false, false)] {
-                let case = Case { m, n, k, a_by_rows, b_by_rows };
-                let (a, a_row, a_column) = matrix(m, k, a_by_rows, 1);
-                let (b, b_row, b_column) = matrix(k, n, b_by_rows, 2);
-                for isa in isas() {
-                    for add in [false, true] {
-                        let whole = product(isa, &case, m, add);
-                        for row in 0..m {
-                            for column in 0..n {
-                                let term = |kk: usize| {
-                                    f64::from(a[row * a_row + kk * a_column])
-                                        * f64::from(b[kk * b_row + column * b_column])
-                                };
-                                let wanted = (0..k).map(term).sum::<f64>() + if add { 0.5 } else { 0.0 };
-                                let error = (f64::from(whole[row * n + column]) - wanted).abs();
-                                assert!(error < 2e-6 * k as f64 + 1e-6, "{isa:?} {m} {n} {k}: off by {error}");
-                            }
+fn empty_products() {
+    let rows = Layout::Rows(0);
+    for isa in sets() {
+        for extents in [(0, 5, 3), (5, 0, 3), (0, 0, 0)] {
+            check(isa, extents, [rows; 3], true);
+        }
+        for add in [false, true] {
+            check(isa, (20, 40, 0), [rows; 3], add);
+        }
+    }
+}
+
+/// What a product of zero floats between rows means: one row for all, as where a value lacks an axis.
+#[test]
+fn a_stride_of_zero_repeats() {
+    for isa in sets() {
+        let (mut a, mut b) = (Matrix::new(20, 9, Layout::Rows(0), 1), Matrix::new(9, 40, Layout::Rows(0), 2));
+        (a.row_stride, b.column_stride) = (0, 0);
+        let mut c = Matrix::new(20, 40, Layout::Rows(0), 3);
+        multiply(isa, &a, &b, &mut c, false, 20);
+        let sum: f64 = (0..9).map(|k| f64::from(a.at(0, k)) * f64::from(b.at(k, 0))).sum();
+        assert!(c.floats.iter().all(|&found| (f64::from(found) - sum).abs() < 1e-5), "{isa:?}: {sum} everywhere");
+    }
+}
+
+/// A value that is not finite stays in its row or column: what fills the rest of a panel or a strip has no influence.
+#[test]
+fn infinities_stay_in_their_rows_and_columns() {
+    for isa in sets() {
+        let (mut a, mut b) = (Matrix::new(30, 20, Layout::Rows(0), 1), Matrix::new(20, 45, Layout::Columns(0), 2));
+        a.floats[17 * a.row_stride + 3] = f32::INFINITY;
+        b.floats[4 + 36 * b.column_stride] = f32::NAN;
+        let mut c = Matrix::new(30, 45, Layout::Rows(0), 3);
+        multiply(isa, &a, &b, &mut c, false, 30);
+        for row in 0..30 {
+            for column in 0..45 {
+                assert_eq!(c.at(row, column).is_finite(), row != 17 && column != 36, "{isa:?}: [{row}, {column}]");
+            }
+        }
+    }
+}
+
+/// Each element has the same bits in a tile of any height, with any number of columns, and in any layout of C.
+#[test]
+fn bits_do_not_depend_on_the_split() {
+    let (m, n, k) = (61, 101, 1300);
+    for isa in sets() {
+        for (left, right) in [(LAYOUTS[0], LAYOUTS[1]), (LAYOUTS[1], LAYOUTS[0]), (LAYOUTS[4], LAYOUTS[4])] {
+            for add in [false, true] {
+                let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
+                let mut whole = Matrix::new(m, n, Layout::Rows(0), 3);
+                let before = whole.clone();
+                multiply(isa, &a, &b, &mut whole, add, m);
+                for tile in [1, 2, 5, 6, 13, 14, 15, 29, 60] {
+                    let mut tiled = before.clone();
+                    multiply(isa, &a, &b, &mut tiled, add, tile);
+                    assert!(tiled.floats == whole.floats, "{isa:?}, tiles of {tile}, add {add}");
+                }
+                for (first, columns) in [(0, 1), (1, 16), (3, 17), (30, 33), (100, 1)] {
+                    let mut part = b.clone();
+                    part.floats.drain(..first * b.column_stride);
+                    part.columns = columns;
+                    let mut c = Matrix::new(m, columns, Layout::Columns(2), 4);
+                    for row in 0..m {
+                        for column in 0..columns {
+                            let at = row * c.row_stride + column * c.column_stride;
+                            c.floats[at] = before.at(row, first + column);
                         }
-                        let tiled = product(isa, &case, 6, add);
-                        let same = whole.iter().zip(&tiled).all(|(a, b)| a.to_bits() == b.to_bits());
-                        assert!(same, "{isa:?} {m} {n} {k}: tiles change the result");
+                    }
+                    multiply(isa, &a, &part, &mut c, add, 7);
+                    for row in 0..m {
+                        for column in 0..columns {
+                            let (found, expected) = (c.at(row, column), whole.at(row, first + column));
+                            assert_eq!(found.to_bits(), expected.to_bits(), "{isa:?}, columns {first} + {columns}");
+                        }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the order of k.
+#[test]
+fn bits_are_those_of_one_chain_of_fused_additions() {
+    let (m, n, k) = (23, 47, 1100);
+    let (a, b) = (Matrix::new(m, k, Layout::Rows(0), 1), Matrix::new(k, n, Layout::Columns(0), 2));
+    let before = Matrix::new(m, n, Layout::Rows(0), 3);
+    for isa in sets() {
+        let mut c = before.clone();
+        multiply(isa, &a, &b, &mut c, true, m);
+        for row in 0..m {
+            for column in 0..n {
+                let chain = (0..k).fold(before.at(row, column), |sum, kk| match isa {
+                    Isa::Portable => a.at(row, kk) * b.at(kk, column) + sum,
+                    _ => a.at(row, kk).mul_add(b.at(kk, column), sum),
+                });
+                assert_eq!(c.at(row, column).to_bits(), chain.to_bits(), "{isa:?}: [{row}, {column}]");
             }
         }
     }

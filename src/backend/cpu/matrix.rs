@@ -67,7 +67,9 @@ impl Product {
         let panels = matmul::panels(self.n);
         let factor = &self.factors[panel / panels];
         // SAFETY: the plan's verifier checks that operands lie within their buffers; `packed` has `packed_len` floats.
-        unsafe { matmul::pack_panel(factor.k, self.n, factor.right, panel % panels, packed.0.add(factor.packed)) };
+        unsafe {
+            matmul::pack_panel(self.isa, factor.k, self.n, factor.right, panel % panels, packed.0.add(factor.packed))
+        };
     }
 
     /// The rows of a tile.

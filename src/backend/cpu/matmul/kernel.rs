@@ -1,0 +1,238 @@
+//! Kernels: a strip of packed A times a panel of packed B, the sums in registers.
+
+use super::{super::isa::Isa, WIDTH, pack::mask};
+
+/// A strip of at most as many rows as a kernel has, times a panel.
+pub struct Tile {
+    pub depth: usize,
+    /// For each k the rows side by side.
+    pub a: *const f32,
+    /// For each k the panel's columns, all `WIDTH` of them.
+    pub b: *const f32,
+    pub c: *mut f32,
+    pub row_stride: usize,
+    pub column_stride: usize,
+    /// Columns that C has.
+    pub width: usize,
+    /// Whether the sums start with what C holds.
+    pub add: bool,
+}
+
+impl Tile {
+    /// # Safety
+    /// The CPU must have `isa`; `a`, `b` and `c` must be readable and `c` writable as their descriptions say.
+    pub unsafe fn run(&self, isa: Isa, rows: usize) {
+        // SAFETY: the caller vouches for the tile, and for the instruction set.
+        macro_rules! by_rows {
+            ($kernel:ident: $($rows:literal)*) => {
+                match rows {
+                    $($rows => unsafe { self.$kernel::<$rows>() },)*
+                    _ => unreachable!("a strip is no higher than a kernel"),
+                }
+            };
+            ($kernel:ident, $vectors:literal: $($rows:literal)*) => {
+                match rows {
+                    $($rows => unsafe { self.$kernel::<$rows, $vectors>() },)*
+                    _ => unreachable!("a strip is no higher than a kernel"),
+                }
+            };
+        }
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if self.width <= WIDTH / 2 => by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => by_rows!(avx512, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => by_rows!(avx2: 1 2 3 4 5 6),
+            _ => by_rows!(portable: 1 2 3 4 5 6),
+        }
+    }
+
+    /// `ROWS` rows and `VECTORS` vectors of 16 columns.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(&self) {
+        use std::arch::x86_64::*;
+        let direct = self.column_stride == 1;
+        let masks: [u16; VECTORS] = std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
+        let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+        if self.add {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let mut line = [0.0; WIDTH];
+                let mut start = self.row(row).cast_const();
+                if !direct {
+                    // SAFETY: as the caller's.
+                    unsafe { self.load(row, &mut line) };
+                    start = line.as_ptr();
+                }
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: the mask leaves out what is beyond the columns.
+                    *sum = unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
+                }
+            }
+        }
+        let (mut a, mut b) = (self.a, self.b);
+        for _ in 0..self.depth {
+            // SAFETY: `b` walks through a panel, `a` through a strip.
+            unsafe {
+                let columns: [__m512; VECTORS] = std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let factor = _mm512_set1_ps(*a.add(row));
+                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                        *sum = _mm512_fmadd_ps(factor, columns, *sum);
+                    }
+                }
+                a = a.add(ROWS);
+                b = b.add(WIDTH);
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            let mut line = [0.0; WIDTH];
+            let start = if direct { self.row(row) } else { line.as_mut_ptr() };
+            for (i, &sum) in sums.iter().enumerate() {
+                // SAFETY: the mask leaves out what is beyond the columns.
+                unsafe { _mm512_mask_storeu_ps(start.wrapping_add(16 * i), masks[i], sum) };
+            }
+            if !direct {
+                // SAFETY: as the caller's.
+                unsafe { self.store(row, &line) };
+            }
+        }
+    }
+
+    /// `ROWS` rows; 16 columns, then the others.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2<const ROWS: usize>(&self) {
+        use std::arch::x86_64::*;
+        let mut lines = [[0.0; WIDTH]; ROWS];
+        // SAFETY: as the caller's.
+        unsafe { self.begin(&mut lines) };
+        for start in (0..self.width).step_by(16) {
+            let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+            for (sums, line) in sums.iter_mut().zip(&lines) {
+                // SAFETY: a line has `WIDTH` floats, a multiple of 16.
+                *sums = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(line.as_ptr().add(start + 8 * i)) });
+            }
+            let (mut a, mut b) = (self.a, self.b.wrapping_add(start));
+            for _ in 0..self.depth {
+                // SAFETY: `b` walks through a panel, `a` through a strip.
+                unsafe {
+                    let (left, right) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let factor = _mm256_set1_ps(*a.add(row));
+                        sums[0] = _mm256_fmadd_ps(factor, left, sums[0]);
+                        sums[1] = _mm256_fmadd_ps(factor, right, sums[1]);
+                    }
+                }
+                a = a.wrapping_add(ROWS);
+                b = b.wrapping_add(WIDTH);
+            }
+            for (sums, line) in sums.iter().zip(&mut lines) {
+                for (i, &sum) in sums.iter().enumerate() {
+                    // SAFETY: as above.
+                    unsafe { _mm256_storeu_ps(line.as_mut_ptr().add(start + 8 * i), sum) };
+                }
+            }
+        }
+        // SAFETY: as the caller's.
+        unsafe { self.end(&lines) };
+    }
+
+    /// `ROWS` rows; few enough columns at a time that the sums fit into registers of 4 floats.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    unsafe fn portable<const ROWS: usize>(&self) {
+        const COLUMNS: usize = 8;
+        let mut lines = [[0.0; WIDTH]; ROWS];
+        // SAFETY: as the caller's.
+        unsafe { self.begin(&mut lines) };
+        for start in (0..self.width).step_by(COLUMNS) {
+            let mut sums = [[0.0f32; COLUMNS]; ROWS];
+            for (sums, line) in sums.iter_mut().zip(&lines) {
+                sums.copy_from_slice(&line[start..start + COLUMNS]);
+            }
+            for k in 0..self.depth {
+                // SAFETY: within the panel.
+                let b = unsafe { self.b.add(k * WIDTH + start).cast::<[f32; COLUMNS]>().read() };
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: within the strip.
+                    let a = unsafe { *self.a.add(k * ROWS + row) };
+                    for column in 0..COLUMNS {
+                        sums[column] += a * b[column];
+                    }
+                }
+            }
+            for (sums, line) in sums.iter().zip(&mut lines) {
+                line[start..start + COLUMNS].copy_from_slice(sums);
+            }
+        }
+        // SAFETY: as the caller's.
+        unsafe { self.end(&lines) };
+    }
+
+    /// What the sums start with.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    unsafe fn begin(&self, lines: &mut [[f32; WIDTH]]) {
+        if self.add {
+            for (row, line) in lines.iter_mut().enumerate() {
+                // SAFETY: as the caller's.
+                unsafe { self.load(row, line) };
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Tile::run`].
+    unsafe fn end(&self, lines: &[[f32; WIDTH]]) {
+        for (row, line) in lines.iter().enumerate() {
+            // SAFETY: as the caller's.
+            unsafe { self.store(row, line) };
+        }
+    }
+
+    fn row(&self, row: usize) -> *mut f32 {
+        self.c.wrapping_add(row * self.row_stride)
+    }
+
+    /// Reads the columns that there are.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    unsafe fn load(&self, row: usize, line: &mut [f32; WIDTH]) {
+        if self.column_stride == 1 {
+            // SAFETY: the row has these columns side by side.
+            let columns = unsafe { std::slice::from_raw_parts(self.row(row), self.width) };
+            return line[..self.width].copy_from_slice(columns);
+        }
+        for (column, value) in line[..self.width].iter_mut().enumerate() {
+            // SAFETY: the element lies within `c`.
+            *value = unsafe { *self.row(row).add(column * self.column_stride) };
+        }
+    }
+
+    /// Writes the columns that there are.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    unsafe fn store(&self, row: usize, line: &[f32; WIDTH]) {
+        if self.column_stride == 1 {
+            // SAFETY: the row has these columns side by side, and nothing else refers to them.
+            let columns = unsafe { std::slice::from_raw_parts_mut(self.row(row), self.width) };
+            return columns.copy_from_slice(&line[..self.width]);
+        }
+        for (column, value) in line[..self.width].iter().enumerate() {
+            // SAFETY: the element lies within `c`.
+            unsafe { *self.row(row).add(column * self.column_stride) = *value };
+        }
+    }
+}
