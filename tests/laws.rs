@@ -6,6 +6,7 @@ use common::{check, distance, load, models};
 use dgc::{
     distribution::Domain,
     driver,
+    id::Id,
     layer::LAYERS,
     lower::{Mode, Population},
     model::{Checked, Role},
@@ -14,7 +15,7 @@ use dgc::{
         bound::{Arrays, Engine, bound},
         session::Layout,
     },
-    tensor::philox,
+    tensor::{Axis, Graph, Op, eval, philox},
 };
 
 const SMALL: &[(&str, &str)] = &[
@@ -117,6 +118,44 @@ fn gradients_of_every_layer_match_finite_differences() {
              generative {{\n z ~ normal(0, 1)\n z -> x ~ normal(body)\n}}\n inference {{\n x -> z ~ normal(body)\n}}\n}}\n"
         );
         finite_differences(&check("layers.dgm", &text, &[]));
+    }
+}
+
+/// The same outputs, gradients and running averages before and after.
+#[test]
+fn simplifying_changes_no_number() {
+    for file in models() {
+        let model = small(&file);
+        let objective = driver::derive(&model);
+        let rows = vec![3; objective.cases.len()];
+        let population = Population { rows: 9.0, labelled: 3.0 };
+        let graph = driver::differentiate(driver::lower(&model, &objective, &rows, Mode::TRAIN, population));
+        let mut values = eval::Values::new();
+        let len = |axes: &[Id<Axis>]| axes.iter().map(|&axis| graph.axis(axis).size).product::<usize>();
+        for parameter in &graph.parameters {
+            let numbers = numbers(&parameter.name, len(&parameter.axes), 0.5);
+            // Running variances among them.
+            values.insert(parameter.name.clone(), numbers.into_iter().map(f64::abs).collect());
+        }
+        for node in graph.ids() {
+            if let Op::Input { name, .. } = graph.op(node) {
+                let axes: Vec<_> = graph.axes_of(node).iter().collect();
+                let class = axes.len() == 1;
+                let number = |x: f64| if class { (10.0 * x.abs()).floor() % 3.0 } else { x.abs() };
+                values.insert(name.clone(), numbers(name, len(&axes), 0.5).into_iter().map(number).collect());
+            }
+        }
+        let run = |graph: &Graph| eval::run(graph, &values, Some(eval::Seed { seed: 1, step: 2 })).expect("numbers");
+        let (before, after) = (run(&graph), run(&driver::simplify(&graph)));
+        assert_eq!(before.len(), after.len(), "as many outputs");
+        for ((_, name, wanted), (_, known, found)) in before.iter().zip(&after) {
+            assert_eq!(name, known, "in the same order");
+            let scale = wanted.data.iter().fold(1.0f64, |most, x| most.max(x.abs()));
+            for (found, wanted) in found.data.iter().zip(&wanted.data) {
+                let error = (found - wanted).abs() / scale;
+                assert!(error < 1e-10, "{}: {name} is {found} instead of {wanted}", model.name);
+            }
+        }
     }
 }
 

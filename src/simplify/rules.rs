@@ -37,6 +37,10 @@ pub(super) const RULES: &[Rule] = &[
         apply: sum_of_product,
     },
     Rule { identity: "Σ (a + b) = n a + Σ b, where a lacks the axes, to rounding", apply: sum_of_sum },
+    Rule {
+        identity: "Σ c (x − 1/n Σ x) = 0 and Σ (a + c (x − 1/n Σ x)) = Σ a, where c lacks the axes, finite x, to rounding",
+        apply: sum_of_centred,
+    },
     Rule { identity: "Σ_i (Σ_j a_ij b_j) = Σ_j (Σ_i a_ij) b_j, to rounding", apply: sum_of_contraction },
     Rule { identity: "Σ_i Σ_j x = Σ_ij x, to rounding", apply: sum_of_reduction },
 ];
@@ -230,6 +234,45 @@ fn sum_of_sum(s: &mut Simplifier, op: &Op) -> Option<Node> {
     }
     let sums: Vec<Node> = operands.iter().map(|&operand| s.sum(operand, over)).collect();
     Some(s.scalar(scalar, &sums))
+}
+
+fn sum_of_centred(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    if is_centred(s, *value, over) {
+        return Some(s.graph.constant(0.0));
+    }
+    let Op::Scalar(scalar @ (Scalar::Add | Scalar::Sub), operands) = s.graph.op(*value).clone() else { return None };
+    let (left, right) = (operands[0], operands[1]);
+    // The other operand alone must be as large, or the sum would count what it lacks.
+    let whole = |s: &Simplifier, operand: Node| over.is_subset(s.graph.axes_of(operand));
+    if is_centred(s, right, over) && whole(s, left) {
+        return Some(s.sum(left, over));
+    }
+    if is_centred(s, left, over) && whole(s, right) {
+        let sum = s.sum(right, over);
+        return Some(if scalar == Scalar::Sub { s.scalar(Scalar::Neg, &[sum]) } else { sum });
+    }
+    None
+}
+
+/// Whether the values are c (x − mean of x over the axes) for a c that lacks the axes.
+fn is_centred(s: &mut Simplifier, node: Node, over: &Axes) -> bool {
+    let Some((scalar, operands)) = scalar_of(s.graph.op(node)) else { return false };
+    let (scalar, operands) = (scalar, operands.to_vec());
+    let lacks = |s: &Simplifier, node: Node| over.minus(s.graph.axes_of(node)) == *over;
+    match (scalar, operands.as_slice()) {
+        (Scalar::Neg, &[operand]) => is_centred(s, operand, over),
+        (Scalar::Mul, &[left, right]) => {
+            lacks(s, left) && is_centred(s, right, over) || lacks(s, right) && is_centred(s, left, over)
+        }
+        (Scalar::Sub, &[value, mean]) if over.is_subset(s.graph.axes_of(value)) && lacks(s, mean) => {
+            // The mean is known by what the rules make of it.
+            let count: usize = over.iter().map(|axis| s.graph.axis(axis).size).product();
+            let sum = s.sum(value, over);
+            s.scale(sum, 1.0 / count as f64) == mean
+        }
+        _ => false,
+    }
 }
 
 fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {

@@ -5,7 +5,72 @@ use super::{
     isa::Isa,
     matmul::{self, Extent, View},
 };
-use crate::plan::{self, Matrix};
+use crate::plan::{self, Instruction, Matrix, Plan};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where the packed operands of a program lie: those that several contractions read are packed by the first of them, and kept;
+/// the others share the floats of [`Packing::passing`], from one contraction to the next.
+#[derive(Default)]
+pub(super) struct Packing {
+    uses: BTreeMap<Operand, usize>,
+    kept: BTreeMap<Operand, usize>,
+    pub kept_len: usize,
+    pub passing_len: usize,
+}
+
+/// A right operand: its address, strides, k and n.
+type Operand = (usize, usize, usize, usize, usize);
+
+fn operand(contraction: &plan::Contraction, product: &plan::Product, addresses: &[Address]) -> Operand {
+    let right = &product.right;
+    let address = addresses[right.buffer.index()].0 as usize;
+    (address, right.row_stride, right.column_stride, product.k, contraction.n)
+}
+
+impl Packing {
+    /// Counts who reads what. Only what no kernel writes is the same for all, and the weights of a step are such.
+    pub fn new(plan: &Plan, addresses: &[Address]) -> Self {
+        let mut written = BTreeSet::new();
+        for kernel in &plan.kernels {
+            for instruction in kernel.loops().flat_map(|nest| &nest.instructions) {
+                if let Instruction::Store(_, access) | Instruction::Reduce { access, .. } = instruction {
+                    written.insert(addresses[access.buffer.index()].0);
+                }
+            }
+            written.extend(kernel.contraction.iter().map(|contraction| addresses[contraction.out.buffer.index()].0));
+        }
+        let mut packing = Packing::default();
+        for contraction in plan.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref()) {
+            for product in &contraction.products {
+                if !written.contains(&addresses[product.right.buffer.index()].0) {
+                    *packing.uses.entry(operand(contraction, product, addresses)).or_default() += 1;
+                }
+            }
+        }
+        packing
+    }
+
+    /// Where an operand is kept, and whether it is to be packed now; none if it is not kept.
+    fn keep(&mut self, operand: Operand, len: usize) -> Option<(usize, bool)> {
+        if let Some(&start) = self.kept.get(&operand) {
+            return Some((start, false));
+        }
+        if self.uses.get(&operand).is_none_or(|&uses| uses < 2) {
+            return None;
+        }
+        let start = self.kept_len;
+        self.kept.insert(operand, start);
+        self.kept_len += len;
+        Some((start, true))
+    }
+}
+
+/// Where packed operands begin.
+#[derive(Clone, Copy)]
+pub(super) struct Packed {
+    pub kept: Address,
+    pub passing: Address,
+}
 
 /// A contraction with its buffers' addresses.
 pub(super) struct Product {
@@ -14,6 +79,8 @@ pub(super) struct Product {
     n: usize,
     rows_per_index: usize,
     factors: Vec<Factor>,
+    /// The factors whose right operands this contraction packs.
+    packs: Vec<usize>,
 }
 
 /// One of the products that are summed up.
@@ -21,8 +88,16 @@ struct Factor {
     k: usize,
     left: View,
     right: View,
-    /// Where its packed right operand begins.
+    /// Where its packed right operand begins, among those that are kept or those that pass.
     packed: usize,
+    kept: bool,
+}
+
+impl Factor {
+    fn packed(&self, packed: Packed) -> *mut f32 {
+        let start = if self.kept { packed.kept } else { packed.passing };
+        start.0.wrapping_add(self.packed)
+    }
 }
 
 // SAFETY: as of `Address`: threads write to rows of their own.
@@ -31,25 +106,30 @@ unsafe impl Send for Product {}
 unsafe impl Sync for Product {}
 
 impl Product {
-    pub fn new(contraction: &plan::Contraction, addresses: &[Address]) -> Self {
+    pub fn new(contraction: &plan::Contraction, addresses: &[Address], packing: &mut Packing) -> Self {
         let view = |matrix: &Matrix| View {
             start: addresses[matrix.buffer.index()].0.cast_const(),
             row_stride: matrix.row_stride,
             column_stride: matrix.column_stride,
         };
-        let mut packed = 0;
-        let mut factors = Vec::new();
-        for product in &contraction.products {
-            factors.push(Factor { k: product.k, left: view(&product.left), right: view(&product.right), packed });
-            packed += matmul::packed_len(product.k, contraction.n);
+        let mut passing = 0;
+        let (mut factors, mut packs) = (Vec::new(), Vec::new());
+        for (number, product) in contraction.products.iter().enumerate() {
+            let len = matmul::packed_len(product.k, contraction.n);
+            let kept = packing.keep(operand(contraction, product, addresses), len);
+            let (packed, packs_now) = kept.unwrap_or((passing, true));
+            if packs_now {
+                packs.push(number);
+            }
+            if kept.is_none() {
+                passing += len;
+            }
+            let (left, right) = (view(&product.left), view(&product.right));
+            factors.push(Factor { k: product.k, left, right, packed, kept: kept.is_some() });
         }
+        packing.passing_len = packing.passing_len.max(passing);
         let (out, n, rows_per_index) = (view(&contraction.out), contraction.n, contraction.rows_per_index);
-        Product { isa: Isa::detect(), out, n, rows_per_index, factors }
-    }
-
-    /// Floats of the packed right operands.
-    pub fn packed_len(&self) -> usize {
-        self.factors.last().map_or(0, |last| last.packed + matmul::packed_len(last.k, self.n))
+        Product { isa: Isa::detect(), out, n, rows_per_index, factors, packs }
     }
 
     /// Floats of workspace for each thread.
@@ -59,21 +139,19 @@ impl Product {
 
     /// Parts that the packing is split into.
     pub fn panels(&self) -> usize {
-        matmul::panels(self.n) * self.factors.len()
+        matmul::panels(self.n) * self.packs.len()
     }
 
     /// Packs one part of the right operands.
-    pub fn pack(&self, panel: usize, packed: Address) {
+    pub fn pack(&self, panel: usize, packed: Packed) {
         let panels = matmul::panels(self.n);
-        let factor = &self.factors[panel / panels];
-        // SAFETY: the plan's verifier checks that operands lie within their buffers; `packed` has `packed_len` floats.
-        unsafe {
-            matmul::pack_panel(self.isa, factor.k, self.n, factor.right, panel % panels, packed.0.add(factor.packed))
-        };
+        let factor = &self.factors[self.packs[panel / panels]];
+        // SAFETY: the plan's verifier checks that operands lie within their buffers; `packed` has the floats that `Packing` counted.
+        unsafe { matmul::pack_panel(self.isa, factor.k, self.n, factor.right, panel % panels, factor.packed(packed)) };
     }
 
     /// The rows of a tile.
-    pub fn run(&self, part: Part, packed: Address, workspace: *mut f32) {
+    pub fn run(&self, part: Part, packed: Packed, workspace: *mut f32) {
         let first = part.start * self.rows_per_index;
         let rows = (part.end - part.start) * self.rows_per_index;
         let from = |view: View| View { start: view.start.wrapping_add(first * view.row_stride), ..view };
@@ -81,7 +159,7 @@ impl Product {
             let extent = Extent { rows, n: self.n, k: factor.k };
             // SAFETY: as in `pack`; other threads write other rows.
             unsafe {
-                let right = packed.0.add(factor.packed).cast_const();
+                let right = factor.packed(packed).cast_const();
                 matmul::multiply(self.isa, extent, from(factor.left), right, from(self.out), number > 0, workspace);
             }
         }

@@ -10,7 +10,11 @@ mod tape;
 mod team;
 pub mod vector;
 
-use self::{loops::Nest, matrix::Product, tape::Scratch};
+use self::{
+    loops::Nest,
+    matrix::{Packed, Packing, Product},
+    tape::Scratch,
+};
 use super::{Array, Backend, NoiseKey, Place, Program};
 use crate::{
     id::Id,
@@ -30,7 +34,7 @@ pub struct Cpu {
     arrays: Vec<Floats>,
     programs: Vec<Loaded>,
     scratch: Vec<Mutex<Scratch>>,
-    /// The packed right operands of the contraction that runs.
+    /// The packed right operands of the contraction that runs, where its program does not keep them.
     packed: Floats,
 }
 
@@ -81,6 +85,8 @@ struct Loaded {
     /// Each with the parts that its work is split into.
     phases: Vec<(usize, Stage)>,
     counts: Vec<usize>,
+    /// Packed right operands that several kernels read.
+    kept: Floats,
 }
 
 /// What of a kernel is done at a time, on all threads.
@@ -92,8 +98,8 @@ enum Stage {
 }
 
 impl Loaded {
-    fn new(kernels: Vec<Compiled>) -> Self {
-        let mut loaded = Loaded { kernels: Vec::new(), phases: Vec::new(), counts: Vec::new() };
+    fn new(kernels: Vec<Compiled>, kept: Floats) -> Self {
+        let mut loaded = Loaded { kernels: Vec::new(), phases: Vec::new(), counts: Vec::new(), kept };
         for (number, kernel) in kernels.iter().enumerate() {
             let head = usize::from(!kernel.head.is_empty());
             let pack = kernel.product.as_ref().map_or(0, Product::panels);
@@ -174,7 +180,7 @@ impl Cpu {
         self.arrays[array.index()].slice_mut()
     }
 
-    fn compile(&mut self, kernel: &Kernel, addresses: &[Address]) -> Compiled {
+    fn compile(&mut self, kernel: &Kernel, addresses: &[Address], packing: &mut Packing) -> Compiled {
         let nests = |nests: &[plan::Loop]| nests.iter().map(|nest| Nest::new(nest, kernel.tile, addresses)).collect();
         let compiled = Compiled {
             name: kernel.name.clone(),
@@ -182,7 +188,7 @@ impl Cpu {
             head: nests(&kernel.head),
             tile: kernel.tile,
             before: nests(&kernel.before),
-            product: kernel.contraction.as_ref().map(|contraction| Product::new(contraction, addresses)),
+            product: kernel.contraction.as_ref().map(|contraction| Product::new(contraction, addresses, packing)),
             after: nests(&kernel.after),
         };
         for scratch in &mut self.scratch {
@@ -190,10 +196,6 @@ impl Cpu {
             let all = compiled.head.iter().chain(&compiled.before).chain(&compiled.after);
             all.for_each(|nest| scratch.reserve(nest.needs()));
             compiled.product.iter().for_each(|product| scratch.reserve_workspace(product.workspace_len()));
-        }
-        let packed = compiled.product.as_ref().map_or(0, Product::packed_len);
-        if packed > self.packed.len {
-            self.packed = Floats::new(packed);
         }
         compiled
     }
@@ -212,7 +214,7 @@ impl Cpu {
     }
 
     /// One part of a kernel's work.
-    fn work(&self, kernel: &Compiled, stage: Stage, number: usize, key: NoiseKey, packed: Address) {
+    fn work(&self, kernel: &Compiled, stage: Stage, number: usize, key: NoiseKey, packed: Packed) {
         let loops = |nests: &[Nest], part: Part, scratch: &mut Scratch| {
             if !nests.is_empty() {
                 timed(&kernel.times.loops, || nests.iter().for_each(|nest| nest.run(part, key, scratch)));
@@ -269,13 +271,18 @@ impl Backend for Cpu {
             // SAFETY: the offset is within the array, as was just checked.
             addresses.push(Address(unsafe { array.pointer().add(place.offset) }));
         }
-        let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses)).collect();
-        self.programs.push(Loaded::new(kernels));
+        let mut packing = Packing::new(plan, &addresses);
+        let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses, &mut packing)).collect();
+        if packing.passing_len > self.packed.len {
+            self.packed = Floats::new(packing.passing_len);
+        }
+        self.programs.push(Loaded::new(kernels, Floats::new(packing.kept_len)));
         Id::new(self.programs.len() - 1)
     }
 
     fn run(&mut self, program: Id<Program>, key: NoiseKey) {
-        let packed = Address(self.packed.pointer());
+        let kept = Address(self.programs[program.index()].kept.pointer());
+        let packed = Packed { kept, passing: Address(self.packed.pointer()) };
         let (this, program) = (&*self, &self.programs[program.index()]);
         let work = |phase: usize, number: usize| {
             let (kernel, stage) = program.phases[phase];

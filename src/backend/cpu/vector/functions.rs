@@ -119,10 +119,9 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// max(x, 0) + log(1 + y) with y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded, between 1 and 2.
+/// max(x, 0) + log(1 + y) for y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded, between 1 and 2.
 #[inline(always)]
-pub(super) fn softplus(x: f32) -> f32 {
-    let y = exp(-x.abs());
+pub(super) fn softplus(x: f32, y: f32) -> f32 {
     let u = 1.0 + y;
     let lost = y - (u - 1.0);
     select(x < 0.0, 0.0, x) + (log_normal(u, 0.0) + lost / u)

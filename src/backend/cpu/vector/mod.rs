@@ -92,11 +92,9 @@ fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
         Scalar::Max => zip(out, x, y, |x, y| if x > y { x } else { y }),
         Scalar::Min => zip(out, x, y, |x, y| if x < y { x } else { y }),
         Scalar::Greater => zip(out, x, y, |x, y| if x > y { 1.0 } else { 0.0 }),
-        Scalar::Select => out
-            .iter_mut()
-            .zip(x)
-            .zip(y.iter().zip(z))
-            .for_each(|((out, &x), (&y, &z))| *out = if x > 0.0 { y } else { z }),
+        Scalar::Select => {
+            out.iter_mut().zip(x).zip(y.iter().zip(z)).for_each(|((out, &x), (&y, &z))| *out = f::select(x > 0.0, y, z))
+        }
         Scalar::Neg => map(out, x, |x| -x),
         // A comparison that lets NaN through.
         Scalar::Relu => map(out, x, |x| if x < 0.0 { 0.0 } else { x }),
@@ -118,7 +116,11 @@ fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
         Scalar::Log1P => map(out, x, f::log1p),
         Scalar::Tanh => map(out, x, f::tanh),
         Scalar::Sigmoid => map(out, x, f::sigmoid),
-        Scalar::Softplus => map(out, x, f::softplus),
+        // In two loops: as one it is too long for the compiler to make vectors of.
+        Scalar::Softplus => {
+            map(out, x, |x| f::exp(-x.abs()));
+            out.iter_mut().zip(x).for_each(|(out, &x)| *out = f::softplus(x, *out));
+        }
         Scalar::Erf => map(out, x, f::erf),
         // Rare, and cheaper to keep exact than to make fast.
         Scalar::Cos => map(out, x, f32::cos),

@@ -1,30 +1,42 @@
-//! Philox and Box–Muller, sixteen blocks at a time.
+//! Philox and Box–Muller, thirty-two blocks at a time, in loops short enough for the compiler to make vectors of.
 
 use super::functions::{ROUND, log, select, whole};
 
-const LANES: usize = 16;
-/// Elements of sixteen blocks.
+const LANES: usize = 32;
+/// Elements of as many blocks.
 const GROUP: usize = 4 * LANES;
+
+/// The words of blocks side by side.
+type Words = [[u32; LANES]; 4];
+
+/// The high and the low half of x · factor.
+#[inline(always)]
+fn multiply(x: &[u32; LANES], factor: u32, high: &mut [u32; LANES], low: &mut [u32; LANES]) {
+    for (x, (high, low)) in x.iter().zip(high.iter_mut().zip(low)) {
+        let product = u64::from(*x) * u64::from(factor);
+        (*high, *low) = ((product >> 32) as u32, product as u32);
+    }
+}
 
 /// The four words of blocks `first`, `first` + 1, …; see [`crate::tensor::philox`].
 #[inline(always)]
-fn words(seed: u64, step: u64, stream: u32, first: u32) -> [[u32; LANES]; 4] {
-    let mut c0: [u32; LANES] = std::array::from_fn(|lane| first.wrapping_add(lane as u32));
-    let (mut c1, mut c2, mut c3) = ([stream; LANES], [step as u32; LANES], [(step >> 32) as u32; LANES]);
+fn words(seed: u64, step: u64, stream: u32, first: u32) -> Words {
+    let mut words = [[0; LANES], [stream; LANES], [step as u32; LANES], [(step >> 32) as u32; LANES]];
+    words[0].iter_mut().zip(0..).for_each(|(word, lane)| *word = first.wrapping_add(lane));
     let (mut k0, mut k1) = (seed as u32, (seed >> 32) as u32);
+    let (mut high, mut low) = ([[0; LANES]; 2], [[0; LANES]; 2]);
     for _ in 0..10 {
+        multiply(&words[0], 0xD251_1F53, &mut high[0], &mut low[0]);
+        multiply(&words[2], 0xCD9E_8D57, &mut high[1], &mut low[1]);
         for lane in 0..LANES {
-            let left = u64::from(c0[lane]) * 0xD251_1F53;
-            let right = u64::from(c2[lane]) * 0xCD9E_8D57;
-            c0[lane] = (right >> 32) as u32 ^ c1[lane] ^ k0;
-            c1[lane] = right as u32;
-            c2[lane] = (left >> 32) as u32 ^ c3[lane] ^ k1;
-            c3[lane] = left as u32;
+            words[0][lane] = high[1][lane] ^ words[1][lane] ^ k0;
+            words[2][lane] = high[0][lane] ^ words[3][lane] ^ k1;
         }
+        (words[1], words[3]) = (low[1], low[0]);
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
-    [c0, c1, c2, c3]
+    words
 }
 
 /// The middle of one of 2²³ intervals of (0, 1), exactly.
@@ -50,15 +62,20 @@ fn turn(v: f32) -> (f32, f32) {
     (select(half, -cosine, cosine), select(half, -sine, sine))
 }
 
-/// Calls `group` for the blocks that hold elements `first..`, and copies those elements.
+/// Elements `first..` of a stream, made of its words by `group`: a function, for a closure might not become a part of the
+/// caller, and be compiled without the caller's instructions.
 #[inline(always)]
-fn fill(first: u64, out: &mut [f32], group: impl Fn(u32, &mut [f32; GROUP])) {
+fn fill(
+    (seed, step, stream): (u64, u64, u32),
+    first: u64,
+    mut out: &mut [f32],
+    group: impl Fn(&Words, &mut [f32; GROUP]),
+) {
     let mut block = (first / 4) as u32;
     let mut skip = (first % 4) as usize;
-    let mut out = out;
     let mut buffer = [0.0; GROUP];
     while !out.is_empty() {
-        group(block, &mut buffer);
+        group(&words(seed, step, stream, block), &mut buffer);
         let count = out.len().min(GROUP - skip);
         let (now, later) = out.split_at_mut(count);
         now.copy_from_slice(&buffer[skip..skip + count]);
@@ -68,32 +85,36 @@ fn fill(first: u64, out: &mut [f32], group: impl Fn(u32, &mut [f32; GROUP])) {
 
 #[inline(always)]
 pub(super) fn uniform(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) {
-    fill(first, out, |block, group| {
-        let words = words(seed, step, stream, block);
-        for lane in 0..LANES {
-            for word in 0..4 {
-                group[4 * lane + word] = unit(words[word][lane]);
-            }
+    fill((seed, step, stream), first, out, units);
+}
+
+#[inline(always)]
+fn units(words: &Words, group: &mut [f32; GROUP]) {
+    for lane in 0..LANES {
+        for word in 0..4 {
+            group[4 * lane + word] = unit(words[word][lane]);
         }
-    });
+    }
 }
 
 #[inline(always)]
 pub(super) fn normal(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) {
-    fill(first, out, |block, group| {
-        let words = words(seed, step, stream, block);
-        for pair in [0, 2] {
-            let (mut left, mut right) = ([0.0f32; LANES], [0.0f32; LANES]);
-            for lane in 0..LANES {
-                let radius = (-2.0 * log(unit(words[pair][lane]))).sqrt();
-                let (cosine, sine) = turn(unit(words[pair + 1][lane]));
-                left[lane] = radius * cosine;
-                right[lane] = radius * sine;
-            }
-            for lane in 0..LANES {
-                group[4 * lane + pair] = left[lane];
-                group[4 * lane + pair + 1] = right[lane];
-            }
+    fill((seed, step, stream), first, out, normals);
+}
+
+#[inline(always)]
+fn normals(words: &Words, group: &mut [f32; GROUP]) {
+    for pair in [0, 2] {
+        let (mut radius, mut cosine, mut sine) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+        for lane in 0..LANES {
+            radius[lane] = (-2.0 * log(unit(words[pair][lane]))).sqrt();
         }
-    });
+        for lane in 0..LANES {
+            (cosine[lane], sine[lane]) = turn(unit(words[pair + 1][lane]));
+        }
+        for lane in 0..LANES {
+            group[4 * lane + pair] = radius[lane] * cosine[lane];
+            group[4 * lane + pair + 1] = radius[lane] * sine[lane];
+        }
+    }
 }
