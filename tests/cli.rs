@@ -135,6 +135,85 @@ fn data_sets_are_checked() {
     }
 }
 
+/// Starts training for more epochs than will be waited for, and waits for the first to end.
+#[cfg(unix)]
+fn begin(folder: &Path, run: &str) -> std::process::Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dgc"));
+    let arguments = ["train", "small.dgm", "--labels", "100", "--validation", "500", "--epochs", "1000", "-o", run];
+    let child = command.args(arguments).current_dir(folder).stdout(std::process::Stdio::piped()).spawn();
+    let checkpoint = folder.join(run).join("checkpoint.safetensors");
+    for _ in 0..6000 {
+        if checkpoint.exists() {
+            return child.expect("the program starts");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("no epoch ended in a minute");
+}
+
+#[cfg(unix)]
+fn send(signal: &str, child: &std::process::Child) {
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(status.expect("there is a `kill`").success());
+}
+
+/// What a run's parameters, optimiser and position came to.
+fn checkpoint(folder: &Path, run: &str) -> Vec<dgc::run::arrays::NamedArray> {
+    dgc::run::arrays::read(&folder.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_or_killed_run_goes_on_as_if_it_had_not_been() {
+    let folder = folder();
+    let at = folder.path();
+    for (run, signal) in [("interrupted", "-INT"), ("killed", "-KILL")] {
+        let child = begin(at, run);
+        send(signal, &child);
+        let output = child.wait_with_output().expect("the program ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        if signal == "-INT" {
+            assert!(output.status.success() && text.contains("stopped after step"), "{text}");
+        }
+        let epochs = text.matches("epoch ").count() + 2;
+        let epochs = epochs.to_string();
+        fine(at, &["train", run, "--resume", "--epochs", &epochs]);
+        let whole = format!("whole-{run}");
+        fine(at, &["train", "small.dgm", "--labels", "100", "--validation", "500", "--epochs", &epochs, "-o", &whole]);
+        assert_eq!(checkpoint(at, run), checkpoint(at, &whole), "{run}");
+        let log = |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("a log");
+        assert_eq!(log(run).lines().count(), log(&whole).lines().count(), "{run}");
+    }
+}
+
+/// A limit on the size of files stands in for a full disk: both fail in the middle of a write.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_nothing() {
+    let folder = folder();
+    let at = folder.path();
+    fine(at, &["train", "small.dgm", "--labels", "100", "--epochs", "1", "-o", "run"]);
+    let before = checkpoint(at, "run");
+    let limited = |command: &str| {
+        // Blocks of 512 bytes; a signal that is ignored becomes an error.
+        let script = format!("trap '' XFSZ; ulimit -f 20; exec {} {command}", env!("CARGO_BIN_EXE_dgc"));
+        let output = Command::new("sh").args(["-c", &script]).current_dir(at).output().expect("a shell");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !errors.contains("panicked"), "{errors}");
+        errors
+    };
+    let errors = limited("train run --resume --epochs 2");
+    assert!(errors.contains("checkpoint") && errors.contains("too large"), "{errors}");
+    assert_eq!(checkpoint(at, "run"), before, "the last checkpoint stands");
+    std::fs::write(at.join("labels.csv"), "mine").expect("a file can be written");
+    let errors = limited("predict run --samples 1 -o labels.csv");
+    assert!(errors.contains("labels.csv"), "{errors}");
+    assert_eq!(std::fs::read_to_string(at.join("labels.csv")).expect("a file"), "mine");
+    let left: Vec<_> = std::fs::read_dir(at.join("run")).expect("a folder").flatten().map(|e| e.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("tmp")), "nothing is left behind: {left:?}");
+    fine(at, &["train", "run", "--resume", "--epochs", "2"]);
+}
+
 #[test]
 fn stages_and_lists_are_printed() {
     let folder = folder();

@@ -11,7 +11,7 @@ use crate::{
         arrays::write_whole,
         error::{Error, Result},
     },
-    syntax, tensor,
+    simplify, syntax, tensor,
 };
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -186,7 +186,7 @@ pub fn emit(model: &Checked, stage: Stage) -> String {
     }
 }
 
-/// List distributions, layers and optimisers
+/// List distributions, layers, optimisers and the rules of simplification
 #[derive(Args)]
 pub struct List {}
 
@@ -213,6 +213,12 @@ impl List {
         for known in optimizer::OPTIMIZERS {
             text += &format!("  {:18} {}\n", known.name(), arguments(known.arguments()));
         }
+        text += "rules of simplification\n";
+        for identity in simplify::identities() {
+            text += &format!("  {identity}\n");
+        }
+        text += "rules of simplification\n";
+        simplify::identities().for_each(|identity| text += &format!("  {identity}\n"));
         print(&text)
     }
 }

@@ -34,6 +34,9 @@ pub struct Train {
     /// Change a size or setting, such as hidden=200 or epochs=20; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
     sets: Vec<(String, String)>,
+    /// Passes over the training rows; short for --set epochs=…
+    #[arg(long)]
+    epochs: Option<usize>,
     /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or .safetensors file
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
@@ -61,7 +64,8 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(self) -> Result<()> {
+    pub fn run(mut self) -> Result<()> {
+        self.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
         let (folder, settings, model) = if self.resume { self.reopen()? } else { self.begin()? };
         let dataset = data::load(settings.data.as_deref(), &model)?;
         let label =

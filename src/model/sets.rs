@@ -15,7 +15,9 @@ impl Sets {
 
     /// The number set for a size or setting, or the one written; the last of several wins.
     pub fn number(&mut self, name: &str, written: Option<f64>) -> Result<Option<f64>, String> {
-        self.taken.push(name.to_string());
+        if !self.taken.iter().any(|taken| taken == name) {
+            self.taken.push(name.to_string());
+        }
         let given = self.given.iter().rev().find(|(known, _)| known == name);
         let value = match given {
             None => written,

@@ -312,9 +312,14 @@ impl Reader<'_, '_, '_> {
         let value = self.take(expected)?.clone();
         match value.kind {
             ExpressionKind::Name(text) => Some(Name { text, span: value.span }),
-            _ => {
+            kind => {
                 let title = format!("expected {expected}");
-                self.checker.report(Diagnostic::error(value.span, title).label("found an expression"));
+                let mut diagnostic = Diagnostic::error(value.span, title).label("found an expression");
+                if let ExpressionKind::Binary(..) = kind {
+                    diagnostic = diagnostic
+                        .help("an operator joins what stands beside it: a comma parts two values, as in `z, -1`");
+                }
+                self.checker.report(diagnostic);
                 None
             }
         }

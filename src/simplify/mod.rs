@@ -19,6 +19,11 @@ pub fn run(graph: &Graph) -> Graph {
     sweep(&result)
 }
 
+/// What each rule says, and the domain where it holds.
+pub fn identities() -> impl Iterator<Item = &'static str> {
+    rules::RULES.iter().map(|rule| rule.identity)
+}
+
 /// The same graph without the nodes that no output reads.
 fn sweep(graph: &Graph) -> Graph {
     let mut swept = graph.emptied();

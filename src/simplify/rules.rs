@@ -6,7 +6,6 @@ use super::Simplifier;
 use crate::tensor::{Axes, Node, Op, ReduceKind, Scalar};
 
 pub(super) struct Rule {
-    #[allow(dead_code, reason = "the name and the identity are for readers and for the print of the table")]
     pub identity: &'static str,
     pub apply: fn(&mut Simplifier, &Op) -> Option<Node>,
 }

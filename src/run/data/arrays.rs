@@ -10,9 +10,10 @@ use crate::{
         error::{Error, Result},
     },
 };
-use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::NpzReader;
-use std::{fs::File, path::Path};
+use ndarray::ArrayD;
+use ndarray_npy::ReadNpyExt;
+use std::{fs::File, io::Read, path::Path};
+use zip::ZipArchive;
 
 pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
     let arrays = match path.extension().and_then(|extension| extension.to_str()) {
@@ -30,29 +31,40 @@ pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
 fn npz(path: &Path) -> Result<Vec<NamedArray>> {
     let broken = |error: String| Error::file(path, "is no npz file", error).help("the file may be cut short");
     let file = File::open(path).map_err(|error| Error::file(path, "cannot be read", error))?;
-    let mut reader = NpzReader::new(file).map_err(|error| broken(error.to_string()))?;
-    let names = reader.names().map_err(|error| broken(error.to_string()))?;
+    let mut archive = ZipArchive::new(file).map_err(|error| broken(error.to_string()))?;
     let mut found = Vec::new();
-    for name in names {
-        let mut array: Option<ArrayD<f64>> = None;
-        macro_rules! try_types {
-            ($($type:ty),*) => {$(
-                if array.is_none() {
-                    let read = reader.by_name::<OwnedRepr<$type>, IxDyn>(&name);
-                    array = read.ok().map(|values| values.mapv(|value| value as f64));
-                }
-            )*};
-        }
-        try_types!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64);
-        let array = array.ok_or_else(|| {
+    for index in 0..archive.len() {
+        let mut bytes = Vec::new();
+        let mut entry = archive.by_index(index).map_err(|error| broken(error.to_string()))?;
+        entry.read_to_end(&mut bytes).map_err(|error| broken(error.to_string()))?;
+        let name = entry.name().trim_end_matches(".npy").to_string();
+        let array = npy(&bytes).ok_or_else(|| {
             let message = format!("{}: array `{name}` cannot be read", path.display());
             Error::new(message).help("store it as a float or integer array")
         })?;
-        let shape = array.shape().to_vec();
-        let name = name.trim_end_matches(".npy").to_string();
-        found.push(NamedArray { name, shape, data: array.iter().copied().collect() });
+        found.push(NamedArray { name, shape: array.shape().to_vec(), data: array.iter().copied().collect() });
     }
     Ok(found)
+}
+
+/// The array of an npy file, or none if it is broken or of another type.
+fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
+    // The reader makes room for what the header promises; so what the file cannot hold is refused here.
+    let header = bytes.get(12..)?.split(|&byte| byte == b'\n').next()?;
+    let header = String::from_utf8_lossy(header);
+    let (_, shape) = header.split_once("'shape'")?;
+    let (shape, _) = shape.split_once('(')?.1.split_once(')')?;
+    let mut sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    let elements = sizes.try_fold(1usize, |product, size| product.checked_mul(size.parse().ok()?))?;
+    if elements > bytes.len() {
+        return None;
+    }
+    macro_rules! first_of {
+        ($($type:ty),*) => {
+            None$(.or_else(|| Some(ArrayD::<$type>::read_npy(bytes).ok()?.mapv(|value| value as f64))))*
+        };
+    }
+    first_of!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64)
 }
 
 fn table(model: &Checked, arrays: &[NamedArray], prefix: &str, place: &str) -> Result<Table> {

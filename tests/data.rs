@@ -1,0 +1,142 @@
+//! Broken data sets and checkpoints: cut short, with bits flipped, with headers that promise too much. None may panic, and what
+//! is refused is named.
+
+mod common;
+
+use dgc::{
+    model::Checked,
+    run::{arrays, data},
+    tensor::philox,
+};
+use flate2::{Compression, write::GzEncoder};
+use ndarray::{Array1, Array2};
+use ndarray_npy::NpzWriter;
+use std::{io::Write, path::Path};
+
+fn model() -> Checked {
+    let text = "model tiny {\n data x: binary[9]\n label y: class[3]\n latent z: real[2]\n net body = [dense(4) > relu]\n\
+                generative {\n z ~ normal(0, 1)\n y ~ uniform\n y, z -> x ~ bernoulli(body)\n}\n\
+                inference {\n x -> y ~ categorical(body)\n x, y -> z ~ normal(body)\n}\n\
+                objective {\n sum y\n}\n}\n";
+    common::check("tiny.dgm", text, &[])
+}
+
+const ROWS: usize = 6;
+
+fn idx_images() -> Vec<u8> {
+    let header = [[0, 0, 8, 3].to_vec(), 6u32.to_be_bytes().to_vec(), 3u32.to_be_bytes().to_vec()].concat();
+    [header, 3u32.to_be_bytes().to_vec(), (0..9 * ROWS as u8).collect()].concat()
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("a vector grows");
+    encoder.finish().expect("a vector grows")
+}
+
+fn npz(compressed: bool) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut writer = if compressed { NpzWriter::new_compressed(&mut bytes) } else { NpzWriter::new(&mut bytes) };
+    writer.add_array("x", &Array2::<f32>::from_elem((ROWS, 9), 0.5)).expect("an array is written");
+    writer.add_array("y", &Array1::<i64>::from_elem(ROWS, -1)).expect("an array is written");
+    writer.finish().expect("an array is written");
+    bytes.into_inner()
+}
+
+fn safetensors(folder: &Path) -> Vec<u8> {
+    let array = |name: &str, shape: &[usize], value: f64| arrays::NamedArray {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data: vec![value; shape.iter().product()],
+    };
+    let path = folder.join("good.safetensors");
+    arrays::write(&path, &[array("x", &[ROWS, 9], 0.5), array("y", &[ROWS], 2.0)], Default::default(), false)
+        .expect("a file");
+    std::fs::read(path).expect("a file")
+}
+
+/// The whole bytes, every way to cut them short, and many ways to flip a bit or overwrite some bytes with ones.
+fn broken(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let number = |i: usize, below: usize| (philox::uniform(1, 0, 3, i as u64) * below as f64) as usize;
+    let mut all: Vec<Vec<u8>> = (0..bytes.len()).map(|len| bytes[..len].to_vec()).collect();
+    for i in 0..3000 {
+        let mut changed = bytes.to_vec();
+        let at = number(2 * i, bytes.len());
+        if i % 3 == 0 {
+            let end = bytes.len().min(at + 8);
+            changed[at..end].fill(0xFF);
+        } else {
+            changed[at] ^= 1 << number(2 * i + 1, 8);
+        }
+        all.push(changed);
+    }
+    all
+}
+
+/// Loads every broken version of a file; gives how many were refused.
+fn try_all(folder: &Path, name: &str, bytes: &[u8], source: &Path) -> usize {
+    let (model, file) = (model(), folder.join(name));
+    std::fs::write(&file, bytes).expect("a file can be written");
+    let whole = data::load(source.to_str(), &model).expect("the whole file is fine");
+    assert_eq!(whole.train.rows, ROWS);
+    let mut refused = 0;
+    for bytes in broken(bytes) {
+        std::fs::write(&file, &bytes).expect("a file can be written");
+        match data::load(source.to_str(), &model) {
+            // A flipped bit may make another valid value.
+            Ok(dataset) => assert!(dataset.train.rows > 0, "a data set has rows"),
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains(folder.to_str().expect("a plain name")), "no place: {error}");
+            }
+        }
+    }
+    refused
+}
+
+#[test]
+fn idx() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let images = idx_images();
+    let refused = try_all(folder.path(), "train-images-idx3-ubyte", &images, folder.path());
+    assert!(refused >= images.len(), "every cut is noticed");
+    std::fs::remove_file(folder.path().join("train-images-idx3-ubyte")).expect("the file is there");
+    let packed = gzipped(&images);
+    let refused = try_all(folder.path(), "train-images-idx3-ubyte.gz", &packed, folder.path());
+    assert!(refused >= packed.len(), "every cut is noticed");
+}
+
+#[test]
+fn npz_plain_and_compressed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for compressed in [false, true] {
+        let bytes = npz(compressed);
+        let refused = try_all(folder.path(), "data.npz", &bytes, &folder.path().join("data.npz"));
+        assert!(refused >= bytes.len() / 2, "cuts are noticed");
+    }
+}
+
+#[test]
+fn safetensors_files() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = safetensors(folder.path());
+    let refused = try_all(folder.path(), "data.safetensors", &bytes, &folder.path().join("data.safetensors"));
+    assert!(refused >= bytes.len(), "every cut is noticed");
+}
+
+/// A header may promise more than there is memory for.
+#[test]
+fn an_array_that_cannot_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("data.npz");
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 900000), }";
+    let padded = format!("{header:<117}\n");
+    let npy =
+        [b"\x93NUMPY\x01\x00".to_vec(), (padded.len() as u16).to_le_bytes().to_vec(), padded.into_bytes()].concat();
+    let mut writer = zip::ZipWriter::new(std::fs::File::create(&path).expect("a file can be made"));
+    writer.start_file("x.npy", zip::write::SimpleFileOptions::default()).expect("an entry");
+    writer.write_all(&npy).expect("an entry");
+    writer.finish().expect("a file");
+    let error = data::load(path.to_str(), &model()).expect_err("there is no such array");
+    assert!(error.to_string().contains("array `x` cannot be read"), "{error}");
+}
