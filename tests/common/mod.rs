@@ -2,9 +2,16 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use dgc::{
+    distribution::Domain,
     driver,
-    model::Checked,
-    run::{arrays, bound::Arrays},
+    lower::{Mode, Population},
+    model::{Checked, Role},
+    run::{
+        arrays::{self, NamedArray},
+        bound::Arrays,
+        session::Layout,
+    },
+    tensor::philox,
 };
 use std::path::{Path, PathBuf};
 
@@ -61,4 +68,62 @@ pub fn distance(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len(), "as many numbers");
     let scale = expected.iter().fold(0.0f64, |most, x| most.max(x.abs())).max(1e-30);
     found.iter().zip(expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) / scale
+}
+
+/// Sizes that leave a model small.
+pub const SMALL: &[(&str, &str)] = &[
+    ("pixels", "5"),
+    ("classes", "3"),
+    ("aux", "2"),
+    ("latent", "2"),
+    ("lower", "3"),
+    ("upper", "2"),
+    ("hidden", "4"),
+];
+
+/// A model of small sizes.
+pub fn small(file: &std::path::Path) -> Checked {
+    let full = load(file, &[]);
+    let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
+    load(file, &SMALL.iter().copied().filter(|(name, _)| has(name)).collect::<Vec<_>>())
+}
+
+/// Numbers from a stream of their own, of that scale.
+pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f64> {
+    (0..count as u64).map(|element| scale * philox::normal(1, 0, philox::stream(name), element)).collect()
+}
+
+/// Random parameters for a model, with every layer of it.
+pub fn parameters(model: &Checked) -> Arrays {
+    let rows = vec![2; driver::derive(model).cases.len()];
+    let population = Population { rows: 4.0, labelled: 2.0 };
+    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::BOUND, population);
+    let entries = Layout::new(&graph).entries.into_iter();
+    let arrays = entries.map(|entry| {
+        let name = entry.parameter.name.clone();
+        let data = numbers(&name, entry.len(), 0.5);
+        (name.clone(), NamedArray { name, shape: entry.shape, data })
+    });
+    arrays.collect()
+}
+
+/// A batch in which the first of the rows are labelled.
+pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
+    let mut arrays = Arrays::new();
+    for variable in &model.variables {
+        let (name, size) = (variable.name.clone(), variable.size());
+        let (shape, data) = match (variable.role, variable.domain) {
+            (Role::Label, _) => {
+                let class = |row: usize| if row < labelled { (row % size) as f64 } else { -1.0 };
+                (vec![rows], (0..rows).map(class).collect())
+            }
+            (Role::Data, Domain::Binary) => {
+                (vec![rows, size], numbers(&name, rows * size, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect())
+            }
+            (Role::Data, _) => (vec![rows, size], numbers(&name, rows * size, 1.0)),
+            _ => continue,
+        };
+        arrays.insert(name.clone(), NamedArray { name, shape, data });
+    }
+    arrays
 }
