@@ -26,6 +26,7 @@
 
 pub mod id;
 pub mod diagnostic;
+pub mod error;
 pub mod tensor;
 pub mod distribution;
 pub mod layer;

@@ -3,7 +3,10 @@
 mod common;
 
 use common::load;
-use dgc::run::{data, train::Trainer};
+use dgc::{
+    backend::Device,
+    run::{data, train::Trainer},
+};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering},
@@ -36,7 +39,7 @@ fn a_training_step_allocates_nothing() {
     for threads in [1, 2] {
         let model = load(&common::root().join("models/adgm.dgm"), &sets);
         let table = data::load(None, &model).expect("the excerpt is there").train;
-        let mut trainer = Trainer::new(model, table, 0, threads).expect("a trainer");
+        let mut trainer = Trainer::new(model, table, 0, &Device::Cpu { threads }).expect("a trainer");
         (0..5).for_each(|_| trainer.step().expect("a step"));
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let steps = 60;

@@ -4,6 +4,7 @@ mod common;
 
 use common::{batch, check, load, numbers, parameters};
 use dgc::{
+    backend::Device,
     model::Checked,
     run::{
         arrays::NamedArray,
@@ -27,7 +28,7 @@ fn one_row(x: f64) -> Arrays {
     [("x".to_string(), NamedArray { name: "x".to_string(), shape: vec![1, 1], data: vec![x] })].into()
 }
 
-const ENGINES: [(Engine, f64); 2] = [(Engine::Reference, 1e-7), (Engine::Cpu { threads: 1 }, 1e-5)];
+const ENGINES: [(Engine, f64); 2] = [(Engine::Reference, 1e-7), (Engine::Device(Device::Cpu { threads: 1 }), 1e-5)];
 
 /// Closed form 1: all heads zero.
 #[test]
@@ -35,7 +36,7 @@ fn a_model_that_knows_nothing() {
     let file = common::root().join("models/adgm.dgm");
     let model = load(&file, &[("hidden", "3"), ("aux", "2"), ("latent", "2")]);
     let (parameters, batch) = (zero(&model), batch(&model, 4, 2));
-    for (engine, tolerance) in ENGINES {
+    for (engine, tolerance) in &ENGINES {
         let json = bound(&model, &parameters, &batch, None, 0, engine).expect("a bound").json;
         for (found, wanted) in [
             (&json["labelled"]["bound"], -545.729975),
@@ -67,11 +68,11 @@ fn an_auxiliary_model_whose_every_sample_is_exact() {
     set(&mut parameters, "q.z.mean.weight.x", &[0.4, 0.4]);
     set(&mut parameters, "q.z.mean.weight.a", &[c, -c]);
     set(&mut parameters, "q.z.log_variance.bias", &[0.2f64.ln(); 2]);
-    for (engine, tolerance) in ENGINES {
+    for (engine, tolerance) in &ENGINES {
         for seed in 0..3 {
             let json = bound(&model, &parameters, &one_row(1.0), None, seed, engine).expect("a bound").json;
             let found = json["all"]["bound"].as_f64().expect("a bound");
-            assert!((found + 1.5770839).abs() < tolerance, "{found}");
+            assert!((found + 1.5770839).abs() < *tolerance, "{found}");
         }
     }
 }
@@ -96,7 +97,7 @@ fn an_enumerated_class_is_exact() {
     set(&mut parameters, "q.z.log_variance.bias", &[(1.0f64 / 3.0).ln()]);
     for (logits, wanted) in [([-5.2202834, -2.5536167, -2.5536167], -1.8263177), ([0.0; 3], -2.3438933)] {
         set(&mut parameters, "q.y.logits.bias", &logits);
-        for (engine, tolerance) in ENGINES {
+        for (engine, tolerance) in &ENGINES {
             let json = bound(&model, &parameters, &one_row(1.0), None, 5, engine).expect("a bound").json;
             let found = json["all"]["bound"].as_f64().expect("a bound");
             assert!((found - wanted).abs() < tolerance.max(2e-7), "{found} instead of {wanted}");
@@ -124,16 +125,16 @@ fn a_linear_gaussian_model_reaches_its_likelihood() {
     set(&mut parameters, "q.z.mean.weight.x", &[w / total]);
     set(&mut parameters, "q.z.mean.bias", &[-w * b / total]);
     set(&mut parameters, "q.z.log_variance.bias", &[(variance / total).ln()]);
-    let run = |parameters: &Arrays, engine| {
+    let run = |parameters: &Arrays, engine: &Engine| {
         let json = bound(&model, parameters, &one_row(x), None, 5, engine).expect("a bound").json;
         json["all"]["bound"].as_f64().expect("a bound")
     };
-    for (engine, tolerance) in ENGINES {
+    for (engine, tolerance) in &ENGINES {
         let found = run(&parameters, engine);
-        assert!((found - wanted).abs() < tolerance, "{found} instead of {wanted}");
+        assert!((found - wanted).abs() < *tolerance, "{found} instead of {wanted}");
     }
     set(&mut parameters, "q.z.mean.bias", &[0.5]);
-    assert!(run(&parameters, Engine::Reference) < wanted - 0.1);
+    assert!(run(&parameters, &Engine::Reference) < wanted - 0.1);
 }
 
 /// Closed form 2: the best posterior without correlations misses the likelihood, −1.5770839, by the gap that is known.
@@ -149,7 +150,7 @@ fn a_mean_field_posterior_leaves_its_gap() {
     let mut parameters = zero(&model);
     set(&mut parameters, "p.x.mean.weight.z", &[1.0, 1.0]);
     set(&mut parameters, "p.x.log_variance.bias", &[0.5f64.ln()]);
-    let json = bound(&model, &parameters, &one_row(1.0), None, 3, Engine::Reference).expect("a bound").json;
+    let json = bound(&model, &parameters, &one_row(1.0), None, 3, &Engine::Reference).expect("a bound").json;
     let found = json["all"]["bound"].as_f64().expect("a bound");
     // One sample's bound has a standard deviation of about 1, their mean one of 0.005.
     assert!((found + 1.8709772).abs() < 0.02, "{found}");
@@ -157,7 +158,7 @@ fn a_mean_field_posterior_leaves_its_gap() {
 
 /// The bounds of the rows of a case.
 fn per_row(model: &Checked, parameters: &Arrays, batch: &Arrays, case: &str) -> Vec<f64> {
-    let json = bound(model, parameters, batch, None, 9, Engine::Reference).expect("a bound").json;
+    let json = bound(model, parameters, batch, None, 9, &Engine::Reference).expect("a bound").json;
     let rows = json[case]["per_row"].as_array().unwrap_or_else(|| panic!("there are rows of {case}")).clone();
     rows.iter().map(|row| row.as_f64().expect("a number")).collect()
 }
@@ -215,7 +216,7 @@ fn a_sure_classifier_gives_the_bound_of_its_class() {
     set(&mut parameters, "q.z.log_variance.bias", &[-2000.0, -2000.0]);
     let mut batch = batch(&m2, 3, 0);
     let density = |json: &serde_json::Value| json["terms"]["log p(x)"].as_f64().expect("a term");
-    let run = |batch: &Arrays| bound(&m2, &parameters, batch, None, 1, Engine::Reference).expect("a bound").json;
+    let run = |batch: &Arrays| bound(&m2, &parameters, batch, None, 1, &Engine::Reference).expect("a bound").json;
     let summed = density(&run(&batch)["unlabelled"]);
     batch.get_mut("y").expect("a label").data.fill(1.0);
     let given = density(&run(&batch)["labelled"]);
@@ -232,7 +233,7 @@ fn one_class_is_no_choice() {
     parameters.get_mut("q.z.log_variance.weight").expect("a parameter").data.fill(0.0);
     set(&mut parameters, "q.z.log_variance.bias", &[-50.0, -50.0]);
     let mut batch = batch(&model, 3, 0);
-    let run = |batch: &Arrays| bound(&model, &parameters, batch, None, 1, Engine::Reference).expect("a bound").json;
+    let run = |batch: &Arrays| bound(&model, &parameters, batch, None, 1, &Engine::Reference).expect("a bound").json;
     let term = |json: &serde_json::Value, name: &str| json["terms"][name].as_f64().expect("a term");
     let summed = run(&batch)["unlabelled"].clone();
     batch.get_mut("y").expect("a label").data.fill(0.0);
@@ -272,7 +273,7 @@ fn classes_may_be_permuted() {
     };
     batch.get_mut("y").expect("a label").data.fill(-1.0);
     let run = |parameters: &Arrays, noise: &Arrays| {
-        let report = bound(&adgm, parameters, &batch, Some(noise), 0, Engine::Reference).expect("a bound");
+        let report = bound(&adgm, parameters, &batch, Some(noise), 0, &Engine::Reference).expect("a bound");
         report.json["unlabelled"]["bound"].as_f64().expect("a bound")
     };
     close(&[run(&other, &noise(true))], &[run(&one, &noise(false))]);
@@ -287,8 +288,9 @@ fn the_importance_weighted_bound_grows_with_its_samples() {
         let model = check("iwae.dgm", text, &[&sets[..], &[("samples", samples)]].concat());
         let (parameters, batch) = (parameters(&model), batch(&model, 50, 0));
         let one = |seed| {
-            let json =
-                bound(&model, &parameters, &batch, None, seed, Engine::Cpu { threads: 1 }).expect("a bound").json;
+            let json = bound(&model, &parameters, &batch, None, seed, &Engine::Device(Device::Cpu { threads: 1 }))
+                .expect("a bound")
+                .json;
             json["all"]["bound"].as_f64().expect("a bound")
         };
         (0..40).map(one).sum::<f64>() / 40.0

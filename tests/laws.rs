@@ -4,6 +4,7 @@ mod common;
 
 use common::{SMALL, batch, check, distance, models, numbers, parameters, small};
 use dgc::{
+    backend::Device,
     driver,
     id::Id,
     layer::LAYERS,
@@ -17,14 +18,14 @@ use dgc::{
 };
 
 fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
-    let report = bound(model, parameters, batch, None, 3, Engine::Reference).expect("a bound");
+    let report = bound(model, parameters, batch, None, 3, &Engine::Reference).expect("a bound");
     report.json["loss"].as_f64().expect("a loss")
 }
 
 /// Every gradient against central differences along a random direction.
 fn finite_differences(model: &Checked) {
     let (parameters, batch) = (parameters(model), batch(model, 5, 2));
-    let report = bound(model, &parameters, &batch, None, 3, Engine::Reference).expect("a bound");
+    let report = bound(model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
     assert!(!report.gradients.is_empty(), "{} has parameters", model.name);
     for gradient in &report.gradients {
         let direction = numbers(&format!("direction {}", gradient.name), gradient.data.len(), 1.0);
@@ -107,9 +108,10 @@ fn cpu_agrees_with_the_reference_on_every_model() {
         let model = small(&file);
         for (rows, labelled) in [(5, 2), (41, 17)] {
             let (parameters, batch) = (parameters(&model), batch(&model, rows, labelled));
-            let wanted = bound(&model, &parameters, &batch, None, 3, Engine::Reference).expect("a bound");
+            let wanted = bound(&model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
             for threads in [1, 2] {
-                let found = bound(&model, &parameters, &batch, None, 3, Engine::Cpu { threads }).expect("a bound");
+                let found = bound(&model, &parameters, &batch, None, 3, &Engine::Device(Device::Cpu { threads }))
+                    .expect("a bound");
                 let number = |json: &serde_json::Value| json["loss"].as_f64().expect("a loss");
                 let error = (number(&found.json) / number(&wanted.json) - 1.0).abs();
                 assert!(error < 1e-5, "{}: the loss is off by {error:e}", model.name);
@@ -154,7 +156,7 @@ fn a_summed_label_equals_brute_force() {
         ]
         .into();
         let run = |batch: &Arrays, noise: &Arrays| {
-            bound(&model, &parameters, batch, Some(noise), 0, Engine::Reference).expect("a bound").json
+            bound(&model, &parameters, batch, Some(noise), 0, &Engine::Reference).expect("a bound").json
         };
         let found = run(&with_label(-1.0), &noise)["unlabelled"]["bound"].as_f64().expect("a bound");
         let mut wanted = 0.0;

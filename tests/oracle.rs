@@ -3,7 +3,13 @@
 mod common;
 
 use common::{distance, load, read, shared};
-use dgc::run::bound::{Engine, bound};
+use dgc::{
+    backend::Device,
+    run::{
+        arrays::NamedArray,
+        bound::{Engine, bound},
+    },
+};
 use serde_json::Value;
 use std::path::Path;
 
@@ -33,17 +39,23 @@ fn compare(found: &Value, expected: &Value, tolerance: f64, place: &str) {
     }
 }
 
-fn check(folder: &Path, engine: Engine, on_bounds: f64, on_gradients: f64) {
+fn check(folder: &Path, engine: &Engine, on_bounds: f64, on_gradients: f64) {
     let model = load(&folder.join("model.dgm"), &[]);
     let file = |name: &str| read(&folder.join(format!("{name}.safetensors")));
     let report = bound(&model, &file("params"), &file("batch"), Some(&file("noise")), 0, engine).expect("a bound");
+    hold(folder, &report.json, &report.gradients, on_bounds, on_gradients);
+}
+
+/// Compares a report with what the oracle expects.
+fn hold(folder: &Path, json: &Value, found: &[NamedArray], on_bounds: f64, on_gradients: f64) {
+    let file = |name: &str| read(&folder.join(format!("{name}.safetensors")));
     let expected = std::fs::read_to_string(folder.join("expected.json")).expect("the oracle can be read");
     let expected: Value = serde_json::from_str(&expected).expect("the oracle is JSON");
     let place = folder.file_name().expect("a folder has a name").to_string_lossy();
-    compare(&report.json, &expected, on_bounds, &place);
+    compare(json, &expected, on_bounds, &place);
     let gradients = file("grads");
-    assert_eq!(gradients.len(), report.gradients.len(), "{place}: as many gradients");
-    for found in &report.gradients {
+    assert_eq!(gradients.len(), found.len(), "{place}: as many gradients");
+    for found in found {
         let wanted = &gradients[&found.name];
         assert_eq!(found.shape, wanted.shape, "{place}: shape of {}", found.name);
         // Batch norm takes out what a bias before it puts in: that gradient is 0 but for rounding.
@@ -59,7 +71,7 @@ fn check(folder: &Path, engine: Engine, on_bounds: f64, on_gradients: f64) {
 #[test]
 fn reference_interpreter() {
     let Some(oracle) = shared("oracle") else { return };
-    CASES.iter().for_each(|case| check(&oracle.join(case), Engine::Reference, 1e-10, 1e-10));
+    CASES.iter().for_each(|case| check(&oracle.join(case), &Engine::Reference, 1e-10, 1e-10));
 }
 
 #[test]
@@ -67,7 +79,25 @@ fn cpu() {
     let Some(oracle) = shared("oracle") else { return };
     for case in CASES {
         for threads in [1, 2] {
-            check(&oracle.join(case), Engine::Cpu { threads }, 1e-5, 1e-4);
+            check(&oracle.join(case), &Engine::Device(Device::Cpu { threads }), 1e-5, 1e-4);
         }
+    }
+}
+
+/// The program on the emulated GPU, its kernels compiled under the address sanitizer.
+#[test]
+fn cuda_emulated() {
+    let Some(oracle) = shared("oracle") else { return };
+    for (case, seed) in CASES.into_iter().zip(["0", "1", "2", "3"]) {
+        let (folder, out) = (oracle.join(case), tempfile::tempdir().expect("a temporary folder"));
+        let gradients = out.path().join("grads.safetensors");
+        let arguments =
+            "bound model.dgm --params params.safetensors --batch batch.safetensors --noise noise.safetensors";
+        let mut arguments: Vec<&str> = arguments.split(' ').collect();
+        arguments.extend(["--device", "cuda", "--grads", gradients.to_str().expect("a plain name")]);
+        let text = common::emulator::fine(&folder, &arguments, &[("DGC_EMULATOR_SEED", seed)]);
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        let gradients: Vec<NamedArray> = read(&gradients).into_values().collect();
+        hold(&folder, &json, &gradients, 1e-5, 1e-4);
     }
 }

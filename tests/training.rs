@@ -4,6 +4,7 @@ mod common;
 
 use common::load;
 use dgc::{
+    backend::Device,
     model::Checked,
     run::{
         data::{self, Column, Table, Values},
@@ -26,7 +27,7 @@ fn table(model: &Checked) -> Table {
 fn trainer(threads: usize) -> Trainer {
     let model = adgm(&[]);
     let table = table(&model);
-    Trainer::new(model, table, 7, threads).expect("a trainer")
+    Trainer::new(model, table, 7, &Device::Cpu { threads }).expect("a trainer")
 }
 
 fn steps(trainer: &mut Trainer, count: usize) {
@@ -34,7 +35,9 @@ fn steps(trainer: &mut Trainer, count: usize) {
 }
 
 fn bits(trainer: &Trainer) -> Vec<u32> {
-    trainer.session.device.floats(trainer.session.parameters).iter().map(|x| x.to_bits()).collect()
+    let session = &trainer.session;
+    let values = session.device.read(session.parameters, 0, session.layout.total).expect("parameters");
+    values.iter().map(|x| x.to_bits()).collect()
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
 fn the_loss_falls() {
     let model = adgm(&[("rate", "0.003")]);
     let table = table(&model);
-    let mut trainer = Trainer::new(model, table, 7, 2).expect("a trainer");
+    let mut trainer = Trainer::new(model, table, 7, &Device::Cpu { threads: 2 }).expect("a trainer");
     steps(&mut trainer, 10);
     let loss = |trainer: &mut Trainer| {
         let means = trainer.take_means();
@@ -105,10 +108,10 @@ fn a_loss_that_is_no_number_stops_the_run() {
     let model = load(&common::root().join("models/vae.dgm"), &[("pixels", "3"), ("hidden", "4"), ("latent", "2")]);
     let values = Values::Floats(vec![f32::NAN; 6]);
     let table = Table { rows: 2, columns: vec![Column { name: "x".to_string(), width: 3, values }] };
-    let mut trainer = Trainer::new(model, table, 0, 1).expect("a trainer");
+    let mut trainer = Trainer::new(model, table, 0, &Device::Cpu { threads: 1 }).expect("a trainer");
     // Greys that are no numbers are drawn as zeros, so the parameters are spoiled instead.
     let parameters = trainer.session.parameters;
-    trainer.session.device.floats_mut(parameters)[0] = f32::NAN;
+    trainer.session.device.fill(parameters, 0, 1, &mut |values| values[0] = f32::NAN).expect("parameters");
     let error = trainer.step().expect_err("the loss is no number").to_string();
     assert!(error.contains("step 1") && error.contains("diverged"), "{error}");
 }

@@ -1,11 +1,10 @@
 //! Devices that run plans.
 
 pub mod cpu;
+pub mod cuda;
 
-use crate::{
-    id::Id,
-    plan::{Buffer, Plan},
-};
+use crate::{error::Result, id::Id, plan::Plan};
+use std::{borrow::Cow, path::PathBuf};
 
 /// An array of floats on a device.
 #[derive(Debug)]
@@ -29,22 +28,53 @@ pub struct NoiseKey {
     pub step: u64,
 }
 
+/// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    pub kernel: String,
+    pub loops: f64,
+    pub packing: f64,
+    pub contraction: f64,
+}
+
 /// A device, with its arrays and programs.
 pub trait Backend {
+    /// What it is, for people: `CPU, 2 threads`.
+    fn describe(&self) -> String;
+
     /// A new array of that many floats, all 0.
-    fn allocate(&mut self, len: usize) -> Id<Array>;
+    fn allocate(&mut self, len: usize) -> Result<Id<Array>>;
 
-    /// Replaces the floats from `offset` on.
-    fn write(&mut self, array: Id<Array>, offset: usize, values: &[f32]);
+    /// Lets `write` set the `len` floats from `offset` on; what it finds there is unspecified.
+    fn fill(&mut self, array: Id<Array>, offset: usize, len: usize, write: &mut dyn FnMut(&mut [f32])) -> Result<()>;
 
-    /// Copies the floats from `offset` on.
-    fn read(&self, array: Id<Array>, offset: usize, values: &mut [f32]);
+    /// The `len` floats from `offset` on.
+    fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>>;
 
-    /// Makes a plan ready; `place` says where its buffers lie, those in working memory aside.
-    fn load(&mut self, plan: &Plan, place: &mut dyn FnMut(&mut Self, &Buffer) -> Place) -> Id<Program>
-    where
-        Self: Sized;
+    /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
+    fn load(&mut self, name: &str, plan: &Plan, places: &[Option<Place>]) -> Result<Id<Program>>;
 
-    /// Runs a program to its end.
-    fn run(&mut self, program: Id<Program>, key: NoiseKey);
+    /// Runs a program; its results are there for whoever reads them.
+    fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;
+
+    /// Where the time of a program's kernels went, if the device counts it.
+    fn spent(&self, _program: Id<Program>) -> Vec<Spent> {
+        Vec::new()
+    }
+}
+
+/// A choice of device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The CPU with that many threads, or as many as there are cores for 0.
+    Cpu { threads: usize },
+    /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
+    Cuda { nvrtc: Option<PathBuf> },
+}
+
+pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
+    Ok(match device {
+        Device::Cpu { threads } => Box::new(cpu::Cpu::new(*threads)),
+        Device::Cuda { nvrtc } => Box::new(cuda::Cuda::new(nvrtc.as_deref())?),
+    })
 }

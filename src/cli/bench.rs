@@ -1,11 +1,12 @@
 //! `dgc bench`: the time of a training step, and where it goes.
 
-use super::{Model, print};
+use super::{Model, device::Device, print};
 use crate::{
+    backend::Spent,
+    error::Result,
     model::{Batch, Role},
     run::{
         data::{Column, Table, Values},
-        error::Result,
         train::Trainer,
     },
     tensor::philox,
@@ -21,9 +22,8 @@ pub struct Bench {
     /// Steps that are timed, after three that are not
     #[arg(long, default_value_t = 20)]
     steps: usize,
-    /// Threads; 0 is one for each core
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    device: Device,
     /// Show every kernel
     #[arg(long)]
     kernels: bool,
@@ -38,7 +38,7 @@ impl Bench {
             Batch::Cases { labelled, unlabelled } => labelled + unlabelled,
         };
         let table = random(&model.variables, rows.max(100));
-        let mut trainer = Trainer::new(model, table, 0, self.threads)?;
+        let mut trainer = Trainer::new(model, table, 0, &self.device.choice())?;
         trainer.step()?;
         let first = begun.elapsed().as_secs_f64();
         (0..2).try_for_each(|_| trainer.step())?;
@@ -52,15 +52,15 @@ impl Bench {
         times.sort_by(f64::total_cmp);
         let median = times[times.len() / 2];
         let spent = trainer.spent();
-        let total = |part: fn(&crate::backend::cpu::Spent) -> f64| -> f64 {
-            let sum = |all: &[crate::backend::cpu::Spent]| all.iter().map(part).sum::<f64>();
+        let total = |part: fn(&Spent) -> f64| -> f64 {
+            let sum = |all: &[Spent]| all.iter().map(part).sum::<f64>();
             (sum(&spent) - sum(&before)) / times.len() as f64
         };
         let (contraction, packing, loops) = (total(|s| s.contraction), total(|s| s.packing), total(|s| s.loops));
         let busy = contraction + packing + loops;
         let mut text = format!(
             "{:.2} ms a step (median of {}, fastest {:.2}), first step after {:.0} ms\n\
-             contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms on {} threads\n",
+             contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms on {}\n",
             1e3 * median,
             times.len(),
             1e3 * times[0],
@@ -69,7 +69,7 @@ impl Bench {
             100.0 * packing / busy,
             100.0 * loops / busy,
             1e3 * busy,
-            trainer.session.device.threads(),
+            trainer.session.device.describe(),
         );
         if let Some(peak) = peak_memory() {
             text += &format!("peak memory {:.0} MiB\n", peak);

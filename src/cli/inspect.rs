@@ -2,15 +2,14 @@
 
 use super::{Model, print, read_text};
 use crate::{
-    bound, diagnostic, distribution, driver, layer,
+    bound, diagnostic, distribution, driver,
+    error::{Error, Result},
+    layer,
     lower::{Mode, Population},
     model::{self, Batch, Checked},
     optimizer,
     plan::{self, NoiseSource},
-    run::{
-        arrays::write_whole,
-        error::{Error, Result},
-    },
+    run::arrays::write_whole,
     simplify, syntax, tensor,
 };
 use clap::{Args, ValueEnum};

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 a mistake in a model or in data, 2 a mistake in the arguments.
 
 mod bench;
+mod device;
 mod inspect;
 mod numbers;
 mod picture;
@@ -13,8 +14,8 @@ pub use inspect::{Stage, emit};
 
 use crate::{
     diagnostic, driver,
+    error::{Error, Result},
     model::Checked,
-    run::error::{Error, Result},
 };
 use clap::{Parser, Subcommand};
 use std::{

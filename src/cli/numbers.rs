@@ -1,12 +1,12 @@
 //! `dgc bound`.
 
-use super::{Model, print};
+use super::{Model, device::Device, print};
+use crate::error::Result;
 use crate::run::{
     arrays,
     bound::{self, Arrays, Engine},
-    error::Result,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -29,22 +29,14 @@ pub struct Bound {
     /// Write the gradient of the loss by every parameter to this safetensors file
     #[arg(long)]
     grads: Option<PathBuf>,
-    /// What computes the numbers
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    /// Compute by the reference interpreter, in double precision, instead of a device
+    #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc"])]
+    reference: bool,
+    #[command(flatten)]
     device: Device,
-    /// Threads of the CPU; 0 is one for each core
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    /// The seed of the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Device {
-    /// The CPU, in single precision
-    Cpu,
-    /// The reference interpreter, in double precision
-    Reference,
 }
 
 fn read(path: &Path) -> Result<Arrays> {
@@ -55,12 +47,9 @@ impl Bound {
     pub fn run(self) -> Result<()> {
         let model = self.model.check()?;
         let noise = self.noise.as_deref().map(read).transpose()?;
-        let engine = match self.device {
-            Device::Cpu => Engine::Cpu { threads: self.threads },
-            Device::Reference => Engine::Reference,
-        };
+        let engine = if self.reference { Engine::Reference } else { Engine::Device(self.device.choice()) };
         let (params, batch) = (read(&self.params)?, read(&self.batch)?);
-        let report = bound::bound(&model, &params, &batch, noise.as_ref(), self.seed, engine)?;
+        let report = bound::bound(&model, &params, &batch, noise.as_ref(), self.seed, &engine)?;
         if let Some(path) = &self.grads {
             arrays::write(path, &report.gradients, HashMap::new(), true)?;
         }

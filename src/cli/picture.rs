@@ -1,8 +1,8 @@
 //! Pictures of data: grey images in a grid.
 
 use crate::{
+    error::{Error, Result},
     model::Variable,
-    run::error::{Error, Result},
 };
 
 /// Height and width of a variable's image.

@@ -1,10 +1,11 @@
 //! Commands that use what a run has learnt: eval, predict, encode, sample.
 
-use super::{picture, print};
+use super::{device::Device, picture, print};
 use crate::{
     bound::Case,
     distribution::Domain,
     driver,
+    error::{Error, Result},
     id::Id,
     lower::Evaluate,
     model::{Checked, Role, Variable},
@@ -12,7 +13,6 @@ use crate::{
     run::{
         arrays::write_whole,
         data::{self, Table},
-        error::{Error, Result},
         evaluate::{Evaluator, Inferred, error, likeliest, mean},
         folder::Folder,
         session::Session,
@@ -37,9 +37,8 @@ struct Source {
     /// Use only this many rows
     #[arg(long)]
     rows: Option<usize>,
-    /// Threads; 0 is one for each core
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    device: Device,
     /// The seed of the samples
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -56,7 +55,7 @@ impl Source {
     fn open(&self) -> Result<Opened> {
         let (folder, settings) = Folder::open(&self.run)?;
         let model = folder.model(&settings)?;
-        let session = folder.session(&model, self.threads)?;
+        let session = folder.session(&model, &self.device.choice())?;
         let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
         let table = dataset.test.unwrap_or(dataset.train);
         let table = match self.rows {
@@ -69,17 +68,17 @@ impl Source {
 
 impl Opened {
     /// What is inferred of every row, labels unseen.
-    fn infer(&mut self, samples: usize, likelihood: bool, seed: u64) -> Inferred {
+    fn infer(&mut self, samples: usize, likelihood: bool, seed: u64) -> Result<Inferred> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case").clone();
         self.infer_case(&case, samples, likelihood, seed)
     }
 
-    fn infer_case(&mut self, case: &Case, samples: usize, likelihood: bool, seed: u64) -> Inferred {
+    fn infer_case(&mut self, case: &Case, samples: usize, likelihood: bool, seed: u64) -> Result<Inferred> {
         // Many samples make a row large; fewer rows at once keep the working memory the same.
         let rows = (1000 / samples.max(1)).clamp(1, 200).min(self.table.rows);
         let what = Evaluate { rows, samples: samples.max(1), likelihood };
-        Evaluator::new(&mut self.session, &self.model, case, what).run(&mut self.session, &self.table, seed)
+        Evaluator::new(&mut self.session, &self.model, case, what)?.run(&mut self.session, &self.table, seed)
     }
 
     fn labels(&self) -> impl Iterator<Item = &Variable> {
@@ -100,7 +99,7 @@ pub struct Eval {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let mut opened = self.source.open()?;
-        let inferred = opened.infer(self.source.samples, true, self.source.seed);
+        let inferred = opened.infer(self.source.samples, true, self.source.seed)?;
         let rows = opened.table.rows;
         let mut report = serde_json::json!({ "rows": rows, "samples": self.source.samples });
         for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
@@ -153,7 +152,7 @@ pub struct Predict {
 impl Predict {
     pub fn run(self) -> Result<()> {
         let mut opened = self.source.open()?;
-        let inferred = opened.infer(self.source.samples, false, self.source.seed);
+        let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
         let labels: Vec<(String, usize)> = opened.labels().map(|label| (label.name.clone(), label.size())).collect();
         if labels.is_empty() {
             return Err(Error::new("the model has no label to predict").help("`dgc encode` writes its latents"));
@@ -190,7 +189,7 @@ pub struct Encode {
 impl Encode {
     pub fn run(self) -> Result<()> {
         let mut opened = self.source.open()?;
-        let inferred = opened.infer(self.source.samples, false, self.source.seed);
+        let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
         let failed = |error: String| Error::file(&self.output, "cannot be written", error);
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = NpzWriter::new_compressed(&mut bytes);
@@ -240,21 +239,19 @@ impl Sample {
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(&model, rows, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = opened.session.load(&plan, &graph, &|_| None);
+        let loaded = opened.session.load("generate", &plan, &graph, &|_| None)?;
         for (id, _) in &classes {
             let name = format!("generate.{}", model.variables[id.index()].name);
-            if let Some(array) = opened.session.array_mut(&loaded, &name) {
+            opened.session.fill(&loaded, &name, &mut |array| {
                 array.iter_mut().enumerate().for_each(|(row, class)| *class = (row % columns) as f32);
-            }
+            })?;
         }
         for (id, values) in &fixed {
             let name = format!("generate.{}", model.variables[id.index()].name);
-            if let Some(array) = opened.session.array_mut(&loaded, &name) {
-                array.copy_from_slice(values);
-            }
+            opened.session.fill(&loaded, &name, &mut |array| array.copy_from_slice(values))?;
         }
-        opened.session.run(&loaded, crate::backend::NoiseKey { seed: self.source.seed, step: 0 });
-        let means = opened.session.array(&loaded, &image.name).expect("data are generated").to_vec();
+        opened.session.run(&loaded, crate::backend::NoiseKey { seed: self.source.seed, step: 0 })?;
+        let means = opened.session.read(&loaded, &image.name)?.expect("data are generated").to_vec();
         let mut pictures: Vec<Vec<f32>> = Vec::new();
         for line in 0..lines {
             if self.analogy {
@@ -278,7 +275,7 @@ impl Sample {
             return Err(Error::new(format!("--lines {lines}: there are {} rows", opened.table.rows)));
         }
         opened.table = opened.table.select(&(0..lines).collect::<Vec<_>>());
-        let inferred = opened.infer(self.source.samples, false, self.source.seed);
+        let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
         let roots = opened.model.generative.iter().filter(|factor| factor.parents.is_empty());
         let mut fixed = Vec::new();
         for factor in roots {

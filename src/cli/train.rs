@@ -1,13 +1,13 @@
 //! `dgc train`.
 
-use super::{check_text, print, read_text, set};
+use super::{check_text, device::Device, print, read_text, set};
 use crate::{
     driver,
+    error::{Error, Result},
     lower::Evaluate,
     model::{Checked, Role},
     run::{
         data::{self, Table},
-        error::{Error, Result},
         evaluate::{Evaluator, error, likeliest, mean},
         folder::{Folder, Settings},
         train::Trainer,
@@ -52,9 +52,8 @@ pub struct Train {
     /// Samples a row when the run evaluates itself after each epoch
     #[arg(long, default_value_t = 1)]
     samples: usize,
-    /// Threads; 0 is one for each core
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    device: Device,
     /// The run's folder; runs/MODEL if left out
     #[arg(short, long, value_name = "RUN")]
     output: Option<PathBuf>,
@@ -79,7 +78,7 @@ impl Train {
             None => dataset.test.map(|rows| ("test", rows)),
         };
         drop(dataset.train);
-        let mut trainer = Trainer::new(model, split.train, settings.seed, self.threads)?;
+        let mut trainer = Trainer::new(model, split.train, settings.seed, &self.device.choice())?;
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;
             folder.truncate_log(trainer.epochs_after(trainer.step).floor() as u64)?;
@@ -152,7 +151,7 @@ struct Loop {
 
 impl Loop {
     fn run(mut self) -> Result<()> {
-        let evaluator = self.evaluator();
+        let evaluator = self.evaluator()?;
         let epochs = self.trainer.model.train.epochs as u64;
         let last = self.trainer.steps_of(epochs);
         let mut begun = Instant::now();
@@ -169,7 +168,7 @@ impl Loop {
                 let seconds = begun.elapsed().as_secs_f64();
                 let steps = self.trainer.step - begun_at;
                 let speed = (steps as usize * self.trainer.rows_per_step()) as f64 / seconds;
-                let metrics = self.metrics(done, seconds, speed, evaluator.as_ref());
+                let metrics = self.metrics(done, seconds, speed, evaluator.as_ref())?;
                 self.trainer.save(&self.folder.checkpoint())?;
                 self.folder.log(&metrics)?;
                 bar.suspend(|| print(&line(&metrics, epochs)))?;
@@ -189,17 +188,17 @@ impl Loop {
         print(&format!("done: {}\n", self.folder.path.display()))
     }
 
-    fn evaluator(&mut self) -> Option<Evaluator> {
-        let (_, table) = self.held.as_ref()?;
+    fn evaluator(&mut self) -> Result<Option<Evaluator>> {
+        let Some((_, table)) = &self.held else { return Ok(None) };
         let model = &self.trainer.model;
         let objective = driver::derive(model);
         let case = objective.cases.last().expect("a model has a case");
         let what = Evaluate { rows: table.rows.min(200), samples: self.samples, likelihood: false };
-        Some(Evaluator::new(&mut self.trainer.session, model, case, what))
+        Evaluator::new(&mut self.trainer.session, model, case, what).map(Some)
     }
 
     /// What happened in an epoch.
-    fn metrics(&mut self, epoch: u64, seconds: f64, speed: f64, evaluator: Option<&Evaluator>) -> Value {
+    fn metrics(&mut self, epoch: u64, seconds: f64, speed: f64, evaluator: Option<&Evaluator>) -> Result<Value> {
         let mut metrics = json!({
             "epoch": epoch,
             "step": self.trainer.step,
@@ -214,7 +213,7 @@ impl Loop {
             }
         }
         if let (Some(evaluator), Some((name, table))) = (evaluator, &self.held) {
-            let inferred = evaluator.run(&mut self.trainer.session, table, self.trainer.seed);
+            let inferred = evaluator.run(&mut self.trainer.session, table, self.trainer.seed)?;
             let mut found = json!({ "rows": table.rows });
             for (output, values) in inferred.iter().filter(|(output, _)| !output.contains('.')) {
                 found[output] = json!(mean(values));
@@ -228,7 +227,7 @@ impl Loop {
             }
             metrics[*name] = found;
         }
-        metrics
+        Ok(metrics)
     }
 }
 

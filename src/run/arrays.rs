@@ -1,6 +1,6 @@
 //! Named arrays in safetensors files.
 
-use super::error::{Error, Result};
+use crate::error::{Error, Result};
 use safetensors::{
     Dtype, SafeTensors,
     tensor::{TensorView, serialize},

@@ -2,13 +2,13 @@
 
 use super::{
     arrays::NamedArray,
-    error::{Error, Result},
     session::{Layout, Session},
 };
 use crate::{
-    backend::NoiseKey,
+    backend::{Device, NoiseKey},
     diagnostic::suggest,
     driver,
+    error::{Error, Result},
     id::Id,
     lower::{Mode, Population},
     model::{Checked, Role},
@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// What computes the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// The interpreter in double precision.
     Reference,
-    /// The CPU back end in single precision, with that many threads.
-    Cpu { threads: usize },
+    /// A back end, in single precision.
+    Device(Device),
 }
 
 /// Arrays by name.
@@ -44,7 +44,7 @@ pub fn bound(
     batch: &Arrays,
     noise: Option<&Arrays>,
     seed: u64,
-    engine: Engine,
+    engine: &Engine,
 ) -> Result<Report> {
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
@@ -85,7 +85,7 @@ pub fn bound(
             let outputs = eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::new)?;
             outputs.into_iter().map(|(kind, name, array)| (kind, name, array.data)).collect()
         }
-        Engine::Cpu { threads } => on_cpu(&graph, &values, noise.is_some(), seed, threads),
+        Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
     };
     Ok(report(model, &graph, &cases, &outputs))
 }
@@ -97,31 +97,35 @@ fn warm(model: &Checked, latent: &str) -> f64 {
 
 type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
 
-fn on_cpu(graph: &Graph, values: &eval::Values, given: bool, seed: u64, threads: usize) -> Outputs {
+fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, device: &Device) -> Result<Outputs> {
     let plan = driver::plan(graph, if given { NoiseSource::Given } else { NoiseSource::Generated });
-    let mut session = Session::new(Layout::new(graph), threads);
-    let loaded = session.load(&plan, graph, &|_| None);
+    let mut session = Session::new(Layout::new(graph), device)?;
+    let loaded = session.load("bound", &plan, graph, &|_| None)?;
     for entry in session.layout.entries.clone() {
-        let value: Vec<f32> = values[&entry.parameter.name].iter().map(|&x| x as f32).collect();
-        session.device.floats_mut(session.parameters)[entry.offset..entry.offset + entry.len()].copy_from_slice(&value);
+        session.set(session.parameters, &entry, &values[&entry.parameter.name])?;
     }
-    let names: Vec<String> = loaded.names().map(String::from).collect();
-    for name in names {
-        if let (Some(value), Some(array)) = (values.get(&name), session.array_mut(&loaded, &name)) {
-            array.iter_mut().zip(value).for_each(|(to, from)| *to = *from as f32);
+    for name in loaded.names() {
+        if let Some(value) = values.get(name) {
+            session.fill(&loaded, name, &mut |array| {
+                array.iter_mut().zip(value).for_each(|(to, from)| *to = *from as f32);
+            })?;
         }
     }
-    session.run(&loaded, NoiseKey { seed, step: 0 });
+    session.run(&loaded, NoiseKey { seed, step: 0 })?;
     let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-    let outputs = graph.outputs.iter().filter_map(|output| {
+    let mut outputs = Outputs::new();
+    for output in &graph.outputs {
         let value = match output.kind {
-            OutputKind::Value => wide(session.array(&loaded, &output.name)?),
-            OutputKind::Gradient => wide(session.gradient(session.layout.find(&output.name)?)),
-            OutputKind::Next => return None,
+            OutputKind::Value => session.read(&loaded, &output.name)?,
+            OutputKind::Gradient => match session.layout.find(&output.name) {
+                Some(entry) => Some(session.gradient(entry)?),
+                None => None,
+            },
+            OutputKind::Next => None,
         };
-        Some((output.kind, output.name.clone(), value))
-    });
-    outputs.collect()
+        outputs.extend(value.map(|value| (output.kind, output.name.clone(), wide(&value))));
+    }
+    Ok(outputs)
 }
 
 fn report(model: &Checked, graph: &Graph, cases: &Cases, outputs: &Outputs) -> Report {

@@ -8,6 +8,7 @@ use crate::{
     backend::NoiseKey,
     bound::Case,
     driver,
+    error::Result,
     lower::Evaluate,
     model::{Checked, Role},
     plan::NoiseSource,
@@ -29,10 +30,10 @@ pub struct Evaluator {
 pub type Inferred = BTreeMap<String, Vec<f32>>;
 
 impl Evaluator {
-    pub fn new(session: &mut Session, model: &Checked, case: &Case, what: Evaluate) -> Self {
+    pub fn new(session: &mut Session, model: &Checked, case: &Case, what: Evaluate) -> Result<Self> {
         let graph = driver::evaluate(model, case, what);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = session.load(&plan, &graph, &|_| None);
+        let loaded = session.load("evaluate", &plan, &graph, &|_| None)?;
         let width = |graph: &Graph, axes: &[crate::id::Id<crate::tensor::Axis>]| -> usize {
             let inner = axes.iter().map(|&axis| graph.axis(axis)).filter(|axis| axis.kind != AxisKind::Row);
             inner.map(|axis| axis.size).product()
@@ -48,11 +49,11 @@ impl Evaluator {
                 known.is_some_and(|known| matches!(known.role, Role::Data | Role::Label))
             })
             .collect();
-        Evaluator { loaded, case: case.name, rows: what.rows, outputs, inputs }
+        Ok(Evaluator { loaded, case: case.name, rows: what.rows, outputs, inputs })
     }
 
     /// Every output for every row; the noise is that of `seed`, the same at each call.
-    pub fn run(&self, session: &mut Session, table: &Table, seed: u64) -> Inferred {
+    pub fn run(&self, session: &mut Session, table: &Table, seed: u64) -> Result<Inferred> {
         let mut inferred: Inferred = self.outputs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
         let mut first = 0;
         while first < table.rows {
@@ -61,21 +62,22 @@ impl Evaluator {
                 let column = table.column(variable);
                 let column = column.unwrap_or_else(|| panic!("the data have `{variable}`, which {} reads", self.case));
                 let width = column.width;
-                let Some(array) = session.array_mut(&self.loaded, input) else { continue };
-                for (slot, out) in array.chunks_exact_mut(width).enumerate() {
-                    // The last batch is filled up with its first row, whose results are left out.
-                    column.copy_row(if slot < count { first + slot } else { first }, out);
-                }
+                session.fill(&self.loaded, input, &mut |array| {
+                    for (slot, out) in array.chunks_exact_mut(width).enumerate() {
+                        // The last batch is filled up with its first row, whose results are left out.
+                        column.copy_row(if slot < count { first + slot } else { first }, out);
+                    }
+                })?;
             }
-            session.run(&self.loaded, NoiseKey { seed: !seed, step: (first / self.rows) as u64 });
+            session.run(&self.loaded, NoiseKey { seed: !seed, step: (first / self.rows) as u64 })?;
             for (name, width) in &self.outputs {
-                let values = session.array(&self.loaded, name).expect("an output has an array");
+                let values = session.read(&self.loaded, name)?.expect("an output has an array");
                 let kept = inferred.get_mut(name).expect("outputs are known");
                 kept.extend_from_slice(&values[..count * width]);
             }
             first += count;
         }
-        inferred
+        Ok(inferred)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::{
     arrays::{self, write_whole},
-    error::{Error, Result},
     session::{Layout, Session},
     train::read_parameters,
 };
 use crate::{
+    backend::Device,
     diagnostic, driver,
+    error::{Error, Result},
     lower::{Mode, Population},
     model::{Batch, Checked},
 };
@@ -103,7 +104,7 @@ impl Folder {
     }
 
     /// A session with the parameters of the last checkpoint.
-    pub fn session(&self, model: &Checked, threads: usize) -> Result<Session> {
+    pub fn session(&self, model: &Checked, device: &Device) -> Result<Session> {
         let path = self.checkpoint();
         if !path.exists() {
             let message = format!("{}: the run has no checkpoint yet", self.path.display());
@@ -115,7 +116,7 @@ impl Folder {
         };
         let population = Population { rows: 1.0, labelled: 1.0 };
         let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN, population);
-        let mut session = Session::new(Layout::new(&graph), threads);
+        let mut session = Session::new(Layout::new(&graph), device)?;
         let (stored, metadata) = arrays::read(&path)?;
         read_parameters(&mut session, &stored, &metadata, &path)?;
         Ok(session)

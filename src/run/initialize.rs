@@ -3,6 +3,7 @@
 use super::session::{Entry, Session};
 use crate::{
     backend::cpu::{isa::Isa, vector},
+    error::Result,
     model::Initialize,
     tensor::{Start, philox},
 };
@@ -11,12 +12,12 @@ use crate::{
 const BEFORE: u64 = u64::MAX;
 
 /// Draws every parameter by the model's recipe; streams are named as the parameters.
-pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) {
+pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) -> Result<()> {
     for entry in session.layout.entries.clone() {
-        let parameters = session.parameters;
-        let values = &mut session.device.floats_mut(parameters)[entry.offset..entry.offset + entry.len()];
-        fill(&entry, recipe, seed, values);
+        let (parameters, write) = (session.parameters, &mut |values: &mut [f32]| fill(&entry, recipe, seed, values));
+        session.device.fill(parameters, entry.offset, entry.len(), write)?;
     }
+    Ok(())
 }
 
 fn fill(entry: &Entry, recipe: Initialize, seed: u64, values: &mut [f32]) {

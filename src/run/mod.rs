@@ -4,7 +4,6 @@ pub mod arrays;
 pub mod batches;
 pub mod bound;
 pub mod data;
-pub mod error;
 pub mod evaluate;
 pub mod folder;
 pub mod initialize;

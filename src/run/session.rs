@@ -1,12 +1,13 @@
 //! Parameters on a device, and the programs that share them.
 
 use crate::{
-    backend::{self, Array, Backend, NoiseKey, Place, Program, cpu::Cpu},
+    backend::{self, Array, Backend, Device, NoiseKey, Place, Program, Spent},
+    error::Result,
     id::Id,
     plan::{self, Plan},
     tensor::{Graph, Parameter},
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Where each parameter lies in one flat array: weights first, then the other trained ones, then running averages.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +67,7 @@ impl Layout {
 
 /// A device with the parameters of a model.
 pub struct Session {
-    pub device: Cpu,
+    pub device: Box<dyn Backend>,
     pub layout: Layout,
     pub parameters: Id<Array>,
     pub gradients: Id<Array>,
@@ -79,67 +80,90 @@ pub struct Loaded {
 }
 
 impl Session {
-    /// Parameters of 0, and as many threads as asked for; 0 is as many as there are cores.
-    pub fn new(layout: Layout, threads: usize) -> Self {
-        let mut device = Cpu::new(threads);
-        let parameters = device.allocate(layout.total);
-        let gradients = device.allocate(layout.trained);
-        Session { device, layout, parameters, gradients }
+    /// Parameters of 0.
+    pub fn new(layout: Layout, device: &Device) -> Result<Self> {
+        let mut device = backend::open(device)?;
+        let parameters = device.allocate(layout.total)?;
+        let gradients = device.allocate(layout.trained)?;
+        Ok(Session { device, layout, parameters, gradients })
     }
 
     /// A program whose parameters and gradients are the session's; `shared` places further buffers by name.
     pub fn load(
         &mut self,
+        name: &str,
         plan: &Plan,
         graph: &Graph,
         shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>,
-    ) -> Loaded {
-        let (layout, parameters, gradients) = (&self.layout, self.parameters, self.gradients);
+    ) -> Result<Loaded> {
         let mut arrays = BTreeMap::new();
-        let offset = |index: usize| {
-            let name = &graph.parameters[index].name;
-            layout.find(name).unwrap_or_else(|| panic!("`{name}` is a parameter of the session")).offset
-        };
-        let program = self.device.load(plan, &mut |device, buffer| match (shared(buffer), &buffer.place) {
-            (Some(place), _) => place,
-            (None, plan::Place::Parameter(index)) => Place { array: parameters, offset: offset(*index) },
-            (None, plan::Place::Gradient(index)) => Place { array: gradients, offset: offset(*index) },
-            (None, _) => {
-                let array = device.allocate(buffer.len);
-                arrays.insert(buffer.name.clone(), (array, buffer.len));
-                Place { array, offset: 0 }
-            }
-        });
-        Loaded { program, arrays }
+        let mut places = Vec::with_capacity(plan.buffers.len());
+        for buffer in &plan.buffers {
+            let parameter = |index: usize| {
+                let name = &graph.parameters[index].name;
+                self.layout.find(name).unwrap_or_else(|| panic!("`{name}` is a parameter of the session")).offset
+            };
+            places.push(match (shared(buffer), &buffer.place) {
+                (Some(place), _) => Some(place),
+                (None, plan::Place::Arena(_)) => None,
+                (None, plan::Place::Parameter(index)) => {
+                    Some(Place { array: self.parameters, offset: parameter(*index) })
+                }
+                (None, plan::Place::Gradient(index)) => {
+                    Some(Place { array: self.gradients, offset: parameter(*index) })
+                }
+                (None, plan::Place::Input | plan::Place::Output) => {
+                    let array = self.device.allocate(buffer.len)?;
+                    arrays.insert(buffer.name.clone(), (array, buffer.len));
+                    Some(Place { array, offset: 0 })
+                }
+            });
+        }
+        Ok(Loaded { program: self.device.load(name, plan, &places)?, arrays })
     }
 
-    pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) {
-        self.device.run(loaded.program, key);
+    pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {
+        self.device.run(loaded.program, key)
     }
 
     /// Where the time of a program went, kernel by kernel.
-    pub fn spent(&self, loaded: &Loaded) -> Vec<crate::backend::cpu::Spent> {
+    pub fn spent(&self, loaded: &Loaded) -> Vec<Spent> {
         self.device.spent(loaded.program)
     }
 
     /// The floats of an input or output, or none if the program has no such.
-    pub fn array(&self, loaded: &Loaded, name: &str) -> Option<&[f32]> {
-        loaded.arrays.get(name).map(|(array, len)| &self.device.floats(*array)[..*len])
+    pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
+        loaded.arrays.get(name).map(|(array, len)| self.device.read(*array, 0, *len)).transpose()
     }
 
-    pub fn array_mut(&mut self, loaded: &Loaded, name: &str) -> Option<&mut [f32]> {
-        let (array, len) = loaded.arrays.get(name)?;
-        Some(&mut self.device.floats_mut(*array)[..*len])
+    /// The one number of an output; 0 if the program has no such.
+    pub fn number(&self, loaded: &Loaded, name: &str) -> Result<f32> {
+        Ok(self.read(loaded, name)?.map_or(0.0, |values| values[0]))
+    }
+
+    /// Lets `write` set the floats of an input, if the program has it.
+    pub fn fill(&mut self, loaded: &Loaded, name: &str, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        match loaded.arrays.get(name) {
+            Some((array, len)) => self.device.fill(*array, 0, *len, write),
+            None => Ok(()),
+        }
     }
 
     /// The values of a parameter.
-    pub fn parameter(&self, entry: &Entry) -> &[f32] {
-        &self.device.floats(self.parameters)[entry.offset..entry.offset + entry.len()]
+    pub fn parameter(&self, entry: &Entry) -> Result<Cow<'_, [f32]>> {
+        self.device.read(self.parameters, entry.offset, entry.len())
     }
 
     /// The gradient of a trained parameter after a step.
-    pub fn gradient(&self, entry: &Entry) -> &[f32] {
-        &self.device.floats(self.gradients)[entry.offset..entry.offset + entry.len()]
+    pub fn gradient(&self, entry: &Entry) -> Result<Cow<'_, [f32]>> {
+        self.device.read(self.gradients, entry.offset, entry.len())
+    }
+
+    /// Sets the floats of a parameter, or of what is laid out alike.
+    pub fn set(&mut self, array: Id<Array>, entry: &Entry, values: &[f64]) -> Result<()> {
+        self.device.fill(array, entry.offset, entry.len(), &mut |floats| {
+            floats.iter_mut().zip(values).for_each(|(to, from)| *to = *from as f32);
+        })
     }
 }
 

@@ -4,13 +4,13 @@ use super::{
     arrays::{self, NamedArray},
     batches::Sequence,
     data::Table,
-    error::{Error, Result},
     initialize::initialize,
     session::{Layout, Loaded, Session},
 };
 use crate::{
-    backend::{Array, Backend, NoiseKey, Place},
+    backend::{Array, Device, NoiseKey, Place, Spent},
     driver,
+    error::{Error, Result},
     id::Id,
     lower::{Mode, Population},
     model::{Batch, Checked, Role, Schedule},
@@ -21,6 +21,9 @@ use std::{collections::HashMap, path::Path};
 
 /// The version of checkpoints that this program reads and writes.
 const FORMAT: &str = "1";
+
+/// The optimiser's arrays, by name.
+type State = Vec<(String, Id<Array>)>;
 
 /// A model in training.
 pub struct Trainer {
@@ -34,7 +37,7 @@ pub struct Trainer {
     feeds: Vec<Feed>,
     gradient: Loaded,
     update: Loaded,
-    state: Vec<(String, Id<Array>)>,
+    state: State,
     /// Means of the epoch so far: sums over its steps, by name.
     sums: Vec<(String, f64)>,
     summed: u64,
@@ -50,7 +53,7 @@ struct Feed {
 
 impl Trainer {
     /// New parameters, drawn by the seed, on these rows.
-    pub fn new(model: Checked, table: Table, seed: u64, threads: usize) -> Result<Self> {
+    pub fn new(model: Checked, table: Table, seed: u64, device: &Device) -> Result<Self> {
         let labelled = labelled_rows(&model, &table)?;
         let every: Vec<u32> = (0..table.rows as u32).collect();
         let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
@@ -68,10 +71,10 @@ impl Trainer {
         let population = Population { rows: table.rows as f64, labelled: labelled.len() as f64 };
         let rows: Vec<usize> = cases.iter().map(|(_, rows, _)| *rows).collect();
         let graph = driver::step(&model, &rows, Mode::TRAIN, population);
-        let mut session = Session::new(Layout::new(&graph), threads);
-        let gradient = session.load(&driver::plan(&graph, NoiseSource::Generated), &graph, &|_| None);
-        let (update, state) = load_update(&mut session, &model, population);
-        initialize(&mut session, model.train.initialize, seed);
+        let mut session = Session::new(Layout::new(&graph), device)?;
+        let gradient = session.load("gradient", &driver::plan(&graph, NoiseSource::Generated), &graph, &|_| None)?;
+        let (update, state) = load_update(&mut session, &model, population)?;
+        initialize(&mut session, model.train.initialize, seed)?;
         let feeds = cases
             .into_iter()
             .filter(|(_, rows, _)| *rows > 0)
@@ -102,7 +105,7 @@ impl Trainer {
     }
 
     /// Where the time went since the start: of the gradient's kernels, then of the update's.
-    pub fn spent(&self) -> Vec<crate::backend::cpu::Spent> {
+    pub fn spent(&self) -> Vec<Spent> {
         [self.session.spent(&self.gradient), self.session.spent(&self.update)].concat()
     }
 
@@ -154,37 +157,33 @@ impl Trainer {
 
     /// Takes one step; a loss that is no number is an error, and the parameters are then as before the step.
     pub fn step(&mut self) -> Result<()> {
-        self.feed();
+        self.feed()?;
         let epoch = self.epochs_after(self.step);
         for beta in &self.model.objective.betas {
             if beta.warmup > 0.0 {
                 let name = format!("beta.{}", self.model.variables[beta.latent.index()].name);
                 let weight = beta.weight * (epoch / beta.warmup).min(1.0);
-                if let Some(array) = self.session.array_mut(&self.gradient, &name) {
-                    array[0] = weight as f32;
-                }
+                self.session.fill(&self.gradient, &name, &mut |array| array[0] = weight as f32)?;
             }
         }
         let key = NoiseKey { seed: self.seed, step: self.step };
-        self.session.run(&self.gradient, key);
-        let loss = self.session.array(&self.gradient, "loss").expect("a step has a loss")[0];
+        self.session.run(&self.gradient, key)?;
+        let loss = self.session.number(&self.gradient, "loss")?;
         if !loss.is_finite() {
             return Err(self.diverged(format!("the loss is {loss}")));
         }
         let rate = self.rate();
         for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
-            if let Some(array) = self.session.array_mut(&self.update, name) {
-                array[0] = value;
-            }
+            self.session.fill(&self.update, name, &mut |array| array[0] = value)?;
         }
-        self.session.run(&self.update, key);
-        let norm = self.session.array(&self.update, "gradient_norm").expect("an update has a norm")[0];
+        self.session.run(&self.update, key)?;
+        let norm = self.session.number(&self.update, "gradient_norm")?;
         if !norm.is_finite() {
             return Err(self.diverged(format!("the norm of the gradient is {norm}")));
         }
         let last = self.sums.len() - 1;
         for (name, sum) in &mut self.sums[..last] {
-            *sum += f64::from(self.session.array(&self.gradient, name).map_or(0.0, |array| array[0]));
+            *sum += f64::from(self.session.number(&self.gradient, name)?);
         }
         self.sums[last].1 += f64::from(norm);
         self.summed += 1;
@@ -199,17 +198,19 @@ impl Trainer {
     }
 
     /// Copies the next rows of each case to the device.
-    fn feed(&mut self) {
+    fn feed(&mut self) -> Result<()> {
         for feed in &mut self.feeds {
             feed.sequence.take(self.step * feed.rows.len() as u64, &mut feed.rows);
             for (input, variable) in &feed.inputs {
                 let column = self.table.column(variable).expect("the data have every observed variable");
-                let array = self.session.array_mut(&self.gradient, input).expect("an input has an array");
-                for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
-                    column.copy_row(*row as usize, out);
-                }
+                self.session.fill(&self.gradient, input, &mut |array| {
+                    for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
+                        column.copy_row(*row as usize, out);
+                    }
+                })?;
             }
         }
+        Ok(())
     }
 
     /// The means over the steps since the last call.
@@ -227,11 +228,11 @@ impl Trainer {
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
         for entry in &self.session.layout.entries {
             let name = entry.parameter.name.clone();
-            let data = wide(self.session.parameter(entry));
+            let data = wide(&self.session.parameter(entry)?);
             stored.push(NamedArray { name, shape: entry.shape.clone(), data });
             for (state, array) in self.state.iter().filter(|_| entry.parameter.trained) {
                 let name = format!("{state}/{}", entry.parameter.name);
-                let data = wide(&self.session.device.floats(*array)[entry.offset..entry.offset + entry.len()]);
+                let data = wide(&self.session.device.read(*array, entry.offset, entry.len())?);
                 stored.push(NamedArray { name, shape: entry.shape.clone(), data });
             }
         }
@@ -257,8 +258,7 @@ impl Trainer {
                     let message = format!("{}: the optimiser's `{name}` is missing", path.display());
                     Error::new(message).help("a run goes on with the optimiser that it began with")
                 })?;
-                let floats = &mut self.session.device.floats_mut(*array)[entry.offset..entry.offset + entry.len()];
-                floats.iter_mut().zip(&found.data).for_each(|(to, from)| *to = *from as f32);
+                self.session.set(*array, entry, &found.data)?;
             }
         }
         self.step = position["step"].as_u64().unwrap_or(0);
@@ -292,9 +292,7 @@ pub fn read_parameters(
             let message = format!("{}: parameter `{name}` of shape {:?} is missing", path.display(), entry.shape);
             Error::new(message).help("the checkpoint belongs to another model, or to other sizes")
         })?;
-        let parameters = session.parameters;
-        let floats = &mut session.device.floats_mut(parameters)[entry.offset..entry.offset + entry.len()];
-        floats.iter_mut().zip(&found.data).for_each(|(to, from)| *to = *from as f32);
+        session.set(session.parameters, &entry, &found.data)?;
     }
     let position = metadata.get("position").and_then(|text| serde_json::from_str(text).ok());
     position.ok_or_else(|| Error::new(format!("{}: the checkpoint lacks its position", path.display())))
@@ -320,14 +318,17 @@ fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
 }
 
 /// The optimiser over the session's parameters, with its state.
-fn load_update(session: &mut Session, model: &Checked, population: Population) -> (Loaded, Vec<(String, Id<Array>)>) {
+fn load_update(session: &mut Session, model: &Checked, population: Population) -> Result<(Loaded, State)> {
     let (weights, trained) = (session.layout.weights, session.layout.trained);
     let graph = driver::update(model, weights, trained - weights, population);
     let names = model.train.optimizer.state();
-    let state: Vec<_> = names.iter().map(|name| (name.to_string(), session.device.allocate(trained))).collect();
+    let mut state = State::new();
+    for name in names {
+        state.push((name.to_string(), session.device.allocate(trained)?));
+    }
     let plan = driver::plan(&graph, NoiseSource::Generated);
     let (parameters, gradients) = (session.parameters, session.gradients);
-    let loaded = session.load(&plan, &graph, &|buffer| {
+    let loaded = session.load("update", &plan, &graph, &|buffer| {
         let (group, array) = buffer.name.split_once('.').map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
         let offset = match group {
             "weights" => 0,
@@ -340,6 +341,6 @@ fn load_update(session: &mut Session, model: &Checked, population: Population) -
             Some(name) => state.iter().find(|(known, _)| known == name).map(|(_, array)| *array)?,
         };
         Some(Place { array, offset })
-    });
-    (loaded, state)
+    })?;
+    Ok((loaded, state))
 }

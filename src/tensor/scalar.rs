@@ -183,12 +183,12 @@ const TABLE: &[Row] = &[
         let slope = g.scalar(Scalar::Digamma, &[x[0]]);
         vec![Some(g.mul(d, slope))]
     }),
-    row!(Digamma, "digamma", 1, |x| special::digamma(x[0]), "dgc_digamma({0})", |g, x, _, d| {
+    row!(Digamma, "digamma", 1, |x| special::digamma(x[0]), "digamma({0})", |g, x, _, d| {
         let slope = g.scalar(Scalar::Trigamma, &[x[0]]);
         vec![Some(g.mul(d, slope))]
     }),
     // No model differentiates a density three times; a gradient that did would be wrong in silence, so it stops dgc.
-    row!(Trigamma, "trigamma", 1, |x| special::trigamma(x[0]), "dgc_trigamma({0})", |_, _, _, _| {
+    row!(Trigamma, "trigamma", 1, |x| special::trigamma(x[0]), "trigamma({0})", |_, _, _, _| {
         panic!("the third derivative of log Γ is not implemented")
     }),
 ];

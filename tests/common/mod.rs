@@ -1,6 +1,8 @@
 //! What several tests need.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub mod emulator;
+
 use dgc::{
     distribution::Domain,
     driver,

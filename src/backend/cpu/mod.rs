@@ -15,12 +15,14 @@ use self::{
     matrix::{Packed, Packing, Product},
     tape::Scratch,
 };
-use super::{Array, Backend, NoiseKey, Place, Program};
+use super::{Array, Backend, NoiseKey, Place, Program, Spent};
 use crate::{
+    error::Result,
     id::Id,
-    plan::{self, Buffer, Kernel, Plan, Tile},
+    plan::{self, Kernel, Plan, Tile},
 };
 use std::{
+    borrow::Cow,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -124,15 +126,6 @@ struct Times {
     contraction: AtomicU64,
 }
 
-/// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spent {
-    pub kernel: String,
-    pub loops: f64,
-    pub packing: f64,
-    pub contraction: f64,
-}
-
 /// Adds the time that `work` takes.
 fn timed(total: &AtomicU64, work: impl FnOnce()) {
     let begun = Instant::now();
@@ -170,16 +163,6 @@ impl Cpu {
         self.pool.current_num_threads()
     }
 
-    /// The floats of an array, in place.
-    pub fn floats(&self, array: Id<Array>) -> &[f32] {
-        self.arrays[array.index()].slice()
-    }
-
-    /// The floats of an array, to be changed in place.
-    pub fn floats_mut(&mut self, array: Id<Array>) -> &mut [f32] {
-        self.arrays[array.index()].slice_mut()
-    }
-
     fn compile(&mut self, kernel: &Kernel, addresses: &[Address], packing: &mut Packing) -> Compiled {
         let nests = |nests: &[plan::Loop]| nests.iter().map(|nest| Nest::new(nest, kernel.tile, addresses)).collect();
         let compiled = Compiled {
@@ -198,19 +181,6 @@ impl Cpu {
             compiled.product.iter().for_each(|product| scratch.reserve_workspace(product.workspace_len()));
         }
         compiled
-    }
-
-    /// Where the time of a program's kernels went.
-    pub fn spent(&self, program: Id<Program>) -> Vec<Spent> {
-        let seconds = |time: &AtomicU64| time.load(Ordering::Relaxed) as f64 * 1e-9;
-        let kernels = self.programs[program.index()].kernels.iter();
-        let spent = kernels.map(|kernel| Spent {
-            kernel: kernel.name.clone(),
-            loops: seconds(&kernel.times.loops),
-            packing: seconds(&kernel.times.packing),
-            contraction: seconds(&kernel.times.contraction),
-        });
-        spent.collect()
     }
 
     /// One part of a kernel's work.
@@ -245,26 +215,32 @@ impl Cpu {
 }
 
 impl Backend for Cpu {
-    fn allocate(&mut self, len: usize) -> Id<Array> {
+    fn describe(&self) -> String {
+        format!("CPU, {} threads", self.threads())
+    }
+
+    fn allocate(&mut self, len: usize) -> Result<Id<Array>> {
         self.arrays.push(Floats::new(len));
-        Id::new(self.arrays.len() - 1)
+        Ok(Id::new(self.arrays.len() - 1))
     }
 
-    fn write(&mut self, array: Id<Array>, offset: usize, values: &[f32]) {
-        self.floats_mut(array)[offset..offset + values.len()].copy_from_slice(values);
+    fn fill(&mut self, array: Id<Array>, offset: usize, len: usize, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        write(&mut self.arrays[array.index()].slice_mut()[offset..offset + len]);
+        Ok(())
     }
 
-    fn read(&self, array: Id<Array>, offset: usize, values: &mut [f32]) {
-        values.copy_from_slice(&self.floats(array)[offset..offset + values.len()]);
+    fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>> {
+        Ok(Cow::Borrowed(&self.arrays[array.index()].slice()[offset..offset + len]))
     }
 
-    fn load(&mut self, plan: &Plan, place: &mut dyn FnMut(&mut Self, &Buffer) -> Place) -> Id<Program> {
-        let arena = self.allocate(plan.arena);
+    fn load(&mut self, _: &str, plan: &Plan, places: &[Option<Place>]) -> Result<Id<Program>> {
+        let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
-        for buffer in &plan.buffers {
-            let place = match buffer.place {
-                plan::Place::Arena(offset) => Place { array: arena, offset },
-                _ => place(self, buffer),
+        for (buffer, place) in plan.buffers.iter().zip(places) {
+            let place = match (&buffer.place, place) {
+                (plan::Place::Arena(offset), _) => Place { array: arena, offset: *offset },
+                (_, Some(place)) => *place,
+                (_, None) => panic!("`{}` has a place", buffer.name),
             };
             let array = &mut self.arrays[place.array.index()];
             assert!(place.offset + buffer.len <= array.len, "`{}` lies within its array", buffer.name);
@@ -277,10 +253,10 @@ impl Backend for Cpu {
             self.packed = Floats::new(packing.passing_len);
         }
         self.programs.push(Loaded::new(kernels, Floats::new(packing.kept_len)));
-        Id::new(self.programs.len() - 1)
+        Ok(Id::new(self.programs.len() - 1))
     }
 
-    fn run(&mut self, program: Id<Program>, key: NoiseKey) {
+    fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()> {
         let kept = Address(self.programs[program.index()].kept.pointer());
         let packed = Packed { kept, passing: Address(self.packed.pointer()) };
         let (this, program) = (&*self, &self.programs[program.index()]);
@@ -289,5 +265,18 @@ impl Backend for Cpu {
             this.work(&program.kernels[kernel], stage, number, key, packed);
         };
         this.pool.install(|| team::run(&program.counts, this.threads(), &work));
+        Ok(())
+    }
+
+    fn spent(&self, program: Id<Program>) -> Vec<Spent> {
+        let seconds = |time: &AtomicU64| time.load(Ordering::Relaxed) as f64 * 1e-9;
+        let kernels = self.programs[program.index()].kernels.iter();
+        let spent = kernels.map(|kernel| Spent {
+            kernel: kernel.name.clone(),
+            loops: seconds(&kernel.times.loops),
+            packing: seconds(&kernel.times.packing),
+            contraction: seconds(&kernel.times.contraction),
+        });
+        spent.collect()
     }
 }

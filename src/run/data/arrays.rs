@@ -4,11 +4,9 @@ use super::{Column, Dataset, Table, Values, check_classes, check_values, observe
 use crate::{
     diagnostic::suggest,
     distribution::Domain,
+    error::{Error, Result},
     model::{Checked, Role, Variable},
-    run::{
-        arrays::{self, NamedArray},
-        error::{Error, Result},
-    },
+    run::arrays::{self, NamedArray},
 };
 use ndarray::ArrayD;
 use ndarray_npy::ReadNpyExt;

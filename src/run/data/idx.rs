@@ -3,8 +3,8 @@
 use super::{Column, Dataset, Table, Values, check_classes, observed};
 use crate::{
     distribution::Domain,
+    error::{Error, Result},
     model::{Checked, Role, Variable},
-    run::error::{Error, Result},
 };
 use flate2::read::GzDecoder;
 use std::{fs, io::Read, path::Path};

@@ -4,7 +4,7 @@ mod arrays;
 mod idx;
 mod split;
 
-use super::error::{Error, Result};
+use crate::error::{Error, Result};
 use crate::{
     distribution::Domain,
     model::{Checked, Role, Variable},

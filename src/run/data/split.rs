@@ -2,10 +2,8 @@
 
 use super::{Table, Values};
 use crate::{
-    run::{
-        batches::shuffled,
-        error::{Error, Result},
-    },
+    error::{Error, Result},
+    run::batches::shuffled,
     tensor::philox,
 };
 

@@ -1,0 +1,249 @@
+//! From a plan to CUDA C++: one source for all of its kernels, and the launches in order.
+//!
+//! A loop nest becomes a function whose threads each make elements, or sums; a contraction becomes one whose blocks each make a
+//! tile, with the elementwise loop that follows applied to the sums while they are in registers.
+
+mod contraction;
+mod loops;
+
+use crate::{
+    id::Id,
+    plan::{Access, Buffer, Kernel, Loop, Plan, Tile},
+};
+use std::fmt::Write;
+
+/// The device code that every source begins with.
+const LIBRARY: [(&str, &str); 4] = [
+    ("philox.cuh", include_str!("../../../kernels/philox.cuh")),
+    ("reduce.cuh", include_str!("../../../kernels/reduce.cuh")),
+    ("special.cuh", include_str!("../../../kernels/special.cuh")),
+    ("contract.cuh", include_str!("../../../kernels/contract.cuh")),
+];
+
+/// Threads of a block.
+pub const THREADS: usize = 256;
+/// Parameters of a function at most.
+const MOST_PARAMETERS: usize = 96;
+/// Elements that one block may visit rather than pay for another launch.
+const SMALL: usize = 16_384;
+
+/// A plan as CUDA C++.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub text: String,
+    pub launches: Vec<Launch>,
+}
+
+/// One launch of a function of the source.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Launch {
+    pub function: String,
+    /// Blocks along x and y, of [`THREADS`] threads each.
+    pub blocks: (usize, usize),
+    /// The function's arguments: these buffers, then the noise's key if it draws any.
+    pub buffers: Vec<Id<Buffer>>,
+    pub noise: bool,
+}
+
+pub fn emit(plan: &Plan, title: &str) -> Source {
+    let mut emitter = Emitter { plan, text: String::new(), launches: Vec::new() };
+    let _ = writeln!(
+        emitter.text,
+        "// {title}: {} kernels. Made by dgc {}.\n",
+        plan.kernels.len(),
+        env!("CARGO_PKG_VERSION")
+    );
+    // Narrow indices are quicker to divide.
+    let most = plan.buffers.iter().map(|buffer| buffer.len).max().unwrap_or(0);
+    let index = if most < 1 << 31 { "unsigned" } else { "unsigned long long" };
+    let _ = writeln!(emitter.text, "typedef {index} Index;\n");
+    for (name, text) in LIBRARY {
+        let _ = writeln!(emitter.text, "// ---- {name}\n\n{}", text.trim_end());
+        emitter.text.push('\n');
+    }
+    plan.kernels.iter().for_each(|kernel| emitter.kernel(kernel));
+    Source { text: emitter.text, launches: emitter.launches }
+}
+
+struct Emitter<'a> {
+    plan: &'a Plan,
+    text: String,
+    launches: Vec<Launch>,
+}
+
+impl Emitter<'_> {
+    fn kernel(&mut self, kernel: &Kernel) {
+        let mut heading = format!("// ---- {}\n", kernel.name);
+        for origin in &kernel.origins {
+            let _ = writeln!(heading, "// {origin}");
+        }
+        self.text += &heading;
+        self.text.push('\n');
+        let head = kernel.head.iter().enumerate();
+        let head =
+            head.flat_map(|(i, nest)| self.nest(&format!("{}_once{}", kernel.name, i + 1), nest, None)).collect();
+        self.functions(head);
+        self.functions(self.nests(&kernel.name, "before", &kernel.before, kernel.tile));
+        let mut after = kernel.after.as_slice();
+        if let Some(contraction) = &kernel.contraction {
+            let fused = after.first().filter(|nest| contraction::fits(contraction, nest));
+            let piece = self.contraction(&kernel.name, contraction, fused);
+            self.functions(vec![piece]);
+            after = &after[usize::from(fused.is_some())..];
+        }
+        self.functions(self.nests(&kernel.name, "after", after, kernel.tile));
+    }
+
+    fn nests(&self, kernel: &str, part: &str, nests: &[Loop], tile: Option<Tile>) -> Vec<Piece> {
+        let nests = nests.iter().enumerate();
+        nests.flat_map(|(i, nest)| self.nest(&format!("{kernel}_{part}{}", i + 1), nest, tile)).collect()
+    }
+
+    /// Adds functions for some pieces of work, in order: small ones that follow each other become one, which one block runs.
+    fn functions(&mut self, pieces: Vec<Piece>) {
+        let mut open: Option<Piece> = None;
+        for piece in pieces {
+            open = match open.take() {
+                Some(last) if last.joins(&piece) => Some(last.then(piece)),
+                last => {
+                    last.into_iter().for_each(|last| self.function(last));
+                    Some(piece)
+                }
+            };
+        }
+        open.into_iter().for_each(|last| self.function(last));
+    }
+
+    /// A loop's axes as a comment: `unlabelled.row:100, y:10`.
+    fn axes(&self, nest: &Loop) -> String {
+        let axes = nest.axes.iter().zip(&nest.sizes);
+        axes.map(|(axis, size)| format!("{}:{size}", self.plan.axes[axis.index()].name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Adds a function and its launch.
+    fn function(&mut self, piece: Piece) {
+        let Piece { name, body, blocks, comment, .. } = piece;
+        let parameters = body.buffers.iter().map(|&id| {
+            let kind = if body.written.contains(&id) { "float*" } else { "const float*" };
+            format!("{kind} {}", pointer(id))
+        });
+        let key = body.noise.then(|| "const Key* key".to_string());
+        let parameters: Vec<String> = parameters.chain(key).collect();
+        for line in comment.lines() {
+            let _ = writeln!(self.text, "// {line}");
+        }
+        for &id in &body.buffers {
+            let _ = writeln!(self.text, "//   {} = {}", pointer(id), self.plan.buffer(id).name);
+        }
+        let _ = writeln!(
+            self.text,
+            "extern \"C\" __global__ void __launch_bounds__({THREADS})\n{name}({}) {{\n{}}}\n",
+            parameters.join(", "),
+            body.text
+        );
+        let blocks = (blocks.0.max(1), blocks.1.max(1));
+        self.launches.push(Launch { function: name, blocks, buffers: body.buffers, noise: body.noise });
+    }
+}
+
+/// What becomes a function, alone or with others.
+struct Piece {
+    name: String,
+    comment: String,
+    body: Body,
+    blocks: (usize, usize),
+    /// Elements that it visits.
+    work: usize,
+}
+
+impl Piece {
+    /// Whether one block had better do both.
+    fn joins(&self, next: &Piece) -> bool {
+        let parameters = self.body.buffers.len() + next.body.buffers.len();
+        self.work + next.work <= SMALL && parameters <= MOST_PARAMETERS
+    }
+
+    /// This one, then the other, by the same block.
+    fn then(self, next: Piece) -> Piece {
+        let mut body = Body::default();
+        let again = self.blocks == (0, 0);
+        for (first, part) in [(true, &self.body), (false, &next.body)] {
+            if first && again {
+                body.text += &part.text;
+            } else {
+                if !first {
+                    body.line(1, "__syncthreads();");
+                }
+                let _ = write!(body.text, "    {{\n{}    }}\n", part.text);
+            }
+            part.buffers.iter().for_each(|&buffer| drop(body.reads(buffer)));
+            part.written.iter().for_each(|&buffer| drop(body.writes(buffer)));
+            body.noise |= part.noise;
+        }
+        let comment = format!("{}\n{}", self.comment, next.comment);
+        // A launch of no blocks marks a piece that was joined; `launch` makes one block of it.
+        Piece { name: self.name, comment, body, blocks: (0, 0), work: self.work + next.work }
+    }
+}
+
+/// The body of a function as it grows.
+#[derive(Default)]
+struct Body {
+    text: String,
+    /// The buffers that it touches, in the order of its parameters.
+    buffers: Vec<Id<Buffer>>,
+    written: Vec<Id<Buffer>>,
+    noise: bool,
+}
+
+impl Body {
+    fn line(&mut self, depth: usize, line: &str) {
+        let _ = writeln!(self.text, "{}{line}", "    ".repeat(depth));
+    }
+
+    fn reads(&mut self, buffer: Id<Buffer>) -> String {
+        if !self.buffers.contains(&buffer) {
+            self.buffers.push(buffer);
+        }
+        pointer(buffer)
+    }
+
+    fn writes(&mut self, buffer: Id<Buffer>) -> String {
+        if !self.written.contains(&buffer) {
+            self.written.push(buffer);
+        }
+        self.reads(buffer)
+    }
+}
+
+fn pointer(buffer: Id<Buffer>) -> String {
+    format!("b{}", buffer.index())
+}
+
+/// A number as a C literal of single precision.
+fn literal(value: f64) -> String {
+    let value = value as f32;
+    match value {
+        f32::INFINITY => "INFINITY".to_string(),
+        f32::NEG_INFINITY => "(-INFINITY)".to_string(),
+        _ if value.is_nan() => "NAN".to_string(),
+        _ if value < 0.0 => format!("({value:?}f)"),
+        _ => format!("{value:?}f"),
+    }
+}
+
+/// Σ index · stride, for the indices named `i0`, `i1`, …; and the partial result's place.
+fn offset(access: &Access, names: &[String]) -> String {
+    let mut terms: Vec<String> = Vec::new();
+    if access.partial > 0 {
+        terms.push(format!("tile * {}u", access.partial));
+    }
+    for (name, &stride) in names.iter().zip(&access.strides) {
+        match stride {
+            0 => {}
+            1 => terms.push(name.clone()),
+            _ => terms.push(format!("{name} * {stride}u")),
+        }
+    }
+    if terms.is_empty() { "0".to_string() } else { terms.join(" + ") }
+}

@@ -1,0 +1,222 @@
+//! The CUDA back end: a plan as CUDA C++, compiled by NVRTC and run through the driver.
+//!
+//! All memory is allocated when a program is loaded; a run of it is one launch of a CUDA graph.
+
+pub mod compile;
+pub mod emit;
+pub mod library;
+
+use super::{Array, Backend, NoiseKey, Place, Program};
+use crate::{
+    error::{Error, Result},
+    id::Id,
+    plan::{self, Plan},
+};
+use cudarc::driver::{
+    result::{self, DriverError},
+    sys,
+};
+use std::{borrow::Cow, ffi::CString, ffi::c_void, path::Path};
+
+/// The first GPU.
+pub struct Cuda {
+    name: String,
+    /// Such as `sm_90`.
+    arch: String,
+    stream: sys::CUstream,
+    arrays: Vec<Floats>,
+    programs: Vec<Loaded>,
+    key: sys::CUdeviceptr,
+}
+
+/// Floats on the device.
+struct Floats {
+    start: sys::CUdeviceptr,
+    len: usize,
+}
+
+struct Loaded {
+    name: String,
+    graph: sys::CUgraphExec,
+}
+
+fn failed(what: &str, error: DriverError) -> Error {
+    let text = error.error_string().map_or_else(|_| format!("{error:?}"), |text| text.to_string_lossy().into_owned());
+    let error = Error::new(format!("CUDA: {what}: {text}"));
+    if text.contains("memory") {
+        return error.help("smaller batches or fewer samples need less memory, for example --set batch.unlabelled=50");
+    }
+    error
+}
+
+/// What a call of the driver came to, as ours.
+trait Check<T> {
+    fn explain(self, what: &str) -> Result<T>;
+}
+
+impl<T> Check<T> for std::result::Result<T, DriverError> {
+    fn explain(self, what: &str) -> Result<T> {
+        self.map_err(|error| failed(what, error))
+    }
+}
+
+/// Whether there are a driver, a GPU and a compiler.
+pub fn is_there(nvrtc: Option<&Path>) -> bool {
+    library::find_driver().is_ok()
+        && result::init().is_ok()
+        && result::device::get_count().is_ok_and(|count| count > 0)
+        && library::find_nvrtc(nvrtc).is_ok()
+}
+
+impl Cuda {
+    pub fn new(nvrtc: Option<&Path>) -> Result<Self> {
+        library::find_driver()?;
+        library::find_nvrtc(nvrtc)?;
+        result::init().explain("the driver cannot begin")?;
+        let count = result::device::get_count().explain("devices cannot be counted")?;
+        if count == 0 {
+            return Err(Error::new("CUDA: there is no GPU").help("--device cpu needs none"));
+        }
+        let device = result::device::get(0).explain("the first device cannot be had")?;
+        let name = result::device::get_name(device).explain("the device has no name")?;
+        let attribute = |which| {
+            // SAFETY: the device is one that the driver gave.
+            unsafe { result::device::get_attribute(device, which) }.explain("the device has no architecture")
+        };
+        let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        // SAFETY: the device is one that the driver gave; its context stays for as long as the program runs.
+        unsafe {
+            let context = result::primary_ctx::retain(device).explain("there is no context")?;
+            result::ctx::set_current(context).explain("the context cannot be used")?;
+        }
+        let stream = result::stream::create(result::stream::StreamKind::NonBlocking).explain("there is no stream")?;
+        let key = allocate(size_of::<[u32; 4]>())?;
+        let arch = format!("sm_{major}{minor}");
+        Ok(Cuda { name, arch, stream, arrays: Vec::new(), programs: Vec::new(), key })
+    }
+
+    fn wait(&self, what: &str) -> Result<()> {
+        // SAFETY: the stream is ours.
+        unsafe { result::stream::synchronize(self.stream) }.explain(what)
+    }
+
+    fn address(&self, array: Id<Array>, offset: usize) -> sys::CUdeviceptr {
+        self.arrays[array.index()].start + (offset * size_of::<f32>()) as u64
+    }
+
+    /// Records the launches as a graph.
+    fn record(
+        &self,
+        module: sys::CUmodule,
+        launches: &[emit::Launch],
+        addresses: &[sys::CUdeviceptr],
+    ) -> Result<sys::CUgraphExec> {
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: functions take the pointers that the emitter lists, which live as long as the device.
+        unsafe {
+            result::stream::begin_capture(self.stream, mode).explain("a graph cannot begin")?;
+            for launch in launches {
+                self.launch(module, launch, addresses)?;
+            }
+            let graph = result::stream::end_capture(self.stream).explain("a graph cannot end")?;
+            let flags = sys::CUgraphInstantiate_flags(0);
+            let made = result::graph::instantiate(graph, flags).explain("a graph cannot be made")?;
+            result::graph::destroy(graph).explain("a graph cannot be forgotten")?;
+            Ok(made)
+        }
+    }
+
+    unsafe fn launch(
+        &self,
+        module: sys::CUmodule,
+        launch: &emit::Launch,
+        addresses: &[sys::CUdeviceptr],
+    ) -> Result<()> {
+        let name =
+            CString::new(launch.function.as_str()).map_err(|_| Error::new("a kernel's name holds a zero byte"))?;
+        let mut arguments: Vec<sys::CUdeviceptr> =
+            launch.buffers.iter().map(|buffer| addresses[buffer.index()]).collect();
+        arguments.extend(launch.noise.then_some(self.key));
+        let mut pointers: Vec<*mut c_void> =
+            arguments.iter_mut().map(|argument| std::ptr::from_mut(argument).cast()).collect();
+        let blocks = (launch.blocks.0 as u32, launch.blocks.1 as u32, 1);
+        // SAFETY: the caller vouches for module and addresses.
+        unsafe {
+            let function = result::module::get_function(module, name).explain(&launch.function)?;
+            let threads = (emit::THREADS as u32, 1, 1);
+            result::launch_kernel(function, blocks, threads, 0, self.stream, &mut pointers).explain(&launch.function)
+        }
+    }
+}
+
+fn allocate(bytes: usize) -> Result<sys::CUdeviceptr> {
+    let bytes = bytes.max(4);
+    // SAFETY: fresh memory, set to 0 over its own length.
+    unsafe {
+        let start = result::malloc_sync(bytes).explain(&format!("{bytes} bytes cannot be allocated"))?;
+        result::memset_d8_sync(start, 0, bytes).explain("memory cannot be cleared")?;
+        Ok(start)
+    }
+}
+
+impl Backend for Cuda {
+    fn describe(&self) -> String {
+        format!("{} ({})", self.name, self.arch)
+    }
+
+    fn allocate(&mut self, len: usize) -> Result<Id<Array>> {
+        let start = allocate(len * size_of::<f32>())?;
+        self.arrays.push(Floats { start, len });
+        Ok(Id::new(self.arrays.len() - 1))
+    }
+
+    fn fill(&mut self, array: Id<Array>, offset: usize, len: usize, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+        let mut values = vec![0.0; len];
+        write(&mut values);
+        assert!(offset + len <= self.arrays[array.index()].len, "a write stays within its array");
+        // SAFETY: the range lies within the array; memory that is not pinned has been copied when the call returns.
+        unsafe { result::memcpy_htod_async(self.address(array, offset), &values, self.stream) }.explain("a copy failed")
+    }
+
+    fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>> {
+        assert!(offset + len <= self.arrays[array.index()].len, "a read stays within its array");
+        let mut values = vec![0.0f32; len];
+        // SAFETY: the range lies within the array, and the values live until the copy is done.
+        unsafe { result::memcpy_dtoh_async(&mut values, self.address(array, offset), self.stream) }
+            .explain("a copy failed")?;
+        self.wait("a program or a copy failed")?;
+        Ok(Cow::Owned(values))
+    }
+
+    fn load(&mut self, name: &str, plan: &Plan, places: &[Option<Place>]) -> Result<Id<Program>> {
+        let arena = self.allocate(plan.arena)?;
+        let mut addresses = Vec::with_capacity(plan.buffers.len());
+        for (buffer, place) in plan.buffers.iter().zip(places) {
+            addresses.push(match (&buffer.place, place) {
+                (plan::Place::Arena(offset), _) => self.address(arena, *offset),
+                (_, Some(place)) => self.address(place.array, place.offset),
+                (_, None) => panic!("`{}` has a place", buffer.name),
+            });
+        }
+        let source = emit::emit(plan, name);
+        let image = compile::compile(&source.text, name, &self.arch)?;
+        // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
+        let graph = unsafe {
+            let module = result::module::load_data(image.code.as_ptr().cast()).explain("a module cannot be loaded")?;
+            self.record(module, &source.launches, &addresses)?
+        };
+        self.programs.push(Loaded { name: name.to_string(), graph });
+        Ok(Id::new(self.programs.len() - 1))
+    }
+
+    fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()> {
+        let words = [key.seed as u32, (key.seed >> 32) as u32, key.step as u32, (key.step >> 32) as u32];
+        let loaded = &self.programs[program.index()];
+        // SAFETY: the key has room for its words, and the graph is one that was made.
+        unsafe {
+            result::memcpy_htod_async(self.key, &words, self.stream).explain("a copy failed")?;
+            result::graph::launch(loaded.graph, self.stream).explain(&format!("program `{}`", loaded.name))
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The emulated GPU: stand-ins for NVIDIA's driver and compiler, built from `tests/cuda-emulator` by the host's g++.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// The folder with both libraries, under the address sanitizer.
+fn libraries() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let source = super::root().join("tests/cuda-emulator");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let flags = ["-std=c++17", "-O1", "-g", "-fPIC", "-shared", "-fsanitize=address"];
+        for (name, file, soname) in
+            [("nvrtc.cpp", "libnvrtc.so", "libnvrtc.so"), ("driver.cpp", "libcuda.so.1", "libcuda.so.1")]
+        {
+            let status = Command::new("g++")
+                .args(flags)
+                .arg(format!("-Wl,-soname,{soname}"))
+                .arg(format!("-DHEADER=\"{}\"", source.join("device.h").display()))
+                .arg("-DCOMPILER=\"g++ -fsanitize=address\"")
+                .arg(source.join(name))
+                .arg("-o")
+                .arg(folder.join(file))
+                .status();
+            assert!(status.expect("there is a g++").success(), "{name} compiles");
+        }
+        folder
+    })
+}
+
+/// Runs the program where there is an emulated GPU and nothing of NVIDIA's.
+pub fn dgc(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let sanitizer = Command::new("g++").arg("-print-file-name=libasan.so").output().expect("there is a g++");
+    let sanitizer = String::from_utf8_lossy(&sanitizer.stdout).trim().to_string();
+    Command::new(env!("CARGO_BIN_EXE_dgc"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("LD_LIBRARY_PATH", libraries())
+        .env("LD_PRELOAD", sanitizer)
+        .env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0")
+        .env_remove("CUDA_HOME")
+        .env_remove("CUDA_PATH")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program starts")
+}
+
+/// The same, and what it prints; it must not fail.
+pub fn fine(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = dgc(folder, arguments, variables);
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "dgc {arguments:?}: {text}{errors}");
+    text.into_owned()
+}

@@ -1,0 +1,351 @@
+// A stand-in for libcuda.so: the part of the driver API that dgc calls. Each thread of a block is a fiber; blocks run one after
+// another. Between barriers the fibers go on in an order shuffled by DGC_EMULATOR_SEED, so that a race changes the result.
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+
+struct Index3 {
+    unsigned x, y, z;
+};
+struct Emulator {
+    Index3 thread, block, threads, blocks;
+    void (*barrier)();
+    unsigned (*shuffle)(unsigned value, unsigned lane);
+};
+
+struct Module {
+    void* library;
+};
+struct Function {
+    std::string name;
+    void* entry;
+    int parameters;
+};
+struct Launch {
+    Function* function;
+    Index3 blocks, threads;
+    std::vector<uint64_t> arguments;
+};
+struct Graph {
+    std::vector<Launch> launches;
+};
+struct Stream {
+    Graph* capture = nullptr;
+};
+
+static Emulator emulator;
+static std::map<uint64_t, size_t> allocations;
+static size_t allocated = 0;
+static int failure = SUCCESS;
+
+static size_t setting(const char* name, size_t otherwise) {
+    const char* text = getenv(name);
+    return text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+static void fail(const char* what, const char* kernel) {
+    fprintf(stderr, "emulated GPU: %s in %s\n", what, kernel);
+    failure = LAUNCH_FAILED;
+}
+
+// ---- fibers
+
+constexpr size_t STACK = 256 * 1024;
+
+struct Fiber {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack;
+    enum { READY, AT_BARRIER, AT_SHUFFLE, DONE } state;
+    unsigned number, passed, wanted;
+    void* fake = nullptr;
+};
+
+static std::vector<Fiber> fibers;
+static Fiber* current;
+static ucontext_t scheduler;
+static const Launch* running;
+static void* scheduler_fake;
+static const void* scheduler_stack;
+static size_t scheduler_size;
+
+static void set_thread(unsigned number) {
+    Index3 size = running->threads;
+    emulator.thread = {number % size.x, number / size.x % size.y, number / size.x / size.y};
+}
+
+static void leave(bool for_good) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(for_good ? nullptr : &current->fake, scheduler_stack, scheduler_size);
+#endif
+    swapcontext(&current->context, &scheduler);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(current->fake, &scheduler_stack, &scheduler_size);
+#endif
+}
+
+static void enter(Fiber& fiber) {
+    current = &fiber;
+    set_thread(fiber.number);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&scheduler_fake, fiber.stack.get(), STACK);
+#endif
+    swapcontext(&scheduler, &fiber.context);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(scheduler_fake, nullptr, nullptr);
+#endif
+}
+
+static void barrier() {
+    current->state = Fiber::AT_BARRIER;
+    leave(false);
+}
+
+static unsigned shuffle(unsigned value, unsigned lane) {
+    current->passed = value;
+    current->wanted = lane;
+    current->state = Fiber::AT_SHUFFLE;
+    leave(false);
+    return current->wanted;
+}
+
+#define P4(i) p[i], p[i + 1], p[i + 2], p[i + 3]
+#define P16(i) P4(i), P4(i + 4), P4(i + 8), P4(i + 12)
+#define P64(i) P16(i), P16(i + 16), P16(i + 32), P16(i + 48)
+#define T4 uint64_t, uint64_t, uint64_t, uint64_t
+#define T16 T4, T4, T4, T4
+#define T64 T16, T16, T16, T16
+
+// Calls a function of pointers: the convention of calls lets a caller pass more than the function takes.
+static void call() {
+    const uint64_t* p = running->arguments.data();
+    auto entry = reinterpret_cast<void (*)(T64, T64)>(running->function->entry);
+    entry(P64(0), P64(64));
+}
+
+static void body() {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_size);
+#endif
+    call();
+    current->state = Fiber::DONE;
+    leave(true);
+}
+
+static void run_block(std::mt19937_64& random) {
+    unsigned count = running->threads.x * running->threads.y * running->threads.z;
+    if (fibers.size() < count) fibers.resize(count);
+    std::vector<unsigned> order(count);
+    for (unsigned number = 0; number < count; ++number) {
+        Fiber& fiber = fibers[number];
+        if (!fiber.stack) fiber.stack.reset(new char[STACK]);
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_size = STACK;
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, body, 0);
+        fiber.state = Fiber::READY;
+        fiber.number = order[number] = number;
+    }
+    const char* name = running->function->name.c_str();
+    while (true) {
+        for (unsigned i = count; i > 1; --i) std::swap(order[i - 1], order[random() % i]);
+        for (unsigned number : order) {
+            if (fibers[number].state == Fiber::READY) enter(fibers[number]);
+        }
+        // Warps whose lanes have all met at a shuffle go on.
+        bool moved = false;
+        for (unsigned warp = 0; warp < count; warp += 32) {
+            unsigned end = warp + 32 < count ? warp + 32 : count, waiting = 0;
+            for (unsigned lane = warp; lane < end; ++lane) waiting += fibers[lane].state == Fiber::AT_SHUFFLE;
+            if (waiting == 0) continue;
+            if (waiting != end - warp) return fail("a shuffle that not all lanes of a warp reach", name);
+            unsigned values[32];
+            for (unsigned lane = warp; lane < end; ++lane) values[lane - warp] = fibers[warp + fibers[lane].wanted].passed;
+            for (unsigned lane = warp; lane < end; ++lane) {
+                fibers[lane].wanted = values[lane - warp];
+                fibers[lane].state = Fiber::READY;
+            }
+            moved = true;
+        }
+        if (moved) continue;
+        unsigned at_barrier = 0, done = 0;
+        for (unsigned number = 0; number < count; ++number) {
+            at_barrier += fibers[number].state == Fiber::AT_BARRIER;
+            done += fibers[number].state == Fiber::DONE;
+        }
+        if (done == count) return;
+        if (at_barrier != count) return fail("a barrier that not all threads of a block reach", name);
+        for (unsigned number = 0; number < count; ++number) fibers[number].state = Fiber::READY;
+    }
+}
+
+static void execute(const Launch& launch) {
+    static std::mt19937_64 random(setting("DGC_EMULATOR_SEED", 0));
+    running = &launch;
+    emulator.threads = launch.threads;
+    emulator.blocks = launch.blocks;
+    for (unsigned z = 0; z < launch.blocks.z; ++z) {
+        for (unsigned y = 0; y < launch.blocks.y; ++y) {
+            for (unsigned x = 0; x < launch.blocks.x; ++x) {
+                if (failure != SUCCESS) return;
+                emulator.block = {x, y, z};
+                run_block(random);
+            }
+        }
+    }
+}
+
+static bool within(uint64_t start, size_t bytes) {
+    auto after = allocations.upper_bound(start);
+    if (after == allocations.begin()) return false;
+    auto block = std::prev(after);
+    return start + bytes <= block->first + block->second;
+}
+
+// ---- the driver's functions
+
+extern "C" {
+
+int cuInit(unsigned) { return SUCCESS; }
+int cuDriverGetVersion(int* version) { return *version = 13000, SUCCESS; }
+int cuDeviceGetCount(int* count) { return *count = (int)setting("DGC_EMULATOR_DEVICES", 1), SUCCESS; }
+int cuDeviceGet(int* device, int number) { return *device = number, number == 0 ? SUCCESS : NO_DEVICE; }
+int cuDeviceGetName(char* name, int len, int) { return snprintf(name, len, "emulated GPU"), SUCCESS; }
+int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = setting("DGC_EMULATOR_MEMORY", size_t(8) << 30), SUCCESS; }
+int cuDeviceGetAttribute(int* value, int which, int) {
+    *value = which == 75 ? 9 : which == 76 ? 0 : which == 16 ? 132 : 0;
+    return SUCCESS;
+}
+int cuDevicePrimaryCtxRetain(void** context, int) { return *context = &emulator, SUCCESS; }
+int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
+int cuCtxSetCurrent(void*) { return SUCCESS; }
+
+int cuStreamCreate(Stream** stream, unsigned) { return *stream = new Stream, SUCCESS; }
+int cuStreamSynchronize(Stream*) { return failure; }
+int cuStreamDestroy_v2(Stream* stream) { return delete stream, SUCCESS; }
+
+int cuMemAlloc_v2(uint64_t* start, size_t bytes) {
+    if (allocated + bytes > setting("DGC_EMULATOR_MEMORY", size_t(8) << 30)) return OUT_OF_MEMORY;
+    // Fresh memory of a GPU holds anything.
+    void* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    memset(memory, 0xFF, bytes);
+    *start = (uint64_t)memory;
+    allocations[*start] = bytes;
+    allocated += bytes;
+    return SUCCESS;
+}
+int cuMemFree_v2(uint64_t start) {
+    auto found = allocations.find(start);
+    if (found == allocations.end()) return INVALID_VALUE;
+    allocated -= found->second;
+    allocations.erase(found);
+    free((void*)start);
+    return SUCCESS;
+}
+int cuMemsetD8_v2(uint64_t start, unsigned char value, size_t bytes) {
+    if (!within(start, bytes)) return INVALID_VALUE;
+    return memset((void*)start, value, bytes), SUCCESS;
+}
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, Stream*) {
+    if (failure != SUCCESS) return failure;
+    if (!within(to, bytes)) return INVALID_VALUE;
+    return memcpy((void*)to, from, bytes), SUCCESS;
+}
+int cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, Stream*) {
+    if (failure != SUCCESS) return failure;
+    if (!within(from, bytes)) return INVALID_VALUE;
+    return memcpy(to, (const void*)from, bytes), SUCCESS;
+}
+
+int cuModuleLoadData(Module** module, const void* image) {
+    // The length stands in the library's own header: sections end the file.
+    const unsigned char* bytes = (const unsigned char*)image;
+    if (memcmp(bytes, "\177ELF", 4) != 0) return INVALID_IMAGE;
+    uint64_t sections;
+    uint16_t size, count;
+    memcpy(&sections, bytes + 40, 8);
+    memcpy(&size, bytes + 58, 2);
+    memcpy(&count, bytes + 60, 2);
+    size_t len = sections + (size_t)size * count;
+    int file = memfd_create("module", 0);
+    if (file < 0 || write(file, bytes, len) != (ssize_t)len) return INVALID_IMAGE;
+    std::string path = "/proc/self/fd/" + std::to_string(file);
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        fprintf(stderr, "emulated GPU: %s\n", dlerror());
+        return INVALID_IMAGE;
+    }
+    emulator.barrier = barrier;
+    emulator.shuffle = shuffle;
+    *(Emulator**)dlsym(library, "emulator") = &emulator;
+    *module = new Module{library};
+    return SUCCESS;
+}
+int cuModuleUnload(Module* module) { return dlclose(module->library), delete module, SUCCESS; }
+int cuModuleGetFunction(Function** function, Module* module, const char* name) {
+    void* entry = dlsym(module->library, name);
+    void* parameters = dlsym(module->library, (std::string("parameters_of_") + name).c_str());
+    const char* missing = getenv("DGC_EMULATOR_MISSING");
+    if (!entry || !parameters || (missing && strcmp(missing, name) == 0)) return NOT_FOUND;
+    *function = new Function{name, entry, *(const int*)parameters};
+    return SUCCESS;
+}
+
+int cuLaunchKernel(Function* function, unsigned bx, unsigned by, unsigned bz, unsigned tx, unsigned ty, unsigned tz, unsigned,
+                   Stream* stream, void** parameters, void**) {
+    if (failure != SUCCESS) return failure;
+    if (function->parameters > 128 || tx * ty * tz > 1024 || bx == 0 || by == 0 || by > 65535) return INVALID_VALUE;
+    Launch launch{function, {bx, by, bz}, {tx, ty, tz}, std::vector<uint64_t>(128, 0)};
+    for (int i = 0; i < function->parameters; ++i) launch.arguments[i] = *(uint64_t*)parameters[i];
+    const char* broken = getenv("DGC_EMULATOR_FAILING");
+    if (broken && function->name == broken) return LAUNCH_FAILED;
+    if (stream && stream->capture) {
+        stream->capture->launches.push_back(launch);
+    } else {
+        execute(launch);
+    }
+    return SUCCESS;
+}
+
+int cuStreamBeginCapture_v2(Stream* stream, int) { return stream->capture = new Graph, SUCCESS; }
+int cuStreamEndCapture(Stream* stream, Graph** graph) {
+    *graph = stream->capture;
+    stream->capture = nullptr;
+    return SUCCESS;
+}
+int cuGraphInstantiateWithFlags(Graph** made, Graph* graph, unsigned long long) { return *made = new Graph(*graph), SUCCESS; }
+int cuGraphDestroy(Graph* graph) { return delete graph, SUCCESS; }
+int cuGraphExecDestroy(Graph* graph) { return delete graph, SUCCESS; }
+int cuGraphLaunch(Graph* graph, Stream*) {
+    for (const Launch& launch : graph->launches) execute(launch);
+    return SUCCESS;
+}
+
+int cuGetErrorString(int code, const char** text) {
+    *text = code == OUT_OF_MEMORY   ? "out of memory"
+            : code == NOT_FOUND     ? "named symbol not found"
+            : code == LAUNCH_FAILED ? "unspecified launch failure"
+            : code == INVALID_IMAGE ? "device kernel image is invalid"
+            : code == INVALID_VALUE ? "invalid argument"
+                                    : "no error";
+    return SUCCESS;
+}
+int cuGetErrorName(int code, const char** text) { return cuGetErrorString(code, text); }
+}

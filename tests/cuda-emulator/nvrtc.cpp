@@ -1,0 +1,92 @@
+// A stand-in for libnvrtc.so: the host's compiler makes a shared library of the source, which the stand-in for the driver loads.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <string>
+
+struct Program {
+    std::string source, name, log, code;
+};
+
+enum { SUCCESS = 0, COMPILATION = 6 };
+
+static std::string read_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+// The driver is told how many parameters a function has; a cubin would say.
+static std::string parameter_counts(const std::string& source) {
+    std::string counts;
+    std::regex head("extern \"C\" __global__ void __launch_bounds__\\([0-9]+\\)\\s+(\\w+)\\(([^)]*)\\)");
+    for (std::sregex_iterator at(source.begin(), source.end(), head), end; at != end; ++at) {
+        std::string list = (*at)[2];
+        int count = list.empty() ? 0 : 1;
+        for (char c : list) count += c == ',';
+        counts += "extern \"C\" { extern const int parameters_of_" + (*at)[1].str() + " = " + std::to_string(count) + "; }\n";
+    }
+    return counts;
+}
+
+extern "C" {
+
+const char* nvrtcGetErrorString(int code) { return code == SUCCESS ? "NVRTC_SUCCESS" : "NVRTC_ERROR_COMPILATION"; }
+
+int nvrtcVersion(int* major, int* minor) {
+    *major = 13;
+    *minor = 0;
+    return SUCCESS;
+}
+
+int nvrtcCreateProgram(Program** program, const char* source, const char* name, int, const char* const*, const char* const*) {
+    *program = new Program{source, name ? name : "program.cu", "", ""};
+    return SUCCESS;
+}
+
+int nvrtcDestroyProgram(Program** program) {
+    delete *program;
+    *program = nullptr;
+    return SUCCESS;
+}
+
+int nvrtcCompileProgram(Program* program, int, const char* const*) {
+    char folder[] = "/tmp/dgc-emulator-XXXXXX";
+    if (!mkdtemp(folder)) return COMPILATION;
+    std::string base = std::string(folder) + "/program";
+    std::ofstream(base + ".cpp") << program->source << parameter_counts(program->source);
+    std::string command = std::string(COMPILER " -std=c++17 -O1 -g -fPIC -shared -w -include " HEADER " ") + base + ".cpp -o " +
+                          base + ".so > " + base + ".log 2>&1";
+    int status = system(command.c_str());
+    program->log = read_file(base + ".log");
+    program->code = read_file(base + ".so");
+    for (const char* end : {".cpp", ".so", ".log"}) unlink((base + end).c_str());
+    rmdir(folder);
+    return status == 0 && !program->code.empty() ? SUCCESS : COMPILATION;
+}
+
+int nvrtcGetProgramLogSize(Program* program, size_t* size) {
+    *size = program->log.size() + 1;
+    return SUCCESS;
+}
+int nvrtcGetProgramLog(Program* program, char* log) {
+    memcpy(log, program->log.c_str(), program->log.size() + 1);
+    return SUCCESS;
+}
+int nvrtcGetCUBINSize(Program* program, size_t* size) {
+    *size = program->code.size();
+    return SUCCESS;
+}
+int nvrtcGetCUBIN(Program* program, char* code) {
+    memcpy(code, program->code.data(), program->code.size());
+    return SUCCESS;
+}
+int nvrtcGetPTXSize(Program* program, size_t* size) { return nvrtcGetCUBINSize(program, size); }
+int nvrtcGetPTX(Program* program, char* code) { return nvrtcGetCUBIN(program, code); }
+}

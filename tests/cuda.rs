@@ -1,0 +1,151 @@
+//! The CUDA back end without a GPU: every kernel through NVIDIA's compiler, and whole programs on the emulated driver.
+
+mod common;
+
+use common::{emulator, models, small};
+use dgc::{
+    backend::cuda::{compile, emit, library},
+    driver,
+    lower::{Mode, Population},
+    plan::NoiseSource,
+    run::arrays::{self, NamedArray},
+};
+use std::path::{Path, PathBuf};
+
+/// Compiles every model's step for an architecture; says so loudly where there is no compiler.
+fn compile_all(arch: &str) {
+    let path = std::env::var_os("DGC_NVRTC").map(PathBuf::from);
+    if let Err(error) = library::find_nvrtc(path.as_deref()) {
+        eprintln!("SKIPPED: {error}; DGC_NVRTC may name it");
+        return;
+    }
+    for file in models() {
+        let model = small(&file);
+        let objective = driver::derive(&model);
+        let rows = vec![3; objective.cases.len()];
+        let population = Population { rows: 9.0, labelled: 3.0 };
+        let graph = driver::step(&model, &rows, Mode::TRAIN, population);
+        let plan = driver::plan(&graph, NoiseSource::Generated);
+        let source = emit::emit(&plan, &model.name);
+        assert_eq!(source, emit::emit(&plan, &model.name), "the same input gives the same bytes");
+        let image = compile::compile(&source.text, &model.name, arch).expect("it compiles");
+        assert!(!image.code.is_empty(), "there is code");
+        let lines: Vec<&str> = image.log.lines().collect();
+        assert!(lines.iter().any(|line| line.contains("spill")), "the assembler reports");
+        for pair in lines.windows(2) {
+            let fine = !pair[1].contains("spill") || pair[1].contains("0 bytes spill stores, 0 bytes spill loads");
+            assert!(fine, "{} for {arch}: {} {}", model.name, pair[0], pair[1]);
+        }
+    }
+}
+
+#[test]
+fn nvrtc_ampere() {
+    compile_all("sm_80");
+}
+
+#[test]
+fn nvrtc_hopper() {
+    compile_all("sm_90");
+}
+
+#[test]
+fn nvrtc_blackwell() {
+    compile_all("sm_100");
+}
+
+#[test]
+fn nvrtc_blackwell_for_workstations() {
+    compile_all("sm_120");
+}
+
+/// A folder with a small model and a data set for it, of sizes that no tile divides.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
+    let text = text
+        .replace(
+            "pixels = 784, classes = 10, aux = 100, latent = 100, hidden = 500",
+            "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
+        )
+        .replace("labelled 100, unlabelled 100", "labelled 5, unlabelled 11");
+    std::fs::write(folder.path().join("small.dgm"), text).expect("a file can be written");
+    let rows = 57;
+    let array = |name: &str, shape: &[usize], data: Vec<f64>| NamedArray {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data,
+    };
+    let greys = common::numbers("greys", rows * 9, 1.0).into_iter().map(|x| f64::from(x > 0.3)).collect();
+    let labels = (0..rows).map(|row| if row < 9 { (row % 3) as f64 } else { -1.0 }).collect();
+    let data = [array("x", &[rows, 9], greys), array("y", &[rows], labels)];
+    arrays::write(&folder.path().join("data.safetensors"), &data, Default::default(), false).expect("a file");
+    folder
+}
+
+fn train<'a>(run: &'a str, device: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fixed =
+        ["train", "small.dgm", "--data", "data.safetensors", "--validation", "8", "-o", run, "--device", device];
+    [&fixed[..], more].concat()
+}
+
+/// The largest difference of two checkpoints, in proportion to each array's largest number.
+fn difference(folder: &Path, one: &str, other: &str) -> f64 {
+    let read = |run: &str| arrays::read(&folder.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
+    let (one, other) = (read(one), read(other));
+    assert_eq!(one.len(), other.len(), "as many arrays");
+    let pairs = one.iter().zip(&other);
+    pairs.map(|(a, b)| common::distance(&a.data, &b.data)).fold(0.0, f64::max)
+}
+
+#[test]
+fn training_goes_as_on_the_cpu_and_resumes_on_either() {
+    let folder = folder();
+    let at = folder.path();
+    emulator::fine(at, &train("cpu", "cpu", &["--epochs", "2"]), &[]);
+    emulator::fine(at, &train("cuda", "cuda", &["--epochs", "2"]), &[("DGC_EMULATOR_SEED", "7")]);
+    // Ten steps; the gradient of a bias before batch norm is rounding alone, which Adam makes steps of.
+    let apart = difference(at, "cpu", "cuda");
+    assert!(apart < 0.05, "{apart}");
+    let metrics = |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("metrics");
+    for (one, other) in metrics("cpu").lines().zip(metrics("cuda").lines()) {
+        let parse = |line: &str| -> serde_json::Value { serde_json::from_str(line).expect("JSON") };
+        let (one, other) = (parse(one), parse(other));
+        for (group, name) in [("labelled", "bound"), ("unlabelled", "bound"), ("validation", "bound")] {
+            let number = |json: &serde_json::Value| json[group][name].as_f64().expect("a number");
+            let error = (number(&one) / number(&other) - 1.0).abs();
+            assert!(error < 1e-4, "{group} {name}: {} and {}", number(&one), number(&other));
+        }
+    }
+    // Half on one device, half on the other, is the whole on either.
+    emulator::fine(at, &train("half", "cpu", &["--epochs", "1"]), &[]);
+    emulator::fine(at, &["train", "half", "--resume", "--epochs", "2", "--device", "cuda"], &[]);
+    let apart = difference(at, "half", "cuda");
+    assert!(apart < 0.05, "{apart}");
+    emulator::fine(at, &["train", "cuda", "--resume", "--epochs", "3", "--device", "cpu"], &[]);
+    for command in ["eval", "predict", "encode"] {
+        let mut arguments = vec![command, "half", "--device", "cuda", "--samples", "2"];
+        if command != "eval" {
+            arguments.extend(["-o", "out"]);
+        }
+        emulator::fine(at, &arguments, &[]);
+    }
+}
+
+#[test]
+fn failures_are_told() {
+    let folder = folder();
+    let at = folder.path();
+    let fails = |variables: &[(&str, &str)]| {
+        let output = emulator::dgc(at, &train("run", "cuda", &["--epochs", "1"]), variables);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !errors.contains("panicked"), "{errors}");
+        errors
+    };
+    assert!(fails(&[("DGC_EMULATOR_MEMORY", "20000")]).contains("out of memory"), "memory");
+    assert!(fails(&[("DGC_EMULATOR_DEVICES", "0")]).contains("there is no GPU"), "no GPU");
+    let errors = fails(&[("DGC_EMULATOR_MISSING", "k0_map_before1")]);
+    assert!(errors.contains("k0_map_before1") && errors.contains("not found"), "{errors}");
+    let errors = fails(&[("DGC_EMULATOR_FAILING", "k0_map_before1")]);
+    assert!(errors.contains("k0_map_before1") && errors.contains("launch"), "{errors}");
+}
