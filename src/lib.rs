@@ -12,7 +12,7 @@
 //! | differentiate | → the same, with gradients as outputs | [`gradient`] |
 //! | simplify | → the same outputs from less: a table of rules | [`simplify`] |
 //! | plan | → [`plan::Plan`]: fused kernels, buffers placed by lifetime | [`plan`] |
-//! | run | the plan on a device | [`backend`] |
+//! | run | the plan on a device: [`backend::cpu`] as it is, [`backend::cuda`] as CUDA C++ | [`backend`], `kernels/` |
 //!
 //! Three ideas carry it. *Named axes, never tiling*: a value has a set of axes, so what does not depend on the class is
 //! computed once per row, and a gradient is summed over the axes that an input lacks before it is multiplied. *The bound is

@@ -61,7 +61,7 @@ int nvrtcCompileProgram(Program* program, int, const char* const*) {
     if (!mkdtemp(folder)) return COMPILATION;
     std::string base = std::string(folder) + "/program";
     std::ofstream(base + ".cpp") << program->source << parameter_counts(program->source);
-    std::string command = std::string(COMPILER " -std=c++17 -O1 -g -fPIC -shared -w -include " HEADER " ") + base + ".cpp -o " +
+    std::string command = std::string(COMPILER " -std=c++17 -O0 -g -fPIC -shared -w -include " HEADER " ") + base + ".cpp -o " +
                           base + ".so > " + base + ".log 2>&1";
     int status = system(command.c_str());
     program->log = read_file(base + ".log");

@@ -23,7 +23,7 @@ const LIBRARY: [(&str, &str); 4] = [
 /// Threads of a block.
 pub const THREADS: usize = 256;
 /// Parameters of a function at most.
-const MOST_PARAMETERS: usize = 96;
+const MOST_PARAMETERS: usize = 48;
 /// Elements that one block may visit rather than pay for another launch.
 const SMALL: usize = 16_384;
 

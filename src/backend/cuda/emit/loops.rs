@@ -183,7 +183,11 @@ fn finish(body: &mut Body, number: usize, operation: &str, access: &Access, name
 fn each(count: usize, teams: usize) -> String {
     let team = THREADS / teams;
     let own = if team == 1 { "threadIdx.x".to_string() } else { format!("threadIdx.x / {team}") };
-    format!("for (Index i = blockIdx.x * {teams}u + {own}; i < {count}u; i += gridDim.x * {teams}u) {{")
+    let first = format!("blockIdx.x * {teams}u + {own}");
+    if count <= teams {
+        return format!("if (Index i = {first}; i < {count}u) {{");
+    }
+    format!("for (Index i = {first}; i < {count}u; i += gridDim.x * {teams}u) {{")
 }
 
 pub(super) fn names(count: usize) -> Vec<String> {
