@@ -81,9 +81,9 @@ fn sets() -> Vec<Isa> {
 fn multiply(isa: Isa, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
     let (n, k) = (b.columns, b.rows);
     assert_eq!((a.rows, a.columns, b.columns), (c.rows, k, c.columns), "the extents agree");
-    let mut packed = vec![f32::NAN; matmul::packed_len(k, n)];
-    let mut workspace = vec![f32::NAN; matmul::workspace_len(k)];
-    for panel in 0..matmul::panels(n) {
+    let mut packed = vec![f32::NAN; matmul::packed_len(isa, k, n)];
+    let mut workspace = vec![f32::NAN; matmul::workspace_len(isa, k)];
+    for panel in 0..matmul::panels(isa, n) {
         // SAFETY: `b` and `packed` have these extents.
         unsafe { matmul::pack_panel(isa, k, n, b.view(), panel, packed.as_mut_ptr()) };
     }
@@ -162,7 +162,7 @@ fn products_of_large_extents() {
     for isa in sets() {
         check(isa, (129, 100, 300), [rows, columns, rows], false);
         check(isa, (100, 129, 784), [columns, rows, rows], true);
-        for k in [1023, 1024, 1025, 2049] {
+        for k in [255, 256, 257, 1023, 1024, 1025, 2049] {
             check(isa, (33, 50, k), [rows, rows, rows], false);
             check(isa, (33, 50, k), [columns, columns, columns], true);
         }

@@ -4,8 +4,10 @@
 //! multiply-adds where the CPU has them. So it depends neither on the tile that its row is in, nor on how many rows or columns
 //! there are; and [`Isa::Avx512`] and [`Isa::Avx2`] give the same bits. Nothing is allocated here.
 //!
-//! A strip of rows is packed and meets one panel of B after another, so that it stays in the first-level cache while B comes
-//! from the second; the sums of a strip and a panel stay in registers.
+//! Rows are packed in strips, as high as the registers allow, and a block of strips meets one panel of B after another. What the
+//! innermost loops read again and again lies in the first-level cache: with AVX2 a panel, and a strip comes from the second, or
+//! from A itself where its rows go on along k; with AVX-512, whose strips are higher, a block is one strip, and the panels come
+//! from the second. The sums of a strip and a panel stay in registers.
 
 mod kernel;
 mod pack;
@@ -13,13 +15,29 @@ mod pack;
 use super::isa::Isa;
 use kernel::Tile;
 
-/// Columns of a panel of packed B: two of the widest vectors.
-const WIDTH: usize = 32;
-/// Rows of a strip, at most, by instruction set: as many as have their sums in registers.
-const ROWS_AVX512: usize = 14;
-const ROWS_OTHERS: usize = 6;
-/// What is summed up before the next block of k: a strip of that depth stays near.
-const DEPTH: usize = 1024;
+/// How a product is cut up for an instruction set.
+struct Blocking {
+    /// Columns of a panel of packed B: two vectors.
+    width: usize,
+    /// Rows of a strip, at most: as many as have their sums in registers.
+    rows: usize,
+    /// Rows of a block of strips, at most.
+    block: usize,
+    /// What is summed up before the next block of k, at most.
+    depth: usize,
+}
+
+const AVX512: Blocking = Blocking { width: 32, rows: 14, block: 14, depth: 1024 };
+const OTHERS: Blocking = Blocking { width: 16, rows: 6, block: 96, depth: 512 };
+
+impl Blocking {
+    const fn of(isa: Isa) -> &'static Blocking {
+        match isa {
+            Isa::Avx512 => &AVX512,
+            _ => &OTHERS,
+        }
+    }
+}
 
 /// A matrix in memory, by the floats between rows and between columns.
 #[derive(Clone, Copy, Debug)]
@@ -30,18 +48,19 @@ pub struct View {
 }
 
 /// Panels of a B with that many columns.
-pub fn panels(n: usize) -> usize {
-    n.div_ceil(WIDTH)
+pub fn panels(isa: Isa, n: usize) -> usize {
+    n.div_ceil(Blocking::of(isa).width)
 }
 
 /// Floats of a packed B.
-pub fn packed_len(k: usize, n: usize) -> usize {
-    panels(n) * WIDTH * k
+pub fn packed_len(isa: Isa, k: usize, n: usize) -> usize {
+    panels(isa, n) * Blocking::of(isa).width * k
 }
 
 /// Floats of workspace that a tile needs for packing A.
-pub fn workspace_len(k: usize) -> usize {
-    ROWS_AVX512 * k.min(DEPTH)
+pub fn workspace_len(isa: Isa, k: usize) -> usize {
+    let Blocking { block, depth, .. } = Blocking::of(isa);
+    block * k.min(*depth)
 }
 
 /// Packs one panel of B: for each k its columns side by side, 0 where there are none.
@@ -50,12 +69,13 @@ pub fn workspace_len(k: usize) -> usize {
 /// The CPU must have `isa`, `b` must be readable for `k` rows and `n` columns, and `packed` writable for the whole of
 /// [`packed_len`] floats.
 pub unsafe fn pack_panel(isa: Isa, k: usize, n: usize, b: View, panel: usize, packed: *mut f32) {
-    debug_assert!(panel < panels(n), "the panel is one of B's");
-    let first = panel * WIDTH;
-    let width = WIDTH.min(n - first);
-    // SAFETY: the panel is one of `panels(n)`, each of `WIDTH * k` floats.
-    let out = unsafe { std::slice::from_raw_parts_mut(packed.add(panel * WIDTH * k), WIDTH * k) };
-    if width < WIDTH {
+    debug_assert!(panel < panels(isa, n), "the panel is one of B's");
+    let full = Blocking::of(isa).width;
+    let first = panel * full;
+    let width = full.min(n - first);
+    // SAFETY: the panel is one of `panels(n)`, each of `full * k` floats.
+    let out = unsafe { std::slice::from_raw_parts_mut(packed.add(panel * full * k), full * k) };
+    if width < full {
         out.fill(0.0);
     }
     let lines = pack::Lines {
@@ -65,8 +85,8 @@ pub unsafe fn pack_panel(isa: Isa, k: usize, n: usize, b: View, panel: usize, pa
         line_stride: b.column_stride,
         depth_stride: b.row_stride,
     };
-    // SAFETY: the columns from `first` on lie within `b`, and `out` has `WIDTH` floats for each k.
-    unsafe { lines.pack(isa, out.as_mut_ptr(), WIDTH) };
+    // SAFETY: the columns from `first` on lie within `b`, and `out` has `full` floats for each k.
+    unsafe { lines.pack(isa, out.as_mut_ptr(), full) };
 }
 
 /// The rows of a product: `rows` × `n`, summed over `k`.
@@ -77,6 +97,12 @@ pub struct Extent {
     pub k: usize,
 }
 
+/// `length` in parts of at most `most`, as equal as they can be: where each begins, and the end.
+fn parts(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = length.div_ceil(most);
+    (0..count).map(move |part| (part * length / count, (part + 1) * length / count))
+}
+
 /// C = A · B, or C += A · B, for packed B.
 ///
 /// # Safety
@@ -84,36 +110,42 @@ pub struct Extent {
 /// writable for [`workspace_len`] floats; `c` overlaps none of the others.
 pub unsafe fn multiply(isa: Isa, extent: Extent, a: View, packed: *const f32, c: View, add: bool, workspace: *mut f32) {
     let Extent { rows, n, k } = extent;
-    let most = if isa == Isa::Avx512 { ROWS_AVX512 } else { ROWS_OTHERS };
-    // Strips of nearly equal height, so that the last one is as busy as the others.
-    let height = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
-    // Once also for a k of 0, which leaves zeros.
-    for from in (0..k.max(1)).step_by(DEPTH) {
-        let depth = DEPTH.min(k - from);
-        for row in (0..rows).step_by(height) {
-            let strip = pack::Lines {
-                count: height.min(rows - row),
-                depth,
-                start: a.start.wrapping_add(row * a.row_stride + from * a.column_stride),
+    let blocking = Blocking::of(isa);
+    // A k of 0 leaves zeros.
+    let nothing = (k == 0).then_some((0, 0));
+    for (from, to) in parts(k, blocking.depth).chain(nothing) {
+        for (first, last) in parts(rows, blocking.block) {
+            let rows = pack::Lines {
+                count: last - first,
+                depth: to - from,
+                start: a.start.wrapping_add(first * a.row_stride + from * a.column_stride),
                 line_stride: a.row_stride,
                 depth_stride: a.column_stride,
             };
-            // SAFETY: the strip's rows and that part of k lie within `a`, and take at most `workspace_len` floats.
-            unsafe { strip.pack(isa, workspace, strip.count) };
-            for panel in 0..panels(n) {
-                let column = panel * WIDTH;
-                let tile = Tile {
-                    depth,
-                    a: workspace,
-                    b: packed.wrapping_add((panel * k + from) * WIDTH),
-                    c: c.start.wrapping_add(row * c.row_stride + column * c.column_stride).cast_mut(),
-                    row_stride: c.row_stride,
-                    column_stride: c.column_stride,
-                    width: WIDTH.min(n - column),
-                    add: add || from > 0,
-                };
-                // SAFETY: the strip is packed, the panel lies within packed B, and the tile within `c`.
-                unsafe { tile.run(isa, strip.count) };
+            // Few rows may be read where they are, if each goes on along k.
+            let packed_left = isa == Isa::Avx512 || a.column_stride != 1;
+            if packed_left {
+                // SAFETY: the block's rows and that part of k lie within `a`, and take at most `workspace_len` floats.
+                unsafe { rows.pack_strips(isa, blocking.rows, workspace) };
+            }
+            for panel in 0..panels(isa, n) {
+                let column = panel * blocking.width;
+                for (row, end) in parts(last - first, blocking.rows) {
+                    let at = (first + row) * c.row_stride + column * c.column_stride;
+                    let tile = Tile {
+                        depth: to - from,
+                        a: if packed_left { workspace.wrapping_add(row * (to - from)) } else { rows.line(row) },
+                        a_strides: if packed_left { (1, end - row) } else { (a.row_stride, 1) },
+                        b: packed.wrapping_add((panel * k + from) * blocking.width),
+                        c: c.start.wrapping_add(at).cast_mut(),
+                        row_stride: c.row_stride,
+                        column_stride: c.column_stride,
+                        width: blocking.width.min(n - column),
+                        add: add || from > 0,
+                    };
+                    // SAFETY: the strip is packed or lies within `a`, the panel lies within packed B, and the tile within `c`.
+                    unsafe { tile.run(isa, end - row) };
+                }
             }
         }
     }

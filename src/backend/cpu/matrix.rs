@@ -112,10 +112,11 @@ impl Product {
             row_stride: matrix.row_stride,
             column_stride: matrix.column_stride,
         };
+        let isa = Isa::detect();
         let mut passing = 0;
         let (mut factors, mut packs) = (Vec::new(), Vec::new());
         for (number, product) in contraction.products.iter().enumerate() {
-            let len = matmul::packed_len(product.k, contraction.n);
+            let len = matmul::packed_len(isa, product.k, contraction.n);
             let kept = packing.keep(operand(contraction, product, addresses), len);
             let (packed, packs_now) = kept.unwrap_or((passing, true));
             if packs_now {
@@ -129,22 +130,22 @@ impl Product {
         }
         packing.passing_len = packing.passing_len.max(passing);
         let (out, n, rows_per_index) = (view(&contraction.out), contraction.n, contraction.rows_per_index);
-        Product { isa: Isa::detect(), out, n, rows_per_index, factors, packs }
+        Product { isa, out, n, rows_per_index, factors, packs }
     }
 
     /// Floats of workspace for each thread.
     pub fn workspace_len(&self) -> usize {
-        self.factors.iter().map(|factor| matmul::workspace_len(factor.k)).max().unwrap_or(0)
+        self.factors.iter().map(|factor| matmul::workspace_len(self.isa, factor.k)).max().unwrap_or(0)
     }
 
     /// Parts that the packing is split into.
     pub fn panels(&self) -> usize {
-        matmul::panels(self.n) * self.packs.len()
+        matmul::panels(self.isa, self.n) * self.packs.len()
     }
 
     /// Packs one part of the right operands.
     pub fn pack(&self, panel: usize, packed: Packed) {
-        let panels = matmul::panels(self.n);
+        let panels = matmul::panels(self.isa, self.n);
         let factor = &self.factors[self.packs[panel / panels]];
         // SAFETY: the plan's verifier checks that operands lie within their buffers; `packed` has the floats that `Packing` counted.
         unsafe { matmul::pack_panel(self.isa, factor.k, self.n, factor.right, panel % panels, factor.packed(packed)) };

@@ -11,7 +11,9 @@ use crate::{
 };
 
 /// Elements worked on at once: with some twenty registers, the first-level cache.
-pub(super) const CHUNK: usize = 512;
+pub(super) const CHUNK: usize = 256;
+/// Floats between registers.
+const SPACING: usize = CHUNK + 48;
 
 /// A thread's registers and pointers.
 #[derive(Default)]
@@ -27,8 +29,8 @@ unsafe impl Send for Scratch {}
 impl Scratch {
     /// Room for a tape of that many registers and sources.
     pub fn reserve(&mut self, (registers, sources): (usize, usize)) {
-        if self.registers.len() < registers * CHUNK {
-            self.registers.resize(registers * CHUNK, 0.0);
+        if self.registers.len() < registers * SPACING {
+            self.registers.resize(registers * SPACING, 0.0);
         }
         if self.pointers.len() < sources {
             self.pointers.resize(sources, std::ptr::null_mut());
@@ -163,7 +165,7 @@ impl Tape {
     /// Begins a tile.
     pub fn start<'a>(&'a self, scratch: &'a mut Scratch, tile: usize, key: NoiseKey) -> Run<'a> {
         for &(register, value) in &self.constants {
-            scratch.registers[register * CHUNK..(register + 1) * CHUNK].fill(value);
+            scratch.registers[register * SPACING..register * SPACING + CHUNK].fill(value);
         }
         Run { tape: self, scratch, tile, key }
     }
@@ -366,7 +368,7 @@ impl Run<'_> {
     fn register(&self, register: usize) -> *mut f32 {
         debug_assert!(register < self.tape.registers);
         // Shared by all slices of a step, which never overlap: a result has a register or a buffer of its own.
-        self.scratch.registers[register * CHUNK..].as_ptr().cast_mut()
+        self.scratch.registers[register * SPACING..].as_ptr().cast_mut()
     }
 
     fn at(&self, source: usize, start: usize) -> *mut f32 {

@@ -1,13 +1,14 @@
 //! Kernels: a strip of packed A times a panel of packed B, the sums in registers.
 
-use super::{super::isa::Isa, WIDTH, pack::mask};
+use super::{super::isa::Isa, AVX512, OTHERS, pack::mask};
 
 /// A strip of at most as many rows as a kernel has, times a panel.
 pub struct Tile {
     pub depth: usize,
-    /// For each k the rows side by side.
     pub a: *const f32,
-    /// For each k the panel's columns, all `WIDTH` of them.
+    /// Floats between rows of the strip, and between one k and the next.
+    pub a_strides: (usize, usize),
+    /// For each k the panel's columns, as many as its packing has.
     pub b: *const f32,
     pub c: *mut f32,
     pub row_stride: usize,
@@ -39,11 +40,13 @@ impl Tile {
         }
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if self.width <= WIDTH / 2 => by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            Isa::Avx512 if self.width <= AVX512.width / 2 => by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => by_rows!(avx512, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => by_rows!(avx2: 1 2 3 4 5 6),
+            Isa::Avx2 if self.width <= OTHERS.width / 2 => by_rows!(avx2, 1: 1 2 3 4 5 6),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => by_rows!(avx2, 2: 1 2 3 4 5 6),
             _ => by_rows!(portable: 1 2 3 4 5 6),
         }
     }
@@ -56,8 +59,10 @@ impl Tile {
     #[target_feature(enable = "avx512f")]
     unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(&self) {
         use std::arch::x86_64::*;
+        const WIDTH: usize = AVX512.width;
         let direct = self.column_stride == 1;
         let masks: [u16; VECTORS] = std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
+        debug_assert!(self.a_strides == (1, ROWS), "strips are packed for these kernels");
         let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
         if self.add {
             for (row, sums) in sums.iter_mut().enumerate() {
@@ -103,46 +108,60 @@ impl Tile {
         }
     }
 
-    /// `ROWS` rows; 16 columns, then the others.
+    /// `ROWS` rows and `VECTORS` vectors of 8 columns.
     ///
     /// # Safety
     /// As [`Tile::run`].
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn avx2<const ROWS: usize>(&self) {
+    unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(&self) {
         use std::arch::x86_64::*;
-        let mut lines = [[0.0; WIDTH]; ROWS];
-        // SAFETY: as the caller's.
-        unsafe { self.begin(&mut lines) };
-        for start in (0..self.width).step_by(16) {
-            let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-            for (sums, line) in sums.iter_mut().zip(&lines) {
-                // SAFETY: a line has `WIDTH` floats, a multiple of 16.
-                *sums = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(line.as_ptr().add(start + 8 * i)) });
-            }
-            let (mut a, mut b) = (self.a, self.b.wrapping_add(start));
-            for _ in 0..self.depth {
-                // SAFETY: `b` walks through a panel, `a` through a strip.
-                unsafe {
-                    let (left, right) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let factor = _mm256_set1_ps(*a.add(row));
-                        sums[0] = _mm256_fmadd_ps(factor, left, sums[0]);
-                        sums[1] = _mm256_fmadd_ps(factor, right, sums[1]);
-                    }
+        const WIDTH: usize = OTHERS.width;
+        // Without a masked store that is quick on every CPU, the rest of a row takes a detour.
+        let direct = self.column_stride == 1 && self.width == 8 * VECTORS;
+        let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
+        if self.add {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let mut line = [0.0; WIDTH];
+                let mut start = self.row(row).cast_const();
+                if !direct {
+                    // SAFETY: as the caller's.
+                    unsafe { self.load(row, &mut line) };
+                    start = line.as_ptr();
                 }
-                a = a.wrapping_add(ROWS);
-                b = b.wrapping_add(WIDTH);
-            }
-            for (sums, line) in sums.iter().zip(&mut lines) {
-                for (i, &sum) in sums.iter().enumerate() {
-                    // SAFETY: as above.
-                    unsafe { _mm256_storeu_ps(line.as_mut_ptr().add(start + 8 * i), sum) };
-                }
+                // SAFETY: the row, or the line, has all columns.
+                *sums = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(start.add(8 * i)) });
             }
         }
-        // SAFETY: as the caller's.
-        unsafe { self.end(&lines) };
+        // One offset for all rows.
+        let starts: [*const f32; ROWS] = std::array::from_fn(|row| self.a.wrapping_add(row * self.a_strides.0));
+        let (mut along, mut b) = (0, self.b);
+        for _ in 0..self.depth {
+            // SAFETY: `b` walks through a panel, `along` through a strip.
+            unsafe {
+                let columns: [__m256; VECTORS] = std::array::from_fn(|i| _mm256_loadu_ps(b.add(8 * i)));
+                for (start, sums) in starts.iter().zip(&mut sums) {
+                    let factor = _mm256_set1_ps(*start.add(along));
+                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                        *sum = _mm256_fmadd_ps(factor, columns, *sum);
+                    }
+                }
+                along += self.a_strides.1;
+                b = b.add(WIDTH);
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            let mut line = [0.0; WIDTH];
+            let start = if direct { self.row(row) } else { line.as_mut_ptr() };
+            for (i, &sum) in sums.iter().enumerate() {
+                // SAFETY: the row, or the line, has all columns.
+                unsafe { _mm256_storeu_ps(start.add(8 * i), sum) };
+            }
+            if !direct {
+                // SAFETY: as the caller's.
+                unsafe { self.store(row, &line) };
+            }
+        }
     }
 
     /// `ROWS` rows; few enough columns at a time that the sums fit into registers of 4 floats.
@@ -151,6 +170,7 @@ impl Tile {
     /// As [`Tile::run`].
     unsafe fn portable<const ROWS: usize>(&self) {
         const COLUMNS: usize = 8;
+        const WIDTH: usize = OTHERS.width;
         let mut lines = [[0.0; WIDTH]; ROWS];
         // SAFETY: as the caller's.
         unsafe { self.begin(&mut lines) };
@@ -164,7 +184,7 @@ impl Tile {
                 let b = unsafe { self.b.add(k * WIDTH + start).cast::<[f32; COLUMNS]>().read() };
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: within the strip.
-                    let a = unsafe { *self.a.add(k * ROWS + row) };
+                    let a = unsafe { *self.a.add(row * self.a_strides.0 + k * self.a_strides.1) };
                     for column in 0..COLUMNS {
                         sums[column] += a * b[column];
                     }
@@ -182,7 +202,7 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Tile::run`].
-    unsafe fn begin(&self, lines: &mut [[f32; WIDTH]]) {
+    unsafe fn begin(&self, lines: &mut [[f32; OTHERS.width]]) {
         if self.add {
             for (row, line) in lines.iter_mut().enumerate() {
                 // SAFETY: as the caller's.
@@ -193,7 +213,7 @@ impl Tile {
 
     /// # Safety
     /// As [`Tile::run`].
-    unsafe fn end(&self, lines: &[[f32; WIDTH]]) {
+    unsafe fn end(&self, lines: &[[f32; OTHERS.width]]) {
         for (row, line) in lines.iter().enumerate() {
             // SAFETY: as the caller's.
             unsafe { self.store(row, line) };
@@ -208,7 +228,7 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Tile::run`].
-    unsafe fn load(&self, row: usize, line: &mut [f32; WIDTH]) {
+    unsafe fn load(&self, row: usize, line: &mut [f32]) {
         if self.column_stride == 1 {
             // SAFETY: the row has these columns side by side.
             let columns = unsafe { std::slice::from_raw_parts(self.row(row), self.width) };
@@ -224,7 +244,7 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Tile::run`].
-    unsafe fn store(&self, row: usize, line: &[f32; WIDTH]) {
+    unsafe fn store(&self, row: usize, line: &[f32]) {
         if self.column_stride == 1 {
             // SAFETY: the row has these columns side by side, and nothing else refers to them.
             let columns = unsafe { std::slice::from_raw_parts_mut(self.row(row), self.width) };

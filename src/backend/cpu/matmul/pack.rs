@@ -1,6 +1,6 @@
 //! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k.
 
-use super::super::isa::Isa;
+use super::{super::isa::Isa, OTHERS, parts};
 
 /// Some lines of a matrix, as many floats apart as the strides say.
 #[derive(Clone, Copy)]
@@ -13,10 +13,15 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Where a line begins.
+    pub fn line(&self, line: usize) -> *const f32 {
+        self.start.wrapping_add(line * self.line_stride)
+    }
+
     /// `out[k * stride + line]` = the line's element k.
     ///
     /// # Safety
-    /// The CPU must have `isa`, the lines must be readable, and `out` writable, at the places named.
+    /// The CPU must have `isa`; the lines must be readable at the places named, and `out` writable for `depth * stride` floats.
     pub unsafe fn pack(&self, isa: Isa, out: *mut f32, stride: usize) {
         debug_assert!(self.count <= stride, "lines lie side by side");
         #[cfg(target_arch = "x86_64")]
@@ -37,6 +42,11 @@ impl Lines {
             }
             return;
         }
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx2 && (self.line_stride == 1 || self.depth_stride == 1) && self.count > 3 {
+            // SAFETY: as the caller's.
+            return unsafe { self.pack_avx2(out, stride) };
+        }
         // Blocks of 8 lines by 8, so that what a cache line holds is used while it is there.
         const BLOCK: usize = 8;
         for from in (0..self.depth).step_by(BLOCK) {
@@ -52,6 +62,117 @@ impl Lines {
                 }
             }
         }
+    }
+
+    /// Strips of at most `most` lines, as equal as they can be, one after another; each as [`Lines::pack`] packs it, without gaps.
+    ///
+    /// # Safety
+    /// As [`Lines::pack`], with `out` writable for `depth * count` floats.
+    pub unsafe fn pack_strips(&self, isa: Isa, most: usize, out: *mut f32) {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx2 && self.line_stride == 1 && most <= 8 {
+            // SAFETY: as the caller's.
+            return unsafe { self.cut_avx2(most, out) };
+        }
+        for (first, end) in parts(self.count, most) {
+            let start = self.start.wrapping_add(first * self.line_stride);
+            let strip = Lines { count: end - first, start, ..*self };
+            // SAFETY: as the caller's, for some of its lines.
+            unsafe { strip.pack(isa, out.add(first * self.depth), strip.count) };
+        }
+    }
+
+    /// [`Lines::pack_strips`] of lines one float apart: k by k, as they lie in memory.
+    ///
+    /// # Safety
+    /// As [`Lines::pack_strips`].
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn cut_avx2(&self, most: usize, out: *mut f32) {
+        use std::arch::x86_64::*;
+        const AHEAD: usize = 12;
+        // Where strips begin, and the end: dividing for each k would take longer than copying.
+        let mut bounds = [0; 1 + OTHERS.block];
+        let strips = self.count.div_ceil(most);
+        bounds[1..].iter_mut().zip(parts(self.count, most)).for_each(|(bound, (_, end))| *bound = end);
+        for k in 0..self.depth {
+            let line = self.start.wrapping_add(k * self.depth_stride);
+            let later = line.wrapping_add(AHEAD * self.depth_stride);
+            for float in (0..self.count).step_by(16) {
+                _mm_prefetch::<_MM_HINT_T0>(later.wrapping_add(float).cast());
+            }
+            for strip in 0..strips {
+                let first = bounds[strip];
+                let count = bounds[strip + 1] - first;
+                // SAFETY: floats are read only where there are lines. Of 8 lines or more no strip has fewer than 4, so that what is
+                // written beyond its lines belongs to its next k, which overwrites it.
+                unsafe {
+                    let to = out.add(first * self.depth + k * count);
+                    if k + 1 < self.depth && first + 8 <= self.count {
+                        _mm256_storeu_ps(to, _mm256_loadu_ps(line.add(first)));
+                    } else {
+                        std::ptr::copy_nonoverlapping(line.add(first), to, count);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lines, or their elements, that lie side by side, 8 at a time.
+    ///
+    /// # Safety
+    /// As [`Lines::pack`].
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn pack_avx2(&self, out: *mut f32, stride: usize) {
+        use std::arch::x86_64::*;
+        for first in (0..self.count).step_by(8) {
+            let count = (self.count - first).min(8);
+            let start = self.line(first);
+            for k in (0..self.depth).step_by(8) {
+                let depth = (self.depth - k).min(8);
+                let (from, to) = (start.wrapping_add(k * self.depth_stride), out.wrapping_add(k * stride + first));
+                // SAFETY: elements are read only where there are lines and k.
+                unsafe {
+                    if count == 8 && depth == 8 {
+                        // With every count known, all is in registers.
+                        let block = self.block(from, 8, 8);
+                        (0..8).for_each(|i| _mm256_storeu_ps(to.add(i * stride), block[i]));
+                        continue;
+                    }
+                    let block = self.block(from, count, depth);
+                    for (i, &vector) in block[..depth].iter().enumerate() {
+                        let mut line = [0.0; 8];
+                        _mm256_storeu_ps(line.as_mut_ptr(), vector);
+                        std::ptr::copy_nonoverlapping(line.as_ptr(), to.add(i * stride), count);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Vectors of lines for `depth` k.
+    ///
+    /// # Safety
+    /// `count` lines must be readable from `from` on.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn block(&self, from: *const f32, count: usize, depth: usize) -> [std::arch::x86_64::__m256; 8] {
+        let mut block = [std::arch::x86_64::_mm256_setzero_ps(); 8];
+        // SAFETY: as the caller's.
+        unsafe {
+            if self.line_stride == 1 {
+                for (i, vector) in block[..depth].iter_mut().enumerate() {
+                    *vector = load(from.add(i * self.depth_stride), count);
+                }
+                return block;
+            }
+            for (i, vector) in block[..count].iter_mut().enumerate() {
+                *vector = load(from.add(i * self.line_stride), depth);
+            }
+        }
+        transpose(block)
     }
 
     /// At most 16 lines, one float apart.
@@ -97,6 +218,46 @@ impl Lines {
             }
         }
     }
+}
+
+/// `count` floats, at most 8, and zeros.
+///
+/// # Safety
+/// They must be readable.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn load(start: *const f32, count: usize) -> std::arch::x86_64::__m256 {
+    use std::arch::x86_64::*;
+    const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the mask leaves out what is beyond `count`, and is itself part of an array of 16.
+    unsafe {
+        match count {
+            8 => _mm256_loadu_ps(start),
+            _ => _mm256_maskload_ps(start, _mm256_loadu_si256(LANES.as_ptr().add(8 - count).cast())),
+        }
+    }
+}
+
+/// Rows as columns.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transpose(rows: [std::arch::x86_64::__m256; 8]) -> [std::arch::x86_64::__m256; 8] {
+    use std::arch::x86_64::*;
+    // Pairs of rows, then fours, then all, each within halves of a vector until the halves are exchanged.
+    let pairs: [__m256; 8] = std::array::from_fn(|i| {
+        let (a, b) = (rows[i / 2 * 2], rows[i / 2 * 2 + 1]);
+        if i % 2 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
+    });
+    let fours: [__m256; 8] = std::array::from_fn(|i| {
+        let (a, b) = (pairs[i / 4 * 4 + i % 4 / 2], pairs[i / 4 * 4 + i % 4 / 2 + 2]);
+        if i % 2 == 0 { _mm256_shuffle_ps::<0b01_00_01_00>(a, b) } else { _mm256_shuffle_ps::<0b11_10_11_10>(a, b) }
+    });
+    std::array::from_fn(|i| {
+        let (a, b) = (fours[i % 4], fours[i % 4 + 4]);
+        if i < 4 { _mm256_permute2f128_ps::<0x20>(a, b) } else { _mm256_permute2f128_ps::<0x31>(a, b) }
+    })
 }
 
 /// Elements `k` to `k + COUNT - 1` of 16 lines, at most 4 of each, to `COUNT` vectors of lines.
