@@ -246,7 +246,8 @@ impl Writer<'_> {
         self.places[value].expect("a value is kept until its last use")
     }
 
-    /// Where a result goes: to memory at once, if it is stored side by side in a buffer that the loop does not read.
+    /// Where a result goes: to memory at once, if it is stored side by side where the loop reads nothing, or only what was read
+    /// by earlier instructions of the same element.
     fn target(&mut self, number: usize) -> Place {
         let store = self.nest.instructions.iter().enumerate().find_map(|(position, instruction)| match instruction {
             Instruction::Store(value, access) if *value == number => Some((position, access)),
@@ -254,8 +255,11 @@ impl Writer<'_> {
         });
         if let Some((position, access)) = store {
             let address = self.addresses[access.buffer.index()].0;
-            let read = self.nest.instructions.iter().any(|instruction| match instruction {
-                Instruction::Load(load) => self.addresses[load.buffer.index()].0 == address,
+            let read = self.nest.instructions.iter().enumerate().any(|(position, instruction)| match instruction {
+                Instruction::Load(load) if self.addresses[load.buffer.index()].0 == address => {
+                    let same = load.strides == access.strides && load.partial == access.partial;
+                    !same || self.last_use[position] >= number
+                }
                 _ => false,
             });
             if (self.strides)(access).last() == Some(&1) && !read {
