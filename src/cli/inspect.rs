@@ -216,8 +216,6 @@ impl List {
         for identity in simplify::identities() {
             text += &format!("  {identity}\n");
         }
-        text += "rules of simplification\n";
-        simplify::identities().for_each(|identity| text += &format!("  {identity}\n"));
         print(&text)
     }
 }

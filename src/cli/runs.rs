@@ -240,11 +240,14 @@ impl Sample {
         let graph = driver::generate(&model, rows, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);
         let loaded = opened.session.load("generate", &plan, &graph, &|_| None)?;
-        for (id, _) in &classes {
+        // The first changes from column to column, the next from line to line, and so on.
+        let mut stride = 1;
+        for (id, size) in &classes {
             let name = format!("generate.{}", model.variables[id.index()].name);
             opened.session.fill(&loaded, &name, &mut |array| {
-                array.iter_mut().enumerate().for_each(|(row, class)| *class = (row % columns) as f32);
+                array.iter_mut().enumerate().for_each(|(row, class)| *class = (row / stride % size) as f32);
             })?;
+            stride *= size;
         }
         for (id, values) in &fixed {
             let name = format!("generate.{}", model.variables[id.index()].name);

@@ -172,6 +172,7 @@ impl Loop {
                 self.trainer.save(&self.folder.checkpoint())?;
                 self.folder.log(&metrics)?;
                 bar.suspend(|| print(&line(&metrics, epochs)))?;
+                bar.set_message(standing(&metrics));
                 (begun, begun_at) = (Instant::now(), self.trainer.step);
             }
             if self.stop.load(Ordering::SeqCst) {
@@ -236,10 +237,24 @@ fn progress(steps: u64, done: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{bar:30} step {pos}/{len}, {per_sec}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}{per_sec}, {eta} left");
     let bar = ProgressBar::new(steps).with_position(done);
     bar.set_style(style.expect("the template is a template"));
     bar
+}
+
+/// Where a run stands, for the bar: its epochs, and the last bound and error on the rows held out.
+fn standing(metrics: &Value) -> String {
+    let held = ["validation", "test"].map(|held| &metrics[held]).into_iter().find(|held| held.is_object());
+    let number = |name: &str| held.and_then(|held| held[name].as_f64());
+    let mut text = format!("epoch {}  ", metrics["epoch"]);
+    if let Some(bound) = number("bound") {
+        text += &format!("bound {bound:.2}  ");
+    }
+    if let Some(error) = number("error") {
+        text += &format!("error {:.2} %  ", 100.0 * error);
+    }
+    text
 }
 
 /// An epoch in a line: the bounds, the error and the speed.

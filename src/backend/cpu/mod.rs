@@ -41,6 +41,7 @@ pub struct Cpu {
 }
 
 /// Floats at a fixed address, aligned to cache lines.
+#[derive(Default)]
 struct Floats {
     lines: Vec<Line>,
     len: usize,
@@ -53,6 +54,13 @@ struct Line([f32; 16]);
 impl Floats {
     fn new(len: usize) -> Self {
         Floats { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    }
+
+    /// At least so many; they keep nothing if there were fewer.
+    fn reserve(&mut self, len: usize) {
+        if self.len < len {
+            *self = Floats::new(len);
+        }
     }
 
     fn pointer(&mut self) -> *mut f32 {
@@ -249,9 +257,7 @@ impl Backend for Cpu {
         }
         let mut packing = Packing::new(plan, &addresses);
         let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses, &mut packing)).collect();
-        if packing.passing_len > self.packed.len {
-            self.packed = Floats::new(packing.passing_len);
-        }
+        self.packed.reserve(packing.passing_len);
         self.programs.push(Loaded::new(kernels, Floats::new(packing.kept_len)));
         Ok(Id::new(self.programs.len() - 1))
     }

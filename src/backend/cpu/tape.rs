@@ -3,7 +3,7 @@
 //! A register is a chunk of scratch memory. Operands that lie side by side in memory are read where they are, and a
 //! result that is stored so is written where it belongs.
 
-use super::{Address, isa::Isa, vector};
+use super::{Address, Floats, isa::Isa, vector};
 use crate::{
     backend::NoiseKey,
     plan::{self, Access, Instruction},
@@ -18,9 +18,9 @@ const SPACING: usize = CHUNK + 48;
 /// A thread's registers and pointers.
 #[derive(Default)]
 pub(super) struct Scratch {
-    registers: Vec<f32>,
+    registers: Floats,
     pointers: Vec<*mut f32>,
-    workspace: Vec<f32>,
+    workspace: Floats,
 }
 
 // SAFETY: the pointers are only meaningful, and only used, while one thread runs a tape.
@@ -29,9 +29,7 @@ unsafe impl Send for Scratch {}
 impl Scratch {
     /// Room for a tape of that many registers and sources.
     pub fn reserve(&mut self, (registers, sources): (usize, usize)) {
-        if self.registers.len() < registers * SPACING {
-            self.registers.resize(registers * SPACING, 0.0);
-        }
+        self.registers.reserve(registers * SPACING);
         if self.pointers.len() < sources {
             self.pointers.resize(sources, std::ptr::null_mut());
         }
@@ -39,13 +37,11 @@ impl Scratch {
 
     /// Room for packing the left operands of contractions.
     pub fn reserve_workspace(&mut self, len: usize) {
-        if self.workspace.len() < len {
-            self.workspace.resize(len, 0.0);
-        }
+        self.workspace.reserve(len);
     }
 
     pub fn workspace(&mut self) -> *mut f32 {
-        self.workspace.as_mut_ptr()
+        self.workspace.pointer()
     }
 }
 
@@ -165,7 +161,7 @@ impl Tape {
     /// Begins a tile.
     pub fn start<'a>(&'a self, scratch: &'a mut Scratch, tile: usize, key: NoiseKey) -> Run<'a> {
         for &(register, value) in &self.constants {
-            scratch.registers[register * SPACING..register * SPACING + CHUNK].fill(value);
+            scratch.registers.slice_mut()[register * SPACING..register * SPACING + CHUNK].fill(value);
         }
         Run { tape: self, scratch, tile, key }
     }
@@ -372,7 +368,7 @@ impl Run<'_> {
     fn register(&self, register: usize) -> *mut f32 {
         debug_assert!(register < self.tape.registers);
         // Shared by all slices of a step, which never overlap: a result has a register or a buffer of its own.
-        self.scratch.registers[register * SPACING..].as_ptr().cast_mut()
+        self.scratch.registers.slice()[register * SPACING..].as_ptr().cast_mut()
     }
 
     fn at(&self, source: usize, start: usize) -> *mut f32 {
