@@ -4,7 +4,7 @@ use crate::{
     bound::{self, Objective},
     diagnostic::Diagnostic,
     gradient,
-    lower::{self, Evaluate, Mode, Population},
+    lower::{self, Evaluate, Mode},
     model::{self, Checked},
     plan::{self, NoiseSource, Plan},
     simplify, syntax,
@@ -23,8 +23,8 @@ pub fn derive(model: &Checked) -> Objective {
 }
 
 /// The loss of one batch with `rows[i]` rows of case i.
-pub fn lower(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode, population: Population) -> Graph {
-    verified(lower::train(model, objective, rows, mode, population))
+pub fn lower(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
+    verified(lower::train(model, objective, rows, mode))
 }
 
 /// The same, with the gradient of the loss by every trained parameter as outputs.
@@ -53,14 +53,14 @@ pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
 }
 
 /// One step of training, up to the gradients.
-pub fn step(model: &Checked, rows: &[usize], mode: Mode, population: Population) -> Graph {
+pub fn step(model: &Checked, rows: &[usize], mode: Mode) -> Graph {
     let objective = derive(model);
-    simplify(&differentiate(lower(model, &objective, rows, mode, population)))
+    simplify(&differentiate(lower(model, &objective, rows, mode)))
 }
 
 /// The optimiser's update of flat parameters.
-pub fn update(model: &Checked, weights: usize, others: usize, population: Population) -> Graph {
-    simplify(&verified(lower::update(model, weights, others, population)))
+pub fn update(model: &Checked, weights: usize, others: usize) -> Graph {
+    simplify(&verified(lower::update(model, weights, others)))
 }
 
 /// What is inferred of each row of a case.

@@ -64,3 +64,9 @@ impl<T> serde::Serialize for Id<T> {
         serializer.serialize_u32(self.index)
     }
 }
+
+impl<'de, T> serde::Deserialize<'de> for Id<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u32::deserialize(deserializer).map(|index| Id::new(index as usize))
+    }
+}

@@ -6,7 +6,7 @@ use common::{emulator, models, small};
 use dgc::{
     backend::cuda::{compile, emit, library},
     driver,
-    lower::{Mode, Population},
+    lower::Mode,
     plan::NoiseSource,
     run::arrays::{self, NamedArray},
 };
@@ -23,8 +23,7 @@ fn compile_all(arch: &str) {
         let model = small(&file);
         let objective = driver::derive(&model);
         let rows = vec![3; objective.cases.len()];
-        let population = Population { rows: 9.0, labelled: 3.0 };
-        let graph = driver::step(&model, &rows, Mode::TRAIN, population);
+        let graph = driver::step(&model, &rows, Mode::TRAIN);
         let plan = driver::plan(&graph, NoiseSource::Generated);
         let source = emit::emit(&plan, &model.name);
         assert_eq!(source, emit::emit(&plan, &model.name), "the same input gives the same bytes");

@@ -8,7 +8,7 @@ use dgc::{
     driver,
     id::Id,
     layer::LAYERS,
-    lower::{Mode, Population},
+    lower::Mode,
     model::Checked,
     run::{
         arrays::NamedArray,
@@ -71,8 +71,7 @@ fn simplifying_changes_no_number() {
         let model = small(&file);
         let objective = driver::derive(&model);
         let rows = vec![3; objective.cases.len()];
-        let population = Population { rows: 9.0, labelled: 3.0 };
-        let graph = driver::differentiate(driver::lower(&model, &objective, &rows, Mode::TRAIN, population));
+        let graph = driver::differentiate(driver::lower(&model, &objective, &rows, Mode::TRAIN));
         let mut values = eval::Values::new();
         let len = |axes: &[Id<Axis>]| axes.iter().map(|&axis| graph.axis(axis).size).product::<usize>();
         for parameter in &graph.parameters {

@@ -6,7 +6,6 @@ use common::{check, distance};
 use dgc::{
     distribution::{DISTRIBUTIONS, Distribution, Domain},
     driver,
-    lower::Population,
     optimizer::OPTIMIZERS,
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, eval, philox, scalar_table},
 };
@@ -185,7 +184,7 @@ fn optimisers_follow_their_definitions() {
         let text =
             if optimizer.name() == "sgd" { text.replace("rate = 0.1", "rate = 0.1, momentum = 0.9") } else { text };
         let model = check("steps.dgm", &text, &[]);
-        let graph = driver::update(&model, 2, 1, Population { rows: 10.0, labelled: 0.0 });
+        let graph = driver::update(&model, 2, 1);
         let names = optimizer.state();
         let mut values: HashMap<String, Vec<f64>> = HashMap::new();
         values.insert("weights".to_string(), vec![0.5, -1.0]);

@@ -5,7 +5,7 @@ use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
     layer,
-    lower::{Mode, Population},
+    lower::Mode,
     model::{self, Batch, Checked},
     optimizer,
     plan::{self, NoiseSource},
@@ -170,9 +170,7 @@ pub fn emit(model: &Checked, stage: Stage) -> String {
         Batch::All(rows) => vec![rows],
         Batch::Cases { labelled, unlabelled } => vec![labelled, unlabelled],
     };
-    // The weight of a classification term speaks of the training data, which a compilation does not know.
-    let population = Population { rows: 60_000.0, labelled: 100.0 };
-    let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN, population);
+    let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN);
     let simplified = || driver::simplify(&driver::differentiate(tensor()));
     match stage {
         Stage::Ast => syntax::print(&syntax::parse(&model.source).expect("a checked model parses")),

@@ -239,7 +239,7 @@ impl Sample {
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(&model, rows, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = opened.session.load("generate", &plan, &graph, &|_| None)?;
+        let loaded = opened.session.load("generate", &plan, &|_| None)?;
         // The first changes from column to column, the next from line to line, and so on.
         let mut stride = 1;
         for (id, size) in &classes {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub use generate::generate;
-pub use objective::{Evaluate, Population, evaluate, train};
+pub use objective::{Evaluate, evaluate, train};
 pub use update::update;
 
 /// What the networks do, beside what the bound says.

@@ -9,22 +9,16 @@ use crate::{
     bound::{self, Case, Objective},
     id::Id,
     layer::Value,
-    model::{Beta, Checked, Role, Variable},
+    model::{Beta, Checked, Expression, Role, Variable},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
-
-/// The numbers of training rows that weights such as `0.1 * rows / labelled` speak of.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Population {
-    pub rows: f64,
-    pub labelled: f64,
-}
 
 /// The loss of one batch, `rows[i]` rows of case i, with every running average's next value.
 ///
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
-/// `classification.LABEL` for each `classify`. Warm-up weights are inputs called `beta.LATENT`.
-pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode, population: Population) -> Graph {
+/// `classification.LABEL` for each `classify`. Weights that change in training, or that depend on the training rows, are inputs:
+/// `beta.LATENT` and `weight.LABEL`.
+pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
     let mut loss = Vec::new();
@@ -35,7 +29,7 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode,
         lowering.begin(case.name, rows, &case.observed);
         loss.extend(case_loss(&mut lowering, case));
         if case.name == "labelled" {
-            loss.extend(classification(&mut lowering, population));
+            loss.extend(classification(&mut lowering));
         }
     }
     let graph = &mut lowering.graph;
@@ -111,7 +105,7 @@ fn beta_weight(graph: &mut Graph, beta: Option<&Beta>, latent: &str) -> Node {
 }
 
 /// weight · mean over labelled rows and samples of −log q(label | …).
-fn classification(lowering: &mut Lowering, population: Population) -> Vec<Node> {
+fn classification(lowering: &mut Lowering) -> Vec<Node> {
     let model = lowering.model;
     let mut losses = Vec::new();
     for classify in &model.objective.classify {
@@ -121,10 +115,13 @@ fn classification(lowering: &mut Lowering, population: Population) -> Vec<Node> 
         let axes = graph.axes_of(density).clone();
         let mean = graph.mean(density, &axes);
         let cross_entropy = graph.neg(mean);
-        let name = format!("classification.{}", model.variables[classify.label.index()].name);
-        graph.output(OutputKind::Value, name, cross_entropy, Vec::new());
-        let weight = classify.weight.value(population.rows, population.labelled);
-        losses.push(graph.scale(cross_entropy, weight));
+        let label = &model.variables[classify.label.index()].name;
+        graph.output(OutputKind::Value, format!("classification.{label}"), cross_entropy, Vec::new());
+        let weight = match classify.weight {
+            Expression::Number(weight) => graph.constant(weight),
+            _ => graph.input(&format!("weight.{label}"), Axes::none()),
+        };
+        losses.push(graph.mul(weight, cross_entropy));
     }
     losses
 }

@@ -1,7 +1,6 @@
 //! The optimiser's update of all parameters, as one graph over two flat axes: the weights, which priors and decay apply to,
 //! and the others.
 
-use super::Population;
 use crate::{
     id::Id,
     model::Checked,
@@ -9,15 +8,15 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
 
-/// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs `weights.gradient`, `rate` and `step`;
-/// writes the next values, and the output `gradient_norm` before clipping.
-pub fn update(model: &Checked, weights: usize, others: usize, population: Population) -> Graph {
+/// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs `weights.gradient`, `rate`, `step` and,
+/// if there is a prior on weights, `prior`, its precision per training row; writes the next values, and the output `gradient_norm` before clipping.
+pub fn update(model: &Checked, weights: usize, others: usize) -> Graph {
     let mut graph = Graph::new();
     graph.set_origin(&format!("{} update", model.train.optimizer.name()));
     let groups: Vec<Group> = [("weights", weights, true), ("others", others, false)]
         .into_iter()
         .filter(|(_, len, _)| *len > 0)
-        .map(|(name, len, decays)| Group::new(&mut graph, model, name, len, decays, population))
+        .map(|(name, len, decays)| Group::new(&mut graph, model, name, len, decays))
         .collect();
     let squares: Vec<Node> = groups
         .iter()
@@ -62,14 +61,7 @@ struct Group {
 }
 
 impl Group {
-    fn new(
-        graph: &mut Graph,
-        model: &Checked,
-        name: &'static str,
-        len: usize,
-        decays: bool,
-        population: Population,
-    ) -> Self {
+    fn new(graph: &mut Graph, model: &Checked, name: &'static str, len: usize, decays: bool) -> Self {
         // The flat axis is split into tiles as rows are.
         let axis = graph.new_axis(Axis { name: name.to_string(), size: len, kind: AxisKind::Row });
         let array = |graph: &mut Graph, name: &str| {
@@ -85,9 +77,10 @@ impl Group {
         let names = model.train.optimizer.state().iter().map(|state| format!("{name}.{state}"));
         let state = names.map(|name| (name.clone(), array(graph, &name))).collect();
         let mut gradient = graph.input(&format!("{name}.gradient"), Axes::from(axis));
-        if let Some(scale) = model.train.weight_prior.filter(|_| decays) {
+        if model.train.weight_prior.is_some() && decays {
             // −log N(θ; 0, scale²) per training row has the gradient θ / (scale² rows).
-            let pull = graph.scale(value, 1.0 / (scale * scale * population.rows));
+            let prior = graph.input("prior", Axes::none());
+            let pull = graph.mul(prior, value);
             gradient = graph.add(gradient, pull);
         }
         Group { name, axis, value, gradient, state, decays }

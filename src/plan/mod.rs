@@ -16,15 +16,17 @@ mod verify;
 
 use crate::{
     id::Id,
-    tensor::{Axis, Graph, NoiseKind, ReduceKind, Scalar},
+    tensor::{Axis, Graph, NoiseKind, Parameter, ReduceKind, Scalar},
 };
 
 pub use print::print;
 pub use verify::verify;
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
     pub axes: Vec<Axis>,
+    /// Everything that is kept between runs, whether this plan reads it or not.
+    pub parameters: Vec<Parameter>,
     pub buffers: Vec<Buffer>,
     pub kernels: Vec<Kernel>,
     /// Floats of working memory that buffers in [`Place::Arena`] share.
@@ -32,7 +34,7 @@ pub struct Plan {
 }
 
 /// An array of floats, its axes outermost first, without gaps.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Buffer {
     pub name: String,
     pub axes: Vec<Id<Axis>>,
@@ -40,21 +42,21 @@ pub struct Buffer {
     pub place: Place,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Place {
     /// Given before each run.
     Input,
     /// Read after each run.
     Output,
-    /// Part of the array of all parameters and running averages, by position in [`Graph::parameters`].
+    /// Part of the array of all parameters and running averages, by position in [`Plan::parameters`].
     Parameter(usize),
-    /// Part of the array of all gradients, by position in [`Graph::parameters`].
+    /// Part of the array of all gradients, by position in [`Plan::parameters`].
     Gradient(usize),
     /// Working memory, at this offset in floats.
     Arena(usize),
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Kernel {
     pub name: String,
     /// The formulas that it is a part of.
@@ -69,7 +71,7 @@ pub struct Kernel {
 }
 
 /// How a kernel is split: `count` ranges of `size` along the axis, the last one shorter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
     pub axis: Id<Axis>,
     pub length: usize,
@@ -78,7 +80,7 @@ pub struct Tile {
 }
 
 /// A loop nest over axes, outermost first, running the instructions for every element.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Loop {
     pub axes: Vec<Id<Axis>>,
     pub sizes: Vec<usize>,
@@ -88,7 +90,7 @@ pub struct Loop {
 }
 
 /// One step of a loop's body. An instruction's result is known by its position; memory operands give a stride for each axis of the loop.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Instruction {
     Constant(f64),
     /// The position along the axis with that index in [`Loop::axes`].
@@ -113,7 +115,7 @@ pub enum Instruction {
 }
 
 /// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of the tile.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
     pub buffer: Id<Buffer>,
@@ -123,7 +125,7 @@ pub struct Access {
 }
 
 /// out[m, n] = Σ over products and k of left[m, k] · right[k, n]. Rows m run along the tile axis, `rows_per_index` for each index of it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Contraction {
     pub out: Matrix,
     pub m: usize,
@@ -132,7 +134,7 @@ pub struct Contraction {
     pub products: Vec<Product>,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Product {
     pub k: usize,
     pub left: Matrix,
@@ -140,7 +142,7 @@ pub struct Product {
 }
 
 /// A buffer seen as a matrix, by the floats between rows and between columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Matrix {
     pub buffer: Id<Buffer>,
     pub row_stride: usize,
@@ -169,6 +171,11 @@ pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
 impl Plan {
     pub fn buffer(&self, id: Id<Buffer>) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// The buffers that are read after each run, without gradients and next values.
+    pub fn outputs(&self) -> impl Iterator<Item = &Buffer> {
+        self.buffers.iter().filter(|buffer| buffer.place == Place::Output)
     }
 
     /// Floating-point operations of the contractions of one run; a multiply-add is two.

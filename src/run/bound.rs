@@ -2,6 +2,7 @@
 
 use super::{
     arrays::NamedArray,
+    population::Population,
     session::{Layout, Session},
 };
 use crate::{
@@ -10,13 +11,13 @@ use crate::{
     driver,
     error::{Error, Result},
     id::Id,
-    lower::{Mode, Population},
+    lower::Mode,
     model::{Checked, Role},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// What computes the numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +51,9 @@ pub fn bound(
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
     let labelled = cases.rows.iter().filter(|(name, _)| *name == "labelled").map(|(_, rows)| rows.len()).sum::<usize>();
     let population = Population { rows: rows.iter().sum::<usize>() as f64, labelled: labelled as f64 };
-    let graph = driver::step(model, &rows, Mode::BOUND, population);
-    let mut values: eval::Values = HashMap::new();
+    let graph = driver::step(model, &rows, Mode::BOUND);
+    let mut values: eval::Values =
+        population.weights(model).into_iter().map(|(name, value)| (name, vec![value])).collect();
     for parameter in &graph.parameters {
         let shape: Vec<usize> = parameter.axes.iter().map(|&axis| graph.axis(axis).size).collect();
         // A batch's statistics do not read the running averages, which may be left out.
@@ -63,7 +65,7 @@ pub fn bound(
     }
     for node in graph.ids() {
         match graph.op(node) {
-            Op::Input { name, .. } => {
+            Op::Input { name, .. } if !values.contains_key(name) => {
                 let value = match name.strip_prefix("beta.") {
                     // A warm-up is over.
                     Some(latent) => vec![warm(model, latent)],
@@ -99,8 +101,8 @@ type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
 
 fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, device: &Device) -> Result<Outputs> {
     let plan = driver::plan(graph, if given { NoiseSource::Given } else { NoiseSource::Generated });
-    let mut session = Session::new(Layout::new(graph), device)?;
-    let loaded = session.load("bound", &plan, graph, &|_| None)?;
+    let mut session = Session::new(Layout::new(&graph.parameters, &graph.axes), device)?;
+    let loaded = session.load("bound", &plan, &|_| None)?;
     for entry in session.layout.entries.clone() {
         session.set(session.parameters, &entry, &values[&entry.parameter.name])?;
     }

@@ -11,8 +11,8 @@ use crate::{
     error::Result,
     lower::Evaluate,
     model::{Checked, Role},
-    plan::NoiseSource,
-    tensor::{AxisKind, Graph},
+    plan::{Buffer, NoiseSource},
+    tensor::AxisKind,
 };
 use std::collections::BTreeMap;
 
@@ -33,12 +33,12 @@ impl Evaluator {
     pub fn new(session: &mut Session, model: &Checked, case: &Case, what: Evaluate) -> Result<Self> {
         let graph = driver::evaluate(model, case, what);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = session.load("evaluate", &plan, &graph, &|_| None)?;
-        let width = |graph: &Graph, axes: &[crate::id::Id<crate::tensor::Axis>]| -> usize {
-            let inner = axes.iter().map(|&axis| graph.axis(axis)).filter(|axis| axis.kind != AxisKind::Row);
-            inner.map(|axis| axis.size).product()
+        let loaded = session.load("evaluate", &plan, &|_| None)?;
+        let width = |output: &Buffer| -> usize {
+            let axes = output.axes.iter().map(|axis| &plan.axes[axis.index()]);
+            axes.filter(|axis| axis.kind != AxisKind::Row).map(|axis| axis.size).product()
         };
-        let outputs = graph.outputs.iter().map(|output| (output.name.clone(), width(&graph, &output.axes))).collect();
+        let outputs = plan.outputs().map(|output| (output.name.clone(), width(output))).collect();
         let prefix = format!("{}.", case.name);
         let inputs =
             loaded.names().filter_map(|name| Some((name.to_string(), name.strip_prefix(&prefix)?.to_string())));

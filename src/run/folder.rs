@@ -9,7 +9,7 @@ use crate::{
     backend::Device,
     diagnostic, driver,
     error::{Error, Result},
-    lower::{Mode, Population},
+    lower::Mode,
     model::{Batch, Checked},
 };
 use serde::{Deserialize, Serialize};
@@ -114,9 +114,8 @@ impl Folder {
             Batch::All(_) => vec![1],
             Batch::Cases { .. } => vec![1, 1],
         };
-        let population = Population { rows: 1.0, labelled: 1.0 };
-        let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN, population);
-        let mut session = Session::new(Layout::new(&graph), device)?;
+        let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
+        let mut session = Session::new(Layout::new(&graph.parameters, &graph.axes), device)?;
         let (stored, metadata) = arrays::read(&path)?;
         read_parameters(&mut session, &stored, &metadata, &path)?;
         Ok(session)

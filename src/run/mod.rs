@@ -7,5 +7,6 @@ pub mod data;
 pub mod evaluate;
 pub mod folder;
 pub mod initialize;
+pub mod population;
 pub mod session;
 pub mod train;

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     id::Id,
     plan::{self, Plan},
-    tensor::{Graph, Parameter},
+    tensor::{Axis, Parameter},
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -39,17 +39,18 @@ impl Entry {
 }
 
 impl Layout {
-    pub fn new(graph: &Graph) -> Self {
+    /// Of parameters over these axes.
+    pub fn new(parameters: &[Parameter], axes: &[Axis]) -> Self {
         let rank = |parameter: &Parameter| match (parameter.trained, parameter.is_weight()) {
             (true, true) => 0,
             (true, false) => 1,
             _ => 2,
         };
-        let mut parameters = graph.parameters.clone();
+        let mut parameters = parameters.to_vec();
         parameters.sort_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)));
         let mut layout = Layout { entries: Vec::new(), weights: 0, trained: 0, total: 0 };
         for parameter in parameters {
-            let shape: Vec<usize> = parameter.axes.iter().map(|&axis| graph.axis(axis).size).collect();
+            let shape: Vec<usize> = parameter.axes.iter().map(|axis| axes[axis.index()].size).collect();
             let rank = rank(&parameter);
             let entry = Entry { parameter, shape, offset: layout.total };
             layout.total += entry.len();
@@ -93,14 +94,13 @@ impl Session {
         &mut self,
         name: &str,
         plan: &Plan,
-        graph: &Graph,
         shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>,
     ) -> Result<Loaded> {
         let mut arrays = BTreeMap::new();
         let mut places = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {
             let parameter = |index: usize| {
-                let name = &graph.parameters[index].name;
+                let name = &plan.parameters[index].name;
                 self.layout.find(name).unwrap_or_else(|| panic!("`{name}` is a parameter of the session")).offset
             };
             places.push(match (shared(buffer), &buffer.place) {

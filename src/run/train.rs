@@ -5,6 +5,7 @@ use super::{
     batches::Sequence,
     data::Table,
     initialize::initialize,
+    population::Population,
     session::{Layout, Loaded, Session},
 };
 use crate::{
@@ -12,10 +13,9 @@ use crate::{
     driver,
     error::{Error, Result},
     id::Id,
-    lower::{Mode, Population},
+    lower::Mode,
     model::{Batch, Checked, Role, Schedule},
     plan::NoiseSource,
-    tensor::OutputKind,
 };
 use std::{collections::HashMap, path::Path};
 
@@ -70,11 +70,15 @@ impl Trainer {
         }
         let population = Population { rows: table.rows as f64, labelled: labelled.len() as f64 };
         let rows: Vec<usize> = cases.iter().map(|(_, rows, _)| *rows).collect();
-        let graph = driver::step(&model, &rows, Mode::TRAIN, population);
-        let mut session = Session::new(Layout::new(&graph), device)?;
-        let gradient = session.load("gradient", &driver::plan(&graph, NoiseSource::Generated), &graph, &|_| None)?;
-        let (update, state) = load_update(&mut session, &model, population)?;
+        let plan = driver::plan(&driver::step(&model, &rows, Mode::TRAIN), NoiseSource::Generated);
+        let mut session = Session::new(Layout::new(&plan.parameters, &plan.axes), device)?;
+        let gradient = session.load("gradient", &plan, &|_| None)?;
+        let (update, state) = load_update(&mut session, &model)?;
         initialize(&mut session, model.train.initialize, seed)?;
+        for (name, value) in population.weights(&model) {
+            session.fill(&gradient, &name, &mut |array| array[0] = value as f32)?;
+        }
+        session.fill(&update, "prior", &mut |array| array[0] = population.prior(&model) as f32)?;
         let feeds = cases
             .into_iter()
             .filter(|(_, rows, _)| *rows > 0)
@@ -85,7 +89,7 @@ impl Trainer {
                 inputs: inputs(&model, &gradient, case),
             })
             .collect();
-        let values = graph.outputs.iter().filter(|output| output.kind == OutputKind::Value && output.axes.is_empty());
+        let values = plan.outputs().filter(|output| output.axes.is_empty());
         let sums =
             values.map(|output| (output.name.clone(), 0.0)).chain([("gradient_norm".to_string(), 0.0)]).collect();
         Ok(Trainer {
@@ -318,9 +322,9 @@ fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
 }
 
 /// The optimiser over the session's parameters, with its state.
-fn load_update(session: &mut Session, model: &Checked, population: Population) -> Result<(Loaded, State)> {
+fn load_update(session: &mut Session, model: &Checked) -> Result<(Loaded, State)> {
     let (weights, trained) = (session.layout.weights, session.layout.trained);
-    let graph = driver::update(model, weights, trained - weights, population);
+    let graph = driver::update(model, weights, trained - weights);
     let names = model.train.optimizer.state();
     let mut state = State::new();
     for name in names {
@@ -328,7 +332,7 @@ fn load_update(session: &mut Session, model: &Checked, population: Population) -
     }
     let plan = driver::plan(&graph, NoiseSource::Generated);
     let (parameters, gradients) = (session.parameters, session.gradients);
-    let loaded = session.load("update", &plan, &graph, &|buffer| {
+    let loaded = session.load("update", &plan, &|buffer| {
         let (group, array) = buffer.name.split_once('.').map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
         let offset = match group {
             "weights" => 0,

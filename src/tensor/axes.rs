@@ -6,7 +6,7 @@ use crate::id::Id;
 use std::fmt;
 
 /// What an axis counts; also the order in which axes lie in memory, outermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum AxisKind {
     /// The rows of one case of a batch.
     Row,
@@ -19,7 +19,7 @@ pub enum AxisKind {
 }
 
 /// A named axis of known size.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Axis {
     pub name: String,
     pub size: usize,

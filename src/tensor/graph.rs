@@ -43,14 +43,14 @@ pub enum Op {
     StopGradient(Node),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum ReduceKind {
     Sum,
     Max,
     LogSumExp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum NoiseKind {
     /// N(0, 1).
     Normal,
@@ -59,7 +59,7 @@ pub enum NoiseKind {
 }
 
 /// A named array kept between steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Parameter {
     /// `q.z.dense1.weight.a`.
     pub name: String,
@@ -78,7 +78,7 @@ impl Parameter {
 }
 
 /// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Start {
     /// By the model's `initialize`, with the given numbers of inputs and outputs.
     HiddenWeight {

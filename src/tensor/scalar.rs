@@ -3,7 +3,7 @@
 use super::{Graph, Node};
 
 /// An elementwise operation on numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Scalar {
     Add,
     Sub,

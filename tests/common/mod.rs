@@ -6,7 +6,7 @@ pub mod emulator;
 use dgc::{
     distribution::Domain,
     driver,
-    lower::{Mode, Population},
+    lower::Mode,
     model::{Checked, Role},
     run::{
         arrays::{self, NamedArray},
@@ -98,9 +98,8 @@ pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f64> {
 /// Random parameters for a model, with every layer of it.
 pub fn parameters(model: &Checked) -> Arrays {
     let rows = vec![2; driver::derive(model).cases.len()];
-    let population = Population { rows: 4.0, labelled: 2.0 };
-    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::BOUND, population);
-    let entries = Layout::new(&graph).entries.into_iter();
+    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::BOUND);
+    let entries = Layout::new(&graph.parameters, &graph.axes).entries.into_iter();
     let arrays = entries.map(|entry| {
         let name = entry.parameter.name.clone();
         let data = numbers(&name, entry.len(), 0.5);
