@@ -8,7 +8,7 @@ use dgc::{
     driver,
     lower::Mode,
     plan::NoiseSource,
-    run::arrays::{self, NamedArray},
+    run::arrays,
 };
 use std::path::{Path, PathBuf};
 
@@ -63,28 +63,10 @@ fn nvrtc_blackwell_for_workstations() {
     compile_all("sm_120");
 }
 
-/// A folder with a small model and a data set for it, of sizes that no tile divides.
+/// A folder with a small model and a data set for it.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let text = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
-    let text = text
-        .replace(
-            "pixels = 784, classes = 10, aux = 100, latent = 100, hidden = 500",
-            "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
-        )
-        .replace("    schedule cosine\n", "")
-        .replace("labelled 100, unlabelled 100", "labelled 5, unlabelled 11");
-    std::fs::write(folder.path().join("small.dgm"), text).expect("a file can be written");
-    let rows = 57;
-    let array = |name: &str, shape: &[usize], data: Vec<f64>| NamedArray {
-        name: name.to_string(),
-        shape: shape.to_vec(),
-        data,
-    };
-    let greys = common::numbers("greys", rows * 9, 1.0).into_iter().map(|x| f64::from(x > 0.3)).collect();
-    let labels = (0..rows).map(|row| if row < 9 { (row % 3) as f64 } else { -1.0 }).collect();
-    let data = [array("x", &[rows, 9], greys), array("y", &[rows], labels)];
-    arrays::write(&folder.path().join("data.safetensors"), &data, Default::default(), false).expect("a file");
+    common::write_small_adgm(folder.path());
     folder
 }
 

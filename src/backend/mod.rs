@@ -14,6 +14,21 @@ pub struct Array;
 #[derive(Debug)]
 pub struct Program;
 
+/// A plan to be loaded, with what was made of it ahead of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Build {
+    pub name: String,
+    pub plan: Plan,
+    pub cuda: Option<cuda::Binary>,
+}
+
+impl Build {
+    /// One that a device makes itself when it is loaded.
+    pub fn new(name: &str, plan: Plan) -> Self {
+        Build { name: name.to_string(), plan, cuda: None }
+    }
+}
+
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -52,7 +67,7 @@ pub trait Backend {
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
-    fn load(&mut self, name: &str, plan: &Plan, places: &[Option<Place>]) -> Result<Id<Program>>;
+    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;
 
     /// Runs a program; its results are there for whoever reads them.
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use crate::backend::{self, cuda};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What runs the model.
 #[derive(Args, Clone, Debug)]
@@ -30,9 +30,18 @@ enum Kind {
 
 impl Device {
     pub fn choice(&self) -> backend::Device {
+        self.choose(Some(self.nvrtc.as_deref()))
+    }
+
+    /// The same for programs that were compiled ahead of time.
+    pub fn choice_ahead(&self) -> backend::Device {
+        self.choose(None)
+    }
+
+    fn choose(&self, compiler: Option<Option<&Path>>) -> backend::Device {
         match self.device {
             Kind::Cpu => backend::Device::Cpu { threads: self.threads },
-            Kind::Auto if !cuda::is_there(self.nvrtc.as_deref()) => backend::Device::Cpu { threads: self.threads },
+            Kind::Auto if !cuda::is_there(compiler) => backend::Device::Cpu { threads: self.threads },
             Kind::Auto | Kind::Cuda => backend::Device::Cuda { nvrtc: self.nvrtc.clone() },
         }
     }

@@ -4,15 +4,11 @@ use super::{Model, print, read_text};
 use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
-    layer,
-    lower::Mode,
-    model::{self, Batch, Checked},
-    optimizer,
-    plan::{self, NoiseSource},
+    layer, model, optimizer,
     run::arrays::write_whole,
-    simplify, syntax, tensor,
+    simplify, syntax,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::PathBuf;
 
 /// Check a model, and report every mistake with its place
@@ -119,67 +115,6 @@ impl Graph {
             }
         };
         write_whole(path, drawing.as_bytes())
-    }
-}
-
-/// Compile a model, and print any stage on the way
-#[derive(Args)]
-pub struct Compile {
-    #[command(flatten)]
-    model: Model,
-    /// The stage to print
-    #[arg(long, value_enum, default_value_t = Stage::Plan)]
-    emit: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
-    /// The syntax tree
-    Ast,
-    /// The generative and inference graphs
-    Graph,
-    /// The bound of each case
-    Bound,
-    /// The loss as operations on named axes
-    Tensor,
-    /// The loss and its gradient
-    Gradient,
-    /// The same after simplification
-    Simplified,
-    /// Kernels and buffers
-    Plan,
-}
-
-impl Compile {
-    pub fn run(self) -> Result<()> {
-        if self.emit == Stage::Ast {
-            let text = self.model.text()?;
-            if let Ok(tree) = syntax::parse(&text) {
-                return print(&syntax::print(&tree));
-            }
-        }
-        let model = self.model.check()?;
-        print(&emit(&model, self.emit))
-    }
-}
-
-/// A stage of one training step, as text.
-pub fn emit(model: &Checked, stage: Stage) -> String {
-    let objective = driver::derive(model);
-    let rows: Vec<usize> = match model.train.batch {
-        Batch::All(rows) => vec![rows],
-        Batch::Cases { labelled, unlabelled } => vec![labelled, unlabelled],
-    };
-    let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN);
-    let simplified = || driver::simplify(&driver::differentiate(tensor()));
-    match stage {
-        Stage::Ast => syntax::print(&syntax::parse(&model.source).expect("a checked model parses")),
-        Stage::Graph => model::print(model),
-        Stage::Bound => bound::print(model, &objective),
-        Stage::Tensor => tensor::print(&tensor()),
-        Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
-        Stage::Simplified => tensor::print(&simplified()),
-        Stage::Plan => plan::print(&driver::plan(&simplified(), NoiseSource::Generated)),
     }
 }
 

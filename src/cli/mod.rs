@@ -3,14 +3,16 @@
 //! Exit codes: 0 done, 1 a mistake in a model or in data, 2 a mistake in the arguments.
 
 mod bench;
+mod compile;
 mod device;
+mod doctor;
 mod inspect;
 mod numbers;
 mod picture;
 mod runs;
 mod train;
 
-pub use inspect::{Stage, emit};
+pub use compile::{Stage, emit};
 
 use crate::{
     diagnostic, driver,
@@ -39,7 +41,7 @@ enum Command {
     Fmt(inspect::Fmt),
     Explain(inspect::Explain),
     Graph(inspect::Graph),
-    Compile(inspect::Compile),
+    Compile(compile::Compile),
     List(inspect::List),
     Train(train::Train),
     Eval(runs::Eval),
@@ -47,6 +49,7 @@ enum Command {
     Encode(runs::Encode),
     Sample(runs::Sample),
     Bench(bench::Bench),
+    Doctor(doctor::Doctor),
     Bound(numbers::Bound),
 }
 
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Encode(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Bound(command) => command.run(),
     };
     match done {

@@ -2,6 +2,7 @@
 
 use super::{device::Device, picture, print};
 use crate::{
+    backend::Build,
     bound::Case,
     distribution::Domain,
     driver,
@@ -15,6 +16,7 @@ use crate::{
         data::{self, Table},
         evaluate::{Evaluator, Inferred, error, likeliest, mean},
         folder::Folder,
+        programs,
         session::Session,
     },
 };
@@ -78,7 +80,11 @@ impl Opened {
         // Many samples make a row large; fewer rows at once keep the working memory the same.
         let rows = (1000 / samples.max(1)).clamp(1, 200).min(self.table.rows);
         let what = Evaluate { rows, samples: samples.max(1), likelihood };
-        Evaluator::new(&mut self.session, &self.model, case, what)?.run(&mut self.session, &self.table, seed)
+        Evaluator::new(&mut self.session, &self.model, case, &programs::evaluate(&self.model, case, what))?.run(
+            &mut self.session,
+            &self.table,
+            seed,
+        )
     }
 
     fn labels(&self) -> impl Iterator<Item = &Variable> {
@@ -239,7 +245,7 @@ impl Sample {
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(&model, rows, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = opened.session.load("generate", &plan, &|_| None)?;
+        let loaded = opened.session.load(&Build::new("generate", plan), &|_| None)?;
         // The first changes from column to column, the next from line to line, and so on.
         let mut stride = 1;
         for (id, size) in &classes {

@@ -2,14 +2,17 @@
 
 use super::{check_text, device::Device, print, read_text, set};
 use crate::{
+    backend::Build,
     driver,
     error::{Error, Result},
     lower::Evaluate,
     model::{Checked, Role},
     run::{
+        compiled::{self, Compiled},
         data::{self, Table},
         evaluate::{Evaluator, error, likeliest, mean},
         folder::{Folder, Settings},
+        programs,
         train::Trainer,
     },
 };
@@ -29,7 +32,7 @@ use std::{
 /// Train a model, or go on with a run
 #[derive(Args)]
 pub struct Train {
-    /// A model file, or with --resume the folder of a run
+    /// A model file, a folder that `dgc compile -o` made, or with --resume the folder of a run
     file: PathBuf,
     /// Change a size or setting, such as hidden=200 or epochs=20; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
@@ -65,7 +68,12 @@ pub struct Train {
 impl Train {
     pub fn run(mut self) -> Result<()> {
         self.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
-        let (folder, settings, model) = if self.resume { self.reopen()? } else { self.begin()? };
+        let compiled = if compiled::is_compiled(&self.file) { Some(self.compiled()?) } else { None };
+        let (folder, settings, model) = if self.resume { self.reopen()? } else { self.begin(compiled.as_ref())? };
+        if let Some(compiled) = compiled.as_ref().filter(|compiled| compiled.model.source != model.source) {
+            let message = format!("{}: a run of another model than {}", folder.path.display(), compiled.file);
+            return Err(Error::new(message).help("go on with it by itself: dgc train RUN --resume"));
+        }
         let dataset = data::load(settings.data.as_deref(), &model)?;
         let label =
             model.variables.iter().find(|variable| variable.role == Role::Label).map(|label| label.name.clone());
@@ -78,7 +86,13 @@ impl Train {
             None => dataset.test.map(|rows| ("test", rows)),
         };
         drop(dataset.train);
-        let mut trainer = Trainer::new(model, split.train, settings.seed, &self.device.choice())?;
+        let (programs, evaluate) = match compiled {
+            Some(compiled) => (compiled.training, Some(compiled.evaluate)),
+            None => (programs::training(&model), None),
+        };
+        let ahead = programs.gradient.cuda.is_some();
+        let device = if ahead { self.device.choice_ahead() } else { self.device.choice() };
+        let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;
             folder.truncate_log(trainer.epochs_after(trainer.step).floor() as u64)?;
@@ -86,20 +100,38 @@ impl Train {
         if !self.resume {
             folder.create_files(&settings, &trainer.model.source)?;
         }
-        Loop { trainer, folder, held, label, samples: settings.samples, stop: on_interrupt() }.run()
+        Loop { trainer, evaluate, folder, held, label, samples: settings.samples, stop: on_interrupt() }.run()
     }
 
-    fn begin(&self) -> Result<(Folder, Settings, Checked)> {
-        if self.file.is_dir() {
-            return Err(Error::new(format!("{}: a folder, not a model file", self.file.display()))
-                .help("to go on with a run, add --resume"));
+    /// The compiled model that is named in place of a file.
+    fn compiled(&self) -> Result<Compiled> {
+        let mut compiled = compiled::read(&self.file)?;
+        if let Some((name, _)) = self.sets.iter().find(|(name, _)| name != "epochs") {
+            let message = format!("--set {name}=…: {} was compiled with its settings", self.file.display());
+            return Err(Error::new(message).help("compile it again with them; only `epochs` may be changed"));
         }
-        let text = read_text(&self.file)?;
-        let model = check_text(&self.file, &text, &self.sets)?;
+        if self.samples != compiled::EVALUATION.samples {
+            let message = format!("--samples {}: a compiled model evaluates itself by one sample", self.samples);
+            return Err(Error::new(message).help("leave the option out, and run `dgc eval` afterwards"));
+        }
+        compiled.sets.extend(self.sets.iter().cloned());
+        compiled.model = check_text(Path::new(&compiled.file), &compiled.model.source, &compiled.sets)?;
+        Ok(compiled)
+    }
+
+    fn begin(&self, compiled: Option<&Compiled>) -> Result<(Folder, Settings, Checked)> {
+        let (model, sets) = match compiled {
+            Some(compiled) => (compiled.model.clone(), compiled.sets.clone()),
+            None if self.file.is_dir() => {
+                return Err(Error::new(format!("{}: a folder, not a model file", self.file.display()))
+                    .help("to go on with a run, add --resume"));
+            }
+            None => (check_text(&self.file, &read_text(&self.file)?, &self.sets)?, self.sets.clone()),
+        };
         let settings = Settings {
             version: env!("CARGO_PKG_VERSION").to_string(),
             file: model.file.clone(),
-            sets: self.sets.clone(),
+            sets,
             data: self.data.clone(),
             labels: self.labels,
             validation: self.validation,
@@ -112,7 +144,8 @@ impl Train {
     }
 
     fn reopen(&self) -> Result<(Folder, Settings, Checked)> {
-        let path = if self.file.is_dir() { &self.file } else { self.output.as_ref().unwrap_or(&self.file) };
+        let is_run = self.file.is_dir() && !compiled::is_compiled(&self.file);
+        let path = if is_run { &self.file } else { self.output.as_ref().unwrap_or(&self.file) };
         let (folder, mut settings) = Folder::open(path)?;
         // What a run draws is fixed; how long it goes on may change.
         for (name, value) in &self.sets {
@@ -142,6 +175,8 @@ fn on_interrupt() -> Arc<AtomicBool> {
 
 struct Loop {
     trainer: Trainer,
+    /// The program that evaluates, if it was compiled ahead.
+    evaluate: Option<Build>,
     folder: Folder,
     held: Option<(&'static str, Table)>,
     label: Option<String>,
@@ -194,8 +229,11 @@ impl Loop {
         let model = &self.trainer.model;
         let objective = driver::derive(model);
         let case = objective.cases.last().expect("a model has a case");
-        let what = Evaluate { rows: table.rows.min(200), samples: self.samples, likelihood: false };
-        Evaluator::new(&mut self.trainer.session, model, case, what).map(Some)
+        let build = self.evaluate.take().unwrap_or_else(|| {
+            let what = Evaluate { rows: table.rows.min(200), samples: self.samples, likelihood: false };
+            programs::evaluate(model, case, what)
+        });
+        Evaluator::new(&mut self.trainer.session, model, case, &build).map(Some)
     }
 
     /// What happened in an epoch.

@@ -12,7 +12,13 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn build(graph: &Graph, items: &Items, slots: &[Slot]) -> Plan {
-    let plan = Plan { axes: graph.axes.clone(), parameters: graph.parameters.clone(), buffers: Vec::new(), kernels: Vec::new(), arena: 0 };
+    let plan = Plan {
+        axes: graph.axes.clone(),
+        parameters: graph.parameters.clone(),
+        buffers: Vec::new(),
+        kernels: Vec::new(),
+        arena: 0,
+    };
     let mut builder = Builder { graph, items, plan, buffers: BTreeMap::new(), tiles: BTreeMap::new() };
     let drafts: Vec<Draft> = slots.iter().map(|slot| builder.draft(slot)).collect();
     builder.make_buffers(&drafts);

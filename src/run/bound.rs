@@ -6,7 +6,7 @@ use super::{
     session::{Layout, Session},
 };
 use crate::{
-    backend::{Device, NoiseKey},
+    backend::{Build, Device, NoiseKey},
     diagnostic::suggest,
     driver,
     error::{Error, Result},
@@ -102,7 +102,7 @@ type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
 fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, device: &Device) -> Result<Outputs> {
     let plan = driver::plan(graph, if given { NoiseSource::Given } else { NoiseSource::Generated });
     let mut session = Session::new(Layout::new(&graph.parameters, &graph.axes), device)?;
-    let loaded = session.load("bound", &plan, &|_| None)?;
+    let loaded = session.load(&Build::new("bound", plan), &|_| None)?;
     for entry in session.layout.entries.clone() {
         session.set(session.parameters, &entry, &values[&entry.parameter.name])?;
     }

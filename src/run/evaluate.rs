@@ -5,13 +5,11 @@ use super::{
     session::{Loaded, Session},
 };
 use crate::{
-    backend::NoiseKey,
+    backend::{Build, NoiseKey},
     bound::Case,
-    driver,
     error::Result,
-    lower::Evaluate,
     model::{Checked, Role},
-    plan::{Buffer, NoiseSource},
+    plan::Buffer,
     tensor::AxisKind,
 };
 use std::collections::BTreeMap;
@@ -30,10 +28,10 @@ pub struct Evaluator {
 pub type Inferred = BTreeMap<String, Vec<f32>>;
 
 impl Evaluator {
-    pub fn new(session: &mut Session, model: &Checked, case: &Case, what: Evaluate) -> Result<Self> {
-        let graph = driver::evaluate(model, case, what);
-        let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = session.load("evaluate", &plan, &|_| None)?;
+    /// From the build of [`super::programs::evaluate`].
+    pub fn new(session: &mut Session, model: &Checked, case: &Case, build: &Build) -> Result<Self> {
+        let loaded = session.load(build, &|_| None)?;
+        let plan = &build.plan;
         let width = |output: &Buffer| -> usize {
             let axes = output.axes.iter().map(|axis| &plan.axes[axis.index()]);
             axes.filter(|axis| axis.kind != AxisKind::Row).map(|axis| axis.size).product()
@@ -49,7 +47,9 @@ impl Evaluator {
                 known.is_some_and(|known| matches!(known.role, Role::Data | Role::Label))
             })
             .collect();
-        Ok(Evaluator { loaded, case: case.name, rows: what.rows, outputs, inputs })
+        let axes = plan.outputs().flat_map(|output| &output.axes).map(|axis| &plan.axes[axis.index()]);
+        let rows = axes.filter(|axis| axis.kind == AxisKind::Row).map(|axis| axis.size).max();
+        Ok(Evaluator { loaded, case: case.name, rows: rows.expect("a bound has rows"), outputs, inputs })
     }
 
     /// Every output for every row; the noise is that of `seed`, the same at each call.

@@ -8,5 +8,7 @@ pub mod evaluate;
 pub mod folder;
 pub mod initialize;
 pub mod population;
+pub mod programs;
+pub mod compiled;
 pub mod session;
 pub mod train;

@@ -1,10 +1,10 @@
 //! Parameters on a device, and the programs that share them.
 
 use crate::{
-    backend::{self, Array, Backend, Device, NoiseKey, Place, Program, Spent},
+    backend::{self, Array, Backend, Build, Device, NoiseKey, Place, Program, Spent},
     error::Result,
     id::Id,
-    plan::{self, Plan},
+    plan,
     tensor::{Axis, Parameter},
 };
 use std::{borrow::Cow, collections::BTreeMap};
@@ -90,12 +90,8 @@ impl Session {
     }
 
     /// A program whose parameters and gradients are the session's; `shared` places further buffers by name.
-    pub fn load(
-        &mut self,
-        name: &str,
-        plan: &Plan,
-        shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>,
-    ) -> Result<Loaded> {
+    pub fn load(&mut self, build: &Build, shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>) -> Result<Loaded> {
+        let plan = &build.plan;
         let mut arrays = BTreeMap::new();
         let mut places = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {
@@ -119,7 +115,7 @@ impl Session {
                 }
             });
         }
-        Ok(Loaded { program: self.device.load(name, plan, &places)?, arrays })
+        Ok(Loaded { program: self.device.load(build, &places)?, arrays })
     }
 
     pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {

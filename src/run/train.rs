@@ -6,21 +6,21 @@ use super::{
     data::Table,
     initialize::initialize,
     population::Population,
-    session::{Layout, Loaded, Session},
+    programs::{self, Training},
+    session::{Loaded, Session},
 };
 use crate::{
-    backend::{Array, Device, NoiseKey, Place, Spent},
-    driver,
+    backend::{Array, Build, Device, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    lower::Mode,
     model::{Batch, Checked, Role, Schedule},
-    plan::NoiseSource,
 };
 use std::{collections::HashMap, path::Path};
 
 /// The version of checkpoints that this program reads and writes.
-const FORMAT: &str = "1";
+const FORMAT: u64 = 2;
+/// The entry of a checkpoint's metadata that holds its format and position, as JSON.
+const METADATA: &str = "checkpoint";
 
 /// The optimiser's arrays, by name.
 type State = Vec<(String, Id<Array>)>;
@@ -52,8 +52,14 @@ struct Feed {
 }
 
 impl Trainer {
-    /// New parameters, drawn by the seed, on these rows.
+    /// New parameters, drawn by the seed, on these rows; the programs are made now.
     pub fn new(model: Checked, table: Table, seed: u64, device: &Device) -> Result<Self> {
+        let programs = programs::training(&model);
+        Self::with(model, &programs, table, seed, device)
+    }
+
+    /// The same with programs that were made of the model before.
+    pub fn with(model: Checked, programs: &Training, table: Table, seed: u64, device: &Device) -> Result<Self> {
         let labelled = labelled_rows(&model, &table)?;
         let every: Vec<u32> = (0..table.rows as u32).collect();
         let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
@@ -69,11 +75,9 @@ impl Trainer {
             }
         }
         let population = Population { rows: table.rows as f64, labelled: labelled.len() as f64 };
-        let rows: Vec<usize> = cases.iter().map(|(_, rows, _)| *rows).collect();
-        let plan = driver::plan(&driver::step(&model, &rows, Mode::TRAIN), NoiseSource::Generated);
-        let mut session = Session::new(Layout::new(&plan.parameters, &plan.axes), device)?;
-        let gradient = session.load("gradient", &plan, &|_| None)?;
-        let (update, state) = load_update(&mut session, &model)?;
+        let mut session = Session::new(programs.layout(), device)?;
+        let gradient = session.load(&programs.gradient, &|_| None)?;
+        let (update, state) = load_update(&mut session, &model, &programs.update)?;
         initialize(&mut session, model.train.initialize, seed)?;
         for (name, value) in population.weights(&model) {
             session.fill(&gradient, &name, &mut |array| array[0] = value as f32)?;
@@ -89,7 +93,7 @@ impl Trainer {
                 inputs: inputs(&model, &gradient, case),
             })
             .collect();
-        let values = plan.outputs().filter(|output| output.axes.is_empty());
+        let values = programs.gradient.plan.outputs().filter(|output| output.axes.is_empty());
         let sums =
             values.map(|output| (output.name.clone(), 0.0)).chain([("gradient_norm".to_string(), 0.0)]).collect();
         Ok(Trainer {
@@ -242,11 +246,12 @@ impl Trainer {
         }
         // Means go on where they were, to the last bit.
         let sums: Vec<(&str, u64)> = self.sums.iter().map(|(name, sum)| (name.as_str(), sum.to_bits())).collect();
-        let position = serde_json::json!({ "step": self.step, "seed": self.seed, "summed": self.summed, "sums": sums });
-        let metadata =
-            [("format", FORMAT.to_string()), ("model", self.model.name.clone()), ("position", position.to_string())];
-        let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        arrays::write(path, &stored, metadata, false)
+        let position = serde_json::json!({
+            "format": FORMAT, "model": self.model.name,
+            "step": self.step, "seed": self.seed, "summed": self.summed, "sums": sums,
+        });
+        // One entry, so that equal checkpoints are equal files.
+        arrays::write(path, &stored, [(METADATA.to_string(), position.to_string())].into(), false)
     }
 
     /// Takes over what `save` wrote.
@@ -284,7 +289,9 @@ pub fn read_parameters(
     metadata: &HashMap<String, String>,
     path: &Path,
 ) -> Result<serde_json::Value> {
-    if metadata.get("format").map(String::as_str) != Some(FORMAT) {
+    let position: serde_json::Value =
+        metadata.get(METADATA).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if position["format"] != FORMAT {
         let message = format!("{}: not a checkpoint of this version of dgc", path.display());
         return Err(Error::new(message).help("expected a file that `dgc train` wrote"));
     }
@@ -298,8 +305,7 @@ pub fn read_parameters(
         })?;
         session.set(session.parameters, &entry, &found.data)?;
     }
-    let position = metadata.get("position").and_then(|text| serde_json::from_str(text).ok());
-    position.ok_or_else(|| Error::new(format!("{}: the checkpoint lacks its position", path.display())))
+    Ok(position)
 }
 
 /// The inputs of a case, each with the variable that it is read from.
@@ -322,17 +328,15 @@ fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
 }
 
 /// The optimiser over the session's parameters, with its state.
-fn load_update(session: &mut Session, model: &Checked) -> Result<(Loaded, State)> {
+fn load_update(session: &mut Session, model: &Checked, build: &Build) -> Result<(Loaded, State)> {
     let (weights, trained) = (session.layout.weights, session.layout.trained);
-    let graph = driver::update(model, weights, trained - weights);
     let names = model.train.optimizer.state();
     let mut state = State::new();
     for name in names {
         state.push((name.to_string(), session.device.allocate(trained)?));
     }
-    let plan = driver::plan(&graph, NoiseSource::Generated);
     let (parameters, gradients) = (session.parameters, session.gradients);
-    let loaded = session.load("update", &plan, &|buffer| {
+    let loaded = session.load(build, &|buffer| {
         let (group, array) = buffer.name.split_once('.').map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
         let offset = match group {
             "weights" => 0,

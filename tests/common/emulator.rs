@@ -49,6 +49,18 @@ pub fn dgc(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Out
         .expect("the program starts")
 }
 
+/// A folder with the driver alone, for what was compiled before.
+pub fn driver_alone() -> PathBuf {
+    let folder = libraries().join("driver");
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    let link = folder.join("libcuda.so.1");
+    if !link.exists() {
+        // Another test of this process may have been quicker.
+        let _ = std::os::unix::fs::symlink(libraries().join("libcuda.so.1"), &link);
+    }
+    folder
+}
+
 /// The same, and what it prints; it must not fail.
 pub fn fine(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let output = dgc(folder, arguments, variables);

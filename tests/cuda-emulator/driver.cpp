@@ -230,7 +230,8 @@ int cuDeviceGet(int* device, int number) { return *device = number, number == 0 
 int cuDeviceGetName(char* name, int len, int) { return snprintf(name, len, "emulated GPU"), SUCCESS; }
 int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = setting("DGC_EMULATOR_MEMORY", size_t(8) << 30), SUCCESS; }
 int cuDeviceGetAttribute(int* value, int which, int) {
-    *value = which == 75 ? 9 : which == 76 ? 0 : which == 16 ? 132 : 0;
+    int arch = (int)setting("DGC_EMULATOR_ARCH", 90);
+    *value = which == 75 ? arch / 10 : which == 76 ? arch % 10 : which == 16 ? 132 : 0;
     return SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(void** context, int) { return *context = &emulator, SUCCESS; }

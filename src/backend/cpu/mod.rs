@@ -15,11 +15,11 @@ use self::{
     matrix::{Packed, Packing, Product},
     tape::Scratch,
 };
-use super::{Array, Backend, NoiseKey, Place, Program, Spent};
+use super::{Array, Backend, Build, NoiseKey, Place, Program, Spent};
 use crate::{
     error::Result,
     id::Id,
-    plan::{self, Kernel, Plan, Tile},
+    plan::{self, Kernel, Tile},
 };
 use std::{
     borrow::Cow,
@@ -241,7 +241,8 @@ impl Backend for Cpu {
         Ok(Cow::Borrowed(&self.arrays[array.index()].slice()[offset..offset + len]))
     }
 
-    fn load(&mut self, _: &str, plan: &Plan, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+        let plan = &build.plan;
         let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {

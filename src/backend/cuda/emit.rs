@@ -35,7 +35,7 @@ pub struct Source {
 }
 
 /// One launch of a function of the source.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Launch {
     pub function: String,
     /// Blocks along x and y, of [`THREADS`] threads each.

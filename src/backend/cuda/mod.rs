@@ -6,21 +6,53 @@ pub mod compile;
 pub mod emit;
 pub mod library;
 
-use super::{Array, Backend, NoiseKey, Place, Program};
+use super::{Array, Backend, Build, NoiseKey, Place, Program};
 use crate::{
     error::{Error, Result},
     id::Id,
-    plan::{self, Plan},
+    plan,
 };
 use cudarc::driver::{
     result::{self, DriverError},
     sys,
 };
-use std::{borrow::Cow, ffi::CString, ffi::c_void, path::Path};
+use std::{
+    borrow::Cow,
+    ffi::{CString, c_void},
+    path::{Path, PathBuf},
+};
+
+/// A program made ahead of time: its launches, and machine code for some architectures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binary {
+    pub launches: Vec<emit::Launch>,
+    /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can make it of.
+    pub images: Vec<(String, Vec<u8>)>,
+}
+
+impl Binary {
+    /// The best image for a GPU: its own, one for an earlier GPU of its generation, or PTX for an earlier one.
+    fn image(&self, arch: &str) -> Option<&[u8]> {
+        let wanted = number(arch)?;
+        let fits = |known: u32, is_ptx: bool| known <= wanted && (is_ptx || known / 10 == wanted / 10);
+        let candidates = self.images.iter().filter_map(|(name, code)| {
+            let (known, is_ptx) = (number(name)?, name.starts_with("compute_"));
+            fits(known, is_ptx).then_some(((!is_ptx, known), code))
+        });
+        candidates.max_by_key(|(rank, _)| *rank).map(|(_, code)| code.as_slice())
+    }
+}
+
+/// 90 of `sm_90` and `compute_90`.
+fn number(arch: &str) -> Option<u32> {
+    arch.rsplit('_').next()?.parse().ok()
+}
 
 /// The first GPU.
 pub struct Cuda {
     name: String,
+    /// Where the compiler is, if the user said so.
+    nvrtc: Option<PathBuf>,
     /// Such as `sm_90`.
     arch: String,
     stream: sys::CUstream,
@@ -60,31 +92,52 @@ impl<T> Check<T> for std::result::Result<T, DriverError> {
     }
 }
 
-/// Whether there are a driver, a GPU and a compiler.
-pub fn is_there(nvrtc: Option<&Path>) -> bool {
+/// Whether there are a driver, a GPU and a compiler; `None` asks for no compiler.
+pub fn is_there(compiler: Option<Option<&Path>>) -> bool {
     library::find_driver().is_ok()
         && result::init().is_ok()
         && result::device::get_count().is_ok_and(|count| count > 0)
-        && library::find_nvrtc(nvrtc).is_ok()
+        && compiler.is_none_or(|nvrtc| library::find_nvrtc(nvrtc).is_ok())
+}
+
+/// What a GPU is: name, architecture, bytes of memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    pub name: String,
+    pub arch: String,
+    pub memory: usize,
+}
+
+/// The GPUs that the driver knows; the driver must have been found.
+pub fn gpus() -> Result<Vec<Gpu>> {
+    result::init().explain("the driver cannot begin")?;
+    let count = result::device::get_count().explain("devices cannot be counted")?;
+    (0..count).map(|number| gpu(result::device::get(number).explain("a device cannot be had")?)).collect()
+}
+
+fn gpu(device: sys::CUdevice) -> Result<Gpu> {
+    let name = result::device::get_name(device).explain("the device has no name")?;
+    let attribute = |which| {
+        // SAFETY: the device is one that the driver gave.
+        unsafe { result::device::get_attribute(device, which) }.explain("the device has no architecture")
+    };
+    let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+    let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    // SAFETY: as above.
+    let memory = unsafe { result::device::total_mem(device) }.explain("the device has no memory")?;
+    Ok(Gpu { name, arch: format!("sm_{major}{minor}"), memory })
 }
 
 impl Cuda {
     pub fn new(nvrtc: Option<&Path>) -> Result<Self> {
         library::find_driver()?;
-        library::find_nvrtc(nvrtc)?;
         result::init().explain("the driver cannot begin")?;
         let count = result::device::get_count().explain("devices cannot be counted")?;
         if count == 0 {
             return Err(Error::new("CUDA: there is no GPU").help("--device cpu needs none"));
         }
         let device = result::device::get(0).explain("the first device cannot be had")?;
-        let name = result::device::get_name(device).explain("the device has no name")?;
-        let attribute = |which| {
-            // SAFETY: the device is one that the driver gave.
-            unsafe { result::device::get_attribute(device, which) }.explain("the device has no architecture")
-        };
-        let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-        let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let Gpu { name, arch, .. } = gpu(device)?;
         // SAFETY: the device is one that the driver gave; its context stays for as long as the program runs.
         unsafe {
             let context = result::primary_ctx::retain(device).explain("there is no context")?;
@@ -92,8 +145,24 @@ impl Cuda {
         }
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).explain("there is no stream")?;
         let key = allocate(size_of::<[u32; 4]>())?;
-        let arch = format!("sm_{major}{minor}");
-        Ok(Cuda { name, arch, stream, arrays: Vec::new(), programs: Vec::new(), key })
+        let nvrtc = nvrtc.map(Path::to_path_buf);
+        Ok(Cuda { name, nvrtc, arch, stream, arrays: Vec::new(), programs: Vec::new(), key })
+    }
+
+    /// The code and the launches of a program: made ahead of time, or now.
+    fn code<'b>(&self, build: &'b Build) -> Result<(Cow<'b, [u8]>, Cow<'b, [emit::Launch]>)> {
+        let Some(binary) = &build.cuda else {
+            library::find_nvrtc(self.nvrtc.as_deref())?;
+            let source = emit::emit(&build.plan, &build.name);
+            let image = compile::compile(&source.text, &build.name, &self.arch)?;
+            return Ok((image.code.into(), source.launches.into()));
+        };
+        let image = binary.image(&self.arch).ok_or_else(|| {
+            let known: Vec<&str> = binary.images.iter().map(|(arch, _)| arch.as_str()).collect();
+            let message = format!("`{}` was compiled for {}; this GPU is {}", build.name, known.join(", "), self.arch);
+            Error::new(message).help(format!("compile it again with --arch {}", self.arch))
+        })?;
+        Ok((image.into(), binary.launches.as_slice().into()))
     }
 
     fn wait(&self, what: &str) -> Result<()> {
@@ -189,7 +258,8 @@ impl Backend for Cuda {
         Ok(Cow::Owned(values))
     }
 
-    fn load(&mut self, name: &str, plan: &Plan, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+        let plan = &build.plan;
         let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {
@@ -199,14 +269,13 @@ impl Backend for Cuda {
                 (_, None) => panic!("`{}` has a place", buffer.name),
             });
         }
-        let source = emit::emit(plan, name);
-        let image = compile::compile(&source.text, name, &self.arch)?;
+        let (code, launches) = self.code(build)?;
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
         let graph = unsafe {
-            let module = result::module::load_data(image.code.as_ptr().cast()).explain("a module cannot be loaded")?;
-            self.record(module, &source.launches, &addresses)?
+            let module = result::module::load_data(code.as_ptr().cast()).explain("a module cannot be loaded")?;
+            self.record(module, &launches, &addresses)?
         };
-        self.programs.push(Loaded { name: name.to_string(), graph });
+        self.programs.push(Loaded { name: build.name.clone(), graph });
         Ok(Id::new(self.programs.len() - 1))
     }
 

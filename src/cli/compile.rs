@@ -1,0 +1,118 @@
+//! `dgc compile`.
+
+use super::{Model, print};
+use crate::{
+    backend::cuda::{emit, library},
+    bound, driver,
+    error::Result,
+    lower::Mode,
+    model::{self, Checked},
+    plan::{self, NoiseSource},
+    run::{compiled, programs::batch_rows},
+    syntax, tensor,
+};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+/// Compile a model: print any stage on the way, or write its programs into a folder that `dgc train` takes
+#[derive(Args)]
+pub struct Compile {
+    #[command(flatten)]
+    model: Model,
+    /// The stage to print; `plan` if there is no -o
+    #[arg(long, value_enum, conflicts_with = "output")]
+    emit: Option<Stage>,
+    /// The folder to write the programs to
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// What the programs are for; any folder runs on the CPU
+    #[arg(long, value_enum, default_value_t = Target::Cpu, requires = "output")]
+    target: Target,
+    /// GPU architectures to make machine code for; the earliest also gets PTX, for later GPUs
+    #[arg(long, value_delimiter = ',', default_values_t = ARCHITECTURES.map(String::from), value_parser = architecture)]
+    arch: Vec<String>,
+    /// The library of NVIDIA's runtime compiler, where the loader does not find it
+    #[arg(long, value_name = "PATH")]
+    nvrtc: Option<PathBuf>,
+}
+
+/// Ampere, Hopper and Blackwell.
+const ARCHITECTURES: [&str; 4] = ["sm_80", "sm_90", "sm_100", "sm_120"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// Plans, which the CPU runs as they are
+    Cpu,
+    /// Plans, CUDA C++ and machine code for NVIDIA GPUs
+    Cuda,
+}
+
+fn architecture(text: &str) -> std::result::Result<String, String> {
+    let digits = text.strip_prefix("sm_").filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= 70));
+    digits.map(|_| text.to_string()).ok_or_else(|| format!("expected an architecture such as sm_90, found `{text}`"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree
+    Ast,
+    /// The generative and inference graphs
+    Graph,
+    /// The bound of each case
+    Bound,
+    /// The loss as operations on named axes
+    Tensor,
+    /// The loss and its gradient
+    Gradient,
+    /// The same after simplification
+    Simplified,
+    /// Kernels and buffers
+    Plan,
+    /// The plan as CUDA C++
+    Cuda,
+}
+
+impl Compile {
+    pub fn run(self) -> Result<()> {
+        if self.emit == Some(Stage::Ast) {
+            let text = self.model.text()?;
+            if let Ok(tree) = syntax::parse(&text) {
+                return print(&syntax::print(&tree));
+            }
+        }
+        let model = self.model.check()?;
+        match &self.output {
+            Some(folder) => self.write(folder, &model),
+            None => print(&emit(&model, self.emit.unwrap_or(Stage::Plan))),
+        }
+    }
+
+    fn write(&self, folder: &Path, model: &Checked) -> Result<()> {
+        let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
+        if !architectures.is_empty() {
+            library::find_nvrtc(self.nvrtc.as_deref())?;
+        }
+        compiled::write(folder, model, &self.model.sets, architectures)?;
+        let target = if architectures.is_empty() { "the CPU".to_string() } else { architectures.join(", ") };
+        let folder = folder.display();
+        print(&format!("{}: compiled for {target}; train it with: dgc train {folder}\n", model.file))
+    }
+}
+
+/// A stage of one training step, as text.
+pub fn emit(model: &Checked, stage: Stage) -> String {
+    let objective = driver::derive(model);
+    let rows = batch_rows(model);
+    let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN);
+    let simplified = || driver::simplify(&driver::differentiate(tensor()));
+    match stage {
+        Stage::Ast => syntax::print(&syntax::parse(&model.source).expect("a checked model parses")),
+        Stage::Graph => model::print(model),
+        Stage::Bound => bound::print(model, &objective),
+        Stage::Tensor => tensor::print(&tensor()),
+        Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
+        Stage::Simplified => tensor::print(&simplified()),
+        Stage::Plan => plan::print(&driver::plan(&simplified(), NoiseSource::Generated)),
+        Stage::Cuda => emit::emit(&driver::plan(&simplified(), NoiseSource::Generated), &model.file).text,
+    }
+}

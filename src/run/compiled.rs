@@ -1,0 +1,194 @@
+//! Compiled models: a folder with a model's text, its programs, and machine code for some GPUs.
+//!
+//! Each program has a file `NAME.json` with its plan and launches; for GPUs also its source `NAME.cu` and an image for each
+//! architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files with their hashes.
+
+use super::{
+    arrays::write_whole,
+    programs::{self, Training},
+};
+use crate::{
+    backend::{
+        Build,
+        cuda::{
+            Binary,
+            compile::{Image, compile},
+            emit::{self, Launch},
+        },
+    },
+    diagnostic, driver,
+    error::{Error, Result},
+    lower::Evaluate,
+    model::Checked,
+    plan::Plan,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// How a compiled model evaluates itself after each epoch.
+pub const EVALUATION: Evaluate = Evaluate { rows: 200, samples: 1, likelihood: false };
+
+/// What `compiled.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    version: String,
+    /// The model file's name, for messages and comments.
+    file: String,
+    sets: Vec<(String, String)>,
+    architectures: Vec<String>,
+    /// SHA-256 of each file, in hexadecimal digits.
+    files: BTreeMap<String, String>,
+}
+
+/// What `NAME.json` holds.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    plan: Plan,
+    launches: Vec<Launch>,
+}
+
+/// A compiled model, read and verified.
+pub struct Compiled {
+    pub model: Checked,
+    pub file: String,
+    pub sets: Vec<(String, String)>,
+    pub training: Training,
+    pub evaluate: Build,
+}
+
+/// What the assembler said of a program for an architecture.
+pub struct Assembled {
+    pub program: &'static str,
+    pub architecture: String,
+    pub log: String,
+}
+
+const MANIFEST: &str = "compiled.json";
+const MODEL: &str = "model.dgm";
+const PROGRAMS: [&str; 3] = ["gradient", "update", "evaluate"];
+
+/// Every program of a model, in the order of [`PROGRAMS`].
+pub fn builds(model: &Checked) -> [Build; 3] {
+    let Training { gradient, update } = programs::training(model);
+    let objective = driver::derive(model);
+    let case = objective.cases.last().expect("a model has a case");
+    [gradient, update, programs::evaluate(model, case, EVALUATION)]
+}
+
+/// Writes a model's programs into a folder; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that
+/// later GPUs can take. The compiler's library must have been found if there are any.
+pub fn write(
+    folder: &Path,
+    model: &Checked,
+    sets: &[(String, String)],
+    architectures: &[String],
+) -> Result<Vec<Assembled>> {
+    let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
+    let mut assembled = Vec::new();
+    let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
+    for (build, program) in builds(model).into_iter().zip(PROGRAMS) {
+        let mut launches = Vec::new();
+        if !architectures.is_empty() {
+            let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file));
+            for arch in architectures.iter().chain(&earliest) {
+                let Image { code, log } = compile(&source.text, program, arch)?;
+                let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
+                files.push((format!("{program}.{arch}.{kind}"), code));
+                assembled.push(Assembled { program, architecture: arch.clone(), log });
+            }
+            files.push((format!("{program}.cu"), source.text.into_bytes()));
+            launches = source.launches;
+        }
+        let stored = Stored { plan: build.plan, launches };
+        let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
+        files.push((format!("{program}.json"), json.into_bytes()));
+    }
+    fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be made", error))?;
+    // The list goes first and comes last, so that a folder that was not finished is none.
+    let former = fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    let former = former.iter().flat_map(|manifest| manifest.files.keys().map(String::as_str));
+    for name in std::iter::once(MANIFEST).chain(former) {
+        let _ = fs::remove_file(folder.join(name));
+    }
+    let mut manifest = Manifest {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        file: model.file.clone(),
+        sets: sets.to_vec(),
+        architectures: architectures.iter().chain(&earliest).cloned().collect(),
+        files: BTreeMap::new(),
+    };
+    for (name, bytes) in files {
+        write_whole(&folder.join(&name), &bytes)?;
+        manifest.files.insert(name, hash(&bytes));
+    }
+    let json = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";
+    write_whole(&folder.join(MANIFEST), json.as_bytes())?;
+    Ok(assembled)
+}
+
+/// 90 of `sm_90`.
+fn digits(arch: &str) -> u32 {
+    arch.rsplit('_').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a folder holds a compiled model.
+pub fn is_compiled(folder: &Path) -> bool {
+    folder.join(MANIFEST).is_file()
+}
+
+/// Reads what [`write`] wrote, for this version of dgc; changed files are refused.
+pub fn read(folder: &Path) -> Result<Compiled> {
+    let again = "make it again with dgc compile … -o";
+    let read = |path: PathBuf| fs::read(&path).map_err(|error| Error::file(&path, "cannot be read", error).help(again));
+    let path = folder.join(MANIFEST);
+    let manifest: Manifest = serde_json::from_slice(&read(path.clone())?)
+        .map_err(|error| Error::file(&path, "cannot be understood", error).help(again))?;
+    if manifest.version != env!("CARGO_PKG_VERSION") {
+        let message = format!(
+            "{}: compiled by dgc {}, this is {}",
+            folder.display(),
+            manifest.version,
+            env!("CARGO_PKG_VERSION")
+        );
+        return Err(Error::new(message).help(again));
+    }
+    let mut files = BTreeMap::new();
+    for (name, wanted) in &manifest.files {
+        let bytes = read(folder.join(name))?;
+        if hash(&bytes) != *wanted {
+            let message = format!("{}: not as `dgc compile` wrote it", folder.join(name).display());
+            return Err(Error::new(message).help(again));
+        }
+        files.insert(name.as_str(), bytes);
+    }
+    let file = |name: &str| {
+        files.get(name).ok_or_else(|| Error::new(format!("{}: `{name}` is missing", folder.display())).help(again))
+    };
+    let text = String::from_utf8_lossy(file(MODEL)?).into_owned();
+    let (model, _) = driver::check(&manifest.file, &text, &manifest.sets)
+        .map_err(|mistakes| Error::new(diagnostic::render(&mistakes, &manifest.file, &text, false)))?;
+    let build = |program: &str| -> Result<Build> {
+        let name = format!("{program}.json");
+        let stored: Stored = serde_json::from_slice(file(&name)?)
+            .map_err(|error| Error::file(&folder.join(&name), "cannot be understood", error).help(again))?;
+        let mut images = Vec::new();
+        for arch in &manifest.architectures {
+            let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
+            images.push((arch.clone(), file(&format!("{program}.{arch}.{kind}"))?.clone()));
+        }
+        let cuda = (!images.is_empty()).then_some(Binary { launches: stored.launches, images });
+        Ok(Build { name: program.to_string(), plan: stored.plan, cuda })
+    };
+    let [gradient, update, evaluate] = PROGRAMS;
+    let training = Training { gradient: build(gradient)?, update: build(update)? };
+    Ok(Compiled { training, evaluate: build(evaluate)?, model, file: manifest.file, sets: manifest.sets })
+}

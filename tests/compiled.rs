@@ -1,0 +1,114 @@
+//! Compiled models: folders that train as their model files do, and that say when they are not as they were written.
+
+mod common;
+
+use common::{emulator, models, small};
+use dgc::run::compiled::{self, Compiled};
+use std::path::Path;
+
+fn read(folder: &Path) -> Result<Compiled, String> {
+    compiled::read(folder).map_err(|error| error.to_string())
+}
+
+/// A folder with a small model, compiled for the CPU.
+fn folder(file: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sets: Vec<(String, String)> = small(file)
+        .settings
+        .iter()
+        .filter(|(name, _)| common::SMALL.iter().any(|(known, _)| known == name))
+        .cloned()
+        .collect();
+    compiled::write(&folder.path().join("out"), &small(file), &sets, &[]).expect("it is written");
+    folder
+}
+
+#[test]
+fn every_model_is_read_as_it_was_written() {
+    for file in models() {
+        let folder = folder(&file);
+        let read = read(&folder.path().join("out")).expect("it is read");
+        let [gradient, update, evaluate] = compiled::builds(&small(&file));
+        assert!(read.training.gradient == gradient, "{}: the gradient", file.display());
+        assert!(read.training.update == update, "{}: the update", file.display());
+        assert!(read.evaluate == evaluate, "{}: the evaluation", file.display());
+    }
+}
+
+#[test]
+fn changed_folders_are_refused() {
+    let folder = folder(&common::root().join("models/vae.dgm"));
+    let out = folder.path().join("out");
+    let change = |name: &str, to: &dyn Fn(String) -> String| {
+        let path = out.join(name);
+        let before = std::fs::read_to_string(&path).expect("a file");
+        std::fs::write(&path, to(before.clone())).expect("a file can be written");
+        let message = read(&out).err().expect("it is refused");
+        std::fs::write(&path, before).expect("a file can be written");
+        assert!(message.contains("dgc compile"), "{message}");
+        message
+    };
+    assert!(change("model.dgm", &|text| text + "// more").contains("model.dgm: not as"));
+    assert!(change("gradient.json", &|text| text[1..].to_string()).contains("gradient.json: not as"));
+    assert!(change("compiled.json", &|text| text[..40].to_string()).contains("cannot be understood"));
+    let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"));
+    assert!(change("compiled.json", &|text| text.replace(version, "\"version\": \"0.0.1")).contains("dgc 0.0.1"));
+    std::fs::remove_file(out.join("update.json")).expect("a file can be removed");
+    assert!(read(&out).err().expect("it is refused").contains("update.json: cannot be read"));
+}
+
+/// Compiled for a GPU where there is a compiler, trained where there is none.
+#[test]
+fn a_gpu_runs_what_was_compiled_elsewhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    common::write_small_adgm(at);
+    emulator::fine(at, &["compile", "small.dgm", "--target", "cuda", "--arch", "sm_80,sm_90", "-o", "out"], &[]);
+    for name in ["gradient.cu", "gradient.sm_80.cubin", "gradient.sm_90.cubin", "gradient.compute_80.ptx", "update.cu"]
+    {
+        assert!(at.join("out").join(name).exists(), "{name}");
+    }
+    let path = emulator::driver_alone().display().to_string();
+    let alone = [("LD_LIBRARY_PATH", path.as_str())];
+    let common = ["--data", "data.safetensors", "--epochs", "1", "--device"];
+    let train = |model, run, device| [&["train", model, "-o", run][..], &common, &[device]].concat();
+    emulator::fine(at, &train("out", "ahead", "cuda"), &alone);
+    emulator::fine(at, &train("out", "ahead-auto", "auto"), &alone);
+    emulator::fine(at, &train("small.dgm", "now", "cuda"), &[]);
+    emulator::fine(at, &train("out", "cpu", "cpu"), &alone);
+    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
+    assert!(checkpoint("ahead") == checkpoint("now"), "the same bits, whenever it was compiled");
+    assert!(checkpoint("ahead") == checkpoint("ahead-auto"), "a GPU was found");
+    assert!(checkpoint("ahead") != checkpoint("cpu"), "a CPU rounds otherwise");
+    let output = emulator::dgc(at, &train("small.dgm", "none", "cuda"), &alone);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("libnvrtc.so, was not found"));
+    let fails = |variables: &[(&str, &str)]| {
+        let output = emulator::dgc(at, &train("out", "other", "cuda"), variables);
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let message = fails(&[alone[0], ("DGC_EMULATOR_ARCH", "75")]);
+    assert!(message.contains("was compiled for sm_80, sm_90, compute_80; this GPU is sm_75"), "{message}");
+}
+
+/// A folder for the CPU trains as its model file does.
+#[test]
+fn the_cpu_trains_a_folder_as_its_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    common::write_small_adgm(at);
+    let dgc = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dgc")).args(arguments).current_dir(at).output();
+        let output = output.expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    dgc(&["compile", "small.dgm", "-o", "out"]);
+    for (model, run) in [("small.dgm", "file"), ("out", "folder")] {
+        dgc(&["train", model, "--data", "data.safetensors", "--epochs", "2", "-o", run, "--device", "cpu"]);
+    }
+    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
+    assert!(checkpoint("file") == checkpoint("folder"), "the same bits");
+    dgc(&["train", "out", "--resume", "--epochs", "3", "-o", "folder", "--device", "cpu"]);
+    dgc(&["train", "file", "--resume", "--epochs", "3", "--device", "cpu"]);
+    assert!(checkpoint("file") == checkpoint("folder"), "the same bits after a resumption");
+}
