@@ -72,6 +72,74 @@ fn a_model_is_trained_used_and_resumed() {
     std::fs::write(at.join("part").join("checkpoint.safetensors"), b"broken").expect("a file can be written");
     assert!(fails(at, &["eval", "part"]).contains("checkpoint.safetensors"));
     assert!(fails(at, &["eval", "nowhere"]).contains("settings.json"));
+    for option in [["--seed", "7"], ["--labels", "50"], ["--data", "mnist"], ["--validation", "9"], ["--samples", "2"]]
+    {
+        let errors = fails(at, &[&["train", "whole", "--resume"][..], &option].concat());
+        assert!(errors.contains(option[0]) && errors.contains("`epochs` and `rate`"), "{errors}");
+    }
+    assert!(fails(at, &["eval", "whole", "--rows", "0"]).contains("at least 1"));
+}
+
+/// Which rows an evaluation is of, and what it says of those whose labels are seen.
+#[test]
+fn evaluation_takes_the_rows_that_it_is_asked_for() {
+    let folder = folder();
+    let at = folder.path();
+    let array = |name: &str, shape: &[usize], data: Vec<f64>| dgc::run::arrays::NamedArray {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data,
+    };
+    let images = common::numbers("images", 60 * 784, 1.0).into_iter().map(|x| f64::from(x > 0.5)).collect();
+    let arrays = [array("x", &[60, 784], images), array("y", &[60], (0..60).map(|row| f64::from(row % 10)).collect())];
+    dgc::run::arrays::write(&at.join("data.safetensors"), &arrays, Default::default(), false).expect("a file");
+    let set = ["--set", "batch.labelled=10", "--set", "batch.unlabelled=10"];
+    let train =
+        ["train", "small.dgm", "--data", "data.safetensors", "--epochs", "1", "--validation", "15", "-o", "run"];
+    fine(at, &[&train[..], &set].concat());
+    let rows = |more: &[&str]| {
+        let text = fine(at, &[&["eval", "run", "--samples", "1", "--json"][..], more].concat());
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!(json["labelled"]["bound"].is_number() && json["labelled"]["rows"] == json["rows"], "{json}");
+        (json["part"].as_str().expect("a part").to_string(), json["rows"].as_u64().expect("a count"))
+    };
+    assert_eq!(rows(&[]), ("validation".to_string(), 15));
+    assert_eq!(rows(&["--part", "train"]), ("train".to_string(), 45));
+    assert!(fails(at, &["eval", "run", "--part", "test"]).contains("there are no such rows"));
+    // From any folder.
+    fine(&at.join("run"), &["eval", ".", "--samples", "1"]);
+}
+
+/// A run that goes astray stops, keeps its last good checkpoint, and goes on from it at another rate.
+#[test]
+fn a_run_that_goes_astray_keeps_its_checkpoint() {
+    let folder = folder();
+    let at = folder.path();
+    let model = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
+    // A Gaussian of free variance on data that a latent can copy: a large rate sends its bound to infinity.
+    let model = model.replace("binary[pixels]", "real[pixels]").replace("bernoulli(", "normal(");
+    std::fs::write(at.join("astray.dgm"), model).expect("a file can be written");
+    let data = common::numbers("data", 40 * 6, 1.0);
+    let array = dgc::run::arrays::NamedArray { name: "x".to_string(), shape: vec![40, 6], data };
+    dgc::run::arrays::write(&at.join("x.safetensors"), &[array], Default::default(), false).expect("a file");
+    let sets = ["pixels=6", "hidden=8", "latent=2", "batch=10"].map(|set| ["--set", set]).concat();
+    let train = |run: &str, rate: &str, epochs: &str| -> Vec<String> {
+        let fixed = ["train", "astray.dgm", "--data", "x.safetensors", "-o", run, "--epochs", epochs, "--set"];
+        fixed.iter().chain(&[rate]).chain(&sets).map(|word| word.to_string()).collect()
+    };
+    fn words(all: &[String]) -> Vec<&str> {
+        all.iter().map(String::as_str).collect()
+    }
+    let errors = fails(at, &words(&train("at-once", "rate=1e4", "50")));
+    assert!(errors.contains("diverged") && errors.contains("there is no checkpoint yet"), "{errors}");
+    fine(at, &words(&train("later", "rate=1e-3", "2")));
+    let before = checkpoint(at, "later");
+    let errors = fails(at, &["train", "later", "--resume", "--epochs", "60", "--set", "rate=1e4"]);
+    assert!(errors.contains("diverged") && errors.contains("the checkpoint of epoch"), "{errors}");
+    assert!(checkpoint(at, "later").iter().all(|array| array.data.iter().all(|x| x.is_finite())));
+    assert_eq!(checkpoint(at, "later").len(), before.len());
+    fine(at, &["train", "later", "--resume", "--epochs", "4", "--set", "rate=1e-3"]);
+    fine(at, &["eval", "later", "--samples", "1"]);
 }
 
 #[test]

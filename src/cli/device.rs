@@ -11,7 +11,7 @@ pub struct Device {
     #[arg(long, value_enum, default_value_t = Kind::Auto)]
     device: Kind,
     /// Threads of the CPU; 0 is one for each core
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = threads)]
     threads: usize,
     /// The library of NVIDIA's runtime compiler, where the loader does not find it
     #[arg(long, value_name = "PATH")]
@@ -26,6 +26,12 @@ enum Kind {
     Cpu,
     /// The first NVIDIA GPU
     Cuda,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1024;
+    let count = text.parse::<usize>().ok().filter(|count| *count <= MOST);
+    count.ok_or_else(|| format!("expected a whole number up to {MOST}, found `{text}`"))
 }
 
 impl Device {

@@ -68,6 +68,12 @@ fn set(text: &str) -> std::result::Result<(String, String), String> {
     Ok((name.trim().to_string(), value.trim().to_string()))
 }
 
+/// A count of which none would be of no use.
+fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse::<usize>().map_err(|_| format!("expected a whole number, found `{text}`"))?;
+    if count == 0 { Err("expected at least 1".to_string()) } else { Ok(count) }
+}
+
 impl Model {
     fn text(&self) -> Result<String> {
         read_text(&self.file)

@@ -1,6 +1,6 @@
 //! Commands that use what a run has learnt: eval, predict, encode, sample.
 
-use super::{device::Device, picture, print};
+use super::{at_least_one, device::Device, picture, print};
 use crate::{
     backend::Build,
     bound::Case,
@@ -20,7 +20,7 @@ use crate::{
         session::Session,
     },
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ndarray::Array2;
 use ndarray_npy::NpzWriter;
 use std::{io::Cursor, path::PathBuf};
@@ -30,14 +30,17 @@ use std::{io::Cursor, path::PathBuf};
 struct Source {
     /// The folder of a run
     run: PathBuf,
-    /// The data set; the run's own if left out. Its test rows are used where it has some
+    /// The data set; the run's own if left out
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
+    /// Which of its rows; if left out the test rows, else those that the run held out, else the training rows
+    #[arg(long, value_enum)]
+    part: Option<Part>,
     /// Samples a row
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     samples: usize,
     /// Use only this many rows
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     rows: Option<usize>,
     #[command(flatten)]
     device: Device,
@@ -46,10 +49,21 @@ struct Source {
     seed: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The rows that the data set sets apart for tests
+    Test,
+    /// The training rows that the run held out
+    Validation,
+    /// The rows that the run trained on, with every label that the data set has
+    Train,
+}
+
 /// A run that was opened.
 struct Opened {
     model: Checked,
     session: Session,
+    part: Part,
     table: Table,
 }
 
@@ -59,12 +73,37 @@ impl Source {
         let model = folder.model(&settings)?;
         let session = folder.session(&model, &self.device.choice())?;
         let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
-        let table = dataset.test.unwrap_or(dataset.train);
+        // Which rows were held out is known of the run's own data alone.
+        let held = if self.data.is_none() { settings.validation } else { 0 };
+        let part = self.part.unwrap_or(match (&dataset.test, held) {
+            (Some(_), _) => Part::Test,
+            (None, 0) => Part::Train,
+            (None, _) => Part::Validation,
+        });
+        let found = match part {
+            Part::Test => dataset.test,
+            Part::Validation => data::split(&dataset.train, None, None, held, settings.seed)?.validation,
+            Part::Train => Some(data::split(&dataset.train, None, None, held, settings.seed)?.train),
+        };
+        let table = found.ok_or_else(|| {
+            let message = format!("--part {}: there are no such rows", part.name());
+            Error::new(message).help("leave the option out for the rows that there are")
+        })?;
         let table = match self.rows {
             Some(rows) if rows < table.rows => table.select(&(0..rows).collect::<Vec<_>>()),
             _ => table,
         };
-        Ok(Opened { model, session, table })
+        Ok(Opened { model, session, part, table })
+    }
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Test => "test",
+            Part::Validation => "validation",
+            Part::Train => "train",
+        }
     }
 }
 
@@ -72,24 +111,42 @@ impl Opened {
     /// What is inferred of every row, labels unseen.
     fn infer(&mut self, samples: usize, likelihood: bool, seed: u64) -> Result<Inferred> {
         let objective = driver::derive(&self.model);
-        let case = objective.cases.last().expect("a model has a case").clone();
-        self.infer_case(&case, samples, likelihood, seed)
+        let case = objective.cases.last().expect("a model has a case");
+        infer(&mut self.session, &self.model, case, &self.table, samples, likelihood, seed)
     }
 
-    fn infer_case(&mut self, case: &Case, samples: usize, likelihood: bool, seed: u64) -> Result<Inferred> {
-        // Many samples make a row large; fewer rows at once keep the working memory the same.
-        let rows = (1000 / samples.max(1)).clamp(1, 200).min(self.table.rows);
-        let what = Evaluate { rows, samples: samples.max(1), likelihood };
-        Evaluator::new(&mut self.session, &self.model, case, &programs::evaluate(&self.model, case, what))?.run(
-            &mut self.session,
-            &self.table,
-            seed,
-        )
+    /// The rows that have every label, and what is inferred of them, labels seen; none for a model or rows without labels.
+    fn infer_labelled(&mut self, samples: usize, seed: u64) -> Result<Option<(usize, Inferred)>> {
+        let labels: Vec<&[i32]> = self.model.labels().filter_map(|label| self.table.classes(&label.name)).collect();
+        let rows: Vec<usize> =
+            (0..self.table.rows).filter(|&row| labels.iter().all(|classes| classes[row] >= 0)).collect();
+        let objective = driver::derive(&self.model);
+        let Some(case) = objective.cases.iter().find(|case| case.name == "labelled" && !rows.is_empty()) else {
+            return Ok(None);
+        };
+        let table = self.table.select(&rows);
+        Ok(Some((rows.len(), infer(&mut self.session, &self.model, case, &table, samples, false, seed)?)))
     }
+}
 
-    fn labels(&self) -> impl Iterator<Item = &Variable> {
-        self.model.variables.iter().filter(|variable| variable.role == Role::Label)
-    }
+fn infer(
+    session: &mut Session,
+    model: &Checked,
+    case: &Case,
+    table: &Table,
+    samples: usize,
+    likelihood: bool,
+    seed: u64,
+) -> Result<Inferred> {
+    // Many samples make a row large; fewer rows at once keep the working memory the same.
+    let rows = (1000 / samples).clamp(1, 200).min(table.rows);
+    let what = Evaluate { rows, samples, likelihood };
+    Evaluator::new(session, model, case, &programs::evaluate(model, case, what))?.run(session, table, seed)
+}
+
+/// The bound, its terms and the like: what is one number a row.
+fn numbers(inferred: &Inferred) -> impl Iterator<Item = (&str, f64)> {
+    inferred.iter().filter(|(name, _)| !name.contains('.')).map(|(name, values)| (name.as_str(), mean(values)))
 }
 
 /// Bounds, the log-likelihood and the label error on the test rows
@@ -106,16 +163,26 @@ impl Eval {
     pub fn run(self) -> Result<()> {
         let mut opened = self.source.open()?;
         let inferred = opened.infer(self.source.samples, true, self.source.seed)?;
-        let rows = opened.table.rows;
-        let mut report = serde_json::json!({ "rows": rows, "samples": self.source.samples });
-        for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
-            report[name] = mean(values).into();
+        let labelled = opened.infer_labelled(self.source.samples, self.source.seed)?;
+        let (rows, part) = (opened.table.rows, opened.part.name());
+        let mut report = serde_json::json!({ "part": part, "rows": rows, "samples": self.source.samples });
+        let mut text = format!("{rows} {part} rows, {} samples each, nats per row\n", self.source.samples);
+        if labelled.is_some() {
+            text += "labels unseen\n";
         }
-        let mut text = format!("{rows} rows, {} samples each, nats per row\n", self.source.samples);
-        for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
-            text += &format!("  {name:20} {:12.4}\n", mean(values));
+        for (name, mean) in numbers(&inferred) {
+            report[name] = mean.into();
+            text += &format!("  {name:20} {mean:12.4}\n");
         }
-        for label in opened.labels() {
+        if let Some((rows, labelled)) = &labelled {
+            report["labelled"]["rows"] = (*rows).into();
+            text += &format!("labels seen, on the {rows} rows that have them\n");
+            for (name, mean) in numbers(labelled) {
+                report["labelled"][name] = mean.into();
+                text += &format!("  {name:20} {mean:12.4}\n");
+            }
+        }
+        for label in opened.model.labels() {
             let probabilities = &inferred[&format!("predict.{}", label.name)];
             let predicted = likeliest(probabilities, label.size());
             let classes = opened.table.classes(&label.name).unwrap_or(&[]);
@@ -159,7 +226,8 @@ impl Predict {
     pub fn run(self) -> Result<()> {
         let mut opened = self.source.open()?;
         let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
-        let labels: Vec<(String, usize)> = opened.labels().map(|label| (label.name.clone(), label.size())).collect();
+        let labels: Vec<(String, usize)> =
+            opened.model.labels().map(|label| (label.name.clone(), label.size())).collect();
         if labels.is_empty() {
             return Err(Error::new("the model has no label to predict").help("`dgc encode` writes its latents"));
         }
@@ -224,7 +292,7 @@ pub struct Sample {
     #[arg(long)]
     analogy: bool,
     /// Rows of the picture
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     lines: usize,
 }
 
@@ -238,8 +306,9 @@ impl Sample {
         };
         let shape = picture::shape(image)?;
         let classes: Vec<(Id<Variable>, usize)> = class_variables(&model);
-        let columns = classes.first().map_or(self.lines, |(_, size)| *size);
-        let lines = self.lines.max(1);
+        let lines = self.lines;
+        // Without a class there is nothing to vary but the draw, and an analogy draws nothing.
+        let columns = classes.first().map_or(if self.analogy { 1 } else { lines }, |(_, size)| *size);
         let rows = lines * columns;
         let fixed = if self.analogy { self.latents(&mut opened, lines, columns)? } else { Vec::new() };
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
@@ -292,6 +361,10 @@ impl Sample {
             let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else { continue };
             let repeated = means.chunks(variable.size()).flat_map(|row| row.repeat(columns)).collect();
             fixed.push((factor.child, repeated));
+        }
+        if fixed.is_empty() {
+            return Err(Error::new("--analogy: every latent of the model has a parent in `generative`")
+                .help("an analogy keeps a latent that depends on nothing, and varies the class"));
         }
         Ok(fixed)
     }

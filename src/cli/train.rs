@@ -1,6 +1,6 @@
 //! `dgc train`.
 
-use super::{check_text, device::Device, print, read_text, set};
+use super::{at_least_one, check_text, device::Device, print, read_text, set};
 use crate::{
     backend::Build,
     driver,
@@ -10,7 +10,7 @@ use crate::{
     run::{
         compiled::{self, Compiled},
         data::{self, Table},
-        evaluate::{Evaluator, error, likeliest, mean},
+        evaluate::{Evaluator, Inferred, error, likeliest, mean},
         folder::{Folder, Settings},
         programs,
         train::Trainer,
@@ -46,15 +46,15 @@ pub struct Train {
     /// Keep this many labels, as even over the classes as it goes; all that there are if left out
     #[arg(long)]
     labels: Option<usize>,
-    /// Hold this many training rows out, and report on them instead of the test rows
-    #[arg(long, default_value_t = 0)]
-    validation: usize,
-    /// The seed of everything random
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Samples a row when the run evaluates itself after each epoch
-    #[arg(long, default_value_t = 1)]
-    samples: usize,
+    /// Hold this many training rows out, and report on them instead of the test rows; none if left out
+    #[arg(long)]
+    validation: Option<usize>,
+    /// The seed of everything random; 0 if left out
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Samples a row when the run evaluates itself after each epoch; as many as in training if left out
+    #[arg(long, value_parser = at_least_one)]
+    samples: Option<usize>,
     #[command(flatten)]
     device: Device,
     /// The run's folder; runs/MODEL if left out
@@ -65,6 +65,11 @@ pub struct Train {
     resume: bool,
 }
 
+/// What may be set when a run goes on.
+const RESUMABLE: [&str; 2] = ["epochs", "rate"];
+/// A run whose loss has risen over its first epoch's by so many times that loss will not come back.
+const ASTRAY: f64 = 10.0;
+
 impl Train {
     pub fn run(mut self) -> Result<()> {
         self.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
@@ -74,6 +79,7 @@ impl Train {
             let message = format!("{}: a run of another model than {}", folder.path.display(), compiled.file);
             return Err(Error::new(message).help("go on with it by itself: dgc train RUN --resume"));
         }
+        let lock = if self.resume { Some(folder.lock()?) } else { None };
         let dataset = data::load(settings.data.as_deref(), &model)?;
         let label =
             model.variables.iter().find(|variable| variable.role == Role::Label).map(|label| label.name.clone());
@@ -97,10 +103,16 @@ impl Train {
             trainer.restore(&folder.checkpoint())?;
             folder.truncate_log(trainer.epochs_after(trainer.step).floor() as u64)?;
         }
-        if !self.resume {
-            folder.create_files(&settings, &trainer.model.source)?;
+        let _lock = match lock {
+            Some(lock) => lock,
+            None => folder.create_files(&settings, &trainer.model.source)?,
+        };
+        if self.resume && !self.sets.is_empty() {
+            folder.write_settings(&settings)?;
         }
-        Loop { trainer, evaluate, folder, held, label, samples: settings.samples, stop: on_interrupt() }.run()
+        let first_loss = folder.first_loss();
+        let stop = on_interrupt();
+        Loop { trainer, evaluate, folder, held, samples: settings.samples, first_loss, stop }.run()
     }
 
     /// The compiled model that is named in place of a file.
@@ -110,8 +122,8 @@ impl Train {
             let message = format!("--set {name}=…: {} was compiled with its settings", self.file.display());
             return Err(Error::new(message).help("compile it again with them; only `epochs` may be changed"));
         }
-        if self.samples != compiled::EVALUATION.samples {
-            let message = format!("--samples {}: a compiled model evaluates itself by one sample", self.samples);
+        if let Some(samples) = self.samples {
+            let message = format!("--samples {samples}: {} was compiled with its samples", self.file.display());
             return Err(Error::new(message).help("leave the option out, and run `dgc eval` afterwards"));
         }
         compiled.sets.extend(self.sets.iter().cloned());
@@ -132,11 +144,11 @@ impl Train {
             version: env!("CARGO_PKG_VERSION").to_string(),
             file: model.file.clone(),
             sets,
-            data: self.data.clone(),
+            data: self.data.as_deref().map(data::whole_path),
             labels: self.labels,
-            validation: self.validation,
-            seed: self.seed,
-            samples: self.samples.max(1),
+            validation: self.validation.unwrap_or(0),
+            seed: self.seed.unwrap_or(0),
+            samples: self.samples.unwrap_or(model.objective.samples),
             resolved: model.settings.clone(),
         };
         let path = self.output.clone().unwrap_or_else(|| Path::new("runs").join(&model.name));
@@ -147,12 +159,22 @@ impl Train {
         let is_run = self.file.is_dir() && !compiled::is_compiled(&self.file);
         let path = if is_run { &self.file } else { self.output.as_ref().unwrap_or(&self.file) };
         let (folder, mut settings) = Folder::open(path)?;
-        // What a run draws is fixed; how long it goes on may change.
+        // What a run draws is fixed; how long it goes on, and how fast, may change.
+        let fixed = [
+            ("--data", self.data.is_some()),
+            ("--labels", self.labels.is_some()),
+            ("--validation", self.validation.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--samples", self.samples.is_some()),
+            ("-o", is_run && self.output.is_some()),
+        ];
+        let other = self.sets.iter().find(|(name, _)| !RESUMABLE.contains(&name.as_str()));
+        let other = other.map(|(name, _)| format!("--set {name}"));
+        if let Some(name) = fixed.iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()).or(other) {
+            return Err(Error::new(format!("{name}: a run goes on with the settings that it began with"))
+                .help("only `epochs` and `rate` may be changed"));
+        }
         for (name, value) in &self.sets {
-            if name != "epochs" {
-                return Err(Error::new(format!("--set {name}=…: a run goes on with the settings that it began with"))
-                    .help("only `epochs` may be changed"));
-            }
             settings.sets.push((name.clone(), value.clone()));
         }
         let model = folder.model(&settings)?;
@@ -179,8 +201,8 @@ struct Loop {
     evaluate: Option<Build>,
     folder: Folder,
     held: Option<(&'static str, Table)>,
-    label: Option<String>,
     samples: usize,
+    first_loss: Option<f64>,
     stop: Arc<AtomicBool>,
 }
 
@@ -192,10 +214,11 @@ impl Loop {
         let mut begun = Instant::now();
         let mut begun_at = self.trainer.step;
         let bar = progress(last, self.trainer.step);
+        let mut standing = String::new();
         while self.trainer.step < last {
             if let Err(error) = self.trainer.step() {
                 bar.finish_and_clear();
-                return Err(error);
+                return Err(self.with_checkpoint(error));
             }
             bar.inc(1);
             let done = self.trainer.epochs_after(self.trainer.step).floor() as u64;
@@ -203,15 +226,28 @@ impl Loop {
                 let seconds = begun.elapsed().as_secs_f64();
                 let steps = self.trainer.step - begun_at;
                 let speed = (steps as usize * self.trainer.rows_per_step()) as f64 / seconds;
-                let metrics = self.metrics(done, seconds, speed, evaluator.as_ref())?;
-                self.trainer.save(&self.folder.checkpoint())?;
+                let metrics = match self.metrics(done, seconds, speed, &evaluator) {
+                    Ok(metrics) => metrics,
+                    Err(error) => {
+                        bar.finish_and_clear();
+                        return Err(self.with_checkpoint(error));
+                    }
+                };
+                // What is logged and not saved is forgotten when the run goes on; what is saved and not logged would be missed.
                 self.folder.log(&metrics)?;
+                self.trainer.save(&self.folder.checkpoint())?;
                 bar.suspend(|| print(&line(&metrics, epochs)))?;
-                bar.set_message(standing(&metrics));
+                standing = self.standing(&metrics);
                 (begun, begun_at) = (Instant::now(), self.trainer.step);
+            }
+            if !bar.is_hidden() {
+                bar.set_message(format!("epoch {}  {}{standing}", done + 1, self.bounds()));
             }
             if self.stop.load(Ordering::SeqCst) {
                 bar.finish_and_clear();
+                if let Err(error) = self.healthy(&evaluator) {
+                    return Err(self.with_checkpoint(error));
+                }
                 self.trainer.save(&self.folder.checkpoint())?;
                 let path = self.folder.path.display();
                 return print(&format!(
@@ -221,27 +257,62 @@ impl Loop {
             }
         }
         bar.finish_and_clear();
+        if !self.folder.checkpoint().exists() {
+            self.trainer.save(&self.folder.checkpoint())?;
+        }
         print(&format!("done: {}\n", self.folder.path.display()))
     }
 
-    fn evaluator(&mut self) -> Result<Option<Evaluator>> {
-        let Some((_, table)) = &self.held else { return Ok(None) };
+    /// The program that evaluates the rows held out, or some of the training rows where there are none.
+    fn evaluator(&mut self) -> Result<Evaluator> {
+        let rows = self.held.as_ref().map_or(self.trainer.table.rows, |(_, table)| table.rows);
         let model = &self.trainer.model;
         let objective = driver::derive(model);
         let case = objective.cases.last().expect("a model has a case");
         let build = self.evaluate.take().unwrap_or_else(|| {
-            let what = Evaluate { rows: table.rows.min(200), samples: self.samples, likelihood: false };
+            let what = Evaluate { rows: rows.min(200), samples: self.samples, likelihood: false };
             programs::evaluate(model, case, what)
         });
-        Evaluator::new(&mut self.trainer.session, model, case, &build).map(Some)
+        Evaluator::new(&mut self.trainer.session, model, case, &build)
     }
 
-    /// What happened in an epoch.
-    fn metrics(&mut self, epoch: u64, seconds: f64, speed: f64, evaluator: Option<&Evaluator>) -> Result<Value> {
+    /// That the parameters are numbers, and give numbers: only such a state is kept. Gives what was inferred of the rows held out.
+    fn healthy(&mut self, evaluator: &Evaluator) -> Result<Inferred> {
+        self.trainer.check_finite()?;
+        let some = match &self.held {
+            Some(_) => None,
+            None => Some(self.trainer.table.select(&(0..self.trainer.table.rows.min(200)).collect::<Vec<_>>())),
+        };
+        let table = self.held.as_ref().map(|(_, table)| table).or(some.as_ref()).expect("one of the two is there");
+        let inferred = evaluator.run(&mut self.trainer.session, table, self.trainer.seed)?;
+        let bound = mean(&inferred["bound"]);
+        if !bound.is_finite() {
+            return Err(self
+                .trainer
+                .diverged(self.trainer.step, format!("the bound of rows that were not just trained on is {bound}")));
+        }
+        Ok(inferred)
+    }
+
+    /// The same error, with what there is to go on from.
+    fn with_checkpoint(&self, mut error: Error) -> Error {
+        let path = self.folder.path.display();
+        let kept = match self.folder.last_epoch() {
+            Some(epoch) if self.folder.checkpoint().exists() => format!(
+                "the checkpoint of epoch {epoch} is as it was: dgc train {path} --resume --set rate=… goes on from it"
+            ),
+            _ => "there is no checkpoint yet".to_string(),
+        };
+        error.help = Some(error.help.map_or(kept.clone(), |help| format!("{help}; {kept}")));
+        error
+    }
+
+    /// What happened in an epoch; an error if it went astray.
+    fn metrics(&mut self, epoch: u64, seconds: f64, speed: f64, evaluator: &Evaluator) -> Result<Value> {
         let mut metrics = json!({
             "epoch": epoch,
             "step": self.trainer.step,
-            "rate": self.trainer.rate(),
+            "rate": self.trainer.rate_after(self.trainer.step - 1),
             "seconds": seconds,
             "rows_per_second": speed,
         });
@@ -251,23 +322,49 @@ impl Loop {
                 None => metrics[name] = json!(value),
             }
         }
-        if let (Some(evaluator), Some((name, table))) = (evaluator, &self.held) {
-            let inferred = evaluator.run(&mut self.trainer.session, table, self.trainer.seed)?;
+        let loss = metrics["loss"].as_f64().unwrap_or(f64::NAN);
+        let first = *self.first_loss.get_or_insert(loss);
+        if !loss.is_finite() || loss - first > ASTRAY * first.abs().max(1.0) {
+            return Err(self.trainer.diverged(
+                self.trainer.step,
+                format!("the mean loss of the epoch is {loss}, of the first it was {first}"),
+            ));
+        }
+        let inferred = self.healthy(evaluator)?;
+        if let Some((name, table)) = &self.held {
             let mut found = json!({ "rows": table.rows });
             for (output, values) in inferred.iter().filter(|(output, _)| !output.contains('.')) {
                 found[output] = json!(mean(values));
             }
-            if let Some(label) = &self.label {
-                let classes = table.classes(label).unwrap_or(&[]);
-                if let Some(probabilities) = inferred.get(&format!("predict.{label}")) {
-                    let predicted = likeliest(probabilities, probabilities.len() / table.rows);
-                    found["error"] = json!(error(&predicted, classes));
-                }
+            let labels: Vec<_> = self.trainer.model.labels().collect();
+            for label in &labels {
+                let classes = table.classes(&label.name).unwrap_or(&[]);
+                let predicted = likeliest(&inferred[&format!("predict.{}", label.name)], label.size());
+                let key = if labels.len() == 1 { "error".to_string() } else { format!("error of {}", label.name) };
+                found[key] = json!(error(&predicted, classes));
             }
             metrics[*name] = found;
         }
         Ok(metrics)
     }
+
+    /// The mean bounds of the epoch so far, for the bar.
+    fn bounds(&self) -> String {
+        let bounds = self.trainer.means().filter_map(|(name, mean)| Some((name.strip_suffix(".bound")?, mean)));
+        bounds.map(|(case, mean)| format!("{case} {mean:.1}  ")).collect()
+    }
+
+    /// The last errors on the rows held out, for the bar.
+    fn standing(&self, metrics: &Value) -> String {
+        self.held.as_ref().map_or(String::new(), |(name, _)| errors(name, &metrics[*name]))
+    }
+}
+
+/// `test error 3.10 %`, for each label.
+fn errors(held: &str, found: &Value) -> String {
+    let all = found.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("error"));
+    let shown = all.filter_map(|(name, value)| Some(format!("{held} {name} {:.2} %  ", 100.0 * value.as_f64()?)));
+    shown.collect()
 }
 
 /// A bar where there is a terminal, nothing elsewhere: there the lines of the epochs stand alone.
@@ -275,24 +372,10 @@ fn progress(steps: u64, done: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}{per_sec}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len}  {msg}{per_sec}, {eta} left");
     let bar = ProgressBar::new(steps).with_position(done);
     bar.set_style(style.expect("the template is a template"));
     bar
-}
-
-/// Where a run stands, for the bar: its epochs, and the last bound and error on the rows held out.
-fn standing(metrics: &Value) -> String {
-    let held = ["validation", "test"].map(|held| &metrics[held]).into_iter().find(|held| held.is_object());
-    let number = |name: &str| held.and_then(|held| held[name].as_f64());
-    let mut text = format!("epoch {}  ", metrics["epoch"]);
-    if let Some(bound) = number("bound") {
-        text += &format!("bound {bound:.2}  ");
-    }
-    if let Some(error) = number("error") {
-        text += &format!("error {:.2} %  ", 100.0 * error);
-    }
-    text
 }
 
 /// An epoch in a line: the bounds, the error and the speed.
@@ -307,9 +390,8 @@ fn line(metrics: &Value, epochs: u64) -> String {
         if let Some(bound) = metrics[held]["bound"].as_f64() {
             parts.push(format!("{held} bound {bound:.2}"));
         }
-        if let Some(error) = metrics[held]["error"].as_f64() {
-            parts.push(format!("{held} error {:.2} %", 100.0 * error));
-        }
+        let errors = errors(held, &metrics[held]);
+        parts.extend((!errors.is_empty()).then(|| errors.trim_end().to_string()));
     }
     let (seconds, speed) =
         (metrics["seconds"].as_f64().unwrap_or(0.0), metrics["rows_per_second"].as_f64().unwrap_or(0.0));

@@ -38,7 +38,9 @@ pub(super) struct Lowering<'m> {
     pub graph: Graph,
     pub mode: Mode,
     pub samples: usize,
-    /// The running averages as the last case left them.
+    /// Whether the case moves the running averages.
+    pub moves_averages: bool,
+    /// The running averages as the case leaves them.
     pub running: BTreeMap<String, Node>,
     pub case: String,
     pub row: Id<Axis>,
@@ -57,6 +59,7 @@ impl<'m> Lowering<'m> {
             graph,
             mode,
             samples,
+            moves_averages: false,
             running: BTreeMap::new(),
             case: String::new(),
             row,

@@ -37,7 +37,7 @@ impl Context for Scope<'_, '_> {
             trained: false,
         });
         let stored = graph.read(parameter);
-        if self.lowering.mode.batch_statistics {
+        if self.lowering.mode.batch_statistics && self.lowering.moves_averages {
             let current = self.lowering.running.get(&name).copied().unwrap_or(stored);
             let kept = graph.scale(current, 1.0 - momentum);
             let moved = graph.scale(observed, momentum);

@@ -22,10 +22,13 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
     let mut loss = Vec::new();
-    for (case, &rows) in objective.cases.iter().zip(rows) {
+    let last = rows.iter().rposition(|&rows| rows > 0);
+    for (number, (case, &rows)) in objective.cases.iter().zip(rows).enumerate() {
         if rows == 0 {
             continue;
         }
+        // Evaluation infers as the last case does; the others' statistics are those of other values.
+        lowering.moves_averages = last == Some(number);
         lowering.begin(case.name, rows, &case.observed);
         loss.extend(case_loss(&mut lowering, case));
         if case.name == "labelled" {

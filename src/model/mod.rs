@@ -103,6 +103,13 @@ pub struct Factor {
     pub line: usize,
 }
 
+impl Checked {
+    /// The variables that are observed on some rows.
+    pub fn labels(&self) -> impl Iterator<Item = &Variable> {
+        self.variables.iter().filter(|variable| variable.role == Role::Label)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum FactorKind {
     /// `~`: the child's distribution.

@@ -79,6 +79,12 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         Error::file(path, "cannot be written", error)
             .help("the file before it is unchanged; check the disk and the folder")
     };
+    // A link is followed, and what is no file, such as /dev/stdout, is written to as it is.
+    let followed = fs::canonicalize(path);
+    let path = followed.as_deref().unwrap_or(path);
+    if path.exists() && !path.is_file() {
+        return fs::write(path, bytes).map_err(|error| Error::file(path, "cannot be written", error));
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = temporary(folder).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;

@@ -30,9 +30,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How a compiled model evaluates itself after each epoch.
-pub const EVALUATION: Evaluate = Evaluate { rows: 200, samples: 1, likelihood: false };
-
 /// What `compiled.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Manifest {
@@ -77,7 +74,9 @@ pub fn builds(model: &Checked) -> [Build; 3] {
     let Training { gradient, update } = programs::training(model);
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a model has a case");
-    [gradient, update, programs::evaluate(model, case, EVALUATION)]
+    // As a run evaluates itself after each epoch.
+    let what = Evaluate { rows: 200, samples: model.objective.samples, likelihood: false };
+    [gradient, update, programs::evaluate(model, case, what)]
 }
 
 /// Writes a model's programs into a folder; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that

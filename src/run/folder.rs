@@ -36,6 +36,11 @@ pub struct Settings {
     pub resolved: Vec<(String, String)>,
 }
 
+/// Held by the process that trains a run.
+pub struct Lock {
+    _file: fs::File,
+}
+
 /// A folder that a run is kept in.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -56,11 +61,37 @@ impl Folder {
     }
 
     /// Makes the folder, with the settings and the model's text.
-    pub fn create_files(&self, settings: &Settings, text: &str) -> Result<()> {
+    pub fn create_files(&self, settings: &Settings, text: &str) -> Result<Lock> {
         fs::create_dir_all(&self.path).map_err(|error| Error::file(&self.path, "cannot be made", error))?;
+        let lock = self.lock()?;
         write_whole(&self.model_file(), text.as_bytes())?;
+        self.write_settings(settings)?;
+        Ok(lock)
+    }
+
+    pub fn write_settings(&self, settings: &Settings) -> Result<()> {
         let json = serde_json::to_string_pretty(settings).expect("settings are plain data") + "\n";
         write_whole(&self.settings_file(), json.as_bytes())
+    }
+
+    /// Keeps other processes from training this run, and clears away what one that was killed had begun to write.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.path.join(".lock");
+        let failed = |error| Error::file(&path, "cannot be written", error);
+        let file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(Error::new(format!("{}: another process trains this run", self.path.display()))
+                    .help("wait for it, or name another folder with -o"));
+            }
+            // A file system without locks has none to keep.
+            Err(fs::TryLockError::Error(_)) | Ok(()) => {}
+        }
+        let begun = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in begun.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")) {
+            let _ = fs::remove_file(entry.path());
+        }
+        Ok(Lock { _file: file })
     }
 
     pub fn open(path: &Path) -> Result<(Self, Settings)> {
@@ -127,6 +158,18 @@ impl Folder {
         let failed = |error| Error::file(&file, "cannot be written", error);
         let mut log = fs::OpenOptions::new().create(true).append(true).open(&file).map_err(failed)?;
         log.write_all(format!("{metrics}\n").as_bytes()).map_err(failed)
+    }
+
+    /// The mean loss of the first epoch, if one was logged.
+    pub fn first_loss(&self) -> Option<f64> {
+        let text = fs::read_to_string(self.metrics_file()).ok()?;
+        serde_json::from_str::<serde_json::Value>(text.lines().next()?).ok()?["loss"].as_f64()
+    }
+
+    /// The last epoch that was logged.
+    pub fn last_epoch(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.metrics_file()).ok()?;
+        serde_json::from_str::<serde_json::Value>(text.lines().last()?).ok()?["epoch"].as_u64()
     }
 
     /// Forgets the metrics of epochs after that many, which a resumed run will write again.

@@ -32,7 +32,7 @@ pub struct Trainer {
     pub seed: u64,
     /// Steps taken.
     pub step: u64,
-    table: Table,
+    pub table: Table,
     population: Population,
     feeds: Vec<Feed>,
     gradient: Loaded,
@@ -145,10 +145,10 @@ impl Trainer {
         self.feeds.iter().map(|feed| feed.rows.len()).sum()
     }
 
-    /// The learning rate after its schedule.
-    pub fn rate(&self) -> f64 {
+    /// The learning rate of the step after `step` others, by its schedule.
+    pub fn rate_after(&self, step: u64) -> f64 {
         let base = self.model.train.optimizer_arguments[0];
-        let epoch = self.epochs_after(self.step);
+        let epoch = self.epochs_after(step);
         match self.model.train.schedule {
             Schedule::Constant => base,
             Schedule::Step { every, factor, floor } => {
@@ -159,7 +159,7 @@ impl Trainer {
                 floor + (base - floor) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
             }
             // The first step is not lost to a rate of 0.
-            Schedule::Warmup { epochs } => base * (self.epochs_after(self.step + 1) / epochs).min(1.0),
+            Schedule::Warmup { epochs } => base * (self.epochs_after(step + 1) / epochs).min(1.0),
         }
     }
 
@@ -178,16 +178,16 @@ impl Trainer {
         self.session.run(&self.gradient, key)?;
         let loss = self.session.number(&self.gradient, "loss")?;
         if !loss.is_finite() {
-            return Err(self.diverged(format!("the loss is {loss}")));
+            return Err(self.diverged(self.step + 1, format!("the loss is {loss}")));
         }
-        let rate = self.rate();
+        let rate = self.rate_after(self.step);
         for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
             self.session.fill(&self.update, name, &mut |array| array[0] = value)?;
         }
         self.session.run(&self.update, key)?;
         let norm = self.session.number(&self.update, "gradient_norm")?;
         if !norm.is_finite() {
-            return Err(self.diverged(format!("the norm of the gradient is {norm}")));
+            return Err(self.diverged(self.step + 1, format!("the norm of the gradient is {norm}")));
         }
         let last = self.sums.len() - 1;
         for (name, sum) in &mut self.sums[..last] {
@@ -199,10 +199,26 @@ impl Trainer {
         Ok(())
     }
 
-    fn diverged(&self, what: String) -> Error {
-        let epoch = self.epochs_after(self.step);
-        Error::new(format!("training diverged at step {} (epoch {epoch:.2}): {what}", self.step + 1))
-            .help("the last checkpoint is as it was; a smaller rate, `clip norm` or another seed may help")
+    /// What is said of a run that went astray.
+    pub fn diverged(&self, step: u64, what: String) -> Error {
+        let epoch = self.epochs_after(step);
+        Error::new(format!("training diverged at step {step} (epoch {epoch:.2}): {what}"))
+            .help("a smaller rate, `clip norm` or another seed may help")
+    }
+
+    /// That every parameter, running average and moment is a number.
+    pub fn check_finite(&self) -> Result<()> {
+        let layout = &self.session.layout;
+        let state = self.state.iter().map(|(_, array)| (*array, layout.trained));
+        for (array, len) in std::iter::once((self.session.parameters, layout.total)).chain(state) {
+            let values = self.session.device.read(array, 0, len)?;
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                let entry = layout.entries.iter().rev().find(|entry| entry.offset <= at);
+                let name = entry.map_or("a parameter", |entry| entry.parameter.name.as_str());
+                return Err(self.diverged(self.step, format!("`{name}` holds {}", values[at])));
+            }
+        }
+        Ok(())
     }
 
     /// Copies the next rows of each case to the device.
@@ -221,10 +237,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// The means over the steps since the last call.
-    pub fn take_means(&mut self) -> Vec<(String, f64)> {
+    /// The means over the steps of the epoch so far.
+    pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
         let steps = self.summed.max(1) as f64;
-        let means = self.sums.iter().map(|(name, sum)| (name.clone(), sum / steps)).collect();
+        self.sums.iter().map(move |(name, sum)| (name.as_str(), sum / steps))
+    }
+
+    /// The same, and an epoch begins.
+    pub fn take_means(&mut self) -> Vec<(String, f64)> {
+        let means = self.means().map(|(name, mean)| (name.to_string(), mean)).collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
         means

@@ -17,7 +17,7 @@ use self::{
 };
 use super::{Array, Backend, Build, NoiseKey, Place, Program, Spent};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     id::Id,
     plan::{self, Kernel, Tile},
 };
@@ -52,15 +52,22 @@ struct Floats {
 struct Line([f32; 16]);
 
 impl Floats {
-    fn new(len: usize) -> Self {
-        Floats { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    fn new(len: usize) -> Result<Self> {
+        let (count, mut lines) = (len.div_ceil(16), Vec::new());
+        lines.try_reserve_exact(count).map_err(|_| {
+            let message = format!("{} MiB of memory cannot be had", (len * size_of::<f32>()) >> 20);
+            Error::new(message).help("smaller sizes, fewer samples or rows at once need less")
+        })?;
+        lines.resize(count, Line([0.0; 16]));
+        Ok(Floats { lines, len })
     }
 
     /// At least so many; they keep nothing if there were fewer.
-    fn reserve(&mut self, len: usize) {
+    fn reserve(&mut self, len: usize) -> Result<()> {
         if self.len < len {
-            *self = Floats::new(len);
+            *self = Floats::new(len)?;
         }
+        Ok(())
     }
 
     fn pointer(&mut self) -> *mut f32 {
@@ -164,14 +171,14 @@ impl Cpu {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("dgc-{i}")).build();
         let pool = pool.expect("threads can be started");
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
-        Cpu { pool, arrays: Vec::new(), programs: Vec::new(), scratch, packed: Floats::new(0) }
+        Cpu { pool, arrays: Vec::new(), programs: Vec::new(), scratch, packed: Floats::default() }
     }
 
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
     }
 
-    fn compile(&mut self, kernel: &Kernel, addresses: &[Address], packing: &mut Packing) -> Compiled {
+    fn compile(&mut self, kernel: &Kernel, addresses: &[Address], packing: &mut Packing) -> Result<Compiled> {
         let nests = |nests: &[plan::Loop]| nests.iter().map(|nest| Nest::new(nest, kernel.tile, addresses)).collect();
         let compiled = Compiled {
             name: kernel.name.clone(),
@@ -185,10 +192,14 @@ impl Cpu {
         for scratch in &mut self.scratch {
             let scratch = scratch.get_mut().expect("no thread has panicked");
             let all = compiled.head.iter().chain(&compiled.before).chain(&compiled.after);
-            all.for_each(|nest| scratch.reserve(nest.needs()));
-            compiled.product.iter().for_each(|product| scratch.reserve_workspace(product.workspace_len()));
+            for nest in all {
+                scratch.reserve(nest.needs())?;
+            }
+            if let Some(product) = &compiled.product {
+                scratch.reserve_workspace(product.workspace_len())?;
+            }
         }
-        compiled
+        Ok(compiled)
     }
 
     /// One part of a kernel's work.
@@ -228,7 +239,7 @@ impl Backend for Cpu {
     }
 
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {
-        self.arrays.push(Floats::new(len));
+        self.arrays.push(Floats::new(len)?);
         Ok(Id::new(self.arrays.len() - 1))
     }
 
@@ -257,9 +268,10 @@ impl Backend for Cpu {
             addresses.push(Address(unsafe { array.pointer().add(place.offset) }));
         }
         let mut packing = Packing::new(plan, &addresses);
-        let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses, &mut packing)).collect();
-        self.packed.reserve(packing.passing_len);
-        self.programs.push(Loaded::new(kernels, Floats::new(packing.kept_len)));
+        let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses, &mut packing));
+        let kernels = kernels.collect::<Result<_>>()?;
+        self.packed.reserve(packing.passing_len)?;
+        self.programs.push(Loaded::new(kernels, Floats::new(packing.kept_len)?));
         Ok(Id::new(self.programs.len() - 1))
     }
 

@@ -6,6 +6,7 @@
 use super::{Address, Floats, isa::Isa, vector};
 use crate::{
     backend::NoiseKey,
+    error::Result,
     plan::{self, Access, Instruction},
     tensor::{NoiseKind, ReduceKind, Scalar},
 };
@@ -28,16 +29,17 @@ unsafe impl Send for Scratch {}
 
 impl Scratch {
     /// Room for a tape of that many registers and sources.
-    pub fn reserve(&mut self, (registers, sources): (usize, usize)) {
-        self.registers.reserve(registers * SPACING);
+    pub fn reserve(&mut self, (registers, sources): (usize, usize)) -> Result<()> {
+        self.registers.reserve(registers * SPACING)?;
         if self.pointers.len() < sources {
             self.pointers.resize(sources, std::ptr::null_mut());
         }
+        Ok(())
     }
 
     /// Room for packing the left operands of contractions.
-    pub fn reserve_workspace(&mut self, len: usize) {
-        self.workspace.reserve(len);
+    pub fn reserve_workspace(&mut self, len: usize) -> Result<()> {
+        self.workspace.reserve(len)
     }
 
     pub fn workspace(&mut self) -> *mut f32 {

@@ -106,6 +106,14 @@ pub fn load(source: Option<&str>, model: &Checked) -> Result<Dataset> {
     }
 }
 
+/// The name of a source that is found from any folder.
+pub fn whole_path(source: &str) -> String {
+    match Path::new(source).canonicalize() {
+        Ok(path) if source != "mnist" => path.display().to_string(),
+        _ => source.to_string(),
+    }
+}
+
 /// The variables that a data set gives: observed always, or on some rows.
 fn observed(model: &Checked) -> impl Iterator<Item = &Variable> {
     model.variables.iter().filter(|variable| matches!(variable.role, Role::Data | Role::Label))
