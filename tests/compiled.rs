@@ -19,7 +19,8 @@ fn folder(file: &Path) -> tempfile::TempDir {
         .filter(|(name, _)| common::SMALL.iter().any(|(known, _)| known == name))
         .cloned()
         .collect();
-    compiled::write(&folder.path().join("out"), &small(file), &sets, &[]).expect("it is written");
+    let made = compiled::make(&small(file), &[]).expect("it is made");
+    compiled::write(&folder.path().join("out"), &small(file), &sets, made).expect("it is written");
     folder
 }
 
@@ -111,4 +112,40 @@ fn the_cpu_trains_a_folder_as_its_file() {
     dgc(&["train", "out", "--resume", "--epochs", "3", "-o", "folder", "--device", "cpu"]);
     dgc(&["train", "file", "--resume", "--epochs", "3", "--device", "cpu"]);
     assert!(checkpoint("file") == checkpoint("folder"), "the same bits after a resumption");
+}
+
+#[test]
+fn the_assemblers_log_is_read() {
+    use dgc::backend::cuda::assembly::{Function, functions};
+    let log = "ptxas info    : 0 bytes gmem\n\
+        ptxas info    : Compiling entry function 'k10_map' for 'sm_90'\n\
+        ptxas info    : Function properties for k10_map\n\
+        \x20   16 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads\n\
+        ptxas info    : Used 255 registers, used 1 barriers, 17408 bytes smem\n\
+        ptxas info    : Compiling entry function 'k2_map' for 'sm_90'\n\
+        \x20   0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n\
+        ptxas info    : Used 10 registers\n";
+    let function =
+        |name: &str, registers, shared, spilled| Function { name: name.to_string(), registers, shared, spilled };
+    assert_eq!(functions(log), [function("k2_map", 10, 0, 0), function("k10_map", 255, 17_408, 20)]);
+}
+
+/// Costs by hand: a linear model of 2 rows, 3 pixels and 1 latent multiplies q's two heads, and p's one.
+#[test]
+fn costs_count_operations_and_bytes_once() {
+    let model = common::check(
+        "linear.dgm",
+        "model linear {\n data x: real[3]\n latent z: real[1]\n generative {\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}\n\
+         inference {\n x -> z ~ normal(linear)\n}\n train {\n batch 2\n}\n}\n",
+        &[],
+    );
+    let [gradient, ..] = compiled::builds(&model);
+    let (plan, total) = (&gradient.plan, gradient.plan.total_cost());
+    assert_eq!(total.products, plan.contraction_operations());
+    assert_eq!(plan.tiled_operations(), total.products, "one sample and no class: nothing to tile");
+    let kernel = plan.kernels.iter().find(|kernel| kernel.contraction.as_ref().is_some_and(|c| c.m == 2 && c.n == 1));
+    let kernel = kernel.expect("a head of q");
+    let cost = plan.cost(kernel);
+    assert_eq!(cost.products, 2 * 2 * 3, "[2, 1] = [2, 3] · [3, 1]");
+    assert!(cost.bytes >= 4 * (2 * 3 + 3), "both operands: {}", cost.bytes);
 }

@@ -1,14 +1,20 @@
 //! `dgc compile`.
 
-use super::{Model, print};
+use super::{
+    Model, print,
+    report::{self, GPUS},
+};
 use crate::{
-    backend::cuda::{emit, library},
+    backend::cuda::{assembly, emit, library},
     bound, driver,
-    error::Result,
+    error::{Error, Result},
     lower::Mode,
     model::{self, Checked},
     plan::{self, NoiseSource},
-    run::{compiled, programs::batch_rows},
+    run::{
+        compiled::{self, Made},
+        programs::batch_rows,
+    },
     syntax, tensor,
 };
 use clap::{Args, ValueEnum};
@@ -26,8 +32,11 @@ pub struct Compile {
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
     /// What the programs are for; any folder runs on the CPU
-    #[arg(long, value_enum, default_value_t = Target::Cpu, requires = "output")]
+    #[arg(long, value_enum, default_value_t = Target::Cpu, conflicts_with = "emit")]
     target: Target,
+    /// Print what each kernel costs, and what the assembler made of it for the first architecture
+    #[arg(long, conflicts_with = "emit")]
+    report: bool,
     /// GPU architectures to make machine code for; the earliest also gets PTX, for later GPUs
     #[arg(long, value_delimiter = ',', default_values_t = ARCHITECTURES.map(String::from), value_parser = architecture)]
     arch: Vec<String>,
@@ -81,18 +90,43 @@ impl Compile {
             }
         }
         let model = self.model.check()?;
-        match &self.output {
-            Some(folder) => self.write(folder, &model),
-            None => print(&emit(&model, self.emit.unwrap_or(Stage::Plan))),
+        if self.output.is_none() && !self.report {
+            if self.target == Target::Cuda {
+                let help = "name a folder with -o, ask for --report, or for the source with --emit cuda";
+                return Err(Error::new("--target cuda: nothing says what to do with the programs").help(help));
+            }
+            return print(&emit(&model, self.emit.unwrap_or(Stage::Plan)));
         }
-    }
-
-    fn write(&self, folder: &Path, model: &Checked) -> Result<()> {
         let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
         if !architectures.is_empty() {
             library::find_nvrtc(self.nvrtc.as_deref())?;
         }
-        compiled::write(folder, model, &self.model.sets, architectures)?;
+        let made = compiled::make(&model, architectures)?;
+        if self.report {
+            print(&self.report_of(&made))?;
+        }
+        match &self.output {
+            Some(folder) => self.write(folder, &model, made),
+            None => Ok(()),
+        }
+    }
+
+    /// The costs of all programs, beside what the GPU of the first architecture can do.
+    fn report_of(&self, made: &Made) -> String {
+        let first = self.arch.first().map_or("sm_90", String::as_str);
+        let gpu = GPUS.iter().find(|gpu| gpu.arch == first).unwrap_or(&GPUS[1]);
+        let mut text = format!("µs least: by the peak and the bandwidth of {} ({})\n", gpu.name, gpu.arch);
+        for build in &made.builds {
+            let own = made.assembled.iter().find(|own| own.program == build.name && own.architecture == gpu.arch);
+            let functions = own.map_or(Vec::new(), |own| assembly::functions(&own.log));
+            text += &report::program(build, &functions, emit::THREADS, gpu);
+        }
+        text
+    }
+
+    fn write(&self, folder: &Path, model: &Checked, made: Made) -> Result<()> {
+        let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
+        compiled::write(folder, model, &self.model.sets, made)?;
         let target = if architectures.is_empty() { "the CPU".to_string() } else { architectures.join(", ") };
         let folder = folder.display();
         print(&format!("{}: compiled for {target}; train it with: dgc train {folder}\n", model.file))

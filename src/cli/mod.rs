@@ -9,6 +9,7 @@ mod doctor;
 mod inspect;
 mod numbers;
 mod picture;
+mod report;
 mod runs;
 mod train;
 

@@ -6,6 +6,7 @@
 //! do not depend on how many threads run them.
 
 mod contraction;
+mod cost;
 mod expand;
 mod items;
 mod loops;
@@ -19,6 +20,7 @@ use crate::{
     tensor::{Axis, Graph, NoiseKind, Parameter, ReduceKind, Scalar},
 };
 
+pub use cost::Cost;
 pub use print::print;
 pub use verify::verify;
 
@@ -181,12 +183,7 @@ impl Plan {
     /// Floating-point operations of the contractions of one run; a multiply-add is two.
     pub fn contraction_operations(&self) -> u64 {
         let contractions = self.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
-        contractions
-            .map(|contraction| {
-                let k: usize = contraction.products.iter().map(|product| product.k).sum();
-                2 * (contraction.m * contraction.n * k) as u64
-            })
-            .sum()
+        contractions.map(Contraction::operations).sum()
     }
 }
 

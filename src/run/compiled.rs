@@ -79,18 +79,21 @@ pub fn builds(model: &Checked) -> [Build; 3] {
     [gradient, update, programs::evaluate(model, case, what)]
 }
 
-/// Writes a model's programs into a folder; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that
-/// later GPUs can take. The compiler's library must have been found if there are any.
-pub fn write(
-    folder: &Path,
-    model: &Checked,
-    sets: &[(String, String)],
-    architectures: &[String],
-) -> Result<Vec<Assembled>> {
+/// A compiled model that is not written yet.
+pub struct Made {
+    pub builds: [Build; 3],
+    pub assembled: Vec<Assembled>,
+    architectures: Vec<String>,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+/// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that later GPUs can
+/// take. The compiler's library must have been found if there are any.
+pub fn make(model: &Checked, architectures: &[String]) -> Result<Made> {
     let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
-    let mut assembled = Vec::new();
+    let (builds, mut assembled) = (builds(model), Vec::new());
     let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
-    for (build, program) in builds(model).into_iter().zip(PROGRAMS) {
+    for (build, program) in builds.iter().zip(PROGRAMS) {
         let mut launches = Vec::new();
         if !architectures.is_empty() {
             let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file));
@@ -103,10 +106,16 @@ pub fn write(
             files.push((format!("{program}.cu"), source.text.into_bytes()));
             launches = source.launches;
         }
-        let stored = Stored { plan: build.plan, launches };
+        let stored = Stored { plan: build.plan.clone(), launches };
         let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
         files.push((format!("{program}.json"), json.into_bytes()));
     }
+    let architectures = architectures.iter().chain(&earliest).cloned().collect();
+    Ok(Made { builds, assembled, architectures, files })
+}
+
+/// Writes a compiled model into a folder.
+pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Made) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be made", error))?;
     // The list goes first and comes last, so that a folder that was not finished is none.
     let former = fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
@@ -118,16 +127,15 @@ pub fn write(
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         sets: sets.to_vec(),
-        architectures: architectures.iter().chain(&earliest).cloned().collect(),
+        architectures: made.architectures,
         files: BTreeMap::new(),
     };
-    for (name, bytes) in files {
+    for (name, bytes) in made.files {
         write_whole(&folder.join(&name), &bytes)?;
         manifest.files.insert(name, hash(&bytes));
     }
     let json = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";
-    write_whole(&folder.join(MANIFEST), json.as_bytes())?;
-    Ok(assembled)
+    write_whole(&folder.join(MANIFEST), json.as_bytes())
 }
 
 /// 90 of `sm_90`.

@@ -2,6 +2,7 @@
 //!
 //! All memory is allocated when a program is loaded; a run of it is one launch of a CUDA graph.
 
+pub mod assembly;
 pub mod compile;
 pub mod emit;
 pub mod library;

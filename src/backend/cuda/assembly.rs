@@ -1,0 +1,43 @@
+//! What the assembler says of each function: its log, read.
+
+/// A function as it was assembled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Function {
+    pub name: String,
+    /// Registers of a thread.
+    pub registers: usize,
+    /// Bytes of shared memory of a block.
+    pub shared: usize,
+    /// Bytes that a thread stores to memory and loads again for want of registers.
+    pub spilled: usize,
+}
+
+/// The functions of a log that was written with `--ptxas-options=-v`, by name.
+pub fn functions(log: &str) -> Vec<Function> {
+    let mut found: Vec<Function> = Vec::new();
+    for line in log.lines() {
+        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
+            let name = rest.split('\'').next().unwrap_or_default().to_string();
+            found.push(Function { name, ..Function::default() });
+        }
+        let Some(function) = found.last_mut() else { continue };
+        function.registers = number_before(line, " registers").unwrap_or(function.registers);
+        function.shared = number_before(line, " bytes smem").unwrap_or(function.shared);
+        let spilled = ["stores", "loads"].map(|what| number_before(line, &format!(" bytes spill {what}")));
+        function.spilled += spilled.into_iter().flatten().sum::<usize>();
+    }
+    found.sort_by_key(|function| natural(&function.name));
+    found
+}
+
+/// 32 of `Used 32 registers`.
+fn number_before(line: &str, word: &str) -> Option<usize> {
+    let (before, _) = line.split_once(word)?;
+    before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// `k2_…` before `k10_…`.
+fn natural(name: &str) -> (usize, String) {
+    let digits: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
+    (digits.parse().unwrap_or(usize::MAX), name.to_string())
+}

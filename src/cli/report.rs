@@ -1,0 +1,142 @@
+//! What `dgc compile --report` prints: the cost of each kernel, and what the assembler made of it.
+
+use crate::{
+    backend::{Build, cuda::assembly::Function},
+    plan::Cost,
+};
+
+/// What a GPU can do at most, dense, by its maker's data sheets.
+pub struct Gpu {
+    pub name: &'static str,
+    pub arch: &'static str,
+    /// Bytes a second.
+    bandwidth: f64,
+    /// Operations a second in single precision, without tensor cores.
+    peak: f64,
+    /// Of a multiprocessor: threads, blocks, registers and bytes of shared memory.
+    threads: usize,
+    blocks: usize,
+    registers: usize,
+    shared: usize,
+}
+
+pub const GPUS: [Gpu; 4] = [
+    Gpu {
+        name: "A100 80GB SXM",
+        arch: "sm_80",
+        bandwidth: 2039e9,
+        peak: 19.5e12,
+        threads: 2048,
+        blocks: 32,
+        registers: 65_536,
+        shared: 164 << 10,
+    },
+    Gpu {
+        name: "H100 SXM",
+        arch: "sm_90",
+        bandwidth: 3350e9,
+        peak: 67e12,
+        threads: 2048,
+        blocks: 32,
+        registers: 65_536,
+        shared: 228 << 10,
+    },
+    Gpu {
+        name: "B200",
+        arch: "sm_100",
+        bandwidth: 8000e9,
+        peak: 75e12,
+        threads: 2048,
+        blocks: 32,
+        registers: 65_536,
+        shared: 228 << 10,
+    },
+    Gpu {
+        name: "RTX 5090",
+        arch: "sm_120",
+        bandwidth: 1792e9,
+        peak: 104.8e12,
+        threads: 1536,
+        blocks: 24,
+        registers: 65_536,
+        shared: 100 << 10,
+    },
+];
+
+impl Gpu {
+    /// The least seconds that a cost takes: its operations or its bytes, whichever take longer.
+    fn time(&self, cost: Cost) -> f64 {
+        let operations = (cost.products + cost.others) as f64 / self.peak;
+        operations.max(cost.bytes as f64 / self.bandwidth)
+    }
+
+    /// The part of a multiprocessor's threads that can be there at once, for blocks of so many.
+    fn occupancy(&self, function: &Function, threads: usize) -> f64 {
+        // Registers are given out to warps in units of 256.
+        let warp = (32 * function.registers).next_multiple_of(256).max(1);
+        let by_registers = self.registers / (warp * threads / 32);
+        let by_shared = self.shared / (function.shared + 1024);
+        let blocks = self.blocks.min(self.threads / threads).min(by_registers).min(by_shared);
+        (blocks * threads) as f64 / self.threads as f64
+    }
+}
+
+/// The report of one program; `functions` are what the assembler said of it for the GPU's architecture, if it was asked.
+pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu) -> String {
+    let plan = &build.plan;
+    let mut text = format!(
+        "{}: {} kernels, {} functions\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
+        build.name,
+        plan.kernels.len(),
+        functions.len(),
+        "kernel, and its functions",
+        "Mop",
+        "of which×",
+        "KiB least",
+        "µs least"
+    );
+    for kernel in &plan.kernels {
+        let cost = plan.cost(kernel);
+        text += &format!("  {:44} {}\n", kernel.name, costs(cost, gpu));
+        for function in functions.iter().filter(|function| is_of(&function.name, &kernel.name)) {
+            text += &format!(
+                "    {:42} {:3} registers, {:6} B shared, {} B spilled, {:3.0} % occupancy\n",
+                function.name,
+                function.registers,
+                function.shared,
+                function.spilled,
+                100.0 * gpu.occupancy(function, threads)
+            );
+        }
+    }
+    let total = plan.total_cost();
+    text += &format!("  {:44} {}\n", "total", costs(total, gpu));
+    let tiled = plan.tiled_operations();
+    if tiled > total.products {
+        let times = tiled as f64 / total.products as f64;
+        text += &format!(
+            "  with rows tiled over classes and samples: {} Mop, {times:.2} times as many\n",
+            tiled / 1_000_000
+        );
+    }
+    text
+}
+
+fn costs(cost: Cost, gpu: &Gpu) -> String {
+    let million = |operations: u64| operations as f64 / 1e6;
+    format!(
+        "{:9.1} {:9.1} {:9.1} {:9.2}",
+        million(cost.products + cost.others),
+        million(cost.products),
+        cost.bytes as f64 / 1024.0,
+        1e6 * gpu.time(cost)
+    )
+}
+
+/// Whether a function is a part of a kernel: `k12_map_before1` of `k12_map`.
+fn is_of(function: &str, kernel: &str) -> bool {
+    function.strip_prefix(kernel).is_some_and(|rest| {
+        let rest = rest.trim_start_matches('_');
+        rest.is_empty() || ["once", "before", "after", "pass", "sum"].iter().any(|part| rest.starts_with(part))
+    })
+}
