@@ -49,6 +49,9 @@ fn number(arch: &str) -> Option<u32> {
     arch.rsplit('_').next()?.parse().ok()
 }
 
+/// Machine code and launches.
+type Code<'b> = (Cow<'b, [u8]>, Cow<'b, [emit::Launch]>);
+
 /// The first GPU.
 pub struct Cuda {
     name: String,
@@ -151,7 +154,7 @@ impl Cuda {
     }
 
     /// The code and the launches of a program: made ahead of time, or now.
-    fn code<'b>(&self, build: &'b Build) -> Result<(Cow<'b, [u8]>, Cow<'b, [emit::Launch]>)> {
+    fn code<'b>(&self, build: &'b Build) -> Result<Code<'b>> {
         let Some(binary) = &build.cuda else {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name);
