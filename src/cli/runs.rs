@@ -57,7 +57,7 @@ impl Source {
     fn open(&self) -> Result<Opened> {
         let (folder, settings) = Folder::open(&self.run)?;
         let model = folder.model(&settings)?;
-        let session = folder.session(&model, &self.device.choice())?;
+        let session = folder.session(&model, &self.device.choice()?)?;
         let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
         let table = dataset.test.unwrap_or(dataset.train);
         let table = match self.rows {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Build,
+        Build, Precision,
         cuda::{
             Binary,
             compile::{Image, compile},
@@ -41,6 +41,8 @@ struct Manifest {
     file: String,
     sets: Vec<(String, String)>,
     architectures: Vec<String>,
+    /// Of the machine code's contractions.
+    precision: Precision,
     /// SHA-256 of each file, in hexadecimal digits.
     files: BTreeMap<String, String>,
 }
@@ -50,6 +52,7 @@ struct Manifest {
 struct Stored {
     plan: Plan,
     launches: Vec<Launch>,
+    scratch: usize,
 }
 
 /// A compiled model, read and verified.
@@ -87,14 +90,15 @@ pub fn write(
     model: &Checked,
     sets: &[(String, String)],
     architectures: &[String],
+    precision: Precision,
 ) -> Result<Vec<Assembled>> {
     let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
     let mut assembled = Vec::new();
     let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
     for (build, program) in builds(model).into_iter().zip(PROGRAMS) {
-        let mut launches = Vec::new();
+        let (mut launches, mut scratch) = (Vec::new(), 0);
         if !architectures.is_empty() {
-            let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file));
+            let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file), precision);
             for arch in architectures.iter().chain(&earliest) {
                 let Image { code, log } = compile(&source.text, program, arch)?;
                 let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
@@ -102,9 +106,9 @@ pub fn write(
                 assembled.push(Assembled { program, architecture: arch.clone(), log });
             }
             files.push((format!("{program}.cu"), source.text.into_bytes()));
-            launches = source.launches;
+            (launches, scratch) = (source.launches, source.scratch);
         }
-        let stored = Stored { plan: build.plan, launches };
+        let stored = Stored { plan: build.plan, launches, scratch };
         let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
         files.push((format!("{program}.json"), json.into_bytes()));
     }
@@ -120,6 +124,7 @@ pub fn write(
         file: model.file.clone(),
         sets: sets.to_vec(),
         architectures: architectures.iter().chain(&earliest).cloned().collect(),
+        precision,
         files: BTreeMap::new(),
     };
     for (name, bytes) in files {
@@ -185,8 +190,10 @@ pub fn read(folder: &Path) -> Result<Compiled> {
             let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
             images.push((arch.clone(), file(&format!("{program}.{arch}.{kind}"))?.clone()));
         }
-        let cuda = (!images.is_empty()).then_some(Binary { launches: stored.launches, images });
-        Ok(Build { name: program.to_string(), plan: stored.plan, cuda })
+        let Stored { plan, launches, scratch } = stored;
+        let precision = manifest.precision;
+        let cuda = (!images.is_empty()).then_some(Binary { precision, launches, scratch, images });
+        Ok(Build { name: program.to_string(), plan, cuda })
     };
     let [gradient, update, evaluate] = PROGRAMS;
     let training = Training { gradient: build(gradient)?, update: build(update)? };
