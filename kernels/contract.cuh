@@ -1,70 +1,374 @@
-// One tile of C[m, n] = sum over k of A[m, k] B[k, n], for any strides: 64 by 64 elements, 256 threads, 4 by 4 elements each.
+// One tile of C[m, n] = sum over k of A[m, k] B[k, n], for any strides, by the 256 threads of a block.
+//
+// F32, Tf32 and Bf16 say how numbers are multiplied, each for tiles of M by N. They have: DEPTH, how far along k shared memory
+// reaches; Sums, a thread's part of the tile; Parts, an operand's numbers in shared memory, and how they get there; `multiply`;
+// and `keep`, which puts a strip of STRIP rows of the tile in order. All threads of a block must call these.
 
-constexpr int TILE = 64;
-constexpr int DEPTH = 16;
 constexpr int THREADS = 256;
 
-// This thread's rows and columns of the tile: four of each, side by side.
-__device__ __forceinline__ int first_row() { return threadIdx.x / 16 * 4; }
-__device__ __forceinline__ int first_column() { return threadIdx.x % 16 * 4; }
-
-// Shared memory: parts of the operands, and later the tile.
-union Stage {
-    // Padded so that stores along k meet different banks, and loads stay aligned to four floats.
-    struct {
-        float left[DEPTH][TILE + 4];
-        float right[DEPTH][TILE + 4];
-    };
-    float out[TILE][TILE + 4];
-
-    // Shares the sums with all threads, so that neighbouring threads store neighbours.
-    __device__ __forceinline__ void keep(const float (&sums)[4][4]) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            float4 four = make_float4(sums[i][0], sums[i][1], sums[i][2], sums[i][3]);
-            *reinterpret_cast<float4*>(&out[first_row() + i][first_column()]) = four;
-        }
-        __syncthreads();
-    }
-};
-
+// A matrix as an operand: `across` the axis that the result has, `along` k.
 struct Operand {
     const float* start;
-    Index row_stride, column_stride;
+    Index across, along;
+
+    __device__ __forceinline__ const float* at(Index place, Index k) const { return start + place * across + k * along; }
+
+    // Whether four neighbours on the axis without gaps lie on 16-byte boundaries.
+    template <bool ALONG_K>
+    __device__ __forceinline__ bool vectors() const {
+        Index step = ALONG_K ? along : across, gap = ALONG_K ? across : along;
+        return step == 1 && gap % 4 == 0 && reinterpret_cast<size_t>(start) % 16 == 0;
+    }
 };
 
-// Adds the products along k to the tile at (m0, n0). ALONG_K: neighbours in memory are neighbours along k, of the left and of
-// the right operand, so that neighbouring threads read neighbours. All threads of the block must call it.
-template <bool LEFT_ALONG_K, bool RIGHT_ALONG_K>
-__device__ __forceinline__ void accumulate(
-    float (&sums)[4][4], Stage& stage, Operand left, Operand right, Index m, Index n, Index k, Index m0, Index n0) {
-    for (Index k0 = 0; k0 < k; k0 += DEPTH) {
+// The part of an operand that a block multiplies: across from `first` to `end`, along k up to `end_k`.
+struct Window {
+    Operand operand;
+    Index first, end, end_k;
+};
+
+// ---- operands in shared memory
+
+// Floats by k, then across, copied while the former part is multiplied. The padding lets the lanes of a warp that read 8
+// neighbours of each of 4 rows meet 32 banks.
+template <int DEPTH, int SIZE>
+struct Copied {
+    alignas(16) float numbers[DEPTH][SIZE + 8];
+
+    struct Way {};
+
+    // Begins to bring the part from k0 on.
+    template <bool ALONG_K>
+    __device__ __forceinline__ void begin(Way&, const Window& from, Index k0) {
+        if (!ALONG_K && from.operand.vectors<false>()) {
+            constexpr int ROW = SIZE / 4, STEP = THREADS / ROW;
+            int along = threadIdx.x / ROW, across = threadIdx.x % ROW * 4;
+            Index place = from.first + across, k = k0 + along;
+            const float* source = from.operand.at(place, k);
+            int width = place >= from.end ? 0 : from.end - place < 4 ? from.end - place : 4;
 #pragma unroll
-        for (int part = 0; part < TILE * DEPTH / THREADS; ++part) {
-            int element = threadIdx.x + part * THREADS;
-            int along = LEFT_ALONG_K ? element % DEPTH : element / TILE;
-            int across = LEFT_ALONG_K ? element / DEPTH : element % TILE;
-            bool there = m0 + across < m && k0 + along < k;
-            stage.left[along][across] =
-                there ? left.start[(m0 + across) * left.row_stride + (k0 + along) * left.column_stride] : 0.0f;
-            along = RIGHT_ALONG_K ? element % DEPTH : element / TILE;
-            across = RIGHT_ALONG_K ? element / DEPTH : element % TILE;
-            there = n0 + across < n && k0 + along < k;
-            stage.right[along][across] =
-                there ? right.start[(k0 + along) * right.row_stride + (n0 + across) * right.column_stride] : 0.0f;
-        }
-        __syncthreads();
-#pragma unroll 4
-        for (int along = 0; along < DEPTH; ++along) {
-            float4 a = *reinterpret_cast<const float4*>(&stage.left[along][first_row()]);
-            float4 b = *reinterpret_cast<const float4*>(&stage.right[along][first_column()]);
-            float rows[4] = {a.x, a.y, a.z, a.w}, columns[4] = {b.x, b.y, b.z, b.w};
+            for (int i = 0; i < DEPTH; i += STEP) {
+                if (STEP > DEPTH && along >= DEPTH) continue;
+                copy_four_async(&numbers[along + i][across], source + i * from.operand.along, k + i < from.end_k ? width : 0);
+            }
+        } else {
+            // A warp reads 8 neighbours along k of 4 rows, whole sectors; or 32 neighbours across.
+            constexpr int SPAN = ALONG_K ? 8 : 1;
+            int along = threadIdx.x % SPAN + threadIdx.x / (SPAN * SIZE) * SPAN, across = threadIdx.x / SPAN % SIZE;
+            Index place = from.first + across, k = k0 + along;
+            const float* source = from.operand.at(place, k);
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-#pragma unroll
-                for (int j = 0; j < 4; ++j) sums[i][j] = fmaf(rows[i], columns[j], sums[i][j]);
+            for (int i = 0; i < DEPTH * SIZE; i += THREADS) {
+                int down = i / (SPAN * SIZE) * SPAN, right = i / SPAN % SIZE;
+                bool there = place + right < from.end && k + down < from.end_k;
+                const float* one = source + right * from.operand.across + down * from.operand.along;
+                copy_async(&numbers[along + down][across + right], one, there);
             }
         }
-        __syncthreads();
     }
+
+    // Ends it: the numbers are there after the next barrier.
+    __device__ __forceinline__ void end(Way&, bool) { copies_arrive(); }
+};
+
+// bf16 in the order of memory: by k, then across, or across, then by k. They are rounded on their way, and wait in registers
+// while the former part is multiplied. The padding puts 8 rows that `ldmatrix` reads in different banks.
+template <int DEPTH, int SIZE>
+struct Rounded {
+    static constexpr int FOURS = DEPTH * SIZE / 4, EACH = (FOURS + THREADS - 1) / THREADS;
+    static constexpr int BY_K = DEPTH * (SIZE + 8), BY_PLACE = SIZE * (DEPTH + 8);
+    alignas(16) unsigned short numbers[BY_K > BY_PLACE ? BY_K : BY_PLACE];
+
+    struct Way {
+        float fours[EACH][4];
+    };
+
+    template <bool ALONG_K>
+    __device__ __forceinline__ const unsigned short* at(int across, int along) const {
+        return &numbers[ALONG_K ? across * (DEPTH + 8) + along : along * (SIZE + 8) + across];
+    }
+
+    template <bool ALONG_K>
+    __device__ __forceinline__ void begin(Way& way, const Window& from, Index k0) {
+        constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
+        int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
+        bool vectors = from.operand.vectors<ALONG_K>();
+        Index place = from.first + (ALONG_K ? outer : inner), k = k0 + (ALONG_K ? inner : outer);
+        Index end = ALONG_K ? from.end : from.end_k, at = ALONG_K ? place : k;
+        Index left = ALONG_K ? from.end_k - k : from.end - place, gap = ALONG_K ? from.operand.across : from.operand.along;
+        // How many of the four are there.
+        int width = (ALONG_K ? k >= from.end_k : place >= from.end) ? 0 : left < 4 ? left : 4;
+        Index next = ALONG_K ? from.operand.along : from.operand.across;
+        const float* source = from.operand.at(place, k);
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const float* four = source + i * STEP * gap;
+            bool there = at + i * STEP < end && (FOURS % THREADS == 0 || threadIdx.x < FOURS);
+            if (vectors && width == 4) {
+                float4 numbers = there ? *reinterpret_cast<const float4*>(four) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                way.fours[i][0] = numbers.x, way.fours[i][1] = numbers.y;
+                way.fours[i][2] = numbers.z, way.fours[i][3] = numbers.w;
+            } else {
+#pragma unroll
+                for (int j = 0; j < 4; ++j) way.fours[i][j] = there && j < width ? four[j * next] : 0.0f;
+            }
+        }
+    }
+
+    __device__ __forceinline__ void end(Way& way, bool along_k) {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            if (FOURS % THREADS != 0 && threadIdx.x >= FOURS) continue;
+            int row = along_k ? DEPTH : SIZE, four = threadIdx.x + i * THREADS;
+            int inner = four % (row / 4) * 4, outer = four / (row / 4);
+            uint2 pairs = make_uint2(
+                bf16_pair(way.fours[i][0], way.fours[i][1]), bf16_pair(way.fours[i][2], way.fours[i][3]));
+            *reinterpret_cast<uint2*>(&numbers[outer * (row + 8) + inner]) = pairs;
+        }
+    }
+};
+
+// Shared memory of a block: two parts of each operand, of which one is multiplied while the other comes; later a strip of the tile.
+template <class Left, class Right, int STRIP, int N>
+union Staged {
+    struct {
+        Left left[2];
+        Right right[2];
+    };
+    alignas(16) float out[STRIP][N + 8];
+};
+
+// ---- multiplication
+
+// COUNT side by side, of 1, 2 or 4.
+template <int COUNT>
+__device__ __forceinline__ void load(float* to, const float* from) {
+    if constexpr (COUNT == 4) {
+        float4 four = *reinterpret_cast<const float4*>(from);
+        to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+    } else if constexpr (COUNT == 2) {
+        float2 two = *reinterpret_cast<const float2*>(from);
+        to[0] = two.x, to[1] = two.y;
+    } else {
+        to[0] = from[0];
+    }
+}
+
+template <int COUNT>
+__device__ __forceinline__ void store(float* to, const float* from) {
+    if constexpr (COUNT == 4) {
+        *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+    } else if constexpr (COUNT == 2) {
+        *reinterpret_cast<float2*>(to) = make_float2(from[0], from[1]);
+    } else {
+        to[0] = from[0];
+    }
+}
+
+// Single precision: 16 by 16 threads, those of a warp 4 by 8. Each has groups of up to 4 neighbouring rows, and of columns.
+template <int M_, int N_>
+struct F32 {
+    static constexpr int M = M_, N = N_, DEPTH = M * N > 2048 ? 16 : 32;
+    static constexpr int ROWS = M / 16, COLUMNS = N / 16;
+    static constexpr int HIGH = ROWS < 4 ? ROWS : 4, WIDE = COLUMNS < 4 ? COLUMNS : 4;
+    static constexpr int STRIP = 16 * HIGH, BAND = 16 * WIDE;
+    using Left = Copied<DEPTH, M>;
+    using Right = Copied<DEPTH, N>;
+    using Stage = Staged<Left, Right, STRIP, N>;
+    struct Sums {
+        float of[ROWS][COLUMNS] = {};
+    };
+
+    static __device__ __forceinline__ int first_row() { return (threadIdx.x / 64 * 4 + threadIdx.x % 32 / 8) * HIGH; }
+    static __device__ __forceinline__ int first_column() { return (threadIdx.x / 32 % 2 * 8 + threadIdx.x % 8) * WIDE; }
+
+    template <bool, bool>
+    static __device__ __forceinline__ void multiply(Sums& sums, const Left& left, const Right& right) {
+#pragma unroll 4
+        for (int along = 0; along < DEPTH; ++along) {
+            float rows[ROWS], columns[COLUMNS];
+#pragma unroll
+            for (int i = 0; i < ROWS; i += HIGH) {
+                load<HIGH>(&rows[i], &left.numbers[along][i / HIGH * STRIP + first_row()]);
+            }
+#pragma unroll
+            for (int j = 0; j < COLUMNS; j += WIDE) {
+                load<WIDE>(&columns[j], &right.numbers[along][j / WIDE * BAND + first_column()]);
+            }
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) {
+#pragma unroll
+                for (int j = 0; j < COLUMNS; ++j) sums.of[i][j] = fmaf(rows[i], columns[j], sums.of[i][j]);
+            }
+        }
+    }
+
+    static __device__ __forceinline__ void keep(const Sums& sums, Stage& stage, int strip) {
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) {
+            if (i / HIGH != strip) continue;
+#pragma unroll
+            for (int j = 0; j < COLUMNS; j += WIDE) {
+                store<WIDE>(&stage.out[first_row() + i % HIGH][j / WIDE * BAND + first_column()], &sums.of[i][j]);
+            }
+        }
+    }
+};
+
+// What tensor cores multiply: 8 warps, DOWN by 8 / DOWN; each has HIGH matrices of 16 rows, one in each strip, and WIDE side by
+// side of 8 columns.
+template <int M_, int N_>
+struct Warps {
+    static constexpr int M = M_, N = N_;
+    static constexpr int DOWN = M / N >= 2 ? 4 : 2;
+    static constexpr int STRIP = 16 * DOWN, HIGH = M / STRIP, WIDE = N / (8 / DOWN) / 8;
+    struct Sums {
+        float of[HIGH][WIDE][4] = {};
+    };
+
+    static __device__ __forceinline__ int lane() { return threadIdx.x % 32; }
+    static __device__ __forceinline__ int first_row() { return threadIdx.x / 32 % DOWN * 16; }
+    static __device__ __forceinline__ int first_column() { return threadIdx.x / 32 / DOWN * (WIDE * 8); }
+
+    template <class Stage>
+    static __device__ __forceinline__ void keep(const Sums& sums, Stage& stage, int strip) {
+        int row = first_row() + lane() / 4, column = first_column() + lane() % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < HIGH; ++i) {
+            if (i != strip) continue;
+#pragma unroll
+            for (int j = 0; j < WIDE; ++j) {
+                store<2>(&stage.out[row][column + j * 8], &sums.of[i][j][0]);
+                store<2>(&stage.out[row + 8][column + j * 8], &sums.of[i][j][2]);
+            }
+        }
+    }
+};
+
+// Operands rounded to tf32 as they leave shared memory.
+template <int M_, int N_>
+struct Tf32 : Warps<M_, N_> {
+    using Base = Warps<M_, N_>;
+    static constexpr int DEPTH = M_ * N_ > 2048 ? 16 : 32;
+    using Left = Copied<DEPTH, M_>;
+    using Right = Copied<DEPTH, N_>;
+    using Stage = Staged<Left, Right, Base::STRIP, N_>;
+
+    template <bool, bool>
+    static __device__ __forceinline__ void multiply(typename Base::Sums& sums, const Left& left, const Right& right) {
+        int group = Base::lane() / 4, place = Base::lane() % 4;
+#pragma unroll 2
+        for (int along = 0; along < DEPTH; along += 8) {
+            unsigned columns[Base::WIDE][2];
+#pragma unroll
+            for (int j = 0; j < Base::WIDE; ++j) {
+                int column = Base::first_column() + j * 8 + group;
+                columns[j][0] = tf32_of(right.numbers[along + place][column]);
+                columns[j][1] = tf32_of(right.numbers[along + place + 4][column]);
+            }
+#pragma unroll
+            for (int i = 0; i < Base::HIGH; ++i) {
+                int row = i * Base::STRIP + Base::first_row() + group;
+                unsigned rows[4];
+#pragma unroll
+                for (int part = 0; part < 4; ++part) {
+                    rows[part] = tf32_of(left.numbers[along + place + part / 2 * 4][row + part % 2 * 8]);
+                }
+#pragma unroll
+                for (int j = 0; j < Base::WIDE; ++j) mma_tf32(sums.of[i][j], rows, columns[j]);
+            }
+        }
+    }
+};
+
+// Operands rounded to bf16 as they enter shared memory.
+template <int M_, int N_>
+struct Bf16 : Warps<M_, N_> {
+    using Base = Warps<M_, N_>;
+    static constexpr int DEPTH = 32;
+    using Left = Rounded<DEPTH, M_>;
+    using Right = Rounded<DEPTH, N_>;
+    using Stage = Staged<Left, Right, Base::STRIP, N_>;
+
+    template <bool LEFT_ALONG_K, bool RIGHT_ALONG_K>
+    static __device__ __forceinline__ void multiply(typename Base::Sums& sums, const Left& left, const Right& right) {
+        // Of four matrices, those that this lane names a row of: which of the 16 rows, and which half of the 16 along k.
+        int quarter = Base::lane() / 8, within = Base::lane() % 8;
+#pragma unroll
+        for (int along = 0; along < DEPTH; along += 16) {
+            unsigned columns[Base::WIDE][2];
+#pragma unroll
+            for (int j = 0; j < Base::WIDE; j += 2) {
+                // (k, columns), (k + 8, columns), then the same of the next 8 columns.
+                int next = Base::WIDE > 1 ? quarter / 2 * 8 : 0, half = quarter % 2 * 8;
+                int column = Base::first_column() + j * 8 + next + (RIGHT_ALONG_K ? within : 0);
+                unsigned words[4];
+                ldmatrix<!RIGHT_ALONG_K>(
+                    words, right.template at<RIGHT_ALONG_K>(column, along + half + (RIGHT_ALONG_K ? 0 : within)));
+                columns[j][0] = words[0], columns[j][1] = words[1];
+                if (j + 1 < Base::WIDE) columns[j + 1][0] = words[2], columns[j + 1][1] = words[3];
+            }
+#pragma unroll
+            for (int i = 0; i < Base::HIGH; ++i) {
+                // (rows, k), (rows + 8, k), (rows, k + 8), (rows + 8, k + 8).
+                int row = i * Base::STRIP + Base::first_row() + quarter % 2 * 8 + (LEFT_ALONG_K ? within : 0);
+                unsigned rows[4];
+                ldmatrix<!LEFT_ALONG_K>(
+                    rows, left.template at<LEFT_ALONG_K>(row, along + quarter / 2 * 8 + (LEFT_ALONG_K ? 0 : within)));
+#pragma unroll
+                for (int j = 0; j < Base::WIDE; ++j) mma_bf16(sums.of[i][j], rows, columns[j]);
+            }
+        }
+    }
+};
+
+// ---- a tile
+
+// Adds the products along k, from k0 to k1, to the tile at (m0, n0). ALONG_K: neighbours in memory are neighbours along k, of the
+// left and of the right operand, so that neighbouring threads read neighbours.
+template <class Tile, bool LEFT_ALONG_K, bool RIGHT_ALONG_K>
+__device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename Tile::Stage& stage, Operand left,
+                                           Operand right, Index m, Index n, Index k0, Index k1, Index m0, Index n0) {
+    if (k0 >= k1) return;
+    Window rows{left, m0, m, k1}, columns{right, n0, n, k1};
+    typename Tile::Left::Way left_way;
+    typename Tile::Right::Way right_way;
+    // Whoever reads the last product's parts comes first.
+    __syncthreads();
+    stage.left[0].template begin<LEFT_ALONG_K>(left_way, rows, k0);
+    stage.right[0].template begin<RIGHT_ALONG_K>(right_way, columns, k0);
+    int now = 0;
+#pragma unroll 1
+    for (Index k = k0; k < k1; k += Tile::DEPTH) {
+        stage.left[now].end(left_way, LEFT_ALONG_K);
+        stage.right[now].end(right_way, RIGHT_ALONG_K);
+        // The part has come, and nobody reads the other any more.
+        __syncthreads();
+        if (k1 - k > Tile::DEPTH) {
+            stage.left[now ^ 1].template begin<LEFT_ALONG_K>(left_way, rows, k + Tile::DEPTH);
+            stage.right[now ^ 1].template begin<RIGHT_ALONG_K>(right_way, columns, k + Tile::DEPTH);
+        }
+        Tile::template multiply<LEFT_ALONG_K, RIGHT_ALONG_K>(sums, stage.left[now], stage.right[now]);
+        now ^= 1;
+    }
+}
+
+// Puts a strip of the tile into `stage.out`, so that neighbouring threads can take neighbours.
+template <class Tile>
+__device__ __forceinline__ void keep(const typename Tile::Sums& sums, typename Tile::Stage& stage, int strip) {
+    __syncthreads();
+    Tile::keep(sums, stage, strip);
+    __syncthreads();
+}
+
+// `at` as a place in a product's k, which begins at `start` of all products' and ends after `k`.
+__device__ __forceinline__ Index within(Index at, Index start, Index k) {
+    return at <= start ? 0 : at - start < k ? at - start : k;
+}
+
+// The lanes of a warp share the products of one row with a vector, in single precision; every lane gets its own part of the sum.
+__device__ __forceinline__ float row_products(const float* row, const float* vector, Index step, Index k) {
+    float sum = 0.0f;
+    for (Index along = threadIdx.x % 32; along < k; along += 32) sum = fmaf(row[along], vector[along * step], sum);
+    return sum;
 }

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{emulator, models, small};
-use dgc::run::compiled::{self, Compiled};
+use dgc::{
+    backend::Precision,
+    run::compiled::{self, Compiled},
+};
 use std::path::Path;
 
 fn read(folder: &Path) -> Result<Compiled, String> {
@@ -19,7 +22,7 @@ fn folder(file: &Path) -> tempfile::TempDir {
         .filter(|(name, _)| common::SMALL.iter().any(|(known, _)| known == name))
         .cloned()
         .collect();
-    let made = compiled::make(&small(file), &[]).expect("it is made");
+    let made = compiled::make(&small(file), &[], Precision::F32).expect("it is made");
     compiled::write(&folder.path().join("out"), &small(file), &sets, made).expect("it is written");
     folder
 }

@@ -4,7 +4,10 @@ mod common;
 
 use common::{emulator, models, small};
 use dgc::{
-    backend::cuda::{compile, emit, library},
+    backend::{
+        Precision,
+        cuda::{assembly, compile, emit, library},
+    },
     driver,
     lower::Mode,
     plan::NoiseSource,
@@ -25,20 +28,19 @@ fn compile_all(arch: &str) {
         let rows = vec![3; objective.cases.len()];
         let graph = driver::step(&model, &rows, Mode::TRAIN);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let source = emit::emit(&plan, &model.name);
-        assert_eq!(source, emit::emit(&plan, &model.name), "the same input gives the same bytes");
-        let image = compile::compile(&source.text, &model.name, arch).expect("it compiles");
-        assert!(!image.code.is_empty(), "there is code");
-        let lines: Vec<&str> = image.log.lines().collect();
-        assert!(lines.iter().any(|line| line.contains("spill")), "the assembler reports");
-        for pair in lines.windows(2) {
+        for precision in Precision::ALL {
+            let source = emit::emit(&plan, &model.name, precision);
+            assert_eq!(source, emit::emit(&plan, &model.name, precision), "the same input gives the same bytes");
+            let image = compile::compile(&source.text, &model.name, arch).expect("it compiles");
+            assert!(!image.code.is_empty(), "there is code");
+            let functions = assembly::functions(&image.log);
+            assert_eq!(functions.len(), source.launches.len(), "the assembler reports each function");
             // Elsewhere the assembler moves a word or two to the stack where there are registers left.
-            let fine = arch != "sm_90"
-                || !pair[1].contains("spill")
-                || pair[1].contains("0 bytes spill stores, 0 bytes spill loads");
-            let name = pair[0].rsplit(' ').next().unwrap_or_default();
-            let function = source.text.split("extern \"C\"").find(|text| text.contains(&format!("{name}(")));
-            assert!(fine, "{} for {arch}: {} {}\n{}", model.name, pair[0], pair[1], function.unwrap_or_default());
+            let spilling = functions.iter().find(|function| arch == "sm_90" && function.spilled > 0);
+            if let Some(function) = spilling {
+                let text = source.text.split("extern \"C\"").find(|text| text.contains(&format!("{}(", function.name)));
+                panic!("{} in {precision}: {function:?}\n{}", model.name, text.unwrap_or_default());
+            }
         }
     }
 }

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{load, models};
-use dgc::cli::{Stage, emit};
+use dgc::{
+    backend::Precision,
+    cli::{Stage, emit},
+};
 
 /// Sizes that keep a snapshot short; a model takes those that it has.
 const SMALL: &[(&str, &str)] = &[
@@ -37,7 +40,7 @@ fn every_model_at_every_stage() {
         let sets: Vec<(&str, &str)> = SMALL.iter().copied().filter(|(name, _)| has(name)).collect();
         let model = load(&file, &sets);
         for (name, stage) in STAGES {
-            insta::assert_snapshot!(format!("{}-{name}", model.name), emit(&model, *stage));
+            insta::assert_snapshot!(format!("{}-{name}", model.name), emit(&model, *stage, Precision::F32));
         }
     }
 }

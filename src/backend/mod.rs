@@ -84,12 +84,38 @@ pub enum Device {
     /// The CPU with that many threads, or as many as there are cores for 0.
     Cpu { threads: usize },
     /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
-    Cuda { nvrtc: Option<PathBuf> },
+    Cuda { nvrtc: Option<PathBuf>, precision: Precision },
+}
+
+/// What a contraction's operands are rounded to before they are multiplied. All else is in f32: sums, weights, log-densities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// 10 bits of fraction, on tensor cores.
+    Tf32,
+    /// 7 bits of fraction, on tensor cores.
+    Bf16,
+}
+
+impl Precision {
+    pub const ALL: [Precision; 3] = [Precision::F32, Precision::Tf32, Precision::Bf16];
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+        })
+    }
 }
 
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
     Ok(match device {
         Device::Cpu { threads } => Box::new(cpu::Cpu::new(*threads)),
-        Device::Cuda { nvrtc } => Box::new(cuda::Cuda::new(nvrtc.as_deref())?),
+        Device::Cuda { nvrtc, precision } => Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?),
     })
 }

@@ -38,7 +38,7 @@ impl Bench {
             Batch::Cases { labelled, unlabelled } => labelled + unlabelled,
         };
         let table = random(&model.variables, rows.max(100));
-        let mut trainer = Trainer::new(model, table, 0, &self.device.choice())?;
+        let mut trainer = Trainer::new(model, table, 0, &self.device.choice()?)?;
         trainer.step()?;
         let first = begun.elapsed().as_secs_f64();
         (0..2).try_for_each(|_| trainer.step())?;

@@ -1,11 +1,16 @@
 //! `dgc compile`.
 
 use super::{
-    Model, print,
+    Model,
+    device::precision,
+    print,
     report::{self, GPUS},
 };
 use crate::{
-    backend::cuda::{assembly, emit, library},
+    backend::{
+        Precision,
+        cuda::{assembly, compile::EARLIEST, emit, library},
+    },
     bound, driver,
     error::{Error, Result},
     lower::Mode,
@@ -43,6 +48,9 @@ pub struct Compile {
     /// The library of NVIDIA's runtime compiler, where the loader does not find it
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
+    /// What matrix products of programs for GPUs round their operands to: f32, tf32 or bf16
+    #[arg(long, default_value_t = Precision::F32, value_parser = precision)]
+    precision: Precision,
 }
 
 /// Ampere, Hopper and Blackwell.
@@ -57,8 +65,9 @@ enum Target {
 }
 
 fn architecture(text: &str) -> std::result::Result<String, String> {
-    let digits = text.strip_prefix("sm_").filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= 70));
-    digits.map(|_| text.to_string()).ok_or_else(|| format!("expected an architecture such as sm_90, found `{text}`"))
+    let digits = text.strip_prefix("sm_").filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= EARLIEST));
+    let expected = format!("expected an architecture such as sm_90, from sm_{EARLIEST} on, found `{text}`");
+    digits.map(|_| text.to_string()).ok_or(expected)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,13 +104,17 @@ impl Compile {
                 let help = "name a folder with -o, ask for --report, or for the source with --emit cuda";
                 return Err(Error::new("--target cuda: nothing says what to do with the programs").help(help));
             }
-            return print(&emit(&model, self.emit.unwrap_or(Stage::Plan)));
+            return print(&emit(&model, self.emit.unwrap_or(Stage::Plan), self.precision));
         }
         let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
+        if architectures.is_empty() && self.precision != Precision::F32 {
+            let message = format!("--precision {}: the CPU computes in f32 alone", self.precision);
+            return Err(Error::new(message).help("--target cuda computes in any"));
+        }
         if !architectures.is_empty() {
             library::find_nvrtc(self.nvrtc.as_deref())?;
         }
-        let made = compiled::make(&model, architectures)?;
+        let made = compiled::make(&model, architectures, self.precision)?;
         if self.report {
             print(&self.report_of(&made))?;
         }
@@ -134,7 +147,7 @@ impl Compile {
 }
 
 /// A stage of one training step, as text.
-pub fn emit(model: &Checked, stage: Stage) -> String {
+pub fn emit(model: &Checked, stage: Stage, precision: Precision) -> String {
     let objective = driver::derive(model);
     let rows = batch_rows(model);
     let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN);
@@ -147,6 +160,6 @@ pub fn emit(model: &Checked, stage: Stage) -> String {
         Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
         Stage::Simplified => tensor::print(&simplified()),
         Stage::Plan => plan::print(&driver::plan(&simplified(), NoiseSource::Generated)),
-        Stage::Cuda => emit::emit(&driver::plan(&simplified(), NoiseSource::Generated), &model.file).text,
+        Stage::Cuda => emit::emit(&driver::plan(&simplified(), NoiseSource::Generated), &model.file, precision).text,
     }
 }

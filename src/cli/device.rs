@@ -1,6 +1,9 @@
 //! The choice of a device.
 
-use crate::backend::{self, cuda};
+use crate::{
+    backend::{self, Precision, cuda},
+    error::{Error, Result},
+};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +19,18 @@ pub struct Device {
     /// The library of NVIDIA's runtime compiler, where the loader does not find it
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
+    /// What matrix products round their operands to, on a GPU; f32 if left out
+    #[arg(long, value_parser = precision)]
+    precision: Option<Precision>,
+}
+
+/// Reads a precision by its name.
+pub fn precision(text: &str) -> std::result::Result<Precision, String> {
+    let known = Precision::ALL.into_iter().find(|known| known.to_string() == text);
+    known.ok_or_else(|| {
+        let known = Precision::ALL.map(|known| known.to_string());
+        format!("expected one of {}, found `{text}`", known.join(", "))
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,27 +43,36 @@ enum Kind {
     Cuda,
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+fn threads(text: &str) -> std::result::Result<usize, String> {
     const MOST: usize = 1024;
     let count = text.parse::<usize>().ok().filter(|count| *count <= MOST);
     count.ok_or_else(|| format!("expected a whole number up to {MOST}, found `{text}`"))
 }
 
 impl Device {
-    pub fn choice(&self) -> backend::Device {
-        self.choose(Some(self.nvrtc.as_deref()))
+    pub fn choice(&self) -> Result<backend::Device> {
+        self.choose(Some(self.nvrtc.as_deref()), self.precision.unwrap_or_default())
     }
 
-    /// The same for programs that were compiled ahead of time.
-    pub fn choice_ahead(&self) -> backend::Device {
-        self.choose(None)
+    /// The same for programs that were compiled ahead of time, at that precision.
+    pub fn choice_ahead(&self, compiled: Precision) -> Result<backend::Device> {
+        self.choose(None, self.precision.unwrap_or(compiled))
     }
 
-    fn choose(&self, compiler: Option<Option<&Path>>) -> backend::Device {
-        match self.device {
-            Kind::Cpu => backend::Device::Cpu { threads: self.threads },
-            Kind::Auto if !cuda::is_there(compiler) => backend::Device::Cpu { threads: self.threads },
-            Kind::Auto | Kind::Cuda => backend::Device::Cuda { nvrtc: self.nvrtc.clone() },
+    fn choose(&self, compiler: Option<Option<&Path>>, precision: Precision) -> Result<backend::Device> {
+        let gpu = match self.device {
+            Kind::Cpu => false,
+            Kind::Auto => cuda::is_there(compiler),
+            Kind::Cuda => true,
+        };
+        if gpu {
+            return Ok(backend::Device::Cuda { nvrtc: self.nvrtc.clone(), precision });
         }
+        if precision != Precision::F32 {
+            let why = if self.device == Kind::Auto { ", and no GPU was found" } else { "" };
+            let message = format!("--precision {precision}: the CPU computes in f32 alone{why}");
+            return Err(Error::new(message).help("--device cuda computes in any; --precision f32 on every device"));
+        }
+        Ok(backend::Device::Cpu { threads: self.threads })
     }
 }

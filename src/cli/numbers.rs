@@ -30,7 +30,7 @@ pub struct Bound {
     #[arg(long)]
     grads: Option<PathBuf>,
     /// Compute by the reference interpreter, in double precision, instead of a device
-    #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc"])]
+    #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc", "precision"])]
     reference: bool,
     #[command(flatten)]
     device: Device,
@@ -47,7 +47,7 @@ impl Bound {
     pub fn run(self) -> Result<()> {
         let model = self.model.check()?;
         let noise = self.noise.as_deref().map(read).transpose()?;
-        let engine = if self.reference { Engine::Reference } else { Engine::Device(self.device.choice()) };
+        let engine = if self.reference { Engine::Reference } else { Engine::Device(self.device.choice()?) };
         let (params, batch) = (read(&self.params)?, read(&self.batch)?);
         let report = bound::bound(&model, &params, &batch, noise.as_ref(), self.seed, &engine)?;
         if let Some(path) = &self.grads {

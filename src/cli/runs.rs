@@ -71,7 +71,7 @@ impl Source {
     fn open(&self) -> Result<Opened> {
         let (folder, settings) = Folder::open(&self.run)?;
         let model = folder.model(&settings)?;
-        let session = folder.session(&model, &self.device.choice())?;
+        let session = folder.session(&model, &self.device.choice()?)?;
         let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
         // Which rows were held out is known of the run's own data alone.
         let held = if self.data.is_none() { settings.validation } else { 0 };

@@ -96,8 +96,10 @@ impl Train {
             Some(compiled) => (compiled.training, Some(compiled.evaluate)),
             None => (programs::training(&model), None),
         };
-        let ahead = programs.gradient.cuda.is_some();
-        let device = if ahead { self.device.choice_ahead() } else { self.device.choice() };
+        let device = match &programs.gradient.cuda {
+            Some(binary) => self.device.choice_ahead(binary.precision)?,
+            None => self.device.choice()?,
+        };
         let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;

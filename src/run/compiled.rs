@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Build,
+        Build, Precision,
         cuda::{
             Binary,
             compile::{Image, compile},
@@ -38,6 +38,8 @@ struct Manifest {
     file: String,
     sets: Vec<(String, String)>,
     architectures: Vec<String>,
+    /// Of the machine code's contractions.
+    precision: Precision,
     /// SHA-256 of each file, in hexadecimal digits.
     files: BTreeMap<String, String>,
 }
@@ -47,6 +49,7 @@ struct Manifest {
 struct Stored {
     plan: Plan,
     launches: Vec<Launch>,
+    scratch: usize,
 }
 
 /// A compiled model, read and verified.
@@ -84,19 +87,20 @@ pub struct Made {
     pub builds: [Build; 3],
     pub assembled: Vec<Assembled>,
     architectures: Vec<String>,
+    precision: Precision,
     files: Vec<(String, Vec<u8>)>,
 }
 
 /// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that later GPUs can
 /// take. The compiler's library must have been found if there are any.
-pub fn make(model: &Checked, architectures: &[String]) -> Result<Made> {
+pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> Result<Made> {
     let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
     let (builds, mut assembled) = (builds(model), Vec::new());
     let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
     for (build, program) in builds.iter().zip(PROGRAMS) {
-        let mut launches = Vec::new();
+        let (mut launches, mut scratch) = (Vec::new(), 0);
         if !architectures.is_empty() {
-            let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file));
+            let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file), precision);
             for arch in architectures.iter().chain(&earliest) {
                 let Image { code, log } = compile(&source.text, program, arch)?;
                 let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
@@ -104,14 +108,14 @@ pub fn make(model: &Checked, architectures: &[String]) -> Result<Made> {
                 assembled.push(Assembled { program, architecture: arch.clone(), log });
             }
             files.push((format!("{program}.cu"), source.text.into_bytes()));
-            launches = source.launches;
+            (launches, scratch) = (source.launches, source.scratch);
         }
-        let stored = Stored { plan: build.plan.clone(), launches };
+        let stored = Stored { plan: build.plan.clone(), launches, scratch };
         let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
         files.push((format!("{program}.json"), json.into_bytes()));
     }
     let architectures = architectures.iter().chain(&earliest).cloned().collect();
-    Ok(Made { builds, assembled, architectures, files })
+    Ok(Made { builds, assembled, architectures, precision, files })
 }
 
 /// Writes a compiled model into a folder.
@@ -128,6 +132,7 @@ pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Ma
         file: model.file.clone(),
         sets: sets.to_vec(),
         architectures: made.architectures,
+        precision: made.precision,
         files: BTreeMap::new(),
     };
     for (name, bytes) in made.files {
@@ -192,8 +197,10 @@ pub fn read(folder: &Path) -> Result<Compiled> {
             let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
             images.push((arch.clone(), file(&format!("{program}.{arch}.{kind}"))?.clone()));
         }
-        let cuda = (!images.is_empty()).then_some(Binary { launches: stored.launches, images });
-        Ok(Build { name: program.to_string(), plan: stored.plan, cuda })
+        let Stored { plan, launches, scratch } = stored;
+        let precision = manifest.precision;
+        let cuda = (!images.is_empty()).then_some(Binary { precision, launches, scratch, images });
+        Ok(Build { name: program.to_string(), plan, cuda })
     };
     let [gradient, update, evaluate] = PROGRAMS;
     let training = Training { gradient: build(gradient)?, update: build(update)? };

@@ -32,21 +32,39 @@ fn libraries() -> &'static Path {
     })
 }
 
-/// Runs the program where there is an emulated GPU and nothing of NVIDIA's.
-pub fn dgc(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+/// A program where there is an emulated GPU and nothing of NVIDIA's.
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let sanitizer = Command::new("g++").arg("-print-file-name=libasan.so").output().expect("there is a g++");
     let sanitizer = String::from_utf8_lossy(&sanitizer.stdout).trim().to_string();
-    Command::new(env!("CARGO_BIN_EXE_dgc"))
-        .args(arguments)
-        .current_dir(folder)
+    let mut command = Command::new(program);
+    command
         .env("LD_LIBRARY_PATH", libraries())
         .env("LD_PRELOAD", sanitizer)
         .env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0")
         .env_remove("CUDA_HOME")
-        .env_remove("CUDA_PATH")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("the program starts")
+        .env_remove("CUDA_PATH");
+    command
+}
+
+/// Runs the program there.
+pub fn dgc(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = command(env!("CARGO_BIN_EXE_dgc"));
+    command.args(arguments).current_dir(folder).envs(variables.iter().copied()).output().expect("the program starts")
+}
+
+/// Whether there is an emulated GPU here. If not, the test of that name is run again where there is one, and must pass.
+pub fn is_here(test: &str) -> bool {
+    const HERE: &str = "DGC_TEST_ON_EMULATOR";
+    if std::env::var_os(HERE).is_some() {
+        return true;
+    }
+    let test_program = std::env::current_exe().expect("a test runs");
+    let output = command(test_program).args(["--exact", test, "--nocapture"]).env(HERE, "1").output();
+    let output = output.expect("the test starts");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{test} on the emulated GPU: {text}{errors}");
+    eprintln!("{errors}");
+    false
 }
 
 /// A folder with the driver alone, for what was compiled before.

@@ -13,6 +13,9 @@ pub struct Image {
     pub log: String,
 }
 
+/// The earliest architecture that has what the kernels use: asynchronous copies, and bf16.
+pub const EARLIEST: u32 = 80;
+
 /// Compiles a source for an architecture such as `sm_90`. The library must have been found.
 pub fn compile(source: &str, name: &str, arch: &str) -> Result<Image> {
     let failed = |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));

@@ -7,16 +7,18 @@ mod contraction;
 mod loops;
 
 use crate::{
+    backend::Precision,
     id::Id,
     plan::{Access, Buffer, Kernel, Loop, Plan, Tile},
 };
 use std::fmt::Write;
 
 /// The device code that every source begins with.
-const LIBRARY: [(&str, &str); 4] = [
+const LIBRARY: [(&str, &str); 5] = [
     ("philox.cuh", include_str!("../../../kernels/philox.cuh")),
     ("reduce.cuh", include_str!("../../../kernels/reduce.cuh")),
     ("special.cuh", include_str!("../../../kernels/special.cuh")),
+    ("tensor.cuh", include_str!("../../../kernels/tensor.cuh")),
     ("contract.cuh", include_str!("../../../kernels/contract.cuh")),
 ];
 
@@ -32,6 +34,9 @@ const SMALL: usize = 16_384;
 pub struct Source {
     pub text: String,
     pub launches: Vec<Launch>,
+    /// Floats of working memory, besides the plan's, that launches share: each is done with it, and those for it, before another
+    /// begins.
+    pub scratch: usize,
 }
 
 /// One launch of a function of the source.
@@ -40,16 +45,18 @@ pub struct Launch {
     pub function: String,
     /// Blocks along x and y, of [`THREADS`] threads each.
     pub blocks: (usize, usize),
-    /// The function's arguments: these buffers, then the noise's key if it draws any.
+    /// The function's arguments: these buffers, then the noise's key if it draws any, then the shared working memory.
     pub buffers: Vec<Id<Buffer>>,
     pub noise: bool,
+    pub scratch: bool,
 }
 
-pub fn emit(plan: &Plan, title: &str) -> Source {
-    let mut emitter = Emitter { plan, text: String::new(), launches: Vec::new() };
+/// The plan's kernels, whose contractions multiply at that precision.
+pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
+    let mut emitter = Emitter { plan, precision, text: String::new(), launches: Vec::new(), scratch: 0 };
     let _ = writeln!(
         emitter.text,
-        "// {title}: {} kernels. Made by dgc {}.\n",
+        "// {title}: {} kernels in {precision}. Made by dgc {}.\n",
         plan.kernels.len(),
         env!("CARGO_PKG_VERSION")
     );
@@ -62,13 +69,15 @@ pub fn emit(plan: &Plan, title: &str) -> Source {
         emitter.text.push('\n');
     }
     plan.kernels.iter().for_each(|kernel| emitter.kernel(kernel));
-    Source { text: emitter.text, launches: emitter.launches }
+    Source { text: emitter.text, launches: emitter.launches, scratch: emitter.scratch }
 }
 
 struct Emitter<'a> {
     plan: &'a Plan,
+    precision: Precision,
     text: String,
     launches: Vec<Launch>,
+    scratch: usize,
 }
 
 impl Emitter<'_> {
@@ -87,8 +96,8 @@ impl Emitter<'_> {
         let mut after = kernel.after.as_slice();
         if let Some(contraction) = &kernel.contraction {
             let fused = after.first().filter(|nest| contraction::fits(contraction, nest));
-            let piece = self.contraction(&kernel.name, contraction, fused);
-            self.functions(vec![piece]);
+            let pieces = self.contraction(&kernel.name, contraction, fused);
+            self.functions(pieces);
             after = &after[usize::from(fused.is_some())..];
         }
         self.functions(self.nests(&kernel.name, "after", after, kernel.tile));
@@ -128,7 +137,9 @@ impl Emitter<'_> {
             format!("{kind} {}", pointer(id))
         });
         let key = body.noise.then(|| "const Key* key".to_string());
-        let parameters: Vec<String> = parameters.chain(key).collect();
+        let scratch = (body.scratch > 0).then(|| "float* scratch".to_string());
+        let parameters: Vec<String> = parameters.chain(key).chain(scratch).collect();
+        self.scratch = self.scratch.max(body.scratch);
         for line in comment.lines() {
             let _ = writeln!(self.text, "// {line}");
         }
@@ -142,7 +153,8 @@ impl Emitter<'_> {
             body.text
         );
         let blocks = (blocks.0.max(1), blocks.1.max(1));
-        self.launches.push(Launch { function: name, blocks, buffers: body.buffers, noise: body.noise });
+        let Body { buffers, noise, scratch, .. } = body;
+        self.launches.push(Launch { function: name, blocks, buffers, noise, scratch: scratch > 0 });
     }
 }
 
@@ -179,6 +191,7 @@ impl Piece {
             part.buffers.iter().for_each(|&buffer| drop(body.reads(buffer)));
             part.written.iter().for_each(|&buffer| drop(body.writes(buffer)));
             body.noise |= part.noise;
+            body.scratch = body.scratch.max(part.scratch);
         }
         let comment = format!("{}\n{}", self.comment, next.comment);
         // A launch of no blocks marks a piece that was joined; `launch` makes one block of it.
@@ -194,6 +207,8 @@ struct Body {
     buffers: Vec<Id<Buffer>>,
     written: Vec<Id<Buffer>>,
     noise: bool,
+    /// Floats of the shared working memory that it needs.
+    scratch: usize,
 }
 
 impl Body {

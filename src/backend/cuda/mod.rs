@@ -7,7 +7,7 @@ pub mod compile;
 pub mod emit;
 pub mod library;
 
-use super::{Array, Backend, Build, NoiseKey, Place, Program};
+use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -26,7 +26,10 @@ use std::{
 /// A program made ahead of time: its launches, and machine code for some architectures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
+    pub precision: Precision,
     pub launches: Vec<emit::Launch>,
+    /// As in [`emit::Source`].
+    pub scratch: usize,
     /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can make it of.
     pub images: Vec<(String, Vec<u8>)>,
 }
@@ -49,8 +52,8 @@ fn number(arch: &str) -> Option<u32> {
     arch.rsplit('_').next()?.parse().ok()
 }
 
-/// Machine code and launches.
-type Code<'b> = (Cow<'b, [u8]>, Cow<'b, [emit::Launch]>);
+/// Machine code, launches, and floats of working memory.
+type Code<'b> = (Cow<'b, [u8]>, Cow<'b, [emit::Launch]>, usize);
 
 /// The first GPU.
 pub struct Cuda {
@@ -59,6 +62,7 @@ pub struct Cuda {
     nvrtc: Option<PathBuf>,
     /// Such as `sm_90`.
     arch: String,
+    precision: Precision,
     stream: sys::CUstream,
     arrays: Vec<Floats>,
     programs: Vec<Loaded>,
@@ -133,7 +137,7 @@ fn gpu(device: sys::CUdevice) -> Result<Gpu> {
 }
 
 impl Cuda {
-    pub fn new(nvrtc: Option<&Path>) -> Result<Self> {
+    pub fn new(nvrtc: Option<&Path>, precision: Precision) -> Result<Self> {
         library::find_driver()?;
         result::init().explain("the driver cannot begin")?;
         let count = result::device::get_count().explain("devices cannot be counted")?;
@@ -150,23 +154,27 @@ impl Cuda {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).explain("there is no stream")?;
         let key = allocate(size_of::<[u32; 4]>())?;
         let nvrtc = nvrtc.map(Path::to_path_buf);
-        Ok(Cuda { name, nvrtc, arch, stream, arrays: Vec::new(), programs: Vec::new(), key })
+        Ok(Cuda { name, nvrtc, arch, precision, stream, arrays: Vec::new(), programs: Vec::new(), key })
     }
 
-    /// The code and the launches of a program: made ahead of time, or now.
+    /// The code and the launches of a program, and the working memory that they share: made ahead of time, or now.
     fn code<'b>(&self, build: &'b Build) -> Result<Code<'b>> {
         let Some(binary) = &build.cuda else {
             library::find_nvrtc(self.nvrtc.as_deref())?;
-            let source = emit::emit(&build.plan, &build.name);
+            let source = emit::emit(&build.plan, &build.name, self.precision);
             let image = compile::compile(&source.text, &build.name, &self.arch)?;
-            return Ok((image.code.into(), source.launches.into()));
+            return Ok((image.code.into(), source.launches.into(), source.scratch));
         };
+        if binary.precision != self.precision {
+            let message = format!("`{}` was compiled in {}, not {}", build.name, binary.precision, self.precision);
+            return Err(Error::new(message).help(format!("compile it again with --precision {}", self.precision)));
+        }
         let image = binary.image(&self.arch).ok_or_else(|| {
             let known: Vec<&str> = binary.images.iter().map(|(arch, _)| arch.as_str()).collect();
             let message = format!("`{}` was compiled for {}; this GPU is {}", build.name, known.join(", "), self.arch);
             Error::new(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
-        Ok((image.into(), binary.launches.as_slice().into()))
+        Ok((image.into(), binary.launches.as_slice().into(), binary.scratch))
     }
 
     fn wait(&self, what: &str) -> Result<()> {
@@ -184,13 +192,14 @@ impl Cuda {
         module: sys::CUmodule,
         launches: &[emit::Launch],
         addresses: &[sys::CUdeviceptr],
+        scratch: sys::CUdeviceptr,
     ) -> Result<sys::CUgraphExec> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: functions take the pointers that the emitter lists, which live as long as the device.
         unsafe {
             result::stream::begin_capture(self.stream, mode).explain("a graph cannot begin")?;
             for launch in launches {
-                self.launch(module, launch, addresses)?;
+                self.launch(module, launch, addresses, scratch)?;
             }
             let graph = result::stream::end_capture(self.stream).explain("a graph cannot end")?;
             let flags = sys::CUgraphInstantiate_flags(0);
@@ -205,12 +214,14 @@ impl Cuda {
         module: sys::CUmodule,
         launch: &emit::Launch,
         addresses: &[sys::CUdeviceptr],
+        scratch: sys::CUdeviceptr,
     ) -> Result<()> {
         let name =
             CString::new(launch.function.as_str()).map_err(|_| Error::new("a kernel's name holds a zero byte"))?;
         let mut arguments: Vec<sys::CUdeviceptr> =
             launch.buffers.iter().map(|buffer| addresses[buffer.index()]).collect();
         arguments.extend(launch.noise.then_some(self.key));
+        arguments.extend(launch.scratch.then_some(scratch));
         let mut pointers: Vec<*mut c_void> =
             arguments.iter_mut().map(|argument| std::ptr::from_mut(argument).cast()).collect();
         let blocks = (launch.blocks.0 as u32, launch.blocks.1 as u32, 1);
@@ -273,11 +284,12 @@ impl Backend for Cuda {
                 (_, None) => panic!("`{}` has a place", buffer.name),
             });
         }
-        let (code, launches) = self.code(build)?;
+        let (code, launches, scratch) = self.code(build)?;
+        let scratch = self.allocate(scratch)?;
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
         let graph = unsafe {
             let module = result::module::load_data(code.as_ptr().cast()).explain("a module cannot be loaded")?;
-            self.record(module, &launches, &addresses)?
+            self.record(module, &launches, &addresses, self.address(scratch, 0))?
         };
         self.programs.push(Loaded { name: build.name.clone(), graph });
         Ok(Id::new(self.programs.len() - 1))

@@ -16,7 +16,7 @@ const MANY: usize = 2048;
 /// Sums of one pass at most.
 const MOST_SUMS: usize = 12;
 /// Blocks of a launch at most; beyond, threads take several elements.
-const MOST_BLOCKS: usize = 65_535;
+pub(super) const MOST_BLOCKS: usize = 65_535;
 
 /// Which axes the results of a sum have, and whether each tile has its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,7 +180,7 @@ fn finish(body: &mut Body, number: usize, operation: &str, access: &Access, name
 }
 
 /// The head of a loop over `count` results, `teams` of them at once in each block.
-fn each(count: usize, teams: usize) -> String {
+pub(super) fn each(count: usize, teams: usize) -> String {
     let team = THREADS / teams;
     let own = if team == 1 { "threadIdx.x".to_string() } else { format!("threadIdx.x / {team}") };
     let first = format!("blockIdx.x * {teams}u + {own}");

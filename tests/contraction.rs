@@ -1,0 +1,241 @@
+//! The contraction alone, on the emulated driver: every tile, layout and precision, against sums in double precision.
+
+mod common;
+
+use common::{emulator, numbers};
+use dgc::{
+    backend::{self, Build, Device, NoiseKey, Precision},
+    id::Id,
+    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product},
+    tensor::{Axis, AxisKind, Scalar},
+};
+
+/// A contraction with an operand's neighbours along k or across it, and what is done with the sums.
+#[derive(Clone, Debug)]
+struct Case {
+    m: usize,
+    n: usize,
+    k: Vec<usize>,
+    left_along_k: bool,
+    right_along_k: bool,
+    /// Whether a loop takes the sums in place of the result.
+    fused: bool,
+    /// Floats before each operand, so that its rows are on 16-byte boundaries or not.
+    shift: usize,
+}
+
+const LAYOUTS: [(bool, bool); 4] = [(true, true), (true, false), (false, false), (false, true)];
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |m, n, k: &[usize], layouts: &[(bool, bool)]| {
+        for &(left_along_k, right_along_k) in layouts {
+            let number = cases.len();
+            let (fused, shift) = (number % 3 == 1, number % 2);
+            cases.push(Case { m, n, k: k.to_vec(), left_along_k, right_along_k, fused, shift });
+        }
+    };
+    // Sizes that no tile divides, from 1 up.
+    for (m, n, k) in
+        [(1, 1, 1), (1, 7, 3), (2, 3, 1), (3, 2, 33), (17, 16, 15), (33, 31, 65), (65, 33, 16), (100, 10, 70)]
+    {
+        add(m, n, &[k], &LAYOUTS);
+    }
+    // A vector, by rows; and rows that are whole vectors, on boundaries or not.
+    add(9, 1, &[40, 3], &LAYOUTS);
+    for _ in 0..3 {
+        add(36, 44, &[52], &LAYOUTS);
+    }
+    // Several products in one, and k in parts.
+    add(33, 31, &[3, 40, 10], &LAYOUTS);
+    add(20, 35, &[513], &LAYOUTS);
+    add(36, 12, &[300, 3, 500], &LAYOUTS);
+    add(4, 1, &[700], &LAYOUTS[2..]);
+    // The larger tiles are for results of many.
+    add(500, 516, &[36], &LAYOUTS[..2]);
+    add(1450, 700, &[20], &LAYOUTS[1..3]);
+    add(1410, 1411, &[33], &LAYOUTS[..1]);
+    add(1412, 1410, &[32], &LAYOUTS[2..3]);
+    cases
+}
+
+fn rounded(x: f64, precision: Precision) -> f64 {
+    let x = x as f32;
+    f64::from(match precision {
+        Precision::F32 => x,
+        Precision::Tf32 => {
+            let bits = x.to_bits();
+            f32::from_bits((bits + 0xFFF + (bits >> 13 & 1)) & !0x1FFF)
+        }
+        Precision::Bf16 => half::bf16::from_f32(x).to_f32(),
+    })
+}
+
+/// What rounding an operand changes it by at most, in proportion.
+fn unit(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 0.0,
+        Precision::Tf32 => 2f64.powi(-11),
+        Precision::Bf16 => 2f64.powi(-8),
+    }
+}
+
+/// A plan that grows, and where its buffers lie.
+struct Growing {
+    plan: Plan,
+    data: Vec<Option<Vec<f64>>>,
+}
+
+impl Growing {
+    fn axis(&mut self, size: usize) -> Id<Axis> {
+        self.plan.axes.push(Axis { name: format!("axis{}", self.plan.axes.len()), size, kind: AxisKind::Feature });
+        Id::new(self.plan.axes.len() - 1)
+    }
+
+    fn buffer(&mut self, name: String, len: usize, place: Place, data: Option<Vec<f64>>) -> Id<Buffer> {
+        self.plan.buffers.push(Buffer { name, axes: Vec::new(), len, place });
+        self.data.push(data);
+        Id::new(self.plan.buffers.len() - 1)
+    }
+
+    /// A kernel for the case; its result's buffer, and what is expected there.
+    fn kernel(&mut self, number: usize, case: &Case) -> Id<Buffer> {
+        let &Case { m, n, left_along_k, right_along_k, fused, .. } = case;
+        let mut products = Vec::new();
+        for (part, &k) in case.k.iter().enumerate() {
+            let mut operand = |side: &str, size: usize, along_k: bool| {
+                let name = format!("{side}{number}_{part}");
+                let data = numbers(&name, size * k, 1.0);
+                let buffer = self.buffer(name, size * k, Place::Input, Some(data));
+                let (across, along) = if along_k { (k, 1) } else { (1, size) };
+                (buffer, across, along)
+            };
+            let (buffer, across, along) = operand("left", m, left_along_k);
+            let left = Matrix { buffer, row_stride: across, column_stride: along };
+            let (buffer, across, along) = operand("right", n, right_along_k);
+            products.push(Product { k, left, right: Matrix { buffer, row_stride: along, column_stride: across } });
+        }
+        let place = if fused { Place::Arena(self.plan.arena) } else { Place::Output };
+        self.plan.arena += if fused { m * n } else { 0 };
+        let out = self.buffer(format!("sums{number}"), m * n, place, None);
+        let (mut after, mut result) = (Vec::new(), out);
+        if fused {
+            result = self.buffer(format!("out{number}"), m * n, Place::Output, None);
+            let column = self.buffer(format!("column{number}"), n, Place::Input, Some(column(number, n)));
+            let access = |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0 };
+            after.push(Loop {
+                axes: vec![self.axis(m), self.axis(n)],
+                sizes: vec![m, n],
+                tiled: true,
+                instructions: vec![
+                    Instruction::Load(access(out, [n, 1])),
+                    Instruction::Load(access(column, [0, 1])),
+                    Instruction::Scalar(Scalar::Add, vec![0, 1]),
+                    Instruction::Store(2, access(result, [n, 1])),
+                ],
+            });
+        }
+        let out = Matrix { buffer: out, row_stride: n, column_stride: 1 };
+        let contraction = Some(Contraction { out, m, n, rows_per_index: 1, products });
+        let (head, before) = (Vec::new(), Vec::new());
+        let name = format!("k{number}_contract");
+        self.plan.kernels.push(Kernel { name, origins: Vec::new(), head, tile: None, before, contraction, after });
+        result
+    }
+}
+
+fn column(number: usize, n: usize) -> Vec<f64> {
+    numbers(&format!("column{number}"), n, 1.0)
+}
+
+/// Compares the numbers with sums in double precision of the operands as they are, and as they are rounded.
+fn compare(number: usize, case: &Case, precision: Precision, found: &[f32]) {
+    let (m, n) = (case.m, case.n);
+    let column = column(number, n);
+    let mut sums = vec![[0.0f64; 3]; m * n];
+    for (part, &k) in case.k.iter().enumerate() {
+        // By place, then k, with what each is rounded to.
+        let operand = |side: &str, size: usize, along_k: bool| -> Vec<[f64; 2]> {
+            let data = numbers(&format!("{side}{number}_{part}"), size * k, 1.0);
+            let at = |place: usize, along: usize| if along_k { place * k + along } else { along * size + place };
+            let element = |i: usize| rounded(data[at(i / k, i % k)], Precision::F32);
+            (0..size * k).map(|i| [element(i), rounded(element(i), precision)]).collect()
+        };
+        let left = operand("left", m, case.left_along_k);
+        let right = operand("right", n, case.right_along_k);
+        for (sums, left) in sums.chunks_mut(n).zip(left.chunks(k)) {
+            for (sum, right) in sums.iter_mut().zip(right.chunks(k)) {
+                for (a, b) in left.iter().zip(right) {
+                    sum[0] += a[0] * b[0];
+                    sum[1] += a[1] * b[1];
+                    sum[2] += (a[0] * b[0]).abs();
+                }
+            }
+        }
+    }
+    // A vector is multiplied in single precision where its rows go on along k, as one row does.
+    let vector = n == 1 && (case.left_along_k || m == 1);
+    let unit = if vector { 0.0 } else { unit(precision) };
+    let additions = (case.k.iter().sum::<usize>() + 8) as f64 * 2f64.powi(-24);
+    for (element, ([exact, expected, size], &found)) in sums.iter().zip(found).enumerate() {
+        let added = if case.fused { f64::from(column[element % n] as f32) } else { 0.0 };
+        let (found, size) = (f64::from(found), size + added.abs());
+        let place = format!("{case:?} in {precision}, element ({}, {})", element / n, element % n);
+        let error = (found - exact - added).abs();
+        assert!(error <= (2.0 * unit + unit * unit + additions) * size, "{place}: {found}, not {}", exact + added);
+        // The roundings are to the nearest, of two the even one; only the sums' own error remains.
+        let expected = if vector { exact } else { expected };
+        let error = (found - expected - added).abs();
+        assert!(error <= 1.01 * additions * size, "{place}: {found}, not {} of what was rounded", expected + added);
+    }
+}
+
+fn check(precision: Precision, test: &str) {
+    if !emulator::is_here(test) {
+        return;
+    }
+    let plan = Plan { axes: Vec::new(), parameters: Vec::new(), buffers: Vec::new(), kernels: Vec::new(), arena: 0 };
+    let mut growing = Growing { plan, data: Vec::new() };
+    let cases = cases();
+    let mut results = Vec::new();
+    let mut shifts = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        results.push(growing.kernel(number, case));
+        shifts.resize(growing.plan.buffers.len(), case.shift);
+    }
+    let Growing { plan, data } = growing;
+    let mut device = backend::open(&Device::Cuda { nvrtc: None, precision }).expect("an emulated GPU");
+    let mut places = Vec::new();
+    for ((buffer, data), shift) in plan.buffers.iter().zip(&data).zip(shifts) {
+        places.push((!matches!(buffer.place, Place::Arena(_))).then(|| {
+            let array = device.allocate(buffer.len + shift).expect("memory");
+            if let Some(data) = data {
+                let mut write = |to: &mut [f32]| to.iter_mut().zip(data).for_each(|(to, from)| *to = *from as f32);
+                device.fill(array, shift, buffer.len, &mut write).expect("a copy");
+            }
+            backend::Place { array, offset: shift }
+        }));
+    }
+    let program = device.load(&Build::new("contractions", plan.clone()), &places).expect("a program");
+    device.run(program, NoiseKey { seed: 0, step: 0 }).expect("a run");
+    for (number, (case, result)) in cases.iter().zip(results).enumerate() {
+        let place = places[result.index()].expect("a result has a place");
+        let found = device.read(place.array, place.offset, case.m * case.n).expect("numbers");
+        compare(number, case, precision, &found);
+    }
+}
+
+#[test]
+fn in_f32() {
+    check(Precision::F32, "in_f32");
+}
+
+#[test]
+fn in_tf32() {
+    check(Precision::Tf32, "in_tf32");
+}
+
+#[test]
+fn in_bf16() {
+    check(Precision::Bf16, "in_bf16");
+}
