@@ -130,11 +130,11 @@ fn a_run_that_goes_astray_keeps_its_checkpoint() {
     fn words(all: &[String]) -> Vec<&str> {
         all.iter().map(String::as_str).collect()
     }
-    let errors = fails(at, &words(&train("at-once", "rate=1e4", "50")));
+    let errors = fails(at, &words(&train("at-once", "rate=1000", "50")));
     assert!(errors.contains("diverged") && errors.contains("there is no checkpoint yet"), "{errors}");
     fine(at, &words(&train("later", "rate=1e-3", "2")));
     let before = checkpoint(at, "later");
-    let errors = fails(at, &["train", "later", "--resume", "--epochs", "60", "--set", "rate=1e4"]);
+    let errors = fails(at, &["train", "later", "--resume", "--epochs", "60", "--set", "rate=1000"]);
     assert!(errors.contains("diverged") && errors.contains("the checkpoint of epoch"), "{errors}");
     assert!(checkpoint(at, "later").iter().all(|array| array.data.iter().all(|x| x.is_finite())));
     assert_eq!(checkpoint(at, "later").len(), before.len());
@@ -150,6 +150,13 @@ fn mistakes_are_explained() {
         (vec!["check", "missing.dgm"], "missing.dgm"),
         (vec!["check", "small.dgm", "--set", "hiden=3"], "did you mean `hidden`"),
         (vec!["check", "small.dgm", "--set", "hidden=many"], "expected a number"),
+        (vec!["check", "small.dgm", "--set", "rate=nan"], "`--set rate=nan`: expected a number"),
+        (vec!["check", "small.dgm", "--set", "rate=-1"], "expected a number from 0 to 1000"),
+        (vec!["check", "small.dgm", "--set", "beta1=5"], "`--set beta1=5`"),
+        (vec!["check", "small.dgm", "--set", "samples=2.5"], "expected a whole number from 1"),
+        (vec!["check", "small.dgm", "--set", "classify.weight=abc"], "`--set classify.weight=abc`"),
+        (vec!["check", "small.dgm", "--set", "clip.norm=0"], "`--set clip.norm=0`"),
+        (vec!["check", "small.dgm", "--set", "batch.labelled=0", "--set", "batch.unlabelled=0"], "no rows"),
         (vec!["train", "small.dgm", "--data", "nowhere"], "nowhere"),
         (vec!["train", "small.dgm", "--labels", "3"], "--labels 3"),
         (vec!["train", "small.dgm", "--labels", "100000"], "--labels 100000"),

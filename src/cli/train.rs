@@ -40,7 +40,8 @@ pub struct Train {
     /// Passes over the training rows; short for --set epochs=…
     #[arg(long)]
     epochs: Option<usize>,
-    /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or .safetensors file
+    /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or .safetensors file with an array for
+    /// each observed variable, such as `x` and `y`; `test.x` and `test.y` hold the test rows, if there are any
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// Keep this many labels, as even over the classes as it goes; all that there are if left out

@@ -26,6 +26,18 @@ pub struct Argument {
     pub whole: bool,
 }
 
+impl Argument {
+    pub fn holds(&self, value: f64) -> bool {
+        (!self.whole || value.fract() == 0.0) && value >= self.least && value <= self.most
+    }
+
+    /// `expected a number from 0 to 1`.
+    pub fn expected(&self) -> String {
+        let kind = if self.whole { "a whole number" } else { "a number" };
+        format!("expected {kind} from {} to {}", self.least, self.most)
+    }
+}
+
 /// What a layer knows of the network around it.
 pub trait Context {
     fn graph(&mut self) -> &mut Graph;

@@ -10,6 +10,7 @@ use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     distribution::Domain,
     id::Id,
+    layer,
     syntax::ast::{self, Expression, ExpressionKind, File, Item, Name},
 };
 use std::collections::BTreeMap;
@@ -139,6 +140,10 @@ impl<'a> Checker<'a> {
                     if name.text == "linear" {
                         let title = "`linear` is the network without layers, and cannot be defined anew";
                         self.report(Diagnostic::error(name.span, title).help("choose another name"));
+                    } else if layer::find(&name.text).is_some() {
+                        let title = format!("`{}` is a layer, and cannot be defined anew", name.text);
+                        let help = "choose another name";
+                        self.report(Diagnostic::error(name.span, title).label("named as a layer").help(help));
                     }
                     if let Some((first, _)) = self.nets.insert(name.text.clone(), (name.span, layers.clone())) {
                         self.twice("net", name, first);

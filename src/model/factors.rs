@@ -248,7 +248,11 @@ fn constants(
         .collect();
     let values = arguments_of(checker, call, &arguments, "distribution")?;
     if let Err(message) = distribution.check_arguments(&values) {
-        checker.report(Diagnostic::error(call.span, format!("`{kind}`: {message}")));
+        checker.report(
+            Diagnostic::error(call.span, format!("`{kind}`: {message}"))
+                .label("not an argument that it takes")
+                .help("`dgc list` shows the distributions; a network in place of numbers learns them"),
+        );
         return None;
     }
     if !parents.is_empty() {
@@ -376,13 +380,25 @@ pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor]) {
     }
 }
 
-/// Whether the KL of a latent may be taken in closed form: no parent of it in p is drawn after it in q.
+/// Whether the KL of a latent may be taken in closed form: nothing that p draws it from is drawn after it in q.
 pub(super) fn closed_form_is_exact(p: &[Factor], q: &[Factor], latent: Id<Variable>) -> Result<(), Id<Variable>> {
-    let drawn = |id: Id<Variable>| q.iter().position(|factor| factor.child == id);
+    let is_node = |factor: &&Factor| matches!(factor.kind, FactorKind::Deterministic(_));
+    let drawn = |id: Id<Variable>| q.iter().filter(|factor| !is_node(factor)).position(|factor| factor.child == id);
     let own = drawn(latent);
-    let parents = factor_of(p, latent).map_or(&[][..], |factor| &factor.parents);
-    match parents.iter().find(|parent| drawn(**parent) > own) {
-        Some(late) => Err(*late),
-        None => Ok(()),
+    let mut open = factor_of(p, latent).map_or(Vec::new(), |factor| factor.parents.clone());
+    let mut known = open.clone();
+    while let Some(parent) = open.pop() {
+        if drawn(parent) > own {
+            return Err(parent);
+        }
+        // A node stands for the variables that it is made of, in either graph.
+        let nodes = [p, q].into_iter().filter_map(|factors| factor_of(factors, parent)).filter(is_node);
+        for behind in nodes.flat_map(|node| &node.parents) {
+            if !known.contains(behind) {
+                known.push(*behind);
+                open.push(*behind);
+            }
+        }
     }
+    Ok(())
 }

@@ -43,7 +43,11 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
         };
         if values[index].is_some() {
             fine = false;
-            checker.report(Diagnostic::error(given.span, format!("`{}` is given twice", arguments[index].name)));
+            checker.report(
+                Diagnostic::error(given.span, format!("`{}` is given twice", arguments[index].name))
+                    .label("given again here")
+                    .help("keep one of the two"),
+            );
         }
         let Some(value) = checker.number(expression) else {
             fine = false;
@@ -67,16 +71,17 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
     if fine { values.into_iter().collect() } else { None }
 }
 
+/// Layers of a network at most.
+const MOST_LAYERS: usize = 10_000;
+
 /// Reports a number outside an argument's range.
 pub(super) fn in_range(checker: &mut Checker, span: Span, argument: &Argument, value: f64) -> bool {
-    let whole = !argument.whole || value.fract() == 0.0;
-    if whole && value >= argument.least && value <= argument.most {
+    if argument.holds(value) {
         return true;
     }
-    let kind = if argument.whole { "a whole number" } else { "a number" };
     checker.report(
         Diagnostic::error(span, format!("`{}` is out of range", argument.name))
-            .label(format!("expected {kind} from {} to {}, found {value}", argument.least, argument.most)),
+            .label(format!("{}, found {value}", argument.expected())),
     );
     false
 }
@@ -130,6 +135,12 @@ fn expand(
                 }
                 for _ in 0..times as usize {
                     result.extend(expand(checker, layers, counts, expanding)?);
+                    if result.len() > MOST_LAYERS {
+                        let title = format!("a network has more than {MOST_LAYERS} layers");
+                        let help = "repeat less, or a smaller network";
+                        checker.report(Diagnostic::error(count.span, title).label("repeated here").help(help));
+                        return None;
+                    }
                 }
             }
             ast::Layer::Residual { span, layers } => {

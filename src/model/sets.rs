@@ -18,10 +18,9 @@ impl Sets {
         if !self.taken.iter().any(|taken| taken == name) {
             self.taken.push(name.to_string());
         }
-        let given = self.given.iter().rev().find(|(known, _)| known == name);
-        let value = match given {
+        let value = match self.given(name) {
             None => written,
-            Some((_, text)) => {
+            Some(text) => {
                 let number: Result<f64, _> = text.trim().parse();
                 Some(number.map_err(|_| format!("`--set {name}={text}`: expected a number"))?)
             }
@@ -31,6 +30,11 @@ impl Sets {
             self.resolved.push((name.to_string(), value.to_string()));
         }
         Ok(value)
+    }
+
+    /// What was given for a name.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.given.iter().rev().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
     /// Names that nothing took, each with the nearest that there is.

@@ -125,14 +125,15 @@ impl Reader<'_, '_, '_> {
                 objective.classify.push(Classify { label, weight, span: self.setting.span });
             }
             "beta" => {
-                let (_, latent) = self.latent()?;
-                let weight = self.number(real("beta", 0.0, 1e6))?;
-                let warmup = if self.keyword("warmup")? { self.number(real("warmup", 0.0, 1e6))? } else { 0.0 };
+                let (name, latent) = self.latent()?;
+                let weight = self.number_of(real("beta", 0.0, 1e6), &name)?;
+                let warmup =
+                    if self.keyword("warmup")? { self.number_of(real("warmup", 0.0, 1e6), &name)? } else { 0.0 };
                 objective.betas.push(Beta { latent, weight, warmup });
             }
             "free_bits" => {
-                let (_, latent) = self.latent()?;
-                objective.free_bits.push((latent, self.number(real("free_bits", 0.0, 1e6))?));
+                let (name, latent) = self.latent()?;
+                objective.free_bits.push((latent, self.number_of(real("free_bits", 0.0, 1e6), &name)?));
             }
             _ => {
                 let (name, latent) = self.latent()?;
@@ -200,14 +201,19 @@ impl Reader<'_, '_, '_> {
         if !labels {
             return Some(Batch::All(self.number(whole("batch", 1.0, 1e7))? as usize));
         }
-        let (mut labelled, mut unlabelled) = (100, 100);
+        let (mut labelled, mut unlabelled) = (None, None);
         while self.peek().is_some() {
-            match self.choice(&["labelled", "unlabelled"])? {
-                "labelled" => labelled = self.number(whole("batch.labelled", 0.0, 1e7))? as usize,
-                _ => unlabelled = self.number(whole("batch.unlabelled", 0.0, 1e7))? as usize,
+            let (name, rows) = match self.choice(&["labelled", "unlabelled"])? {
+                "labelled" => ("batch.labelled", &mut labelled),
+                _ => ("batch.unlabelled", &mut unlabelled),
+            };
+            let number = self.number(whole(name, 0.0, 1e7))? as usize;
+            if rows.replace(number).is_some() {
+                let title = format!("`{name}` is said twice");
+                self.checker.report(Diagnostic::error(self.setting.span, title).help("keep one of the two"));
             }
         }
-        Some(Batch::Cases { labelled, unlabelled })
+        Some(Batch::Cases { labelled: labelled.unwrap_or(100), unlabelled: unlabelled.unwrap_or(100) })
     }
 
     fn schedule(&mut self) -> Option<Schedule> {
@@ -294,18 +300,19 @@ impl Reader<'_, '_, '_> {
         Some(value)
     }
 
-    /// A number; `--set` reaches it by the argument's name.
+    /// A number; `--set` reaches it by the argument's name, in [`finish`].
     fn number(&mut self, argument: Argument) -> Option<f64> {
         let value = self.take("a number")?.clone();
-        let written = self.checker.number(&value)?;
-        let number = match self.checker.sets.number(argument.name, Some(written)) {
-            Ok(number) => number.unwrap_or(written),
-            Err(message) => {
-                self.checker.report(Diagnostic::error(value.span, message));
-                written
-            }
-        };
+        let number = self.checker.number(&value)?;
+        // What is set instead is looked at later; what is written must be right all the same.
         in_range(self.checker, value.span, &argument, number).then_some(number)
+    }
+
+    /// A number of one latent; `--set` reaches it as `beta.z`.
+    fn number_of(&mut self, argument: Argument, latent: &Name) -> Option<f64> {
+        let number = self.number(argument)?;
+        let name = format!("{}.{}", argument.name, latent.text);
+        Some(set_number(self.checker, &name, &argument, number))
     }
 
     fn name(&mut self, expected: &str) -> Option<Name> {
@@ -382,10 +389,18 @@ impl Reader<'_, '_, '_> {
     /// Arithmetic that may also name `rows` and `labelled`, the numbers of training rows.
     fn weight(&mut self) -> Option<Expression> {
         let value = self.take("a weight")?.clone();
-        if let Ok(Some(number)) = self.checker.sets.number("classify.weight", None) {
-            return Some(Expression::Number(number));
+        let written = weight(self.checker, &value)?;
+        let argument = real("classify.weight", 0.0, 1e12);
+        let number = set_number(self.checker, "classify.weight", &argument, f64::NAN);
+        let weight = if number.is_nan() { written } else { Expression::Number(number) };
+        let example = weight.value(60_000.0, 100.0);
+        if !example.is_finite() || example < 0.0 {
+            let title = "a weight is a finite number from 0 on";
+            let label = format!("{example} for 60000 rows, 100 of them labelled");
+            self.checker.report(Diagnostic::error(value.span, title).label(label).help("divide by no zero"));
+            return None;
         }
-        weight(self.checker, &value)
+        Some(weight)
     }
 
     fn end(&mut self) -> Option<()> {
@@ -414,35 +429,58 @@ fn weight(checker: &mut Checker, value: &ast::Expression) -> Option<Expression> 
     }
 }
 
-/// Settings that `--set` reaches though no line says them, and what must hold between lines.
-fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q: &[Factor]) {
-    let mut set = |name: &str, target: &mut f64| match checker.sets.number(name, Some(*target)) {
-        Ok(number) => *target = number.unwrap_or(*target),
-        Err(message) => checker.diagnostics.push(Diagnostic::error(Span::default(), message)),
-    };
-    let mut samples = objective.samples as f64;
-    set("samples", &mut samples);
-    objective.samples = samples.max(1.0) as usize;
-    let mut epochs = train.epochs as f64;
-    set("epochs", &mut epochs);
-    train.epochs = epochs.max(0.0) as usize;
-    for (argument, value) in train.optimizer.arguments().iter().zip(&mut train.optimizer_arguments) {
-        set(argument.name, value);
+/// The number of `--set NAME=…` if there is one and it is in the argument's range, else the one written.
+fn set_number(checker: &mut Checker, name: &str, argument: &Argument, written: f64) -> f64 {
+    let given = checker.sets.given(name).map(str::to_string);
+    let keep = Some(written).filter(|written| !written.is_nan());
+    match (checker.sets.number(name, keep), given) {
+        (Ok(Some(number)), Some(text)) if !argument.holds(number) => {
+            let title = format!("`--set {name}={text}`: {}", argument.expected());
+            checker.report(Diagnostic::error(Span::default(), title));
+            written
+        }
+        (Ok(number), _) => number.unwrap_or(written),
+        (Err(message), _) => {
+            checker.report(Diagnostic::error(Span::default(), message));
+            written
+        }
     }
-    let as_count = |number: f64| number.max(0.0) as usize;
+}
+
+/// The settings that `--set` reaches whether or not a line says them, and what must hold between lines.
+fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q: &[Factor]) {
+    let mut set = |argument: Argument, written: f64| set_number(checker, argument.name, &argument, written);
+    objective.samples = set(whole("samples", 1.0, 100_000.0), objective.samples as f64) as usize;
+    train.epochs = set(whole("epochs", 0.0, 1e7), train.epochs as f64) as usize;
+    for (argument, value) in train.optimizer.arguments().iter().zip(&mut train.optimizer_arguments) {
+        *value = set(*argument, *value);
+    }
     match &mut train.batch {
-        Batch::All(rows) => {
-            let mut number = *rows as f64;
-            set("batch", &mut number);
-            *rows = as_count(number).max(1);
-        }
+        Batch::All(rows) => *rows = set(whole("batch", 1.0, 1e7), *rows as f64) as usize,
         Batch::Cases { labelled, unlabelled } => {
-            for (name, rows) in [("batch.labelled", labelled), ("batch.unlabelled", unlabelled)] {
-                let mut number = *rows as f64;
-                set(name, &mut number);
-                *rows = as_count(number);
-            }
+            *labelled = set(whole("batch.labelled", 0.0, 1e7), *labelled as f64) as usize;
+            *unlabelled = set(whole("batch.unlabelled", 0.0, 1e7), *unlabelled as f64) as usize;
         }
+    }
+    match &mut train.schedule {
+        Schedule::Constant => {}
+        Schedule::Step { every, factor, floor } => {
+            *every = set(real("schedule.every", 1e-6, 1e9), *every);
+            *factor = set(real("schedule.factor", 1e-9, 1.0), *factor);
+            *floor = set(real("schedule.floor", 0.0, 1e3), *floor);
+        }
+        Schedule::Cosine { floor } => *floor = set(real("schedule.floor", 0.0, 1e3), *floor),
+        Schedule::Warmup { epochs } => *epochs = set(real("schedule.epochs", 1e-6, 1e9), *epochs),
+    }
+    for (name, value) in [("clip.norm", &mut train.clip_norm), ("clip.value", &mut train.clip_value)] {
+        *value = Some(set(real(name, 1e-12, 1e12), value.unwrap_or(f64::NAN))).filter(|value| !value.is_nan());
+    }
+    let prior = set(real("prior", 1e-9, 1e9), train.weight_prior.unwrap_or(f64::NAN));
+    train.weight_prior = Some(prior).filter(|prior| !prior.is_nan());
+    if train.batch == (Batch::Cases { labelled: 0, unlabelled: 0 }) {
+        let title = "a batch has no rows";
+        let help = "give `batch labelled 100, unlabelled 100` rows of one kind at least";
+        checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
     estimators::check(checker, objective, q);
     for beta in objective.betas.clone() {

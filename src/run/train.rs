@@ -70,7 +70,11 @@ impl Trainer {
         };
         for (case, rows, available) in &cases {
             if *rows > 0 && available.is_empty() {
-                let help = "keep some labels with --labels, or set batch.labelled=0";
+                let label = model.labels().next().map_or("y", |label| label.name.as_str());
+                let help = format!(
+                    "give the data labels: an array `{label}` with classes, -1 where there is none, or the labels file of \
+                     MNIST; or train without: --set batch.labelled=0"
+                );
                 return Err(Error::new(format!("there are no {case} rows to train on")).help(help));
             }
         }

@@ -15,7 +15,7 @@ use zip::ZipArchive;
 
 pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
     let arrays = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => npz(path)?,
+        Some("npz") => npz(path, &|name| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name))?,
         _ => arrays::read(path)?.0,
     };
     let place = path.display().to_string();
@@ -25,8 +25,8 @@ pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
     Ok(Dataset { train, test })
 }
 
-/// Every array of an npz file, numbers of any type as f64.
-fn npz(path: &Path) -> Result<Vec<NamedArray>> {
+/// The arrays of an npz file that are wanted, numbers of any type as f64.
+fn npz(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<NamedArray>> {
     let broken = |error: String| Error::file(path, "is no npz file", error).help("the file may be cut short");
     let file = File::open(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     let mut archive = ZipArchive::new(file).map_err(|error| broken(error.to_string()))?;
@@ -34,8 +34,13 @@ fn npz(path: &Path) -> Result<Vec<NamedArray>> {
     for index in 0..archive.len() {
         let mut bytes = Vec::new();
         let mut entry = archive.by_index(index).map_err(|error| broken(error.to_string()))?;
-        entry.read_to_end(&mut bytes).map_err(|error| broken(error.to_string()))?;
         let name = entry.name().trim_end_matches(".npy").to_string();
+        if !wanted(&name) {
+            // Its name may still be what a misspelt variable is to be called.
+            found.push(NamedArray { name, shape: Vec::new(), data: Vec::new() });
+            continue;
+        }
+        entry.read_to_end(&mut bytes).map_err(|error| broken(error.to_string()))?;
         let array = npy(&bytes).ok_or_else(|| {
             let message = format!("{}: array `{name}` cannot be read", path.display());
             Error::new(message).help("store it as a float or integer array")
@@ -62,7 +67,8 @@ fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
             None$(.or_else(|| Some(ArrayD::<$type>::read_npy(bytes).ok()?.mapv(|value| value as f64))))*
         };
     }
-    first_of!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64)
+    let flags = || Some(ArrayD::<bool>::read_npy(bytes).ok()?.mapv(|value| f64::from(u8::from(value))));
+    first_of!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64).or_else(flags)
 }
 
 fn table(model: &Checked, arrays: &[NamedArray], prefix: &str, place: &str) -> Result<Table> {

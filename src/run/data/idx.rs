@@ -67,6 +67,9 @@ fn table(model: &Checked, files: Files, part: &str) -> Result<Option<Table>> {
     let Some((place, bytes)) = files(&format!("{part}-images-idx3-ubyte"))? else { return Ok(None) };
     let images = parse(&place, &bytes)?;
     let (rows, width) = (images.shape[0], images.shape[1..].iter().product::<usize>());
+    if rows == 0 {
+        return Err(Error::new(format!("{place}: there are no images")));
+    }
     let data: Vec<&Variable> = observed(model).filter(|variable| variable.role == Role::Data).collect();
     let fits = |variable: &&Variable| variable.size() == width && variable.domain != Domain::Class;
     let [variable] = data.as_slice() else {

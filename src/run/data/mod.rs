@@ -139,13 +139,14 @@ fn check_values(variable: &Variable, values: &[f32], place: &str) -> Result<()> 
     }
 }
 
-/// Classes as integers, each from −1 to the number of classes.
+/// Classes as integers, each from 0 to the number of classes; of a label also −1, for none.
 fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result<Vec<i32>> {
+    let (least, none) = if variable.role == Role::Label { (-1.0, ", and -1 for none") } else { (0.0, "") };
     let class = |(row, &value): (usize, &f64)| {
-        if value.fract() == 0.0 && value >= -1.0 && value < variable.size() as f64 {
+        if value.fract() == 0.0 && value >= least && value < variable.size() as f64 {
             return Ok(value as i32);
         }
-        let help = format!("`{}` takes classes from 0 to {}, and -1 for none", variable.name, variable.size() - 1);
+        let help = format!("`{}` takes classes from 0 to {}{none}", variable.name, variable.size() - 1);
         Err(Error::new(format!("{place}: row {row} has class {value}")).help(help))
     };
     values.iter().enumerate().map(class).collect()
