@@ -11,10 +11,54 @@ use pest::{Parser, error::InputLocation, iterators::Pair};
 #[grammar = "../grammar/dgm.pest"]
 struct Grammar;
 
-/// The tree of a model file, or the first place where the text is no model.
+/// The tree of a model file, or every statement that is none. Statements end with their line, so one that cannot be read is
+/// blanked out, and the rest is read again.
 pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
-    let mut pairs = Grammar::parse(Rule::file, text).map_err(|error| vec![explain(text, &error)])?;
-    Ok(file(pairs.next().expect("a parse has a file")))
+    let (mut mistakes, mut rest) = (Vec::new(), text.to_string());
+    loop {
+        match Grammar::parse(Rule::file, &rest) {
+            Ok(mut pairs) if mistakes.is_empty() => return Ok(file(pairs.next().expect("a parse has a file"))),
+            Ok(_) => return Err(mistakes),
+            Err(error) => mistakes.push(explain(text, &error)),
+        }
+        let at = mistakes.last().map_or(0, |mistake| mistake.span.start);
+        let Some(statement) = statement(&rest, at).filter(|_| mistakes.len() < MOST_MISTAKES) else {
+            return Err(mistakes);
+        };
+        let blank: String = rest[statement.range()].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
+        rest.replace_range(statement.range(), &blank);
+    }
+}
+
+/// Statements that cannot be read that are told of at most.
+const MOST_MISTAKES: usize = 20;
+
+/// The lines of the statement that cannot be read at `at`, if the file is one without them: no braces are theirs, and they are not
+/// blank already.
+fn statement(text: &str, at: usize) -> Option<Span> {
+    let line_start = |at: usize| text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    let own = line_start(at);
+    // A bracket that is open belongs to a statement that began before.
+    let mut open: Vec<usize> = Vec::new();
+    for (position, c) in text[..at].char_indices() {
+        match c {
+            '[' | '(' => open.push(position),
+            ']' | ')' => drop(open.pop()),
+            '{' | '}' => open.clear(),
+            _ => {}
+        }
+    }
+    let start = open.first().map_or(own, |&bracket| line_start(bracket));
+    let line = text[own..line_end(at)].trim_start();
+    let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let begins = ["size", "data", "label", "latent", "net", "generative", "inference", "objective", "train", "}"];
+    // The line where a bracket is missed may be a statement of its own.
+    let anew = start < own && (begins.contains(&word) || line.starts_with('}') || line.contains('~'));
+    let end = if anew { own - 1 } else { line_end(at) };
+    let lines = &text[start..end];
+    let whole = !lines.trim().is_empty() && !lines.contains(['{', '}']);
+    whole.then(|| Span::new(start, end))
 }
 
 /// What was expected, in the language's words.

@@ -15,7 +15,9 @@ use zip::ZipArchive;
 
 pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
     let arrays = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => npz(path, &|name| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name))?,
+        Some("npz") => {
+            npz(path, &|name| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name))?
+        }
         _ => arrays::read(path)?.0,
     };
     let place = path.display().to_string();
