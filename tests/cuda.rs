@@ -137,8 +137,12 @@ fn failures_are_told() {
     };
     assert!(fails(&[("DGC_EMULATOR_MEMORY", "20000")]).contains("out of memory"), "memory");
     assert!(fails(&[("DGC_EMULATOR_DEVICES", "0")]).contains("there is no GPU"), "no GPU");
-    let errors = fails(&[("DGC_EMULATOR_MISSING", "k0_map_before1")]);
-    assert!(errors.contains("k0_map_before1") && errors.contains("not found"), "{errors}");
-    let errors = fails(&[("DGC_EMULATOR_FAILING", "k0_map_before1")]);
-    assert!(errors.contains("k0_map_before1") && errors.contains("launch"), "{errors}");
+    // The first function of a step.
+    let source = emulator::fine(at, &["compile", "small.dgm", "--emit", "cuda"], &[]);
+    let (_, rest) = source.split_once("\nstep0_").expect("a function of the first level");
+    let function = format!("step0_{}", rest.split('(').next().expect("its parameters follow"));
+    let errors = fails(&[("DGC_EMULATOR_MISSING", &function)]);
+    assert!(errors.contains(&function) && errors.contains("not found"), "{errors}");
+    let errors = fails(&[("DGC_EMULATOR_FAILING", &function)]);
+    assert!(errors.contains(&function) && errors.contains("launch"), "{errors}");
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{load, models};
 use dgc::{
-    backend::Precision,
+    backend::{Precision, cuda::emit::BEGIN},
     cli::{Stage, emit},
 };
 
@@ -42,5 +42,10 @@ fn every_model_at_every_stage() {
         for (name, stage) in STAGES {
             insta::assert_snapshot!(format!("{}-{name}", model.name), emit(&model, *stage, Precision::F32));
         }
+        // Without the library, which `kernels/` holds.
+        let cuda = emit(&model, Stage::Cuda, Precision::F32);
+        let (_, own) = cuda.split_once(BEGIN).expect("the model's functions follow the library");
+        let heading = cuda.lines().next().expect("a source has lines");
+        insta::assert_snapshot!(format!("{}-cuda", model.name), format!("{heading}\n\n{own}"));
     }
 }

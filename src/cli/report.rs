@@ -85,11 +85,11 @@ impl Gpu {
 pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu) -> String {
     let plan = &build.plan;
     let mut text = format!(
-        "{}: {} kernels, {} functions\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
+        "{}: {} kernels, {} launches\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
         build.name,
         plan.kernels.len(),
         functions.len(),
-        "kernel, and its functions",
+        "kernel",
         "Mop",
         "of which×",
         "KiB least",
@@ -98,16 +98,6 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu)
     for kernel in &plan.kernels {
         let cost = plan.cost(kernel);
         text += &format!("  {:44} {}\n", kernel.name, costs(cost, gpu));
-        for function in functions.iter().filter(|function| is_of(&function.name, &kernel.name)) {
-            text += &format!(
-                "    {:42} {:3} registers, {:6} B shared, {} B spilled, {:3.0} % occupancy\n",
-                function.name,
-                function.registers,
-                function.shared,
-                function.spilled,
-                100.0 * gpu.occupancy(function, threads)
-            );
-        }
     }
     let total = plan.total_cost();
     text += &format!("  {:44} {}\n", "total", costs(total, gpu));
@@ -117,6 +107,16 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu)
         text += &format!(
             "  with rows tiled over classes and samples: {} Mop, {times:.2} times as many\n",
             tiled / 1_000_000
+        );
+    }
+    for function in functions {
+        text += &format!(
+            "  {:44} {:3} registers, {:6} B shared, {} B spilled, {:3.0} % occupancy\n",
+            function.name,
+            function.registers,
+            function.shared,
+            function.spilled,
+            100.0 * gpu.occupancy(function, threads)
         );
     }
     text
@@ -131,12 +131,4 @@ fn costs(cost: Cost, gpu: &Gpu) -> String {
         cost.bytes as f64 / 1024.0,
         1e6 * gpu.time(cost)
     )
-}
-
-/// Whether a function is a part of a kernel: `k12_map_before1` of `k12_map`.
-fn is_of(function: &str, kernel: &str) -> bool {
-    function.strip_prefix(kernel).is_some_and(|rest| {
-        let rest = rest.trim_start_matches('_');
-        rest.is_empty() || ["once", "before", "after", "pass", "sum"].iter().any(|part| rest.starts_with(part))
-    })
 }

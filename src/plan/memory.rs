@@ -5,22 +5,35 @@ use super::{Instruction, Kernel, Loop, Place, Plan};
 /// Floats to which buffers are aligned: a cache line.
 const ALIGNMENT: usize = 16;
 
-/// Gives each buffer in the arena its offset, the largest first, each as low as it fits.
+/// Gives each buffer in the arena its offset.
 pub(super) fn place(plan: &mut Plan) {
     let lifetimes = lifetimes(plan);
-    let mut order: Vec<usize> =
-        (0..plan.buffers.len()).filter(|&index| matches!(plan.buffers[index].place, Place::Arena(_))).collect();
-    order.sort_by_key(|&index| (std::cmp::Reverse(plan.buffers[index].len), index));
+    let placed = |index: &usize| matches!(plan.buffers[*index].place, Place::Arena(_)) && lifetimes[*index].is_some();
+    let indices: Vec<usize> = (0..plan.buffers.len()).filter(placed).collect();
+    let lives = indices.iter().map(|&index| {
+        let (first, last) = lifetimes[index].expect("only buffers that live are placed");
+        (plan.buffers[index].len, first, last)
+    });
+    let (offsets, len) = first_fit(&lives.collect::<Vec<_>>());
+    for (index, offset) in indices.into_iter().zip(offsets) {
+        plan.buffers[index].place = Place::Arena(offset);
+    }
+    plan.arena = len;
+}
+
+/// Offsets for arrays of so many floats that live from a first to a last moment, and the floats of all: the largest first, each
+/// as low as it fits.
+pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
+    let mut order: Vec<usize> = (0..lives.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(lives[index].0), index));
+    let (mut offsets, mut end) = (vec![0; lives.len()], 0);
     let mut placed: Vec<usize> = Vec::new();
     for index in order {
-        let Some((first, last)) = lifetimes[index] else { continue };
-        let mut taken: Vec<(usize, usize)> = placed
-            .iter()
-            .filter(|&&other| lifetimes[other].is_some_and(|(begin, end)| begin <= last && first <= end))
-            .map(|&other| (offset(plan, other), offset(plan, other) + plan.buffers[other].len))
-            .collect();
+        let (len, first, last) = lives[index];
+        let alive = |other: &&usize| lives[**other].1 <= last && first <= lives[**other].2;
+        let mut taken: Vec<(usize, usize)> =
+            placed.iter().filter(alive).map(|&other| (offsets[other], offsets[other] + lives[other].0)).collect();
         taken.sort_unstable();
-        let len = plan.buffers[index].len;
         let mut start = 0;
         for (from, to) in taken {
             if start + len <= from {
@@ -28,17 +41,11 @@ pub(super) fn place(plan: &mut Plan) {
             }
             start = start.max(to.next_multiple_of(ALIGNMENT));
         }
-        plan.buffers[index].place = Place::Arena(start);
-        plan.arena = plan.arena.max(start + len);
+        offsets[index] = start;
+        end = end.max(start + len);
         placed.push(index);
     }
-}
-
-fn offset(plan: &Plan, buffer: usize) -> usize {
-    match plan.buffers[buffer].place {
-        Place::Arena(offset) => offset,
-        _ => unreachable!("only buffers in the arena are placed"),
-    }
+    (offsets, end)
 }
 
 /// The first and the last kernel that touch each buffer.

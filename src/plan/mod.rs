@@ -21,6 +21,7 @@ use crate::{
 };
 
 pub use cost::Cost;
+pub use memory::first_fit;
 pub use print::print;
 pub use verify::verify;
 

@@ -49,7 +49,7 @@ struct Manifest {
 struct Stored {
     plan: Plan,
     launches: Vec<Launch>,
-    scratch: usize,
+    arena: usize,
 }
 
 /// A compiled model, read and verified.
@@ -98,7 +98,7 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
     let (builds, mut assembled) = (builds(model), Vec::new());
     let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
     for (build, program) in builds.iter().zip(PROGRAMS) {
-        let (mut launches, mut scratch) = (Vec::new(), 0);
+        let (mut launches, mut arena) = (Vec::new(), 0);
         if !architectures.is_empty() {
             let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file), precision);
             for arch in architectures.iter().chain(&earliest) {
@@ -108,9 +108,9 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
                 assembled.push(Assembled { program, architecture: arch.clone(), log });
             }
             files.push((format!("{program}.cu"), source.text.into_bytes()));
-            (launches, scratch) = (source.launches, source.scratch);
+            (launches, arena) = (source.launches, source.arena);
         }
-        let stored = Stored { plan: build.plan.clone(), launches, scratch };
+        let stored = Stored { plan: build.plan.clone(), launches, arena };
         let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
         files.push((format!("{program}.json"), json.into_bytes()));
     }
@@ -197,9 +197,9 @@ pub fn read(folder: &Path) -> Result<Compiled> {
             let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
             images.push((arch.clone(), file(&format!("{program}.{arch}.{kind}"))?.clone()));
         }
-        let Stored { plan, launches, scratch } = stored;
+        let Stored { plan, launches, arena } = stored;
         let precision = manifest.precision;
-        let cuda = (!images.is_empty()).then_some(Binary { precision, launches, scratch, images });
+        let cuda = (!images.is_empty()).then_some(Binary { precision, launches, arena, images });
         Ok(Build { name: program.to_string(), plan, cuda })
     };
     let [gradient, update, evaluate] = PROGRAMS;

@@ -36,8 +36,8 @@ fn number_before(line: &str, word: &str) -> Option<usize> {
     before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// `k2_…` before `k10_…`.
+/// `step2_…` before `step10_…`.
 fn natural(name: &str) -> (usize, String) {
-    let digits: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
+    let digits: String = name.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
     (digits.parse().unwrap_or(usize::MAX), name.to_string())
 }

@@ -1,9 +1,10 @@
 //! From a plan to CUDA C++: one source for all of its kernels, and the launches in order.
 //!
-//! A loop nest becomes a function whose threads each make elements, or sums; a contraction becomes one whose blocks each make a
-//! tile, with the elementwise loop that follows applied to the sums while they are in registers.
+//! A loop nest becomes a piece of work whose threads each make elements, or sums; a contraction becomes one whose blocks each
+//! make a tile, with the elementwise loop that follows applied to the sums. Pieces that need not wait for each other share a launch.
 
 mod contraction;
+mod group;
 mod loops;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     id::Id,
     plan::{Access, Buffer, Kernel, Loop, Plan, Tile},
 };
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// The device code that every source begins with.
 const LIBRARY: [(&str, &str); 5] = [
@@ -22,9 +23,11 @@ const LIBRARY: [(&str, &str); 5] = [
     ("contract.cuh", include_str!("../../../kernels/contract.cuh")),
 ];
 
+/// What stands before the functions of a source, after the library.
+pub const BEGIN: &str = "// ---- the model\n\n";
 /// Threads of a block.
 pub const THREADS: usize = 256;
-/// Parameters of a function at most.
+/// Buffers of pieces that one block does in turn, at most.
 const MOST_PARAMETERS: usize = 48;
 /// Elements that one block may visit rather than pay for another launch.
 const SMALL: usize = 16_384;
@@ -34,60 +37,56 @@ const SMALL: usize = 16_384;
 pub struct Source {
     pub text: String,
     pub launches: Vec<Launch>,
-    /// Floats of working memory, besides the plan's, that launches share: each is done with it, and those for it, before another
-    /// begins.
-    pub scratch: usize,
+    /// Floats of working memory; the plan's own places are not used.
+    pub arena: usize,
 }
 
 /// One launch of a function of the source.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Launch {
     pub function: String,
-    /// Blocks along x and y, of [`THREADS`] threads each.
-    pub blocks: (usize, usize),
-    /// The function's arguments: these buffers, then the noise's key if it draws any, then the shared working memory.
+    /// Blocks of [`THREADS`] threads each.
+    pub blocks: usize,
+    /// The function's arguments: the working memory if it uses any, these buffers, then the noise's key if it draws any.
+    pub arena: bool,
     pub buffers: Vec<Id<Buffer>>,
     pub noise: bool,
-    pub scratch: bool,
 }
 
 /// The plan's kernels, whose contractions multiply at that precision.
 pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
-    let mut emitter = Emitter { plan, precision, text: String::new(), launches: Vec::new(), scratch: 0 };
-    let _ = writeln!(
-        emitter.text,
-        "// {title}: {} kernels in {precision}. Made by dgc {}.\n",
+    let mut emitter = Emitter { plan, precision, pieces: Vec::new() };
+    plan.kernels.iter().for_each(|kernel| emitter.kernel(kernel));
+    let mut functions = String::new();
+    let (launches, arena) = group::write(plan, &emitter.pieces, &mut functions);
+    let mut text = format!(
+        "// {title}: {} kernels in {} launches, {precision}. Made by dgc {}.\n\n",
         plan.kernels.len(),
+        launches.len(),
         env!("CARGO_PKG_VERSION")
     );
     // Narrow indices are quicker to divide.
-    let most = plan.buffers.iter().map(|buffer| buffer.len).max().unwrap_or(0);
+    let most = plan.buffers.iter().map(|buffer| buffer.len).chain([arena]).max().unwrap_or(0);
     let index = if most < 1 << 31 { "unsigned" } else { "unsigned long long" };
-    let _ = writeln!(emitter.text, "typedef {index} Index;\n");
-    for (name, text) in LIBRARY {
-        let _ = writeln!(emitter.text, "// ---- {name}\n\n{}", text.trim_end());
-        emitter.text.push('\n');
+    let _ = writeln!(text, "typedef {index} Index;\n");
+    text += "// A block among those of its piece of work: its column and row, and how many columns there are.\n";
+    text += "struct Block {\n    unsigned x, y, count;\n};\n\n";
+    for (name, library) in LIBRARY {
+        let _ = writeln!(text, "// ---- {name}\n\n{}\n", library.trim_end());
     }
-    plan.kernels.iter().for_each(|kernel| emitter.kernel(kernel));
-    Source { text: emitter.text, launches: emitter.launches, scratch: emitter.scratch }
+    text += BEGIN;
+    Source { text: text + &functions, launches, arena }
 }
 
 struct Emitter<'a> {
     plan: &'a Plan,
     precision: Precision,
-    text: String,
-    launches: Vec<Launch>,
-    scratch: usize,
+    pieces: Vec<Piece>,
 }
 
 impl Emitter<'_> {
     fn kernel(&mut self, kernel: &Kernel) {
-        let mut heading = format!("// ---- {}\n", kernel.name);
-        for origin in &kernel.origins {
-            let _ = writeln!(heading, "// {origin}");
-        }
-        self.text += &heading;
-        self.text.push('\n');
+        let begun = self.pieces.len();
         let head = kernel.head.iter().enumerate();
         let head =
             head.flat_map(|(i, nest)| self.nest(&format!("{}_once{}", kernel.name, i + 1), nest, None)).collect();
@@ -101,6 +100,8 @@ impl Emitter<'_> {
             after = &after[usize::from(fused.is_some())..];
         }
         self.functions(self.nests(&kernel.name, "after", after, kernel.tile));
+        let origins: String = kernel.origins.iter().map(|origin| format!("\n{origin}")).collect();
+        self.pieces[begun..].iter_mut().for_each(|piece| piece.comment += &origins);
     }
 
     fn nests(&self, kernel: &str, part: &str, nests: &[Loop], tile: Option<Tile>) -> Vec<Piece> {
@@ -108,19 +109,19 @@ impl Emitter<'_> {
         nests.flat_map(|(i, nest)| self.nest(&format!("{kernel}_{part}{}", i + 1), nest, tile)).collect()
     }
 
-    /// Adds functions for some pieces of work, in order: small ones that follow each other become one, which one block runs.
+    /// Adds some pieces of work, in order: small ones that follow each other become one, which one block does.
     fn functions(&mut self, pieces: Vec<Piece>) {
         let mut open: Option<Piece> = None;
         for piece in pieces {
             open = match open.take() {
                 Some(last) if last.joins(&piece) => Some(last.then(piece)),
                 last => {
-                    last.into_iter().for_each(|last| self.function(last));
+                    self.pieces.extend(last);
                     Some(piece)
                 }
             };
         }
-        open.into_iter().for_each(|last| self.function(last));
+        self.pieces.extend(open);
     }
 
     /// A loop's axes as a comment: `unlabelled.row:100, y:10`.
@@ -128,37 +129,9 @@ impl Emitter<'_> {
         let axes = nest.axes.iter().zip(&nest.sizes);
         axes.map(|(axis, size)| format!("{}:{size}", self.plan.axes[axis.index()].name)).collect::<Vec<_>>().join(", ")
     }
-
-    /// Adds a function and its launch.
-    fn function(&mut self, piece: Piece) {
-        let Piece { name, body, blocks, comment, .. } = piece;
-        let parameters = body.buffers.iter().map(|&id| {
-            let kind = if body.written.contains(&id) { "float*" } else { "const float*" };
-            format!("{kind} {}", pointer(id))
-        });
-        let key = body.noise.then(|| "const Key* key".to_string());
-        let scratch = (body.scratch > 0).then(|| "float* scratch".to_string());
-        let parameters: Vec<String> = parameters.chain(key).chain(scratch).collect();
-        self.scratch = self.scratch.max(body.scratch);
-        for line in comment.lines() {
-            let _ = writeln!(self.text, "// {line}");
-        }
-        for &id in &body.buffers {
-            let _ = writeln!(self.text, "//   {} = {}", pointer(id), self.plan.buffer(id).name);
-        }
-        let _ = writeln!(
-            self.text,
-            "extern \"C\" __global__ void __launch_bounds__({THREADS})\n{name}({}) {{\n{}}}\n",
-            parameters.join(", "),
-            body.text
-        );
-        let blocks = (blocks.0.max(1), blocks.1.max(1));
-        let Body { buffers, noise, scratch, .. } = body;
-        self.launches.push(Launch { function: name, blocks, buffers, noise, scratch: scratch > 0 });
-    }
 }
 
-/// What becomes a function, alone or with others.
+/// A piece of work that a function does, alone or with others.
 struct Piece {
     name: String,
     comment: String,
@@ -191,7 +164,8 @@ impl Piece {
             part.buffers.iter().for_each(|&buffer| drop(body.reads(buffer)));
             part.written.iter().for_each(|&buffer| drop(body.writes(buffer)));
             body.noise |= part.noise;
-            body.scratch = body.scratch.max(part.scratch);
+            body.scratch = body.scratch.take().or(part.scratch.clone());
+            body.shared.extend(part.shared.iter().cloned());
         }
         let comment = format!("{}\n{}", self.comment, next.comment);
         // A launch of no blocks marks a piece that was joined; `launch` makes one block of it.
@@ -207,8 +181,10 @@ struct Body {
     buffers: Vec<Id<Buffer>>,
     written: Vec<Id<Buffer>>,
     noise: bool,
-    /// Floats of the shared working memory that it needs.
-    scratch: usize,
+    /// The partial sums that it writes or reads: whose, and how many floats.
+    scratch: Option<(String, usize)>,
+    /// What it keeps in shared memory, as members of a union.
+    shared: BTreeSet<String>,
 }
 
 impl Body {

@@ -28,8 +28,8 @@ use std::{
 pub struct Binary {
     pub precision: Precision,
     pub launches: Vec<emit::Launch>,
-    /// As in [`emit::Source`].
-    pub scratch: usize,
+    /// Floats of working memory.
+    pub arena: usize,
     /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can make it of.
     pub images: Vec<(String, Vec<u8>)>,
 }
@@ -163,7 +163,7 @@ impl Cuda {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name, self.precision);
             let image = compile::compile(&source.text, &build.name, &self.arch)?;
-            return Ok((image.code.into(), source.launches.into(), source.scratch));
+            return Ok((image.code.into(), source.launches.into(), source.arena));
         };
         if binary.precision != self.precision {
             let message = format!("`{}` was compiled in {}, not {}", build.name, binary.precision, self.precision);
@@ -174,7 +174,7 @@ impl Cuda {
             let message = format!("`{}` was compiled for {}; this GPU is {}", build.name, known.join(", "), self.arch);
             Error::new(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
-        Ok((image.into(), binary.launches.as_slice().into(), binary.scratch))
+        Ok((image.into(), binary.launches.as_slice().into(), binary.arena))
     }
 
     fn wait(&self, what: &str) -> Result<()> {
@@ -192,14 +192,14 @@ impl Cuda {
         module: sys::CUmodule,
         launches: &[emit::Launch],
         addresses: &[sys::CUdeviceptr],
-        scratch: sys::CUdeviceptr,
+        arena: sys::CUdeviceptr,
     ) -> Result<sys::CUgraphExec> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: functions take the pointers that the emitter lists, which live as long as the device.
         unsafe {
             result::stream::begin_capture(self.stream, mode).explain("a graph cannot begin")?;
             for launch in launches {
-                self.launch(module, launch, addresses, scratch)?;
+                self.launch(module, launch, addresses, arena)?;
             }
             let graph = result::stream::end_capture(self.stream).explain("a graph cannot end")?;
             let flags = sys::CUgraphInstantiate_flags(0);
@@ -214,17 +214,19 @@ impl Cuda {
         module: sys::CUmodule,
         launch: &emit::Launch,
         addresses: &[sys::CUdeviceptr],
-        scratch: sys::CUdeviceptr,
+        arena: sys::CUdeviceptr,
     ) -> Result<()> {
         let name =
             CString::new(launch.function.as_str()).map_err(|_| Error::new("a kernel's name holds a zero byte"))?;
         let mut arguments: Vec<sys::CUdeviceptr> =
             launch.buffers.iter().map(|buffer| addresses[buffer.index()]).collect();
+        if launch.arena {
+            arguments.insert(0, arena);
+        }
         arguments.extend(launch.noise.then_some(self.key));
-        arguments.extend(launch.scratch.then_some(scratch));
         let mut pointers: Vec<*mut c_void> =
             arguments.iter_mut().map(|argument| std::ptr::from_mut(argument).cast()).collect();
-        let blocks = (launch.blocks.0 as u32, launch.blocks.1 as u32, 1);
+        let blocks = (launch.blocks as u32, 1, 1);
         // SAFETY: the caller vouches for module and addresses.
         unsafe {
             let function = result::module::get_function(module, name).explain(&launch.function)?;
@@ -275,21 +277,19 @@ impl Backend for Cuda {
 
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
         let plan = &build.plan;
-        let arena = self.allocate(plan.arena)?;
-        let mut addresses = Vec::with_capacity(plan.buffers.len());
-        for (buffer, place) in plan.buffers.iter().zip(places) {
-            addresses.push(match (&buffer.place, place) {
-                (plan::Place::Arena(offset), _) => self.address(arena, *offset),
-                (_, Some(place)) => self.address(place.array, place.offset),
-                (_, None) => panic!("`{}` has a place", buffer.name),
-            });
-        }
-        let (code, launches, scratch) = self.code(build)?;
-        let scratch = self.allocate(scratch)?;
+        let (code, launches, arena) = self.code(build)?;
+        let arena = self.allocate(arena)?;
+        // Launches know where working memory is by themselves.
+        let address = |(buffer, place): (&plan::Buffer, &Option<Place>)| match (&buffer.place, place) {
+            (plan::Place::Arena(_), _) => self.address(arena, 0),
+            (_, Some(place)) => self.address(place.array, place.offset),
+            (_, None) => panic!("`{}` has a place", buffer.name),
+        };
+        let addresses: Vec<sys::CUdeviceptr> = plan.buffers.iter().zip(places).map(address).collect();
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
         let graph = unsafe {
             let module = result::module::load_data(code.as_ptr().cast()).explain("a module cannot be loaded")?;
-            self.record(module, &launches, &addresses, self.address(scratch, 0))?
+            self.record(module, &launches, &addresses, self.address(arena, 0))?
         };
         self.programs.push(Loaded { name: build.name.clone(), graph });
         Ok(Id::new(self.programs.len() - 1))

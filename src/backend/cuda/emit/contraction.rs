@@ -137,13 +137,13 @@ impl Emitter<'_> {
         // The first part of the sums goes to the result's own place, the others to working memory.
         let (count, others) = (m * n, parts - 1);
         let mut body = self.sums(contraction, tile, Some(depth));
-        body.scratch = count * others;
+        body.scratch = Some((name.to_string(), count * others));
         let pointer = body.writes(out.buffer);
         let place = place(out);
         body.line(3, &format!("if (part == 0) {pointer}[{place}] = sum;"));
         body.line(3, &format!("else scratch[(part - 1) * {count}u + row * {n}u + column] = sum;"));
         body.text += "        }\n    }\n";
-        let mut last = Body { scratch: count * others, ..Body::default() };
+        let mut last = Body { scratch: body.scratch.clone(), ..Body::default() };
         last.line(1, &super::loops::each(count, THREADS));
         last.line(2, &format!("Index row = i / {n}u, column = i % {n}u;"));
         let pointer = last.reads(out.buffer);
@@ -171,15 +171,16 @@ impl Emitter<'_> {
             Precision::Bf16 => "Bf16",
         };
         body.line(1, &format!("using Tile = {kind}<{}, {}>;", tile.m, tile.n));
-        body.line(1, "__shared__ Tile::Stage stage;");
+        body.shared.insert(format!("{kind}<{}, {}>::Stage stage_{}_{}", tile.m, tile.n, tile.m, tile.n));
+        body.line(1, &format!("Tile::Stage& stage = shared.stage_{}_{};", tile.m, tile.n));
         body.line(1, "Tile::Sums sums;");
-        body.line(1, "Index m0 = blockIdx.y * Tile::M;");
+        body.line(1, "Index m0 = block.y * Tile::M;");
         if let Some(depth) = depth {
             let across = n.div_ceil(tile.n);
-            body.line(1, &format!("Index n0 = blockIdx.x % {across}u * Tile::N, part = blockIdx.x / {across}u;"));
+            body.line(1, &format!("Index n0 = block.x % {across}u * Tile::N, part = block.x / {across}u;"));
             body.line(1, &format!("Index from = part * {depth}u, to = from + {depth}u;"));
         } else {
-            body.line(1, "Index n0 = blockIdx.x * Tile::N;");
+            body.line(1, "Index n0 = block.x * Tile::N;");
         }
         let mut start = 0;
         for product in products {
@@ -215,7 +216,7 @@ impl Emitter<'_> {
     /// A warp for each row.
     fn rows(&self, contraction: &Contraction, fused: Option<&Loop>) -> Body {
         let mut body = Body::default();
-        body.line(1, &format!("Index row = blockIdx.x * {}u + threadIdx.x / 32, column = 0;", THREADS / 32));
+        body.line(1, &format!("Index row = block.x * {}u + threadIdx.x / 32, column = 0;", THREADS / 32));
         body.line(1, &format!("if (row < {}u) {{", contraction.m));
         body.line(2, "float sum = 0.0f;");
         for product in &contraction.products {

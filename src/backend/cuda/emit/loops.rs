@@ -172,8 +172,8 @@ fn finish(body: &mut Body, number: usize, operation: &str, access: &Access, name
             body.line(2, &format!("if (threadIdx.x % 32 == 0) {pointer}[{place}] = s{number};"));
         }
         _ => {
-            body.line(2, &format!("__shared__ float shared{number}[{}];", THREADS / 32));
-            body.line(2, &format!("s{number} = block_reduce<{operation}>(s{number}, shared{number});"));
+            body.shared.insert(format!("float sums[{}]", THREADS / 32));
+            body.line(2, &format!("s{number} = block_reduce<{operation}>(s{number}, shared.sums);"));
             body.line(2, &format!("if (threadIdx.x == 0) {pointer}[{place}] = s{number};"));
         }
     }
@@ -183,11 +183,11 @@ fn finish(body: &mut Body, number: usize, operation: &str, access: &Access, name
 pub(super) fn each(count: usize, teams: usize) -> String {
     let team = THREADS / teams;
     let own = if team == 1 { "threadIdx.x".to_string() } else { format!("threadIdx.x / {team}") };
-    let first = format!("blockIdx.x * {teams}u + {own}");
+    let first = format!("block.x * {teams}u + {own}");
     if count <= teams {
         return format!("if (Index i = {first}; i < {count}u) {{");
     }
-    format!("for (Index i = {first}; i < {count}u; i += gridDim.x * {teams}u) {{")
+    format!("for (Index i = {first}; i < {count}u; i += block.count * {teams}u) {{")
 }
 
 pub(super) fn names(count: usize) -> Vec<String> {
