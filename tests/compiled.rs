@@ -95,6 +95,32 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
     assert!(message.contains("was compiled for sm_80, sm_90, compute_80; this GPU is sm_75"), "{message}");
 }
 
+#[test]
+fn a_folder_keeps_its_precision() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    common::write_small_adgm(at);
+    let compile = ["compile", "small.dgm", "--target", "cuda", "--arch", "sm_90", "--precision", "bf16", "-o", "out"];
+    emulator::fine(at, &compile, &[]);
+    let manifest = std::fs::read_to_string(at.join("out/compiled.json")).expect("a manifest");
+    assert!(manifest.contains("\"precision\": \"bf16\""), "{manifest}");
+    let train = |model, run, more: &[&'static str]| {
+        [&["train", model, "--data", "data.safetensors", "--epochs", "1", "-o", run][..], more].concat()
+    };
+    emulator::fine(at, &train("out", "ahead", &["--device", "cuda"]), &[]);
+    emulator::fine(at, &train("small.dgm", "now", &["--device", "cuda", "--precision", "bf16"]), &[]);
+    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
+    assert!(checkpoint("ahead") == checkpoint("now"), "the same bits, whenever it was compiled");
+    let fails = |more: &[&'static str]| {
+        let output = emulator::dgc(at, &train("out", "other", more), &[]);
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let message = fails(&["--device", "cuda", "--precision", "tf32"]);
+    assert!(message.contains("was compiled in bf16, not tf32"), "{message}");
+    assert!(fails(&["--device", "cpu"]).contains("--precision bf16: the CPU computes in f32 alone"));
+}
+
 /// A folder for the CPU trains as its model file does.
 #[test]
 fn the_cpu_trains_a_folder_as_its_file() {

@@ -45,6 +45,28 @@ fn compile_all(arch: &str) {
     }
 }
 
+/// Tiles that only larger results are worth.
+#[test]
+fn nvrtc_wide() {
+    let path = std::env::var_os("DGC_NVRTC").map(PathBuf::from);
+    if let Err(error) = library::find_nvrtc(path.as_deref()) {
+        eprintln!("SKIPPED: {error}; DGC_NVRTC may name it");
+        return;
+    }
+    let sets = [("pixels", "1000"), ("latent", "400"), ("hidden", "1500")];
+    let model = common::load(&common::root().join("models/vae.dgm"), &sets);
+    let plan = driver::plan(&driver::step(&model, &[1600], Mode::TRAIN), NoiseSource::Generated);
+    for precision in Precision::ALL {
+        let source = emit::emit(&plan, "wide", precision);
+        for tile in ["<128, 128>", "<128, 64>", "<64, 64>"] {
+            assert!(source.text.contains(tile), "{tile}");
+        }
+        let image = compile::compile(&source.text, "wide", "sm_90").expect("it compiles");
+        let functions = assembly::functions(&image.log);
+        assert!(functions.iter().all(|function| function.spilled == 0), "{functions:?}");
+    }
+}
+
 #[test]
 fn nvrtc_ampere() {
     compile_all("sm_80");
@@ -145,4 +167,31 @@ fn failures_are_told() {
     assert!(errors.contains(&function) && errors.contains("not found"), "{errors}");
     let errors = fails(&[("DGC_EMULATOR_FAILING", &function)]);
     assert!(errors.contains(&function) && errors.contains("launch"), "{errors}");
+}
+
+#[test]
+fn training_in_each_precision() {
+    let folder = folder();
+    let at = folder.path();
+    emulator::fine(at, &train("cpu", "cpu", &["--epochs", "1"]), &[]);
+    for (precision, most) in [("tf32", 1e-2), ("bf16", 1e-1)] {
+        emulator::fine(at, &train(precision, "cuda", &["--epochs", "1", "--precision", precision]), &[]);
+        let apart = difference(at, "cpu", precision);
+        eprintln!("training in {precision}: {apart:e}");
+        assert!(apart > 1e-6, "{precision} rounds more than f32: {apart}");
+        assert!(apart < most, "{precision}: {apart}");
+    }
+    let fails = |arguments: &[&str]| {
+        let output = emulator::dgc(at, arguments, &[("DGC_EMULATOR_DEVICES", "0")]);
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let message = fails(&train("none", "cpu", &["--precision", "bf16"]));
+    assert!(message.contains("--precision bf16: the CPU computes in f32 alone\n"), "{message}");
+    let message = fails(&train("none", "auto", &["--precision", "tf32"]));
+    assert!(message.contains("the CPU computes in f32 alone, and no GPU was found"), "{message}");
+    assert!(fails(&train("none", "cuda", &["--precision", "f16"])).contains("expected one of f32, tf32, bf16"));
+    assert!(
+        fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"]).contains("the CPU computes in f32 alone")
+    );
 }

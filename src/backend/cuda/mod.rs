@@ -52,8 +52,12 @@ fn number(arch: &str) -> Option<u32> {
     arch.rsplit('_').next()?.parse().ok()
 }
 
-/// Machine code, launches, and floats of working memory.
-type Code<'b> = (Cow<'b, [u8]>, Cow<'b, [emit::Launch]>, usize);
+/// What is loaded for a program: machine code or PTX, its launches, and the floats of working memory that they share.
+struct Code<'b> {
+    image: Cow<'b, [u8]>,
+    launches: Cow<'b, [emit::Launch]>,
+    arena: usize,
+}
 
 /// The first GPU.
 pub struct Cuda {
@@ -157,13 +161,14 @@ impl Cuda {
         Ok(Cuda { name, nvrtc, arch, precision, stream, arrays: Vec::new(), programs: Vec::new(), key })
     }
 
-    /// The code and the launches of a program, and the working memory that they share: made ahead of time, or now.
+    /// The code of a program: made ahead of time, or now.
     fn code<'b>(&self, build: &'b Build) -> Result<Code<'b>> {
         let Some(binary) = &build.cuda else {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name, self.precision);
             let image = compile::compile(&source.text, &build.name, &self.arch)?;
-            return Ok((image.code.into(), source.launches.into(), source.arena));
+            let emit::Source { launches, arena, .. } = source;
+            return Ok(Code { image: image.code.into(), launches: launches.into(), arena });
         };
         if binary.precision != self.precision {
             let message = format!("`{}` was compiled in {}, not {}", build.name, binary.precision, self.precision);
@@ -174,7 +179,7 @@ impl Cuda {
             let message = format!("`{}` was compiled for {}; this GPU is {}", build.name, known.join(", "), self.arch);
             Error::new(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
-        Ok((image.into(), binary.launches.as_slice().into(), binary.arena))
+        Ok(Code { image: image.into(), launches: binary.launches.as_slice().into(), arena: binary.arena })
     }
 
     fn wait(&self, what: &str) -> Result<()> {
@@ -277,7 +282,7 @@ impl Backend for Cuda {
 
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
         let plan = &build.plan;
-        let (code, launches, arena) = self.code(build)?;
+        let Code { image, launches, arena } = self.code(build)?;
         let arena = self.allocate(arena)?;
         // Launches know where working memory is by themselves.
         let address = |(buffer, place): (&plan::Buffer, &Option<Place>)| match (&buffer.place, place) {
@@ -288,7 +293,7 @@ impl Backend for Cuda {
         let addresses: Vec<sys::CUdeviceptr> = plan.buffers.iter().zip(places).map(address).collect();
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
         let graph = unsafe {
-            let module = result::module::load_data(code.as_ptr().cast()).explain("a module cannot be loaded")?;
+            let module = result::module::load_data(image.as_ptr().cast()).explain("a module cannot be loaded")?;
             self.record(module, &launches, &addresses, self.address(arena, 0))?
         };
         self.programs.push(Loaded { name: build.name.clone(), graph });

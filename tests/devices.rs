@@ -1,0 +1,88 @@
+//! Every model on the emulated GPU against the CPU: bounds and gradients, at sizes that no tile divides.
+
+mod common;
+
+use common::{batch, distance, emulator, load, models, parameters};
+use dgc::{
+    backend::{Device, Precision},
+    model::Checked,
+    run::bound::{Engine, Report, bound},
+};
+use std::path::Path;
+
+/// A model with so many classes and samples, of small sizes.
+fn model(file: &Path, classes: &str, samples: &str) -> Checked {
+    let full = load(file, &[]);
+    let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
+    let mut sets: Vec<(&str, &str)> = common::SMALL.iter().copied().filter(|(name, _)| has(name)).collect();
+    sets.retain(|(name, _)| *name != "classes");
+    sets.extend(has("classes").then_some(("classes", classes)));
+    sets.push(("samples", samples));
+    load(file, &sets)
+}
+
+/// How far the GPU is from the CPU: a term, in proportion to its bound; a gradient, in proportion to its largest number; and all
+/// gradients, in proportion to their length.
+fn apart(found: &Report, wanted: &Report) -> [f64; 3] {
+    let mut bounds = 0.0f64;
+    for case in ["all", "labelled", "unlabelled"] {
+        for (name, wanted) in wanted.json[case]["terms"].as_object().into_iter().flatten() {
+            let number = |json: &serde_json::Value| json.as_f64().expect("a number");
+            let scale = number(&found.json[case]["bound"]).abs().max(1.0);
+            bounds = bounds.max((number(&found.json[case]["terms"][name]) - number(wanted)).abs() / scale);
+        }
+    }
+    let pairs = found.gradients.iter().zip(&wanted.gradients);
+    // What a bias does before batch norm takes it out again is rounding.
+    let all = wanted.gradients.iter().flat_map(|array| &array.data).fold(0.0f64, |most, x| most.max(x.abs()));
+    let gradients = pairs.map(|(found, wanted)| {
+        let largest = wanted.data.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        if largest < 1e-5 * all { 0.0 } else { distance(&found.data, &wanted.data) }
+    });
+    let worst = gradients.fold(0.0, f64::max);
+    let pairs = found.gradients.iter().zip(&wanted.gradients);
+    let pairs = pairs.flat_map(|(found, wanted)| found.data.iter().zip(&wanted.data));
+    let (off, length) = pairs
+        .fold((0.0, 0.0), |(off, length), (found, wanted)| (off + (found - wanted).powi(2), length + wanted.powi(2)));
+    [bounds, worst, (off / length).sqrt()]
+}
+
+fn check(precision: Precision, test: &str, most: [f64; 3]) {
+    if !emulator::is_here(test) {
+        return;
+    }
+    for file in models() {
+        let sizes: &[(&str, &str)] = match file.ends_with("adgm.dgm") {
+            true => &[("1", "1"), ("2", "3"), ("7", "1")],
+            false => &[("7", "3")],
+        };
+        for (classes, samples) in sizes {
+            let model = model(&file, classes, samples);
+            let (parameters, batch) = (parameters(&model), batch(&model, 19, 6));
+            let run =
+                |device: Device| bound(&model, &parameters, &batch, None, 5, &Engine::Device(device)).expect("a bound");
+            let found = run(Device::Cuda { nvrtc: None, precision });
+            let apart = apart(&found, &run(Device::Cpu { threads: 1 }));
+            let place = format!("{} of {classes} classes, {samples} samples, in {precision}", model.name);
+            eprintln!("{place}: {apart:?}");
+            assert!(apart.iter().zip(&most).all(|(apart, most)| apart <= most), "{place}: {apart:?}, not {most:?}");
+        }
+    }
+}
+
+#[test]
+fn models_in_f32() {
+    check(Precision::F32, "models_in_f32", [1e-5, 1e-4, 1e-6]);
+}
+
+/// A factor is off by 2⁻¹¹ at most; batch norm over few rows, and sums that nearly cancel, make more of it.
+#[test]
+fn models_in_tf32() {
+    check(Precision::Tf32, "models_in_tf32", [1e-3, 5e-2, 4e-3]);
+}
+
+/// A factor is off by 2⁻⁸ at most.
+#[test]
+fn models_in_bf16() {
+    check(Precision::Bf16, "models_in_bf16", [3e-3, 0.5, 2e-2]);
+}
