@@ -115,3 +115,42 @@ fn a_loss_that_is_no_number_stops_the_run() {
     let error = trainer.step().expect_err("the loss is no number").to_string();
     assert!(error.contains("step 1") && error.contains("diverged"), "{error}");
 }
+
+#[test]
+fn the_rate_follows_its_schedule() {
+    let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
+    let rates = |line: &str| {
+        let text = text.replace("  train {\n", &format!("  train {{\n    schedule {line}\n"));
+        let (model, _) = dgc::driver::check("vae.dgm", &text, &[]).expect("a model");
+        // Steps of half an epoch, in a run of four epochs.
+        let rate = |step: usize| model.train.schedule.rate(0.8, 0.5 * step as f64, 0.5 * (step + 1) as f64, 4.0);
+        (0..8).map(rate).collect::<Vec<f64>>()
+    };
+    let close = |line: &str, expected: [f64; 8]| {
+        let rates = rates(line);
+        let far = rates.iter().zip(expected).any(|(rate, expected)| (rate - expected).abs() > 1e-12);
+        assert!(!far, "{line}: {rates:?} instead of {expected:?}");
+    };
+    close("constant", [0.8; 8]);
+    close("warmup(epochs = 2)", [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]);
+    close("constant warmup 2", [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]);
+    close("step(every = 1, factor = 0.5, floor = 0.15)", [0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15]);
+    close("step(every = 1, factor = 0.5) warmup 1", [0.4, 0.8, 0.4, 0.4, 0.2, 0.2, 0.1, 0.1]);
+    let half = std::f64::consts::FRAC_1_SQRT_2;
+    let eighth = (std::f64::consts::PI / 8.0).cos();
+    let sine = (std::f64::consts::PI / 8.0).sin();
+    let cosine = |x: f64| 0.1 + 0.35 * (1.0 + x);
+    close(
+        "cosine(floor = 0.1) warmup 1",
+        [
+            0.5 * cosine(1.0),
+            cosine(eighth),
+            cosine(half),
+            cosine(sine),
+            cosine(0.0),
+            cosine(-sine),
+            cosine(-half),
+            cosine(-eighth),
+        ],
+    );
+}

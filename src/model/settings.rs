@@ -1,7 +1,7 @@
 //! The lines of `objective` and `train`.
 
 use super::{
-    Batch, Beta, Bound, Classify, Expression, Factor, FactorKind, Initialize, Objective, Role, Schedule, Train,
+    Batch, Beta, Bound, Classify, Decay, Expression, Factor, FactorKind, Initialize, Objective, Role, Schedule, Train,
     Variable,
     check::{Checker, factor_of},
     estimators,
@@ -36,7 +36,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         batch: if labels { Batch::Cases { labelled: 100, unlabelled: 100 } } else { Batch::All(100) },
         optimizer: adam,
         optimizer_arguments: adam.arguments().iter().filter_map(|argument| argument.default).collect(),
-        schedule: Schedule::Constant,
+        schedule: Schedule { decay: Decay::Constant, warmup: 0.0 },
         clip_norm: None,
         clip_value: None,
         weight_prior: None,
@@ -219,23 +219,29 @@ impl Reader<'_, '_, '_> {
     fn schedule(&mut self) -> Option<Schedule> {
         let call = self.call("a schedule such as `cosine(floor = 0)`")?;
         let floor = Argument { default: Some(0.0), ..real("floor", 0.0, 1e3) };
-        Some(match call.name.text.as_str() {
-            "constant" => Schedule::Constant,
+        let mut warmup = 0.0;
+        let decay = match call.name.text.as_str() {
+            "constant" => Decay::Constant,
             "step" => {
                 let arguments = [real("every", 1e-6, 1e9), real("factor", 1e-9, 1.0), floor];
                 let values = arguments_of(self.checker, &call, &arguments, "schedule")?;
-                Schedule::Step { every: values[0], factor: values[1], floor: values[2] }
+                Decay::Step { every: values[0], factor: values[1], floor: values[2] }
             }
-            "cosine" => Schedule::Cosine { floor: arguments_of(self.checker, &call, &[floor], "schedule")?[0] },
+            "cosine" => Decay::Cosine { floor: arguments_of(self.checker, &call, &[floor], "schedule")?[0] },
             "warmup" => {
-                let epochs = real("epochs", 1e-6, 1e9);
-                Schedule::Warmup { epochs: arguments_of(self.checker, &call, &[epochs], "schedule")?[0] }
+                let epochs = real("epochs", 0.0, 1e9);
+                warmup = arguments_of(self.checker, &call, &[epochs], "schedule")?[0];
+                Decay::Constant
             }
             _ => {
                 self.unknown(&call.name, "schedule", ["constant", "step", "cosine", "warmup"]);
                 return None;
             }
-        })
+        };
+        if self.keyword("warmup")? {
+            warmup = self.number(real("schedule.warmup", 0.0, 1e9))?;
+        }
+        Some(Schedule { decay, warmup })
     }
 
     /// The scale of `normal(0, scale)`.
@@ -462,15 +468,15 @@ fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q
             *unlabelled = set(whole("batch.unlabelled", 0.0, 1e7), *unlabelled as f64) as usize;
         }
     }
-    match &mut train.schedule {
-        Schedule::Constant => {}
-        Schedule::Step { every, factor, floor } => {
+    train.schedule.warmup = set(real("schedule.warmup", 0.0, 1e9), train.schedule.warmup);
+    match &mut train.schedule.decay {
+        Decay::Constant => {}
+        Decay::Step { every, factor, floor } => {
             *every = set(real("schedule.every", 1e-6, 1e9), *every);
             *factor = set(real("schedule.factor", 1e-9, 1.0), *factor);
             *floor = set(real("schedule.floor", 0.0, 1e3), *floor);
         }
-        Schedule::Cosine { floor } => *floor = set(real("schedule.floor", 0.0, 1e3), *floor),
-        Schedule::Warmup { epochs } => *epochs = set(real("schedule.epochs", 1e-6, 1e9), *epochs),
+        Decay::Cosine { floor } => *floor = set(real("schedule.floor", 0.0, 1e3), *floor),
     }
     for (name, value) in [("clip.norm", &mut train.clip_norm), ("clip.value", &mut train.clip_value)] {
         *value = Some(set(real(name, 1e-12, 1e12), value.unwrap_or(f64::NAN))).filter(|value| !value.is_nan());

@@ -13,7 +13,7 @@ use crate::{
     backend::{Array, Build, Device, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Checked, Role, Schedule},
+    model::{Batch, Checked, Role},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -151,20 +151,9 @@ impl Trainer {
 
     /// The learning rate of the step after `step` others, by its schedule.
     pub fn rate_after(&self, step: u64) -> f64 {
-        let base = self.model.train.optimizer_arguments[0];
-        let epoch = self.epochs_after(step);
-        match self.model.train.schedule {
-            Schedule::Constant => base,
-            Schedule::Step { every, factor, floor } => {
-                (base * factor.powf((epoch / every).floor())).max(floor.min(base))
-            }
-            Schedule::Cosine { floor } => {
-                let part = (epoch / self.model.train.epochs.max(1) as f64).min(1.0);
-                floor + (base - floor) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
-            }
-            // The first step is not lost to a rate of 0.
-            Schedule::Warmup { epochs } => base * (self.epochs_after(step + 1) / epochs).min(1.0),
-        }
+        let train = &self.model.train;
+        let (start, end) = (self.epochs_after(step), self.epochs_after(step + 1));
+        train.schedule.rate(train.optimizer_arguments[0], start, end, train.epochs as f64)
     }
 
     /// Takes one step; a loss that is no number is an error, and the parameters are then as before the step.
