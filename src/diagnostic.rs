@@ -84,7 +84,11 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let near = candidates
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(name.chars().count()) / 4)
+        .filter(|(distance, candidate)| {
+            // One letter of a name may be wrong, and one more for each four; nothing is left of a name whose every letter is.
+            let len = candidate.chars().count().max(name.chars().count());
+            *distance <= 1 + len / 4 && *distance < len
+        })
         .min();
     match (near, candidates.as_slice()) {
         (Some((_, near)), _) => Some(format!("did you mean `{near}`?")),

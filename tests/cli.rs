@@ -313,3 +313,53 @@ fn models_are_laid_out_as_usual() {
         assert_eq!(dgc::syntax::format(&text), text, "{}", file.display());
     }
 }
+
+#[test]
+fn a_layout_keeps_the_model() {
+    let odd = "model m{size n=3,k = 2 // sizes\n\n\n data x:binary [n]\nlatent z :real[ k ]\nnet body=2*[dense( n )>relu]\n  generative\n\
+               {\n\n z~normal(0,1)\n z->x~bernoulli(\n[dense( 4 )\n> tanh] ) } // end of p\ninference { x  ->  z ~ normal( body )\n }\n\n\
+               train { optimizer adam( rate=1e-3 ,\nbeta1 = 0.9 )\n schedule step( every=2,factor = 0.5 )\nepochs 2*(3+ 1)-1 }\n\n}";
+    let usual = "model m {
+  size n = 3, k = 2  // sizes
+
+  data   x: binary[n]
+  latent z: real[k]
+  net body = 2 * [dense(n) > relu]
+  generative {
+         z ~ normal(0, 1)
+    z -> x ~ bernoulli(
+      [dense(4)
+      > tanh])
+  }  // end of p
+  inference {
+    x -> z ~ normal(body)
+  }
+
+  train {
+    optimizer adam(rate = 1e-3,
+      beta1 = 0.9)
+    schedule step(every = 2, factor = 0.5)
+    epochs 2 * (3 + 1) - 1
+  }
+
+}
+";
+    let formatted = dgc::syntax::format(odd);
+    let tree = |text: &str| dgc::syntax::print(&dgc::syntax::parse(text).expect("a text that parses"));
+    assert_eq!(tree(&formatted), tree(odd));
+    assert_eq!(formatted, usual.replace("  }\n\n}", "  }\n}"));
+    assert_eq!(dgc::syntax::format(&formatted), formatted, "laid out already");
+
+    let folder = folder();
+    let file = folder.path().join("old.dgm");
+    // Line ends of three systems, and a byte-order mark.
+    for ends in ["\n", "\r\n", "\r"] {
+        std::fs::write(&file, format!("\u{feff}{}", odd.replace('\n', ends))).expect("a file can be written");
+        fine(folder.path(), &["check", "old.dgm"]);
+        fails(folder.path(), &["fmt", "--check", "old.dgm"]);
+        fine(folder.path(), &["fmt", "old.dgm"]);
+        assert_eq!(std::fs::read_to_string(&file).expect("the file"), formatted);
+    }
+    std::fs::write(&file, b"model \xff").expect("a file can be written");
+    assert!(fails(folder.path(), &["check", "old.dgm"]).contains("byte 6"));
+}

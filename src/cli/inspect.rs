@@ -9,7 +9,7 @@ use crate::{
     simplify, syntax,
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 /// Check a model, and report every mistake with its place
 #[derive(Args)]
@@ -53,17 +53,21 @@ impl Fmt {
         let mut unusual = Vec::new();
         for file in &self.files {
             let text = read_text(file)?;
-            if let Err(mistakes) = syntax::parse(&text) {
-                let shown = file.display().to_string();
+            let shown = file.display().to_string();
+            let tree = syntax::parse(&text).map_err(|mistakes| {
                 eprint!("{}", diagnostic::render(&mistakes, &shown, &text, false));
-                return Err(Error::new(format!("{shown}: only a text that parses can be laid out")));
-            }
+                Error::new(format!("{shown}: only a text that parses can be laid out"))
+            })?;
             let formatted = syntax::format(&text);
-            if formatted == text {
+            if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
                 continue;
             }
+            if syntax::parse(&formatted).map(|tree| syntax::print(&tree)) != Ok(syntax::print(&tree)) {
+                let title = format!("{shown}: the usual layout would read as another model; the file is left as it is");
+                return Err(Error::new(title).help("this is a mistake of dgc: please report it with the file"));
+            }
             if self.check {
-                unusual.push(file.display().to_string());
+                unusual.push(shown);
             } else {
                 write_whole(file, formatted.as_bytes())?;
             }

@@ -19,6 +19,7 @@ use crate::{
     diagnostic, driver,
     error::{Error, Result},
     model::Checked,
+    syntax,
 };
 use clap::{Parser, Subcommand};
 use std::{
@@ -88,10 +89,16 @@ impl Model {
 }
 
 fn read_text(file: &Path) -> Result<String> {
-    fs::read_to_string(file).map_err(|error| {
+    let bytes = fs::read(file).map_err(|error| {
         let error = Error::file(file, "cannot be read", error);
         if file.is_dir() { error.help("name a model file, such as models/adgm.dgm") } else { error }
-    })
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let title = format!("{} is no text: byte {at} is not UTF-8", file.display());
+        Error::new(title).help("name a model file, such as models/adgm.dgm; save it as UTF-8")
+    })?;
+    Ok(syntax::plain(&text))
 }
 
 fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Checked> {

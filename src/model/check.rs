@@ -3,6 +3,7 @@
 use super::{
     Checked, Factor, Role, Side, Variable,
     factors::{self, Arrows},
+    network,
     sets::Sets,
     settings,
 };
@@ -22,7 +23,7 @@ pub fn check(
     tree: &File,
     sets: &[(String, String)],
 ) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut checker = Checker::new(source, sets);
+    let mut checker = Checker::new(source, tree.name.span, sets);
     checker.declarations(tree);
     let arrows = checker.arrows(tree);
     let (generative, inference) = factors::check(&mut checker, &arrows);
@@ -57,6 +58,8 @@ pub fn check(
 /// What has been found so far, good and bad.
 pub(super) struct Checker<'a> {
     pub source: &'a str,
+    /// The place of the model's name.
+    pub name: Span,
     pub diagnostics: Vec<Diagnostic>,
     pub sets: Sets,
     pub sizes: BTreeMap<String, f64>,
@@ -86,9 +89,10 @@ pub(super) fn domain_name(domain: Domain) -> &'static str {
 const LARGEST: f64 = 16_777_216.0;
 
 impl<'a> Checker<'a> {
-    fn new(source: &'a str, sets: &[(String, String)]) -> Self {
+    fn new(source: &'a str, name: Span, sets: &[(String, String)]) -> Self {
         Checker {
             source,
+            name,
             diagnostics: Vec::new(),
             sets: Sets::new(sets),
             sizes: BTreeMap::new(),
@@ -177,9 +181,8 @@ impl<'a> Checker<'a> {
                 written
             }
         };
-        let number = number.unwrap_or(1.0);
-        self.whole(name.span, number, &format!("size `{}`", name.text));
-        self.sizes.insert(name.text.clone(), number);
+        let number = self.whole(name.span, number.unwrap_or(1.0), &format!("size `{}`", name.text));
+        self.sizes.insert(name.text.clone(), number as f64);
     }
 
     /// Reports a size that is no whole number from 1 on.
@@ -187,7 +190,8 @@ impl<'a> Checker<'a> {
         if number.fract() != 0.0 || !(1.0..=LARGEST).contains(&number) {
             self.report(
                 Diagnostic::error(span, format!("{what} must be a whole number from 1 to {LARGEST}"))
-                    .label(format!("found {number}")),
+                    .label(format!("found {number}"))
+                    .help("a size is the length of an axis, such as 500"),
             );
             return 1;
         }
@@ -281,7 +285,8 @@ impl<'a> Checker<'a> {
             }
             ExpressionKind::Call(call) => {
                 let title = format!("`{}(…)` is not a number", call.name.text);
-                self.report(Diagnostic::error(expression.span, title).label("expected a number"));
+                let help = "numbers are written as arithmetic over sizes: `2 * hidden`";
+                self.report(Diagnostic::error(expression.span, title).label("expected a number").help(help));
                 None
             }
             ExpressionKind::Binary(operator, left, right) => {
@@ -304,15 +309,20 @@ impl<'a> Checker<'a> {
             unknown.help = help;
             self.report(unknown);
         }
-        for (name, (span, _)) in self.nets.clone() {
-            if !self.used_nets.contains(&name) {
-                self.report(Diagnostic::warning(span, format!("net `{name}` is never used")).label("defined here"));
+        let nets = self.nets.clone();
+        for (name, (span, _)) in nets.iter().filter(|(name, _)| !self.used_nets.contains(name)).collect::<Vec<_>>() {
+            let unused = Diagnostic::warning(*span, format!("net `{name}` is never used")).label("defined here");
+            self.report(unused.help("name it in an arrow, or remove it"));
+        }
+        for (name, (_, layers)) in &nets {
+            if !self.used_nets.contains(name) {
+                network::examine(self, layers);
             }
         }
         for name in self.declared_sizes.clone() {
             if !self.used_sizes.contains(&name.text) {
                 let title = format!("size `{}` is never used", name.text);
-                self.report(Diagnostic::warning(name.span, title).label("declared here"));
+                self.report(Diagnostic::warning(name.span, title).label("declared here").help("use it, or remove it"));
             }
         }
     }

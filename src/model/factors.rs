@@ -76,9 +76,13 @@ fn one(checker: &mut Checker, side: Side, arrow: &Arrow) -> Option<Factor> {
         parents.push(parent);
     }
     let child = child?;
+    if parents.is_empty() && !complete {
+        return None;
+    }
     if parents.contains(&child) {
         let title = format!("`{}` is a parent of itself", arrow.child.text);
-        checker.report(Diagnostic::error(arrow.span, title).label("this arrow is a circle"));
+        let help = format!("remove `{}` from the parents", arrow.child.text);
+        checker.report(Diagnostic::error(arrow.span, title).label("this arrow is a circle").help(help));
         complete = false;
     }
     let kind = match &arrow.body {
@@ -106,9 +110,8 @@ fn node(
     }
     let network = network(checker, layers, parents, arrow.span)?;
     if parents.is_empty() {
-        checker.report(
-            Diagnostic::error(arrow.span, format!("`{name}` is computed from nothing")).label("expected parents"),
-        );
+        let nothing = Diagnostic::error(arrow.span, format!("`{name}` is computed from nothing"));
+        checker.report(nothing.label("expected parents").help("name parents before an arrow"));
         return None;
     }
     if !network.layers.iter().any(|layer| layer.layer.joins()) {
@@ -153,7 +156,8 @@ fn supports(
     let (name, kind) = (&variable.name, distribution.name());
     if variable.role == Role::Node {
         let title = format!("`{name}` is a deterministic node elsewhere, and has no distribution");
-        checker.report(Diagnostic::error(arrow.span, title).label("a second definition"));
+        let help = "keep one of the two definitions, or rename one";
+        checker.report(Diagnostic::error(arrow.span, title).label("a second definition").help(help));
         return;
     }
     if variable.domain != distribution.support() {
@@ -242,6 +246,23 @@ fn constants(
         );
         return None;
     }
+    let is_network = |argument: &ast::Argument| match &argument.value {
+        ArgumentValue::Layers(_) => true,
+        ArgumentValue::Expression(value) => match &value.kind {
+            ExpressionKind::Name(name) => argument.name.is_none() && !checker.sizes.contains_key(name),
+            _ => false,
+        },
+    };
+    if let Some(network) = call.arguments.iter().find(|argument| is_network(argument)) {
+        let title = format!("`{kind}` takes one network, or numbers");
+        let help = format!(
+            "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
+            distribution.heads().join(" and "),
+            names.join(", ")
+        );
+        checker.report(Diagnostic::error(network.span, title).label("neither a number nor alone").help(help));
+        return None;
+    }
     let arguments: Vec<Argument> = names
         .iter()
         .map(|&name| Argument { name, default: None, least: f64::NEG_INFINITY, most: f64::INFINITY, whole: false })
@@ -283,6 +304,10 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
         arrows.written.iter().any(|(known, arrow)| *known == side && arrow.child.text == variable.name)
     };
     let variables: Vec<Variable> = checker.variables.clone();
+    if variables.iter().all(|variable| variable.role != Role::Data) {
+        let nothing = Diagnostic::error(checker.name, "a model without `data` has nothing to learn from");
+        checker.report(nothing.label("observes nothing").help("declare what is observed: `data x: binary[784]`"));
+    }
     let inferred = arrows.written.iter().any(|(side, _)| *side == Side::Generative);
     for variable in &variables {
         let needs: &[Side] = match variable.role {
@@ -375,7 +400,8 @@ pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor]) {
         }
         if variable.role == Role::Data && !read(id, q) && !q.is_empty() {
             let title = format!("data variable `{name}` is not read in `inference`");
-            checker.report(Diagnostic::warning(variable.span, title).label("declared here"));
+            let help = format!("what is inferred will not depend on `{name}`; name it as a parent there if it should");
+            checker.report(Diagnostic::warning(variable.span, title).label("declared here").help(help));
         }
     }
 }

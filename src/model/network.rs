@@ -23,9 +23,9 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
             fine = false;
             let (span, title) = match &given.name {
                 Some(wanted) => (wanted.span, format!("{what} `{name}` has no argument `{}`", wanted.text)),
-                None => (given.span, format!("{what} `{name}` takes {} arguments", arguments.len())),
+                None => (given.span, format!("{what} `{name}` takes {}", counted(arguments.len(), "argument"))),
             };
-            let mut unknown = Diagnostic::error(span, title).label("one too many");
+            let mut unknown = Diagnostic::error(span, title).label("one too many").help(written(name, arguments));
             if let Some(wanted) = &given.name {
                 unknown.label = "not known".to_string();
                 unknown.help = suggest(&wanted.text, arguments.iter().map(|argument| argument.name));
@@ -35,10 +35,9 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
         };
         let ArgumentValue::Expression(expression) = &given.value else {
             fine = false;
-            checker.report(
-                Diagnostic::error(given.span, format!("`{}` is a number", arguments[index].name))
-                    .label("found a network"),
-            );
+            let title = format!("`{}` is a number", arguments[index].name);
+            let found = Diagnostic::error(given.span, title).label("found a network");
+            checker.report(found.help(written(name, arguments)));
             continue;
         };
         if values[index].is_some() {
@@ -60,15 +59,21 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
         *value = value.or(argument.default);
         if value.is_none() && fine {
             fine = false;
-            checker.report(
-                Diagnostic::error(call.span, format!("{what} `{name}` needs `{}`", argument.name)).help(format!(
-                    "write `{name}({})`",
-                    arguments.iter().map(|a| a.name).collect::<Vec<_>>().join(", ")
-                )),
-            );
+            let title = format!("{what} `{name}` needs `{}`", argument.name);
+            checker.report(Diagnostic::error(call.span, title).help(written(name, arguments)));
         }
     }
     if fine { values.into_iter().collect() } else { None }
+}
+
+/// How a call is written.
+fn written(name: &str, arguments: &[Argument]) -> String {
+    let names: Vec<&str> = arguments.iter().map(|argument| argument.name).collect();
+    if names.is_empty() { format!("write `{name}`") } else { format!("write `{name}({})`", names.join(", ")) }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Layers of a network at most.
@@ -84,6 +89,11 @@ pub(super) fn in_range(checker: &mut Checker, span: Span, argument: &Argument, v
             .label(format!("{}, found {value}", argument.expected())),
     );
     false
+}
+
+/// Reports the mistakes of a net that nothing uses.
+pub(super) fn examine(checker: &mut Checker, layers: &[ast::Layer]) {
+    expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
 }
 
 /// The layers of a network on these parents, nets by name and repetitions written out, each layer numbered.
@@ -123,43 +133,64 @@ fn expand(
     counts: &mut BTreeMap<&'static str, usize>,
     expanding: &mut Vec<String>,
 ) -> Option<Vec<LayerUse>> {
-    let mut result = Vec::new();
+    let mut result = Some(Vec::new());
     for layer in layers {
-        match layer {
-            ast::Layer::Repeat { count, layers } => {
-                let times = checker.number(count)?;
-                if times.fract() != 0.0 || !(0.0..=1000.0).contains(&times) {
-                    let title = "a network is repeated a whole number of times, at most 1000";
-                    checker.report(Diagnostic::error(count.span, title).label(format!("found {times}")));
-                    return None;
-                }
-                for _ in 0..times as usize {
-                    result.extend(expand(checker, layers, counts, expanding)?);
-                    if result.len() > MOST_LAYERS {
-                        let title = format!("a network has more than {MOST_LAYERS} layers");
-                        let help = "repeat less, or a smaller network";
-                        checker.report(Diagnostic::error(count.span, title).label("repeated here").help(help));
-                        return None;
-                    }
-                }
-            }
-            ast::Layer::Residual { span, layers } => {
-                let inner = expand(checker, layers, counts, expanding)?;
-                let layer = layer::find("residual").expect("the registry has residual blocks");
-                let count = counts.entry("residual").or_default();
-                *count += 1;
-                let name = format!("residual{count}");
-                if inner.is_empty() {
-                    checker.report(Diagnostic::error(*span, "a residual block holds layers").label("found none"));
-                    return None;
-                }
-                result.push(LayerUse { name, layer, arguments: Vec::new(), inner });
-            }
-            ast::Layer::Call(call) => result.extend(layer_call(checker, call, counts, expanding)?),
+        let expanded = match layer {
+            ast::Layer::Repeat { count, layers } => repeat(checker, count, layers, counts, expanding),
+            ast::Layer::Residual { span, layers } => residual(checker, *span, layers, counts, expanding),
+            ast::Layer::Call(call) => layer_call(checker, call, counts, expanding),
+        };
+        // The mistakes of the layers behind are told too.
+        result = result.zip(expanded).map(|(before, own)| [before, own].concat());
+    }
+    residuals(checker, layers, result.as_ref()?)?;
+    result
+}
+
+fn repeat(
+    checker: &mut Checker,
+    count: &ast::Expression,
+    layers: &[ast::Layer],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let times = checker.number(count)?;
+    if times.fract() != 0.0 || !(0.0..=1000.0).contains(&times) {
+        let title = "a network is repeated a whole number of times, at most 1000";
+        let found = Diagnostic::error(count.span, title).label(format!("found {times}"));
+        checker.report(found.help("write `2 * [dense(100) > relu]`"));
+        return None;
+    }
+    let mut result = Vec::new();
+    for _ in 0..times as usize {
+        result.extend(expand(checker, layers, counts, expanding)?);
+        if result.len() > MOST_LAYERS {
+            let title = format!("a network has more than {MOST_LAYERS} layers");
+            let help = "repeat less, or a smaller network";
+            checker.report(Diagnostic::error(count.span, title).label("repeated here").help(help));
+            return None;
         }
     }
-    residuals(checker, layers, &result)?;
     Some(result)
+}
+
+fn residual(
+    checker: &mut Checker,
+    span: Span,
+    layers: &[ast::Layer],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let inner = expand(checker, layers, counts, expanding)?;
+    let layer = layer::find("residual").expect("the registry has residual blocks");
+    let count = counts.entry("residual").or_default();
+    *count += 1;
+    if inner.is_empty() {
+        let none = Diagnostic::error(span, "a residual block holds layers").label("found none");
+        checker.report(none.help("write `residual [dense(100) > relu]`, or remove the block"));
+        return None;
+    }
+    Some(vec![LayerUse { name: format!("residual{count}"), layer, arguments: Vec::new(), inner }])
 }
 
 /// That residual blocks give back as many features as they take.
@@ -211,9 +242,9 @@ fn layer_call(
     if let Some((_, layers)) = checker.nets.get(name).cloned() {
         checker.used_nets.push(name.clone());
         if expanding.contains(name) {
-            checker.report(
-                Diagnostic::error(call.span, format!("net `{name}` contains itself")).label("this is a circle"),
-            );
+            let title = format!("net `{name}` contains itself");
+            let help = "write its layers out, or repeat them: `3 * [dense(100) > relu]`";
+            checker.report(Diagnostic::error(call.span, title).label("this is a circle").help(help));
             return None;
         }
         expanding.push(name.clone());

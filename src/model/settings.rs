@@ -67,15 +67,40 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
                 continue;
             }
             seen.push((key, setting.span));
+            let known = checker.diagnostics.len();
             let mut reader = Reader { checker, setting, next: 0 };
             match keyword.text.as_str() {
                 "objective" => reader.objective(&mut objective, p, q),
                 _ => reader.train(&mut train, labels),
             };
+            for mistake in checker.diagnostics[known..].iter_mut().filter(|mistake| mistake.help.is_none()) {
+                mistake.help = Some(format!("write it as `{}`", example(&name.text, labels)));
+            }
         }
     }
     finish(checker, &mut objective, &mut train, q);
     (objective, train)
+}
+
+/// A setting as it may be written.
+fn example(setting: &str, labels: bool) -> &'static str {
+    match setting {
+        "samples" => "samples 5",
+        "bound" => "bound importance",
+        "sum" => "sum y",
+        "classify" => "classify y weight 0.1 * rows / labelled",
+        "beta" => "beta z 0.5 warmup 10",
+        "free_bits" => "free_bits z 0.5",
+        "analytic" => "analytic z",
+        "batch" if labels => "batch labelled 100, unlabelled 100",
+        "batch" => "batch 100",
+        "optimizer" => "optimizer adam(rate = 3e-4)",
+        "schedule" => "schedule cosine(floor = 0) warmup 1",
+        "clip" => "clip norm 5",
+        "prior" => "prior weights normal(0, 1)",
+        "initialize" => "initialize glorot",
+        _ => "epochs 200",
+    }
 }
 
 /// What a setting's values are read with; each step reports what it does not find and gives none.
@@ -188,14 +213,13 @@ impl Reader<'_, '_, '_> {
     fn batch(&mut self, labels: bool) -> Option<Batch> {
         let named = matches!(self.peek(), Some(ExpressionKind::Name(_)));
         if labels != named {
-            let help = if labels { "write `batch labelled 100, unlabelled 100`" } else { "write `batch 100`" };
             let label = if labels {
                 "a model with labels has two kinds of rows"
             } else {
                 "a model without labels has one kind of rows"
             };
             let title = "the batch does not fit the model's cases";
-            self.checker.report(Diagnostic::error(self.setting.span, title).label(label).help(help));
+            self.checker.report(Diagnostic::error(self.setting.span, title).label(label));
             return None;
         }
         if !labels {
@@ -403,7 +427,7 @@ impl Reader<'_, '_, '_> {
         if !example.is_finite() || example < 0.0 {
             let title = "a weight is a finite number from 0 on";
             let label = format!("{example} for 60000 rows, 100 of them labelled");
-            self.checker.report(Diagnostic::error(value.span, title).label(label).help("divide by no zero"));
+            self.checker.report(Diagnostic::error(value.span, title).label(label));
             return None;
         }
         Some(weight)
@@ -412,7 +436,7 @@ impl Reader<'_, '_, '_> {
     fn end(&mut self) -> Option<()> {
         let Some(extra) = self.setting.values.get(self.next) else { return Some(()) };
         let title = format!("`{}` ends before this", self.setting.keyword.text);
-        self.checker.report(Diagnostic::error(extra.span, title).label("one value too many").help("begin a new line"));
+        self.checker.report(Diagnostic::error(extra.span, title).label("one value too many"));
         None
     }
 }

@@ -187,7 +187,10 @@ pub fn read(folder: &Path) -> Result<Compiled> {
     };
     let text = String::from_utf8_lossy(file(MODEL)?).into_owned();
     let (model, _) = driver::check(&manifest.file, &text, &manifest.sets)
-        .map_err(|mistakes| Error::new(diagnostic::render(&mistakes, &manifest.file, &text, false)))?;
+        .map_err(|mistakes| {
+        let told = diagnostic::render(&mistakes, &manifest.file, &text, false);
+        Error::new(format!("the model of this folder cannot be read\n\n{told}")).help(again)
+    })?;
     let build = |program: &str| -> Result<Build> {
         let name = format!("{program}.json");
         let stored: Stored = serde_json::from_slice(file(&name)?)

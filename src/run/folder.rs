@@ -129,7 +129,8 @@ impl Folder {
             Ok((model, _)) => Ok(model),
             Err(mistakes) => {
                 let shown = file.display().to_string();
-                Err(Error::new(diagnostic::render(&mistakes, &shown, &text, false)))
+                let told = diagnostic::render(&mistakes, &shown, &text, false);
+                Err(Error::new(format!("the model of this run cannot be read\n\n{told}")))
             }
         }
     }

@@ -1,62 +1,175 @@
-//! Syntax tree to text, and the layout of a file as it is written.
+//! The layout of a model file: the same text with its usual spaces and line ends.
 
 /// The same model with its usual layout; comments stay on their lines. The text must parse.
 ///
-/// Lines are indented by two spaces for each open brace, words are one space apart, and the arrows of a graph stand
-/// below each other, parents to their left.
+/// Lines are indented by two spaces for each open brace, a statement's further lines by two more; a brace ends its line; the arrows
+/// of a graph stand below each other, parents to their left.
 pub fn format(text: &str) -> String {
     let mut lines: Vec<Line> = Vec::new();
-    let mut depth = 0usize;
-    let mut graph = false;
     for raw in text.lines() {
-        let (code, comment) = raw.find("//").map_or((raw, ""), |at| raw.split_at(at));
-        let mut words: Vec<String> = code.split_whitespace().map(str::to_string).collect();
-        if let Some(role) = words.first_mut().filter(|word| ["data", "label", "latent"].contains(&word.as_str())) {
-            // The names of variables stand below each other.
-            *role = format!("{role:6}");
+        let (code, comment) = raw.find("//").map_or((raw, ""), |at| (&raw[..at], raw[at..].trim_end()));
+        statements(&mut lines, tokens(code));
+        // A comment stands at the end of what stood before it.
+        match lines.last_mut().filter(|_| !code.trim().is_empty()) {
+            Some(line) => line.comment = comment,
+            None => lines.push(Line { comment, ..Line::default() }),
         }
-        let code = words.join(" ");
-        let closes = code.starts_with('}');
-        depth -= usize::from(closes && depth > 0);
-        if code.starts_with("generative") || code.starts_with("inference") {
-            graph = true;
-        }
-        graph &= !closes;
-        lines.push(Line {
-            depth,
-            code: code.clone(),
-            comment: comment.trim_end().to_string(),
-            arrow: graph && depth > 1,
-        });
-        let opened = code.matches('{').count();
-        let closed = code.matches('}').count() - usize::from(closes);
-        depth = (depth + opened).saturating_sub(closed);
     }
-    lines.dedup_by(|later, earlier| later.is_blank() && earlier.is_blank());
-    while lines.last().is_some_and(Line::is_blank) {
-        lines.pop();
-    }
+    place(&mut lines);
     align(&mut lines);
-    lines.iter().map(|line| line.text() + "\n").collect()
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let before = lines[..index].last();
+        // Blank lines part things: not two in a row, and none at an end of the file or of a block.
+        let parts = before.is_some_and(|line| !line.is_blank() && line.tokens.last() != Some(&"{"))
+            && lines[index..]
+                .iter()
+                .find(|line| !line.is_blank())
+                .is_some_and(|line| line.tokens.first() != Some(&"}"));
+        if !line.is_blank() || parts {
+            text += &line.text();
+            text.push('\n');
+        }
+    }
+    text
 }
 
-struct Line {
+/// A line as it will be.
+#[derive(Default)]
+struct Line<'t> {
+    tokens: Vec<&'t str>,
+    comment: &'t str,
+    /// Levels of indentation.
     depth: usize,
-    code: String,
-    comment: String,
-    /// Whether it is within a graph, so that its arrow is aligned.
-    arrow: bool,
+    /// Spaces before the parents' arrow, or before the child where there is none.
+    pad: usize,
 }
 
-impl Line {
+impl Line<'_> {
     fn is_blank(&self) -> bool {
-        self.code.is_empty() && self.comment.is_empty()
+        self.tokens.is_empty() && self.comment.is_empty()
     }
 
     fn text(&self) -> String {
-        let gap = if self.code.is_empty() || self.comment.is_empty() { "" } else { "  " };
-        let line = format!("{}{}{gap}{}", "  ".repeat(self.depth), self.code, self.comment);
-        line.trim_end().to_string()
+        let indent = "  ".repeat(self.depth);
+        let code = match self.tokens.iter().position(|token| *token == "->") {
+            Some(at) if self.pad > 0 => {
+                let (parents, rest) = self.tokens.split_at(at);
+                format!("{:pad$} {}", spaced(parents), spaced(rest), pad = self.pad)
+            }
+            _ if self.pad > 0 => format!("{:pad$}    {}", "", spaced(&self.tokens), pad = self.pad),
+            _ => spaced(&self.tokens),
+        };
+        let gap = if code.is_empty() || self.comment.is_empty() { "" } else { "  " };
+        format!("{indent}{code}{gap}{}", self.comment).trim_end().to_string()
+    }
+}
+
+/// Adds the lines that a line's tokens make: a brace that opens ends one, and one that closes is one.
+fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
+    let mut own: Vec<&str> = Vec::new();
+    for token in tokens {
+        if token == "}" && !own.is_empty() {
+            lines.push(Line { tokens: std::mem::take(&mut own), ..Line::default() });
+        }
+        own.push(token);
+        if token == "{" {
+            let begun = std::mem::take(&mut own);
+            match lines.last_mut().filter(|head| begun.len() == 1 && !head.tokens.is_empty() && head.comment.is_empty())
+            {
+                Some(head) => head.tokens.extend(begun),
+                None => lines.push(Line { tokens: begun, ..Line::default() }),
+            }
+        } else if token == "}" {
+            lines.push(Line { tokens: std::mem::take(&mut own), ..Line::default() });
+        }
+    }
+    if !own.is_empty() {
+        lines.push(Line { tokens: own, ..Line::default() });
+    }
+}
+
+/// Words, numbers and signs.
+fn tokens(code: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = code.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = |at: usize| at + rest[at..].find(|c| !letter(c)).unwrap_or(rest.len() - at);
+        let digit = |at: usize| rest[at..].starts_with(|c: char| c.is_ascii_digit());
+        let len = if first.is_ascii_digit() {
+            let mut len = end(0);
+            if rest[len..].starts_with('.') && digit(len + 1) {
+                len = end(len + 1);
+            }
+            // `3e-4` is one number.
+            if rest[..len].ends_with(['e', 'E']) && rest[len..].starts_with(['+', '-']) && digit(len + 1) {
+                len = end(len + 1);
+            }
+            len
+        } else if letter(first) {
+            end(0)
+        } else if rest.starts_with("->") {
+            2
+        } else {
+            first.len_utf8()
+        };
+        tokens.push(&rest[..len]);
+        rest = rest[len..].trim_start();
+    }
+    tokens
+}
+
+/// Tokens with the usual spaces between them.
+fn spaced(tokens: &[&str]) -> String {
+    let word = |token: &str| token.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let mut text = String::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let before = index.checked_sub(1).map(|before| tokens[before]);
+        // A sign, not a difference: nothing that it could be taken from stands before it.
+        let sign = before == Some("-")
+            && index.checked_sub(2).is_none_or(|at| !word(tokens[at]) && ![")", "]"].contains(&tokens[at]));
+        let joined = match (before, *token) {
+            (None, _) | (Some("(" | "["), _) | (_, "," | ")" | "]" | ":") => true,
+            (Some(before), "(") => word(before),
+            (Some(before), "[") => word(before) && before != "residual",
+            _ => sign,
+        };
+        if !joined {
+            text.push(' ');
+        }
+        // The names of variables stand below each other.
+        let declares = index == 0 && tokens.get(2) == Some(&":") && ["data", "label", "latent"].contains(token);
+        text += &if declares { format!("{token:6}") } else { token.to_string() };
+    }
+    text
+}
+
+/// Whether what a line begins goes on on the next.
+fn goes_on(tokens: &[&str]) -> bool {
+    matches!(tokens.last(), Some(&("," | "=" | ">" | "(" | "[")))
+}
+
+/// Indents lines by their braces, and what goes on by one level more.
+fn place(lines: &mut [Line]) {
+    let (mut depth, mut brackets, mut open) = (0usize, 0usize, false);
+    for line in lines {
+        let closes = line.tokens.first() == Some(&"}");
+        depth -= usize::from(closes && depth > 0);
+        let inner = open || line.tokens.first() == Some(&">");
+        let ends = brackets > 0 && matches!(line.tokens.first(), Some(&(")" | "]")));
+        line.depth = depth + usize::from(inner && !ends && !closes);
+        depth += usize::from(line.tokens.last() == Some(&"{"));
+        for token in &line.tokens {
+            match *token {
+                "(" | "[" => brackets += 1,
+                ")" | "]" => brackets = brackets.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if !line.tokens.is_empty() {
+            open = brackets > 0 || goes_on(&line.tokens);
+        }
     }
 }
 
@@ -64,19 +177,21 @@ impl Line {
 fn align(lines: &mut [Line]) {
     let mut start = 0;
     while start < lines.len() {
-        let end = lines[start..].iter().position(|line| !line.arrow).map_or(lines.len(), |len| start + len);
-        let parents = |line: &Line| line.code.split_once("->").map(|(parents, _)| parents.trim().chars().count());
-        let width = lines[start..end].iter().filter_map(parents).max();
-        if let Some(width) = width {
-            for line in
-                lines[start..end].iter_mut().filter(|line| !line.code.is_empty() && line.code.contains(['~', '=']))
-            {
-                line.code = match line.code.split_once("->") {
-                    Some((parents, rest)) => format!("{:width$} -> {}", parents.trim(), rest.trim()),
-                    None => format!("{:width$}    {}", "", line.code),
-                };
-            }
+        let graph = matches!(lines[start].tokens.first(), Some(&("generative" | "inference")))
+            && lines[start].tokens.last() == Some(&"{");
+        let depth = lines[start].depth + 1;
+        start += 1;
+        if !graph {
+            continue;
         }
-        start = end + 1;
+        let end = lines[start..].iter().position(|line| line.depth < depth).map_or(lines.len(), |len| start + len);
+        let arrow = |tokens: &[&str]| tokens.iter().position(|token| *token == "->");
+        let whole = |line: &Line| line.depth == depth && line.tokens.iter().any(|token| ["~", "="].contains(token));
+        let parents = |line: &Line| arrow(&line.tokens).map(|at| spaced(&line.tokens[..at]).chars().count());
+        let width = lines[start..end].iter().filter(|line| whole(line)).filter_map(parents).max();
+        for line in lines[start..end].iter_mut().filter(|line| whole(line)) {
+            line.pad = width.unwrap_or(0);
+        }
+        start = end;
     }
 }

@@ -4,29 +4,52 @@ use super::ast::{
     Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer, Name, Setting,
     Variable,
 };
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Span, suggest};
 use pest::{Parser, error::InputLocation, iterators::Pair};
 
 #[derive(pest_derive::Parser)]
 #[grammar = "../grammar/dgm.pest"]
 struct Grammar;
 
-/// The tree of a model file, or every statement that is none. Statements end with their line, so one that cannot be read is
-/// blanked out, and the rest is read again.
+/// The tree of a model file, or every statement that is none.
 pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
-    let (mut mistakes, mut rest) = (Vec::new(), text.to_string());
+    match parse_what_can_be(text) {
+        Parsed { tree: Some(tree), mistakes, .. } if mistakes.is_empty() => Ok(tree),
+        Parsed { mistakes, .. } => Err(mistakes),
+    }
+}
+
+/// What could be read of a model file.
+pub struct Parsed {
+    /// None where the blocks themselves are broken.
+    pub tree: Option<File>,
+    pub mistakes: Vec<Diagnostic>,
+    /// The statements that are missing in the tree.
+    pub lost: Vec<Span>,
+}
+
+/// Statements end with their line, so one that cannot be read is blanked out, and the rest is read again.
+pub fn parse_what_can_be(text: &str) -> Parsed {
+    let mut parsed = Parsed { tree: None, mistakes: Vec::new(), lost: Vec::new() };
+    let mut rest = text.to_string();
     loop {
-        match Grammar::parse(Rule::file, &rest) {
-            Ok(mut pairs) if mistakes.is_empty() => return Ok(file(pairs.next().expect("a parse has a file"))),
-            Ok(_) => return Err(mistakes),
-            Err(error) => mistakes.push(explain(text, &error)),
-        }
-        let at = mistakes.last().map_or(0, |mistake| mistake.span.start);
-        let Some(statement) = statement(&rest, at).filter(|_| mistakes.len() < MOST_MISTAKES) else {
-            return Err(mistakes);
+        let at = match Grammar::parse(Rule::file, &rest) {
+            Ok(mut pairs) => {
+                parsed.tree = Some(file(pairs.next().expect("a parse has a file")));
+                return parsed;
+            }
+            Err(error) => {
+                let (mistake, at) = explain(text, &error);
+                parsed.mistakes.push(mistake);
+                at
+            }
+        };
+        let Some(statement) = statement(&rest, at).filter(|_| parsed.mistakes.len() < MOST_MISTAKES) else {
+            return parsed;
         };
         let blank: String = rest[statement.range()].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
         rest.replace_range(statement.range(), &blank);
+        parsed.lost.push(statement);
     }
 }
 
@@ -40,29 +63,78 @@ fn statement(text: &str, at: usize) -> Option<Span> {
     let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     let own = line_start(at);
     // A bracket that is open belongs to a statement that began before.
+    let start = open_brackets(&text[..at]).first().map_or(own, |&bracket| line_start(bracket));
+    let line = text[own..line_end(at)].trim_start();
+    let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    // The line where a bracket is missed may be a statement of its own.
+    let anew = start < own && (BLOCKS.contains(&word) || line.starts_with('}') || line.contains('~'));
+    // A list that is closed further on ends there.
+    let closed = |end: &usize| open_brackets(&text[start..*end]).is_empty() && !text[start..*end].contains(['{', '}']);
+    let further = text[at..].match_indices('\n').map(|(len, _)| at + len).find(closed);
+    let end = if anew { own - 1 } else { further.unwrap_or(line_end(at)) };
+    let lines = &text[start..end];
+    let whole = !lines.trim().is_empty() && !lines.contains(['{', '}']);
+    whole.then(|| Span::new(start, end))
+}
+
+/// Where the brackets stand that are open at the end of a text, comments aside; braces close all of them.
+fn open_brackets(text: &str) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
-    for (position, c) in text[..at].char_indices() {
+    let mut comment = false;
+    for (position, c) in text.char_indices() {
+        comment = c != '\n' && (comment || text[position..].starts_with("//"));
         match c {
+            _ if comment => {}
             '[' | '(' => open.push(position),
             ']' | ')' => drop(open.pop()),
             '{' | '}' => open.clear(),
             _ => {}
         }
     }
-    let start = open.first().map_or(own, |&bracket| line_start(bracket));
-    let line = text[own..line_end(at)].trim_start();
-    let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    let begins = ["size", "data", "label", "latent", "net", "generative", "inference", "objective", "train", "}"];
-    // The line where a bracket is missed may be a statement of its own.
-    let anew = start < own && (begins.contains(&word) || line.starts_with('}') || line.contains('~'));
-    let end = if anew { own - 1 } else { line_end(at) };
-    let lines = &text[start..end];
-    let whole = !lines.trim().is_empty() && !lines.contains(['{', '}']);
-    whole.then(|| Span::new(start, end))
+    open
 }
 
-/// What was expected, in the language's words.
-fn explain(text: &str, error: &pest::error::Error<Rule>) -> Diagnostic {
+const BLOCKS: [&str; 9] = ["size", "data", "label", "latent", "net", "generative", "inference", "objective", "train"];
+
+/// What was expected, in the language's words, and where the reading ended.
+fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) {
+    let (at, diagnostic) = unexpected(text, error);
+    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let code = text[line..].split('\n').next().unwrap_or_default().split("//").next().unwrap_or_default();
+    let found = &text[diagnostic.span.range()];
+    // Signs of other languages.
+    for (sign, meant) in [("=>", "->"), ("<-", "->"), ("==", "="), ("|", "->")] {
+        if let Some(column) = code.find(sign) {
+            let span = Span::new(line + column, line + column + sign.len());
+            let unknown = Diagnostic::error(span, format!("`{sign}` is not a sign of the language"));
+            let help = match meant {
+                "->" => "parents stand before an arrow: `y, z -> x ~ bernoulli(body)`",
+                _ => "a name is given its value by one `=`",
+            };
+            return (unknown.label(format!("expected `{meant}`")).help(help), at);
+        }
+    }
+    // The innermost bracket that is still open where the block ends.
+    let block = text[at..].find(['{', '}']).map_or(text.len(), |len| at + len);
+    let unclosed = open_brackets(&text[..block]);
+    if let Some(&bracket) = open_brackets(&text[..at]).iter().rev().find(|bracket| unclosed.contains(bracket)) {
+        let (own, other) = if text[bracket..].starts_with('[') { ('[', ']') } else { ('(', ')') };
+        let open = Diagnostic::error(Span::new(bracket, bracket + 1), format!("`{own}` is never closed"));
+        return (open.label("opened here").help(format!("add `{other}` where the list ends")), at);
+    }
+    let mut diagnostic = diagnostic;
+    if code[..at - line].trim().is_empty() && !found.is_empty() && diagnostic.label.contains("a declaration") {
+        diagnostic.help = suggest(found, BLOCKS).filter(|help| help.starts_with("did you mean"));
+    }
+    if text.trim().is_empty() {
+        diagnostic = Diagnostic::error(Span::default(), "the file is empty")
+            .help("a model begins with `model NAME {`: see models/vae.dgm, or docs/language.md");
+    }
+    (diagnostic, at)
+}
+
+/// Where the reading ended, what was there, and what was expected.
+fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnostic) {
     let (start, end) = match error.location {
         InputLocation::Pos(position) => (position, position),
         InputLocation::Span(span) => span,
@@ -82,11 +154,17 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> Diagnostic {
     expected.sort_unstable();
     expected.dedup();
     expected.retain(|word| !word.is_empty());
+    if let Some(&declaration) = expected.iter().find(|word| word.starts_with("a declaration")) {
+        // It says which words begin one.
+        expected.retain(|word| *word == declaration || !word.contains(" or `"));
+    }
     let label = match expected.as_slice() {
         [] => format!("{found} does not belong here"),
         words => format!("expected {}", words.join(", or ")),
     };
-    Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label)
+    // The end of a line is a place, not a character.
+    let end = if text[start..end].trim().is_empty() { start } else { end };
+    (start, Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label))
 }
 
 /// A rule of the grammar, as a reader would call it.
