@@ -5,7 +5,7 @@ mod common;
 
 use dgc::{
     model::Checked,
-    run::{arrays, data},
+    run::{arrays, bound, data},
     tensor::philox,
 };
 use flate2::{Compression, write::GzEncoder};
@@ -139,4 +139,43 @@ fn an_array_that_cannot_be() {
     writer.finish().expect("a file");
     let error = data::load(path.to_str(), &model()).expect_err("there is no such array");
     assert!(error.to_string().contains("array `x` cannot be read"), "{error}");
+}
+
+/// NumPy's `float16` and `bool`, which the reader of npy files does not know as numbers.
+#[test]
+fn small_types() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("data.npz");
+    let values: Vec<u8> = (0..9 * ROWS).flat_map(|i| half::f16::from_f64(i as f64 / 64.0).to_le_bytes()).collect();
+    let header = format!("{{'descr': '<f2', 'fortran_order': False, 'shape': ({ROWS}, 9), }}");
+    let padded = format!("{header:<117}\n");
+    let start = [b"\x93NUMPY\x01\x00".to_vec(), (padded.len() as u16).to_le_bytes().to_vec()].concat();
+    let mut writer = zip::ZipWriter::new(std::fs::File::create(&path).expect("a file can be made"));
+    writer.start_file("x.npy", zip::write::SimpleFileOptions::default()).expect("an entry");
+    writer.write_all(&[start, padded.into_bytes(), values].concat()).expect("an entry");
+    writer.finish().expect("a file");
+    let dataset = data::load(path.to_str(), &model()).expect("half floats are numbers");
+    let data::Values::Floats(read) = &dataset.train.column("x").expect("a column").values else { panic!("floats") };
+    assert!(read.iter().enumerate().all(|(i, &value)| value == i as f32 / 64.0), "{read:?}");
+}
+
+/// What `dgc bound` is given is held to what the model says.
+#[test]
+fn a_batch_that_does_not_fit() {
+    let model = model();
+    let parameters = common::parameters(&model);
+    let bound = |x: f64, y: f64| {
+        let array = |name: &str, shape: &[usize], value: f64| {
+            let data = vec![value; shape.iter().product()];
+            (name.to_string(), arrays::NamedArray { name: name.to_string(), shape: shape.to_vec(), data })
+        };
+        let batch = [array("x", &[2, 9], x), array("y", &[2], y)].into();
+        bound::bound(&model, &parameters, &batch, None, 0, &bound::Engine::Reference).map(|report| report.json)
+    };
+    let json = bound(0.5, 2.0).expect("a batch");
+    assert_eq!(json["sizes"], serde_json::json!({ "x": 9, "y": 3, "z": 2 }));
+    for (x, y, told) in [(1.5, 0.0, "`x`: row 0"), (f64::NAN, 0.0, "`x`: row 0"), (0.5, 3.0, "label `y` = 3")] {
+        let error = bound(x, y).expect_err("it does not fit").to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }

@@ -2,17 +2,19 @@
 
 use super::{
     arrays::NamedArray,
+    data::{check_classes, check_values},
     population::Population,
     session::{Layout, Session},
 };
 use crate::{
     backend::{Build, Device, NoiseKey},
     diagnostic::suggest,
+    distribution::Domain,
     driver,
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Checked, Role},
+    model::{Checked, Classify, Role},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -89,7 +91,7 @@ pub fn bound(
         }
         Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
     };
-    Ok(report(model, &graph, &cases, &outputs))
+    Ok(report(model, &graph, &cases, population, &outputs))
 }
 
 fn warm(model: &Checked, latent: &str) -> f64 {
@@ -130,8 +132,20 @@ fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, devic
     Ok(outputs)
 }
 
-fn report(model: &Checked, graph: &Graph, cases: &Cases, outputs: &Outputs) -> Report {
-    let mut json = json!({ "samples": model.objective.samples });
+fn report(model: &Checked, graph: &Graph, cases: &Cases, population: Population, outputs: &Outputs) -> Report {
+    let variables = model.variables.iter().filter(|variable| variable.role != Role::Node);
+    let sizes: BTreeMap<&str, usize> = variables.map(|variable| (variable.name.as_str(), variable.size())).collect();
+    let mut json = json!({ "samples": model.objective.samples, "sizes": sizes });
+    let weight = |classify: &Classify| classify.weight.value(population.rows, population.labelled);
+    match model.objective.classify.as_slice() {
+        [] => {}
+        [only] => json["classify_weight"] = json!(weight(only)),
+        several => {
+            let name = |classify: &Classify| model.variables[classify.label.index()].name.clone();
+            let weights: BTreeMap<String, f64> = several.iter().map(|one| (name(one), weight(one))).collect();
+            json["classify_weight"] = json!(weights);
+        }
+    }
     let number = |name: &str| outputs.iter().find(|(_, known, _)| known == name).map(|(_, _, data)| data.clone());
     for (case, rows) in &cases.rows {
         if rows.is_empty() {
@@ -175,6 +189,16 @@ impl Cases {
         let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;
         let count = batch.get(&first.name).map(|array| array.shape.first().copied().unwrap_or(0));
         let count = count.ok_or_else(|| lacking(batch, &first.name, "batch"))?;
+        for variable in model.variables.iter().filter(|variable| variable.role == Role::Data) {
+            let place = format!("batch: `{}`", variable.name);
+            let array = batch.get(&variable.name).ok_or_else(|| lacking(batch, &variable.name, "batch"))?;
+            if variable.domain == Domain::Class {
+                check_classes(variable, &array.data, &place)?;
+            } else {
+                let values: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
+                check_values(variable, &values, &place)?;
+            }
+        }
         let labels: Vec<_> = model.variables.iter().filter(|variable| variable.role == Role::Label).collect();
         if labels.is_empty() {
             return Ok(Cases { rows: vec![("all", (0..count).collect())] });
@@ -234,6 +258,10 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
     if array.shape != shape {
         let message = format!("{what}: `{name}` has the shape {:?}", array.shape);
         return Err(Error::new(message).help(format!("expected {shape:?}")));
+    }
+    if let Some(at) = array.data.iter().position(|value| !value.is_finite()) {
+        let message = format!("{what}: element {at} of `{name}` is {}", array.data[at]);
+        return Err(Error::new(message).help("expected finite numbers"));
     }
     Ok(array.data.clone())
 }

@@ -186,8 +186,7 @@ pub fn read(folder: &Path) -> Result<Compiled> {
         files.get(name).ok_or_else(|| Error::new(format!("{}: `{name}` is missing", folder.display())).help(again))
     };
     let text = String::from_utf8_lossy(file(MODEL)?).into_owned();
-    let (model, _) = driver::check(&manifest.file, &text, &manifest.sets)
-        .map_err(|mistakes| {
+    let (model, _) = driver::check(&manifest.file, &text, &manifest.sets).map_err(|mistakes| {
         let told = diagnostic::render(&mistakes, &manifest.file, &text, false);
         Error::new(format!("the model of this folder cannot be read\n\n{told}")).help(again)
     })?;

@@ -64,6 +64,13 @@ fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
     if elements > bytes.len() {
         return None;
     }
+    if header.contains("'<f2'") {
+        // Half floats, which the reader does not know, are words of two bytes that it does.
+        let mut words = bytes.to_vec();
+        let at = words.windows(5).position(|window| window == b"'<f2'")?;
+        words[at..at + 5].copy_from_slice(b"'<u2'");
+        return Some(ArrayD::<u16>::read_npy(&words[..]).ok()?.mapv(|word| half::f16::from_bits(word).to_f64()));
+    }
     macro_rules! first_of {
         ($($type:ty),*) => {
             None$(.or_else(|| Some(ArrayD::<$type>::read_npy(bytes).ok()?.mapv(|value| value as f64))))*

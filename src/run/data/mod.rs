@@ -120,7 +120,7 @@ fn observed(model: &Checked) -> impl Iterator<Item = &Variable> {
 }
 
 /// Reports the first value that the variable cannot take.
-fn check_values(variable: &Variable, values: &[f32], place: &str) -> Result<()> {
+pub(super) fn check_values(variable: &Variable, values: &[f32], place: &str) -> Result<()> {
     let (fits, expected): (fn(f32) -> bool, &str) = match variable.domain {
         Domain::Real => (f32::is_finite, "a finite number"),
         Domain::Positive => (|x| x > 0.0 && x.is_finite(), "a number above 0"),
@@ -140,7 +140,7 @@ fn check_values(variable: &Variable, values: &[f32], place: &str) -> Result<()> 
 }
 
 /// Classes as integers, each from 0 to the number of classes; of a label also −1, for none.
-fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result<Vec<i32>> {
+pub(super) fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result<Vec<i32>> {
     let (least, none) = if variable.role == Role::Label { (-1.0, ", and -1 for none") } else { (0.0, "") };
     let class = |(row, &value): (usize, &f64)| {
         if value.fract() == 0.0 && value >= least && value < variable.size() as f64 {
