@@ -29,7 +29,13 @@ fn every_code_block_is_a_model() {
         };
         let (file, tree) = ("language.md", dgc::syntax::parse(&text));
         assert!(tree.is_ok(), "does not parse:\n{text}\n{tree:?}");
-        if let Err(mistakes) = dgc::driver::check(file, &text, &[]) {
+        let checked = dgc::driver::check(file, &text, &[]);
+        if let Ok((model, _)) = &checked {
+            let rows = vec![4; dgc::driver::derive(model).cases.len()];
+            let graph = dgc::driver::step(model, &rows, dgc::lower::Mode::BOUND);
+            dgc::driver::plan(&graph, dgc::plan::NoiseSource::Generated);
+        }
+        if let Err(mistakes) = checked {
             let serious: Vec<_> = mistakes.iter().filter(|mistake| !mistake.title.contains("has no factor")).collect();
             assert!(
                 kind == "declaration" && serious.is_empty(),

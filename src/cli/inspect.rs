@@ -128,13 +128,19 @@ pub struct List {}
 
 impl List {
     pub fn run(self) -> Result<()> {
-        let mut text = String::from("distributions\n");
+        let mut text = String::from("distributions: their values, with constants, with a network and its heads\n");
         for known in distribution::DISTRIBUTIONS {
-            let use_as = if known.noise().is_some() { "may be a latent's posterior" } else { "density only" };
-            text += &format!("  {:18} heads {:30} {use_as}\n", known.name(), known.heads().join(", "));
+            let constants = known.arguments().join(", ");
+            let call =
+                if constants.is_empty() { known.name().to_string() } else { format!("{}({constants})", known.name()) };
+            let (heads, values) = (known.heads().join(", "), model::domain_name(known.support()));
+            let network = if heads.is_empty() { String::new() } else { format!("{}(network): {heads}", known.name()) };
+            let drawn = if known.noise().is_some() { "may be inferred" } else { "density only" };
+            text += &format!("  {values:9} {call:36} {network:52} {drawn}\n");
         }
         let arguments = |arguments: &[layer::Argument]| -> String {
             let one = |argument: &layer::Argument| match argument.default {
+                Some(default) if default != 0.0 && default < 1e-3 => format!("{} = {default:e}", argument.name),
                 Some(default) => format!("{} = {default}", argument.name),
                 None => argument.name.to_string(),
             };

@@ -80,7 +80,7 @@ const DOMAINS: &[(&str, Domain)] = &[
 ];
 
 /// A domain as it is written.
-pub(super) fn domain_name(domain: Domain) -> &'static str {
+pub fn domain_name(domain: Domain) -> &'static str {
     let found = DOMAINS.iter().find(|(_, known)| *known == domain);
     found.expect("each domain has a name").0
 }

@@ -11,11 +11,9 @@ mod print;
 mod sets;
 mod settings;
 
-pub use check::check;
+pub use check::{check, domain_name};
 pub use draw::{to_dot, to_svg};
 pub use print::print;
-
-use check::domain_name;
 
 use crate::{
     diagnostic::Span,

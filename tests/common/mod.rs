@@ -137,7 +137,7 @@ pub fn write_small_adgm(folder: &Path) {
             "pixels = 784, classes = 10, aux = 100, latent = 100, hidden = 500",
             "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
         )
-        .replace("    schedule cosine\n", "")
+        .replace("    schedule cosine warmup 1\n", "")
         .replace("labelled 100, unlabelled 100", "labelled 5, unlabelled 11");
     std::fs::write(folder.join("small.dgm"), text).expect("a file can be written");
     let rows = 57;
