@@ -195,3 +195,90 @@ fn training_in_each_precision() {
         fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"]).contains("the CPU computes in f32 alone")
     );
 }
+
+/// Rows are gathered from a table on the device, or come ahead on a second stream where there is no room for one; either way, and
+/// however the emulated GPU orders what it may, the numbers are the same.
+#[test]
+fn rows_stay_on_the_device_or_come_ahead() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    std::fs::copy(common::root().join("models/vae.dgm"), at.join("vae.dgm")).expect("a model");
+    // Batches of more floats than the driver keeps a copy of, and a last one that the next epoch fills.
+    let (rows, pixels) = (75, 130);
+    let data = common::numbers("data", rows * pixels, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect();
+    let array = arrays::NamedArray { name: "x".to_string(), shape: vec![rows, pixels], data };
+    arrays::write(&at.join("x.safetensors"), &[array], Default::default(), false).expect("a file");
+    let sets = ["pixels=130", "hidden=6", "latent=2", "batch=20", "rate=0.01"].map(|set| ["--set", set]).concat();
+    let run = |name: &str, device: &str, variables: &[(&str, &str)]| {
+        let fixed = ["train", "vae.dgm", "--data", "x.safetensors", "-o", name, "--device", device, "--epochs", "4"];
+        emulator::fine(at, &[&fixed[..], &sets].concat(), variables);
+        std::fs::read(at.join(name).join("checkpoint.safetensors")).expect("a checkpoint")
+    };
+    let gathered = run("gathered", "cuda", &[]);
+    assert!(gathered == run("again", "cuda", &[("DGC_EMULATOR_SEED", "5")]), "another order");
+    for seed in ["0", "1", "2"] {
+        let ahead = run("ahead", "cuda", &[("DGC_EMULATOR_FREE", "0"), ("DGC_EMULATOR_SEED", seed)]);
+        assert!(gathered == ahead, "batches that come ahead, seed {seed}");
+        std::fs::remove_dir_all(at.join("ahead")).expect("a folder");
+    }
+    run("cpu", "cpu", &[]);
+    let apart = difference(at, "cpu", "gathered");
+    assert!(apart < 1e-5, "{apart}");
+}
+
+/// A loss that is no number is told of soon, by its step, though the host is ahead; and nothing of it is kept.
+#[test]
+fn a_run_that_diverges_on_the_device_is_told() {
+    let folder = folder();
+    let at = folder.path();
+    emulator::fine(at, &train("run", "cuda", &["--epochs", "1"]), &[]);
+    let before = std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint");
+    let again = ["train", "run", "--resume", "--epochs", "9", "--device", "cuda", "--set", "rate=1000"];
+    let output = emulator::dgc(at, &again, &[]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("training diverged at step"), "{errors}");
+    assert!(before == std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint"), "it is as it was");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_run_goes_on() {
+    let folder = folder();
+    let at = folder.path();
+    let mut child = emulator::spawn(at, &train("killed", "cuda", &["--epochs", "500"]), &[]);
+    let log = at.join("killed/metrics.jsonl");
+    let epochs = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+    let begun = std::time::Instant::now();
+    while epochs() < 2 && begun.elapsed().as_secs() < 300 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    let wanted = (epochs() + 2).to_string();
+    emulator::fine(at, &["train", "killed", "--resume", "--epochs", &wanted, "--device", "cuda"], &[]);
+    emulator::fine(at, &train("whole", "cuda", &["--epochs", &wanted]), &[]);
+    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
+    assert!(checkpoint("killed") == checkpoint("whole"), "as if it had not been killed");
+}
+
+/// What the report says of the ADGM at full size, so that a change of its kernels shows.
+#[test]
+fn the_report_of_the_adgm() {
+    let path = std::env::var_os("DGC_NVRTC").map(PathBuf::from);
+    if let Err(error) = library::find_nvrtc(path.as_deref()) {
+        eprintln!("SKIPPED: {error}; DGC_NVRTC may name it");
+        return;
+    }
+    let model = common::root().join("models/adgm.dgm");
+    let model = model.to_str().expect("a plain name");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dgc"));
+    command.args(["compile", model, "--target", "cuda", "--arch", "sm_90", "--report"]);
+    if let Some(path) = &path {
+        command.arg("--nvrtc").arg(path);
+    }
+    let output = command.output().expect("the program starts");
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!report.contains(" registers") || report.contains(" 0 B spilled"), "{report}");
+    insta::assert_snapshot!("report-adgm", report);
+}

@@ -92,12 +92,12 @@ fn the_loss_falls() {
     let mut trainer = Trainer::new(model, table, 7, &Device::Cpu { threads: 2 }).expect("a trainer");
     steps(&mut trainer, 10);
     let loss = |trainer: &mut Trainer| {
-        let means = trainer.take_means();
+        let means = trainer.take_means().expect("numbers");
         means.iter().find(|(name, _)| name == "loss").expect("a loss").1
     };
     let first = loss(&mut trainer);
     steps(&mut trainer, 150);
-    trainer.take_means();
+    trainer.take_means().expect("numbers");
     steps(&mut trainer, 10);
     let last = loss(&mut trainer);
     assert!(last < 0.7 * first, "from {first} to {last}");

@@ -66,6 +66,20 @@ pub trait Backend {
     /// The `len` floats from `offset` on.
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>>;
 
+    /// Whether a table of that many floats had better lie on the device, for rows to be gathered there.
+    fn keeps(&self, _len: usize) -> bool {
+        false
+    }
+
+    /// Copies those rows of a table, of `width` floats each, to the start of another array, one after the other.
+    fn gather(&mut self, table: Id<Array>, width: usize, rows: &[u32], to: Id<Array>) -> Result<()>;
+
+    /// Notes the first `len` floats of an array as the programs that were run leave them, for `noted` to give.
+    fn note(&mut self, array: Id<Array>, len: usize) -> Result<()>;
+
+    /// Gives `take` the oldest floats that were noted and not given; false if there are none, or none yet and it is not to `wait`.
+    fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
+
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;
 

@@ -132,7 +132,7 @@ impl Compile {
         for build in &made.builds {
             let own = made.assembled.iter().find(|own| own.program == build.name && own.architecture == gpu.arch);
             let functions = own.map_or(Vec::new(), |own| assembly::functions(&own.log));
-            text += &report::program(build, &functions, emit::THREADS, gpu);
+            text += &report::program(build, &functions, emit::THREADS, gpu, self.precision);
         }
         text
     }

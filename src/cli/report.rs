@@ -1,7 +1,10 @@
 //! What `dgc compile --report` prints: the cost of each kernel, and what the assembler made of it.
 
 use crate::{
-    backend::{Build, cuda::assembly::Function},
+    backend::{
+        Build, Precision,
+        cuda::{assembly::Function, emit},
+    },
     plan::Cost,
 };
 
@@ -11,8 +14,8 @@ pub struct Gpu {
     pub arch: &'static str,
     /// Bytes a second.
     bandwidth: f64,
-    /// Operations a second in single precision, without tensor cores.
-    peak: f64,
+    /// Operations a second: in single precision without tensor cores, and on them in tf32 and bf16 with sums in f32.
+    peaks: [f64; 3],
     /// Of a multiprocessor: threads, blocks, registers and bytes of shared memory.
     threads: usize,
     blocks: usize,
@@ -25,7 +28,7 @@ pub const GPUS: [Gpu; 4] = [
         name: "A100 80GB SXM",
         arch: "sm_80",
         bandwidth: 2039e9,
-        peak: 19.5e12,
+        peaks: [19.5e12, 156e12, 312e12],
         threads: 2048,
         blocks: 32,
         registers: 65_536,
@@ -35,7 +38,7 @@ pub const GPUS: [Gpu; 4] = [
         name: "H100 SXM",
         arch: "sm_90",
         bandwidth: 3350e9,
-        peak: 67e12,
+        peaks: [67e12, 494.7e12, 989.4e12],
         threads: 2048,
         blocks: 32,
         registers: 65_536,
@@ -45,7 +48,7 @@ pub const GPUS: [Gpu; 4] = [
         name: "B200",
         arch: "sm_100",
         bandwidth: 8000e9,
-        peak: 75e12,
+        peaks: [75e12, 1125e12, 2250e12],
         threads: 2048,
         blocks: 32,
         registers: 65_536,
@@ -55,7 +58,7 @@ pub const GPUS: [Gpu; 4] = [
         name: "RTX 5090",
         arch: "sm_120",
         bandwidth: 1792e9,
-        peak: 104.8e12,
+        peaks: [104.8e12, 104.8e12, 209.5e12],
         threads: 1536,
         blocks: 24,
         registers: 65_536,
@@ -65,8 +68,14 @@ pub const GPUS: [Gpu; 4] = [
 
 impl Gpu {
     /// The least seconds that a cost takes: its operations or its bytes, whichever take longer.
-    fn time(&self, cost: Cost) -> f64 {
-        let operations = (cost.products + cost.others) as f64 / self.peak;
+    fn time(&self, cost: Cost, precision: Precision) -> f64 {
+        let [f32, tf32, bf16] = self.peaks;
+        let peak = match precision {
+            Precision::F32 => f32,
+            Precision::Tf32 => tf32,
+            Precision::Bf16 => bf16,
+        };
+        let operations = cost.products as f64 / peak + cost.others as f64 / f32;
         operations.max(cost.bytes as f64 / self.bandwidth)
     }
 
@@ -82,13 +91,15 @@ impl Gpu {
 }
 
 /// The report of one program; `functions` are what the assembler said of it for the GPU's architecture, if it was asked.
-pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu) -> String {
+pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu, precision: Precision) -> String {
     let plan = &build.plan;
+    let launches = emit::emit(plan, &build.name, precision).launches.len();
+    let contractions = plan.kernels.iter().filter(|kernel| kernel.contraction.is_some()).count();
     let mut text = format!(
-        "{}: {} kernels, {} launches\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
+        "{}: {} kernels, {contractions} of them contractions, in {launches} launches; {} in {precision}\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
         build.name,
         plan.kernels.len(),
-        functions.len(),
+        gpu.name,
         "kernel",
         "Mop",
         "of which×",
@@ -97,10 +108,10 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu)
     );
     for kernel in &plan.kernels {
         let cost = plan.cost(kernel);
-        text += &format!("  {:44} {}\n", kernel.name, costs(cost, gpu));
+        text += &format!("  {:44} {}\n", kernel.name, costs(cost, gpu, precision));
     }
     let total = plan.total_cost();
-    text += &format!("  {:44} {}\n", "total", costs(total, gpu));
+    text += &format!("  {:44} {}\n", "total", costs(total, gpu, precision));
     let tiled = plan.tiled_operations();
     if tiled > total.products {
         let times = tiled as f64 / total.products as f64;
@@ -122,13 +133,13 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu)
     text
 }
 
-fn costs(cost: Cost, gpu: &Gpu) -> String {
+fn costs(cost: Cost, gpu: &Gpu, precision: Precision) -> String {
     let million = |operations: u64| operations as f64 / 1e6;
     format!(
         "{:9.1} {:9.1} {:9.1} {:9.2}",
         million(cost.products + cost.others),
         million(cost.products),
         cost.bytes as f64 / 1024.0,
-        1e6 * gpu.time(cost)
+        1e6 * gpu.time(cost, precision)
     )
 }

@@ -319,7 +319,7 @@ impl Loop {
             "seconds": seconds,
             "rows_per_second": speed,
         });
-        for (name, value) in self.trainer.take_means() {
+        for (name, value) in self.trainer.take_means()? {
             match name.split_once('.') {
                 Some((group, name)) => metrics[group][name] = json!(value),
                 None => metrics[name] = json!(value),

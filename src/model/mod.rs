@@ -8,6 +8,7 @@ mod estimators;
 mod factors;
 mod network;
 mod print;
+mod reader;
 mod sets;
 mod settings;
 

@@ -53,7 +53,8 @@ impl Layout {
             let shape: Vec<usize> = parameter.axes.iter().map(|axis| axes[axis.index()].size).collect();
             let rank = rank(&parameter);
             let entry = Entry { parameter, shape, offset: layout.total };
-            layout.total += entry.len();
+            // Each begins where a vector of four floats may; what lies between stays 0.
+            layout.total += entry.len().next_multiple_of(4);
             layout.weights = if rank == 0 { layout.total } else { layout.weights };
             layout.trained = if rank <= 1 { layout.total } else { layout.trained };
             layout.entries.push(entry);
@@ -78,6 +79,8 @@ pub struct Session {
 pub struct Loaded {
     program: Id<Program>,
     arrays: BTreeMap<String, (Id<Array>, usize)>,
+    /// The array of all outputs that are single numbers, and their names in order.
+    numbers: (Id<Array>, Vec<String>),
 }
 
 impl Session {
@@ -93,6 +96,10 @@ impl Session {
     pub fn load(&mut self, build: &Build, shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>) -> Result<Loaded> {
         let plan = &build.plan;
         let mut arrays = BTreeMap::new();
+        let is_number = |buffer: &plan::Buffer| matches!(buffer.place, plan::Place::Output) && buffer.axes.is_empty();
+        let numbers: Vec<String> =
+            plan.buffers.iter().filter(|buffer| is_number(buffer)).map(|buffer| buffer.name.clone()).collect();
+        let number_array = self.device.allocate(numbers.len())?;
         let mut places = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {
             let parameter = |index: usize| {
@@ -108,6 +115,10 @@ impl Session {
                 (None, plan::Place::Gradient(index)) => {
                     Some(Place { array: self.gradients, offset: parameter(*index) })
                 }
+                (None, _) if is_number(buffer) => {
+                    let offset = numbers.iter().position(|name| *name == buffer.name).expect("it is a number");
+                    Some(Place { array: number_array, offset })
+                }
                 (None, plan::Place::Input | plan::Place::Output) => {
                     let array = self.device.allocate(buffer.len)?;
                     arrays.insert(buffer.name.clone(), (array, buffer.len));
@@ -115,7 +126,7 @@ impl Session {
                 }
             });
         }
-        Ok(Loaded { program: self.device.load(build, &places)?, arrays })
+        Ok(Loaded { program: self.device.load(build, &places)?, arrays, numbers: (number_array, numbers) })
     }
 
     pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {
@@ -127,14 +138,30 @@ impl Session {
         self.device.spent(loaded.program)
     }
 
-    /// The floats of an input or output, or none if the program has no such.
-    pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
-        loaded.arrays.get(name).map(|(array, len)| self.device.read(*array, 0, *len)).transpose()
+    /// Notes the outputs of a program that are single numbers as they are now; `noted` gives them, in the program's order.
+    pub fn note(&mut self, loaded: &Loaded) -> Result<()> {
+        self.device.note(loaded.numbers.0, loaded.numbers.1.len())
     }
 
-    /// The one number of an output; 0 if the program has no such.
-    pub fn number(&self, loaded: &Loaded, name: &str) -> Result<f32> {
-        Ok(self.read(loaded, name)?.map_or(0.0, |values| values[0]))
+    /// The oldest numbers that were noted; false if there are none, or none yet and it is not to `wait`.
+    pub fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+        self.device.noted(wait, take)
+    }
+
+    /// Copies rows of a table on the device to an input, if the program has it.
+    pub fn gather(&mut self, loaded: &Loaded, name: &str, table: Id<Array>, width: usize, rows: &[u32]) -> Result<()> {
+        match loaded.arrays.get(name) {
+            Some((array, _)) => self.device.gather(table, width, rows, *array),
+            None => Ok(()),
+        }
+    }
+
+    /// The floats of an input or output, or none if the program has no such.
+    pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
+        if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
+            return self.device.read(loaded.numbers.0, at, 1).map(Some);
+        }
+        loaded.arrays.get(name).map(|(array, len)| self.device.read(*array, 0, *len)).transpose()
     }
 
     /// Lets `write` set the floats of an input, if the program has it.
@@ -166,6 +193,11 @@ impl Session {
 impl Loaded {
     /// The names of inputs and outputs.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.arrays.keys().map(String::as_str)
+        self.arrays.keys().chain(&self.numbers.1).map(String::as_str)
+    }
+
+    /// The names of the outputs that are single numbers.
+    pub fn numbers(&self) -> &[String] {
+        &self.numbers.1
     }
 }

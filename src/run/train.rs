@@ -33,14 +33,20 @@ pub struct Trainer {
     /// Steps taken.
     pub step: u64,
     pub table: Table,
+    /// The columns of the table that lie on the device, by variable: an array and its floats a row.
+    tables: HashMap<String, (Id<Array>, usize)>,
     population: Population,
     feeds: Vec<Feed>,
     gradient: Loaded,
     update: Loaded,
     state: State,
-    /// Means of the epoch so far: sums over its steps, by name.
+    /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's numbers, then the update's.
     sums: Vec<(String, f64)>,
     summed: u64,
+    /// The numbers of the step that reports next, as far as they have come.
+    reported: Vec<f32>,
+    /// Steps that have not reported yet.
+    silent: u64,
 }
 
 /// The rows that a case takes each step.
@@ -97,22 +103,25 @@ impl Trainer {
                 inputs: inputs(&model, &gradient, case),
             })
             .collect();
-        let values = programs.gradient.plan.outputs().filter(|output| output.axes.is_empty());
-        let sums =
-            values.map(|output| (output.name.clone(), 0.0)).chain([("gradient_norm".to_string(), 0.0)]).collect();
+        let names = gradient.numbers().iter().chain(update.numbers());
+        let sums: Vec<(String, f64)> = names.map(|name| (name.clone(), 0.0)).collect();
+        let tables = keep(&mut session, &table)?;
         Ok(Trainer {
             model,
             session,
             seed,
             step: 0,
             table,
+            tables,
             population,
             feeds,
             gradient,
             update,
             state,
+            reported: Vec::with_capacity(sums.len()),
             sums,
             summed: 0,
+            silent: 0,
         })
     }
 
@@ -156,7 +165,8 @@ impl Trainer {
         train.schedule.rate(train.optimizer_arguments[0], start, end, train.epochs as f64)
     }
 
-    /// Takes one step; a loss that is no number is an error, and the parameters are then as before the step.
+    /// Takes one step. A loss that is no number is an error of this step, or of one soon after where the device works behind the
+    /// host; the parameters are then of no use.
     pub fn step(&mut self) -> Result<()> {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
@@ -169,26 +179,40 @@ impl Trainer {
         }
         let key = NoiseKey { seed: self.seed, step: self.step };
         self.session.run(&self.gradient, key)?;
-        let loss = self.session.number(&self.gradient, "loss")?;
-        if !loss.is_finite() {
-            return Err(self.diverged(self.step + 1, format!("the loss is {loss}")));
-        }
+        self.session.note(&self.gradient)?;
         let rate = self.rate_after(self.step);
         for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
             self.session.fill(&self.update, name, &mut |array| array[0] = value)?;
         }
         self.session.run(&self.update, key)?;
-        let norm = self.session.number(&self.update, "gradient_norm")?;
-        if !norm.is_finite() {
-            return Err(self.diverged(self.step + 1, format!("the norm of the gradient is {norm}")));
-        }
-        let last = self.sums.len() - 1;
-        for (name, sum) in &mut self.sums[..last] {
-            *sum += f64::from(self.session.number(&self.gradient, name)?);
-        }
-        self.sums[last].1 += f64::from(norm);
-        self.summed += 1;
+        self.session.note(&self.update)?;
         self.step += 1;
+        self.silent += 1;
+        self.listen(false)
+    }
+
+    /// Waits until every step has reported.
+    pub fn settle(&mut self) -> Result<()> {
+        self.listen(true)
+    }
+
+    /// Adds up what steps report, in their order.
+    fn listen(&mut self, wait: bool) -> Result<()> {
+        while self.session.noted(wait, &mut |numbers| self.reported.extend_from_slice(numbers))? {
+            if self.reported.len() < self.sums.len() {
+                continue;
+            }
+            for (what, name) in [("the loss", "loss"), ("the norm of the gradient", "gradient_norm")] {
+                let found = self.sums.iter().zip(&self.reported).find(|((known, _), _)| known == name);
+                if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
+                    return Err(self.diverged(self.step - self.silent + 1, format!("{what} is {number}")));
+                }
+            }
+            self.sums.iter_mut().zip(&self.reported).for_each(|((_, sum), number)| *sum += f64::from(*number));
+            self.reported.clear();
+            self.summed += 1;
+            self.silent -= 1;
+        }
         Ok(())
     }
 
@@ -199,8 +223,9 @@ impl Trainer {
             .help("a smaller rate, `clip norm` or another seed may help")
     }
 
-    /// That every parameter, running average and moment is a number.
-    pub fn check_finite(&self) -> Result<()> {
+    /// That every step's loss, every parameter, running average and moment is a number.
+    pub fn check_finite(&mut self) -> Result<()> {
+        self.settle()?;
         let layout = &self.session.layout;
         let state = self.state.iter().map(|(_, array)| (*array, layout.trained));
         for (array, len) in std::iter::once((self.session.parameters, layout.total)).chain(state) {
@@ -219,6 +244,10 @@ impl Trainer {
         for feed in &mut self.feeds {
             feed.sequence.take(self.step * feed.rows.len() as u64, &mut feed.rows);
             for (input, variable) in &feed.inputs {
+                if let Some((array, width)) = self.tables.get(variable) {
+                    self.session.gather(&self.gradient, input, *array, *width, &feed.rows)?;
+                    continue;
+                }
                 let column = self.table.column(variable).expect("the data have every observed variable");
                 self.session.fill(&self.gradient, input, &mut |array| {
                     for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
@@ -230,22 +259,24 @@ impl Trainer {
         Ok(())
     }
 
-    /// The means over the steps of the epoch so far.
+    /// The means over the steps of the epoch that have reported.
     pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
         let steps = self.summed.max(1) as f64;
         self.sums.iter().map(move |(name, sum)| (name.as_str(), sum / steps))
     }
 
-    /// The same, and an epoch begins.
-    pub fn take_means(&mut self) -> Vec<(String, f64)> {
+    /// The means over all steps of the epoch; another begins.
+    pub fn take_means(&mut self) -> Result<Vec<(String, f64)>> {
+        self.settle()?;
         let means = self.means().map(|(name, mean)| (name.to_string(), mean)).collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
-        means
+        Ok(means)
     }
 
     /// Writes parameters, optimiser state and position; the file appears whole or not at all.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.settle()?;
         let mut stored = Vec::new();
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
         for entry in &self.session.layout.entries {
@@ -284,6 +315,7 @@ impl Trainer {
                 self.session.set(*array, entry, &found.data)?;
             }
         }
+        self.settle()?;
         self.step = position["step"].as_u64().unwrap_or(0);
         self.seed = position["seed"].as_u64().unwrap_or(self.seed);
         self.summed = position["summed"].as_u64().unwrap_or(0);
@@ -320,6 +352,31 @@ pub fn read_parameters(
         session.set(session.parameters, &entry, &found.data)?;
     }
     Ok(position)
+}
+
+/// Rows that are copied to the device at once.
+const CHUNK: usize = 4096;
+
+/// The columns of a table that the device keeps.
+fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Array>, usize)>> {
+    let mut kept = HashMap::new();
+    for column in &table.columns {
+        let (rows, width) = (table.rows, column.width);
+        if !session.device.keeps(rows * width) {
+            continue;
+        }
+        let array = session.device.allocate(rows * width)?;
+        for first in (0..rows).step_by(CHUNK) {
+            let count = CHUNK.min(rows - first);
+            session.device.fill(array, first * width, count * width, &mut |floats| {
+                for (row, out) in (first..).zip(floats.chunks_exact_mut(width)) {
+                    column.copy_row(row, out);
+                }
+            })?;
+        }
+        kept.insert(column.name.clone(), (array, width));
+    }
+    Ok(kept)
 }
 
 /// The inputs of a case, each with the variable that it is read from.

@@ -52,6 +52,12 @@ pub fn dgc(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Out
     command.args(arguments).current_dir(folder).envs(variables.iter().copied()).output().expect("the program starts")
 }
 
+/// Starts the program there.
+pub fn spawn(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> std::process::Child {
+    let mut command = command(env!("CARGO_BIN_EXE_dgc"));
+    command.args(arguments).current_dir(folder).envs(variables.iter().copied()).spawn().expect("the program starts")
+}
+
 /// Whether there is an emulated GPU here. If not, the test of that name is run again where there is one, and must pass.
 pub fn is_here(test: &str) -> bool {
     const HERE: &str = "DGC_TEST_ON_EMULATOR";

@@ -1,5 +1,7 @@
 // A stand-in for libcuda.so: the part of the driver API that dgc calls. Each thread of a block is a fiber; blocks run one after
 // another. Between barriers the fibers go on in an order shuffled by DGC_EMULATOR_SEED, so that a race changes the result.
+// What is put into a stream is done as late as it may be: when the host waits for it, or a stream that the host waits for does.
+// Whoever reads too early finds what was there before.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +11,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -19,7 +23,16 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
+enum {
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NO_DEVICE = 100,
+    INVALID_IMAGE = 200,
+    NOT_FOUND = 500,
+    NOT_READY = 600,
+    LAUNCH_FAILED = 719
+};
 
 struct Index3 {
     unsigned x, y, z;
@@ -48,10 +61,19 @@ struct Graph {
 };
 struct Stream {
     Graph* capture = nullptr;
+    std::deque<std::function<void()>> waiting;
+    uint64_t put = 0, done = 0;
+};
+struct Event {
+    Stream* stream = nullptr;
+    uint64_t after = 0;
 };
 
 static Emulator emulator;
 static std::map<uint64_t, size_t> allocations;
+// Pinned memory of the host.
+static std::map<uint64_t, size_t> pinned;
+static std::vector<Stream*> streams;
 static size_t allocated = 0;
 static int failure = SUCCESS;
 
@@ -212,11 +234,37 @@ static void execute(const Launch& launch) {
     }
 }
 
-static bool within(uint64_t start, size_t bytes) {
-    auto after = allocations.upper_bound(start);
-    if (after == allocations.begin()) return false;
+static bool within(uint64_t start, size_t bytes, const std::map<uint64_t, size_t>& blocks = allocations) {
+    auto after = blocks.upper_bound(start);
+    if (after == blocks.begin()) return false;
     auto block = std::prev(after);
     return start + bytes <= block->first + block->second;
+}
+
+// ---- streams
+
+// What is put into no stream is put into this one, which does not wait for others, nor they for it.
+static Stream legacy;
+
+static int put(Stream* stream, std::function<void()> operation) {
+    if (!stream) stream = &legacy;
+    stream->waiting.push_back(std::move(operation));
+    ++stream->put;
+    return SUCCESS;
+}
+
+static void complete(Stream* stream, uint64_t count) {
+    while (stream && stream->done < count) {
+        std::function<void()> operation = std::move(stream->waiting.front());
+        stream->waiting.pop_front();
+        operation();
+        ++stream->done;
+    }
+}
+
+static void complete_all() {
+    for (Stream* stream : streams) complete(stream, stream->put);
+    complete(&legacy, legacy.put);
 }
 
 // ---- the driver's functions
@@ -238,9 +286,23 @@ int cuDevicePrimaryCtxRetain(void** context, int) { return *context = &emulator,
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void*) { return SUCCESS; }
 
-int cuStreamCreate(Stream** stream, unsigned) { return *stream = new Stream, SUCCESS; }
-int cuStreamSynchronize(Stream*) { return failure; }
-int cuStreamDestroy_v2(Stream* stream) { return delete stream, SUCCESS; }
+int cuStreamCreate(Stream** stream, unsigned) { return streams.push_back(*stream = new Stream), SUCCESS; }
+int cuStreamSynchronize(Stream* stream) { return complete(stream, stream->put), failure; }
+int cuStreamDestroy_v2(Stream*) { return SUCCESS; }
+int cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
+    Event then = *event;
+    return put(stream, [=] { complete(then.stream, then.after); });
+}
+
+int cuEventCreate(Event** event, unsigned) { return *event = new Event, SUCCESS; }
+int cuEventDestroy_v2(Event* event) { return delete event, SUCCESS; }
+int cuEventRecord(Event* event, Stream* stream) { return event->stream = stream, event->after = stream->put, SUCCESS; }
+int cuEventSynchronize(Event* event) { return complete(event->stream, event->after), failure; }
+int cuEventQuery(Event* event) {
+    static std::mt19937_64 random(setting("DGC_EMULATOR_SEED", 0) + 1);
+    if (random() % 4 == 0) complete(event->stream, event->after);
+    return !event->stream || event->stream->done >= event->after ? failure : NOT_READY;
+}
 
 int cuMemAlloc_v2(uint64_t* start, size_t bytes) {
     if (allocated + bytes > setting("DGC_EMULATOR_MEMORY", size_t(8) << 30)) return OUT_OF_MEMORY;
@@ -252,7 +314,22 @@ int cuMemAlloc_v2(uint64_t* start, size_t bytes) {
     allocated += bytes;
     return SUCCESS;
 }
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+    *total = setting("DGC_EMULATOR_MEMORY", size_t(8) << 30);
+    return *free = setting("DGC_EMULATOR_FREE", *total - allocated), SUCCESS;
+}
+int cuMemHostAlloc(void** start, size_t bytes, unsigned) {
+    *start = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    pinned[(uint64_t)*start] = bytes;
+    return SUCCESS;
+}
+int cuMemFreeHost(void* start) {
+    complete_all();
+    pinned.erase((uint64_t)start);
+    return free(start), SUCCESS;
+}
 int cuMemFree_v2(uint64_t start) {
+    complete_all();
     auto found = allocations.find(start);
     if (found == allocations.end()) return INVALID_VALUE;
     allocated -= found->second;
@@ -260,19 +337,31 @@ int cuMemFree_v2(uint64_t start) {
     free((void*)start);
     return SUCCESS;
 }
-int cuMemsetD8_v2(uint64_t start, unsigned char value, size_t bytes) {
+int cuMemsetD8Async(uint64_t start, unsigned char value, size_t bytes, Stream* stream) {
     if (!within(start, bytes)) return INVALID_VALUE;
-    return memset((void*)start, value, bytes), SUCCESS;
+    return put(stream, [=] { memset((void*)start, value, bytes); });
 }
-int cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, Stream*) {
+int cuMemsetD8_v2(uint64_t start, unsigned char value, size_t bytes) { return cuMemsetD8Async(start, value, bytes, nullptr); }
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, Stream* stream) {
     if (failure != SUCCESS) return failure;
     if (!within(to, bytes)) return INVALID_VALUE;
-    return memcpy((void*)to, from, bytes), SUCCESS;
+    if (within((uint64_t)from, bytes, pinned)) return put(stream, [=] { memcpy((void*)to, from, bytes); });
+    // The driver keeps a copy of memory that is not pinned.
+    std::vector<char> kept((const char*)from, (const char*)from + bytes);
+    return put(stream, [=] { memcpy((void*)to, kept.data(), bytes); });
 }
-int cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, Stream*) {
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, Stream* stream) {
+    if (failure != SUCCESS) return failure;
+    if (!within(to, bytes) || !within(from, bytes)) return INVALID_VALUE;
+    return put(stream, [=] { memcpy((void*)to, (const void*)from, bytes); });
+}
+int cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, Stream* stream) {
     if (failure != SUCCESS) return failure;
     if (!within(from, bytes)) return INVALID_VALUE;
-    return memcpy(to, (const void*)from, bytes), SUCCESS;
+    put(stream, [=] { memcpy(to, (const void*)from, bytes); });
+    // Of memory that is not pinned, the driver waits for the copy.
+    if (!within((uint64_t)to, bytes, pinned)) complete(stream, stream->put);
+    return failure;
 }
 
 int cuModuleLoadData(Module** module, const void* image) {
@@ -319,10 +408,9 @@ int cuLaunchKernel(Function* function, unsigned bx, unsigned by, unsigned bz, un
     if (broken && function->name == broken) return LAUNCH_FAILED;
     if (stream && stream->capture) {
         stream->capture->launches.push_back(launch);
-    } else {
-        execute(launch);
+        return SUCCESS;
     }
-    return SUCCESS;
+    return put(stream, [=] { execute(launch); });
 }
 
 int cuStreamBeginCapture_v2(Stream* stream, int) { return stream->capture = new Graph, SUCCESS; }
@@ -334,9 +422,10 @@ int cuStreamEndCapture(Stream* stream, Graph** graph) {
 int cuGraphInstantiateWithFlags(Graph** made, Graph* graph, unsigned long long) { return *made = new Graph(*graph), SUCCESS; }
 int cuGraphDestroy(Graph* graph) { return delete graph, SUCCESS; }
 int cuGraphExecDestroy(Graph* graph) { return delete graph, SUCCESS; }
-int cuGraphLaunch(Graph* graph, Stream*) {
-    for (const Launch& launch : graph->launches) execute(launch);
-    return SUCCESS;
+int cuGraphLaunch(Graph* graph, Stream* stream) {
+    return put(stream, [=] {
+        for (const Launch& launch : graph->launches) execute(launch);
+    });
 }
 
 int cuGetErrorString(int code, const char** text) {
@@ -345,6 +434,7 @@ int cuGetErrorString(int code, const char** text) {
             : code == LAUNCH_FAILED ? "unspecified launch failure"
             : code == INVALID_IMAGE ? "device kernel image is invalid"
             : code == INVALID_VALUE ? "invalid argument"
+            : code == NOT_READY     ? "device not ready"
                                     : "no error";
     return SUCCESS;
 }

@@ -23,6 +23,7 @@ use crate::{
 };
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -38,6 +39,9 @@ pub struct Cpu {
     scratch: Vec<Mutex<Scratch>>,
     /// The packed right operands of the contraction that runs, where its program does not keep them.
     packed: Floats,
+    /// Numbers that were noted, the oldest first, and arrays for others.
+    notes: VecDeque<Vec<f32>>,
+    spare: Vec<Vec<f32>>,
 }
 
 /// Floats at a fixed address, aligned to cache lines.
@@ -171,7 +175,15 @@ impl Cpu {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("dgc-{i}")).build();
         let pool = pool.expect("threads can be started");
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
-        Cpu { pool, arrays: Vec::new(), programs: Vec::new(), scratch, packed: Floats::default() }
+        Cpu {
+            pool,
+            arrays: Vec::new(),
+            programs: Vec::new(),
+            scratch,
+            packed: Floats::default(),
+            notes: VecDeque::new(),
+            spare: Vec::new(),
+        }
     }
 
     pub fn threads(&self) -> usize {
@@ -250,6 +262,31 @@ impl Backend for Cpu {
 
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>> {
         Ok(Cow::Borrowed(&self.arrays[array.index()].slice()[offset..offset + len]))
+    }
+
+    fn gather(&mut self, table: Id<Array>, width: usize, rows: &[u32], to: Id<Array>) -> Result<()> {
+        let mut out = std::mem::take(&mut self.arrays[to.index()]);
+        let table = self.arrays[table.index()].slice();
+        for (row, out) in rows.iter().zip(out.slice_mut().chunks_exact_mut(width)) {
+            out.copy_from_slice(&table[*row as usize * width..][..width]);
+        }
+        self.arrays[to.index()] = out;
+        Ok(())
+    }
+
+    fn note(&mut self, array: Id<Array>, len: usize) -> Result<()> {
+        let mut note = self.spare.pop().unwrap_or_default();
+        note.clear();
+        note.extend_from_slice(&self.arrays[array.index()].slice()[..len]);
+        self.notes.push_back(note);
+        Ok(())
+    }
+
+    fn noted(&mut self, _wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+        let Some(note) = self.notes.pop_front() else { return Ok(false) };
+        take(&note);
+        self.spare.push(note);
+        Ok(true)
     }
 
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {

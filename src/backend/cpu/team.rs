@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Turns of waiting before the core is offered to another program, at each turn.
+/// Turns of waiting before the core is offered to another program.
 const PATIENCE: u32 = 4000;
 
 struct Team<'a> {
@@ -111,10 +111,10 @@ impl Drop for End<'_, '_> {
 }
 
 fn pause(waited: &mut u32) {
-    if *waited < PATIENCE {
-        *waited += 1;
-        std::hint::spin_loop();
-    } else {
+    *waited += 1;
+    if waited.is_multiple_of(PATIENCE) {
         std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
     }
 }

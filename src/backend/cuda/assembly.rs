@@ -1,5 +1,7 @@
 //! What the assembler says of each function: its log, read.
 
+use super::emit;
+
 /// A function as it was assembled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
@@ -12,7 +14,7 @@ pub struct Function {
     pub spilled: usize,
 }
 
-/// The functions of a log that was written with `--ptxas-options=-v`, by name.
+/// The functions that a log written with `--ptxas-options=-v` tells of, those that a program launches, by name.
 pub fn functions(log: &str) -> Vec<Function> {
     let mut found: Vec<Function> = Vec::new();
     for line in log.lines() {
@@ -26,6 +28,7 @@ pub fn functions(log: &str) -> Vec<Function> {
         let spilled = ["stores", "loads"].map(|what| number_before(line, &format!(" bytes spill {what}")));
         function.spilled += spilled.into_iter().flatten().sum::<usize>();
     }
+    found.retain(|function| function.name != emit::GATHER);
     found.sort_by_key(|function| natural(&function.name));
     found
 }

@@ -15,13 +15,17 @@ use crate::{
 use std::{collections::BTreeSet, fmt::Write};
 
 /// The device code that every source begins with.
-const LIBRARY: [(&str, &str); 5] = [
+const LIBRARY: [(&str, &str); 6] = [
     ("philox.cuh", include_str!("../../../kernels/philox.cuh")),
     ("reduce.cuh", include_str!("../../../kernels/reduce.cuh")),
     ("special.cuh", include_str!("../../../kernels/special.cuh")),
     ("tensor.cuh", include_str!("../../../kernels/tensor.cuh")),
     ("contract.cuh", include_str!("../../../kernels/contract.cuh")),
+    ("gather.cuh", include_str!("../../../kernels/gather.cuh")),
 ];
+
+/// The function of `gather.cuh`, which is no launch of a program.
+pub const GATHER: &str = "gather_rows";
 
 /// What stands before the functions of a source, after the library.
 pub const BEGIN: &str = "// ---- the model\n\n";

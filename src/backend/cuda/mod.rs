@@ -6,6 +6,7 @@ pub mod assembly;
 pub mod compile;
 pub mod emit;
 pub mod library;
+mod transfer;
 
 use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program};
 use crate::{
@@ -22,6 +23,7 @@ use std::{
     ffi::{CString, c_void},
     path::{Path, PathBuf},
 };
+use transfer::{Notes, Writes};
 
 /// A program made ahead of time: its launches, and machine code for some architectures.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +73,12 @@ pub struct Cuda {
     arrays: Vec<Floats>,
     programs: Vec<Loaded>,
     key: sys::CUdeviceptr,
+    writes: Writes,
+    notes: Notes,
+    /// Gathers rows of tables; every program's module has it.
+    gather: Option<sys::CUfunction>,
+    /// The rows that are gathered, and how many there is room for.
+    rows: (sys::CUdeviceptr, usize),
 }
 
 /// Floats on the device.
@@ -156,9 +164,21 @@ impl Cuda {
             result::ctx::set_current(context).explain("the context cannot be used")?;
         }
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).explain("there is no stream")?;
-        let key = allocate(size_of::<[u32; 4]>())?;
-        let nvrtc = nvrtc.map(Path::to_path_buf);
-        Ok(Cuda { name, nvrtc, arch, precision, stream, arrays: Vec::new(), programs: Vec::new(), key })
+        let key = allocate(size_of::<[u32; 4]>(), stream)?;
+        Ok(Cuda {
+            name,
+            nvrtc: nvrtc.map(Path::to_path_buf),
+            arch,
+            precision,
+            stream,
+            arrays: Vec::new(),
+            programs: Vec::new(),
+            key,
+            writes: Writes::new()?,
+            notes: Notes::default(),
+            gather: None,
+            rows: (0, 0),
+        })
     }
 
     /// The code of a program: made ahead of time, or now.
@@ -241,12 +261,13 @@ impl Cuda {
     }
 }
 
-fn allocate(bytes: usize) -> Result<sys::CUdeviceptr> {
+/// Memory that is 0 for all that the stream does from here on.
+fn allocate(bytes: usize, stream: sys::CUstream) -> Result<sys::CUdeviceptr> {
     let bytes = bytes.max(4);
     // SAFETY: fresh memory, set to 0 over its own length.
     unsafe {
         let start = result::malloc_sync(bytes).explain(&format!("{bytes} bytes cannot be allocated"))?;
-        result::memset_d8_sync(start, 0, bytes).explain("memory cannot be cleared")?;
+        result::memset_d8_async(start, 0, bytes, stream).explain("memory cannot be cleared")?;
         Ok(start)
     }
 }
@@ -257,17 +278,15 @@ impl Backend for Cuda {
     }
 
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {
-        let start = allocate(len * size_of::<f32>())?;
+        let start = allocate(len * size_of::<f32>(), self.stream)?;
         self.arrays.push(Floats { start, len });
         Ok(Id::new(self.arrays.len() - 1))
     }
 
     fn fill(&mut self, array: Id<Array>, offset: usize, len: usize, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
-        let mut values = vec![0.0; len];
-        write(&mut values);
         assert!(offset + len <= self.arrays[array.index()].len, "a write stays within its array");
-        // SAFETY: the range lies within the array; memory that is not pinned has been copied when the call returns.
-        unsafe { result::memcpy_htod_async(self.address(array, offset), &values, self.stream) }.explain("a copy failed")
+        let to = self.address(array, offset);
+        self.writes.fill(to, len, self.stream, write)
     }
 
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>> {
@@ -278,6 +297,41 @@ impl Backend for Cuda {
             .explain("a copy failed")?;
         self.wait("a program or a copy failed")?;
         Ok(Cow::Owned(values))
+    }
+
+    fn keeps(&self, len: usize) -> bool {
+        // Half of what is left stays for whatever else runs there.
+        result::mem_get_info().is_ok_and(|(free, _)| len * size_of::<f32>() <= free / 2)
+    }
+
+    fn gather(&mut self, table: Id<Array>, width: usize, rows: &[u32], to: Id<Array>) -> Result<()> {
+        assert!(rows.len() * width <= self.arrays[to.index()].len, "rows stay within their array");
+        let held = self.arrays[table.index()].len / width;
+        assert!(rows.iter().all(|&row| (row as usize) < held), "rows are of the table");
+        if self.rows.1 < rows.len() {
+            // What was gathered by before is done with when all that was asked for is.
+            self.wait("a program or a copy failed")?;
+            self.rows = (allocate(size_of_val(rows), self.stream)?, rows.len());
+        }
+        let function = self.gather.expect("a program is loaded before its rows are gathered");
+        let mut arguments = [self.address(table, 0), self.rows.0, self.address(to, 0), width as u64];
+        let mut pointers = arguments.each_mut().map(|argument| std::ptr::from_mut(argument).cast::<c_void>());
+        let (blocks, threads) = ((rows.len() as u32, 1, 1), (emit::THREADS as u32, 1, 1));
+        // SAFETY: the rows have room and are read before the call returns; the function takes these four, which stay in bounds.
+        unsafe {
+            result::memcpy_htod_async(self.rows.0, rows, self.stream).explain("a copy failed")?;
+            result::launch_kernel(function, blocks, threads, 0, self.stream, &mut pointers).explain("gather_rows")
+        }
+    }
+
+    fn note(&mut self, array: Id<Array>, len: usize) -> Result<()> {
+        assert!(len <= self.arrays[array.index()].len, "a note stays within its array");
+        let from = self.address(array, 0);
+        self.notes.note(from, len, self.stream)
+    }
+
+    fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+        self.notes.noted(wait, take)
     }
 
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
@@ -294,6 +348,8 @@ impl Backend for Cuda {
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
         let graph = unsafe {
             let module = result::module::load_data(image.as_ptr().cast()).explain("a module cannot be loaded")?;
+            let name = CString::new(emit::GATHER).expect("a name has no zero byte");
+            self.gather = Some(result::module::get_function(module, name).explain(emit::GATHER)?);
             self.record(module, &launches, &addresses, self.address(arena, 0))?
         };
         self.programs.push(Loaded { name: build.name.clone(), graph });
