@@ -39,3 +39,17 @@ __device__ __forceinline__ float block_reduce(float value, float* shared) {
     for (unsigned warp = 1; warp < blockDim.x / 32; ++warp) value = Op::join(value, shared[warp]);
     return value;
 }
+
+// The same for 32 columns at once: joins the values of threads that are 32 apart. Every thread of the block must call it; its first
+// warp has the results.
+template <typename Op>
+__device__ __forceinline__ float column_reduce(float value, float (*shared)[32]) {
+    unsigned part = threadIdx.x / 32, column = threadIdx.x % 32;
+    __syncthreads();
+    shared[part][column] = value;
+    __syncthreads();
+    if (part == 0) {
+        for (unsigned other = 1; other < blockDim.x / 32; ++other) value = Op::join(value, shared[other][column]);
+    }
+    return value;
+}

@@ -93,12 +93,14 @@ impl Gpu {
 /// The report of one program; `functions` are what the assembler said of it for the GPU's architecture, if it was asked.
 pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu, precision: Precision) -> String {
     let plan = &build.plan;
-    let launches = emit::emit(plan, &build.name, precision).launches.len();
+    let launches = emit::emit(plan, &build.name, precision).launches;
+    let moved = launches.iter().map(|launch| launch.moved).sum::<usize>() as f64 / 1024.0;
     let contractions = plan.kernels.iter().filter(|kernel| kernel.contraction.is_some()).count();
     let mut text = format!(
-        "{}: {} kernels, {contractions} of them contractions, in {launches} launches; {} in {precision}\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
+        "{}: {} kernels, {contractions} of them contractions, in {} launches; {} in {precision}\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
         build.name,
         plan.kernels.len(),
+        launches.len(),
         gpu.name,
         "kernel",
         "Mop",
@@ -112,6 +114,8 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu,
     }
     let total = plan.total_cost();
     text += &format!("  {:44} {}\n", "total", costs(total, gpu, precision));
+    let least = total.bytes as f64 / 1024.0;
+    text += &format!("  moved by the launches: {moved:.1} KiB, {:.2} times the least\n", moved / least);
     let tiled = plan.tiled_operations();
     if tiled > total.products {
         let times = tiled as f64 / total.products as f64;
@@ -121,9 +125,11 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu,
         );
     }
     for function in functions {
+        let moved = launches.iter().find(|launch| launch.function == function.name).map_or(0, |launch| launch.moved);
         text += &format!(
-            "  {:44} {:3} registers, {:6} B shared, {} B spilled, {:3.0} % occupancy\n",
+            "  {:44} {:9.1} KiB moved, {:3} registers, {:6} B shared, {} B spilled, {:3.0} % occupancy\n",
             function.name,
+            moved as f64 / 1024.0,
             function.registers,
             function.shared,
             function.spilled,

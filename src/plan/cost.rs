@@ -135,6 +135,6 @@ fn operations(nest: &Loop) -> u64 {
 }
 
 /// Elements that an access touches.
-fn elements(nest: &Loop, access: &Access) -> usize {
+pub fn elements(nest: &Loop, access: &Access) -> usize {
     access.strides.iter().zip(&nest.sizes).filter(|(stride, _)| **stride > 0).map(|(_, size)| size).product()
 }

@@ -20,7 +20,7 @@ use crate::{
     tensor::{Axis, Graph, NoiseKind, Parameter, ReduceKind, Scalar},
 };
 
-pub use cost::Cost;
+pub use cost::{Cost, elements};
 pub use memory::first_fit;
 pub use print::print;
 pub use verify::verify;

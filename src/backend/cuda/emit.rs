@@ -5,14 +5,18 @@
 
 mod contraction;
 mod group;
+mod heads;
 mod loops;
 
 use crate::{
     backend::Precision,
     id::Id,
-    plan::{Access, Buffer, Kernel, Loop, Plan, Tile},
+    plan::{Access, Buffer, Kernel, Loop, Plan, elements},
 };
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 /// The device code that every source begins with.
 const LIBRARY: [(&str, &str); 6] = [
@@ -55,6 +59,8 @@ pub struct Launch {
     pub arena: bool,
     pub buffers: Vec<Id<Buffer>>,
     pub noise: bool,
+    /// Bytes that it moves: each that it reads once, and each that it writes.
+    pub moved: usize,
 }
 
 /// The plan's kernels, whose contractions multiply at that precision.
@@ -93,39 +99,45 @@ impl Emitter<'_> {
         let begun = self.pieces.len();
         let head = kernel.head.iter().enumerate();
         let head =
-            head.flat_map(|(i, nest)| self.nest(&format!("{}_once{}", kernel.name, i + 1), nest, None)).collect();
+            head.flat_map(|(i, nest)| self.nest(&format!("{}_once{}", kernel.name, i + 1), nest, None, &[])).collect();
         self.functions(head);
-        self.functions(self.nests(&kernel.name, "before", &kernel.before, kernel.tile));
+        self.functions(self.nests(kernel, "before", &kernel.before));
         let mut after = kernel.after.as_slice();
         if let Some(contraction) = &kernel.contraction {
             let fused = after.first().filter(|nest| contraction::fits(contraction, nest));
-            let pieces = self.contraction(&kernel.name, contraction, fused);
+            let pieces = self.contraction(&kernel.name, contraction, fused, &kernel.head);
             self.functions(pieces);
             after = &after[usize::from(fused.is_some())..];
         }
-        self.functions(self.nests(&kernel.name, "after", after, kernel.tile));
+        self.functions(self.nests(kernel, "after", after));
         let origins: String = kernel.origins.iter().map(|origin| format!("\n{origin}")).collect();
-        self.pieces[begun..].iter_mut().for_each(|piece| piece.comment += &origins);
+        // Of many small pieces, the first tells where all come from.
+        let told = if self.pieces.len() - begun > 8 { begun + 1 } else { self.pieces.len() };
+        self.pieces[begun..told].iter_mut().for_each(|piece| piece.comment += &origins);
     }
 
-    fn nests(&self, kernel: &str, part: &str, nests: &[Loop], tile: Option<Tile>) -> Vec<Piece> {
+    fn nests(&self, kernel: &Kernel, part: &str, nests: &[Loop]) -> Vec<Piece> {
+        let name = |number: usize| format!("{}_{part}{}", kernel.name, number + 1);
         let nests = nests.iter().enumerate();
-        nests.flat_map(|(i, nest)| self.nest(&format!("{kernel}_{part}{}", i + 1), nest, tile)).collect()
+        nests.flat_map(|(number, nest)| self.nest(&name(number), nest, kernel.tile, &kernel.head)).collect()
     }
 
-    /// Adds some pieces of work, in order: small ones that follow each other become one, which one block does.
+    /// Adds some pieces of work, in order. One that waits for a single other becomes one with it where both are small: one block
+    /// does both, which takes less time than another launch.
     fn functions(&mut self, pieces: Vec<Piece>) {
-        let mut open: Option<Piece> = None;
+        let begun = self.pieces.len();
         for piece in pieces {
-            open = match open.take() {
-                Some(last) if last.joins(&piece) => Some(last.then(piece)),
-                last => {
-                    self.pieces.extend(last);
-                    Some(piece)
+            let mut before =
+                self.pieces[begun..].iter().enumerate().filter(|(_, other)| group::waits(self.plan, &piece, other));
+            let only = before.next().map(|(number, _)| begun + number).filter(|_| before.next().is_none());
+            match only.filter(|&only| self.pieces[only].joins(&piece)) {
+                Some(only) => {
+                    let first = std::mem::take(&mut self.pieces[only]);
+                    self.pieces[only] = first.then(piece);
                 }
-            };
+                None => self.pieces.push(piece),
+            }
         }
-        self.pieces.extend(open);
     }
 
     /// A loop's axes as a comment: `unlabelled.row:100, y:10`.
@@ -136,6 +148,7 @@ impl Emitter<'_> {
 }
 
 /// A piece of work that a function does, alone or with others.
+#[derive(Default)]
 struct Piece {
     name: String,
     comment: String,
@@ -165,8 +178,9 @@ impl Piece {
                 }
                 let _ = write!(body.text, "    {{\n{}    }}\n", part.text);
             }
-            part.buffers.iter().for_each(|&buffer| drop(body.reads(buffer)));
-            part.written.iter().for_each(|&buffer| drop(body.writes(buffer)));
+            for (&(buffer, written), &floats) in &part.floats {
+                let _ = if written { body.writes(buffer, floats) } else { body.reads(buffer, floats) };
+            }
             body.noise |= part.noise;
             body.scratch = body.scratch.take().or(part.scratch.clone());
             body.shared.extend(part.shared.iter().cloned());
@@ -184,6 +198,8 @@ struct Body {
     /// The buffers that it touches, in the order of its parameters.
     buffers: Vec<Id<Buffer>>,
     written: Vec<Id<Buffer>>,
+    /// The floats that it reads of each, and those that it writes.
+    floats: BTreeMap<(Id<Buffer>, bool), usize>,
     noise: bool,
     /// The partial sums that it writes or reads: whose, and how many floats.
     scratch: Option<(String, usize)>,
@@ -196,18 +212,26 @@ impl Body {
         let _ = writeln!(self.text, "{}{line}", "    ".repeat(depth));
     }
 
-    fn reads(&mut self, buffer: Id<Buffer>) -> String {
-        if !self.buffers.contains(&buffer) {
-            self.buffers.push(buffer);
-        }
-        pointer(buffer)
+    /// The pointer to a buffer that so many floats are read of.
+    fn reads(&mut self, buffer: Id<Buffer>, floats: usize) -> String {
+        self.touches(buffer, false, floats)
     }
 
-    fn writes(&mut self, buffer: Id<Buffer>) -> String {
+    /// The pointer to a buffer that so many floats are written to.
+    fn writes(&mut self, buffer: Id<Buffer>, floats: usize) -> String {
         if !self.written.contains(&buffer) {
             self.written.push(buffer);
         }
-        self.reads(buffer)
+        self.touches(buffer, true, floats)
+    }
+
+    fn touches(&mut self, buffer: Id<Buffer>, written: bool, floats: usize) -> String {
+        if !self.buffers.contains(&buffer) {
+            self.buffers.push(buffer);
+        }
+        let most = self.floats.entry((buffer, written)).or_default();
+        *most = floats.max(*most);
+        pointer(buffer)
     }
 }
 
@@ -225,6 +249,11 @@ fn literal(value: f64) -> String {
         _ if value < 0.0 => format!("({value:?}f)"),
         _ => format!("{value:?}f"),
     }
+}
+
+/// Floats that an access touches; where each tile has an array of its own, those of the whole buffer, which are more.
+fn floats(nest: &Loop, access: &Access) -> usize {
+    if access.partial > 0 { usize::MAX } else { elements(nest, access) }
 }
 
 /// Σ index · stride, for the indices named `i0`, `i1`, …; and the partial result's place.

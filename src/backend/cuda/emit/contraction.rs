@@ -2,12 +2,13 @@
 
 use super::{
     Body, Emitter, Piece, THREADS,
-    loops::{instructions, names, unravel},
+    heads::Heads,
+    loops::{instructions, names, store, unravel},
 };
 use crate::{
     backend::Precision,
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place},
+    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Product},
 };
 
 /// A size of tile that `contract.cuh` can make, and what it is for.
@@ -39,7 +40,7 @@ const TILES: [Tile; 5] = [
 ];
 
 /// What a split of k has of it at least: enough to be worth a second function, which adds the parts.
-const LEAST_DEPTH: usize = 256;
+const LEAST_DEPTH: usize = 512;
 /// A split begins at a multiple of this: DEPTH of every tile divides it.
 const STEP: usize = 32;
 
@@ -107,7 +108,13 @@ fn uses(kernel: &Kernel, buffer: Id<Buffer>, but: &Loop) -> bool {
 
 impl Emitter<'_> {
     /// The functions of a contraction: one, or two if k is split.
-    pub(super) fn contraction(&self, name: &str, contraction: &Contraction, fused: Option<&Loop>) -> Vec<Piece> {
+    pub(super) fn contraction(
+        &self,
+        name: &str,
+        contraction: &Contraction,
+        fused: Option<&Loop>,
+        heads: &[Loop],
+    ) -> Vec<Piece> {
         let Contraction { m, n, out, products, .. } = contraction;
         let name_of = |matrix: &Matrix| self.plan.buffer(matrix.buffer).name.clone();
         let terms: Vec<String> = products
@@ -122,7 +129,7 @@ impl Emitter<'_> {
         };
         let (tile, parts, depth) = match way(contraction) {
             Way::Rows => {
-                let body = self.rows(contraction, fused);
+                let body = self.rows(contraction, fused, heads);
                 return vec![piece(name, body, (m.div_ceil(THREADS / 32), 1), &comment)];
             }
             Way::Tiles { tile, parts, depth } => (tile, parts, depth),
@@ -138,7 +145,7 @@ impl Emitter<'_> {
         let (count, others) = (m * n, parts - 1);
         let mut body = self.sums(contraction, tile, Some(depth));
         body.scratch = Some((name.to_string(), count * others));
-        let pointer = body.writes(out.buffer);
+        let pointer = body.writes(out.buffer, count);
         let place = place(out);
         body.line(3, &format!("if (part == 0) {pointer}[{place}] = sum;"));
         body.line(3, &format!("else scratch[(part - 1) * {count}u + row * {n}u + column] = sum;"));
@@ -146,7 +153,7 @@ impl Emitter<'_> {
         let mut last = Body { scratch: body.scratch.clone(), ..Body::default() };
         last.line(1, &super::loops::each(count, THREADS));
         last.line(2, &format!("Index row = i / {n}u, column = i % {n}u;"));
-        let pointer = last.reads(out.buffer);
+        let pointer = last.reads(out.buffer, count);
         last.line(2, &format!("float sum = {pointer}[{place}];"));
         let ahead = if others <= 8 { "#pragma unroll" } else { "#pragma unroll 8" };
         last.line(1, ahead);
@@ -184,9 +191,9 @@ impl Emitter<'_> {
         }
         let mut start = 0;
         for product in products {
-            let left = body.reads(product.left.buffer);
+            let left = body.reads(product.left.buffer, m * product.k);
             let left = format!("{{{left}, {}u, {}u}}", product.left.row_stride, product.left.column_stride);
-            let right = body.reads(product.right.buffer);
+            let right = body.reads(product.right.buffer, n * product.k);
             let right = format!("{{{right}, {}u, {}u}}", product.right.column_stride, product.right.row_stride);
             let along_k = (product.left.column_stride == 1, product.right.row_stride == 1);
             let k = product.k;
@@ -213,16 +220,27 @@ impl Emitter<'_> {
         body
     }
 
-    /// A warp for each row.
-    fn rows(&self, contraction: &Contraction, fused: Option<&Loop>) -> Body {
+    /// A warp for each row; the vector may be a head that is made again.
+    fn rows(&self, contraction: &Contraction, fused: Option<&Loop>, heads: &[Loop]) -> Body {
         let mut body = Body::default();
         body.line(1, &format!("Index row = block.x * {}u + threadIdx.x / 32, column = 0;", THREADS / 32));
         body.line(1, &format!("if (row < {}u) {{", contraction.m));
         body.line(2, "float sum = 0.0f;");
         for product in &contraction.products {
-            let (left, right) = (body.reads(product.left.buffer), body.reads(product.right.buffer));
-            let (row, step) = (product.left.row_stride, product.right.row_stride);
-            body.line(2, &format!("sum += row_products({left} + row * {row}u, {right}, {step}u, {}u);", product.k));
+            let (row, step, k) = (product.left.row_stride, product.right.row_stride, product.k);
+            let left = body.reads(product.left.buffer, contraction.m * k);
+            let vector = self.vector(product);
+            let head = vector.as_ref().and_then(|vector| Heads::of(self.plan, heads, vector, &|_| true));
+            if let (Some(vector), Some(head)) = (vector, head) {
+                body.line(2, &format!("for (Index along = threadIdx.x % 32; along < {k}u; along += 32) {{"));
+                head.write(&mut body, 3, &vector, &["along".to_string()]);
+                let (_, variable) = &head.known(&vector)[0];
+                body.line(3, &format!("sum = fmaf({left}[row * {row}u + along], {variable}, sum);"));
+                body.line(2, "}");
+                continue;
+            }
+            let right = body.reads(product.right.buffer, k);
+            body.line(2, &format!("sum += row_products({left} + row * {row}u, {right}, {step}u, {k}u);"));
         }
         body.line(2, "sum = warp_reduce<Sum>(sum);");
         body.line(2, "if (threadIdx.x % 32 == 0) {");
@@ -232,13 +250,23 @@ impl Emitter<'_> {
         body
     }
 
+    /// The right operand of a product with a vector, as a loop that reads it.
+    fn vector(&self, product: &Product) -> Option<Loop> {
+        let Matrix { buffer, row_stride, .. } = product.right;
+        let axes = &self.plan.buffer(buffer).axes;
+        let axis = *axes.iter().find(|axis| self.plan.axes[axis.index()].size == product.k)?;
+        let access = Access { buffer, strides: vec![row_stride], partial: 0 };
+        let instructions = vec![Instruction::Load(access)];
+        Some(Loop { axes: vec![axis], sizes: vec![product.k], tiled: false, instructions })
+    }
+
     /// What becomes of the `sum` at `row` and `column`: it is stored, unless the fused loop alone reads it, and that loop runs.
     fn finish(&self, body: &mut Body, depth: usize, contraction: &Contraction, fused: Option<&Loop>) {
         let out = &contraction.out;
         let kept = !matches!(self.plan.buffer(out.buffer).place, Place::Arena(_))
             || fused.is_none_or(|nest| self.plan.kernels.iter().any(|kernel| uses(kernel, out.buffer, nest)));
         if kept {
-            let pointer = body.writes(out.buffer);
+            let pointer = body.writes(out.buffer, contraction.m * contraction.n);
             body.line(depth, &format!("{pointer}[{}] = sum;", place(out)));
         }
         if let Some((nest, access)) = fused.and_then(|nest| Some((nest, reads(contraction, nest)?))) {
@@ -247,7 +275,10 @@ impl Emitter<'_> {
             unravel(body, depth, "row", &names[..rows], &nest.sizes[..rows], &|_| true);
             unravel(body, depth, "column", &names[rows..], &nest.sizes[rows..], &|_| true);
             let sinks: Vec<usize> = (0..nest.instructions.len()).collect();
-            instructions(body, depth, nest, &sinks, &names, Some((&access, "sum")), &mut |_, _, _| {});
+            let known = [(access, "sum".to_string())];
+            instructions(body, depth, nest, &sinks, &names, &known, &mut |body, _, sink| {
+                store(body, depth, nest, sink, &names)
+            });
         }
     }
 }

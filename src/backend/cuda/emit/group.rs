@@ -19,7 +19,7 @@ const MOST_PARAMETERS: usize = 96;
 
 /// Memory that pieces pass on: buffers in the same place are one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Memory {
+pub(super) enum Memory {
     Buffer(Id<Buffer>),
     Parameter(usize),
     Gradient(usize),
@@ -27,7 +27,7 @@ enum Memory {
     Scratch(String),
 }
 
-fn memory(plan: &Plan, id: Id<Buffer>) -> Memory {
+pub(super) fn memory(plan: &Plan, id: Id<Buffer>) -> Memory {
     match plan.buffer(id).place {
         Place::Parameter(index) => Memory::Parameter(index),
         Place::Gradient(index) => Memory::Gradient(index),
@@ -46,6 +46,14 @@ fn touched(plan: &Plan, piece: &Piece) -> Vec<(Memory, bool)> {
     // One function writes partial sums, the other reads them: as two writes they keep their order.
     let scratch = body.scratch.iter().map(|(name, _)| (Memory::Scratch(name.clone()), true));
     buffers.chain(scratch).collect()
+}
+
+/// Whether a piece must wait for an earlier one: it reads what that writes, or writes what that reads or writes.
+pub(super) fn waits(plan: &Plan, piece: &Piece, earlier: &Piece) -> bool {
+    let before = touched(plan, earlier);
+    touched(plan, piece).iter().any(|(memory, written)| {
+        before.iter().any(|(other, was_written)| memory == other && (*written || *was_written))
+    })
 }
 
 /// The level of each piece.
@@ -175,5 +183,16 @@ fn function(plan: &Plan, arena: &Arena, prefix: &str, group: &[&Piece], text: &m
         first = last;
     }
     text.push_str("}\n\n");
-    Launch { function: name, blocks: first, arena: uses_arena, buffers, noise }
+    let mut floats: BTreeMap<(Memory, bool), usize> = BTreeMap::new();
+    for piece in group {
+        for (&(buffer, written), &own) in &piece.body.floats {
+            let most = floats.entry((memory(plan, buffer), written)).or_default();
+            *most = own.min(plan.buffer(buffer).len).max(*most);
+        }
+        if let Some((name, len)) = &piece.body.scratch {
+            floats.insert((Memory::Scratch(name.clone()), true), *len);
+        }
+    }
+    let moved = size_of::<f32>() * floats.values().sum::<usize>();
+    Launch { function: name, blocks: first, arena: uses_arena, buffers, noise, moved }
 }

@@ -1,10 +1,12 @@
 //! Loop nests as functions.
 //!
-//! A loop without sums has a thread for each element. With sums it has one for each result, which walks along the summed axes;
-//! where the innermost axis is among them a warp, or a block if there is much to sum, shares a result. Sums over different axes
-//! are made by passes of their own, each computing what it needs again.
+//! A loop without sums has a thread for each element. With sums it has a team of threads for each result, which walks along the
+//! summed axes. Where the innermost axis is among them, a team is a warp, or a block if there is much to sum. Where it is not, a
+//! warp holds 32 results that lie beside each other, and the warps of a block share what there is to sum; unless there are results
+//! for all threads of a GPU, or little to sum: then each has a thread. Sums over different axes are made by passes of their own,
+//! each computing what it needs again. The heads of a kernel are made again by those who read them.
 
-use super::{Body, Emitter, Piece, THREADS, literal, offset};
+use super::{Body, Emitter, Piece, THREADS, floats, group::memory, heads::Heads, literal, offset};
 use crate::{
     plan::{Access, Instruction, Loop, Place, Tile},
     tensor::{NoiseKind, ReduceKind},
@@ -13,10 +15,38 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// From this many numbers on a block shares a sum.
 const MANY: usize = 2048;
+/// What sums of columns are made of at least to be shared by the warps of a block.
+const TALL: usize = 32;
+/// Results that are enough for a GPU's threads.
+const WIDE: usize = 1 << 16;
+/// Rows of a column that the warps of a block share, where a head is summed for each column.
+const STRIP: usize = 64;
 /// Sums of one pass at most.
 const MOST_SUMS: usize = 12;
 /// Blocks of a launch at most; beyond, threads take several elements.
 pub(super) const MOST_BLOCKS: usize = 65_535;
+
+/// The threads that make a result together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Team {
+    Thread,
+    Warp,
+    Block,
+    /// The same thread of each warp; the threads of a warp make 32 results.
+    Columns,
+}
+
+impl Team {
+    /// Results that a block makes at once.
+    fn results(self) -> usize {
+        match self {
+            Team::Thread => THREADS,
+            Team::Warp => THREADS / 32,
+            Team::Block => 1,
+            Team::Columns => 32,
+        }
+    }
+}
 
 /// Which axes the results of a sum have, and whether each tile has its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +64,8 @@ struct Pass {
 }
 
 impl Emitter<'_> {
-    /// The passes of a loop nest.
-    pub(super) fn nest(&self, name: &str, nest: &Loop, tile: Option<Tile>) -> Vec<Piece> {
+    /// The passes of a loop nest, which comes after these heads.
+    pub(super) fn nest(&self, name: &str, nest: &Loop, tile: Option<Tile>, heads: &[Loop]) -> Vec<Piece> {
         let comment = format!("for [{}]", self.axes(nest));
         let mut shapes: BTreeMap<Shape, Vec<usize>> = BTreeMap::new();
         let mut stores = Vec::new();
@@ -54,8 +84,14 @@ impl Emitter<'_> {
             let parts: Vec<&[usize]> = self.parts(nest, &stores);
             let named =
                 |number: usize| if parts.len() == 1 { name.to_string() } else { format!("{name}_{}", number + 1) };
+            let last = nest.axes.len().wrapping_sub(1);
+            let heads = Heads::of(self.plan, heads, nest, &|_| true);
+            let tall = |heads: &Heads| heads.along(nest, last) && nest.elements() >= TALL * nest.sizes[last];
+            let heads = heads.filter(|heads| !heads.sum() || tall(heads));
             let parts = parts.iter().enumerate();
-            return parts.map(|(number, sinks)| elements(named(number), nest, sinks, comment.clone())).collect();
+            return parts
+                .map(|(number, sinks)| elements(named(number), nest, sinks, &heads, comment.clone()))
+                .collect();
         }
         // A thread has registers for so many sums.
         let split = |(shape, sums): (Shape, Vec<usize>)| -> Vec<(Shape, Vec<usize>)> {
@@ -63,14 +99,29 @@ impl Emitter<'_> {
         };
         let shapes: Vec<(Shape, Vec<usize>)> = shapes.into_iter().flat_map(split).collect();
         let count = shapes.len();
+        // Stores need not wait for what the sums wait for, unless they replace what sums read.
+        let memories = |wanted: fn(&Instruction) -> Option<&Access>| -> BTreeSet<_> {
+            nest.instructions.iter().filter_map(wanted).map(|access| memory(self.plan, access.buffer)).collect()
+        };
+        let read =
+            memories(|instruction| if let Instruction::Load(access) = instruction { Some(access) } else { None });
+        let stored =
+            memories(|instruction| if let Instruction::Store(_, access) = instruction { Some(access) } else { None });
+        let mut pieces = Vec::new();
+        if count > 1 && !stored.is_empty() && read.is_disjoint(&stored) {
+            pieces.push(elements(format!("{name}_stores"), nest, &stores, &None, comment.clone()));
+            stores.clear();
+        }
         let pass = |(number, (shape, sums)): (usize, (Shape, Vec<usize>))| {
             // The last pass stores: it may replace what the others read.
             let last = number + 1 == count;
             let sinks = if last { [stores.as_slice(), &sums].concat() } else { sums.clone() };
             let name = if count == 1 { name.to_string() } else { format!("{name}_pass{}", number + 1) };
-            sums_of(nest, tile, Pass { name, shape, sums, sinks }, comment.clone())
+            let heads = Heads::of(self.plan, heads, nest, &|axis| shape.kept[axis]);
+            sums_of(nest, tile, Pass { name, shape, sums, sinks }, heads, comment.clone())
         };
-        shapes.into_iter().enumerate().map(pass).collect()
+        pieces.extend(shapes.into_iter().enumerate().map(pass));
+        pieces
     }
 
     /// The stores of a loop in groups that a thread has registers for; all at once where one replaces what others read.
@@ -89,21 +140,51 @@ impl Emitter<'_> {
     }
 }
 
-/// A thread for each element.
-fn elements(name: String, nest: &Loop, sinks: &[usize], comment: String) -> Piece {
+/// A thread for each element; where heads are summed for it, one for some elements of a column.
+fn elements(name: String, nest: &Loop, sinks: &[usize], heads: &Option<Heads>, comment: String) -> Piece {
     let count = nest.elements();
     let mut body = Body::default();
     let names = names(nest.sizes.len());
-    body.line(1, &each(count, THREADS));
-    unravel(&mut body, 2, "i", &names, &nest.sizes, &|_| true);
-    instructions(&mut body, 2, nest, sinks, &names, None, &mut |_, _, _| {});
+    let known = heads.as_ref().map_or(Vec::new(), |heads| heads.known(nest));
+    let blocks = match heads {
+        Some(heads) if heads.sum() => {
+            let last = nest.sizes.len() - 1;
+            let (columns, rows) = (nest.sizes[last], count / nest.sizes[last]);
+            let (groups, strips) = (columns.div_ceil(32), rows.div_ceil(STRIP));
+            body.line(1, &format!("for (Index part = block.x; part < {}u; part += block.count) {{", groups * strips));
+            let column = format!("part % {groups}u * 32 + threadIdx.x % 32");
+            body.line(2, &format!("Index {} = {column}, row = part / {groups}u * {STRIP}u;", names[last]));
+            body.line(2, &format!("if ({} >= {columns}u) continue;", names[last]));
+            heads.write(&mut body, 2, nest, &names);
+            let end = format!("row + {STRIP}u < {rows}u ? row + {STRIP}u : {rows}u");
+            body.line(2, &format!("Index end = {end};"));
+            let step = THREADS / 32;
+            body.line(2, &format!("for (Index i = row + threadIdx.x / 32; i < end; i += {step}) {{"));
+            unravel(&mut body, 3, "i", &names, &nest.sizes, &|axis| axis < last);
+            instructions(&mut body, 3, nest, sinks, &names, &known, &mut |body, _, sink| {
+                store(body, 3, nest, sink, &names)
+            });
+            body.line(2, "}");
+            groups * strips
+        }
+        _ => {
+            body.line(1, &each(count, THREADS));
+            unravel(&mut body, 2, "i", &names, &nest.sizes, &|_| true);
+            if let Some(heads) = heads {
+                heads.write(&mut body, 2, nest, &names);
+            }
+            instructions(&mut body, 2, nest, sinks, &names, &known, &mut |body, _, sink| {
+                store(body, 2, nest, sink, &names)
+            });
+            count.div_ceil(THREADS)
+        }
+    };
     body.line(1, "}");
-    let blocks = (count.div_ceil(THREADS).clamp(1, MOST_BLOCKS), 1);
-    Piece { name, comment, body, blocks, work: count }
+    Piece { name, comment, body, blocks: (blocks.clamp(1, MOST_BLOCKS), 1), work: count }
 }
 
 /// A thread, a warp or a block for each result.
-fn sums_of(nest: &Loop, tile: Option<Tile>, pass: Pass, comment: String) -> Piece {
+fn sums_of(nest: &Loop, tile: Option<Tile>, pass: Pass, heads: Option<Heads>, comment: String) -> Piece {
     let (names, axes) = (names(nest.sizes.len()), 0..nest.sizes.len());
     let tile = tile.filter(|_| pass.shape.by_tile);
     let kept = |axis: usize| pass.shape.kept[axis];
@@ -117,26 +198,42 @@ fn sums_of(nest: &Loop, tile: Option<Tile>, pass: Pass, comment: String) -> Piec
     let summed: usize = axes.filter(|&axis| !kept(axis)).map(|axis| extents[axis]).product();
     let shared = pass.shape.kept.last().is_some_and(|kept| !kept) && summed >= 32;
     let team = match summed {
-        _ if !shared => 1,
-        MANY.. => THREADS,
-        _ => 32,
+        MANY.. if shared => Team::Block,
+        _ if shared => Team::Warp,
+        TALL.. if results < WIDE => Team::Columns,
+        _ => Team::Thread,
     };
 
     let mut body = Body::default();
-    body.line(1, &each(results, THREADS / team));
+    if team == Team::Columns {
+        // All threads of a block go through as many turns, for they meet at its barriers.
+        body.line(1, &format!("for (Index first = block.x * 32u; first < {results}u; first += block.count * 32u) {{"));
+        body.line(2, &format!("Index own = first + threadIdx.x % 32, i = own < {results}u ? own : {}u;", results - 1));
+    } else {
+        body.line(1, &each(results, team.results()));
+    }
     let mut count = "i";
     if tile.is_some() {
         body.line(2, &format!("Index tile = i / {of_tile}u, element = i % {of_tile}u;"));
         count = "element";
     }
     unravel(&mut body, 2, count, &names, &nest.sizes, &kept);
+    let known = heads.as_ref().map_or(Vec::new(), |heads| heads.known(nest));
+    if let Some(heads) = &heads {
+        heads.write(&mut body, 2, nest, &names);
+    }
     for &number in &pass.sums {
         if let Instruction::Reduce { kind, .. } = &nest.instructions[number] {
             body.line(2, &format!("float s{number} = {}::start();", operation(*kind)));
         }
     }
-    let first = if team == 1 { "0".to_string() } else { format!("threadIdx.x % {team}") };
-    body.line(2, &format!("for (Index j = {first}; j < {summed}u; j += {team}) {{"));
+    let (first, step) = match team {
+        Team::Thread => ("0".to_string(), 1),
+        Team::Warp => ("threadIdx.x % 32".to_string(), 32),
+        Team::Block => (format!("threadIdx.x % {THREADS}"), THREADS),
+        Team::Columns => (format!("own < {results}u ? threadIdx.x / 32 : {summed}u"), THREADS / 32),
+    };
+    body.line(2, &format!("for (Index j = {first}; j < {summed}u; j += {step}) {{"));
     unravel(&mut body, 3, "j", &names, &extents, &|axis| !kept(axis));
     if let Some(tile) = tile {
         body.line(3, &format!("i0 += tile * {}u;", tile.size));
@@ -145,33 +242,48 @@ fn sums_of(nest: &Loop, tile: Option<Tile>, pass: Pass, comment: String) -> Piec
         }
     }
     let mut written: Vec<(usize, ReduceKind, Access)> = Vec::new();
-    instructions(&mut body, 3, nest, &pass.sinks, &names, None, &mut |body, number, instruction| {
-        if let Instruction::Reduce { kind, value, access } = instruction {
+    instructions(&mut body, 3, nest, &pass.sinks, &names, &known, &mut |body, number, sink| match sink {
+        Instruction::Reduce { kind, value, access } => {
             body.line(3, &format!("s{number} = {}::join(s{number}, r{value});", operation(*kind)));
             written.push((number, *kind, access.clone()));
         }
+        _ => store(body, 3, nest, sink, &names),
     });
     body.line(2, "}");
     for (number, kind, mut access) in written {
         // Summed axes have no index here.
         access.strides.iter_mut().enumerate().filter(|(axis, _)| !kept(*axis)).for_each(|(_, stride)| *stride = 0);
-        finish(&mut body, number, operation(kind), &access, &names, team);
+        finish(&mut body, number, operation(kind), &access, &names, (team, results));
     }
     body.line(1, "}");
-    let blocks = (results.div_ceil(THREADS / team).clamp(1, MOST_BLOCKS), 1);
+    let blocks = (results.div_ceil(team.results()).clamp(1, MOST_BLOCKS), 1);
     Piece { name: pass.name, comment, body, blocks, work: nest.elements() }
 }
 
-/// Stores a sum, which a team of threads has parts of.
-fn finish(body: &mut Body, number: usize, operation: &str, access: &Access, names: &[String], team: usize) {
-    let (pointer, place) = (body.writes(access.buffer), offset(access, names));
+/// Stores a sum, one of so many results, which a team of threads has parts of.
+fn finish(
+    body: &mut Body,
+    number: usize,
+    operation: &str,
+    access: &Access,
+    names: &[String],
+    (team, results): (Team, usize),
+) {
+    // A tile has results of its own, or there is one for each place.
+    let written = if access.partial > 0 { usize::MAX } else { results };
+    let (pointer, place) = (body.writes(access.buffer, written), offset(access, names));
     match team {
-        1 => body.line(2, &format!("{pointer}[{place}] = s{number};")),
-        32 => {
+        Team::Thread => body.line(2, &format!("{pointer}[{place}] = s{number};")),
+        Team::Columns => {
+            body.shared.insert(format!("float columns[{}][32]", THREADS / 32));
+            body.line(2, &format!("s{number} = column_reduce<{operation}>(s{number}, shared.columns);"));
+            body.line(2, &format!("if (threadIdx.x < 32 && own < {results}u) {pointer}[{place}] = s{number};"));
+        }
+        Team::Warp => {
             body.line(2, &format!("s{number} = warp_reduce<{operation}>(s{number});"));
             body.line(2, &format!("if (threadIdx.x % 32 == 0) {pointer}[{place}] = s{number};"));
         }
-        _ => {
+        Team::Block => {
             body.shared.insert(format!("float sums[{}]", THREADS / 32));
             body.line(2, &format!("s{number} = block_reduce<{operation}>(s{number}, shared.sums);"));
             body.line(2, &format!("if (threadIdx.x == 0) {pointer}[{place}] = s{number};"));
@@ -194,7 +306,8 @@ pub(super) fn names(count: usize) -> Vec<String> {
     (0..count).map(|axis| format!("i{axis}")).collect()
 }
 
-fn operation(kind: ReduceKind) -> &'static str {
+/// The operation of `reduce.cuh`.
+pub(super) fn operation(kind: ReduceKind) -> &'static str {
     match kind {
         ReduceKind::Sum => "Sum",
         ReduceKind::Max => "Max",
@@ -225,16 +338,24 @@ pub(super) fn unravel(
     }
 }
 
-/// The instructions that the sinks need, as statements; `reduce` writes those that are reductions. A load that equals the one
-/// in `known` is that variable.
+/// Writes the element of a store to memory.
+pub(super) fn store(body: &mut Body, depth: usize, nest: &Loop, sink: &Instruction, names: &[String]) {
+    if let Instruction::Store(value, access) = sink {
+        let pointer = body.writes(access.buffer, floats(nest, access));
+        body.line(depth, &format!("{pointer}[{}] = r{value};", offset(access, names)));
+    }
+}
+
+/// The instructions that the sinks need, as statements; `sink` writes the sinks themselves. A load that equals one in `known` is
+/// that variable.
 pub(super) fn instructions(
     body: &mut Body,
     depth: usize,
     nest: &Loop,
     sinks: &[usize],
     names: &[String],
-    known: Option<(&Access, &str)>,
-    reduce: &mut dyn FnMut(&mut Body, usize, &Instruction),
+    known: &[(Access, String)],
+    sink: &mut dyn FnMut(&mut Body, usize, &Instruction),
 ) {
     let mut needed = vec![false; nest.instructions.len()];
     sinks.iter().for_each(|&sink| needed[sink] = true);
@@ -247,9 +368,9 @@ pub(super) fn instructions(
         let value = match instruction {
             Instruction::Constant(value) => literal(*value),
             Instruction::Position(axis) => format!("(float){}", names[*axis]),
-            Instruction::Load(access) => match known {
-                Some((same, variable)) if same == access => variable.to_string(),
-                _ => format!("{}[{}]", body.reads(access.buffer), offset(access, names)),
+            Instruction::Load(access) => match known.iter().find(|(same, _)| same == access) {
+                Some((_, variable)) => variable.clone(),
+                None => format!("{}[{}]", body.reads(access.buffer, floats(nest, access)), offset(access, names)),
             },
             Instruction::Noise { stream, kind, access } => {
                 body.noise = true;
@@ -263,13 +384,8 @@ pub(super) fn instructions(
                 })
             }
             Instruction::OneHot(value, axis) => format!("r{value} == (float){} ? 1.0f : 0.0f", names[*axis]),
-            Instruction::Store(value, access) => {
-                let pointer = body.writes(access.buffer);
-                body.line(depth, &format!("{pointer}[{}] = r{value};", offset(access, names)));
-                continue;
-            }
-            Instruction::Reduce { .. } => {
-                reduce(body, number, instruction);
+            Instruction::Store(..) | Instruction::Reduce { .. } => {
+                sink(body, number, instruction);
                 continue;
             }
         };
