@@ -61,16 +61,22 @@ pub fn spawn(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> s
 /// Whether there is an emulated GPU here. If not, the test of that name is run again where there is one, and must pass.
 pub fn is_here(test: &str) -> bool {
     const HERE: &str = "DGC_TEST_ON_EMULATOR";
-    if std::env::var_os(HERE).is_some() {
-        return true;
+    let here = std::env::var_os(HERE).is_some();
+    if !here {
+        passes(test, &[(HERE, "1")]);
     }
+    here
+}
+
+/// Runs a test of this program again where there is an emulated GPU; it must pass.
+pub fn passes(test: &str, variables: &[(&str, &str)]) {
     let test_program = std::env::current_exe().expect("a test runs");
-    let output = command(test_program).args(["--exact", test, "--nocapture"]).env(HERE, "1").output();
+    let mut command = command(test_program);
+    let output = command.args(["--exact", test, "--nocapture"]).envs(variables.iter().copied()).output();
     let output = output.expect("the test starts");
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{test} on the emulated GPU: {text}{errors}");
     eprintln!("{errors}");
-    false
 }
 
 /// A folder with the driver alone, for what was compiled before.

@@ -37,6 +37,8 @@ struct Emulator {
     void (*barrier)();
     // Gives the value that another lane of the warp passed in.
     unsigned (*shuffle)(unsigned value, unsigned lane);
+    // Counts what a thread reads or writes, at a place of the code.
+    void (*access)(const void* at, size_t bytes, bool write, const void* place);
 };
 extern "C" Emulator* emulator;
 extern "C" {
@@ -79,11 +81,18 @@ static int copies_begun[1024];
 
 inline void begin_copy(float* to, const float* from, int count, int size) {
     int& begun = copies_begun[threadIdx.x];
+#ifdef COUNT_ACCESSES
+    static const char place = 0;
+    if (count > 0) emulator->access(from, 4 * count, false, &place);
+#endif
     if (begun == MOST_COPIES || (uintptr_t)to % (4 * size) != 0 || (count > 0 && (uintptr_t)from % (4 * size) != 0)) __builtin_trap();
     copies[threadIdx.x][begun++] = {to, from, count, size};
 }
 inline void copy_async(float* to, const float* from, bool there) { begin_copy(to, from, there, 1); }
 inline void copy_four_async(float* to, const float* from, int count) { begin_copy(to, from, count, 4); }
+#ifdef COUNT_ACCESSES
+__attribute__((no_sanitize_address))
+#endif
 inline void copies_arrive() {
     int& begun = copies_begun[threadIdx.x];
     for (int i = 0; i < begun; ++i) {
@@ -161,3 +170,22 @@ inline void ldmatrix(unsigned (&words)[4], const unsigned short* row) {
     }
     meet();
 }
+
+// ---- counting: the compiler calls these at each access, in place of the sanitizer's own
+
+#ifdef COUNT_ACCESSES
+#define HOOK(name, bytes, write) \
+    extern "C" __attribute__((no_sanitize_address)) void name(const void* at) { \
+        emulator->access(at, bytes, write, __builtin_return_address(0)); \
+    }
+HOOK(__asan_load1, 1, false)
+HOOK(__asan_load2, 2, false)
+HOOK(__asan_load4, 4, false)
+HOOK(__asan_load8, 8, false)
+HOOK(__asan_load16, 16, false)
+HOOK(__asan_store1, 1, true)
+HOOK(__asan_store2, 2, true)
+HOOK(__asan_store4, 4, true)
+HOOK(__asan_store8, 8, true)
+HOOK(__asan_store16, 16, true)
+#endif

@@ -2,6 +2,8 @@
 // another. Between barriers the fibers go on in an order shuffled by DGC_EMULATOR_SEED, so that a race changes the result.
 // What is put into a stream is done as late as it may be: when the host waits for it, or a stream that the host waits for does.
 // Whoever reads too early finds what was there before.
+// DGC_EMULATOR_COUNT names a file that gets a line for each launch: the function, the bytes of device memory that it read and those
+// that it wrote, each counted once; then the sectors of 32 bytes that its warps asked for, and those that would have held as much.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +18,9 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -41,6 +45,7 @@ struct Emulator {
     Index3 thread, block, threads, blocks;
     void (*barrier)();
     unsigned (*shuffle)(unsigned value, unsigned lane);
+    void (*access)(const void* at, size_t bytes, bool write, const void* place);
 };
 
 struct Module {
@@ -218,6 +223,57 @@ static void run_block(std::mt19937_64& random) {
     }
 }
 
+static bool within(uint64_t start, size_t bytes, const std::map<uint64_t, size_t>& blocks = allocations) {
+    auto after = blocks.upper_bound(start);
+    if (after == blocks.begin()) return false;
+    auto block = std::prev(after);
+    return start + bytes <= block->first + block->second;
+}
+
+// ---- counting
+
+// What the lanes of a warp touch when they come to a place of the code for the nth time.
+struct Request {
+    std::set<uint64_t> sectors;
+    size_t bytes = 0;
+};
+static std::set<uint64_t> bytes_read, bytes_written;
+static std::map<std::tuple<unsigned, const void*, unsigned>, Request> requests;
+static std::map<std::pair<unsigned, const void*>, unsigned> visits;
+static size_t sectors, least_sectors;
+
+static void access(const void* at, size_t bytes, bool write, const void* place) {
+    uint64_t start = (uint64_t)at;
+    if (!within(start, bytes)) return;
+    unsigned thread = current->number, visit = visits[{thread, place}]++;
+    Request& request = requests[{thread / 32, place, visit}];
+    for (uint64_t byte = start; byte < start + bytes; ++byte) (write ? bytes_written : bytes_read).insert(byte);
+    for (uint64_t sector = start / 32; sector <= (start + bytes - 1) / 32; ++sector) request.sectors.insert(sector);
+    request.bytes += bytes;
+}
+
+static void block_is_counted() {
+    for (auto& [_, request] : requests) {
+        sectors += request.sectors.size();
+        // Lanes that read the same are served at once.
+        size_t least = (request.bytes + 31) / 32;
+        least_sectors += least < request.sectors.size() ? least : request.sectors.size();
+    }
+    requests.clear();
+    visits.clear();
+}
+
+static void launch_is_counted(const char* name) {
+    const char* path = getenv("DGC_EMULATOR_COUNT");
+    if (!path) return;
+    FILE* file = fopen(path, "a");
+    fprintf(file, "%s %zu %zu %zu %zu\n", name, bytes_read.size(), bytes_written.size(), sectors, least_sectors);
+    fclose(file);
+    bytes_read.clear();
+    bytes_written.clear();
+    sectors = least_sectors = 0;
+}
+
 static void execute(const Launch& launch) {
     static std::mt19937_64 random(setting("DGC_EMULATOR_SEED", 0));
     running = &launch;
@@ -229,16 +285,11 @@ static void execute(const Launch& launch) {
                 if (failure != SUCCESS) return;
                 emulator.block = {x, y, z};
                 run_block(random);
+                block_is_counted();
             }
         }
     }
-}
-
-static bool within(uint64_t start, size_t bytes, const std::map<uint64_t, size_t>& blocks = allocations) {
-    auto after = blocks.upper_bound(start);
-    if (after == blocks.begin()) return false;
-    auto block = std::prev(after);
-    return start + bytes <= block->first + block->second;
+    launch_is_counted(launch.function->name.c_str());
 }
 
 // ---- streams
@@ -384,6 +435,7 @@ int cuModuleLoadData(Module** module, const void* image) {
     }
     emulator.barrier = barrier;
     emulator.shuffle = shuffle;
+    emulator.access = access;
     *(Emulator**)dlsym(library, "emulator") = &emulator;
     *module = new Module{library};
     return SUCCESS;

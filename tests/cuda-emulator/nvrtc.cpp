@@ -61,7 +61,8 @@ int nvrtcCompileProgram(Program* program, int, const char* const*) {
     if (!mkdtemp(folder)) return COMPILATION;
     std::string base = std::string(folder) + "/program";
     std::ofstream(base + ".cpp") << program->source << parameter_counts(program->source);
-    std::string command = std::string(COMPILER " -std=c++17 -O0 -g -fPIC -shared -w -include " HEADER " ") + base + ".cpp -o " +
+    const char* count = getenv("DGC_EMULATOR_COUNT") ? "-DCOUNT_ACCESSES --param asan-instrumentation-with-call-threshold=0 -Wl,-Bsymbolic " : "";
+    std::string command = std::string(COMPILER " -std=c++17 -O0 -g -fPIC -shared -w -include " HEADER " ") + count + base + ".cpp -o " +
                           base + ".so > " + base + ".log 2>&1";
     int status = system(command.c_str());
     program->log = read_file(base + ".log");
