@@ -224,7 +224,8 @@ impl Loop {
                 return Err(self.with_checkpoint(error));
             }
             bar.inc(1);
-            let done = self.trainer.epochs_after(self.trainer.step).floor() as u64;
+            // A step over a few rows may be many epochs.
+            let done = (self.trainer.epochs_after(self.trainer.step).floor() as u64).min(epochs);
             if done > self.trainer.epochs_after(self.trainer.step - 1).floor() as u64 {
                 let seconds = begun.elapsed().as_secs_f64();
                 let steps = self.trainer.step - begun_at;

@@ -211,7 +211,7 @@ impl Cuda {
         self.arrays[array.index()].start + (offset * size_of::<f32>()) as u64
     }
 
-    /// Records the launches as a graph.
+    /// Records the launches as a graph. Functions are looked up before: a driver loads them then, which it may not while it records.
     fn record(
         &self,
         module: sys::CUmodule,
@@ -220,11 +220,12 @@ impl Cuda {
         arena: sys::CUdeviceptr,
     ) -> Result<sys::CUgraphExec> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        let functions = launches.iter().map(|launch| function(module, &launch.function)).collect::<Result<Vec<_>>>()?;
         // SAFETY: functions take the pointers that the emitter lists, which live as long as the device.
         unsafe {
             result::stream::begin_capture(self.stream, mode).explain("a graph cannot begin")?;
-            for launch in launches {
-                self.launch(module, launch, addresses, arena)?;
+            for (launch, function) in launches.iter().zip(functions) {
+                self.launch(function, launch, addresses, arena)?;
             }
             let graph = result::stream::end_capture(self.stream).explain("a graph cannot end")?;
             let flags = sys::CUgraphInstantiate_flags(0);
@@ -236,13 +237,11 @@ impl Cuda {
 
     unsafe fn launch(
         &self,
-        module: sys::CUmodule,
+        function: sys::CUfunction,
         launch: &emit::Launch,
         addresses: &[sys::CUdeviceptr],
         arena: sys::CUdeviceptr,
     ) -> Result<()> {
-        let name =
-            CString::new(launch.function.as_str()).map_err(|_| Error::new("a kernel's name holds a zero byte"))?;
         let mut arguments: Vec<sys::CUdeviceptr> =
             launch.buffers.iter().map(|buffer| addresses[buffer.index()]).collect();
         if launch.arena {
@@ -252,13 +251,18 @@ impl Cuda {
         let mut pointers: Vec<*mut c_void> =
             arguments.iter_mut().map(|argument| std::ptr::from_mut(argument).cast()).collect();
         let blocks = (launch.blocks as u32, 1, 1);
-        // SAFETY: the caller vouches for module and addresses.
-        unsafe {
-            let function = result::module::get_function(module, name).explain(&launch.function)?;
-            let threads = (emit::THREADS as u32, 1, 1);
-            result::launch_kernel(function, blocks, threads, 0, self.stream, &mut pointers).explain(&launch.function)
-        }
+        let threads = (emit::THREADS as u32, 1, 1);
+        // SAFETY: the caller vouches for function and addresses.
+        unsafe { result::launch_kernel(function, blocks, threads, 0, self.stream, &mut pointers) }
+            .explain(&launch.function)
     }
+}
+
+/// A function of a module that is loaded.
+fn function(module: sys::CUmodule, name: &str) -> Result<sys::CUfunction> {
+    let text = CString::new(name).map_err(|_| Error::new("a kernel's name holds a zero byte"))?;
+    // SAFETY: the module is one that the driver gave.
+    unsafe { result::module::get_function(module, text) }.explain(name)
 }
 
 /// Memory that is 0 for all that the stream does from here on.
@@ -311,6 +315,10 @@ impl Backend for Cuda {
         if self.rows.1 < rows.len() {
             // What was gathered by before is done with when all that was asked for is.
             self.wait("a program or a copy failed")?;
+            if self.rows.1 > 0 {
+                // SAFETY: it was allocated so, and nothing reads it any more.
+                unsafe { result::free_sync(self.rows.0) }.explain("memory cannot be given back")?;
+            }
             self.rows = (allocate(size_of_val(rows), self.stream)?, rows.len());
         }
         let function = self.gather.expect("a program is loaded before its rows are gathered");
@@ -348,8 +356,7 @@ impl Backend for Cuda {
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions take.
         let graph = unsafe {
             let module = result::module::load_data(image.as_ptr().cast()).explain("a module cannot be loaded")?;
-            let name = CString::new(emit::GATHER).expect("a name has no zero byte");
-            self.gather = Some(result::module::get_function(module, name).explain(emit::GATHER)?);
+            self.gather = Some(function(module, emit::GATHER)?);
             self.record(module, &launches, &addresses, self.address(arena, 0))?
         };
         self.programs.push(Loaded { name: build.name.clone(), graph });
