@@ -44,7 +44,8 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
                 at
             }
         };
-        let Some(statement) = statement(&rest, at).filter(|_| parsed.mistakes.len() < MOST_MISTAKES) else {
+        let lost = statement(&rest, at).or_else(|| whole_block(&rest, at));
+        let Some(statement) = lost.filter(|_| parsed.mistakes.len() < MOST_MISTAKES) else {
             return parsed;
         };
         let blank: String = rest[statement.range()].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
@@ -75,6 +76,20 @@ fn statement(text: &str, at: usize) -> Option<Span> {
     let lines = &text[start..end];
     let whole = !lines.trim().is_empty() && !lines.contains(['{', '}']);
     whole.then(|| Span::new(start, end))
+}
+
+/// The block, whole, whose first line cannot be read at `at`, if it stands within the model's own.
+fn whole_block(text: &str, at: usize) -> Option<Span> {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let braces = |text: &str| text.matches('{').count() as isize - text.matches('}').count() as isize;
+    let head = text[start..].split('{').next()?;
+    let begins = braces(&text[..start]) == 1 && !head.contains(['}', '\n']) && head.len() < text.len() - start;
+    let mut depth = 0isize;
+    let end = text[start..].char_indices().find(|(_, c)| {
+        depth += isize::from(*c == '{') - isize::from(*c == '}');
+        *c == '}' && depth == 0
+    });
+    end.filter(|_| begins).map(|(len, _)| Span::new(start, start + len + 1))
 }
 
 /// Where the brackets stand that are open at the end of a text, comments aside; braces close all of them.

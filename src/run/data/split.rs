@@ -45,6 +45,12 @@ fn keep_labels(table: &mut Table, label: &str, labels: usize, seed: u64) -> Resu
         }
     }
     let available: usize = of_class.iter().map(Vec::len).sum();
+    if available == 0 {
+        let help = format!(
+            "labels are classes in an array `{label}` (-1 where there is none), or the labels file beside the images of MNIST"
+        );
+        return Err(Error::new(format!("--labels {labels}: no row of the data has a label")).help(help));
+    }
     let present = of_class.iter().filter(|rows| !rows.is_empty()).count();
     if labels > available || labels < present {
         let message = format!("--labels {labels}: there are {available} labelled rows of {present} classes");
