@@ -13,24 +13,19 @@ use crate::{
 
 /// Text to a checked model with its lints, or every mistake found. `sets` are the `NAME=VALUE` of `--set`.
 pub fn check(file: &str, text: &str, sets: &[(String, String)]) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let parsed = syntax::parse_what_can_be(text);
-    match parsed.tree {
-        Some(tree) if parsed.mistakes.is_empty() => model::check(file, text, &tree, sets),
-        None => Err(parsed.mistakes),
-        Some(tree) => {
-            // What the rest says wrongly is told as well, unless it is about a name of a statement that could not be read.
-            let more = model::check(file, text, &tree, sets).err().unwrap_or_default();
-            let lost = |name: &str| parsed.lost.iter().any(|span| words(&text[span.range()]).any(|word| word == name));
-            let known = |mistake: &Diagnostic| !mistake.title.split('`').skip(1).step_by(2).flat_map(words).any(lost);
-            let mut mistakes = [parsed.mistakes, more.into_iter().filter(known).collect()].concat();
-            mistakes.sort_by_key(|mistake| mistake.span.start);
-            Err(mistakes)
+    let mut parsed = syntax::parse_what_can_be(text);
+    let checked = parsed.tree.as_ref().map(|tree| model::check(file, text, tree, sets));
+    match checked {
+        Some(checked) if parsed.mistakes.is_empty() => checked,
+        checked => {
+            // What the rest says wrongly is told beside what could not be read.
+            let more = checked.and_then(Result::err).unwrap_or_default();
+            let more = more.into_iter().filter(|mistake| !parsed.explains(text, mistake)).collect::<Vec<_>>();
+            parsed.mistakes.extend(more);
+            parsed.mistakes.sort_by_key(|mistake| mistake.span.start);
+            Err(parsed.mistakes)
         }
     }
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// The bound of each case.

@@ -15,11 +15,23 @@ use dgc::{
 };
 use std::path::{Path, PathBuf};
 
-/// Compiles every model's step for an architecture; says so loudly where there is no compiler.
-fn compile_all(arch: &str) {
-    let path = std::env::var_os("DGC_NVRTC").map(PathBuf::from);
-    if let Err(error) = library::find_nvrtc(path.as_deref()) {
+/// Where NVIDIA's compiler is, if the loader does not know.
+fn nvrtc() -> Option<PathBuf> {
+    std::env::var_os("DGC_NVRTC").map(PathBuf::from)
+}
+
+/// Whether there is NVIDIA's compiler; says so loudly where there is none.
+fn has_compiler() -> bool {
+    let found = library::find_nvrtc(nvrtc().as_deref());
+    if let Err(error) = &found {
         eprintln!("SKIPPED: {error}; DGC_NVRTC may name it");
+    }
+    found.is_ok()
+}
+
+/// Compiles every model's step for an architecture.
+fn compile_all(arch: &str) {
+    if !has_compiler() {
         return;
     }
     for file in models() {
@@ -48,9 +60,7 @@ fn compile_all(arch: &str) {
 /// Tiles that only larger results are worth.
 #[test]
 fn nvrtc_wide() {
-    let path = std::env::var_os("DGC_NVRTC").map(PathBuf::from);
-    if let Err(error) = library::find_nvrtc(path.as_deref()) {
-        eprintln!("SKIPPED: {error}; DGC_NVRTC may name it");
+    if !has_compiler() {
         return;
     }
     let sets = [("pixels", "1000"), ("latent", "400"), ("hidden", "1500")];
@@ -264,21 +274,20 @@ fn a_killed_run_goes_on() {
 /// What the report says of the ADGM at full size, so that a change of its kernels shows.
 #[test]
 fn the_report_of_the_adgm() {
-    let path = std::env::var_os("DGC_NVRTC").map(PathBuf::from);
-    if let Err(error) = library::find_nvrtc(path.as_deref()) {
-        eprintln!("SKIPPED: {error}; DGC_NVRTC may name it");
+    if !has_compiler() {
         return;
     }
     let model = common::root().join("models/adgm.dgm");
     let model = model.to_str().expect("a plain name");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dgc"));
     command.args(["compile", model, "--target", "cuda", "--arch", "sm_90", "--report"]);
-    if let Some(path) = &path {
+    if let Some(path) = nvrtc() {
         command.arg("--nvrtc").arg(path);
     }
     let output = command.output().expect("the program starts");
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!report.contains(" registers") || report.contains(" 0 B spilled"), "{report}");
+    let told = report.matches(" B spilled").count();
+    assert!(told > 60 && told == report.matches(" 0 B spilled").count(), "{report}");
     insta::assert_snapshot!("report-adgm", report);
 }

@@ -71,8 +71,11 @@ pub trait Backend {
         false
     }
 
-    /// Copies those rows of a table, of `width` floats each, to the start of another array, one after the other.
-    fn gather(&mut self, table: Id<Array>, width: usize, rows: &[u32], to: Id<Array>) -> Result<()>;
+    /// Copies those rows of a table, of `width` floats each, to the start of another array, one after the other. Asked of devices
+    /// that keep tables.
+    fn gather(&mut self, _table: Id<Array>, _width: usize, _rows: &[u32], _to: Id<Array>) -> Result<()> {
+        unreachable!("the rows of a device that keeps no table are written by the host")
+    }
 
     /// Notes the first `len` floats of an array as the programs that were run leave them, for `noted` to give.
     fn note(&mut self, array: Id<Array>, len: usize) -> Result<()>;

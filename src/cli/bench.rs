@@ -44,6 +44,7 @@ impl Bench {
         trainer.settle()?;
         let first = begun.elapsed().as_secs_f64();
         (0..2).try_for_each(|_| trainer.step())?;
+        trainer.settle()?;
         let before = trainer.spent();
         // Where the device works behind the host, some steps are timed together.
         let at_once = if matches!(device, backend::Device::Cuda { .. }) { 10 } else { 1 };

@@ -7,6 +7,7 @@ use crate::{
     },
     plan::Cost,
 };
+use std::borrow::Cow;
 
 /// What a GPU can do at most, dense, by its maker's data sheets.
 pub struct Gpu {
@@ -93,7 +94,10 @@ impl Gpu {
 /// The report of one program; `functions` are what the assembler said of it for the GPU's architecture, if it was asked.
 pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu, precision: Precision) -> String {
     let plan = &build.plan;
-    let launches = emit::emit(plan, &build.name, precision).launches;
+    let launches = match &build.cuda {
+        Some(binary) => Cow::Borrowed(&binary.launches),
+        None => Cow::Owned(emit::emit(plan, &build.name, precision).launches),
+    };
     let moved = launches.iter().map(|launch| launch.moved).sum::<usize>() as f64 / 1024.0;
     let contractions = plan.kernels.iter().filter(|kernel| kernel.contraction.is_some()).count();
     let mut text = format!(

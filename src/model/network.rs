@@ -141,7 +141,10 @@ fn expand(
             ast::Layer::Call(call) => layer_call(checker, call, counts, expanding),
         };
         // The mistakes of the layers behind are told too.
-        result = result.zip(expanded).map(|(before, own)| [before, own].concat());
+        result = result.zip(expanded).map(|(mut before, own)| {
+            before.extend(own);
+            before
+        });
     }
     residuals(checker, layers, result.as_ref()?)?;
     result

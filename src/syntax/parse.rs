@@ -28,6 +28,18 @@ pub struct Parsed {
     pub lost: Vec<Span>,
 }
 
+impl Parsed {
+    /// Whether a mistake of the rest may come of what is missing: it is about a name that stands there.
+    pub fn explains(&self, text: &str, mistake: &Diagnostic) -> bool {
+        let missing = |name: &str| self.lost.iter().any(|span| words(&text[span.range()]).any(|word| word == name));
+        mistake.title.split('`').skip(1).step_by(2).flat_map(words).any(missing)
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
 /// Statements end with their line, so one that cannot be read is blanked out, and the rest is read again.
 pub fn parse_what_can_be(text: &str) -> Parsed {
     let mut parsed = Parsed { tree: None, mistakes: Vec::new(), lost: Vec::new() };
@@ -39,7 +51,7 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
                 return parsed;
             }
             Err(error) => {
-                let (mistake, at) = explain(text, &error);
+                let (mistake, at) = explain(&rest, &error);
                 parsed.mistakes.push(mistake);
                 at
             }
@@ -138,7 +150,7 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         return (open.label("opened here").help(format!("add `{other}` where the list ends")), at);
     }
     let mut diagnostic = diagnostic;
-    if code[..at - line].trim().is_empty() && !found.is_empty() && diagnostic.label.contains("a declaration") {
+    if text[line..at].trim().is_empty() && !found.is_empty() && diagnostic.label.contains("a declaration") {
         diagnostic.help = suggest(found, BLOCKS).filter(|help| help.starts_with("did you mean"));
     }
     if text.trim().is_empty() {

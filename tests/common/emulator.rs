@@ -10,24 +10,9 @@ use std::{
 fn libraries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let source = super::root().join("tests/cuda-emulator");
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder can be made");
-        let flags = ["-std=c++17", "-O1", "-g", "-fPIC", "-shared", "-fsanitize=address"];
-        for (name, file, soname) in
-            [("nvrtc.cpp", "libnvrtc.so", "libnvrtc.so"), ("driver.cpp", "libcuda.so.1", "libcuda.so.1")]
-        {
-            let status = Command::new("g++")
-                .args(flags)
-                .arg(format!("-Wl,-soname,{soname}"))
-                .arg(format!("-DHEADER=\"{}\"", source.join("device.h").display()))
-                .arg("-DCOMPILER=\"g++ -fsanitize=address\"")
-                .arg(source.join(name))
-                .arg("-o")
-                .arg(folder.join(file))
-                .status();
-            assert!(status.expect("there is a g++").success(), "{name} compiles");
-        }
+        let status = Command::new(super::root().join("tests/cuda-emulator/build")).arg(&folder).status();
+        assert!(status.expect("there is a shell").success(), "the emulated GPU compiles");
         folder
     })
 }

@@ -264,16 +264,6 @@ impl Backend for Cpu {
         Ok(Cow::Borrowed(&self.arrays[array.index()].slice()[offset..offset + len]))
     }
 
-    fn gather(&mut self, table: Id<Array>, width: usize, rows: &[u32], to: Id<Array>) -> Result<()> {
-        let mut out = std::mem::take(&mut self.arrays[to.index()]);
-        let table = self.arrays[table.index()].slice();
-        for (row, out) in rows.iter().zip(out.slice_mut().chunks_exact_mut(width)) {
-            out.copy_from_slice(&table[*row as usize * width..][..width]);
-        }
-        self.arrays[to.index()] = out;
-        Ok(())
-    }
-
     fn note(&mut self, array: Id<Array>, len: usize) -> Result<()> {
         let mut note = self.spare.pop().unwrap_or_default();
         note.clear();

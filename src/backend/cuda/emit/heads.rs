@@ -44,10 +44,10 @@ fn results(nest: &Loop) -> impl Iterator<Item = &Access> {
     })
 }
 
-/// The loads that heads make needless, by the variables that hold them.
-fn known(nest: &Loop, wanted: &BTreeSet<Id<Buffer>>) -> Vec<(Access, String)> {
-    let known = loads(nest).filter(|access| wanted.contains(&access.buffer));
-    known.map(|access| (access.clone(), variable(access.buffer))).collect()
+/// Whether a loop writes where it reads.
+pub(super) fn replaces(plan: &Plan, nest: &Loop) -> bool {
+    let read: BTreeSet<Memory> = loads(nest).map(|access| memory(plan, access.buffer)).collect();
+    results(nest).any(|access| read.contains(&memory(plan, access.buffer)))
 }
 
 /// Whether an access of one nest is to the element that an access of another makes: the same stride along each axis.
@@ -73,6 +73,9 @@ fn is_replaced(plan: &Plan, wanted: &Memory) -> bool {
 impl<'n> Heads<'n> {
     /// Those that can be made again where the indices of the `kept` axes are known; none if some cannot, or none is read.
     pub fn of(plan: &'n Plan, heads: &'n [Loop], nest: &Loop, kept: &dyn Fn(usize) -> bool) -> Option<Self> {
+        if heads.is_empty() {
+            return None;
+        }
         let mut found = Heads { nests: Vec::new(), wanted: BTreeSet::new() };
         let mut readers: Vec<&Loop> = vec![nest];
         // What is not summed in another kernel's head, such as a bias times the rows of two cases, is made again for these heads.
@@ -139,7 +142,8 @@ impl<'n> Heads<'n> {
 
     /// The loads of a reader that they make needless.
     pub fn known(&self, nest: &Loop) -> Vec<(Access, String)> {
-        known(nest, &self.wanted)
+        let known = loads(nest).filter(|access| self.wanted.contains(&access.buffer));
+        known.map(|access| (access.clone(), variable(access.buffer))).collect()
     }
 
     /// Writes the statements that make them, for a reader whose indices have these names.

@@ -6,12 +6,16 @@
 //! for all threads of a GPU, or little to sum: then each has a thread. Sums over different axes are made by passes of their own,
 //! each computing what it needs again. The heads of a kernel are made again by those who read them.
 
-use super::{Body, Emitter, Piece, THREADS, floats, group::memory, heads::Heads, literal, offset};
+use super::{
+    Body, Emitter, Piece, THREADS, floats,
+    heads::{Heads, replaces},
+    literal, offset,
+};
 use crate::{
-    plan::{Access, Instruction, Loop, Place, Tile},
+    plan::{Access, Instruction, Loop, Tile},
     tensor::{NoiseKind, ReduceKind},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// From this many numbers on a block shares a sum.
 const MANY: usize = 2048;
@@ -81,17 +85,7 @@ impl Emitter<'_> {
             }
         }
         if shapes.is_empty() {
-            let parts: Vec<&[usize]> = self.parts(nest, &stores);
-            let named =
-                |number: usize| if parts.len() == 1 { name.to_string() } else { format!("{name}_{}", number + 1) };
-            let last = nest.axes.len().wrapping_sub(1);
-            let heads = Heads::of(self.plan, heads, nest, &|_| true);
-            let tall = |heads: &Heads| heads.along(nest, last) && nest.elements() >= TALL * nest.sizes[last];
-            let heads = heads.filter(|heads| !heads.sum() || tall(heads));
-            let parts = parts.iter().enumerate();
-            return parts
-                .map(|(number, sinks)| elements(named(number), nest, sinks, &heads, comment.clone()))
-                .collect();
+            return self.stores(name, nest, &stores, heads, &comment);
         }
         // A thread has registers for so many sums.
         let split = |(shape, sums): (Shape, Vec<usize>)| -> Vec<(Shape, Vec<usize>)> {
@@ -100,16 +94,9 @@ impl Emitter<'_> {
         let shapes: Vec<(Shape, Vec<usize>)> = shapes.into_iter().flat_map(split).collect();
         let count = shapes.len();
         // Stores need not wait for what the sums wait for, unless they replace what sums read.
-        let memories = |wanted: fn(&Instruction) -> Option<&Access>| -> BTreeSet<_> {
-            nest.instructions.iter().filter_map(wanted).map(|access| memory(self.plan, access.buffer)).collect()
-        };
-        let read =
-            memories(|instruction| if let Instruction::Load(access) = instruction { Some(access) } else { None });
-        let stored =
-            memories(|instruction| if let Instruction::Store(_, access) = instruction { Some(access) } else { None });
         let mut pieces = Vec::new();
-        if count > 1 && !stored.is_empty() && read.is_disjoint(&stored) {
-            pieces.push(elements(format!("{name}_stores"), nest, &stores, &None, comment.clone()));
+        if count > 1 && !stores.is_empty() && !replaces(self.plan, nest) {
+            pieces = self.stores(&format!("{name}_stores"), nest, &stores, heads, &comment);
             stores.clear();
         }
         let pass = |(number, (shape, sums)): (usize, (Shape, Vec<usize>))| {
@@ -124,19 +111,17 @@ impl Emitter<'_> {
         pieces
     }
 
-    /// The stores of a loop in groups that a thread has registers for; all at once where one replaces what others read.
-    fn parts<'n>(&self, nest: &Loop, stores: &'n [usize]) -> Vec<&'n [usize]> {
-        let parameter = |access: &Access| match self.plan.buffer(access.buffer).place {
-            Place::Parameter(index) => Some(index),
-            _ => None,
-        };
-        let touched = |wanted: fn(&Instruction) -> Option<&Access>| -> BTreeSet<usize> {
-            nest.instructions.iter().filter_map(wanted).filter_map(parameter).collect()
-        };
-        let read = touched(|instruction| if let Instruction::Load(access) = instruction { Some(access) } else { None });
-        let written =
-            touched(|instruction| if let Instruction::Store(_, access) = instruction { Some(access) } else { None });
-        if read.is_disjoint(&written) { stores.chunks(MOST_SUMS).collect() } else { vec![stores] }
+    /// The stores of a loop, in groups that a thread has registers for; all at once where one replaces what others read.
+    fn stores(&self, name: &str, nest: &Loop, stores: &[usize], heads: &[Loop], comment: &str) -> Vec<Piece> {
+        let most = if replaces(self.plan, nest) { stores.len().max(1) } else { MOST_SUMS };
+        let parts = stores.chunks(most).enumerate();
+        let one = stores.len() <= most;
+        let last = nest.axes.len().wrapping_sub(1);
+        let heads = Heads::of(self.plan, heads, nest, &|_| true);
+        let tall = |heads: &Heads| heads.along(nest, last) && nest.elements() >= TALL * nest.sizes[last];
+        let heads = heads.filter(|heads| !heads.sum() || tall(heads));
+        let named = |number: usize| if one { name.to_string() } else { format!("{name}_{}", number + 1) };
+        parts.map(|(number, sinks)| elements(named(number), nest, sinks, &heads, comment.to_string())).collect()
     }
 }
 
