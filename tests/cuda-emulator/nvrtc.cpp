@@ -25,7 +25,7 @@ static std::string read_file(const std::string& path) {
 // The driver is told how many parameters a function has; a cubin would say.
 static std::string parameter_counts(const std::string& source) {
     std::string counts;
-    std::regex head("extern \"C\" __global__ void __launch_bounds__\\([0-9]+\\)\\s+(\\w+)\\(([^)]*)\\)");
+    std::regex head("extern \"C\" __global__ void __launch_bounds__\\([0-9, ]+\\)\\s+(\\w+)\\(([^)]*)\\)");
     for (std::sregex_iterator at(source.begin(), source.end(), head), end; at != end; ++at) {
         std::string list = (*at)[2];
         int count = list.empty() ? 0 : 1;

@@ -154,9 +154,10 @@ fn function(plan: &Plan, arena: &Arena, prefix: &str, group: &[&Piece], text: &m
     for id in &buffers {
         let _ = writeln!(text, "//   {} = {}", pointer(*id), plan.buffer(*id).name);
     }
+    // One block at least: without a number the assembler spills for the sake of more.
     let _ = writeln!(
         text,
-        "extern \"C\" __global__ void __launch_bounds__({THREADS})\n{name}({}) {{",
+        "extern \"C\" __global__ void __launch_bounds__({THREADS}, 1)\n{name}({}) {{",
         parameters.join(", ")
     );
     for id in &inner {
