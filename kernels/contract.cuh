@@ -6,8 +6,9 @@
 
 constexpr int THREADS = 256;
 
-// A matrix as an operand: `across` the axis that the result has, `along` k.
+// A matrix in memory as an operand: `across` the axis that the result has, `along` k.
 struct Operand {
+    static constexpr bool COMPUTED = false;
     const float* start;
     Index across, along;
 
@@ -21,25 +22,63 @@ struct Operand {
     }
 };
 
+// An operand whose elements are made as they are asked for: `element(place, k)`. It is the product's prologue.
+template <class Element>
+struct Computed {
+    static constexpr bool COMPUTED = true;
+    Element element;
+};
+
+template <class Element>
+__device__ __forceinline__ Computed<Element> computed(Element element) {
+    return {element};
+}
+
 // The part of an operand that a block multiplies: across from `first` to `end`, along k up to `end_k`.
+template <class Source>
 struct Window {
-    Operand operand;
+    Source operand;
     Index first, end, end_k;
 };
 
 // ---- operands in shared memory
 
-// Floats by k, then across, copied while the former part is multiplied. The padding lets the lanes of a warp that read 8
-// neighbours of each of 4 rows meet 32 banks.
+// Floats by k, then across, copied while the former part is multiplied; those that are computed wait in registers. The padding
+// lets the lanes of a warp that read 8 neighbours of each of 4 rows meet 32 banks.
 template <int DEPTH, int SIZE>
 struct Copied {
+    static constexpr int EACH = DEPTH * SIZE / THREADS;
     alignas(16) float numbers[DEPTH][SIZE + 8];
 
-    struct Way {};
+    template <bool COMPUTED>
+    struct Way {
+        float values[COMPUTED ? EACH : 1];
+    };
+
+    // A warp has 8 neighbours along k of 4 rows, whole sectors; or 32 neighbours across.
+    template <bool ALONG_K>
+    struct Turn {
+        static constexpr int SPAN = ALONG_K ? 8 : 1;
+        int along = threadIdx.x % SPAN + threadIdx.x / (SPAN * SIZE) * SPAN, across = threadIdx.x / SPAN % SIZE;
+
+        // How far the turn that begins at element `i` is from the first.
+        static __device__ __forceinline__ int down(int i) { return i / (SPAN * SIZE) * SPAN; }
+        static __device__ __forceinline__ int right(int i) { return i / SPAN % SIZE; }
+    };
 
     // Begins to bring the part from k0 on.
+    template <bool ALONG_K, class Element>
+    __device__ __forceinline__ void begin(Way<true>& way, const Window<Computed<Element>>& from, Index k0) {
+        Turn<ALONG_K> turn;
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            Index place = from.first + turn.across + turn.right(i * THREADS), k = k0 + turn.along + turn.down(i * THREADS);
+            way.values[i] = place < from.end && k < from.end_k ? from.operand.element(place, k) : 0.0f;
+        }
+    }
+
     template <bool ALONG_K>
-    __device__ __forceinline__ void begin(Way&, const Window& from, Index k0) {
+    __device__ __forceinline__ void begin(Way<false>&, const Window<Operand>& from, Index k0) {
         if (!ALONG_K && from.operand.vectors<false>()) {
             constexpr int ROW = SIZE / 4, STEP = THREADS / ROW;
             int along = threadIdx.x / ROW, across = threadIdx.x % ROW * 4;
@@ -52,23 +91,33 @@ struct Copied {
                 copy_four_async(&numbers[along + i][across], source + i * from.operand.along, k + i < from.end_k ? width : 0);
             }
         } else {
-            // A warp reads 8 neighbours along k of 4 rows, whole sectors; or 32 neighbours across.
-            constexpr int SPAN = ALONG_K ? 8 : 1;
-            int along = threadIdx.x % SPAN + threadIdx.x / (SPAN * SIZE) * SPAN, across = threadIdx.x / SPAN % SIZE;
-            Index place = from.first + across, k = k0 + along;
+            Turn<ALONG_K> turn;
+            Index place = from.first + turn.across, k = k0 + turn.along;
             const float* source = from.operand.at(place, k);
 #pragma unroll
             for (int i = 0; i < DEPTH * SIZE; i += THREADS) {
-                int down = i / (SPAN * SIZE) * SPAN, right = i / SPAN % SIZE;
+                int down = turn.down(i), right = turn.right(i);
                 bool there = place + right < from.end && k + down < from.end_k;
                 const float* one = source + right * from.operand.across + down * from.operand.along;
-                copy_async(&numbers[along + down][across + right], one, there);
+                copy_async(&numbers[turn.along + down][turn.across + right], one, there);
             }
         }
     }
 
     // Ends it: the numbers are there after the next barrier.
-    __device__ __forceinline__ void end(Way&, bool) { copies_arrive(); }
+    template <bool ALONG_K>
+    __device__ __forceinline__ void end(Way<false>&) {
+        copies_arrive();
+    }
+
+    template <bool ALONG_K>
+    __device__ __forceinline__ void end(Way<true>& way) {
+        Turn<ALONG_K> turn;
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            numbers[turn.along + turn.down(i * THREADS)][turn.across + turn.right(i * THREADS)] = way.values[i];
+        }
+    }
 };
 
 // bf16 in the order of memory: by k, then across, or across, then by k. They are rounded on their way, and wait in registers
@@ -79,6 +128,7 @@ struct Rounded {
     static constexpr int BY_K = DEPTH * (SIZE + 8), BY_PLACE = SIZE * (DEPTH + 8);
     alignas(16) unsigned short numbers[BY_K > BY_PLACE ? BY_K : BY_PLACE];
 
+    template <bool>
     struct Way {
         float fours[EACH][4];
     };
@@ -88,8 +138,25 @@ struct Rounded {
         return &numbers[ALONG_K ? across * (DEPTH + 8) + along : along * (SIZE + 8) + across];
     }
 
+    template <bool ALONG_K, class Element>
+    __device__ __forceinline__ void begin(Way<true>& way, const Window<Computed<Element>>& from, Index k0) {
+        constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
+        int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            bool mine = FOURS % THREADS == 0 || threadIdx.x < FOURS;
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+                Index place = from.first + (ALONG_K ? outer + i * STEP : inner + j);
+                Index k = k0 + (ALONG_K ? inner + j : outer + i * STEP);
+                bool there = mine && place < from.end && k < from.end_k;
+                way.fours[i][j] = there ? from.operand.element(place, k) : 0.0f;
+            }
+        }
+    }
+
     template <bool ALONG_K>
-    __device__ __forceinline__ void begin(Way& way, const Window& from, Index k0) {
+    __device__ __forceinline__ void begin(Way<false>& way, const Window<Operand>& from, Index k0) {
         constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
         int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
         bool vectors = from.operand.vectors<ALONG_K>();
@@ -115,11 +182,13 @@ struct Rounded {
         }
     }
 
-    __device__ __forceinline__ void end(Way& way, bool along_k) {
+    template <bool ALONG_K, bool COMPUTED>
+    __device__ __forceinline__ void end(Way<COMPUTED>& way) {
+        constexpr int row = ALONG_K ? DEPTH : SIZE;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             if (FOURS % THREADS != 0 && threadIdx.x >= FOURS) continue;
-            int row = along_k ? DEPTH : SIZE, four = threadIdx.x + i * THREADS;
+            int four = threadIdx.x + i * THREADS;
             int inner = four % (row / 4) * 4, outer = four / (row / 4);
             uint2 pairs = make_uint2(
                 bf16_pair(way.fours[i][0], way.fours[i][1]), bf16_pair(way.fours[i][2], way.fours[i][3]));
@@ -325,14 +394,16 @@ struct Bf16 : Warps<M_, N_> {
 // ---- a tile
 
 // Adds the products along k, from k0 to k1, to the tile at (m0, n0). ALONG_K: neighbours in memory are neighbours along k, of the
-// left and of the right operand, so that neighbouring threads read neighbours.
-template <class Tile, bool LEFT_ALONG_K, bool RIGHT_ALONG_K>
-__device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename Tile::Stage& stage, Operand left,
-                                           Operand right, Index m, Index n, Index k0, Index k1, Index m0, Index n0) {
+// left and of the right operand, so that neighbouring threads read neighbours. What a prologue keeps in shared memory must be
+// there after a barrier.
+template <class Tile, bool LEFT_ALONG_K, bool RIGHT_ALONG_K, class LeftSource, class RightSource>
+__device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename Tile::Stage& stage, LeftSource left,
+                                           RightSource right, Index m, Index n, Index k0, Index k1, Index m0, Index n0) {
     if (k0 >= k1) return;
-    Window rows{left, m0, m, k1}, columns{right, n0, n, k1};
-    typename Tile::Left::Way left_way;
-    typename Tile::Right::Way right_way;
+    Window<LeftSource> rows{left, m0, m, k1};
+    Window<RightSource> columns{right, n0, n, k1};
+    typename Tile::Left::template Way<LeftSource::COMPUTED> left_way;
+    typename Tile::Right::template Way<RightSource::COMPUTED> right_way;
     // Whoever reads the last product's parts comes first.
     __syncthreads();
     stage.left[0].template begin<LEFT_ALONG_K>(left_way, rows, k0);
@@ -340,8 +411,8 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     int now = 0;
 #pragma unroll 1
     for (Index k = k0; k < k1; k += Tile::DEPTH) {
-        stage.left[now].end(left_way, LEFT_ALONG_K);
-        stage.right[now].end(right_way, RIGHT_ALONG_K);
+        stage.left[now].template end<LEFT_ALONG_K>(left_way);
+        stage.right[now].template end<RIGHT_ALONG_K>(right_way);
         // The part has come, and nobody reads the other any more.
         __syncthreads();
         if (k1 - k > Tile::DEPTH) {
@@ -353,7 +424,8 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     }
 }
 
-// Puts a strip of the tile into `stage.out`, so that neighbouring threads can take neighbours.
+// Puts a strip of the tile into `stage.out`, so that neighbouring threads can take neighbours: thread t column t % N of row t / N
+// and of each THREADS / N rows further.
 template <class Tile>
 __device__ __forceinline__ void keep(const typename Tile::Sums& sums, typename Tile::Stage& stage, int strip) {
     __syncthreads();

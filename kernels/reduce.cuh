@@ -40,16 +40,17 @@ __device__ __forceinline__ float block_reduce(float value, float* shared) {
     return value;
 }
 
-// The same for 32 columns at once: joins the values of threads that are 32 apart. Every thread of the block must call it; its first
-// warp has the results.
-template <typename Op>
-__device__ __forceinline__ float column_reduce(float value, float (*shared)[32]) {
-    unsigned part = threadIdx.x / 32, column = threadIdx.x % 32;
+// The same for columns at once: joins the values of threads that are COLUMNS apart. `shared` has a float for each thread. Every
+// thread of the block must call it; the first COLUMNS have the results.
+template <class Op, unsigned COLUMNS>
+__device__ __forceinline__ float column_reduce(float value, float* shared) {
     __syncthreads();
-    shared[part][column] = value;
+    shared[threadIdx.x] = value;
     __syncthreads();
-    if (part == 0) {
-        for (unsigned other = 1; other < blockDim.x / 32; ++other) value = Op::join(value, shared[other][column]);
+    if (threadIdx.x < COLUMNS) {
+        for (unsigned other = threadIdx.x + COLUMNS; other < blockDim.x; other += COLUMNS) {
+            value = Op::join(value, shared[other]);
+        }
     }
     return value;
 }

@@ -1,13 +1,14 @@
-//! The contraction alone, on the emulated driver: every tile, layout and precision, against sums in double precision.
+//! The contraction alone, on the emulated driver: every tile, layout and precision, with prologues and epilogues, against sums in
+//! double precision.
 
 mod common;
 
 use common::{emulator, numbers};
 use dgc::{
-    backend::{self, Build, Device, NoiseKey, Precision},
+    backend::{self, Build, Device, NoiseKey, Precision, cuda::emit},
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product},
-    tensor::{Axis, AxisKind, Scalar},
+    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Tile},
+    tensor::{Axis, AxisKind, ReduceKind, Scalar},
 };
 
 /// A contraction with an operand's neighbours along k or across it, and what is done with the sums.
@@ -18,6 +19,8 @@ struct Case {
     k: Vec<usize>,
     left_along_k: bool,
     right_along_k: bool,
+    /// Whether the left operands are made of others as they are loaded, where they lie along k.
+    made: bool,
     /// Whether a loop takes the sums in place of the result.
     fused: bool,
     /// Floats before each operand, so that its rows are on 16-byte boundaries or not.
@@ -31,8 +34,8 @@ fn cases() -> Vec<Case> {
     let mut add = |m, n, k: &[usize], layouts: &[(bool, bool)]| {
         for &(left_along_k, right_along_k) in layouts {
             let number = cases.len();
-            let (fused, shift) = (number % 3 == 1, number % 2);
-            cases.push(Case { m, n, k: k.to_vec(), left_along_k, right_along_k, fused, shift });
+            let (made, fused, shift) = (number % 8 < 4, number % 3 == 1, number % 2);
+            cases.push(Case { m, n, k: k.to_vec(), left_along_k, right_along_k, made, fused, shift });
         }
     };
     // Sizes that no tile divides, from 1 up.
@@ -79,6 +82,22 @@ fn unit(precision: Precision) -> f64 {
     }
 }
 
+/// What left operands are multiplied by along k where they are made: the sum of two parts, powers of two, so that nothing is rounded.
+fn parts(k: usize) -> Vec<f64> {
+    (0..2 * k).map(|i| [0.25, 0.5, 1.0][i % k % 3]).collect()
+}
+
+/// Rows of a tile of the plan, which is no tile of a contraction.
+fn tile_size(m: usize) -> usize {
+    m.div_ceil(3)
+}
+
+/// What a kernel leaves: the result, and if a loop took it the sums of its columns and rows.
+struct Results {
+    out: Id<Buffer>,
+    sums: Option<[Id<Buffer>; 2]>,
+}
+
 /// A plan that grows, and where its buffers lie.
 struct Growing {
     plan: Plan,
@@ -97,10 +116,57 @@ impl Growing {
         Id::new(self.plan.buffers.len() - 1)
     }
 
-    /// A kernel for the case; its result's buffer, and what is expected there.
-    fn kernel(&mut self, number: usize, case: &Case) -> Id<Buffer> {
+    /// Working memory.
+    fn inner(&mut self, name: String, axes: &[Id<Axis>]) -> Id<Buffer> {
+        let len = axes.iter().map(|axis| self.plan.axes[axis.index()].size).product();
+        let buffer = self.buffer(name, len, Place::Arena(self.plan.arena), None);
+        self.plan.arena += len;
+        self.plan.buffers[buffer.index()].axes = axes.to_vec();
+        buffer
+    }
+
+    /// A loop that makes max(0, x · scale) of each element of the left operand, and one that adds the parts of the scale.
+    fn prologue(
+        &mut self,
+        name: &str,
+        raw: Id<Buffer>,
+        (row, along): (Id<Axis>, Id<Axis>),
+    ) -> (Loop, Loop, Id<Buffer>) {
+        let (m, k) = (self.plan.axes[row.index()].size, self.plan.axes[along.index()].size);
+        let tiles = self.axis(2);
+        let given = self.buffer(format!("parts {name}"), 2 * k, Place::Input, Some(parts(k)));
+        let (scale, made) =
+            (self.inner(format!("scale {name}"), &[along]), self.inner(format!("made {name}"), &[row, along]));
+        let access = |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0 };
+        let head = Loop {
+            axes: vec![tiles, along],
+            sizes: vec![2, k],
+            tiled: false,
+            instructions: vec![
+                Instruction::Load(access(given, [k, 1])),
+                Instruction::Reduce { kind: ReduceKind::Sum, value: 0, access: access(scale, [0, 1]) },
+            ],
+        };
+        let before = Loop {
+            axes: vec![row, along],
+            sizes: vec![m, k],
+            tiled: true,
+            instructions: vec![
+                Instruction::Load(access(raw, [k, 1])),
+                Instruction::Load(access(scale, [0, 1])),
+                Instruction::Scalar(Scalar::Mul, vec![0, 1]),
+                Instruction::Scalar(Scalar::Relu, vec![2]),
+                Instruction::Store(3, access(made, [k, 1])),
+            ],
+        };
+        (head, before, made)
+    }
+
+    /// A kernel for the case.
+    fn kernel(&mut self, number: usize, case: &Case) -> Results {
         let &Case { m, n, left_along_k, right_along_k, fused, .. } = case;
-        let mut products = Vec::new();
+        let (row, across) = (self.axis(m), self.axis(n));
+        let (mut products, mut head, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for (part, &k) in case.k.iter().enumerate() {
             let mut operand = |side: &str, size: usize, along_k: bool| {
                 let name = format!("{side}{number}_{part}");
@@ -109,21 +175,52 @@ impl Growing {
                 let (across, along) = if along_k { (k, 1) } else { (1, size) };
                 (buffer, across, along)
             };
-            let (buffer, across, along) = operand("left", m, left_along_k);
+            let (mut buffer, across, along) = operand("left", m, left_along_k);
+            if case.made && left_along_k {
+                let axis = self.axis(k);
+                let (scale, loaded, made) = self.prologue(&format!("{number}_{part}"), buffer, (row, axis));
+                head.push(scale);
+                before.push(loaded);
+                buffer = made;
+            }
             let left = Matrix { buffer, row_stride: across, column_stride: along };
+            let mut operand = |side: &str, size: usize, along_k: bool| {
+                let name = format!("{side}{number}_{part}");
+                let data = numbers(&name, size * k, 1.0);
+                let buffer = self.buffer(name, size * k, Place::Input, Some(data));
+                let (across, along) = if along_k { (k, 1) } else { (1, size) };
+                (buffer, across, along)
+            };
             let (buffer, across, along) = operand("right", n, right_along_k);
             products.push(Product { k, left, right: Matrix { buffer, row_stride: along, column_stride: across } });
         }
         let place = if fused { Place::Arena(self.plan.arena) } else { Place::Output };
         self.plan.arena += if fused { m * n } else { 0 };
         let out = self.buffer(format!("sums{number}"), m * n, place, None);
-        let (mut after, mut result) = (Vec::new(), out);
+        let (mut after, mut results) = (Vec::new(), Results { out, sums: None });
+        let tile = Tile { axis: row, length: m, size: tile_size(m), count: m.div_ceil(tile_size(m)) };
+        let mut combine = None;
         if fused {
-            result = self.buffer(format!("out{number}"), m * n, Place::Output, None);
+            let result = self.buffer(format!("out{number}"), m * n, Place::Output, None);
             let column = self.buffer(format!("column{number}"), n, Place::Input, Some(column(number, n)));
+            let tiles = self.axis(tile.count);
+            let partial = self.inner(format!("partial{number}"), &[tiles, across]);
+            let columns = self.buffer(format!("columns{number}"), n, Place::Output, None);
+            let rows = self.buffer(format!("rows{number}"), m, Place::Output, None);
+            results = Results { out: result, sums: Some([columns, rows]) };
             let access = |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0 };
+            let sum = |access| Instruction::Reduce { kind: ReduceKind::Sum, value: 2, access };
+            combine = Some(Loop {
+                axes: vec![tiles, across],
+                sizes: vec![tile.count, n],
+                tiled: false,
+                instructions: vec![
+                    Instruction::Load(access(partial, [n, 1])),
+                    Instruction::Reduce { kind: ReduceKind::Sum, value: 0, access: access(columns, [0, 1]) },
+                ],
+            });
             after.push(Loop {
-                axes: vec![self.axis(m), self.axis(n)],
+                axes: vec![row, across],
                 sizes: vec![m, n],
                 tiled: true,
                 instructions: vec![
@@ -131,15 +228,28 @@ impl Growing {
                     Instruction::Load(access(column, [0, 1])),
                     Instruction::Scalar(Scalar::Add, vec![0, 1]),
                     Instruction::Store(2, access(result, [n, 1])),
+                    sum(Access { partial: n, ..access(partial, [0, 1]) }),
+                    sum(access(rows, [1, 0])),
                 ],
             });
         }
         let out = Matrix { buffer: out, row_stride: n, column_stride: 1 };
         let contraction = Some(Contraction { out, m, n, rows_per_index: 1, products });
-        let (head, before) = (Vec::new(), Vec::new());
         let name = format!("k{number}_contract");
-        self.plan.kernels.push(Kernel { name, origins: Vec::new(), head, tile: None, before, contraction, after });
-        result
+        let kernel = Kernel { name, origins: Vec::new(), head, tile: Some(tile), before, contraction, after };
+        self.plan.kernels.push(kernel);
+        if let Some(combine) = combine {
+            self.plan.kernels.push(Kernel {
+                name: format!("k{number}_combine"),
+                origins: Vec::new(),
+                head: vec![combine],
+                tile: None,
+                before: Vec::new(),
+                contraction: None,
+                after: Vec::new(),
+            });
+        }
+        results
     }
 }
 
@@ -157,7 +267,11 @@ fn compare(number: usize, case: &Case, precision: Precision, found: &[f32]) {
         let operand = |side: &str, size: usize, along_k: bool| -> Vec<[f64; 2]> {
             let data = numbers(&format!("{side}{number}_{part}"), size * k, 1.0);
             let at = |place: usize, along: usize| if along_k { place * k + along } else { along * size + place };
-            let element = |i: usize| rounded(data[at(i / k, i % k)], Precision::F32);
+            let made = side == "left" && case.made && case.left_along_k;
+            let element = |i: usize| match rounded(data[at(i / k, i % k)], Precision::F32) {
+                x if made => (x * 2.0 * parts(k)[i % k]).max(0.0),
+                x => x,
+            };
             (0..size * k).map(|i| [element(i), rounded(element(i), precision)]).collect()
         };
         let left = operand("left", m, case.left_along_k);
@@ -203,6 +317,16 @@ fn check(precision: Precision, test: &str) {
         shifts.resize(growing.plan.buffers.len(), case.shift);
     }
     let Growing { plan, data } = growing;
+    // They are made in the way that is to be tested.
+    let text = emit::emit(&plan, "contractions", precision).text;
+    let text = text.split(emit::BEGIN).nth(1).expect("a source has functions");
+    let count = |part: &str| text.matches(part).count();
+    let whole = |case: &&Case| case.k.iter().sum::<usize>() < 1000 && case.n > 1;
+    let made = cases.iter().filter(whole).filter(|case| case.made && case.left_along_k);
+    assert!(count(" = computed(") >= made.map(|case| case.k.len()).sum(), "operands are made as they are loaded");
+    let fused = cases.iter().filter(whole).filter(|case| case.fused).count();
+    assert!(fused > 5 && count("column_reduce<Sum, Tile::N>") >= fused, "blocks sum columns");
+    assert!(count("column / 32") > 5, "warps sum rows");
     let mut device = backend::open(&Device::Cuda { nvrtc: None, precision }).expect("an emulated GPU");
     let mut places = Vec::new();
     for ((buffer, data), shift) in plan.buffers.iter().zip(&data).zip(shifts) {
@@ -218,9 +342,31 @@ fn check(precision: Precision, test: &str) {
     let program = device.load(&Build::new("contractions", plan.clone()), &places).expect("a program");
     device.run(program, NoiseKey { seed: 0, step: 0 }).expect("a run");
     for (number, (case, result)) in cases.iter().zip(results).enumerate() {
-        let place = places[result.index()].expect("a result has a place");
+        let Results { out, sums } = result;
+        let place = places[out.index()].expect("a result has a place");
         let found = device.read(place.array, place.offset, case.m * case.n).expect("numbers");
         compare(number, case, precision, &found);
+        let Some(sums) = sums else { continue };
+        // The sums are of the very numbers that were found.
+        let wanted = |of: &dyn Fn(usize) -> usize, count: usize| {
+            let mut wanted = vec![(0.0f64, 0.0f64); count];
+            for (element, &x) in found.iter().enumerate() {
+                let (sum, size) = &mut wanted[of(element)];
+                *sum += f64::from(x);
+                *size += f64::from(x).abs();
+            }
+            wanted
+        };
+        let wanted = [wanted(&|element| element % case.n, case.n), wanted(&|element| element / case.n, case.m)];
+        for ((buffer, wanted), terms) in sums.into_iter().zip(wanted).zip([case.m, case.n]) {
+            let place = places[buffer.index()].expect("a result has a place");
+            let found = device.read(place.array, place.offset, wanted.len()).expect("numbers");
+            for (at, (&found, (sum, size))) in found.iter().zip(&wanted).enumerate() {
+                let error = (f64::from(found) - sum).abs();
+                let most = (terms + 8) as f64 * 2f64.powi(-24) * size;
+                assert!(error <= most, "{case:?} in {precision}, sum {at} of {terms}: {found}, not {sum}");
+            }
+        }
     }
 }
 

@@ -6,7 +6,11 @@ use common::{emulator, models, small};
 use dgc::{
     backend::{
         Precision,
-        cuda::{assembly, compile, emit, library},
+        cuda::{
+            assembly,
+            compile::{self, Effort},
+            emit, library,
+        },
     },
     driver,
     lower::Mode,
@@ -35,8 +39,9 @@ fn compile_all(arch: &str) {
         return;
     }
     for file in models() {
-        // Spills depend on sizes, so where they are looked for these are the model's own.
+        // Spills depend on sizes, so where they are looked for these are the model's own, and the compiler does its best.
         let full = arch == "sm_90";
+        let effort = if full { Effort::Full } else { Effort::Least };
         let model = if full { common::load(&file, &[]) } else { small(&file) };
         let rows = if full { programs::batch_rows(&model) } else { vec![3; driver::derive(&model).cases.len()] };
         let graph = driver::step(&model, &rows, Mode::TRAIN);
@@ -44,7 +49,7 @@ fn compile_all(arch: &str) {
         for precision in Precision::ALL {
             let source = emit::emit(&plan, &model.name, precision);
             assert_eq!(source, emit::emit(&plan, &model.name, precision), "the same input gives the same bytes");
-            let image = compile::compile(&source.text, &model.name, arch).expect("it compiles");
+            let image = compile::compile(&source.text, &model.name, arch, effort).expect("it compiles");
             assert!(!image.code.is_empty(), "there is code");
             let functions = assembly::functions(&image.log);
             assert_eq!(functions.len(), source.launches.len(), "the assembler reports each function");
@@ -72,7 +77,7 @@ fn nvrtc_wide() {
         for tile in ["<128, 128>", "<128, 64>", "<64, 64>"] {
             assert!(source.text.contains(tile), "{tile}");
         }
-        let image = compile::compile(&source.text, "wide", "sm_90").expect("it compiles");
+        let image = compile::compile(&source.text, "wide", "sm_90", Effort::Full).expect("it compiles");
         let functions = assembly::functions(&image.log);
         assert!(functions.iter().all(|function| function.spilled == 0), "{functions:?}");
     }

@@ -12,7 +12,7 @@ use crate::{
         Build, Precision,
         cuda::{
             Binary,
-            compile::{Image, compile},
+            compile::{Effort, Image, compile},
             emit::{self, Launch},
         },
     },
@@ -102,7 +102,7 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
         if !architectures.is_empty() {
             let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file), precision);
             for arch in architectures.iter().chain(&earliest) {
-                let Image { code, log } = compile(&source.text, program, arch)?;
+                let Image { code, log } = compile(&source.text, program, arch, Effort::Full)?;
                 let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
                 files.push((format!("{program}.{arch}.{kind}"), code));
                 assembled.push(Assembled { program, architecture: arch.clone(), log });

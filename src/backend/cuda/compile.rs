@@ -16,13 +16,27 @@ pub struct Image {
 /// The earliest architecture that has what the kernels use: asynchronous copies, and bf16.
 pub const EARLIEST: u32 = 80;
 
+/// How much a compiler does for its code to be fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// All that it can, by all cores where the library knows how.
+    Full,
+    /// As little as it can: for seeing that a source compiles.
+    Least,
+}
+
 /// Compiles a source for an architecture such as `sm_90`. The library must have been found.
-pub fn compile(source: &str, name: &str, arch: &str) -> Result<Image> {
+pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<Image> {
     let failed = |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));
     let text = CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
     let file = CString::new(format!("{name}.cu")).map_err(|_| Error::new("a model's name holds a zero byte"))?;
     let program = Program(result::create_program(&text, Some(&file)).map_err(|error| failed("cannot begin", error))?);
-    let options = [format!("--gpu-architecture={arch}"), "--std=c++17".to_string(), "--ptxas-options=-v".to_string()];
+    let mut options = vec![format!("--gpu-architecture={arch}")];
+    options.extend(["--std=c++17", "--ptxas-options=-v"].map(String::from));
+    // Versions before 13 may not know these.
+    if version()? >= (13, 0) {
+        options.push(if effort == Effort::Full { "--split-compile=0" } else { "--Ofast-compile=max" }.to_string());
+    }
     // SAFETY: the program lives until the end of this function, and the sizes are as NVRTC gave them.
     unsafe {
         let done = result::compile_program(program.0, &options);

@@ -1,18 +1,23 @@
 //! From a plan to CUDA C++: one source for all of its kernels, and the launches in order.
 //!
 //! A loop nest becomes a piece of work whose threads each make elements, or sums; a contraction becomes one whose blocks each
-//! make a tile, with the elementwise loop that follows applied to the sums. Pieces that need not wait for each other share a launch.
+//! make a tile. What its operands are made by is its prologue, the loop that follows and its sums are its epilogue. Pieces that
+//! need not wait for each other share a launch.
 
+mod columns;
 mod contraction;
+mod epilogue;
 mod group;
 mod heads;
 mod loops;
+mod prologue;
 
 use crate::{
     backend::Precision,
     id::Id,
-    plan::{Access, Buffer, Kernel, Loop, Plan, elements},
+    plan::{Access, Buffer, Instruction, Kernel, Loop, Plan, elements},
 };
+use epilogue::Fused;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
@@ -65,7 +70,8 @@ pub struct Launch {
 
 /// The plan's kernels, whose contractions multiply at that precision.
 pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
-    let mut emitter = Emitter { plan, precision, pieces: Vec::new() };
+    let plan = &columns::retiled(plan);
+    let mut emitter = Emitter { plan, precision, pieces: Vec::new(), unstored: contraction::made_by_readers(plan) };
     plan.kernels.iter().for_each(|kernel| emitter.kernel(kernel));
     let mut functions = String::new();
     let (launches, arena) = group::write(plan, &emitter.pieces, &mut functions);
@@ -92,22 +98,31 @@ struct Emitter<'a> {
     plan: &'a Plan,
     precision: Precision,
     pieces: Vec<Piece>,
+    /// Buffers that nothing reads, for their readers make them again.
+    unstored: BTreeSet<Id<Buffer>>,
 }
 
 impl Emitter<'_> {
     fn kernel(&mut self, kernel: &Kernel) {
         let begun = self.pieces.len();
         let head = kernel.head.iter().enumerate();
-        let head =
-            head.flat_map(|(i, nest)| self.nest(&format!("{}_once{}", kernel.name, i + 1), nest, None, &[])).collect();
+        let head = head.flat_map(|(i, nest)| {
+            let name = format!("{}_once{}", kernel.name, i + 1);
+            self.nest(&name, nest, &self.sinks(nest), None, &[])
+        });
+        let head = head.collect();
         self.functions(head);
         self.functions(self.nests(kernel, "before", &kernel.before));
         let mut after = kernel.after.as_slice();
         if let Some(contraction) = &kernel.contraction {
-            let fused = after.first().filter(|nest| contraction::fits(contraction, nest));
-            let pieces = self.contraction(&kernel.name, contraction, fused, &kernel.head);
+            let fused = after.first().and_then(|nest| Fused::of(self.plan, contraction, nest));
+            let pieces = self.contraction(&kernel.name, contraction, fused.as_ref(), &kernel.head);
             self.functions(pieces);
-            after = &after[usize::from(fused.is_some())..];
+            if let Some(Fused { nest, rest, .. }) = fused {
+                let name = format!("{}_sums", kernel.name);
+                self.functions(self.nest(&name, nest, &rest, kernel.tile, &kernel.head));
+                after = &after[1..];
+            }
         }
         self.functions(self.nests(kernel, "after", after));
         let origins: String = kernel.origins.iter().map(|origin| format!("\n{origin}")).collect();
@@ -119,7 +134,20 @@ impl Emitter<'_> {
     fn nests(&self, kernel: &Kernel, part: &str, nests: &[Loop]) -> Vec<Piece> {
         let name = |number: usize| format!("{}_{part}{}", kernel.name, number + 1);
         let nests = nests.iter().enumerate();
-        nests.flat_map(|(number, nest)| self.nest(&name(number), nest, kernel.tile, &kernel.head)).collect()
+        let pieces = |(number, nest): (usize, &Loop)| {
+            self.nest(&name(number), nest, &self.sinks(nest), kernel.tile, &kernel.head)
+        };
+        nests.flat_map(pieces).collect()
+    }
+
+    /// What a loop is run for.
+    fn sinks(&self, nest: &Loop) -> Vec<usize> {
+        let mut sinks = loops::sinks(nest);
+        sinks.retain(|&sink| match &nest.instructions[sink] {
+            Instruction::Store(_, access) => !self.unstored.contains(&access.buffer),
+            _ => true,
+        });
+        sinks
     }
 
     /// Adds some pieces of work, in order. One that waits for a single other becomes one with it where both are small: one block
@@ -184,6 +212,7 @@ impl Piece {
             body.noise |= part.noise;
             body.scratch = body.scratch.take().or(part.scratch.clone());
             body.shared.extend(part.shared.iter().cloned());
+            body.heads = body.heads.max(part.heads);
         }
         let comment = format!("{}\n{}", self.comment, next.comment);
         // A launch of no blocks marks a piece that was joined; `launch` makes one block of it.
@@ -205,6 +234,8 @@ struct Body {
     scratch: Option<(String, usize)>,
     /// What it keeps in shared memory, as members of a union.
     shared: BTreeSet<String>,
+    /// Floats that it keeps in shared memory beside these: vectors of prologues.
+    heads: usize,
 }
 
 impl Body {

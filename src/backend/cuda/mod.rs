@@ -186,7 +186,7 @@ impl Cuda {
         let Some(binary) = &build.cuda else {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name, self.precision);
-            let image = compile::compile(&source.text, &build.name, &self.arch)?;
+            let image = compile::compile(&source.text, &build.name, &self.arch, compile::Effort::Full)?;
             let emit::Source { launches, arena, .. } = source;
             return Ok(Code { image: image.code.into(), launches: launches.into(), arena });
         };

@@ -1,15 +1,17 @@
-//! Contractions as functions, with the loop that follows applied to their sums.
+//! Contractions as functions: operands made as they are loaded, and the loop that follows applied to their sums.
 
 use super::{
     Body, Emitter, Piece, THREADS,
-    heads::Heads,
-    loops::{instructions, names, store, unravel},
+    epilogue::{Fused, SUM, strips},
+    heads::{Heads, loads},
+    prologue::{self, Prologue},
 };
 use crate::{
     backend::Precision,
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Product},
+    plan::{Access, Buffer, Contraction, Instruction, Loop, Matrix, Plan, Product},
 };
+use std::collections::BTreeSet;
 
 /// A size of tile that `contract.cuh` can make, and what it is for.
 struct Tile {
@@ -66,44 +68,51 @@ fn way(contraction: &Contraction) -> Way {
     Way::Tiles { tile, parts: depth.div_ceil(each).max(1), depth: each }
 }
 
-/// How many of a loop's axes, outermost first, make the rows of a matrix of `m` rows.
-fn row_axes(nest: &Loop, m: usize) -> Option<usize> {
-    (0..=nest.sizes.len()).find(|&count| nest.sizes[..count].iter().product::<usize>() == m)
+/// Rows and columns of the tiles, if each makes whole sums.
+pub(super) fn whole_tiles(contraction: &Contraction) -> Option<(usize, usize)> {
+    match way(contraction) {
+        Way::Tiles { tile, parts: 1, .. } => Some((tile.m, tile.n)),
+        _ => None,
+    }
 }
 
-/// How a loop reads the contraction's result, if it has the rows' axes, then the columns'.
-fn reads(contraction: &Contraction, nest: &Loop) -> Option<Access> {
-    let (rows, out) = (row_axes(nest, contraction.m)?, &contraction.out);
-    let mut strides = vec![0; nest.sizes.len()];
-    for (range, unit) in [(0..rows, out.row_stride), (rows..nest.sizes.len(), out.column_stride)] {
-        let mut below = unit;
-        for axis in range.rev() {
-            strides[axis] = below;
-            below *= nest.sizes[axis];
+/// The operands of a product as a prologue sees them, and the columns of the result.
+fn operands(product: &Product) -> [prologue::Operand; 2] {
+    let (left, right, k) = (product.left, product.right, product.k);
+    [
+        prologue::Operand { buffer: left.buffer, across: left.row_stride, along: left.column_stride, k },
+        prologue::Operand { buffer: right.buffer, across: right.column_stride, along: right.row_stride, k },
+    ]
+}
+
+/// Buffers that only contractions read, each making the elements that it takes: they need not be in memory.
+pub(super) fn made_by_readers(plan: &Plan) -> BTreeSet<Id<Buffer>> {
+    let (mut made, mut read) = (BTreeSet::new(), BTreeSet::new());
+    for kernel in &plan.kernels {
+        for nest in kernel.loops() {
+            read.extend(loads(nest).map(|access| access.buffer));
+        }
+        let Some(contraction) = &kernel.contraction else { continue };
+        let prologues = prologues(plan, contraction);
+        for (product, made_now) in contraction.products.iter().zip(prologues) {
+            for (operand, prologue) in operands(product).iter().zip(made_now) {
+                if prologue.is_some() { &mut made } else { &mut read }.insert(operand.buffer);
+            }
         }
     }
-    Some(Access { buffer: out.buffer, strides, partial: 0 })
+    made.difference(&read).copied().collect()
 }
 
-/// Whether a loop can be applied to the sums of a contraction in registers: over its elements, each on its own.
-pub(super) fn fits(contraction: &Contraction, nest: &Loop) -> bool {
-    let Some(access) = reads(contraction, nest) else { return false };
-    nest.elements() == contraction.m * contraction.n
-        && nest.instructions.iter().all(|instruction| match instruction {
-            Instruction::Reduce { .. } => false,
-            Instruction::Load(load) => load.buffer != contraction.out.buffer || *load == access,
-            _ => true,
-        })
-}
-
-/// Whether a kernel reads a buffer, but for that loop.
-fn uses(kernel: &Kernel, buffer: Id<Buffer>, but: &Loop) -> bool {
-    let products = kernel.contraction.iter().flat_map(|contraction| &contraction.products);
-    let mut operands = products.flat_map(|product| [&product.left, &product.right]);
-    let loops = [&kernel.head, &kernel.before, &kernel.after].into_iter().flatten();
-    let mut loaded = loops.filter(|nest| !std::ptr::eq(*nest, but)).flat_map(|nest| &nest.instructions);
-    operands.any(|matrix| matrix.buffer == buffer)
-        || loaded.any(|instruction| matches!(instruction, Instruction::Load(access) if access.buffer == buffer))
+/// For each product, how its operands are made, if they are.
+fn prologues<'p>(plan: &'p Plan, contraction: &Contraction) -> Vec<[Option<Prologue<'p>>; 2]> {
+    let tiled = matches!(way(contraction), Way::Tiles { .. });
+    let mut shared = 0;
+    let mut of = |operand: prologue::Operand| {
+        let prologue = Prologue::of(plan, operand).filter(|_| tiled)?;
+        shared += prologue.shared();
+        (shared <= prologue::MOST_SHARED).then_some(prologue)
+    };
+    contraction.products.iter().map(|product| operands(product).map(&mut of)).collect()
 }
 
 impl Emitter<'_> {
@@ -112,7 +121,7 @@ impl Emitter<'_> {
         &self,
         name: &str,
         contraction: &Contraction,
-        fused: Option<&Loop>,
+        fused: Option<&Fused>,
         heads: &[Loop],
     ) -> Vec<Piece> {
         let Contraction { m, n, out, products, .. } = contraction;
@@ -136,15 +145,22 @@ impl Emitter<'_> {
         };
         let blocks = (n.div_ceil(tile.n) * parts, m.div_ceil(tile.m));
         if parts == 1 {
-            let mut body = self.sums(contraction, tile, None);
-            self.finish(&mut body, 3, contraction, fused);
-            body.text += "        }\n    }\n";
-            return vec![piece(name, body, blocks, &comment)];
+            let body = self.sums(contraction, tile, None);
+            let (body, last) = self.epilogue(name, body, contraction, fused, heads);
+            let last = last.map(|body| {
+                let blocks = (m.div_ceil(THREADS).min(super::loops::MOST_BLOCKS), 1);
+                let comment = format!("{}: sums of its rows, in order", name_of(out));
+                Piece { work: *m, ..piece(&format!("{name}_rows"), body, blocks, &comment) }
+            });
+            return [piece(name, body, blocks, &comment)].into_iter().chain(last).collect();
         }
         // The first part of the sums goes to the result's own place, the others to working memory.
         let (count, others) = (m * n, parts - 1);
         let mut body = self.sums(contraction, tile, Some(depth));
         body.scratch = Some((name.to_string(), count * others));
+        strips(&mut body, *m);
+        body.line(3, &format!("if (column >= {n}u) continue;"));
+        body.line(3, SUM);
         let pointer = body.writes(out.buffer, count);
         let place = place(out);
         body.line(3, &format!("if (part == 0) {pointer}[{place}] = sum;"));
@@ -158,7 +174,7 @@ impl Emitter<'_> {
         let ahead = if others <= 8 { "#pragma unroll" } else { "#pragma unroll 8" };
         last.line(1, ahead);
         last.line(2, &format!("for (Index part = 0; part < {others}u; ++part) sum += scratch[part * {count}u + i];"));
-        self.finish(&mut last, 2, contraction, fused);
+        self.finish(&mut last, 2, contraction, fused, None);
         last.line(1, "}");
         let elements = (count.div_ceil(THREADS).min(super::loops::MOST_BLOCKS), 1);
         let sum = format!("{}: the {parts} parts of the sums, in order", name_of(out));
@@ -168,7 +184,7 @@ impl Emitter<'_> {
         ]
     }
 
-    /// A function's beginning: sums of a tile, up to where `sum` is the one at `row` and `column`. Parts of k are `depth` long.
+    /// A function's beginning: the sums of a tile. Parts of k are `depth` long.
     fn sums(&self, contraction: &Contraction, tile: &Tile, depth: Option<usize>) -> Body {
         let Contraction { m, n, products, .. } = contraction;
         let mut body = Body::default();
@@ -190,11 +206,26 @@ impl Emitter<'_> {
             body.line(1, "Index n0 = block.x * Tile::N;");
         }
         let mut start = 0;
-        for product in products {
-            let left = body.reads(product.left.buffer, m * product.k);
-            let left = format!("{{{left}, {}u, {}u}}", product.left.row_stride, product.left.column_stride);
-            let right = body.reads(product.right.buffer, n * product.k);
-            let right = format!("{{{right}, {}u, {}u}}", product.right.column_stride, product.right.row_stride);
+        let mut sources = Vec::new();
+        // Vectors are made before the first barrier.
+        for (number, (product, made)) in products.iter().zip(prologues(self.plan, contraction)).enumerate() {
+            let [left, right] = operands(product);
+            let [made_left, made_right] = made;
+            let mut source = |side: &str, operand: prologue::Operand, places: usize, made: Option<Prologue>| match made
+            {
+                Some(prologue) => {
+                    let name = format!("{side}{number}");
+                    prologue.write(&mut body, &name);
+                    name
+                }
+                None => {
+                    let pointer = body.reads(operand.buffer, places * operand.k);
+                    format!("Operand{{{pointer}, {}u, {}u}}", operand.across, operand.along)
+                }
+            };
+            sources.push((source("left", left, *m, made_left), source("right", right, *n, made_right)));
+        }
+        for (product, (left, right)) in products.iter().zip(sources) {
             let along_k = (product.left.column_stride == 1, product.right.row_stride == 1);
             let k = product.k;
             let range = match depth {
@@ -205,23 +236,13 @@ impl Emitter<'_> {
             body.line(2, &format!("sums, stage, {left}, {right}, {m}u, {n}u, {range}, m0, n0);"));
             start += k.next_multiple_of(STEP);
         }
-        for line in [
-            "#pragma unroll 1",
-            "for (int strip = 0; strip < Tile::M / Tile::STRIP; ++strip) {",
-            "    keep<Tile>(sums, stage, strip);",
-            "#pragma unroll 1",
-            "    for (Index element = threadIdx.x; element < Tile::STRIP * Tile::N; element += THREADS) {",
-            "        Index row = strip * Tile::STRIP + element / Tile::N + m0, column = element % Tile::N + n0;",
-        ] {
-            body.line(if line.starts_with('#') { 0 } else { 1 }, line);
-        }
-        body.line(3, &format!("if (row >= {m}u || column >= {n}u) continue;"));
-        body.line(3, "float sum = stage.out[element / Tile::N][element % Tile::N];");
+        // Each thread keeps to one column.
+        body.line(1, "Index column = threadIdx.x % Tile::N + n0;");
         body
     }
 
     /// A warp for each row; the vector may be a head that is made again.
-    fn rows(&self, contraction: &Contraction, fused: Option<&Loop>, heads: &[Loop]) -> Body {
+    fn rows(&self, contraction: &Contraction, fused: Option<&Fused>, heads: &[Loop]) -> Body {
         let mut body = Body::default();
         body.line(1, &format!("Index row = block.x * {}u + threadIdx.x / 32, column = 0;", THREADS / 32));
         body.line(1, &format!("if (row < {}u) {{", contraction.m));
@@ -244,7 +265,7 @@ impl Emitter<'_> {
         }
         body.line(2, "sum = warp_reduce<Sum>(sum);");
         body.line(2, "if (threadIdx.x % 32 == 0) {");
-        self.finish(&mut body, 3, contraction, fused);
+        self.finish(&mut body, 3, contraction, fused, None);
         body.line(2, "}");
         body.line(1, "}");
         body
@@ -259,31 +280,9 @@ impl Emitter<'_> {
         let instructions = vec![Instruction::Load(access)];
         Some(Loop { axes: vec![axis], sizes: vec![product.k], tiled: false, instructions })
     }
-
-    /// What becomes of the `sum` at `row` and `column`: it is stored, unless the fused loop alone reads it, and that loop runs.
-    fn finish(&self, body: &mut Body, depth: usize, contraction: &Contraction, fused: Option<&Loop>) {
-        let out = &contraction.out;
-        let kept = !matches!(self.plan.buffer(out.buffer).place, Place::Arena(_))
-            || fused.is_none_or(|nest| self.plan.kernels.iter().any(|kernel| uses(kernel, out.buffer, nest)));
-        if kept {
-            let pointer = body.writes(out.buffer, contraction.m * contraction.n);
-            body.line(depth, &format!("{pointer}[{}] = sum;", place(out)));
-        }
-        if let Some((nest, access)) = fused.and_then(|nest| Some((nest, reads(contraction, nest)?))) {
-            let rows = row_axes(nest, contraction.m).unwrap_or(0);
-            let names = names(nest.sizes.len());
-            unravel(body, depth, "row", &names[..rows], &nest.sizes[..rows], &|_| true);
-            unravel(body, depth, "column", &names[rows..], &nest.sizes[rows..], &|_| true);
-            let sinks: Vec<usize> = (0..nest.instructions.len()).collect();
-            let known = [(access, "sum".to_string())];
-            instructions(body, depth, nest, &sinks, &names, &known, &mut |body, _, sink| {
-                store(body, depth, nest, sink, &names)
-            });
-        }
-    }
 }
 
 /// Where the element at `row` and `column` lies.
-fn place(matrix: &Matrix) -> String {
+pub(super) fn place(matrix: &Matrix) -> String {
     format!("row * {}u + column * {}u", matrix.row_stride, matrix.column_stride)
 }

@@ -168,12 +168,17 @@ fn function(plan: &Plan, arena: &Arena, prefix: &str, group: &[&Piece], text: &m
         let members: String = shared.iter().map(|member| format!("{member}; ")).collect();
         let _ = writeln!(text, "    __shared__ union {{ {members}}} shared;");
     }
+    let heads = group.iter().map(|piece| piece.body.heads).max().unwrap_or(0);
+    if heads > 0 {
+        let _ = writeln!(text, "    __shared__ float heads[{heads}];");
+    }
     let mut first = 0;
     for piece in group {
         let (x, y) = (piece.blocks.0.max(1), piece.blocks.1.max(1));
         let last = first + x * y;
         let _ = writeln!(text, "    // {}: {}", piece.name, piece.comment.replace('\n', "\n    // "));
-        let _ = writeln!(text, "    if (blockIdx.x >= {first}u && blockIdx.x < {last}u) {{");
+        let from = if first == 0 { String::new() } else { format!("blockIdx.x >= {first}u && ") };
+        let _ = writeln!(text, "    if ({from}blockIdx.x < {last}u) {{");
         let at = if first == 0 { "blockIdx.x".to_string() } else { format!("(blockIdx.x - {first}u)") };
         let _ = writeln!(text, "    Block block = {{{at} % {x}u, {at} / {x}u, {x}u}};");
         if let Some((name, _)) = &piece.body.scratch {

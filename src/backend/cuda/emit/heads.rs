@@ -30,7 +30,7 @@ fn variable(buffer: Id<Buffer>) -> String {
     format!("h{}", buffer.index())
 }
 
-fn loads(nest: &Loop) -> impl Iterator<Item = &Access> {
+pub(super) fn loads(nest: &Loop) -> impl Iterator<Item = &Access> {
     nest.instructions.iter().filter_map(|instruction| match instruction {
         Instruction::Load(access) => Some(access),
         _ => None,
@@ -60,7 +60,7 @@ fn same(nest: &Loop, access: &Access, maker: &Loop, made: &Access) -> bool {
 }
 
 /// Whether a plan writes what it is given: what is made of it again later would be another.
-fn is_replaced(plan: &Plan, wanted: &Memory) -> bool {
+pub(super) fn is_replaced(plan: &Plan, wanted: &Memory) -> bool {
     matches!(wanted, Memory::Parameter(_) | Memory::Gradient(_))
         && plan
             .kernels

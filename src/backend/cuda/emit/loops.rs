@@ -27,6 +27,8 @@ const WIDE: usize = 1 << 16;
 const STRIP: usize = 64;
 /// Sums of one pass at most.
 const MOST_SUMS: usize = 12;
+/// What `column_reduce` works with.
+pub(super) const COLUMNS: &str = "float columns[THREADS]";
 /// Blocks of a launch at most; beyond, threads take several elements.
 pub(super) const MOST_BLOCKS: usize = 65_535;
 
@@ -68,13 +70,20 @@ struct Pass {
 }
 
 impl Emitter<'_> {
-    /// The passes of a loop nest, which comes after these heads.
-    pub(super) fn nest(&self, name: &str, nest: &Loop, tile: Option<Tile>, heads: &[Loop]) -> Vec<Piece> {
+    /// The passes of a loop nest that run some of its sinks, after these heads.
+    pub(super) fn nest(
+        &self,
+        name: &str,
+        nest: &Loop,
+        wanted: &[usize],
+        tile: Option<Tile>,
+        heads: &[Loop],
+    ) -> Vec<Piece> {
         let comment = format!("for [{}]", self.axes(nest));
         let mut shapes: BTreeMap<Shape, Vec<usize>> = BTreeMap::new();
         let mut stores = Vec::new();
-        for (number, instruction) in nest.instructions.iter().enumerate() {
-            match instruction {
+        for &number in wanted {
+            match &nest.instructions[number] {
                 Instruction::Reduce { access, .. } => {
                     let kept = access.strides.iter().zip(&nest.sizes).map(|(&stride, &size)| stride > 0 && size > 1);
                     let shape = Shape { kept: kept.collect(), by_tile: access.partial > 0 };
@@ -83,6 +92,9 @@ impl Emitter<'_> {
                 Instruction::Store(..) => stores.push(number),
                 _ => {}
             }
+        }
+        if shapes.is_empty() && stores.is_empty() {
+            return Vec::new();
         }
         if shapes.is_empty() {
             return self.stores(name, nest, &stores, heads, &comment);
@@ -260,8 +272,8 @@ fn finish(
     match team {
         Team::Thread => body.line(2, &format!("{pointer}[{place}] = s{number};")),
         Team::Columns => {
-            body.shared.insert(format!("float columns[{}][32]", THREADS / 32));
-            body.line(2, &format!("s{number} = column_reduce<{operation}>(s{number}, shared.columns);"));
+            body.shared.insert(COLUMNS.to_string());
+            body.line(2, &format!("s{number} = column_reduce<{operation}, 32>(s{number}, shared.columns);"));
             body.line(2, &format!("if (threadIdx.x < 32 && own < {results}u) {pointer}[{place}] = s{number};"));
         }
         Team::Warp => {
@@ -285,6 +297,13 @@ pub(super) fn each(count: usize, teams: usize) -> String {
         return format!("if (Index i = {first}; i < {count}u) {{");
     }
     format!("for (Index i = {first}; i < {count}u; i += block.count * {teams}u) {{")
+}
+
+/// Every instruction of a loop that it runs for its effect.
+pub(super) fn sinks(nest: &Loop) -> Vec<usize> {
+    let is_sink =
+        |&number: &usize| matches!(nest.instructions[number], Instruction::Store(..) | Instruction::Reduce { .. });
+    (0..nest.instructions.len()).filter(is_sink).collect()
 }
 
 pub(super) fn names(count: usize) -> Vec<String> {
@@ -342,13 +361,7 @@ pub(super) fn instructions(
     known: &[(Access, String)],
     sink: &mut dyn FnMut(&mut Body, usize, &Instruction),
 ) {
-    let mut needed = vec![false; nest.instructions.len()];
-    sinks.iter().for_each(|&sink| needed[sink] = true);
-    for number in (0..needed.len()).rev() {
-        if needed[number] {
-            operands(&nest.instructions[number]).iter().for_each(|&operand| needed[operand] = true);
-        }
-    }
+    let needed = needed(nest, sinks);
     for (number, instruction) in nest.instructions.iter().enumerate().filter(|(number, _)| needed[*number]) {
         let value = match instruction {
             Instruction::Constant(value) => literal(*value),
@@ -376,6 +389,18 @@ pub(super) fn instructions(
         };
         body.line(depth, &format!("float r{number} = {value};"));
     }
+}
+
+/// Which instructions the sinks need, themselves among them.
+pub(super) fn needed(nest: &Loop, sinks: &[usize]) -> Vec<bool> {
+    let mut needed = vec![false; nest.instructions.len()];
+    sinks.iter().for_each(|&sink| needed[sink] = true);
+    for number in (0..needed.len()).rev() {
+        if needed[number] {
+            operands(&nest.instructions[number]).iter().for_each(|&operand| needed[operand] = true);
+        }
+    }
+    needed
 }
 
 fn operands(instruction: &Instruction) -> Vec<usize> {
