@@ -162,20 +162,20 @@ impl Growing {
         (head, before, made)
     }
 
+    /// A given operand, and the floats between neighbours across it and along k.
+    fn operand(&mut self, name: &str, size: usize, k: usize, along_k: bool) -> (Id<Buffer>, usize, usize) {
+        let buffer = self.buffer(name.to_string(), size * k, Place::Input, Some(numbers(name, size * k, 1.0)));
+        let (across, along) = if along_k { (k, 1) } else { (1, size) };
+        (buffer, across, along)
+    }
+
     /// A kernel for the case.
     fn kernel(&mut self, number: usize, case: &Case) -> Results {
         let &Case { m, n, left_along_k, right_along_k, fused, .. } = case;
         let (row, across) = (self.axis(m), self.axis(n));
         let (mut products, mut head, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for (part, &k) in case.k.iter().enumerate() {
-            let mut operand = |side: &str, size: usize, along_k: bool| {
-                let name = format!("{side}{number}_{part}");
-                let data = numbers(&name, size * k, 1.0);
-                let buffer = self.buffer(name, size * k, Place::Input, Some(data));
-                let (across, along) = if along_k { (k, 1) } else { (1, size) };
-                (buffer, across, along)
-            };
-            let (mut buffer, across, along) = operand("left", m, left_along_k);
+            let (mut buffer, across, along) = self.operand(&format!("left{number}_{part}"), m, k, left_along_k);
             if case.made && left_along_k {
                 let axis = self.axis(k);
                 let (scale, loaded, made) = self.prologue(&format!("{number}_{part}"), buffer, (row, axis));
@@ -184,14 +184,7 @@ impl Growing {
                 buffer = made;
             }
             let left = Matrix { buffer, row_stride: across, column_stride: along };
-            let mut operand = |side: &str, size: usize, along_k: bool| {
-                let name = format!("{side}{number}_{part}");
-                let data = numbers(&name, size * k, 1.0);
-                let buffer = self.buffer(name, size * k, Place::Input, Some(data));
-                let (across, along) = if along_k { (k, 1) } else { (1, size) };
-                (buffer, across, along)
-            };
-            let (buffer, across, along) = operand("right", n, right_along_k);
+            let (buffer, across, along) = self.operand(&format!("right{number}_{part}"), n, k, right_along_k);
             products.push(Product { k, left, right: Matrix { buffer, row_stride: along, column_stride: across } });
         }
         let place = if fused { Place::Arena(self.plan.arena) } else { Place::Output };
