@@ -19,7 +19,7 @@
 //! a term* before it is anything else. *One plan, one stream of random numbers*: noise is indexed by seed, step, stream and
 //! element, so any number of threads, and any resumed run, draws the same.
 //!
-//! [`distribution`], [`layer`] and [`optimizer`] are registries: a new entry is a new file and a line in a list. [`run`]
+//! [`distribution`], [`layer`], [`optimizer`] and [`estimator`] are registries: a new entry is a new file and a line in a list. [`run`]
 //! holds what is done with plans: training, evaluation, data, checkpoints; [`cli`] the program.
 //!
 //! A module imports only modules above it in this list; `tests/tidy.rs` checks it.
@@ -31,6 +31,7 @@ pub mod tensor;
 pub mod distribution;
 pub mod layer;
 pub mod optimizer;
+pub mod estimator;
 pub mod syntax;
 pub mod model;
 pub mod bound;

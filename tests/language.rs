@@ -21,6 +21,7 @@ fn every_code_block_is_a_model() {
     for (kind, code) in &blocks {
         let text = match kind.as_str() {
             "" | "base" | "model" => code.clone(),
+            "objective without sum" => base.replace("    sum y\n", code),
             "objective" => base.replace("    sum y\n", &format!("    sum y\n{code}")),
             "train" => base.replace("  objective {", &format!("  train {{\n{code}  }}\n\n  objective {{")),
             // Variables that are declared need factors, so a declaration is parsed, and its nets and sizes checked.

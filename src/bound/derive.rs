@@ -15,8 +15,8 @@ pub fn derive(model: &Checked) -> Objective {
     };
     let (data, labels) = (with_role(Role::Data), with_role(Role::Label));
     let case = |name, observed: Vec<Id<Variable>>| {
-        let bound = bound(model, &observed);
-        Case { name, observed, bound }
+        let [bound, exact] = [false, true].map(|exact| bound(model, &observed, exact));
+        Case { name, observed, bound, exact }
     };
     let cases = if labels.is_empty() {
         vec![case("all", data)]
@@ -31,14 +31,16 @@ pub fn derive(model: &Checked) -> Objective {
 /// log mean over samples of Σ over classes of p(everything) / q(continuous latents | …).
 pub fn likelihood(model: &Checked, observed: &[Id<Variable>]) -> Term {
     let scopes = scopes(model, observed);
-    let mut body = Term::Sum(log_weight(model, observed, false));
+    let mut body = Term::Sum(log_weight(model, observed, |child| !is_class(model, child)));
     for &factor in scopes.iter().rev() {
         let child = factor.of(model).child;
         if is_class(model, child) {
             body = Term::LogSumExp { variable: child, body: Box::new(body) };
         }
     }
-    nest_samples(model, &scopes, Term::LogMeanExp(Box::new(body)))
+    let estimate = Term::LogMeanExp { order: 0.0, body: Box::new(body) };
+    let continuous = scopes.iter().rev().filter(|id| !is_class(model, id.of(model).child));
+    continuous.fold(estimate, |body, &factor| Term::Expect { factor, body: Box::new(body) })
 }
 
 fn variables(model: &Checked) -> impl Iterator<Item = Id<Variable>> + use<> {
@@ -66,30 +68,32 @@ fn scopes(model: &Checked, observed: &[Id<Variable>]) -> Vec<FactorId> {
         .collect()
 }
 
-/// log p of every variable and −log q of every unobserved one; of the discrete ones too if `discrete`.
-fn log_weight(model: &Checked, observed: &[Id<Variable>], discrete: bool) -> Vec<Term> {
+/// log p of every variable and −log q of every unobserved one that `counts`.
+fn log_weight(model: &Checked, observed: &[Id<Variable>], counts: impl Fn(Id<Variable>) -> bool) -> Vec<Term> {
     let p = factors(model, Side::Generative)
         .filter(|(_, factor)| matches!(factor.kind, FactorKind::Distribution { .. }))
         .map(|(id, _)| Term::LogProb(id));
-    let q = scopes(model, observed)
-        .into_iter()
-        .filter(|id| discrete || !is_class(model, id.of(model).child))
-        .map(Term::NegativeLogProb);
+    let q = scopes(model, observed).into_iter().filter(|id| counts(id.of(model).child)).map(Term::NegativeLogProb);
     p.chain(q).collect()
 }
 
-fn bound(model: &Checked, observed: &[Id<Variable>]) -> Term {
+/// Whether a variable is summed over: each discrete one if the bound is to be exact.
+fn is_summed(model: &Checked, variable: Id<Variable>, exact: bool) -> bool {
+    is_class(model, variable) && (exact || model.objective.drawn(variable).is_none())
+}
+
+fn bound(model: &Checked, observed: &[Id<Variable>], exact: bool) -> Term {
     let scopes = scopes(model, observed);
     match model.objective.bound {
-        Bound::Evidence => evidence(model, observed, &scopes),
-        Bound::Importance => importance(model, observed, &scopes),
+        Bound::Evidence => evidence(model, observed, &scopes, exact),
+        Bound::Power(order) => importance(model, observed, &scopes, order, exact),
     }
 }
 
 /// E_q[Σ log p − Σ log q], each term in the outermost scope that knows its variables.
-fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId]) -> Term {
+fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
     let mut levels: Vec<Vec<Term>> = vec![Vec::new(); scopes.len() + 1];
-    for term in analytic(model, log_weight(model, observed, true)) {
+    for term in analytic(model, log_weight(model, observed, |_| true), observed, exact) {
         levels[level(model, scopes, &term)].push(term);
     }
     let mut term: Option<Term> = None;
@@ -97,43 +101,43 @@ fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId]) -> 
         terms.extend(term);
         let body = if terms.len() == 1 { terms.remove(0) } else { Term::Sum(terms) };
         term = Some(match depth.checked_sub(1) {
-            Some(scope) => enter(model, scopes[scope], body),
+            Some(scope) => enter(model, scopes[scope], body, exact),
             None => body,
         });
     }
     term.expect("there is at least the outermost level")
 }
 
-/// log mean over samples of exp(log weight), inside the sum over classes: q of a summed class knows no sample (checked).
-fn importance(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId]) -> Term {
-    let (classes, continuous): (Vec<_>, Vec<_>) =
-        scopes.iter().copied().partition(|id| is_class(model, id.of(model).child));
-    let weight = Term::LogMeanExp(Box::new(Term::Sum(log_weight(model, observed, false))));
-    let mut body = nest_samples(model, &continuous, weight);
-    for &class in classes.iter().rev() {
-        body = enter(model, class, Term::Sum(vec![Term::NegativeLogProb(class), body]));
-    }
-    body
+/// The log of a mean over samples, inside the sums over classes. Where q of a summed class reads samples, the class is weighed by
+/// the mean of its probabilities over them: Σ_k m_k (log W_k − log m_k) ≤ log Σ_k W_k for any m, by Jensen's inequality.
+fn importance(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], order: f64, exact: bool) -> Term {
+    let weight = log_weight(model, observed, |child| !is_summed(model, child, exact));
+    let innermost = Term::LogMeanExp { order, body: Box::new(Term::Sum(weight)) };
+    scopes.iter().rev().fold(innermost, |body, &factor| {
+        if is_summed(model, factor.of(model).child, exact) {
+            return Term::EnumerateMean { factor, body: Box::new(body) };
+        }
+        enter(model, factor, body, exact)
+    })
 }
 
-/// `body` within the draw of every continuous latent.
-fn nest_samples(model: &Checked, scopes: &[FactorId], body: Term) -> Term {
-    let continuous = scopes.iter().rev().filter(|id| !is_class(model, id.of(model).child));
-    continuous.fold(body, |body, &factor| Term::Expect { factor, body: Box::new(body) })
-}
-
-fn enter(model: &Checked, factor: FactorId, body: Term) -> Term {
-    let body = Box::new(body);
-    if is_class(model, factor.of(model).child) {
-        Term::Enumerate { factor, body }
-    } else {
-        Term::Expect { factor, body }
+/// `body` within the scope of a factor's child.
+fn enter(model: &Checked, factor: FactorId, body: Term, exact: bool) -> Term {
+    let (child, body) = (factor.of(model).child, Box::new(body));
+    match (is_class(model, child), is_summed(model, child, exact)) {
+        (true, true) => Term::Enumerate { factor, body },
+        (true, false) => Term::Choose { factor, body },
+        _ => Term::Expect { factor, body },
     }
 }
 
-/// The terms of latents with an `analytic` line, in closed form.
-fn analytic(model: &Checked, terms: Vec<Term>) -> Vec<Term> {
-    let closed = |id: &FactorId| model.objective.analytic.contains(&id.of(model).child);
+/// The terms of latents with an `analytic` line in closed form, and those of drawn classes where they have one.
+fn analytic(model: &Checked, terms: Vec<Term>, observed: &[Id<Variable>], exact: bool) -> Vec<Term> {
+    let closed = |id: &FactorId| {
+        let child = id.of(model).child;
+        let drawn = model.objective.drawn(child).is_some_and(|discrete| discrete.closed);
+        model.objective.analytic.contains(&child) || drawn && !exact && !observed.contains(&child)
+    };
     let prior_of = |q: FactorId| {
         factors(model, Side::Generative)
             .find(|(_, factor)| factor.child == q.of(model).child)

@@ -28,6 +28,8 @@ pub struct Case {
     /// Every data variable, and the labels if they are seen.
     pub observed: Vec<Id<Variable>>,
     pub bound: Term,
+    /// The same with every discrete variable summed over: what evaluation reports.
+    pub exact: Term,
 }
 
 /// A number per row, in nats.
@@ -53,8 +55,21 @@ pub enum Term {
         factor: FactorId,
         body: Box<Term>,
     },
-    /// log of the mean over samples of exp(body).
-    LogMeanExp(Box<Term>),
+    /// Σ over the values k of the child of m(k) · (body − log m(k)), m(k) the mean over samples of q(k | …).
+    EnumerateMean {
+        factor: FactorId,
+        body: Box<Term>,
+    },
+    /// The mean over what the variable's estimator draws for the child.
+    Choose {
+        factor: FactorId,
+        body: Box<Term>,
+    },
+    /// 1/(1 − α) · log of the mean over samples of exp((1 − α) body), α the order.
+    LogMeanExp {
+        order: f64,
+        body: Box<Term>,
+    },
     /// log Σ over the values of a variable of exp(body).
     LogSumExp {
         variable: Id<Variable>,

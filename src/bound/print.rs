@@ -47,7 +47,20 @@ fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
             scope(format!("+ E[{} ~ {}] (", child(id), factor(model, *id)), body, ")");
         }
         Term::Enumerate { factor: id, body } => scope(format!("+ Σ_{} {} (", child(id), factor(model, *id)), body, ")"),
-        Term::LogMeanExp(body) => scope("+ log mean_s exp (".to_string(), body, ")"),
+        Term::EnumerateMean { factor: id, body } => {
+            let q = factor(model, *id);
+            scope(format!("+ Σ_{} mean_s {q} (− log mean_s {q}", child(id)), body, ")");
+        }
+        Term::Choose { factor: id, body } => {
+            let discrete = model.objective.drawn(id.of(model).child).expect("it is drawn");
+            let (q, by) = (factor(model, *id), discrete.estimator.name());
+            scope(format!("+ E[{} ~ {q}, by {by}] (", child(id)), body, ")");
+        }
+        Term::LogMeanExp { order: 0.0, body } => scope("+ log mean_s exp (".to_string(), body, ")"),
+        Term::LogMeanExp { order, body } => {
+            let power = 1.0 - order;
+            scope(format!("+ 1/{power} log mean_s exp {power} ("), body, ")");
+        }
         Term::LogSumExp { variable, body } => {
             scope(format!("+ log Σ_{} exp (", model.variables[variable.index()].name), body, ")");
         }
@@ -64,7 +77,7 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, factor(model, q)));
     }
     let mut text = format!("loss = {}\n", parts.join(" "));
-    if settings.samples > 1 || settings.bound == Bound::Importance {
+    if settings.samples > 1 || settings.bound != Bound::Evidence {
         text += &format!("with s over {} joint samples\n", settings.samples);
     }
     for beta in &settings.betas {

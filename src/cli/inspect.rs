@@ -4,7 +4,7 @@ use super::{Model, print, read_text};
 use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
-    layer, model, optimizer,
+    estimator, layer, model, optimizer,
     run::arrays::write_whole,
     simplify, syntax,
 };
@@ -122,7 +122,7 @@ impl Graph {
     }
 }
 
-/// List distributions, layers, optimisers and the rules of simplification
+/// List distributions, layers, optimisers, estimators and the rules of simplification
 #[derive(Args)]
 pub struct List {}
 
@@ -154,6 +154,12 @@ impl List {
         text += "optimizers\n";
         for known in optimizer::OPTIMIZERS {
             text += &format!("  {:18} {}\n", known.name(), arguments(known.arguments()));
+        }
+        text += "estimators of discrete variables\n";
+        for known in estimator::ESTIMATORS {
+            let call = if known.takes_network() { "network".to_string() } else { arguments(known.arguments()) };
+            text += format!("  {:5} {:18} {call}", known.keyword(), known.name()).trim_end();
+            text.push('\n');
         }
         text += "rules of simplification\n";
         for identity in simplify::identities() {

@@ -32,6 +32,22 @@ impl Distribution for Categorical {
         graph.contract(value, logs, &Axes::from(axis))
     }
 
+    fn has_kl(&self, other: &str) -> bool {
+        matches!(other, "categorical" | "uniform")
+    }
+
+    /// Σ_k q_k (log q_k − log p_k). `uniform` has no heads.
+    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+        let log_q = graph.log_softmax(q[0], axis);
+        let probabilities = graph.exp(log_q);
+        let log_p = match p.first() {
+            Some(&logits) => graph.log_softmax(logits, axis),
+            None => graph.constant(-(graph.axis(axis).size as f64).ln()),
+        };
+        let ratio = graph.sub(log_q, log_p);
+        Some(graph.contract(probabilities, ratio, &Axes::from(axis)))
+    }
+
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node {
         let logs = graph.log_softmax(heads[0], axis);
         graph.exp(logs)

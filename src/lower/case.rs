@@ -17,11 +17,18 @@ pub(super) struct Entry {
     pub node: Node,
     /// Whether it is a part of the bound, which is the sum of such, or is shown beside it.
     pub adds: bool,
+    /// Whether it is reported; not so what has a gradient and no value.
+    pub shown: bool,
 }
 
 impl Entry {
-    fn new(name: String, node: Node) -> Self {
-        Entry { name, node, adds: true }
+    pub(super) fn new(name: String, node: Node) -> Self {
+        Entry { name, node, adds: true, shown: true }
+    }
+
+    /// What has a gradient and no value.
+    pub(super) fn silent(node: Node) -> Self {
+        Entry { name: String::new(), node, adds: true, shown: false }
     }
 }
 
@@ -48,6 +55,8 @@ pub(super) struct Lowering<'m> {
     pub sample: Option<Id<Axis>>,
     values: HashMap<Id<Variable>, Value>,
     heads: HashMap<FactorId, Vec<Node>>,
+    /// log q of the values that were drawn, within a log-mean-exp that has to keep their gradients right.
+    pub(super) scores: Vec<Node>,
 }
 
 impl<'m> Lowering<'m> {
@@ -66,6 +75,7 @@ impl<'m> Lowering<'m> {
             sample: None,
             values: HashMap::new(),
             heads: HashMap::new(),
+            scores: Vec::new(),
         }
     }
 
@@ -75,6 +85,7 @@ impl<'m> Lowering<'m> {
         self.row = row_axis(&mut self.graph, case, rows);
         self.values.clear();
         self.heads.clear();
+        self.scores.clear();
         for &variable in observed {
             self.graph.set_origin(&format!("{case} {}", self.model.variables[variable.index()].name));
             let value = self.observe(variable);
@@ -159,7 +170,7 @@ impl<'m> Lowering<'m> {
     }
 
     /// Nodes made from now on belong to this factor; gives the origin to return to.
-    fn enter(&mut self, id: FactorId) -> usize {
+    pub(super) fn enter(&mut self, id: FactorId) -> usize {
         let factor = id.of(self.model);
         let formula = bound::factor_text(self.model, id);
         let place = format!("{} log {formula}, {}:{}", self.case, self.model.file, factor.line);
@@ -224,20 +235,9 @@ impl<'m> Lowering<'m> {
             Term::Sum(terms) => terms.iter().flat_map(|term| self.term(term)).collect(),
             Term::Expect { factor, body } => self.expect(*factor, body),
             Term::Enumerate { factor, body } => self.enumerate(*factor, body),
-            Term::LogMeanExp(body) => {
-                let mut entries = self.term(body);
-                let weight = total(&mut self.graph, &entries);
-                let bound = match self.sample {
-                    None => weight,
-                    Some(sample) => {
-                        let sum = self.graph.log_sum_exp(weight, &Axes::from(sample));
-                        self.graph.shift(sum, -(self.samples as f64).ln())
-                    }
-                };
-                entries.iter_mut().for_each(|entry| entry.adds = false);
-                entries.push(Entry::new("log mean weight".to_string(), bound));
-                entries
-            }
+            Term::EnumerateMean { factor, body } => self.enumerate_mean(*factor, body),
+            Term::Choose { factor, body } => self.choose(*factor, body),
+            Term::LogMeanExp { order, body } => self.log_mean_exp(*order, body),
             Term::LogSumExp { variable, body } => {
                 let entries = self.term(body);
                 let weight = total(&mut self.graph, &entries);
@@ -247,32 +247,24 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    /// The mean over samples of `body`; the outermost draw of a case brings the samples in.
     fn expect(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
+        self.with_samples(|lowering| {
+            lowering.draw(factor);
+            lowering.term(body)
+        })
+    }
+
+    /// The mean over samples; the outermost draw of a case brings the samples in.
+    pub(super) fn with_samples(&mut self, body: impl FnOnce(&mut Self) -> Vec<Entry>) -> Vec<Entry> {
         let outermost = self.sample.is_none() && self.samples > 1;
         if outermost {
             self.sample = Some(self.sample_axis());
         }
-        self.draw(factor);
-        let mut entries = self.term(body);
+        let mut entries = body(self);
         if outermost {
             let sample = Axes::from(self.sample.take().expect("the samples were brought in above"));
             for entry in &mut entries {
                 entry.node = self.graph.mean(entry.node, &sample);
-            }
-        }
-        entries
-    }
-
-    /// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities sum to one.
-    fn enumerate(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
-        let class = self.class_axis(factor.of(self.model).child);
-        let log_q = self.log_prob(factor);
-        let q = self.graph.exp(log_q);
-        let mut entries = self.term(body);
-        for entry in &mut entries {
-            if self.graph.axes_of(entry.node).contains(class) {
-                entry.node = self.graph.contract(q, entry.node, &Axes::from(class));
             }
         }
         entries

@@ -4,6 +4,7 @@
 //! Cases share parameters by name, and hand the running averages on in turn.
 
 mod case;
+mod choice;
 mod generate;
 mod network;
 mod objective;

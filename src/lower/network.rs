@@ -87,7 +87,7 @@ impl Lowering<'_> {
         parts
     }
 
-    fn layers(&mut self, prefix: &str, layers: &[LayerUse], parts: &mut Vec<Part>) {
+    pub(super) fn layers(&mut self, prefix: &str, layers: &[LayerUse], parts: &mut Vec<Part>) {
         for layer in layers {
             if !layer.inner.is_empty() {
                 self.residual(prefix, layer, parts);

@@ -57,7 +57,7 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     lowering.graph.output(OutputKind::Value, metric(name, "bound"), bound, Vec::new());
     lowering.graph.output(OutputKind::Value, metric(name, "per_row"), per_row, vec![lowering.row]);
     let objective = weighted(lowering, &entries, bound);
-    for Entry { name: term, node, .. } in &entries {
+    for Entry { name: term, node, .. } in entries.iter().filter(|entry| entry.shown) {
         let mean = lowering.graph.mean(*node, &row);
         lowering.graph.output(OutputKind::Value, metric(name, term), mean, Vec::new());
     }
@@ -144,7 +144,7 @@ pub struct Evaluate {
 pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
     let mut lowering = Lowering::new(model, Mode::EVALUATE, what.samples);
     lowering.begin(case.name, what.rows, &case.observed);
-    let entries = lowering.term(&case.bound);
+    let entries = lowering.term(&case.exact);
     let row = lowering.row;
     let bound = total(&mut lowering.graph, &entries);
     lowering.graph.output(OutputKind::Value, "bound", bound, vec![row]);

@@ -1,53 +1,85 @@
 //! What must hold between the lines of `objective` and the inference graph.
 
 use super::{
-    Bound, Factor, Objective, Role,
+    Bound, Factor, FactorKind, Objective, Role,
     check::{Checker, factor_of},
 };
 use crate::{diagnostic::Diagnostic, distribution::Domain, id::Id};
 
-pub(super) fn check(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
-    sums(checker, objective, q);
-    importance(checker, objective, q);
+pub(super) fn check(checker: &mut Checker, objective: &Objective, q: &[Factor], treated: &[&str]) {
+    hidden(checker, objective, q, treated);
+    drawn(checker, objective, q);
+    importance(checker, objective);
 }
 
-/// Every discrete variable that may be unobserved is summed over.
-fn sums(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
+/// Every discrete variable that may be unobserved is summed over, or a value stands for it.
+fn hidden(checker: &mut Checker, objective: &Objective, q: &[Factor], treated: &[&str]) {
     for index in 0..checker.variables.len() {
         let (id, variable) = (Id::new(index), checker.variables[index].clone());
         let hidden = matches!(variable.role, Role::Label | Role::Latent) && variable.domain == Domain::Class;
-        if hidden && !objective.sums.contains(&id) && factor_of(q, id).is_some() {
+        let lines = objective.drawn.iter().filter(|discrete| discrete.variable == id).map(|discrete| discrete.span);
+        let mut lines = lines.skip(usize::from(!objective.sums.contains(&id)));
+        if let Some(second) = lines.next() {
+            let title = format!("`{}` has two lines that say what to do with it", variable.name);
+            checker.report(Diagnostic::error(second, title).help("keep one of `sum`, `relax`, `score` and `top`"));
+        }
+        if hidden && !treated.contains(&variable.name.as_str()) && factor_of(q, id).is_some() {
             checker.report(
                 Diagnostic::error(
                     variable.span,
                     format!("`{}` is discrete, and nothing says what to do with it", variable.name),
                 )
                 .label("where it is not observed, it cannot be sampled in a differentiable way")
-                .help(format!("add `sum {}` to `objective`", variable.name)),
+                .help(format!(
+                    "add `sum {0}` to `objective`, or `relax {0} by gumbel` for many classes",
+                    variable.name
+                )),
             );
         }
     }
 }
 
-/// The importance-weighted bound sums over a class outside the samples, so q of the class may not read one.
-fn importance(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
-    if objective.bound != Bound::Importance {
-        return;
-    }
-    for (position, factor) in q.iter().enumerate() {
-        let class = objective.sums.contains(&factor.child);
-        let sampled = q[..position].iter().any(|earlier| {
-            let child = checker.variable(earlier.child);
-            child.role == Role::Latent && child.domain != Domain::Class && factor.parents.contains(&earlier.child)
-        });
-        if class && sampled {
-            let name = checker.variable(factor.child).name.clone();
-            checker.report(
-                Diagnostic::error(factor.span, format!("the importance-weighted bound cannot sum over `{name}` here"))
-                    .label("reads a sampled latent")
-                    .help("use `bound evidence`, or let q infer the class from data alone"),
+/// A value that stands for a variable fits the bound, and has the samples that it needs.
+fn drawn(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
+    for discrete in &objective.drawn {
+        let name = checker.variable(discrete.variable).name.clone();
+        let (estimator, span) = (discrete.estimator, discrete.span);
+        let mut report = |title: String, help: String| checker.report(Diagnostic::error(span, title).help(help));
+        let needs = estimator.least_samples();
+        if objective.samples < needs {
+            report(
+                format!("`{}` needs {needs} samples at least", estimator.name()),
+                format!("set `samples {needs}` or more, or `score {name} by learned(…)`"),
             );
         }
+        let kind = factor_of(q, discrete.variable).map(|factor| &factor.kind);
+        if matches!(kind, Some(FactorKind::Distribution { distribution, .. }) if distribution.name() != "categorical") {
+            report(
+                format!("q of `{name}` has nothing to learn"),
+                format!("let q infer it: `… -> {name} ~ categorical(…)`, or write `sum {name}`"),
+            );
+        }
+        // A gradient is kept right by what the rest of the bound is worth, row by row.
+        let corrected = estimator.keyword() != "relax";
+        if corrected && !(objective.betas.is_empty() && objective.free_bits.is_empty()) {
+            report(
+                format!("`{}` weighs the whole bound, not terms of single latents", estimator.keyword()),
+                "remove the lines `beta` and `free_bits`, or `relax` or `sum` the variable".to_string(),
+            );
+        }
+        if corrected && objective.bound != Bound::Evidence && estimator.name() != "leave_one_out" {
+            report(
+                format!("the importance-weighted bound cannot take `{}`", estimator.name()),
+                format!("write `score {name} by leave_one_out`, `relax {name} by gumbel` or `sum {name}`"),
+            );
+        }
+    }
+}
+
+/// The importance-weighted bound has no terms of single latents.
+fn importance(checker: &mut Checker, objective: &Objective) {
+    if objective.bound == Bound::Evidence {
+        return;
     }
     if !objective.betas.is_empty() || !objective.free_bits.is_empty() || !objective.analytic.is_empty() {
         let latent = objective.betas.iter().map(|beta| beta.latent);

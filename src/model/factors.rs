@@ -3,14 +3,14 @@
 use super::{
     Factor, FactorKind, Heads, Network, Role, Side, Variable,
     check::{Checker, domain_name, factor_of},
-    network::{arguments_of, network},
+    network::{arguments_of, layers_of, network},
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     distribution::{self, DISTRIBUTIONS, Distribution, Domain},
     id::Id,
     layer::Argument,
-    syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind, Name},
+    syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind},
 };
 use petgraph::{algo::tarjan_scc, graph::DiGraph, visit::EdgeRef};
 
@@ -208,17 +208,7 @@ fn heads(
         return Some(Heads::Constants(Vec::new()));
     }
     let net = match call.arguments.as_slice() {
-        [argument] => match &argument.value {
-            ArgumentValue::Layers(layers) => Some(layers.clone()),
-            ArgumentValue::Expression(expression) => match &expression.kind {
-                ExpressionKind::Name(name) if !checker.sizes.contains_key(name) => {
-                    let name = Name { text: name.clone(), span: expression.span };
-                    let call = Call { arguments: Vec::new(), span: name.span, name };
-                    Some(vec![ast::Layer::Call(call)])
-                }
-                _ => None,
-            },
-        },
+        [argument] => layers_of(checker, &argument.value),
         _ => None,
     };
     if let Some(layers) = net {

@@ -19,6 +19,7 @@ pub use print::print;
 use crate::{
     diagnostic::Span,
     distribution::{Distribution, Domain},
+    estimator::Estimator,
     id::Id,
     layer::Layer,
     optimizer::Optimizer,
@@ -109,6 +110,21 @@ impl Checked {
     }
 }
 
+impl Checked {
+    /// The inputs of a step that change in training, after so many epochs: `beta.LATENT` and an estimator's `NUMBER.VARIABLE`.
+    pub fn changing(&self, epoch: f64) -> Vec<(String, f64)> {
+        let name = |id: Id<Variable>| &self.variables[id.index()].name;
+        let rising = self.objective.betas.iter().filter(|beta| beta.warmup > 0.0);
+        let betas =
+            rising.map(|beta| (format!("beta.{}", name(beta.latent)), beta.weight * (epoch / beta.warmup).min(1.0)));
+        let drawn = self.objective.drawn.iter().filter_map(|discrete| {
+            let (number, value) = discrete.estimator.changing(&discrete.arguments, epoch)?;
+            Some((format!("{number}.{}", name(discrete.variable)), value))
+        });
+        betas.chain(drawn).collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum FactorKind {
     /// `~`: the child's distribution.
@@ -148,8 +164,10 @@ pub struct Objective {
     /// Joint Monte Carlo samples in training, at least 1.
     pub samples: usize,
     pub bound: Bound,
-    /// Labels and discrete latents summed over where not observed. Holds every label and every class latent.
+    /// Labels and discrete latents summed over where not observed.
     pub sums: Vec<Id<Variable>>,
+    /// Those that a value stands for. Every label and every class latent that q infers is in one of the two.
+    pub drawn: Vec<Discrete>,
     pub classify: Vec<Classify>,
     /// Factor on a latent's log p − log q, at most one for each latent.
     pub betas: Vec<Beta>,
@@ -159,12 +177,34 @@ pub struct Objective {
     pub analytic: Vec<Id<Variable>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Objective {
+    /// What is done with a discrete variable that is not summed over.
+    pub fn drawn(&self, variable: Id<Variable>) -> Option<&Discrete> {
+        self.drawn.iter().find(|discrete| discrete.variable == variable)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// Mean over samples of the log-weight.
     Evidence,
-    /// `bound importance`: log of the mean over samples of the weight (Burda et al. 2016).
-    Importance,
+    /// 1/(1 − α) times the log of the mean over samples of the weight to the power 1 − α. `bound importance` is α = 0 (Burda et al.
+    /// 2016), `bound renyi(0.5)` another (Li and Turner 2016).
+    Power(f64),
+}
+
+/// `relax y by gumbel(temperature = 0.5)`: a discrete variable that is neither observed nor summed over.
+#[derive(Clone, Debug)]
+pub struct Discrete {
+    pub variable: Id<Variable>,
+    pub estimator: &'static dyn Estimator,
+    /// In the order of [`Estimator::arguments`].
+    pub arguments: Vec<f64>,
+    /// Of a learned baseline.
+    pub network: Option<Network>,
+    /// Whether the variable's own KL term is taken in closed form, which it is where that is exact.
+    pub closed: bool,
+    pub span: Span,
 }
 
 /// `classify y weight 0.1 * rows / labelled`: cross-entropy of q(y | …) on labelled rows.

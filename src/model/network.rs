@@ -5,7 +5,7 @@ use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     id::Id,
     layer::{self, Argument, LAYERS},
-    syntax::ast::{self, ArgumentValue, Call},
+    syntax::ast::{self, ArgumentValue, Call, ExpressionKind, Name},
 };
 use std::collections::BTreeMap;
 
@@ -89,6 +89,21 @@ pub(super) fn in_range(checker: &mut Checker, span: Span, argument: &Argument, v
             .label(format!("{}, found {value}", argument.expected())),
     );
     false
+}
+
+/// The layers of an argument that is a network, written out or by its name.
+pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<ast::Layer>> {
+    match value {
+        ArgumentValue::Layers(layers) => Some(layers.clone()),
+        ArgumentValue::Expression(expression) => match &expression.kind {
+            ExpressionKind::Name(name) if !checker.sizes.contains_key(name) => {
+                let name = Name { text: name.clone(), span: expression.span };
+                let call = Call { arguments: Vec::new(), span: name.span, name };
+                Some(vec![ast::Layer::Call(call)])
+            }
+            _ => None,
+        },
+    }
 }
 
 /// Reports the mistakes of a net that nothing uses.

@@ -106,7 +106,10 @@ impl Reader<'_, '_, '_> {
         if found.is_none() {
             let title = format!("`{}` does not belong here", name.text);
             let mut unknown = Diagnostic::error(name.span, title).label(format!("expected {}", quoted.join(" or ")));
-            unknown.help = suggest(&name.text, choices.iter().copied());
+            // Of one word, the line's example says more.
+            if choices.len() > 1 {
+                unknown.help = suggest(&name.text, choices.iter().copied());
+            }
             self.checker.report(unknown);
         }
         found.copied()

@@ -1,24 +1,26 @@
 //! The lines of `objective` and `train`.
 
 use super::{
-    Batch, Beta, Bound, Classify, Decay, Expression, Factor, FactorKind, Initialize, Objective, Role, Schedule, Train,
-    Variable,
+    Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Initialize, Network, Objective,
+    Role, Schedule, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
-    network::arguments_of,
+    network::{arguments_of, layers_of, network},
     reader::{Reader, real, set_number, whole},
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
-    distribution::Domain,
+    distribution::{Distribution, Domain},
+    estimator::{self, ESTIMATORS},
     id::Id,
     layer::Argument,
     optimizer::{self, OPTIMIZERS},
-    syntax::ast::{ExpressionKind, File, Item, Name},
+    syntax::ast::{Call, ExpressionKind, File, Item, Name},
 };
 
-const OBJECTIVE: &[&str] = &["samples", "bound", "sum", "classify", "beta", "free_bits", "analytic"];
+const OBJECTIVE: &[&str] =
+    &["samples", "bound", "sum", "relax", "score", "top", "classify", "beta", "free_bits", "analytic"];
 const TRAIN: &[&str] = &["batch", "optimizer", "schedule", "clip", "prior", "initialize", "epochs"];
 
 pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Factor]) -> (Objective, Train) {
@@ -26,6 +28,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         samples: 1,
         bound: Bound::Evidence,
         sums: Vec::new(),
+        drawn: Vec::new(),
         classify: Vec::new(),
         betas: Vec::new(),
         free_bits: Vec::new(),
@@ -58,7 +61,8 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
                 continue;
             }
             let subject = setting.values.first().map_or("", |value| &checker.source[value.span.range()]).to_string();
-            let repeats = ["sum", "classify", "beta", "free_bits", "analytic", "clip"].contains(&name.text.as_str());
+            let once = ["samples", "bound", "batch", "optimizer", "schedule", "prior", "initialize", "epochs"];
+            let repeats = !once.contains(&name.text.as_str());
             let key = if repeats { format!("{} {subject}", name.text) } else { name.text.clone() };
             if let Some((_, first)) = seen.iter().find(|(known, _)| *known == key) {
                 let twice = Diagnostic::error(setting.span, format!("`{key}` is set twice"))
@@ -79,7 +83,11 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
             }
         }
     }
-    finish(checker, &mut objective, &mut train, q);
+    // A line that has a mistake says what is meant for its variable all the same.
+    let treated = seen.iter().filter_map(|(key, _)| key.split_once(' '));
+    let treated = treated.filter(|(keyword, _)| ["sum", "relax", "score", "top"].contains(keyword));
+    let treated: Vec<&str> = treated.map(|(_, variable)| variable).collect();
+    finish(checker, &mut objective, &mut train, q, &treated);
     (objective, train)
 }
 
@@ -89,6 +97,9 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "samples" => "samples 5",
         "bound" => "bound importance",
         "sum" => "sum y",
+        "relax" => "relax y by gumbel(temperature = 0.5)",
+        "score" => "score y by leave_one_out",
+        "top" => "top y 3",
         "classify" => "classify y weight 0.1 * rows / labelled",
         "beta" => "beta z 0.5 warmup 10",
         "free_bits" => "free_bits z 0.5",
@@ -108,21 +119,11 @@ impl Reader<'_, '_, '_> {
     fn objective(&mut self, objective: &mut Objective, p: &[Factor], q: &[Factor]) -> Option<()> {
         match self.setting.keyword.text.as_str() {
             "samples" => objective.samples = self.number(whole("samples", 1.0, 100_000.0))? as usize,
-            "bound" => match self.choice(&["evidence", "importance"])? {
-                "importance" => objective.bound = Bound::Importance,
-                _ => objective.bound = Bound::Evidence,
-            },
-            "sum" => {
-                let (name, id) = self.variable()?;
-                let variable = self.checker.variable(id);
-                if variable.domain != Domain::Class || !matches!(variable.role, Role::Label | Role::Latent) {
-                    let title = format!("`{}` cannot be summed over", name.text);
-                    let label = format!("{} is not discrete", name.text);
-                    let help = "a continuous latent is sampled; `sum` takes a `label` or a `latent` of type `class`";
-                    self.checker.report(Diagnostic::error(name.span, title).label(label).help(help));
-                    return None;
-                }
-                objective.sums.push(id);
+            "bound" => objective.bound = self.bound()?,
+            "sum" => objective.sums.push(self.discrete("cannot be summed over")?.1),
+            "relax" | "score" | "top" => {
+                let drawn = self.drawn(p, q)?;
+                objective.drawn.push(drawn);
             }
             "classify" => {
                 let (name, label) = self.variable()?;
@@ -193,6 +194,106 @@ impl Reader<'_, '_, '_> {
             }
         }
         self.end()
+    }
+
+    fn bound(&mut self) -> Option<Bound> {
+        let call = self.call("a bound such as `importance`")?;
+        match call.name.text.as_str() {
+            "evidence" | "importance" => {
+                arguments_of(self.checker, &call, &[], "bound")?;
+                Some(if call.name.text == "evidence" { Bound::Evidence } else { Bound::Power(0.0) })
+            }
+            "renyi" => {
+                let alpha = arguments_of(self.checker, &call, &[real("alpha", -100.0, 100.0)], "bound")?[0];
+                if alpha == 1.0 {
+                    let limit = Diagnostic::error(call.span, "the Rényi bound of order 1 is the evidence bound");
+                    self.checker.report(limit.label("found 1").help("write `bound evidence`"));
+                    return None;
+                }
+                Some(Bound::Power(alpha))
+            }
+            _ => {
+                self.unknown(&call.name, "bound", ["evidence", "importance", "renyi"]);
+                None
+            }
+        }
+    }
+
+    /// A variable that may be summed over, or have a value stand for it.
+    fn discrete(&mut self, otherwise: &str) -> Option<(Name, Id<Variable>)> {
+        let (name, id) = self.variable()?;
+        let variable = self.checker.variable(id);
+        if variable.domain != Domain::Class || !matches!(variable.role, Role::Label | Role::Latent) {
+            let title = format!("`{}` {otherwise}", name.text);
+            let label = format!("{} is not discrete", name.text);
+            let keyword = &self.setting.keyword.text;
+            let help =
+                format!("a continuous latent is sampled; `{keyword}` takes a `label` or a `latent` of type `class`");
+            self.checker.report(Diagnostic::error(name.span, title).label(label).help(help));
+            return None;
+        }
+        Some((name, id))
+    }
+
+    /// `relax y by gumbel(temperature = 0.5)`, `score y by learned(body)`, `top y 3`.
+    fn drawn(&mut self, p: &[Factor], q: &[Factor]) -> Option<Discrete> {
+        let keyword = self.setting.keyword.text.as_str();
+        let (name, variable) = self.discrete("is no choice among classes")?;
+        let (estimator, mut arguments, mut network) = match keyword {
+            "top" => {
+                let top = estimator::find("top", "top").expect("the registry has it");
+                (top, vec![self.number(top.arguments()[0])?], None)
+            }
+            _ => {
+                self.choice(&["by"])?;
+                let call = self.call("an estimator such as `gumbel(temperature = 0.5)`")?;
+                let Some(estimator) = estimator::find(keyword, &call.name.text) else {
+                    let own = ESTIMATORS.iter().filter(|known| known.keyword() == keyword);
+                    self.unknown(&call.name, "estimator", own.map(|known| known.name()));
+                    let other = ESTIMATORS.iter().find(|known| known.name() == call.name.text);
+                    if let (Some(other), Some(last)) = (other, self.checker.diagnostics.last_mut()) {
+                        last.help = Some(format!("write `{} {} by {}`", other.keyword(), name.text, other.name()));
+                    }
+                    return None;
+                };
+                let network = if estimator.takes_network() { Some(self.baseline(&call, variable, q)?) } else { None };
+                let arguments = match network {
+                    Some(_) => Vec::new(),
+                    None => arguments_of(self.checker, &call, estimator.arguments(), "estimator")?,
+                };
+                (estimator, arguments, network)
+            }
+        };
+        for (argument, value) in estimator.arguments().iter().zip(&mut arguments) {
+            let key = if keyword == "top" { name.text.as_str() } else { argument.name };
+            *value = set_number(self.checker, &format!("{keyword}.{key}"), argument, *value);
+        }
+        let closed = matches!(closed_form(p, q, variable), Some((of_q, of_p)) if of_q.has_kl(of_p.name()))
+            && closed_form_is_exact(p, q, variable).is_ok();
+        let classes = self.checker.variable(variable).size() as f64;
+        if keyword == "top" && arguments[0] >= classes {
+            let title = format!("`{}` has {classes} classes, of which {} are to be summed", name.text, arguments[0]);
+            let help = format!("write `sum {}`, or a number below {classes}", name.text);
+            self.checker.report(Diagnostic::error(self.setting.span, title).label("none is left to draw").help(help));
+            return None;
+        }
+        Some(Discrete { variable, estimator, arguments, network: network.take(), closed, span: self.setting.span })
+    }
+
+    /// The network of a learned baseline, on the parents of q.
+    fn baseline(&mut self, call: &Call, variable: Id<Variable>, q: &[Factor]) -> Option<Network> {
+        let parents = factor_of(q, variable)?.parents.clone();
+        match call.arguments.as_slice() {
+            [only] if only.name.is_none() && layers_of(self.checker, &only.value).is_some() => {
+                let layers = layers_of(self.checker, &only.value)?;
+                network(self.checker, &layers, &parents, call.span)
+            }
+            _ => {
+                let wrong = Diagnostic::error(call.span, format!("`{}` takes one network", call.name.text));
+                self.checker.report(wrong.help(format!("name a net: `{}(body)`", call.name.text)));
+                None
+            }
+        }
     }
 
     /// `batch labelled 100, unlabelled 100`, or `batch 100` for a model without labels.
@@ -267,11 +368,7 @@ impl Reader<'_, '_, '_> {
 
     /// That a closed form exists, and that it is exact on this graph.
     fn analytic(&mut self, name: &Name, latent: Id<Variable>, p: &[Factor], q: &[Factor]) -> Option<()> {
-        let kind = |factor: Option<&Factor>| match factor.map(|factor| &factor.kind) {
-            Some(FactorKind::Distribution { distribution, .. }) => Some(*distribution),
-            _ => None,
-        };
-        let (of_q, of_p) = (kind(factor_of(q, latent))?, kind(factor_of(p, latent))?);
+        let (of_q, of_p) = closed_form(p, q, latent)?;
         if !of_q.has_kl(of_p.name()) {
             let title = format!("KL(q({0}) ‖ p({0})) has no closed form", name.text);
             let label = format!("from `{}` to `{}`", of_q.name(), of_p.name());
@@ -293,8 +390,21 @@ impl Reader<'_, '_, '_> {
     }
 }
 
+/// The distributions of a variable in both graphs.
+fn closed_form(
+    p: &[Factor],
+    q: &[Factor],
+    variable: Id<Variable>,
+) -> Option<(&'static dyn Distribution, &'static dyn Distribution)> {
+    let kind = |factor: &Factor| match &factor.kind {
+        FactorKind::Distribution { distribution, .. } => Some(*distribution),
+        FactorKind::Deterministic(_) => None,
+    };
+    Some((factor_of(q, variable).and_then(kind)?, factor_of(p, variable).and_then(kind)?))
+}
+
 /// The settings that `--set` reaches whether or not a line says them, and what must hold between lines.
-fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q: &[Factor]) {
+fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q: &[Factor], treated: &[&str]) {
     let mut set = |argument: Argument, written: f64| set_number(checker, argument.name, &argument, written);
     objective.samples = set(whole("samples", 1.0, 100_000.0), objective.samples as f64) as usize;
     train.epochs = set(whole("epochs", 0.0, 1e7), train.epochs as f64) as usize;
@@ -328,7 +438,7 @@ fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q
         let help = "give `batch labelled 100, unlabelled 100` rows of one kind at least";
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
-    estimators::check(checker, objective, q);
+    estimators::check(checker, objective, q, treated);
     for beta in objective.betas.clone() {
         if beta.warmup > train.epochs as f64 {
             let name = checker.variable(beta.latent).name.clone();

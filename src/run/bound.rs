@@ -65,12 +65,14 @@ pub fn bound(
         };
         values.insert(parameter.name.clone(), value);
     }
+    // As at the end of a run, when warm-ups are over.
+    let warm = model.objective.betas.iter().map(|beta| beta.warmup);
+    let changing = model.changing(warm.fold(model.train.epochs as f64, f64::max));
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {
-                let value = match name.strip_prefix("beta.") {
-                    // A warm-up is over.
-                    Some(latent) => vec![warm(model, latent)],
+                let value = match changing.iter().find(|(known, _)| known == name) {
+                    Some((_, value)) => vec![*value],
                     None => cases.input(&graph, batch, node, name)?,
                 };
                 values.insert(name.clone(), value);
@@ -92,11 +94,6 @@ pub fn bound(
         Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
     };
     Ok(report(model, &graph, &cases, population, &outputs))
-}
-
-fn warm(model: &Checked, latent: &str) -> f64 {
-    let beta = model.objective.betas.iter().find(|beta| model.variables[beta.latent.index()].name == latent);
-    beta.map_or(1.0, |beta| beta.weight)
 }
 
 type Outputs = Vec<(OutputKind, String, Vec<f64>)>;

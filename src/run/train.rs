@@ -170,12 +170,8 @@ impl Trainer {
     pub fn step(&mut self) -> Result<()> {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
-        for beta in &self.model.objective.betas {
-            if beta.warmup > 0.0 {
-                let name = format!("beta.{}", self.model.variables[beta.latent.index()].name);
-                let weight = beta.weight * (epoch / beta.warmup).min(1.0);
-                self.session.fill(&self.gradient, &name, &mut |array| array[0] = weight as f32)?;
-            }
+        for (name, value) in self.model.changing(epoch) {
+            self.session.fill(&self.gradient, &name, &mut |array| array[0] = value as f32)?;
         }
         let key = NoiseKey { seed: self.seed, step: self.step };
         self.session.run(&self.gradient, key)?;

@@ -1,0 +1,129 @@
+//! Estimators: what stands for a discrete variable that is neither observed nor summed over, and what keeps its gradient right.
+//!
+//! To add one: a new file with a unit struct that implements [`Estimator`], and a line in [`ESTIMATORS`].
+
+mod relax;
+mod score;
+mod top;
+
+use crate::{
+    id::Id,
+    layer::Argument,
+    tensor::{Axes, Axis, Graph, Node, Scalar},
+};
+use std::fmt::Debug;
+
+/// What is known of a variable when a value has to stand for it.
+pub struct Choice<'a> {
+    /// log q(k | …) along `axis`, the variable's features.
+    pub log_q: Node,
+    pub axis: Id<Axis>,
+    /// Uniform noise on (0, 1), with every axis of the value.
+    pub uniform: Node,
+    pub arguments: &'a [f64],
+    /// The number that changes in training, if there is one: see [`Estimator::changing`].
+    pub changing: Option<Node>,
+    /// The axis of the joint samples, if there are several.
+    pub sample: Option<Id<Axis>>,
+    pub samples: usize,
+}
+
+/// What stands for the variable.
+pub struct Drawn {
+    /// A one-hot or relaxed vector along the choice's axis.
+    pub value: Node,
+    /// Where several values stand for it: the axis that counts them, and the weight of each in the bound.
+    pub slots: Option<(Id<Axis>, Node)>,
+}
+
+/// What a learned baseline says of the numbers that it predicts: about `mean` + `scale` · `value`.
+pub struct Baseline {
+    pub value: Node,
+    pub mean: Node,
+    pub scale: Node,
+}
+
+pub trait Estimator: Sync + Debug {
+    /// As written after `by`: `gumbel`.
+    fn name(&self) -> &'static str;
+
+    /// The word that the line in `objective` begins with: `relax`, `score` or `top`.
+    fn keyword(&self) -> &'static str;
+
+    fn arguments(&self) -> &'static [Argument] {
+        &[]
+    }
+
+    /// Whether it takes a network: a learned baseline, on the parents of q.
+    fn takes_network(&self) -> bool {
+        false
+    }
+
+    /// Joint samples that it needs.
+    fn least_samples(&self) -> usize {
+        1
+    }
+
+    /// The name and the value, after so many epochs, of the number that changes in training.
+    fn changing(&self, _arguments: &[f64], _epoch: f64) -> Option<(&'static str, f64)> {
+        None
+    }
+
+    fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn;
+
+    /// A number whose value is 0, and whose gradient is what the gradient through `body` lacks: `body` is the rest of the bound, for
+    /// each value that was drawn.
+    fn gradient(
+        &self,
+        _graph: &mut Graph,
+        _choice: &Choice,
+        _drawn: &Drawn,
+        _body: Node,
+        _: Option<Baseline>,
+    ) -> Option<Node> {
+        None
+    }
+}
+
+/// Every estimator, in the order in which `dgc list` shows them.
+pub const ESTIMATORS: &[&dyn Estimator] =
+    &[&relax::Gumbel, &relax::StraightThrough, &score::LeaveOneOut, &score::Learned, &top::Top];
+
+/// The estimator of that name.
+pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {
+    ESTIMATORS.iter().copied().find(|estimator| estimator.keyword() == keyword && estimator.name() == name)
+}
+
+/// Standard Gumbel noise: −log(−log u).
+fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
+    let log = graph.log(uniform);
+    let negative = graph.neg(log);
+    let log = graph.log(negative);
+    graph.neg(log)
+}
+
+/// The one-hot of the greatest along the axis, of several the first.
+fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
+    let along = Axes::from(axis);
+    let most = graph.max(values, &along);
+    let less = graph.scalar(Scalar::Greater, &[most, values]);
+    let (index, beyond) = (graph.iota(axis), graph.constant(graph.axis(axis).size as f64));
+    let candidates = graph.scalar(Scalar::Select, &[less, beyond, index]);
+    let negative = graph.neg(candidates);
+    let last = graph.max(negative, &along);
+    let first = graph.neg(last);
+    graph.one_hot(first, axis)
+}
+
+/// `signal` · log q of what was drawn, as a gradient alone.
+fn score(graph: &mut Graph, signal: Node, log_q: Node) -> Node {
+    let signal = graph.stop_gradient(signal);
+    let nothing = gradient_alone(graph, log_q);
+    graph.mul(signal, nothing)
+}
+
+/// 0, with the value's gradient.
+pub fn gradient_alone(graph: &mut Graph, value: Node) -> Node {
+    let stopped = graph.stop_gradient(value);
+    graph.sub(value, stopped)
+}

@@ -1,0 +1,85 @@
+//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot, differentiable and biased, less so as it grows cold.
+
+use super::{Choice, Drawn, Estimator, greatest, gumbel};
+use crate::{
+    layer::Argument,
+    tensor::{Graph, Node},
+};
+
+const ARGUMENTS: &[Argument] = &[
+    Argument { name: "temperature", default: Some(1.0), least: 1e-3, most: 1e3, whole: false },
+    // Each epoch multiplies by it.
+    Argument { name: "decay", default: Some(1.0), least: 1e-3, most: 1.0, whole: false },
+    Argument { name: "floor", default: Some(0.1), least: 1e-3, most: 1e3, whole: false },
+];
+
+fn temperature(arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
+    let [start, decay, floor] = *arguments else { return None };
+    (decay < 1.0).then(|| ("temperature", (start * decay.powf(epoch)).max(floor)))
+}
+
+/// softmax((log q + g) / temperature), and log q + g.
+fn relaxed(graph: &mut Graph, choice: &Choice) -> (Node, Node) {
+    let noise = gumbel(graph, choice.uniform);
+    let perturbed = graph.add(choice.log_q, noise);
+    let temperature = choice.changing.unwrap_or_else(|| graph.constant(choice.arguments[0]));
+    let scaled = graph.div(perturbed, temperature);
+    let logs = graph.log_softmax(scaled, choice.axis);
+    (graph.exp(logs), perturbed)
+}
+
+#[derive(Debug)]
+pub struct Gumbel;
+
+impl Estimator for Gumbel {
+    fn name(&self) -> &'static str {
+        "gumbel"
+    }
+
+    fn keyword(&self) -> &'static str {
+        "relax"
+    }
+
+    fn arguments(&self) -> &'static [Argument] {
+        ARGUMENTS
+    }
+
+    fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
+        temperature(arguments, epoch)
+    }
+
+    fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {
+        let (value, _) = relaxed(graph, choice);
+        Drawn { value, slots: None }
+    }
+}
+
+/// One-hot in value, relaxed in gradient.
+#[derive(Debug)]
+pub struct StraightThrough;
+
+impl Estimator for StraightThrough {
+    fn name(&self) -> &'static str {
+        "straight_through"
+    }
+
+    fn keyword(&self) -> &'static str {
+        "relax"
+    }
+
+    fn arguments(&self) -> &'static [Argument] {
+        ARGUMENTS
+    }
+
+    fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
+        temperature(arguments, epoch)
+    }
+
+    fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {
+        let (soft, perturbed) = relaxed(graph, choice);
+        let perturbed = graph.stop_gradient(perturbed);
+        let hard = greatest(graph, perturbed, choice.axis);
+        let slope = super::gradient_alone(graph, soft);
+        Drawn { value: graph.add(hard, slope), slots: None }
+    }
+}
