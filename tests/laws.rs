@@ -45,7 +45,10 @@ fn finite_differences(model: &Checked) {
 
 #[test]
 fn gradients_of_every_model_match_finite_differences() {
-    models().iter().for_each(|file| finite_differences(&small(file)));
+    // A `smooth` line holds its direction and the clean prediction constant, which differences of the loss do not:
+    // tests/smoothing.rs has its gradient.
+    let models: Vec<Checked> = models().iter().map(|file| small(file)).collect();
+    models.iter().filter(|model| model.objective.smooth.is_empty()).for_each(finite_differences);
 }
 
 #[test]

@@ -83,6 +83,10 @@ fn is_summed(model: &Checked, variable: Id<Variable>, exact: bool) -> bool {
 }
 
 fn bound(model: &Checked, observed: &[Id<Variable>], exact: bool) -> Term {
+    if model.generative.is_empty() {
+        // A classifier bounds nothing.
+        return Term::Sum(Vec::new());
+    }
     let scopes = scopes(model, observed);
     match model.objective.bound {
         Bound::Evidence => evidence(model, observed, &scopes, exact),

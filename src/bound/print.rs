@@ -6,7 +6,8 @@ use crate::model::{Bound, Checked, Side};
 /// The bound of every case and the loss, a line for each term.
 pub fn print(model: &Checked, objective: &Objective) -> String {
     let mut text = String::new();
-    for case in &objective.cases {
+    let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
+    for case in objective.cases.iter().filter(bounded) {
         let observed: Vec<_> = case.observed.iter().map(|id| model.variables[id.index()].name.as_str()).collect();
         text += &format!("{}({}) =\n", case.name, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
@@ -70,13 +71,21 @@ fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
 fn loss(model: &Checked, objective: &Objective) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
-    let mut parts: Vec<String> = objective.cases.iter().map(|case| format!("− mean {}", case.name)).collect();
+    let bounded = objective.cases.iter().filter(|case| case.bound != Term::Sum(Vec::new()));
+    let mut parts: Vec<String> = bounded.map(|case| format!("− mean {}", case.name)).collect();
     for classify in &settings.classify {
         let q = model.inference.iter().position(|factor| factor.child == classify.label);
         let q = FactorId { side: Side::Inference, index: q.expect("check finds the label's factor in q") };
         parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, factor(model, q)));
     }
-    let mut text = format!("loss = {}\n", parts.join(" "));
+    for smooth in &settings.smooth {
+        let q = model.inference.iter().position(|factor| factor.child == smooth.label);
+        let q = FactorId { side: Side::Inference, index: q.expect("check finds the label's factor in q") };
+        let (q, [radius, weight, ..]) = (factor(model, q), smooth.arguments);
+        parts.push(format!("+ {weight} · mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
+    }
+    let loss = parts.join(" ");
+    let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
     if settings.samples > 1 || settings.bound != Bound::Evidence {
         text += &format!("with s over {} joint samples\n", settings.samples);
     }

@@ -289,11 +289,13 @@ impl Loop {
         };
         let table = self.held.as_ref().map(|(_, table)| table).or(some.as_ref()).expect("one of the two is there");
         let inferred = evaluator.run(&mut self.trainer.session, table, self.trainer.seed)?;
-        let bound = mean(&inferred["bound"]);
-        if !bound.is_finite() {
-            return Err(self
-                .trainer
-                .diverged(self.trainer.step, format!("the bound of rows that were not just trained on is {bound}")));
+        for (output, values) in &inferred {
+            // A classifier has no bound, but predictions.
+            let found = mean(values);
+            if !found.is_finite() {
+                let what = format!("the mean {output} of rows that were not just trained on is {found}");
+                return Err(self.trainer.diverged(self.trainer.step, what));
+            }
         }
         Ok(inferred)
     }
@@ -389,6 +391,11 @@ fn line(metrics: &Value, epochs: u64) -> String {
         if let Some(bound) = metrics[case]["bound"].as_f64() {
             parts.push(format!("{case} {bound:.2}"));
         }
+    }
+    if parts.len() == 1
+        && let Some(loss) = metrics["loss"].as_f64()
+    {
+        parts.push(format!("loss {loss:.4}"));
     }
     for held in ["validation", "test"] {
         if let Some(bound) = metrics[held]["bound"].as_f64() {

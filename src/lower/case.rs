@@ -39,6 +39,12 @@ pub(super) fn total(graph: &mut Graph, entries: &[Entry]) -> Node {
     graph.total(parts)
 }
 
+/// The values and heads of a case.
+pub(super) struct Known {
+    values: HashMap<Id<Variable>, Value>,
+    heads: HashMap<FactorId, Vec<Node>>,
+}
+
 /// The graph as it grows, and what is known of the case that is being lowered.
 pub(super) struct Lowering<'m> {
     pub model: &'m Checked,
@@ -53,6 +59,7 @@ pub(super) struct Lowering<'m> {
     pub row: Id<Axis>,
     /// There while the samples of a case are being drawn; none if there is one sample.
     pub sample: Option<Id<Axis>>,
+    observed: Vec<Id<Variable>>,
     values: HashMap<Id<Variable>, Value>,
     heads: HashMap<FactorId, Vec<Node>>,
     /// log q of the values that were drawn, within a log-mean-exp that has to keep their gradients right.
@@ -73,6 +80,7 @@ impl<'m> Lowering<'m> {
             case: String::new(),
             row,
             sample: None,
+            observed: Vec::new(),
             values: HashMap::new(),
             heads: HashMap::new(),
             scores: Vec::new(),
@@ -86,6 +94,7 @@ impl<'m> Lowering<'m> {
         self.values.clear();
         self.heads.clear();
         self.scores.clear();
+        self.observed = observed.to_vec();
         for &variable in observed {
             self.graph.set_origin(&format!("{case} {}", self.model.variables[variable.index()].name));
             let value = self.observe(variable);
@@ -109,6 +118,26 @@ impl<'m> Lowering<'m> {
             return self.graph.scalar(Scalar::Greater, &[value, uniform]);
         }
         value
+    }
+
+    /// The unobserved variables that q draws before another, which it may read.
+    pub(super) fn drawn_before(&self, variable: Id<Variable>) -> Vec<(Id<Variable>, FactorId)> {
+        let own = self.inference_of(variable).index;
+        let before = (0..own).map(|index| FactorId { side: Side::Inference, index });
+        let drawn = before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
+        drawn.map(|id| (id.of(self.model).child, id)).filter(|(child, _)| !self.observed.contains(child)).collect()
+    }
+
+    /// Everything but the observed variables is to be made anew; gives what it was.
+    pub(super) fn forget_drawn(&mut self) -> Known {
+        let known = Known { values: self.values.clone(), heads: std::mem::take(&mut self.heads) };
+        let observed = &self.observed;
+        self.values.retain(|variable, _| observed.contains(variable));
+        known
+    }
+
+    pub(super) fn restore(&mut self, known: Known) {
+        (self.values, self.heads) = (known.values, known.heads);
     }
 
     /// Sets a variable to a value made elsewhere.

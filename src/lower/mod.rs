@@ -8,6 +8,7 @@ mod choice;
 mod generate;
 mod network;
 mod objective;
+mod smooth;
 mod update;
 
 use crate::{

@@ -16,7 +16,7 @@ use crate::{
 /// The loss of one batch, `rows[i]` rows of case i, with every running average's next value.
 ///
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
-/// `classification.LABEL` for each `classify`. Weights that change in training, or that depend on the training rows, are inputs:
+/// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`. Weights that change in training, or that depend on the training rows, are inputs:
 /// `beta.LATENT` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
@@ -34,6 +34,7 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
         if case.name == "labelled" {
             loss.extend(classification(&mut lowering));
         }
+        loss.extend(lowering.smoothing());
     }
     let graph = &mut lowering.graph;
     graph.set_origin("loss");
@@ -50,6 +51,9 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
 /// −(mean bound), with weights and free bits on the terms of latents; reports the bound without them.
 fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     let entries = lowering.term(&case.bound);
+    if entries.is_empty() {
+        return Vec::new();
+    }
     let (name, row) = (case.name, Axes::from(lowering.row));
     lowering.graph.set_origin(&format!("{name} bound"));
     let per_row = total(&mut lowering.graph, &entries);
@@ -139,15 +143,17 @@ pub struct Evaluate {
 }
 
 /// What is inferred of each row, by running averages, with greys as they are. Every output has the row axis first:
-/// `bound` and its terms, `likelihood` (the log-likelihood estimate), `predict.LABEL` (the mean over samples of q's
+/// `bound` and its terms, if there is one, `likelihood` (the log-likelihood estimate), `predict.LABEL` (the mean over samples of q's
 /// probabilities; axes row, class) and `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
 pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
     let mut lowering = Lowering::new(model, Mode::EVALUATE, what.samples);
     lowering.begin(case.name, what.rows, &case.observed);
     let entries = lowering.term(&case.exact);
     let row = lowering.row;
-    let bound = total(&mut lowering.graph, &entries);
-    lowering.graph.output(OutputKind::Value, "bound", bound, vec![row]);
+    if !entries.is_empty() {
+        let bound = total(&mut lowering.graph, &entries);
+        lowering.graph.output(OutputKind::Value, "bound", bound, vec![row]);
+    }
     for entry in &entries {
         lowering.graph.output(OutputKind::Value, entry.name.clone(), entry.node, vec![row]);
     }

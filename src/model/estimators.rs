@@ -6,14 +6,17 @@ use super::{
 };
 use crate::{diagnostic::Diagnostic, distribution::Domain, id::Id};
 
-pub(super) fn check(checker: &mut Checker, objective: &Objective, q: &[Factor], treated: &[&str]) {
-    hidden(checker, objective, q, treated);
+pub(super) fn check(checker: &mut Checker, objective: &Objective, (p, q): (&[Factor], &[Factor]), treated: &[&str]) {
+    hidden(checker, objective, (p, q), treated);
     drawn(checker, objective, q);
     importance(checker, objective);
 }
 
 /// Every discrete variable that may be unobserved is summed over, or a value stands for it.
-fn hidden(checker: &mut Checker, objective: &Objective, q: &[Factor], treated: &[&str]) {
+fn hidden(checker: &mut Checker, objective: &Objective, (p, q): (&[Factor], &[Factor]), treated: &[&str]) {
+    if p.is_empty() {
+        return;
+    }
     for index in 0..checker.variables.len() {
         let (id, variable) = (Id::new(index), checker.variables[index].clone());
         let hidden = matches!(variable.role, Role::Label | Role::Latent) && variable.domain == Domain::Class;

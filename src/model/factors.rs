@@ -298,7 +298,8 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
         let nothing = Diagnostic::error(checker.name, "a model without `data` has nothing to learn from");
         checker.report(nothing.label("observes nothing").help("declare what is observed: `data x: binary[784]`"));
     }
-    let inferred = arrows.written.iter().any(|(side, _)| *side == Side::Generative);
+    // A classifier has an inference graph alone.
+    let generates = arrows.written.iter().any(|(side, _)| *side == Side::Generative);
     for variable in &variables {
         let needs: &[Side] = match variable.role {
             Role::Data => &[Side::Generative],
@@ -306,7 +307,7 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
             Role::Node => &[],
         };
         for &side in needs {
-            if written(side, variable) || (!inferred && side == Side::Generative && variable.role == Role::Data) {
+            if written(side, variable) || (!generates && side == Side::Generative && variable.role != Role::Latent) {
                 continue;
             }
             let kind = match variable.role {

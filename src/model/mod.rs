@@ -169,6 +169,7 @@ pub struct Objective {
     /// Those that a value stands for. Every label and every class latent that q infers is in one of the two.
     pub drawn: Vec<Discrete>,
     pub classify: Vec<Classify>,
+    pub smooth: Vec<Smooth>,
     /// Factor on a latent's log p − log q, at most one for each latent.
     pub betas: Vec<Beta>,
     /// `free_bits z 0.5`: that latent's mean KL term is not pushed below this many nats.
@@ -213,6 +214,14 @@ pub struct Classify {
     pub label: Id<Variable>,
     pub weight: Expression,
     pub span: Span,
+}
+
+/// `smooth y by vat(radius = 2)`: the change of q(y | …) in the direction that changes it most is added to the loss.
+#[derive(Clone, Debug)]
+pub struct Smooth {
+    pub label: Id<Variable>,
+    /// The length of the change, the term's weight, the length at which the direction is found, and in how many rounds.
+    pub arguments: [f64; 4],
 }
 
 /// Arithmetic over sizes and the numbers of training rows.

@@ -2,7 +2,7 @@
 
 use super::{
     Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Initialize, Network, Objective,
-    Role, Schedule, Train, Variable,
+    Role, Schedule, Smooth, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 const OBJECTIVE: &[&str] =
-    &["samples", "bound", "sum", "relax", "score", "top", "classify", "beta", "free_bits", "analytic"];
+    &["samples", "bound", "sum", "relax", "score", "top", "classify", "smooth", "beta", "free_bits", "analytic"];
 const TRAIN: &[&str] = &["batch", "optimizer", "schedule", "clip", "prior", "initialize", "epochs"];
 
 pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Factor]) -> (Objective, Train) {
@@ -30,6 +30,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         sums: Vec::new(),
         drawn: Vec::new(),
         classify: Vec::new(),
+        smooth: Vec::new(),
         betas: Vec::new(),
         free_bits: Vec::new(),
         analytic: Vec::new(),
@@ -87,9 +88,17 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
     let treated = seen.iter().filter_map(|(key, _)| key.split_once(' '));
     let treated = treated.filter(|(keyword, _)| ["sum", "relax", "score", "top"].contains(keyword));
     let treated: Vec<&str> = treated.map(|(_, variable)| variable).collect();
-    finish(checker, &mut objective, &mut train, q, &treated);
+    finish(checker, &mut objective, &mut train, (p, q), &treated);
     (objective, train)
 }
+
+/// What virtual adversarial training takes.
+const VAT: &[Argument] = &[
+    Argument { name: "radius", default: None, least: 0.0, most: 1e6, whole: false },
+    Argument { name: "weight", default: Some(1.0), least: 0.0, most: 1e6, whole: false },
+    Argument { name: "step", default: Some(0.1), least: 1e-6, most: 1e6, whole: false },
+    Argument { name: "rounds", default: Some(1.0), least: 1.0, most: 100.0, whole: true },
+];
 
 /// A setting as it may be written.
 fn example(setting: &str, labels: bool) -> &'static str {
@@ -101,6 +110,7 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "score" => "score y by leave_one_out",
         "top" => "top y 3",
         "classify" => "classify y weight 0.1 * rows / labelled",
+        "smooth" => "smooth y by vat(radius = 2)",
         "beta" => "beta z 0.5 warmup 10",
         "free_bits" => "free_bits z 0.5",
         "analytic" => "analytic z",
@@ -126,15 +136,32 @@ impl Reader<'_, '_, '_> {
                 objective.drawn.push(drawn);
             }
             "classify" => {
-                let (name, label) = self.variable()?;
-                if self.checker.variable(label).role != Role::Label {
-                    let title = format!("`{}` is not a label", name.text);
-                    let help = "`classify` adds the cross-entropy of a `label` that q infers";
-                    self.checker.report(Diagnostic::error(name.span, title).label("expected a label").help(help));
-                    return None;
-                }
+                let (_, label) = self.inferred_label("`classify` adds the cross-entropy of a `label` that q infers")?;
                 let weight = if self.keyword("weight")? { self.weight()? } else { Expression::Number(1.0) };
                 objective.classify.push(Classify { label, weight, span: self.setting.span });
+            }
+            "smooth" => {
+                let (name, label) = self.inferred_label("`smooth` holds the prediction of a `label` that q infers")?;
+                self.choice(&["by"])?;
+                let call = self.call("`vat(radius = 2)`")?;
+                if call.name.text != "vat" {
+                    self.unknown(&call.name, "smoothing", ["vat"]);
+                    return None;
+                }
+                let values = arguments_of(self.checker, &call, VAT, "smoothing")?;
+                let mut arguments = [0.0; 4];
+                for ((to, value), argument) in arguments.iter_mut().zip(values).zip(VAT) {
+                    *to = set_number(self.checker, &format!("smooth.{}", argument.name), argument, value);
+                }
+                if !matches!(factor_of(q, label).map(|factor| &factor.kind), Some(FactorKind::Distribution { distribution, .. })
+                    if distribution.name() == "categorical")
+                {
+                    let title = format!("q has no prediction of `{}`", name.text);
+                    let help = format!("let q infer it: `… -> {} ~ categorical(…)`", name.text);
+                    self.checker.report(Diagnostic::error(name.span, title).help(help));
+                    return None;
+                }
+                objective.smooth.push(Smooth { label, arguments });
             }
             "beta" => {
                 let (name, latent) = self.latent()?;
@@ -194,6 +221,16 @@ impl Reader<'_, '_, '_> {
             }
         }
         self.end()
+    }
+
+    fn inferred_label(&mut self, help: &str) -> Option<(Name, Id<Variable>)> {
+        let (name, label) = self.variable()?;
+        if self.checker.variable(label).role != Role::Label {
+            let title = format!("`{}` is not a label", name.text);
+            self.checker.report(Diagnostic::error(name.span, title).label("expected a label").help(help));
+            return None;
+        }
+        Some((name, label))
     }
 
     fn bound(&mut self) -> Option<Bound> {
@@ -404,7 +441,13 @@ fn closed_form(
 }
 
 /// The settings that `--set` reaches whether or not a line says them, and what must hold between lines.
-fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q: &[Factor], treated: &[&str]) {
+fn finish(
+    checker: &mut Checker,
+    objective: &mut Objective,
+    train: &mut Train,
+    graphs: (&[Factor], &[Factor]),
+    treated: &[&str],
+) {
     let mut set = |argument: Argument, written: f64| set_number(checker, argument.name, &argument, written);
     objective.samples = set(whole("samples", 1.0, 100_000.0), objective.samples as f64) as usize;
     train.epochs = set(whole("epochs", 0.0, 1e7), train.epochs as f64) as usize;
@@ -438,7 +481,7 @@ fn finish(checker: &mut Checker, objective: &mut Objective, train: &mut Train, q
         let help = "give `batch labelled 100, unlabelled 100` rows of one kind at least";
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
-    estimators::check(checker, objective, q, treated);
+    estimators::check(checker, objective, graphs, treated);
     for beta in objective.betas.clone() {
         if beta.warmup > train.epochs as f64 {
             let name = checker.variable(beta.latent).name.clone();

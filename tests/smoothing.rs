@@ -1,0 +1,170 @@
+//! Virtual adversarial training: the direction against one found by differences, and the term against its definition.
+
+mod common;
+
+use common::{check, numbers, parameters};
+use dgc::{
+    backend::Device,
+    model::Checked,
+    run::{
+        arrays::NamedArray,
+        bound::{Arrays, Engine, bound},
+    },
+    tensor::philox,
+};
+
+/// A classifier, on its own or within an ADGM.
+fn model(within: bool, smooth: &str) -> Checked {
+    let (latent, generative, parents, objective) = if within {
+        let generative = "  generative {
+            z ~ normal(0, 1)
+            y ~ uniform
+    y, z -> x ~ normal(linear)
+    x, y -> a ~ normal(linear)
+  }";
+        ("  latent a: real[2]\n  latent z: real[1]\n", generative, "a, x", "    sum y\n")
+    } else {
+        ("", "", "x", "")
+    };
+    let inference = if within { "    x -> a ~ normal(body)\n    x -> z ~ normal(linear)\n" } else { "" };
+    let text = format!(
+        "model small {{
+  data  x: real[4]
+  label y: class[3]
+{latent}  net body = [dense(5) > tanh]
+{generative}
+  inference {{
+{inference}    {parents} -> y ~ categorical(body)
+  }}
+  objective {{
+{objective}    classify y
+{smooth}
+  }}
+}}
+"
+    );
+    check("small.dgm", &text, &[])
+}
+
+const ROWS: usize = 3;
+
+fn array(name: &str, shape: Vec<usize>, data: Vec<f64>) -> (String, NamedArray) {
+    (name.to_string(), NamedArray { name: name.to_string(), shape, data })
+}
+
+fn rows() -> Vec<f64> {
+    numbers("x", ROWS * 4, 1.0)
+}
+
+/// The report for a batch of unlabelled rows.
+fn report(model: &Checked, engine: &Engine, parameters: &Arrays, rows: &[f64]) -> dgc::run::bound::Report {
+    let batch: Arrays = [array("x", vec![ROWS, 4], rows.to_vec()), array("y", vec![ROWS], vec![-1.0; ROWS])].into();
+    bound(model, parameters, &batch, None, 3, engine).expect("a bound")
+}
+
+/// log q(y | x) of the classifier with these parameters, of one row.
+fn log_q(parameters: &Arrays, x: &[f64]) -> Vec<f64> {
+    let get = |name: &str| &parameters[name].data;
+    let linear = |weight: &[f64], bias: &[f64], x: &[f64]| -> Vec<f64> {
+        bias.iter()
+            .zip(weight.chunks(x.len()))
+            .map(|(bias, row)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>())
+            .collect()
+    };
+    let hidden = linear(get("q.y.dense1.weight.x"), get("q.y.dense1.bias"), x);
+    let hidden: Vec<f64> = hidden.into_iter().map(f64::tanh).collect();
+    let logits = linear(get("q.y.logits.weight"), get("q.y.logits.bias"), &hidden);
+    let normaliser = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
+    logits.into_iter().map(|x| x - normaliser).collect()
+}
+
+fn divergence(from: &[f64], to: &[f64]) -> f64 {
+    from.iter().zip(to).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+/// Adds a direction of that length.
+fn moved(x: &[f64], direction: &[f64], length: f64) -> Vec<f64> {
+    let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+    x.iter().zip(direction).map(|(x, d)| x + length * d / norm).collect()
+}
+
+/// The clean prediction of each row, and its data moved as the definition says, the gradient by central differences.
+fn adversaries(parameters: &Arrays, radius: f64, step: f64, rounds: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let stream = philox::stream("unlabelled.y.smooth.x");
+    let of_row = |row: usize| {
+        let x = &rows()[row * 4..][..4];
+        let clean = log_q(parameters, x);
+        let mut direction: Vec<f64> = (0..4).map(|i| philox::normal(3, 0, stream, (row * 4 + i) as u64)).collect();
+        for _ in 0..rounds {
+            let start = moved(x, &direction, step);
+            let slope = |i: usize| {
+                let at = |by: f64| {
+                    let mut changed = start.clone();
+                    changed[i] += by;
+                    divergence(&clean, &log_q(parameters, &changed))
+                };
+                (at(1e-5) - at(-1e-5)) / 2e-5
+            };
+            direction = (0..4).map(slope).collect();
+        }
+        (clean, moved(x, &direction, radius))
+    };
+    (0..ROWS).map(of_row).collect()
+}
+
+/// The mean divergence of predictions that are held from those with these parameters.
+fn mean(parameters: &Arrays, adversaries: &[(Vec<f64>, Vec<f64>)]) -> f64 {
+    let sum: f64 = adversaries.iter().map(|(clean, x)| divergence(clean, &log_q(parameters, x))).sum();
+    sum / ROWS as f64
+}
+
+#[test]
+fn the_term_is_as_it_is_defined() {
+    for (radius, step, rounds) in [(2.0, 0.1, 1), (0.5, 1.0, 1), (1.0, 0.1, 3)] {
+        let line = format!("    smooth y by vat(radius = {radius}, weight = 0.5, step = {step}, rounds = {rounds})");
+        let model = model(false, &line);
+        let parameters = parameters(&model);
+        let wanted = mean(&parameters, &adversaries(&parameters, radius, step, rounds));
+        for engine in [Engine::Reference, Engine::Device(Device::Cpu { threads: 1 })] {
+            let loss = report(&model, &engine, &parameters, &rows()).json["loss"].as_f64().expect("a loss");
+            let error = (loss - 0.5 * wanted).abs() / wanted;
+            let most = if matches!(engine, Engine::Reference) { 1e-6 } else { 1e-3 };
+            assert!(error < most, "{line}: {loss}, not {}", 0.5 * wanted);
+        }
+    }
+}
+
+/// The direction and the clean prediction are constants: the gradient is that of the moved prediction alone.
+#[test]
+fn gradients_flow_through_the_moved_prediction_alone() {
+    let model = model(false, "    smooth y by vat(radius = 1)");
+    let parameters = parameters(&model);
+    let held = adversaries(&parameters, 1.0, 0.1, 1);
+    let report = report(&model, &Engine::Reference, &parameters, &rows());
+    for array in &report.gradients {
+        for (element, gradient) in array.data.iter().enumerate() {
+            let at = |by: f64| {
+                let mut changed = parameters.clone();
+                changed.get_mut(&array.name).expect("a parameter").data[element] += by;
+                mean(&changed, &held)
+            };
+            let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((gradient - slope).abs() < 1e-5, "{} {element}: {gradient}, not {slope}", array.name);
+        }
+    }
+}
+
+/// Within a model whose q(y | a, x) reads a latent, what it reads is drawn again from the moved data, by the same noise: where nothing
+/// moves, nothing changes.
+#[test]
+fn latents_are_drawn_by_the_same_noise() {
+    let loss = |smooth: &str| {
+        let model = model(true, smooth);
+        let report = report(&model, &Engine::Reference, &parameters(&model), &rows());
+        report.json["loss"].as_f64().expect("a loss")
+    };
+    let (plain, still) = (loss(""), loss("    smooth y by vat(radius = 0)"));
+    assert!((still - plain).abs() < 1e-12, "{still} and {plain}");
+    let (near, far) = (loss("    smooth y by vat(radius = 0.1)"), loss("    smooth y by vat(radius = 1)"));
+    assert!(plain < near && near < far, "{plain}, {near}, {far}");
+}
