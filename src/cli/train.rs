@@ -11,9 +11,9 @@ use crate::{
         compiled::{self, Compiled},
         data::{self, Table},
         evaluate::{Evaluator, Inferred, error, likeliest, mean},
-        folder::{Folder, Settings},
+        folder::{Folder, From, Settings},
         programs,
-        train::Trainer,
+        train::{Trainer, read_upstream},
     },
 };
 use clap::Args;
@@ -56,6 +56,9 @@ pub struct Train {
     /// Samples a row when the run evaluates itself after each epoch; as many as in training if left out
     #[arg(long, value_parser = at_least_one)]
     samples: Option<usize>,
+    /// Take a data variable's values from what another run infers for its latent of the same name: M2 on M1's `z` is --from z=RUN
+    #[arg(long, value_name = "VARIABLE=RUN", value_parser = set)]
+    from: Vec<(String, String)>,
     #[command(flatten)]
     device: Device,
     /// The run's folder; runs/MODEL if left out
@@ -102,13 +105,17 @@ impl Train {
             None => self.device.choice()?,
         };
         let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
+        for (variable, run) in &self.from {
+            let (upstream, _) = Folder::open(Path::new(run))?;
+            read_upstream(&mut trainer.session, variable, &upstream.checkpoint())?;
+        }
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;
             folder.truncate_log(trainer.epochs_after(trainer.step).floor() as u64)?;
         }
         let _lock = match lock {
             Some(lock) => lock,
-            None => folder.create_files(&settings, &trainer.model.source)?,
+            None => folder.create_files(&settings, &trainer.model)?,
         };
         if self.resume && !self.sets.is_empty() {
             folder.write_settings(&settings)?;
@@ -143,6 +150,20 @@ impl Train {
             }
             None => (check_text(&self.file, &read_text(&self.file)?, &self.sets)?, self.sets.clone()),
         };
+        let mut model = model;
+        let mut from = Vec::new();
+        for (variable, run) in &self.from {
+            if compiled.is_some() {
+                let message = format!("--from {variable}={run}: {} was compiled without", self.file.display());
+                return Err(Error::new(message).help("train the model's own file"));
+            }
+            let (folder, settings) = Folder::open(Path::new(run))?;
+            let upstream = folder.model(&settings)?;
+            model = model
+                .with_upstream(variable, upstream)
+                .map_err(|(message, help)| Error::new(format!("--from {variable}={run}: {message}")).help(help))?;
+            from.push(From { variable: variable.clone(), file: settings.file, sets: settings.sets });
+        }
         let settings = Settings {
             version: env!("CARGO_PKG_VERSION").to_string(),
             file: model.file.clone(),
@@ -153,6 +174,7 @@ impl Train {
             seed: self.seed.unwrap_or(0),
             samples: self.samples.unwrap_or(model.objective.samples),
             resolved: model.settings.clone(),
+            from,
         };
         let path = self.output.clone().unwrap_or_else(|| Path::new("runs").join(&model.name));
         Ok((Folder::new(&path)?, settings, model))
@@ -169,6 +191,7 @@ impl Train {
             ("--validation", self.validation.is_some()),
             ("--seed", self.seed.is_some()),
             ("--samples", self.samples.is_some()),
+            ("--from", !self.from.is_empty()),
             ("-o", is_run && self.output.is_some()),
         ];
         let other = self.sets.iter().find(|(name, _)| !RESUMABLE.contains(&name.as_str()));

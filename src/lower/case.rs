@@ -6,7 +6,7 @@ use crate::{
     distribution::{Distribution, Domain},
     id::Id,
     layer::Value,
-    model::{Checked, FactorKind, Heads, Role, Side, Variable},
+    model::{Checked, FactorKind, Heads, Role, Side, Upstream, Variable},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -56,6 +56,8 @@ pub(super) struct Lowering<'m> {
     /// The running averages as the case leaves them.
     pub running: BTreeMap<String, Node>,
     pub case: String,
+    /// What the names of parameters and noise begin with: `from.z.` within a model that infers `z` for another.
+    pub scope: String,
     pub row: Id<Axis>,
     /// There while the samples of a case are being drawn; none if there is one sample.
     pub sample: Option<Id<Axis>>,
@@ -78,6 +80,7 @@ impl<'m> Lowering<'m> {
             moves_averages: false,
             running: BTreeMap::new(),
             case: String::new(),
+            scope: String::new(),
             row,
             sample: None,
             observed: Vec::new(),
@@ -104,6 +107,9 @@ impl<'m> Lowering<'m> {
 
     /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data are binarised.
     fn observe(&mut self, variable: Id<Variable>) -> Node {
+        if let Some(upstream) = self.model.upstream.iter().find(|upstream| upstream.variable == variable) {
+            return self.inferred(upstream);
+        }
         let features = self.feature_axis(variable);
         let row = Axes::from(self.row);
         let (case, declared) = (self.case.clone(), &self.model.variables[variable.index()]);
@@ -138,6 +144,34 @@ impl<'m> Lowering<'m> {
 
     pub(super) fn restore(&mut self, known: Known) {
         (self.values, self.heads) = (known.values, known.heads);
+    }
+
+    /// What another model infers, with its parameters as they are: drawn anew in training, the mean in evaluation.
+    fn inferred(&mut self, upstream: &'m Upstream) -> Node {
+        let mode = Mode { binarise: self.mode.binarise, ..Mode::EVALUATE };
+        let mut inner = Lowering::new(&upstream.model, mode, 1);
+        let rows = self.graph.axis(self.row).size;
+        std::mem::swap(&mut inner.graph, &mut self.graph);
+        let name = &self.model.variables[upstream.variable.index()].name;
+        inner.scope = format!("from.{name}.");
+        let data = (0..upstream.model.variables.len()).map(Id::new);
+        let data: Vec<Id<Variable>> =
+            data.filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data).collect();
+        inner.begin(&self.case, rows, &data);
+        let before = inner.drawn_before(upstream.latent);
+        for (_, id) in before {
+            inner.draw(id);
+        }
+        let factor = inner.inference_of(upstream.latent);
+        let value = if self.mode.batch_statistics {
+            inner.draw(factor)
+        } else {
+            let (distribution, heads) = inner.distribution(factor);
+            let axis = inner.feature_axis(upstream.latent);
+            distribution.mean(&mut inner.graph, &heads, axis)
+        };
+        std::mem::swap(&mut inner.graph, &mut self.graph);
+        value
     }
 
     /// Sets a variable to a value made elsewhere.
@@ -235,7 +269,7 @@ impl<'m> Lowering<'m> {
         let axes = heads.iter().flat_map(|&head| self.batch_axes(head).iter().collect::<Vec<_>>());
         let axes: Axes = axes.chain([self.row, axis]).chain(self.sample).collect();
         let outer = self.enter(id);
-        let name = format!("{}.{}", self.case, self.model.variables[child.index()].name);
+        let name = format!("{}.{}{}", self.case, self.scope, self.model.variables[child.index()].name);
         let kind = distribution.noise().expect("check wants a reparametrised sample of a latent");
         let noise = self.graph.noise(&name, kind, axes);
         let sample = distribution.sample(&mut self.graph, &heads, noise);

@@ -23,7 +23,8 @@ impl Context for Scope<'_, '_> {
 
     fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node {
         let name = format!("{}.{name}", self.prefix);
-        let parameter = self.lowering.graph.declare(Parameter { name, axes: axes.to_vec(), start, trained: true });
+        let trained = self.lowering.scope.is_empty();
+        let parameter = self.lowering.graph.declare(Parameter { name, axes: axes.to_vec(), start, trained });
         self.lowering.graph.read(parameter)
     }
 
@@ -153,7 +154,7 @@ impl Lowering<'_> {
 
     /// `q.z`.
     pub(super) fn factor_name(&self, factor: &Factor) -> String {
-        format!("{}.{}", factor.side.letter(), self.model.variables[factor.child.index()].name)
+        format!("{}{}.{}", self.scope, factor.side.letter(), self.model.variables[factor.child.index()].name)
     }
 
     /// The axes of every row, sample and class of this case.

@@ -51,6 +51,7 @@ pub fn check(
         objective,
         train,
         settings: checker.sets.resolved(),
+        upstream: Vec::new(),
     };
     Ok((checked, checker.diagnostics))
 }

@@ -11,10 +11,12 @@ mod print;
 mod reader;
 mod sets;
 mod settings;
+mod stack;
 
 pub use check::{check, domain_name};
 pub use draw::{to_dot, to_svg};
 pub use print::print;
+pub use stack::Upstream;
 
 use crate::{
     diagnostic::Span,
@@ -42,6 +44,8 @@ pub struct Checked {
     pub train: Train,
     /// Every size and setting after `--set`, as `name = value`, in the file's order.
     pub settings: Vec<(String, String)>,
+    /// The models whose inference gives data variables their values; none as a file is checked.
+    pub upstream: Vec<Upstream>,
 }
 
 /// A named random variable or deterministic node.

@@ -182,11 +182,12 @@ struct Cases {
 
 impl Cases {
     fn new(model: &Checked, batch: &Arrays) -> Result<Self> {
-        let first = model.variables.iter().find(|variable| variable.role == Role::Data);
+        let given = model.given();
+        let first = given.iter().find(|variable| variable.role == Role::Data);
         let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;
         let count = batch.get(&first.name).map(|array| array.shape.first().copied().unwrap_or(0));
         let count = count.ok_or_else(|| lacking(batch, &first.name, "batch"))?;
-        for variable in model.variables.iter().filter(|variable| variable.role == Role::Data) {
+        for &variable in given.iter().filter(|variable| variable.role == Role::Data) {
             let place = format!("batch: `{}`", variable.name);
             let array = batch.get(&variable.name).ok_or_else(|| lacking(batch, &variable.name, "batch"))?;
             if variable.domain == Domain::Class {

@@ -8,7 +8,7 @@ use crate::{
     backend::{Build, NoiseKey},
     bound::Case,
     error::Result,
-    model::{Checked, Role},
+    model::Checked,
     plan::Buffer,
     tensor::AxisKind,
 };
@@ -40,13 +40,7 @@ impl Evaluator {
         let prefix = format!("{}.", case.name);
         let inputs =
             loaded.names().filter_map(|name| Some((name.to_string(), name.strip_prefix(&prefix)?.to_string())));
-        let inputs = inputs
-            .filter(|(_, variable)| model.variables.iter().any(|known| known.name == *variable))
-            .filter(|(_, variable)| {
-                let known = model.variables.iter().find(|known| known.name == *variable);
-                known.is_some_and(|known| matches!(known.role, Role::Data | Role::Label))
-            })
-            .collect();
+        let inputs = inputs.filter(|(_, variable)| model.given().iter().any(|known| known.name == *variable)).collect();
         let axes = plan.outputs().flat_map(|output| &output.axes).map(|axis| &plan.axes[axis.index()]);
         let rows = axes.filter(|axis| axis.kind == AxisKind::Row).map(|axis| axis.size).max();
         Ok(Evaluator { loaded, case: case.name, rows: rows.expect("a bound has rows"), outputs, inputs })

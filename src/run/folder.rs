@@ -34,6 +34,17 @@ pub struct Settings {
     pub samples: usize,
     /// Every size and setting of the model as it was resolved.
     pub resolved: Vec<(String, String)>,
+    /// The models that infer data variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<From>,
+}
+
+/// A model that infers a data variable: its text is kept beside the run's own, its parameters in the checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct From {
+    pub variable: String,
+    pub file: String,
+    pub sets: Vec<(String, String)>,
 }
 
 /// Held by the process that trains a run.
@@ -61,10 +72,14 @@ impl Folder {
     }
 
     /// Makes the folder, with the settings and the model's text.
-    pub fn create_files(&self, settings: &Settings, text: &str) -> Result<Lock> {
+    pub fn create_files(&self, settings: &Settings, model: &Checked) -> Result<Lock> {
         fs::create_dir_all(&self.path).map_err(|error| Error::file(&self.path, "cannot be made", error))?;
         let lock = self.lock()?;
-        write_whole(&self.model_file(), text.as_bytes())?;
+        write_whole(&self.model_file(), model.source.as_bytes())?;
+        for upstream in &model.upstream {
+            let name = &model.variables[upstream.variable.index()].name;
+            write_whole(&self.upstream_file(name), upstream.model.source.as_bytes())?;
+        }
         self.write_settings(settings)?;
         Ok(lock)
     }
@@ -113,6 +128,10 @@ impl Folder {
         self.path.join("model.dgm")
     }
 
+    fn upstream_file(&self, variable: &str) -> PathBuf {
+        self.path.join(format!("from.{variable}.dgm"))
+    }
+
     fn settings_file(&self) -> PathBuf {
         self.path.join("settings.json")
     }
@@ -123,16 +142,14 @@ impl Folder {
 
     /// The run's model.
     pub fn model(&self, settings: &Settings) -> Result<Checked> {
-        let file = self.model_file();
-        let text = fs::read_to_string(&file).map_err(|error| Error::file(&file, "cannot be read", error))?;
-        match driver::check(&settings.file, &text, &settings.sets) {
-            Ok((model, _)) => Ok(model),
-            Err(mistakes) => {
-                let shown = file.display().to_string();
-                let told = diagnostic::render(&mistakes, &shown, &text, false);
-                Err(Error::new(format!("the model of this run cannot be read\n\n{told}")))
-            }
+        let mut model = read_model(&self.model_file(), &settings.file, &settings.sets)?;
+        for from in &settings.from {
+            let upstream = read_model(&self.upstream_file(&from.variable), &from.file, &from.sets)?;
+            model = model
+                .with_upstream(&from.variable, upstream)
+                .map_err(|(message, help)| Error::new(format!("{}: {message}", self.path.display())).help(help))?;
         }
+        Ok(model)
     }
 
     /// A session with the parameters of the last checkpoint.
@@ -182,5 +199,17 @@ impl Folder {
         });
         let kept: String = kept.map(|line| format!("{line}\n")).collect();
         write_whole(&self.metrics_file(), kept.as_bytes())
+    }
+}
+
+fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Checked> {
+    let text = fs::read_to_string(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    match driver::check(file, &text, sets) {
+        Ok((model, _)) => Ok(model),
+        Err(mistakes) => {
+            let shown = path.display().to_string();
+            let told = diagnostic::render(&mistakes, &shown, &text, false);
+            Err(Error::new(format!("the model of this run cannot be read\n\n{told}")))
+        }
     }
 }

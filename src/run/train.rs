@@ -324,6 +324,23 @@ impl Trainer {
     }
 }
 
+/// Fills the parameters of the model that infers a variable from the checkpoint of its run.
+pub fn read_upstream(session: &mut Session, variable: &str, path: &Path) -> Result<()> {
+    let (stored, _) = arrays::read(path)?;
+    let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
+    let scope = format!("from.{variable}.");
+    for entry in session.layout.entries.clone() {
+        let Some(name) = entry.parameter.name.strip_prefix(&scope) else { continue };
+        let found = by_name.get(name).filter(|found| found.shape == entry.shape);
+        let found = found.ok_or_else(|| {
+            let message = format!("{}: parameter `{name}` of shape {:?} is missing", path.display(), entry.shape);
+            Error::new(message).help("the checkpoint belongs to another model, or to other sizes")
+        })?;
+        session.set(session.parameters, &entry, &found.data)?;
+    }
+    Ok(())
+}
+
 /// Fills a session's parameters from a checkpoint; gives the position that it was written at.
 pub fn read_parameters(
     session: &mut Session,
@@ -377,8 +394,7 @@ fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Arra
 
 /// The inputs of a case, each with the variable that it is read from.
 fn inputs(model: &Checked, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
-    let observed = model.variables.iter().filter(|variable| matches!(variable.role, Role::Data | Role::Label));
-    let inputs = observed.map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
+    let inputs = model.given().into_iter().map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
     inputs.filter(|(input, _)| loaded.names().any(|name| name == input)).collect()
 }
 

@@ -79,7 +79,13 @@ fn table(model: &Checked, files: Files, part: &str) -> Result<Option<Table>> {
     if !fits(variable) {
         let message =
             format!("{place}: images of {width} pixels do not fit `{}`, which has {}", variable.name, variable.size());
-        return Err(Error::new(message).help("change its size, for example with --set pixels=784"));
+        let help = match variable.domain {
+            Domain::Real => {
+                format!("let a run infer it, with --from {}=RUN; or change its size with --set", variable.name)
+            }
+            _ => "change its size, for example with --set pixels=784".to_string(),
+        };
+        return Err(Error::new(message).help(help));
     }
     let mut columns = vec![Column { name: variable.name.clone(), width, values: Values::Bytes(images.bytes) }];
     let label = observed(model).find(|variable| variable.role == Role::Label);

@@ -116,7 +116,7 @@ pub fn whole_path(source: &str) -> String {
 
 /// The variables that a data set gives: observed always, or on some rows.
 fn observed(model: &Checked) -> impl Iterator<Item = &Variable> {
-    model.variables.iter().filter(|variable| matches!(variable.role, Role::Data | Role::Label))
+    model.given().into_iter()
 }
 
 /// Reports the first value that the variable cannot take.

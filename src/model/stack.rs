@@ -1,0 +1,85 @@
+//! Models on top of models: a data variable whose values another model infers, as M2 learns from what M1 makes of images.
+
+use super::{Checked, FactorKind, Role, Variable};
+use crate::{distribution::Domain, id::Id};
+
+/// A model that was trained before, and gives a data variable the values that it infers for its latent of the same name.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub variable: Id<Variable>,
+    pub model: Box<Checked>,
+    pub latent: Id<Variable>,
+}
+
+impl Checked {
+    /// The model with a data variable inferred by another, whose latent has the same name. Or what stands against it, and a way out.
+    pub fn with_upstream(mut self, name: &str, model: Checked) -> Result<Checked, (String, String)> {
+        let find = |model: &Checked, role: Role| {
+            let known = |variable: &Variable| variable.name == name && variable.role == role;
+            model.variables.iter().position(known).map(Id::new)
+        };
+        let names = |model: &Checked, role: Role| {
+            let known = model.variables.iter().filter(|variable| variable.role == role);
+            known.map(|variable| format!("`{}`", variable.name)).collect::<Vec<_>>().join(", ")
+        };
+        let Some(variable) = find(&self, Role::Data) else {
+            let data = names(&self, Role::Data);
+            return Err((format!("`{name}` is no data variable of {}", self.name), format!("its data: {data}")));
+        };
+        let Some(latent) = find(&model, Role::Latent) else {
+            let latents = names(&model, Role::Latent);
+            return Err((format!("{} infers no latent `{name}`", model.name), format!("its latents: {latents}")));
+        };
+        let (own, inferred) = (&self.variables[variable.index()], &model.variables[latent.index()]);
+        if (own.domain, own.size()) != (inferred.domain, inferred.size()) || own.domain == Domain::Class {
+            let title = format!(
+                "`{name}` has {} features in {}, and {} in {}",
+                own.size(),
+                self.name,
+                inferred.size(),
+                model.name
+            );
+            return Err((title, "both are to have one type and size; --set changes sizes".to_string()));
+        }
+        let before = model.inference.iter().take_while(|factor| factor.child != latent);
+        let mut drawn = before.filter(|factor| matches!(factor.kind, FactorKind::Distribution { .. }));
+        if let Some(class) = drawn.find(|factor| model.variables[factor.child.index()].domain == Domain::Class) {
+            let class = &model.variables[class.child.index()].name;
+            let title = format!("{} infers `{name}` from the class `{class}`", model.name);
+            return Err((title, "name a model that infers it from data alone".to_string()));
+        }
+        if !model.upstream.is_empty() {
+            let title = format!("{} stands on another model itself", model.name);
+            return Err((title, "a model may stand on one that has data of its own".to_string()));
+        }
+        if self.upstream.iter().any(|known| known.variable == variable) {
+            return Err((format!("`{name}` has two models that infer it"), "name one".to_string()));
+        }
+        self.upstream.push(Upstream { variable, model: Box::new(model), latent });
+        Ok(self)
+    }
+
+    /// The variables that data give: labels, and data variables; in place of one that another model infers, that model's data.
+    pub fn given(&self) -> Vec<&Variable> {
+        let inferred = |id: usize| self.upstream.iter().find(|upstream| upstream.variable == Id::new(id));
+        let mut given: Vec<&Variable> = Vec::new();
+        for (id, variable) in self.variables.iter().enumerate() {
+            match (variable.role, inferred(id)) {
+                (Role::Data, Some(upstream)) => {
+                    let data = upstream.model.variables.iter().filter(|variable| variable.role == Role::Data);
+                    given.extend(data);
+                }
+                (Role::Data | Role::Label, _) => given.push(variable),
+                _ => {}
+            }
+        }
+        // Two models may read the same data.
+        let mut names: Vec<&str> = Vec::new();
+        given.retain(|variable| {
+            let new = !names.contains(&variable.name.as_str());
+            names.push(&variable.name);
+            new
+        });
+        given
+    }
+}

@@ -1,0 +1,169 @@
+//! A model on top of another: what the lower one infers, drawn by noise or its mean, is the upper one's data.
+
+mod common;
+
+use common::{check, numbers, parameters};
+use dgc::{
+    model::Checked,
+    run::{
+        arrays::NamedArray,
+        bound::{Arrays, Engine, Report, bound},
+    },
+};
+
+fn lower() -> Checked {
+    let text = "model lower {
+  data   x: real[4]
+  latent z: real[2]
+  generative {
+         z ~ normal(0, 1)
+    z -> x ~ normal(linear)
+  }
+  inference {
+    x -> z ~ normal(linear)
+  }
+}
+";
+    check("lower.dgm", text, &[])
+}
+
+fn upper() -> Checked {
+    let text = "model upper {
+  data   z: real[2]
+  label  y: class[3]
+  latent v: real[2]
+  net body = [dense(4) > tanh]
+  generative {
+            v ~ normal(0, 1)
+            y ~ uniform
+    v, y -> z ~ normal(body)
+  }
+  inference {
+    z    -> y ~ categorical(body)
+    y, z -> v ~ normal(body)
+  }
+  objective {
+    sum y
+    classify y
+  }
+}
+";
+    check("upper.dgm", text, &[])
+}
+
+const ROWS: usize = 5;
+const LABELLED: usize = 2;
+
+fn array(name: &str, shape: &[usize], data: Vec<f64>) -> (String, NamedArray) {
+    (name.to_string(), NamedArray { name: name.to_string(), shape: shape.to_vec(), data })
+}
+
+fn labels() -> (String, NamedArray) {
+    array("y", &[ROWS], (0..ROWS).map(|row| if row < LABELLED { row as f64 } else { -1.0 }).collect())
+}
+
+/// The noise of both models, by case.
+fn noise() -> Arrays {
+    let cases = [("labelled", LABELLED), ("unlabelled", ROWS - LABELLED)];
+    let of = |(case, rows): (&str, usize)| {
+        let classes = if case == "labelled" { vec![1, rows, 2] } else { vec![1, rows, 3, 2] };
+        let [z, v] = [format!("{case}.from.z.z"), format!("{case}.v")];
+        let count = classes.iter().product();
+        [array(&z, &[1, rows, 2], numbers(&z, rows * 2, 1.0)), array(&v, &classes, numbers(&v, count, 1.0))]
+    };
+    cases.into_iter().flat_map(of).collect()
+}
+
+#[test]
+fn what_is_inferred_below_is_data_above() {
+    let stacked = upper().with_upstream("z", lower()).expect("they fit");
+    let parameters = parameters(&stacked);
+    let x = numbers("x", ROWS * 4, 1.0);
+    let run = |model: &Checked, data: (String, NamedArray)| -> Report {
+        let batch: Arrays = [data, labels()].into();
+        bound(model, &parameters, &batch, Some(&noise()), 0, &Engine::Reference).expect("a bound")
+    };
+    let found = run(&stacked, array("x", &[ROWS, 4], x.clone()));
+    // z = m + exp(l / 2) · ε, by hand.
+    let linear = |head: &str, row: &[f64], feature: usize| -> f64 {
+        let weight = &parameters[&format!("from.z.q.z.{head}.weight.x")].data[feature * 4..][..4];
+        let bias = parameters[&format!("from.z.q.z.{head}.bias")].data[feature];
+        bias + weight.iter().zip(row).map(|(w, x)| w * x).sum::<f64>()
+    };
+    let noise = noise();
+    let drawn = ["labelled", "unlabelled"].iter().flat_map(|case| &noise[&format!("{case}.from.z.z")].data);
+    let drawn: Vec<f64> = drawn.copied().collect();
+    let z = (0..ROWS * 2).map(|i| {
+        let row = &x[i / 2 * 4..][..4];
+        linear("mean", row, i % 2) + (0.5 * linear("log_variance", row, i % 2)).exp() * drawn[i]
+    });
+    let wanted = run(&upper(), array("z", &[ROWS, 2], z.collect()));
+    let loss = |report: &Report| report.json["loss"].as_f64().expect("a loss");
+    assert!((loss(&found) - loss(&wanted)).abs() < 1e-10, "{} and {}", loss(&found), loss(&wanted));
+    // The lower model's parameters are as they were: only the upper one's have gradients.
+    assert_eq!(found.gradients.len(), wanted.gradients.len(), "as many gradients");
+    for (found, wanted) in found.gradients.iter().zip(&wanted.gradients) {
+        assert_eq!(found.name, wanted.name);
+        assert!(common::distance(&found.data, &wanted.data) < 1e-10, "{}", found.name);
+    }
+}
+
+#[test]
+fn models_that_do_not_fit_are_refused() {
+    let told = |name: &str, upper: Checked, lower: Checked| {
+        let (title, help) = upper.with_upstream(name, lower).expect_err("they do not fit");
+        format!("{title}; {help}")
+    };
+    assert_eq!(told("v", upper(), lower()), "`v` is no data variable of upper; its data: `z`");
+    assert_eq!(told("x", lower(), upper()), "upper infers no latent `x`; its latents: `v`");
+    let wide = lower().source.replace("z: real[2]", "z: real[3]");
+    let wide = check("lower.dgm", &wide, &[]);
+    let message =
+        "`z` has 2 features in upper, and 3 in lower; both are to have one type and size; --set changes sizes";
+    assert_eq!(told("z", upper(), wide), message);
+    let twice = upper().with_upstream("z", lower()).expect("they fit");
+    assert_eq!(told("z", twice, lower()), "`z` has two models that infer it; name one");
+}
+
+/// As a user stacks them: the upper run is whole in its own folder, and goes on as if it had not stopped.
+#[test]
+fn runs_are_stacked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    for model in [lower(), upper()] {
+        std::fs::write(path(&model.file), &model.source).expect("a file");
+    }
+    let rows = 40;
+    let labels = (0..rows).map(|row| if row < 9 { (row % 3) as f64 } else { -1.0 }).collect();
+    let data = [array("x", &[rows, 4], numbers("x", rows * 4, 1.0)).1, array("y", &[rows], labels).1];
+    dgc::run::arrays::write(&path("data.safetensors"), &data, Default::default(), false).expect("data");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dgc"));
+        let output = command.args(arguments).current_dir(folder.path()).output().expect("dgc runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), told)
+    };
+    let fine = |arguments: &[&str]| {
+        let (success, told) = run(arguments);
+        assert!(success, "{arguments:?}: {told}");
+    };
+    let data = ["--data", "data.safetensors"];
+    fine(&[&["train", "lower.dgm", "--set", "batch=10", "--epochs", "1", "-o", "below"], &data[..]].concat());
+    let upper = |epochs: &'static str, to: &'static str| {
+        let sets = ["--set", "batch.labelled=5", "--set", "batch.unlabelled=10", "--epochs", epochs, "-o", to];
+        [&["train", "upper.dgm", "--from", "z=below"], &sets[..], &data[..]].concat()
+    };
+    fine(&upper("2", "whole"));
+    fine(&upper("1", "parts"));
+    // What it stands on is not read again.
+    std::fs::remove_dir_all(path("below")).expect("it is there");
+    fine(&["train", "parts", "--resume", "--epochs", "2"]);
+    let checkpoint = |run: &str| std::fs::read(path(run).join("checkpoint.safetensors")).expect("a checkpoint");
+    assert_eq!(checkpoint("whole"), checkpoint("parts"), "equal runs");
+    fine(&["eval", "whole"]);
+    fine(&["predict", "whole", "-o", "labels.csv"]);
+    let labels = std::fs::read_to_string(path("labels.csv")).expect("labels");
+    assert_eq!(labels.lines().count(), rows + 1, "a line for each row");
+    let (success, told) = run(&["train", "whole", "--resume", "--from", "z=parts"]);
+    assert!(!success && told.contains("--from: a run goes on with the settings that it began with"), "{told}");
+}
