@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{emulator, models, small};
+use common::{emulator, is_variant, models, small};
 use dgc::{
     backend::{
         Precision,
@@ -39,10 +39,11 @@ fn compile_all(arch: &str) {
         return;
     }
     for file in models() {
-        // Spills depend on sizes, so where they are looked for these are the model's own, and the compiler does its best. It takes
-        // long: the models that others are variants of stand for them.
-        let name = file.file_stem().and_then(|name| name.to_str()).expect("a model has a name").to_string();
-        let full = arch == "sm_90" && ["adgm", "sdgm", "hvae", "m2", "iwae", "vat"].contains(&name.as_str());
+        if arch != "sm_80" && is_variant(&file) {
+            continue;
+        }
+        // Spills depend on sizes, so where they are looked for these are the model's own, and the compiler does its best.
+        let full = arch == "sm_90";
         let effort = if full { Effort::Full } else { Effort::Least };
         let model = if full { common::load(&file, &[]) } else { small(&file) };
         let rows = if full { programs::batch_rows(&model) } else { vec![3; driver::derive(&model).cases.len()] };

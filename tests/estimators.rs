@@ -43,7 +43,7 @@ fn model(lines: &str) -> Checked {
     check("small.dgm", &text, &[])
 }
 
-const ROWS: usize = 2000;
+const ROWS: usize = 1000;
 /// Batches of independent noise.
 const BATCHES: u64 = 40;
 /// Standard errors that two means may be apart: a bias of this is found, and chance does not reach it in a thousand numbers.

@@ -44,6 +44,12 @@ pub fn models() -> Vec<PathBuf> {
     files
 }
 
+/// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is tested on the other.
+pub fn is_variant(file: &Path) -> bool {
+    const VARIANTS: [&str; 6] = ["adgm2", "cadgm", "m1", "m1m2", "m1m2_joint", "sdgm3"];
+    file.file_stem().is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
+}
+
 /// A checked model from a file, with some sizes set.
 pub fn load(file: &Path, sets: &[(&str, &str)]) -> Checked {
     let text = std::fs::read_to_string(file).expect("the model can be read");
