@@ -139,7 +139,7 @@ fn the_term_is_as_it_is_defined() {
 fn gradients_flow_through_the_moved_prediction_alone() {
     let model = model(false, "    smooth y by vat(radius = 1)");
     let parameters = parameters(&model);
-    let held = adversaries(&parameters, 1.0, 0.1, 1);
+    let held = adversaries(&parameters, 1.0, 1.0, 1);
     let report = report(&model, &Engine::Reference, &parameters, &rows());
     for array in &report.gradients {
         for (element, gradient) in array.data.iter().enumerate() {

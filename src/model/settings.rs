@@ -96,7 +96,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
 const VAT: &[Argument] = &[
     Argument { name: "radius", default: None, least: 0.0, most: 1e6, whole: false },
     Argument { name: "weight", default: Some(1.0), least: 0.0, most: 1e6, whole: false },
-    Argument { name: "step", default: Some(0.1), least: 1e-6, most: 1e6, whole: false },
+    Argument { name: "step", default: Some(1.0), least: 1e-6, most: 1e6, whole: false },
     Argument { name: "rounds", default: Some(1.0), least: 1.0, most: 100.0, whole: true },
 ];
 
