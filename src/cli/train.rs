@@ -142,7 +142,7 @@ impl Train {
     }
 
     fn begin(&self, compiled: Option<&Compiled>) -> Result<(Folder, Settings, Checked)> {
-        let (model, sets) = match compiled {
+        let (mut model, sets) = match compiled {
             Some(compiled) => (compiled.model.clone(), compiled.sets.clone()),
             None if self.file.is_dir() => {
                 return Err(Error::new(format!("{}: a folder, not a model file", self.file.display()))
@@ -150,7 +150,6 @@ impl Train {
             }
             None => (check_text(&self.file, &read_text(&self.file)?, &self.sets)?, self.sets.clone()),
         };
-        let mut model = model;
         let mut from = Vec::new();
         for (variable, run) in &self.from {
             if compiled.is_some() {

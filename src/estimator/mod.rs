@@ -87,7 +87,7 @@ pub trait Estimator: Sync + Debug {
 
 /// Every estimator, in the order in which `dgc list` shows them.
 pub const ESTIMATORS: &[&dyn Estimator] =
-    &[&relax::Gumbel, &relax::StraightThrough, &score::LeaveOneOut, &score::Learned, &top::Top];
+    &[&relax::GUMBEL, &relax::STRAIGHT_THROUGH, &score::LeaveOneOut, &score::Learned, &top::Top];
 
 /// The estimator of that name.
 pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {

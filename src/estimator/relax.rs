@@ -1,6 +1,6 @@
 //! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot, differentiable and biased, less so as it grows cold.
 
-use super::{Choice, Drawn, Estimator, greatest, gumbel};
+use super::{Choice, Drawn, Estimator, gradient_alone, greatest, gumbel};
 use crate::{
     layer::Argument,
     tensor::{Graph, Node},
@@ -13,11 +13,6 @@ const ARGUMENTS: &[Argument] = &[
     Argument { name: "floor", default: Some(0.1), least: 1e-3, most: 1e3, whole: false },
 ];
 
-fn temperature(arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
-    let [start, decay, floor] = *arguments else { return None };
-    (decay < 1.0).then(|| ("temperature", (start * decay.powf(epoch)).max(floor)))
-}
-
 /// softmax((log q + g) / temperature), and log q + g.
 fn relaxed(graph: &mut Graph, choice: &Choice) -> (Node, Node) {
     let noise = gumbel(graph, choice.uniform);
@@ -28,39 +23,19 @@ fn relaxed(graph: &mut Graph, choice: &Choice) -> (Node, Node) {
     (graph.exp(logs), perturbed)
 }
 
+/// One-hot in value if `hard`, and relaxed in gradient; else relaxed in both.
 #[derive(Debug)]
-pub struct Gumbel;
-
-impl Estimator for Gumbel {
-    fn name(&self) -> &'static str {
-        "gumbel"
-    }
-
-    fn keyword(&self) -> &'static str {
-        "relax"
-    }
-
-    fn arguments(&self) -> &'static [Argument] {
-        ARGUMENTS
-    }
-
-    fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
-        temperature(arguments, epoch)
-    }
-
-    fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {
-        let (value, _) = relaxed(graph, choice);
-        Drawn { value, slots: None }
-    }
+pub struct Relaxation {
+    name: &'static str,
+    hard: bool,
 }
 
-/// One-hot in value, relaxed in gradient.
-#[derive(Debug)]
-pub struct StraightThrough;
+pub const GUMBEL: Relaxation = Relaxation { name: "gumbel", hard: false };
+pub const STRAIGHT_THROUGH: Relaxation = Relaxation { name: "straight_through", hard: true };
 
-impl Estimator for StraightThrough {
+impl Estimator for Relaxation {
     fn name(&self) -> &'static str {
-        "straight_through"
+        self.name
     }
 
     fn keyword(&self) -> &'static str {
@@ -72,14 +47,18 @@ impl Estimator for StraightThrough {
     }
 
     fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
-        temperature(arguments, epoch)
+        let [start, decay, floor] = *arguments else { return None };
+        (decay < 1.0).then(|| ("temperature", (start * decay.powf(epoch)).max(floor)))
     }
 
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {
         let (soft, perturbed) = relaxed(graph, choice);
+        if !self.hard {
+            return Drawn { value: soft, slots: None };
+        }
         let perturbed = graph.stop_gradient(perturbed);
         let hard = greatest(graph, perturbed, choice.axis);
-        let slope = super::gradient_alone(graph, soft);
+        let slope = gradient_alone(graph, soft);
         Drawn { value: graph.add(hard, slope), slots: None }
     }
 }
