@@ -160,7 +160,8 @@ pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
     for index in 0..model.variables.len() {
         report(&mut lowering, case, Id::new(index));
     }
-    if what.likelihood {
+    // A classifier has no density of its data.
+    if what.likelihood && !entries.is_empty() {
         lowering.begin(case.name, what.rows, &case.observed);
         let term = bound::likelihood(model, &case.observed);
         let entries = lowering.term(&term);

@@ -20,7 +20,8 @@ impl Checked {
         };
         let names = |model: &Checked, role: Role| {
             let known = model.variables.iter().filter(|variable| variable.role == role);
-            known.map(|variable| format!("`{}`", variable.name)).collect::<Vec<_>>().join(", ")
+            let known: Vec<String> = known.map(|variable| format!("`{}`", variable.name)).collect();
+            if known.is_empty() { "none".to_string() } else { known.join(", ") }
         };
         let Some(variable) = find(&self, Role::Data) else {
             let data = names(&self, Role::Data);
