@@ -17,6 +17,8 @@ const SMALL: &[(&str, &str)] = &[
     ("lower", "3"),
     ("upper", "2"),
     ("hidden", "4"),
+    ("middle", "3"),
+    ("top", "2"),
     ("batch", "4"),
     ("batch.labelled", "3"),
     ("batch.unlabelled", "4"),

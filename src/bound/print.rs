@@ -84,6 +84,12 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         let (q, [radius, weight, ..]) = (factor(model, q), smooth.arguments);
         parts.push(format!("+ {weight} · mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
     }
+    for line in &settings.matches {
+        let (node, target) = (name(line.node), name(line.target));
+        let clean = if line.clean { "clean " } else { "" };
+        let over = if line.standardized { format!(" / var {clean}{target}") } else { String::new() };
+        parts.push(format!("+ {} · mean ({node} − {clean}{target})²{over}", line.weight));
+    }
     let loss = parts.join(" ");
     let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
     if settings.samples > 1 || settings.bound != Bound::Evidence {

@@ -1,6 +1,6 @@
-//! Layers that act on each element alone: activations and dropout.
+//! Layers that act on each element alone: activations.
 
-use super::{Argument, Context, Layer, Part, Value};
+use super::{Context, Layer, Part};
 use crate::{
     id::Id,
     tensor::{Axis, Graph, Node, Scalar},
@@ -54,17 +54,6 @@ impl std::fmt::Debug for Activation {
     }
 }
 
-/// A part's value; a class that is summed over as one-hot vectors.
-fn dense(graph: &mut Graph, part: &Part) -> Node {
-    match part.value {
-        Value::Dense(node) => node,
-        Value::Enumerated(class) => {
-            let index = graph.iota(class);
-            graph.one_hot(index, part.axis)
-        }
-    }
-}
-
 impl Layer for Activation {
     fn name(&self) -> &'static str {
         self.name
@@ -72,35 +61,8 @@ impl Layer for Activation {
 
     fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
         let graph = context.graph();
-        let value = dense(graph, &parts[0]);
+        let value = parts[0].dense(graph);
         ((self.formula)(graph, value), parts[0].axis)
-    }
-}
-
-#[derive(Debug)]
-pub struct Dropout;
-
-impl Layer for Dropout {
-    fn name(&self) -> &'static str {
-        "dropout"
-    }
-
-    fn arguments(&self) -> &'static [Argument] {
-        &[Argument { name: "rate", default: Some(0.5), least: 0.0, most: 0.99, whole: false }]
-    }
-
-    /// In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al. 2014).
-    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        let value = dense(context.graph(), &parts[0]);
-        if !context.dropout() || arguments[0] == 0.0 {
-            return (value, parts[0].axis);
-        }
-        let noise = context.uniform_noise(&parts[0].name, value);
-        let graph = context.graph();
-        let rate = graph.constant(arguments[0]);
-        let kept = graph.scalar(Scalar::Greater, &[noise, rate]);
-        let scaled = graph.scale(value, 1.0 / (1.0 - arguments[0]));
-        (graph.mul(kept, scaled), parts[0].axis)
     }
 }
 

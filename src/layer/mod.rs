@@ -3,14 +3,17 @@
 //! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
 
 mod activation;
+mod combinator;
 mod dense;
+mod noise;
 mod norm;
+mod softmax;
 
 pub use dense::linear;
 
 use crate::{
     id::Id,
-    tensor::{Axis, Graph, Node, Start},
+    tensor::{Axis, Graph, Node, NoiseKind, Start},
 };
 use std::fmt::Debug;
 
@@ -52,14 +55,14 @@ pub trait Context {
     /// The feature axis that this layer makes, with `size` features.
     fn new_axis(&mut self, size: usize) -> Id<Axis>;
 
-    /// Uniform noise on (0, 1) with the axes of `like`, which is of the part with that name.
-    fn uniform_noise(&mut self, part: &str, like: Node) -> Node;
+    /// Noise with the axes of `like`, which is of the part with that name.
+    fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node;
 
     /// Whether statistics are the batch's (training and `dgc bound`) or the running averages (evaluation).
     fn batch_statistics(&self) -> bool;
 
-    /// Whether dropout is on: in training alone.
-    fn dropout(&self) -> bool;
+    /// Whether noise and dropout are on: in training alone, and not in its clean pass.
+    fn noisy(&self) -> bool;
 }
 
 /// A value and the axis of its features; `name` is the parent's, or empty inside a network.
@@ -77,6 +80,19 @@ pub enum Value {
     Dense(Node),
     /// A class variable that is being summed over: class k of this class axis. A weight's columns are then the classes themselves.
     Enumerated(Id<Axis>),
+}
+
+impl Part {
+    /// The value with its feature axis; a class that is summed over as one-hot vectors.
+    pub fn dense(&self, graph: &mut Graph) -> Node {
+        match self.value {
+            Value::Dense(node) => node,
+            Value::Enumerated(class) => {
+                let index = graph.iota(class);
+                graph.one_hot(index, self.axis)
+            }
+        }
+    }
 }
 
 pub trait Layer: Sync + Debug {
@@ -97,6 +113,11 @@ pub trait Layer: Sync + Debug {
         false
     }
 
+    /// What is wrong with values of so many features, if this layer cannot take them: `takes two values`.
+    fn refuses(&self, _sizes: &[usize]) -> Option<String> {
+        None
+    }
+
     /// Whether several parents must have been joined before it: not so for one that acts on each element alone.
     fn needs_joined(&self) -> bool {
         false
@@ -109,9 +130,13 @@ pub trait Layer: Sync + Debug {
 /// Every layer, in the order in which `dgc list` shows them.
 pub const LAYERS: &[&dyn Layer] = &[
     &dense::Dense,
+    &combinator::Combinator,
     &norm::BatchNorm,
+    &norm::Standardize,
     &norm::LayerNorm,
-    &activation::Dropout,
+    &norm::Affine,
+    &noise::Dropout,
+    &noise::Noise,
     &activation::RELU,
     &activation::LEAKY_RELU,
     &activation::ELU,
@@ -119,6 +144,7 @@ pub const LAYERS: &[&dyn Layer] = &[
     &activation::SOFTPLUS,
     &activation::TANH,
     &activation::SIGMOID,
+    &softmax::Softmax,
     &activation::Residual,
 ];
 

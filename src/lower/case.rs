@@ -39,6 +39,15 @@ pub(super) fn total(graph: &mut Graph, entries: &[Entry]) -> Node {
     graph.total(parts)
 }
 
+/// What a pass does to the running averages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Averages {
+    Kept,
+    Moved,
+    /// Moved from where they stood as the step began, whatever a pass before has done: a clean pass is what evaluation repeats.
+    MovedAnew,
+}
+
 /// The values and heads of a case.
 pub(super) struct Known {
     values: HashMap<Id<Variable>, Value>,
@@ -51,8 +60,7 @@ pub(super) struct Lowering<'m> {
     pub graph: Graph,
     pub mode: Mode,
     pub samples: usize,
-    /// Whether the case moves the running averages.
-    pub moves_averages: bool,
+    pub averages: Averages,
     /// The running averages as the case leaves them.
     pub running: BTreeMap<String, Node>,
     pub case: String,
@@ -77,7 +85,7 @@ impl<'m> Lowering<'m> {
             graph,
             mode,
             samples,
-            moves_averages: false,
+            averages: Averages::Kept,
             running: BTreeMap::new(),
             case: String::new(),
             scope: String::new(),
@@ -126,12 +134,25 @@ impl<'m> Lowering<'m> {
         value
     }
 
-    /// The unobserved variables that q draws before another, which it may read.
-    pub(super) fn drawn_before(&self, variable: Id<Variable>) -> Vec<(Id<Variable>, FactorId)> {
-        let own = self.inference_of(variable).index;
-        let before = (0..own).map(|index| FactorId { side: Side::Inference, index });
+    /// The unobserved variables among the first so many factors of q, as it draws them.
+    fn drawn_before(&self, index: usize) -> Vec<(Id<Variable>, FactorId)> {
+        let before = (0..index).map(|index| FactorId { side: Side::Inference, index });
         let drawn = before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
         drawn.map(|id| (id.of(self.model).child, id)).filter(|(child, _)| !self.observed.contains(child)).collect()
+    }
+
+    /// `body` with the continuous latents drawn anew, by the same noise, that stand among the first so many factors of q.
+    pub(super) fn drawn_again<T>(&mut self, index: usize, body: impl FnOnce(&mut Self) -> T) -> T {
+        let sample = (self.samples > 1).then(|| self.sample_axis());
+        let outside = std::mem::replace(&mut self.sample, sample);
+        for (latent, id) in self.drawn_before(index) {
+            if !is_class(self.model, latent) {
+                self.draw(id);
+            }
+        }
+        let result = body(self);
+        self.sample = outside;
+        result
     }
 
     /// Everything but the observed variables is to be made anew; gives what it was.
@@ -158,11 +179,10 @@ impl<'m> Lowering<'m> {
         let data: Vec<Id<Variable>> =
             data.filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data).collect();
         inner.begin(&self.case, rows, &data);
-        let before = inner.drawn_before(upstream.latent);
-        for (_, id) in before {
+        let factor = inner.inference_of(upstream.latent);
+        for (_, id) in inner.drawn_before(factor.index) {
             inner.draw(id);
         }
-        let factor = inner.inference_of(upstream.latent);
         let value = if self.mode.batch_statistics {
             inner.draw(factor)
         } else {
@@ -172,6 +192,18 @@ impl<'m> Lowering<'m> {
         };
         std::mem::swap(&mut inner.graph, &mut self.graph);
         value
+    }
+
+    /// Makes the heads of every factor of q, so that each layer of it has its statistics.
+    pub(super) fn infer(&mut self) {
+        let model = self.model;
+        self.drawn_again(model.inference.len(), |lowering| {
+            for (index, factor) in model.inference.iter().enumerate() {
+                if matches!(factor.kind, FactorKind::Distribution { .. }) {
+                    lowering.distribution(FactorId { side: Side::Inference, index });
+                }
+            }
+        });
     }
 
     /// Sets a variable to a value made elsewhere.
@@ -205,7 +237,7 @@ impl<'m> Lowering<'m> {
         };
         let parts = self.network(factor, network);
         let [part] = parts.as_slice() else { panic!("check wants a layer that joins the parents of a node") };
-        let value = Value::Dense(self.dense(part));
+        let value = Value::Dense(part.dense(&mut self.graph));
         self.values.insert(variable, value);
         value
     }

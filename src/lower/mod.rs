@@ -6,6 +6,7 @@
 mod case;
 mod choice;
 mod generate;
+mod matching;
 mod network;
 mod objective;
 mod smooth;
@@ -27,17 +28,17 @@ pub use update::update;
 pub struct Mode {
     /// Batch norm by the batch's statistics, and not by the running averages.
     pub batch_statistics: bool,
-    /// Dropout is on.
-    pub dropout: bool,
+    /// Dropout and noise are on.
+    pub noisy: bool,
     /// Greys of binary data are drawn as Bernoulli samples.
     pub binarise: bool,
 }
 
 impl Mode {
-    pub const TRAIN: Mode = Mode { batch_statistics: true, dropout: true, binarise: true };
+    pub const TRAIN: Mode = Mode { batch_statistics: true, noisy: true, binarise: true };
     /// `dgc bound`: training's statistics, nothing random but the given noise.
-    pub const BOUND: Mode = Mode { batch_statistics: true, dropout: false, binarise: false };
-    pub const EVALUATE: Mode = Mode { batch_statistics: false, dropout: false, binarise: false };
+    pub const BOUND: Mode = Mode { batch_statistics: true, noisy: false, binarise: false };
+    pub const EVALUATE: Mode = Mode { batch_statistics: false, noisy: false, binarise: false };
 }
 
 /// What a row of metrics is called: `unlabelled.bound`, `labelled.log p(x)`.

@@ -1,6 +1,6 @@
 //! Networks, expanded: the layers of a factor and the heads on top.
 
-use super::{Mode, case::Lowering};
+use super::case::{Averages, Lowering};
 use crate::{
     distribution::{Distribution, Domain},
     id::Id,
@@ -38,8 +38,9 @@ impl Context for Scope<'_, '_> {
             trained: false,
         });
         let stored = graph.read(parameter);
-        if self.lowering.mode.batch_statistics && self.lowering.moves_averages {
-            let current = self.lowering.running.get(&name).copied().unwrap_or(stored);
+        if self.lowering.mode.batch_statistics && self.lowering.averages != Averages::Kept {
+            let moved = self.lowering.running.get(&name).filter(|_| self.lowering.averages == Averages::Moved);
+            let current = moved.copied().unwrap_or(stored);
             let kept = graph.scale(current, 1.0 - momentum);
             let moved = graph.scale(observed, momentum);
             let next = graph.add(kept, moved);
@@ -54,20 +55,19 @@ impl Context for Scope<'_, '_> {
         self.lowering.graph.new_axis(Axis { name, size, kind: AxisKind::Feature })
     }
 
-    fn uniform_noise(&mut self, part: &str, like: Node) -> Node {
+    fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node {
         let part = if part.is_empty() { String::new() } else { format!(".{part}") };
         let name = format!("{}.{}{part}", self.lowering.case, self.prefix);
         let axes = self.lowering.graph.axes_of(like).clone();
-        self.lowering.graph.noise(&name, NoiseKind::Uniform, axes)
+        self.lowering.graph.noise(&name, kind, axes)
     }
 
     fn batch_statistics(&self) -> bool {
         self.lowering.mode.batch_statistics
     }
 
-    fn dropout(&self) -> bool {
-        let Mode { dropout, .. } = self.lowering.mode;
-        dropout
+    fn noisy(&self) -> bool {
+        self.lowering.mode.noisy
     }
 }
 
@@ -110,25 +110,14 @@ impl Lowering<'_> {
 
     /// A residual block: its input is added to what its layers make of it.
     fn residual(&mut self, prefix: &str, block: &LayerUse, parts: &mut Vec<Part>) {
-        let before: Vec<Node> = parts.iter().map(|part| self.dense(part)).collect();
+        let before: Vec<Node> = parts.iter().map(|part| part.dense(&mut self.graph)).collect();
         let axes: Vec<Id<Axis>> = parts.iter().map(|part| part.axis).collect();
         self.layers(prefix, &block.inner, parts);
         for (part, (before, axis)) in parts.iter_mut().zip(before.into_iter().zip(axes)) {
-            let inner = self.dense(part);
+            let inner = part.dense(&mut self.graph);
             // The block's output has features of its own; they are named as the input's to be added to it.
             let inner = self.graph.rename(inner, part.axis, axis);
             (part.value, part.axis) = (Value::Dense(self.graph.add(before, inner)), axis);
-        }
-    }
-
-    /// A part's value with its feature axis.
-    pub(super) fn dense(&mut self, part: &Part) -> Node {
-        match part.value {
-            Value::Dense(node) => node,
-            Value::Enumerated(class) => {
-                let index = self.graph.iota(class);
-                self.graph.one_hot(index, part.axis)
-            }
         }
     }
 

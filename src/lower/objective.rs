@@ -2,7 +2,7 @@
 
 use super::{
     Mode,
-    case::{Entry, Lowering, total},
+    case::{Averages, Entry, Lowering, total},
     is_class, metric,
 };
 use crate::{
@@ -16,7 +16,8 @@ use crate::{
 /// The loss of one batch, `rows[i]` rows of case i, with every running average's next value.
 ///
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
-/// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`. Weights that change in training, or that depend on the training rows, are inputs:
+/// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`,
+/// `match.NODE` for each `match`. Weights that change in training, or that depend on the training rows, are inputs:
 /// `beta.LATENT` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
@@ -28,13 +29,17 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
             continue;
         }
         // Evaluation infers as the last case does; the others' statistics are those of other values.
-        lowering.moves_averages = last == Some(number);
+        let of_all = last == Some(number);
+        lowering.averages = if of_all { Averages::Moved } else { Averages::Kept };
         lowering.begin(case.name, rows, &case.observed);
         loss.extend(case_loss(&mut lowering, case));
         if case.name == "labelled" {
             loss.extend(classification(&mut lowering));
         }
         loss.extend(lowering.smoothing());
+        if of_all {
+            loss.extend(lowering.matching());
+        }
     }
     let graph = &mut lowering.graph;
     graph.set_origin("loss");
@@ -52,6 +57,8 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
 fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     let entries = lowering.term(&case.bound);
     if entries.is_empty() {
+        // Evaluation needs the averages of these rows, though no cost may read them.
+        lowering.infer();
         return Vec::new();
     }
     let (name, row) = (case.name, Axes::from(lowering.row));

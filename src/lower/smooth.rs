@@ -4,7 +4,10 @@
 //! The direction of harm is a gradient within the loss: a step of the power method on the divergence's curvature, from a random
 //! direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖, again for each round with d = g; then r = ε g/‖g‖.
 
-use super::{case::Lowering, metric};
+use super::{
+    case::{Averages, Lowering},
+    metric,
+};
 use crate::{
     gradient,
     id::Id,
@@ -27,7 +30,7 @@ impl Lowering<'_> {
         let model = self.model;
         let name = &model.variables[smooth.label.index()].name;
         self.graph.set_origin(&format!("{} smoothness of q({name} | …)", self.case));
-        let moves = std::mem::replace(&mut self.moves_averages, false);
+        let averages = std::mem::replace(&mut self.averages, Averages::Kept);
         let data: Vec<Id<Variable>> = (0..model.variables.len())
             .map(Id::new)
             .filter(|&id| model.variables[id.index()].role == Role::Data && !super::is_class(model, id))
@@ -47,7 +50,7 @@ impl Lowering<'_> {
         let large = self.of_length(&direction, radius);
         let change: Vec<(Id<Variable>, Node)> = data.into_iter().zip(large).collect();
         let divergence = self.divergence(smooth.label, clean, &change);
-        self.moves_averages = moves;
+        self.averages = averages;
         let all = self.graph.axes_of(divergence).clone();
         let mean = self.graph.mean(divergence, &all);
         let case = self.case.clone();
@@ -105,17 +108,11 @@ impl Lowering<'_> {
             let changed = self.graph.add(value, by);
             self.set(data, changed);
         }
-        let sample = (self.samples > 1).then(|| self.sample_axis());
-        let outside = std::mem::replace(&mut self.sample, sample);
-        for (latent, id) in self.drawn_before(label) {
-            if !super::is_class(self.model, latent) {
-                self.draw(id);
-            }
-        }
-        let (_, heads) = self.distribution(factor);
-        let axis = self.feature_axis(label);
-        let logs = self.graph.log_softmax(heads[0], axis);
-        self.sample = outside;
+        let logs = self.drawn_again(factor.index, |lowering| {
+            let (_, heads) = lowering.distribution(factor);
+            let axis = lowering.feature_axis(label);
+            lowering.graph.log_softmax(heads[0], axis)
+        });
         self.restore(kept);
         logs
     }

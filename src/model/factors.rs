@@ -3,7 +3,7 @@
 use super::{
     Factor, FactorKind, Heads, Network, Role, Side, Variable,
     check::{Checker, domain_name, factor_of},
-    network::{arguments_of, layers_of, network},
+    network::{arguments_of, fits, layers_of, network},
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
@@ -114,11 +114,14 @@ fn node(
         checker.report(nothing.label("expected parents").help("name parents before an arrow"));
         return None;
     }
-    if !network.layers.iter().any(|layer| layer.layer.joins()) {
-        checker.report(
-            Diagnostic::error(arrow.span, format!("the network of `{name}` has no layer that makes features"))
-                .help("begin it with `dense(size)`"),
-        );
+    let joins = network.layers.iter().any(|layer| layer.layer.joins());
+    if network.layers.is_empty() || parents.len() > 1 && !joins {
+        let title = if network.layers.is_empty() {
+            format!("the network of `{name}` has no layer")
+        } else {
+            format!("the network of `{name}` has no layer that joins its parents")
+        };
+        checker.report(Diagnostic::error(arrow.span, title).help("begin it with `dense(size)`"));
         return None;
     }
     Some(network)
@@ -278,12 +281,30 @@ fn constants(
     Some(Heads::Constants(values))
 }
 
-/// The number of features of each deterministic node.
+/// The number of features of each deterministic node, and whether each network's layers can take what they are given.
 fn node_sizes(checker: &mut Checker, factors: &[Factor]) {
-    for factor in factors {
-        if let FactorKind::Deterministic(network) = &factor.kind {
-            let size = network.layers.iter().fold(0, |features, layer| layer.layer.outputs(features, &layer.arguments));
+    let nodes: Vec<(&Factor, &Network)> = factors
+        .iter()
+        .filter_map(|factor| match &factor.kind {
+            FactorKind::Deterministic(network) => Some((factor, network)),
+            FactorKind::Distribution { .. } => None,
+        })
+        .collect();
+    // A node may be made of another that is written after it: as many rounds as there are nodes reach the last.
+    for _ in &nodes {
+        for (factor, network) in &nodes {
+            let first = checker.variable(factor.parents[0]).size();
+            let layers = network.layers.iter();
+            let size = layers.fold(first, |features, layer| layer.layer.outputs(features, &layer.arguments));
             checker.variables[factor.child.index()].shape = vec![size];
+        }
+    }
+    for factor in factors {
+        match &factor.kind {
+            FactorKind::Deterministic(network) | FactorKind::Distribution { heads: Heads::Network(network), .. } => {
+                fits(checker, network, &factor.parents, factor.span);
+            }
+            FactorKind::Distribution { .. } => {}
         }
     }
 }

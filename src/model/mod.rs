@@ -3,6 +3,7 @@
 //! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and later stages rely on it.
 
 mod check;
+mod costs;
 mod draw;
 mod estimators;
 mod factors;
@@ -174,6 +175,7 @@ pub struct Objective {
     pub drawn: Vec<Discrete>,
     pub classify: Vec<Classify>,
     pub smooth: Vec<Smooth>,
+    pub matches: Vec<Match>,
     /// Factor on a latent's log p − log q, at most one for each latent.
     pub betas: Vec<Beta>,
     /// `free_bits z 0.5`: that latent's mean KL term is not pushed below this many nats.
@@ -226,6 +228,20 @@ pub struct Smooth {
     pub label: Id<Variable>,
     /// The length of the change, the term's weight, the length at which the direction is found, and in how many rounds.
     pub arguments: [f64; 4],
+}
+
+/// `match r to clean h standardized weight 10`: the squared difference of two nodes, its mean over rows and features, is added to the
+/// loss.
+#[derive(Clone, Debug)]
+pub struct Match {
+    pub node: Id<Variable>,
+    /// A node, or data.
+    pub target: Id<Variable>,
+    /// Whether the target is made without noise and dropout.
+    pub clean: bool,
+    /// Whether each feature's difference counts in standard deviations of the target over the batch.
+    pub standardized: bool,
+    pub weight: f64,
 }
 
 /// Arithmetic over sizes and the numbers of training rows.

@@ -129,7 +129,9 @@ pub(super) fn network(
         );
         return None;
     }
-    let unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
+    // One parent alone needs no joining.
+    let several = if parents.len() > 1 { layers.as_slice() } else { &[] };
+    let unjoined = several.iter().take_while(|layer| !layer.layer.joins());
     let early: Vec<String> =
         unjoined.filter(|layer| layer.layer.needs_joined()).map(|layer| layer.layer.name().to_string()).collect();
     if let Some(early) = early.first() {
@@ -140,6 +142,25 @@ pub(super) fn network(
         return None;
     }
     Some(Network { layers })
+}
+
+/// That each layer can take the values before it: those of the parents as long as they are not joined, then one.
+pub(super) fn fits(checker: &mut Checker, network: &Network, parents: &[Id<Variable>], span: Span) {
+    let mut sizes: Vec<usize> = parents.iter().map(|&parent| checker.variable(parent).size()).collect();
+    for layer in &network.layers {
+        let refused = if layer.layer.joins() {
+            layer.layer.refuses(&sizes)
+        } else {
+            sizes.iter().find_map(|&size| layer.layer.refuses(&[size]))
+        };
+        if let Some(reason) = refused {
+            let title = format!("`{}` {reason}", layer.layer.name());
+            checker.report(Diagnostic::error(span, title).label("in the network of this arrow"));
+            return;
+        }
+        let outputs = |size: &usize| layer.layer.outputs(*size, &layer.arguments);
+        sizes = if layer.layer.joins() { vec![outputs(&sizes[0])] } else { sizes.iter().map(outputs).collect() };
+    }
 }
 
 fn expand(

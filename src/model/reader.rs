@@ -115,6 +115,13 @@ impl Reader<'_, '_, '_> {
         found.copied()
     }
 
+    /// Takes that word if it follows.
+    pub fn follows(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Some(ExpressionKind::Name(name)) if name == word);
+        self.next += usize::from(found);
+        found
+    }
+
     /// Whether that word follows; anything else but the end is reported.
     pub fn keyword(&mut self, word: &'static str) -> Option<bool> {
         if self.next == self.setting.values.len() {

@@ -2,11 +2,11 @@
 
 use super::{
     Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Initialize, Network, Objective,
-    Role, Schedule, Smooth, Train, Variable,
+    Role, Schedule, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
-    network::{arguments_of, layers_of, network},
+    network::{arguments_of, fits, layers_of, network},
     reader::{Reader, real, set_number, whole},
 };
 use crate::{
@@ -19,8 +19,20 @@ use crate::{
     syntax::ast::{Call, ExpressionKind, File, Item, Name},
 };
 
-const OBJECTIVE: &[&str] =
-    &["samples", "bound", "sum", "relax", "score", "top", "classify", "smooth", "beta", "free_bits", "analytic"];
+const OBJECTIVE: &[&str] = &[
+    "samples",
+    "bound",
+    "sum",
+    "relax",
+    "score",
+    "top",
+    "classify",
+    "smooth",
+    "match",
+    "beta",
+    "free_bits",
+    "analytic",
+];
 const TRAIN: &[&str] = &["batch", "optimizer", "schedule", "clip", "prior", "initialize", "epochs"];
 
 pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Factor]) -> (Objective, Train) {
@@ -31,6 +43,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         drawn: Vec::new(),
         classify: Vec::new(),
         smooth: Vec::new(),
+        matches: Vec::new(),
         betas: Vec::new(),
         free_bits: Vec::new(),
         analytic: Vec::new(),
@@ -92,14 +105,6 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
     (objective, train)
 }
 
-/// What virtual adversarial training takes.
-const VAT: &[Argument] = &[
-    Argument { name: "radius", default: None, least: 0.0, most: 1e6, whole: false },
-    Argument { name: "weight", default: Some(1.0), least: 0.0, most: 1e6, whole: false },
-    Argument { name: "step", default: Some(1.0), least: 1e-6, most: 1e6, whole: false },
-    Argument { name: "rounds", default: Some(1.0), least: 1.0, most: 100.0, whole: true },
-];
-
 /// A setting as it may be written.
 fn example(setting: &str, labels: bool) -> &'static str {
     match setting {
@@ -111,6 +116,7 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "top" => "top y 3",
         "classify" => "classify y weight 0.1 * rows / labelled",
         "smooth" => "smooth y by vat(radius = 2)",
+        "match" => "match r to clean h weight 10",
         "beta" => "beta z 0.5 warmup 10",
         "free_bits" => "free_bits z 0.5",
         "analytic" => "analytic z",
@@ -141,27 +147,12 @@ impl Reader<'_, '_, '_> {
                 objective.classify.push(Classify { label, weight, span: self.setting.span });
             }
             "smooth" => {
-                let (name, label) = self.inferred_label("`smooth` holds the prediction of a `label` that q infers")?;
-                self.choice(&["by"])?;
-                let call = self.call("`vat(radius = 2)`")?;
-                if call.name.text != "vat" {
-                    self.unknown(&call.name, "smoothing", ["vat"]);
-                    return None;
-                }
-                let values = arguments_of(self.checker, &call, VAT, "smoothing")?;
-                let mut arguments = [0.0; 4];
-                for ((to, value), argument) in arguments.iter_mut().zip(values).zip(VAT) {
-                    *to = set_number(self.checker, &format!("smooth.{}", argument.name), argument, value);
-                }
-                if !matches!(factor_of(q, label).map(|factor| &factor.kind), Some(FactorKind::Distribution { distribution, .. })
-                    if distribution.name() == "categorical")
-                {
-                    let title = format!("q has no prediction of `{}`", name.text);
-                    let help = format!("let q infer it: `… -> {} ~ categorical(…)`", name.text);
-                    self.checker.report(Diagnostic::error(name.span, title).help(help));
-                    return None;
-                }
-                objective.smooth.push(Smooth { label, arguments });
+                let smooth = self.smooth(q)?;
+                objective.smooth.push(smooth);
+            }
+            "match" => {
+                let line = self.matched(p, q)?;
+                objective.matches.push(line);
             }
             "beta" => {
                 let (name, latent) = self.latent()?;
@@ -223,7 +214,7 @@ impl Reader<'_, '_, '_> {
         self.end()
     }
 
-    fn inferred_label(&mut self, help: &str) -> Option<(Name, Id<Variable>)> {
+    pub(super) fn inferred_label(&mut self, help: &str) -> Option<(Name, Id<Variable>)> {
         let (name, label) = self.variable()?;
         if self.checker.variable(label).role != Role::Label {
             let title = format!("`{}` is not a label", name.text);
@@ -323,7 +314,9 @@ impl Reader<'_, '_, '_> {
         match call.arguments.as_slice() {
             [only] if only.name.is_none() && layers_of(self.checker, &only.value).is_some() => {
                 let layers = layers_of(self.checker, &only.value)?;
-                network(self.checker, &layers, &parents, call.span)
+                let network = network(self.checker, &layers, &parents, call.span)?;
+                fits(self.checker, &network, &parents, call.span);
+                Some(network)
             }
             _ => {
                 let wrong = Diagnostic::error(call.span, format!("`{}` takes one network", call.name.text));

@@ -46,7 +46,7 @@ pub fn models() -> Vec<PathBuf> {
 
 /// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is tested on the other.
 pub fn is_variant(file: &Path) -> bool {
-    const VARIANTS: [&str; 7] = ["adgm2", "cadgm", "m1", "m1m2", "m1m2_joint", "sdgm3", "vat"];
+    const VARIANTS: &[&str] = &["adgm2", "cadgm", "ladder", "ladder_gamma", "m1", "m1m2", "m1m2_joint", "sdgm3", "vat"];
     file.file_stem().is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
 }
 
@@ -87,6 +87,8 @@ pub const SMALL: &[(&str, &str)] = &[
     ("lower", "3"),
     ("upper", "2"),
     ("hidden", "4"),
+    ("middle", "5"),
+    ("top", "4"),
 ];
 
 /// A model of small sizes.

@@ -1,0 +1,59 @@
+//! The combinator of a ladder network: an estimate of a value from a disturbed version of it and from what lies above.
+
+use super::{Context, Layer, Part};
+use crate::{
+    id::Id,
+    tensor::{Axis, Node, Scalar, Start},
+};
+
+#[derive(Debug)]
+pub struct Combinator;
+
+impl Layer for Combinator {
+    fn name(&self) -> &'static str {
+        "combinator"
+    }
+
+    fn joins(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self, sizes: &[usize]) -> Option<String> {
+        match sizes {
+            [one, other] if one == other => None,
+            [one, other] => Some(format!("takes two values of as many features, not {one} and {other}")),
+            [_] => Some("takes two values, the disturbed one and the one from above, not one".to_string()),
+            _ => Some(format!("takes two values, the disturbed one and the one from above, not {}", sizes.len())),
+        }
+    }
+
+    /// (z − μ(u)) v(u) + μ(u) for parents z, u; μ(u) = a₁ σ(a₂ u + a₃) + a₄ u + a₅ and v(u) = a₆ σ(a₇ u + a₈) + a₉ u + a₁₀, the numbers a of
+    /// each feature (Rasmus et al. 2015, equation 2).
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
+        let [lateral, above] = parts else { unreachable!("check counts the parents of a combinator") };
+        let axis = lateral.axis;
+        let value = lateral.dense(context.graph());
+        let above_axis = above.axis;
+        let u = above.dense(context.graph());
+        let u = if above_axis == axis { u } else { context.graph().rename(u, above_axis, axis) };
+        let mut formula = |first: usize| {
+            let mut a = |offset: usize| {
+                // Only the slope within the sigmoid starts at 1: the estimate starts at 0 whatever the parents are.
+                let start = Start::Constant(if offset == 1 { 1.0 } else { 0.0 });
+                context.parameter(&format!("a{}", first + offset), &[axis], start)
+            };
+            let a: [Node; 5] = std::array::from_fn(&mut a);
+            let graph = context.graph();
+            let scaled = graph.mul(a[1], u);
+            let shifted = graph.add(scaled, a[2]);
+            let sigmoid = graph.scalar(Scalar::Sigmoid, &[shifted]);
+            let (bent, straight) = (graph.mul(a[0], sigmoid), graph.mul(a[3], u));
+            graph.total(vec![bent, straight, a[4]])
+        };
+        let (mean, slope) = (formula(1), formula(6));
+        let graph = context.graph();
+        let centred = graph.sub(value, mean);
+        let scaled = graph.mul(centred, slope);
+        (graph.add(scaled, mean), axis)
+    }
+}
