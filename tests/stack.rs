@@ -4,12 +4,15 @@ mod common;
 
 use common::{check, numbers, parameters};
 use dgc::{
+    driver,
     model::Checked,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, Report, bound},
     },
+    tensor::eval,
 };
+use std::collections::BTreeMap;
 
 fn lower() -> Checked {
     let text = "model lower {
@@ -108,6 +111,73 @@ fn what_is_inferred_below_is_data_above() {
     }
 }
 
+/// Data are drawn through both: z by the upper model, as it draws it alone, then x by what the lower one makes of z.
+#[test]
+fn data_are_drawn_through_both() {
+    let stacked = upper().with_upstream("z", lower()).expect("they fit");
+    let rows = 6;
+    let run = |model: &Checked| {
+        let graph = driver::generate(model, rows, &[]);
+        let mut values = eval::Values::new();
+        for parameter in &graph.parameters {
+            let count = parameter.axes.iter().map(|&axis| graph.axis(axis).size).product();
+            values.insert(parameter.name.clone(), numbers(&parameter.name, count, 0.5));
+        }
+        values.insert("generate.y".to_string(), (0..rows).map(|row| (row % 3) as f64).collect());
+        let outputs = eval::run(&graph, &values, Some(eval::Seed { seed: 4, step: 0 })).expect("numbers");
+        outputs.into_iter().map(|(_, name, array)| (name, array.data)).collect::<BTreeMap<_, _>>()
+    };
+    let (found, alone) = (run(&stacked), run(&upper()));
+    assert_eq!(found["v"], alone["v"], "the same noise");
+    // Without a model below z is data, whose mean is read.
+    let moved = common::distance(&found["z"], &alone["z"]);
+    assert!(moved > 0.01, "z is drawn: {moved}");
+    let weight = numbers("from.z.p.x.mean.weight.z", 8, 0.5);
+    let bias = numbers("from.z.p.x.mean.bias", 4, 0.5);
+    let x = (0..rows * 4).map(|at| {
+        let (z, weight) = (&found["z"][at / 4 * 2..][..2], &weight[at % 4 * 2..][..2]);
+        bias[at % 4] + weight[0] * z[0] + weight[1] * z[1]
+    });
+    assert!(common::distance(&found["from.z.x"], &x.collect::<Vec<f64>>()) < 1e-12);
+    let names: Vec<String> = stacked.generated().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["from.z.x"]);
+}
+
+/// What has no sampler is named, in either model.
+#[test]
+fn what_cannot_be_drawn_is_told() {
+    let stacked = |from: &str, to: &str| {
+        let text = lower().source.replace(from, to);
+        upper().with_upstream("z", check("lower.dgm", &text, &[])).expect("they fit").not_drawn()
+    };
+    assert_eq!(stacked("", ""), None);
+    // Which does not matter where z is known.
+    assert_eq!(stacked("z ~ normal(0, 1)", "z ~ laplace(0, 1)"), None);
+    let text = "model m {\n data x: real[4]\n latent r: positive[2]\n generative {\n r ~ gamma(2, 1)\n r -> x ~ normal(linear)\n}\n\
+                inference {\n x -> r ~ log_normal(linear)\n}\n}\n";
+    assert_eq!(check("m.dgm", text, &[]).not_drawn().as_deref(), Some("`r` of m from gamma"));
+    let with_class = "model lower {
+  data   x: real[4]
+  latent c: class[2]
+  latent z: real[2]
+  generative {
+            z ~ normal(0, 1)
+            c ~ uniform
+    c, z -> x ~ normal(linear)
+  }
+  inference {
+    x    -> z ~ normal(linear)
+    x, z -> c ~ categorical(linear)
+  }
+  objective {
+    sum c
+  }
+}
+";
+    let stacked = upper().with_upstream("z", check("lower.dgm", with_class, &[])).expect("they fit");
+    assert_eq!(stacked.not_drawn().as_deref(), Some("`c` of lower from uniform"));
+}
+
 #[test]
 fn models_that_do_not_fit_are_refused() {
     let told = |name: &str, upper: Checked, lower: Checked| {
@@ -161,6 +231,23 @@ fn runs_are_stacked() {
     let checkpoint = |run: &str| std::fs::read(path(run).join("checkpoint.safetensors")).expect("a checkpoint");
     assert_eq!(checkpoint("whole"), checkpoint("parts"), "equal runs");
     fine(&["eval", "whole"]);
+    // Pictures of x, 2 × 2: z, of 2 features, would be none. Ten lines of three classes, a pixel between them.
+    let size = |run: &str, more: &[&str]| {
+        fine(&[&["sample", run, "-o", "samples.png"], more].concat());
+        let png = std::fs::read(path("samples.png")).expect("a picture");
+        [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes")))
+    };
+    assert_eq!(size("whole", &[]), [3 * 3 + 1, 10 * 3 + 1]);
+    assert_eq!(size("parts", &["--analogy", "--lines", "4"]), [4 * 3 + 1, 4 * 3 + 1]);
+    // A run of a version that kept the lower model's inference alone can do what it could.
+    let (arrays, metadata) = dgc::run::arrays::read(&path("parts/checkpoint.safetensors")).expect("a checkpoint");
+    let kept: Vec<NamedArray> = arrays.iter().filter(|array| !array.name.starts_with("from.z.p.")).cloned().collect();
+    assert!(kept.len() < arrays.len(), "the checkpoint holds what generates x");
+    dgc::run::arrays::write(&path("parts/checkpoint.safetensors"), &kept, metadata, false).expect("a checkpoint");
+    fine(&["train", "parts", "--resume", "--epochs", "3"]);
+    fine(&["eval", "parts"]);
+    let (success, told) = run(&["sample", "parts", "-o", "samples.png"]);
+    assert!(!success && told.contains("did not keep what generates its data; train it again"), "{told}");
     fine(&["predict", "whole", "-o", "labels.csv"]);
     let labels = std::fs::read_to_string(path("labels.csv")).expect("labels");
     assert_eq!(labels.lines().count(), rows + 1, "a line for each row");

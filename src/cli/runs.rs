@@ -9,15 +9,15 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Evaluate,
-    model::{Checked, Role, Variable},
+    model::{Checked, Variable},
     plan::NoiseSource,
     run::{
         arrays::write_whole,
         data::{self, Table},
-        evaluate::{Evaluator, Inferred, error, likeliest, mean},
+        evaluate::{Evaluator, Inferred, Units, active_units, error, likeliest, mean},
         folder::Folder,
         programs,
-        session::Session,
+        session::{Layout, Session},
     },
 };
 use clap::{Args, ValueEnum};
@@ -68,10 +68,16 @@ struct Opened {
 }
 
 impl Source {
+    /// To infer.
     fn open(&self) -> Result<Opened> {
+        self.open_with(programs::parameters)
+    }
+
+    /// To use these parameters of the model.
+    fn open_with(&self, layout: impl Fn(&Checked) -> Layout) -> Result<Opened> {
         let (folder, settings) = Folder::open(&self.run)?;
         let model = folder.model(&settings)?;
-        let session = folder.session(&model, &self.device.choice()?)?;
+        let session = folder.session(layout(&model), &self.device.choice()?)?;
         let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
         // Which rows were held out is known of the run's own data alone.
         let held = if self.data.is_none() { settings.validation } else { 0 };
@@ -166,7 +172,11 @@ impl Eval {
         let labelled = opened.infer_labelled(self.source.samples, self.source.seed)?;
         let (rows, part) = (opened.table.rows, opened.part.name());
         let mut report = serde_json::json!({ "part": part, "rows": rows, "samples": self.source.samples });
-        let mut text = format!("{rows} {part} rows, {} samples each, nats per row\n", self.source.samples);
+        let mut text = format!("{rows} {part} rows, {} samples each", self.source.samples);
+        // A classifier has no bound, so no numbers either.
+        let has_bound = numbers(&inferred).next().is_some();
+        text += if has_bound { ", nats per row\n" } else { "\n" };
+        let labelled = labelled.filter(|_| has_bound);
         if labelled.is_some() {
             text += "labels unseen\n";
         }
@@ -181,6 +191,10 @@ impl Eval {
                 report["labelled"][name] = mean.into();
                 text += &format!("  {name:20} {mean:12.4}\n");
             }
+        }
+        for Units { latent, active, all } in active_units(&inferred, rows) {
+            report["units"][latent] = serde_json::json!({ "active": active, "of": all });
+            text += &format!("{latent}: {active} of {all} units active\n");
         }
         for label in opened.model.labels() {
             let probabilities = &inferred[&format!("predict.{}", label.name)];
@@ -298,12 +312,17 @@ pub struct Sample {
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        let mut opened = self.source.open()?;
+        let layout = |model: &Checked| programs::parameters(model).with(&programs::generative_parameters(model));
+        let mut opened = self.source.open_with(layout)?;
         let model = opened.model.clone();
-        let data: Vec<&Variable> = model.variables.iter().filter(|variable| variable.role == Role::Data).collect();
-        let [image] = data.as_slice() else {
-            return Err(Error::new("only a model with one data variable can be drawn as a picture"));
+        let generated = model.generated();
+        let [(output, image)] = generated.as_slice() else {
+            return Err(Error::new("only a model that generates one data variable can be drawn as a picture"));
         };
+        if let Some(variable) = model.not_drawn() {
+            return Err(Error::new(format!("data of the model cannot be drawn: not {variable}"))
+                .help("`dgc encode` writes the latents of rows that there are"));
+        }
         let shape = picture::shape(image)?;
         let classes: Vec<(Id<Variable>, usize)> = class_variables(&model);
         let lines = self.lines;
@@ -329,7 +348,7 @@ impl Sample {
             opened.session.fill(&loaded, &name, &mut |array| array.copy_from_slice(values))?;
         }
         opened.session.run(&loaded, crate::backend::NoiseKey { seed: self.source.seed, step: 0 })?;
-        let means = opened.session.read(&loaded, &image.name)?.expect("data are generated").to_vec();
+        let means = opened.session.read(&loaded, output)?.expect("data are generated").to_vec();
         let mut pictures: Vec<Vec<f32>> = Vec::new();
         for line in 0..lines {
             if self.analogy {

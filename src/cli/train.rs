@@ -10,10 +10,10 @@ use crate::{
     run::{
         compiled::{self, Compiled},
         data::{self, Table},
-        evaluate::{Evaluator, Inferred, error, likeliest, mean},
+        evaluate::{Evaluator, Inferred, active_units, error, likeliest, mean},
         folder::{Folder, From, Settings},
         programs,
-        train::{Trainer, read_upstream},
+        train::Trainer,
     },
 };
 use clap::Args;
@@ -107,7 +107,7 @@ impl Train {
         let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
         for (variable, run) in &self.from {
             let (upstream, _) = Folder::open(Path::new(run))?;
-            read_upstream(&mut trainer.session, variable, &upstream.checkpoint())?;
+            trainer.read_upstream(variable, &upstream.checkpoint())?;
         }
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;
@@ -363,6 +363,9 @@ impl Loop {
             let mut found = json!({ "rows": table.rows });
             for (output, values) in inferred.iter().filter(|(output, _)| !output.contains('.')) {
                 found[output] = json!(mean(values));
+            }
+            for units in active_units(&inferred, table.rows) {
+                found["active"][units.latent] = json!(units.active);
             }
             let labels: Vec<_> = self.trainer.model.labels().collect();
             for label in &labels {

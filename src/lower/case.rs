@@ -6,7 +6,7 @@ use crate::{
     distribution::{Distribution, Domain},
     id::Id,
     layer::Value,
-    model::{Checked, FactorKind, Heads, Role, Side, Upstream, Variable},
+    model::{Checked, FactorKind, Heads, Role, Side, Upstream, Variable, scope},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -169,29 +169,41 @@ impl<'m> Lowering<'m> {
 
     /// What another model infers, with its parameters as they are: drawn anew in training, the mean in evaluation.
     fn inferred(&mut self, upstream: &'m Upstream) -> Node {
+        let draws = self.mode.batch_statistics;
+        let data = (0..upstream.model.variables.len()).map(Id::new);
+        let data: Vec<Id<Variable>> =
+            data.filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data).collect();
+        self.within(upstream, &data, |inner| {
+            let factor = inner.inference_of(upstream.latent);
+            for (_, id) in inner.drawn_before(factor.index) {
+                inner.draw(id);
+            }
+            if draws {
+                return inner.draw(factor);
+            }
+            let (distribution, heads) = inner.distribution(factor);
+            let axis = inner.feature_axis(upstream.latent);
+            distribution.mean(&mut inner.graph, &heads, axis)
+        })
+    }
+
+    /// The same rows of this case in the model that infers a variable, whose parameters stay as they are.
+    pub(super) fn within<T>(
+        &mut self,
+        upstream: &'m Upstream,
+        observed: &[Id<Variable>],
+        body: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         let mode = Mode { binarise: self.mode.binarise, ..Mode::EVALUATE };
         let mut inner = Lowering::new(&upstream.model, mode, 1);
         let rows = self.graph.axis(self.row).size;
         std::mem::swap(&mut inner.graph, &mut self.graph);
         let name = &self.model.variables[upstream.variable.index()].name;
-        inner.scope = format!("from.{name}.");
-        let data = (0..upstream.model.variables.len()).map(Id::new);
-        let data: Vec<Id<Variable>> =
-            data.filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data).collect();
-        inner.begin(&self.case, rows, &data);
-        let factor = inner.inference_of(upstream.latent);
-        for (_, id) in inner.drawn_before(factor.index) {
-            inner.draw(id);
-        }
-        let value = if self.mode.batch_statistics {
-            inner.draw(factor)
-        } else {
-            let (distribution, heads) = inner.distribution(factor);
-            let axis = inner.feature_axis(upstream.latent);
-            distribution.mean(&mut inner.graph, &heads, axis)
-        };
+        inner.scope = scope(name);
+        inner.begin(&self.case, rows, observed);
+        let result = body(&mut inner);
         std::mem::swap(&mut inner.graph, &mut self.graph);
-        value
+        result
     }
 
     /// Makes the heads of every factor of q, so that each layer of it has its statistics.

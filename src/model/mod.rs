@@ -17,7 +17,7 @@ mod stack;
 pub use check::{check, domain_name};
 pub use draw::{to_dot, to_svg};
 pub use print::print;
-pub use stack::Upstream;
+pub use stack::{Upstream, scope};
 
 use crate::{
     diagnostic::Span,

@@ -11,6 +11,11 @@ pub struct Upstream {
     pub latent: Id<Variable>,
 }
 
+/// What the names of a model begin with that infers this variable for another: `from.z.`.
+pub fn scope(variable: &str) -> String {
+    format!("from.{variable}.")
+}
+
 impl Checked {
     /// The model with a data variable inferred by another, whose latent has the same name. Or what stands against it, and a way out.
     pub fn with_upstream(mut self, name: &str, model: Checked) -> Result<Checked, (String, String)> {
@@ -58,6 +63,45 @@ impl Checked {
         }
         self.upstream.push(Upstream { variable, model: Box::new(model), latent });
         Ok(self)
+    }
+
+    /// The data variables that p generates, each with the name under which it is generated: in place of one that another
+    /// model infers, that model's data.
+    pub fn generated(&self) -> Vec<(String, &Variable)> {
+        let mut generated = Vec::new();
+        for factor in &self.generative {
+            let variable = &self.variables[factor.child.index()];
+            match self.upstream.iter().find(|upstream| upstream.variable == factor.child) {
+                Some(upstream) => {
+                    let data = upstream.model.generated().into_iter();
+                    generated.extend(data.map(|(name, data)| (format!("{}{name}", scope(&variable.name)), data)));
+                }
+                None if variable.role == Role::Data => generated.push((variable.name.clone(), variable)),
+                None => {}
+            }
+        }
+        generated
+    }
+
+    /// A variable that p would have to draw and cannot: it has a density only. In a model that infers a variable for this one every
+    /// class is such.
+    pub fn not_drawn(&self) -> Option<String> {
+        self.not_drawn_but(None)
+    }
+
+    fn not_drawn_but(&self, known: Option<Id<Variable>>) -> Option<String> {
+        self.generative.iter().find_map(|factor| {
+            let variable = &self.variables[factor.child.index()];
+            let upstream = self.upstream.iter().find(|upstream| upstream.variable == factor.child);
+            let FactorKind::Distribution { distribution, .. } = &factor.kind else { return None };
+            let inner = known.is_some();
+            let is_given = known == Some(factor.child) || !inner && variable.domain == Domain::Class;
+            let is_mean = variable.role == Role::Data && upstream.is_none();
+            if !is_given && !is_mean && distribution.noise().is_none() {
+                return Some(format!("`{}` of {} from {}", variable.name, self.name, distribution.name()));
+            }
+            upstream.and_then(|upstream| upstream.model.not_drawn_but(Some(upstream.latent)))
+        })
     }
 
     /// The variables that data give: labels, and data variables; in place of one that another model infers, that model's data.

@@ -92,6 +92,37 @@ pub fn error(predicted: &[usize], classes: &[i32]) -> Option<f64> {
     (rows > 0).then(|| wrong as f64 / rows as f64)
 }
 
+/// The variance over rows that makes a unit active.
+const ACTIVE: f64 = 0.01;
+
+/// How many units of a latent tell rows apart, and how many it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Units<'a> {
+    pub latent: &'a str,
+    pub active: usize,
+    pub all: usize,
+}
+
+/// The active units of each latent (Burda et al. 2016): those whose posterior mean has a variance over the rows above 0.01. The
+/// mean is that of `encode.LATENT`: over classes by q's probabilities, and over the samples of what else q reads, so that a mean
+/// over few samples counts a little of what their draws move as well.
+pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
+    let means = inferred.iter().filter_map(|(name, values)| Some((name.strip_prefix("encode.")?, values)));
+    means.map(move |(latent, means)| {
+        let all = means.len() / rows;
+        let varies = |unit: &usize| variance(means.iter().skip(*unit).step_by(all)) > ACTIVE;
+        Units { latent, active: (0..all).filter(varies).count(), all }
+    })
+}
+
+/// From the mean, since the squared mean taken off the mean square would lose small variances beside large means.
+fn variance<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f64 {
+    let wide = values.map(|value| f64::from(*value));
+    let count = wide.clone().count() as f64;
+    let mean = wide.clone().sum::<f64>() / count;
+    wide.map(|value| (value - mean).powi(2)).sum::<f64>() / count
+}
+
 /// The mean of a column.
 pub fn mean(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64

@@ -9,8 +9,7 @@ use crate::{
     backend::Device,
     diagnostic, driver,
     error::{Error, Result},
-    lower::Mode,
-    model::{Batch, Checked},
+    model::Checked,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -152,19 +151,14 @@ impl Folder {
         Ok(model)
     }
 
-    /// A session with the parameters of the last checkpoint.
-    pub fn session(&self, model: &Checked, device: &Device) -> Result<Session> {
+    /// A session with these parameters as they are in the last checkpoint.
+    pub fn session(&self, layout: Layout, device: &Device) -> Result<Session> {
         let path = self.checkpoint();
         if !path.exists() {
             let message = format!("{}: the run has no checkpoint yet", self.path.display());
             return Err(Error::new(message).help("one is written at the end of each epoch"));
         }
-        let rows = match model.train.batch {
-            Batch::All(_) => vec![1],
-            Batch::Cases { .. } => vec![1, 1],
-        };
-        let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
-        let mut session = Session::new(Layout::new(&graph.parameters, &graph.axes), device)?;
+        let mut session = Session::new(layout, device)?;
         let (stored, metadata) = arrays::read(&path)?;
         read_parameters(&mut session, &stored, &metadata, &path)?;
         Ok(session)

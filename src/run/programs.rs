@@ -24,6 +24,23 @@ impl Training {
     }
 }
 
+/// The parameters that training reads, the same for any number of rows.
+pub fn parameters(model: &Checked) -> Layout {
+    let rows = vec![1; batch_rows(model).len()];
+    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
+    Layout::new(&graph.parameters, &graph.axes)
+}
+
+/// The parameters that generate data, some of which training may not read: those of a model that infers a variable. None if data
+/// cannot be generated.
+pub fn generative_parameters(model: &Checked) -> Layout {
+    if model.not_drawn().is_some() {
+        return Layout::new(&[], &[]);
+    }
+    let graph = driver::generate(model, 1, &[]);
+    Layout::new(&graph.parameters, &graph.axes)
+}
+
 /// The rows of each case that a step takes.
 pub fn batch_rows(model: &Checked) -> Vec<usize> {
     match model.train.batch {

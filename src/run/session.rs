@@ -62,6 +62,17 @@ impl Layout {
         layout
     }
 
+    /// The same with those parameters of another that this one lacks, after all of its own.
+    pub fn with(mut self, other: &Layout) -> Self {
+        for entry in &other.entries {
+            if self.find(&entry.parameter.name).is_none() {
+                self.entries.push(Entry { offset: self.total, ..entry.clone() });
+                self.total += entry.len().next_multiple_of(4);
+            }
+        }
+        self
+    }
+
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.parameter.name == name)
     }

@@ -13,7 +13,7 @@ use crate::{
     backend::{Array, Build, Device, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Checked, Role},
+    model::{Batch, Checked, Role, scope},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -47,6 +47,8 @@ pub struct Trainer {
     reported: Vec<f32>,
     /// Steps that have not reported yet.
     silent: u64,
+    /// Parameters that no step reads, by name: what generates the data of a model that infers a variable.
+    carried: Vec<NamedArray>,
 }
 
 /// The rows that a case takes each step.
@@ -122,6 +124,7 @@ impl Trainer {
             sums,
             summed: 0,
             silent: 0,
+            carried: Vec::new(),
         })
     }
 
@@ -285,6 +288,7 @@ impl Trainer {
                 stored.push(NamedArray { name, shape: entry.shape.clone(), data });
             }
         }
+        stored.extend(self.carried.iter().cloned());
         // Means go on where they were, to the last bit.
         let sums: Vec<(&str, u64)> = self.sums.iter().map(|(name, sum)| (name.as_str(), sum.to_bits())).collect();
         let position = serde_json::json!({
@@ -311,6 +315,11 @@ impl Trainer {
                 self.session.set(*array, entry, &found.data)?;
             }
         }
+        let carried = programs::generative_parameters(&self.model);
+        let carried = carried.entries.iter().filter(|entry| self.session.layout.find(&entry.parameter.name).is_none());
+        // A run that was begun by a version without them goes on without them.
+        let carried = carried.filter_map(|entry| by_name.get(entry.parameter.name.as_str()));
+        self.carried = carried.map(|array| (*array).clone()).collect();
         self.settle()?;
         self.step = position["step"].as_u64().unwrap_or(0);
         self.seed = position["seed"].as_u64().unwrap_or(self.seed);
@@ -322,23 +331,41 @@ impl Trainer {
         }
         Ok(())
     }
+
+    /// Takes the parameters of the model that infers a variable from the checkpoint of its run: what infers it, and what generates
+    /// data from it.
+    pub fn read_upstream(&mut self, variable: &str, path: &Path) -> Result<()> {
+        let (stored, _) = arrays::read(path)?;
+        let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
+        let layout = self.session.layout.clone();
+        for entry in layout.clone().with(&programs::generative_parameters(&self.model)).entries {
+            let Some(name) = entry.parameter.name.strip_prefix(&scope(variable)) else { continue };
+            let found = find(&by_name, name, &entry.shape, path)?;
+            match layout.find(&entry.parameter.name) {
+                Some(_) => self.session.set(self.session.parameters, &entry, &found.data)?,
+                None => self.carried.push(NamedArray { name: entry.parameter.name.clone(), ..found.clone() }),
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Fills the parameters of the model that infers a variable from the checkpoint of its run.
-pub fn read_upstream(session: &mut Session, variable: &str, path: &Path) -> Result<()> {
-    let (stored, _) = arrays::read(path)?;
-    let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
-    let scope = format!("from.{variable}.");
-    for entry in session.layout.entries.clone() {
-        let Some(name) = entry.parameter.name.strip_prefix(&scope) else { continue };
-        let found = by_name.get(name).filter(|found| found.shape == entry.shape);
-        let found = found.ok_or_else(|| {
-            let message = format!("{}: parameter `{name}` of shape {:?} is missing", path.display(), entry.shape);
-            Error::new(message).help("the checkpoint belongs to another model, or to other sizes")
-        })?;
-        session.set(session.parameters, &entry, &found.data)?;
-    }
-    Ok(())
+/// A parameter's array in a checkpoint.
+fn find<'a>(
+    stored: &HashMap<&str, &'a NamedArray>,
+    name: &str,
+    shape: &[usize],
+    path: &Path,
+) -> Result<&'a NamedArray> {
+    let found = stored.get(name).copied().filter(|found| found.shape == shape);
+    found.ok_or_else(|| {
+        let message = format!("{}: parameter `{name}` of shape {shape:?} is missing", path.display());
+        let generates = name.starts_with("from.") && stored.keys().any(|known| known.starts_with("from."));
+        Error::new(message).help(match generates {
+            true => "the run was begun by a version of dgc that did not keep what generates its data; train it again",
+            false => "the checkpoint belongs to another model, or to other sizes",
+        })
+    })
 }
 
 /// Fills a session's parameters from a checkpoint; gives the position that it was written at.
@@ -356,12 +383,7 @@ pub fn read_parameters(
     }
     let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
     for entry in session.layout.entries.clone() {
-        let name = &entry.parameter.name;
-        let found = by_name.get(name.as_str()).filter(|found| found.shape == entry.shape);
-        let found = found.ok_or_else(|| {
-            let message = format!("{}: parameter `{name}` of shape {:?} is missing", path.display(), entry.shape);
-            Error::new(message).help("the checkpoint belongs to another model, or to other sizes")
-        })?;
+        let found = find(&by_name, &entry.parameter.name, &entry.shape, path)?;
         session.set(session.parameters, &entry, &found.data)?;
     }
     Ok(position)
