@@ -47,7 +47,7 @@ pub fn models() -> Vec<PathBuf> {
 /// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is tested on the other.
 pub fn is_variant(file: &Path) -> bool {
     const VARIANTS: &[&str] =
-        &["adgm2", "adgm_vat", "cadgm", "ladder", "ladder_gamma", "m1", "m1m2", "m1m2_joint", "sdgm3", "vat"];
+        &["adgm2", "adgm_vat", "cadgm", "ladder", "ladder_gamma", "m1", "m1m2", "m1m2_joint", "moons", "sdgm3", "vat"];
     file.file_stem().is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
 }
 
