@@ -138,7 +138,8 @@ impl Growing {
         let given = self.buffer(format!("parts {name}"), 2 * k, Place::Input, Some(parts(k)));
         let (scale, made) =
             (self.inner(format!("scale {name}"), &[along]), self.inner(format!("made {name}"), &[row, along]));
-        let access = |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0 };
+        let access =
+            |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0, spans: Vec::new() };
         let head = Loop {
             axes: vec![tiles, along],
             sizes: vec![2, k],
@@ -186,7 +187,12 @@ impl Growing {
             }
             let left = Matrix { buffer, row_stride: across, column_stride: along };
             let (buffer, across, along) = self.operand(&format!("right{number}_{part}"), n, k, right_along_k);
-            products.push(Product { k, left, right: Matrix { buffer, row_stride: along, column_stride: across } });
+            products.push(Product {
+                k,
+                left,
+                right: Matrix { buffer, row_stride: along, column_stride: across },
+                windows: None,
+            });
         }
         let place = if fused { Place::Arena(self.plan.arena) } else { Place::Output };
         self.plan.arena += if fused { m * n } else { 0 };
@@ -205,7 +211,12 @@ impl Growing {
             let few = m * n < 100_000;
             let rows = few.then(|| self.buffer(format!("rows{number}"), m, Place::Output, None));
             results.sums.extend(rows.map(|rows| (rows, false)));
-            let access = |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0 };
+            let access = |buffer, strides: [usize; 2]| Access {
+                buffer,
+                strides: strides.to_vec(),
+                partial: 0,
+                spans: Vec::new(),
+            };
             let sum = |access| Instruction::Reduce { kind: ReduceKind::Sum, value: 2, access };
             combine = Some(Loop {
                 axes: vec![tiles, across],

@@ -2,7 +2,7 @@
 
 use dgc::backend::cpu::{
     isa::Isa,
-    matmul::{self, Extent, View},
+    matmul::{self, Extent, Rows, View},
 };
 
 /// What lies around and between the elements; a product must neither use nor change it.
@@ -93,7 +93,7 @@ fn multiply(isa: Isa, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: u
         let left = View { start: a_view.start.wrapping_add(first * a.row_stride), ..a_view };
         let out = View { start: c_start.wrapping_add(first * c.row_stride), ..c.view() };
         // SAFETY: the tile lies within `a` and `c`; the workspaces have the lengths that are asked for.
-        unsafe { matmul::multiply(isa, extent, left, packed.as_ptr(), out, add, workspace.as_mut_ptr()) };
+        unsafe { matmul::multiply(isa, extent, Rows::View(left), packed.as_ptr(), out, add, workspace.as_mut_ptr()) };
     }
 }
 

@@ -19,6 +19,8 @@ const SMALL: &[(&str, &str)] = &[
     ("hidden", "4"),
     ("middle", "3"),
     ("top", "2"),
+    ("side", "4"),
+    ("channels", "2"),
     ("batch", "4"),
     ("batch.labelled", "3"),
     ("batch.unlabelled", "4"),

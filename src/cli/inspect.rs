@@ -141,6 +141,7 @@ impl List {
         let arguments = |arguments: &[layer::Argument]| -> String {
             let one = |argument: &layer::Argument| match argument.default {
                 Some(default) if default != 0.0 && default < 1e-3 => format!("{} = {default:e}", argument.name),
+                Some(default) if default.is_nan() => format!("[{}]", argument.name),
                 Some(default) => format!("{} = {default}", argument.name),
                 None => argument.name.to_string(),
             };

@@ -95,6 +95,18 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
                 Some(product_over(graph, adjoint, *left, &over_right)),
             ]
         }
+        Op::Window(value, window) => {
+            let own = window.terms.iter().any(|(axis, _)| graph.axes_of(*value).contains(*axis));
+            assert!(!own, "only the plan reads along two axes of a value at once");
+            vec![Some(graph.fold(adjoint, window))]
+        }
+        // A value that lacks an axis of the positions is counted as often as it is summed.
+        Op::Fold(value, window) => {
+            let read = graph.window(adjoint, window);
+            let named: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
+            let lacking = named.minus(graph.axes_of(*value));
+            vec![Some(graph.sum(read, &lacking))]
+        }
         Op::Rename(_, from, to) => vec![Some(graph.rename(adjoint, *to, *from))],
     }
 }

@@ -1,10 +1,7 @@
 //! Layers that act on each element alone: activations.
 
 use super::{Context, Layer, Part};
-use crate::{
-    id::Id,
-    tensor::{Axis, Graph, Node, Scalar},
-};
+use crate::tensor::{Graph, Node, Scalar};
 
 /// An activation: its name, and its formula.
 pub struct Activation {
@@ -59,10 +56,10 @@ impl Layer for Activation {
         self.name
     }
 
-    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
         let graph = context.graph();
         let value = parts[0].dense(graph);
-        ((self.formula)(graph, value), parts[0].axis)
+        parts[0].with((self.formula)(graph, value))
     }
 }
 
@@ -75,7 +72,7 @@ impl Layer for Residual {
         "residual"
     }
 
-    fn forward(&self, _: &mut dyn Context, _: &[f64], _: &[Part]) -> (Node, Id<Axis>) {
+    fn forward(&self, _: &mut dyn Context, _: &[f64], _: &[Part]) -> Part {
         unreachable!("the lowering walks a residual block's layers itself")
     }
 }

@@ -1,9 +1,9 @@
 //! The linear layer, and the linear map from several parts that heads use too.
 
-use super::{Argument, Context, Layer, Part, Value};
+use super::{Argument, Context, LEFT_OUT, Layer, Misfit, Part, Value, flat};
 use crate::{
     id::Id,
-    tensor::{Axes, Axis, Node, Start},
+    tensor::{Axes, Axis, AxisKind, Node, Start},
 };
 
 #[derive(Debug)]
@@ -15,21 +15,37 @@ impl Layer for Dense {
     }
 
     fn arguments(&self) -> &'static [Argument] {
-        &[Argument { name: "size", default: None, least: 1.0, most: 1e6, whole: true }]
+        const ARGUMENTS: &[Argument] = &[
+            Argument::count("size", None, 1.0),
+            Argument::count("height", Some(LEFT_OUT), 1.0),
+            Argument::count("width", Some(LEFT_OUT), 1.0),
+        ];
+        ARGUMENTS
     }
 
-    fn outputs(&self, _: usize, arguments: &[f64]) -> usize {
-        arguments[0] as usize
+    fn outputs(&self, _: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
+        let given: Vec<usize> =
+            arguments.iter().filter(|argument| !argument.is_nan()).map(|&size| size as usize).collect();
+        if given.len() == 2 {
+            return Err(Misfit {
+                why: "an image has a height and a width".to_string(),
+                help: "write `dense(size)`, or `dense(channels, height, width)` for an image".to_string(),
+                of_inputs: false,
+            });
+        }
+        Ok(given)
     }
 
     fn joins(&self) -> bool {
         true
     }
 
-    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        let out = context.new_axis(arguments[0] as usize);
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
+        let shape = self.outputs(&[], arguments).expect("check has seen the arguments");
+        let parts: Vec<Part> = parts.iter().map(|part| flat(context, part)).collect();
+        let out = context.new_axis("", shape.iter().product(), AxisKind::Feature);
         let start = |inputs, outputs| Start::HiddenWeight { inputs, outputs };
-        (linear(context, parts, out, &start, Start::Bias), out)
+        Part::made(linear(context, &parts, out, &start, Start::Bias), vec![out], shape)
     }
 }
 
@@ -42,20 +58,34 @@ pub fn linear(
     start: &dyn Fn(usize, usize) -> Start,
     bias: Start,
 ) -> Node {
-    let outputs = context.graph().axis(out).size;
     let mut terms = vec![context.parameter("bias", &[out], bias)];
     for part in parts {
-        let name = if part.name.is_empty() { "weight".to_string() } else { format!("weight.{}", part.name) };
-        // Each parent's weight starts as that of a layer of its own, as in the ADGM authors' code.
-        let inputs = context.graph().axis(part.axis).size;
-        let weight = context.parameter(&name, &[out, part.axis], start(inputs, outputs));
-        let graph = context.graph();
-        terms.push(match part.value {
-            Value::Dense(value) => graph.contract(value, weight, &Axes::from(part.axis)),
-            // The product with a one-hot vector for each class is the weight itself.
-            Value::Enumerated(class) => graph.rename(weight, part.axis, class),
-        });
+        let part = flat(context, part);
+        terms.push(term(context, &part, out, start));
     }
+    total(context, terms)
+}
+
+/// weight · part, of a vector.
+pub(super) fn term(
+    context: &mut dyn Context,
+    part: &Part,
+    out: Id<Axis>,
+    start: &dyn Fn(usize, usize) -> Start,
+) -> Node {
+    // Each parent's weight starts as that of a layer of its own, as in the ADGM authors' code.
+    let (inputs, outputs) = (context.graph().axis(part.axes[0]).size, context.graph().axis(out).size);
+    let weight = context.parameter(&part.weight(), &[out, part.axes[0]], start(inputs, outputs));
+    let graph = context.graph();
+    match part.value {
+        Value::Dense(value) => graph.contract(value, weight, &Axes::from(part.axes[0])),
+        // The product with a one-hot vector for each class is the weight itself.
+        Value::Enumerated(class) => graph.rename(weight, part.axes[0], class),
+    }
+}
+
+/// The sum, what has the fewest axes first.
+pub(super) fn total(context: &mut dyn Context, mut terms: Vec<Node>) -> Node {
     let graph = context.graph();
     terms.sort_by_key(|&term| graph.axes_of(term).len());
     graph.total(terms)

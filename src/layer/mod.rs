@@ -4,16 +4,21 @@
 
 mod activation;
 mod combinator;
+mod conv;
 mod dense;
+mod image;
 mod noise;
 mod norm;
+mod pool;
 mod softmax;
 
+pub use conv::{matches, pointwise};
 pub use dense::linear;
+pub use image::{flat, image};
 
 use crate::{
     id::Id,
-    tensor::{Axis, Graph, Node, NoiseKind, Start},
+    tensor::{Axis, AxisKind, Graph, Node, NoiseKind, Start},
 };
 use std::fmt::Debug;
 
@@ -21,7 +26,7 @@ use std::fmt::Debug;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Argument {
     pub name: &'static str,
-    /// `None`: it must be given.
+    /// `None`: it must be given. [`LEFT_OUT`]: what holds then depends on others.
     pub default: Option<f64>,
     pub least: f64,
     pub most: f64,
@@ -29,7 +34,15 @@ pub struct Argument {
     pub whole: bool,
 }
 
+/// The value of an argument that was left out and has no number of its own.
+pub const LEFT_OUT: f64 = f64::NAN;
+
 impl Argument {
+    /// A whole number from `least` on, of pixels or channels.
+    const fn count(name: &'static str, default: Option<f64>, least: f64) -> Self {
+        Argument { name, default, least, most: 1e6, whole: true }
+    }
+
     pub fn holds(&self, value: f64) -> bool {
         (!self.whole || value.fract() == 0.0) && value >= self.least && value <= self.most
     }
@@ -52,8 +65,8 @@ pub trait Context {
     /// In training each case in turn moves it by `momentum` towards `observed`; the value given back is the one to use in evaluation.
     fn running_average(&mut self, name: &str, axes: &[Id<Axis>], start: f64, observed: Node, momentum: f64) -> Node;
 
-    /// The feature axis that this layer makes, with `size` features.
-    fn new_axis(&mut self, size: usize) -> Id<Axis>;
+    /// An axis that this layer makes, called `FACTOR.LAYER` and maybe `.NAME`.
+    fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis>;
 
     /// Noise with the axes of `like`, which is of the part with that name.
     fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node;
@@ -65,12 +78,75 @@ pub trait Context {
     fn noisy(&self) -> bool;
 }
 
-/// A value and the axis of its features; `name` is the parent's, or empty inside a network.
+/// A value and the axes of its features; `name` is the parent's, or empty inside a network.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub name: String,
     pub value: Value,
-    pub axis: Id<Axis>,
+    /// One, or an image's channels, height and width. A vector may hold an image: then its shape says so.
+    pub axes: Vec<Id<Axis>>,
+    /// One number of features, or an image's channels, height and width.
+    pub shape: Vec<usize>,
+}
+
+impl Part {
+    /// What a layer makes.
+    pub fn made(node: Node, axes: Vec<Id<Axis>>, shape: Vec<usize>) -> Self {
+        Part { name: String::new(), value: Value::Dense(node), axes, shape }
+    }
+
+    /// A vector of a variable.
+    pub fn of_variable(name: &str, value: Value, axis: Id<Axis>, shape: &[usize]) -> Self {
+        Part { name: name.to_string(), value, axes: vec![axis], shape: features(shape) }
+    }
+
+    /// The same with other numbers.
+    pub fn with(&self, node: Node) -> Self {
+        Part { value: Value::Dense(node), ..self.clone() }
+    }
+
+    /// The value with its features: a class that is summed over as one-hot vectors.
+    pub fn dense(&self, graph: &mut Graph) -> Node {
+        match self.value {
+            Value::Dense(node) => node,
+            Value::Enumerated(class) => {
+                let index = graph.iota(class);
+                graph.one_hot(index, self.axes[0])
+            }
+        }
+    }
+
+    pub fn is_image(&self) -> bool {
+        self.shape.len() == 3
+    }
+
+    /// `weight.PARENT`, or `weight` of a nameless part.
+    fn weight(&self) -> String {
+        if self.name.is_empty() { "weight".to_string() } else { format!("weight.{}", self.name) }
+    }
+}
+
+/// A variable's shape as layers see it: `[28, 28]` is an image of one channel, `[3, 32, 32]` one of three, all else a vector.
+pub fn features(shape: &[usize]) -> Vec<usize> {
+    match *shape {
+        [height, width] => vec![1, height, width],
+        [channels, height, width] => vec![channels, height, width],
+        _ => vec![shape.iter().product()],
+    }
+}
+
+/// `3 · 32 · 32`.
+pub fn shape_text(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" · ")
+}
+
+/// Why a layer cannot work on what it is given, and a way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    pub why: String,
+    pub help: String,
+    /// Whether other inputs might fit.
+    pub of_inputs: bool,
 }
 
 /// How a part is held.
@@ -82,19 +158,6 @@ pub enum Value {
     Enumerated(Id<Axis>),
 }
 
-impl Part {
-    /// The value with its feature axis; a class that is summed over as one-hot vectors.
-    pub fn dense(&self, graph: &mut Graph) -> Node {
-        match self.value {
-            Value::Dense(node) => node,
-            Value::Enumerated(class) => {
-                let index = graph.iota(class);
-                graph.one_hot(index, self.axis)
-            }
-        }
-    }
-}
-
 pub trait Layer: Sync + Debug {
     /// As written in a model: `dense`.
     fn name(&self) -> &'static str;
@@ -103,9 +166,9 @@ pub trait Layer: Sync + Debug {
         &[]
     }
 
-    /// Features out for features in.
-    fn outputs(&self, inputs: usize, _arguments: &[f64]) -> usize {
-        inputs
+    /// The shape of what comes out for those that go in: one, unless [`Layer::joins`].
+    fn outputs(&self, inputs: &[Vec<usize>], _arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
+        Ok(inputs[0].clone())
     }
 
     /// Whether the layer takes several parents and joins them, one weight for each.
@@ -113,24 +176,23 @@ pub trait Layer: Sync + Debug {
         false
     }
 
-    /// What is wrong with values of so many features, if this layer cannot take them: `takes two values`.
-    fn refuses(&self, _sizes: &[usize]) -> Option<String> {
-        None
-    }
-
     /// Whether several parents must have been joined before it: not so for one that acts on each element alone.
     fn needs_joined(&self) -> bool {
         false
     }
 
-    /// The output and its feature axis. `parts` holds one part unless [`Layer::joins`].
-    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> (Node, Id<Axis>);
+    /// What comes out, of the shape that [`Layer::outputs`] says. `parts` holds one part unless [`Layer::joins`].
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part;
 }
 
 /// Every layer, in the order in which `dgc list` shows them.
 pub const LAYERS: &[&dyn Layer] = &[
     &dense::Dense,
     &combinator::Combinator,
+    &conv::Conv,
+    &conv::ConvTranspose,
+    &pool::MaxPool,
+    &pool::MeanPool,
     &norm::BatchNorm,
     &norm::Standardize,
     &norm::LayerNorm,

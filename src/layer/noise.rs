@@ -1,10 +1,7 @@
 //! Layers that disturb their input in training: dropout and Gaussian noise.
 
 use super::{Argument, Context, Layer, Part};
-use crate::{
-    id::Id,
-    tensor::{Axis, Node, NoiseKind, Scalar},
-};
+use crate::tensor::{NoiseKind, Scalar};
 
 #[derive(Debug)]
 pub struct Dropout;
@@ -22,17 +19,17 @@ impl Layer for Dropout {
     }
 
     /// In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al. 2014).
-    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let value = parts[0].dense(context.graph());
         if !context.noisy() || arguments[0] == 0.0 {
-            return (value, parts[0].axis);
+            return parts[0].with(value);
         }
         let noise = context.noise(&parts[0].name, NoiseKind::Uniform, value);
         let graph = context.graph();
         let rate = graph.constant(arguments[0]);
         let kept = graph.scalar(Scalar::Greater, &[noise, rate]);
         let scaled = graph.scale(value, 1.0 / (1.0 - arguments[0]));
-        (graph.mul(kept, scaled), parts[0].axis)
+        parts[0].with(graph.mul(kept, scaled))
     }
 }
 
@@ -46,14 +43,14 @@ impl Layer for Noise {
     }
 
     /// In training `scale` · N(0, 1) is added to each element.
-    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let value = parts[0].dense(context.graph());
         if !context.noisy() || arguments[0] == 0.0 {
-            return (value, parts[0].axis);
+            return parts[0].with(value);
         }
         let noise = context.noise(&parts[0].name, NoiseKind::Normal, value);
         let graph = context.graph();
         let scaled = graph.scale(noise, arguments[0]);
-        (graph.add(value, scaled), parts[0].axis)
+        parts[0].with(graph.add(value, scaled))
     }
 }

@@ -1,6 +1,6 @@
 //! Batch and layer normalisation.
 
-use super::{Context, Layer, Part};
+use super::{Context, Layer, Part, image};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar, Start},
@@ -16,12 +16,19 @@ pub struct BatchNorm;
 #[derive(Debug)]
 pub struct Standardize;
 
-/// A scale and a shift of each feature: what batch norm ends with.
+/// A scale and a shift of each feature, or channel: what batch norm ends with.
 #[derive(Debug)]
 pub struct Affine;
 
 #[derive(Debug)]
 pub struct LayerNorm;
+
+/// The value, an image with an axis for each of its channels, height and width.
+fn apart(context: &mut dyn Context, parts: &[Part]) -> (Node, Part) {
+    let [part] = parts else { unreachable!("check wants a layer that joins the parents before a normalisation") };
+    let part = if part.is_image() { image(context, part) } else { part.clone() };
+    (part.dense(context.graph()), part)
+}
 
 /// (x − mean) / √(variance + ε).
 fn normalise(graph: &mut Graph, value: Node, mean: Node, variance: Node) -> Node {
@@ -41,25 +48,25 @@ fn moments(graph: &mut Graph, value: Node, over: &Axes) -> (Node, Node) {
     (mean, graph.mean(square, over))
 }
 
-fn affine(context: &mut dyn Context, value: Node, axis: Id<Axis>) -> Node {
-    let weight = context.parameter("weight", &[axis], Start::Constant(1.0));
-    let bias = context.parameter("bias", &[axis], Start::Constant(0.0));
+fn affine(context: &mut dyn Context, value: Node, axes: &[Id<Axis>]) -> Node {
+    let weight = context.parameter("weight", axes, Start::Constant(1.0));
+    let bias = context.parameter("bias", axes, Start::Constant(0.0));
     let graph = context.graph();
     let scaled = graph.mul(value, weight);
     graph.add(scaled, bias)
 }
 
-/// A part's features normalised over every axis that the value has but theirs (Ioffe and Szegedy 2015).
-fn standardize(context: &mut dyn Context, part: &Part) -> Node {
-    let axis = part.axis;
-    let value = part.dense(context.graph());
+/// A part's features, of an image its channels, normalised over every other axis that the value has (Ioffe and Szegedy 2015).
+fn standardize(context: &mut dyn Context, parts: &[Part]) -> Part {
+    let (value, part) = apart(context, parts);
+    let axis = part.axes[0];
     let graph = context.graph();
     let over = graph.axes_of(value).without(axis);
     let (mean, variance) = moments(graph, value, &over);
     let stored_mean = context.running_average("running_mean", &[axis], 0.0, mean, MOMENTUM);
     let stored_variance = context.running_average("running_var", &[axis], 1.0, variance, MOMENTUM);
     let (mean, variance) = if context.batch_statistics() { (mean, variance) } else { (stored_mean, stored_variance) };
-    normalise(context.graph(), value, mean, variance)
+    part.with(normalise(context.graph(), value, mean, variance))
 }
 
 impl Layer for BatchNorm {
@@ -71,9 +78,10 @@ impl Layer for BatchNorm {
         true
     }
 
-    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        let normal = standardize(context, &parts[0]);
-        (affine(context, normal, parts[0].axis), parts[0].axis)
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
+        let part = standardize(context, parts);
+        let value = part.dense(context.graph());
+        part.with(affine(context, value, &part.axes[..1]))
     }
 }
 
@@ -86,8 +94,8 @@ impl Layer for Standardize {
         true
     }
 
-    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        (standardize(context, &parts[0]), parts[0].axis)
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
+        standardize(context, parts)
     }
 }
 
@@ -100,9 +108,9 @@ impl Layer for Affine {
         true
     }
 
-    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        let value = parts[0].dense(context.graph());
-        (affine(context, value, parts[0].axis), parts[0].axis)
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
+        let (value, part) = apart(context, parts);
+        part.with(affine(context, value, &part.axes[..1]))
     }
 }
 
@@ -116,12 +124,11 @@ impl Layer for LayerNorm {
     }
 
     /// Over the features (Ba et al. 2016).
-    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        let axis = parts[0].axis;
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
+        let (value, part) = apart(context, parts);
         let graph = context.graph();
-        let value = parts[0].dense(graph);
-        let (mean, variance) = moments(graph, value, &Axes::from(axis));
+        let (mean, variance) = moments(graph, value, &part.axes.iter().copied().collect());
         let normal = normalise(graph, value, mean, variance);
-        (affine(context, normal, axis), axis)
+        part.with(affine(context, normal, &part.axes))
     }
 }

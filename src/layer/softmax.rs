@@ -1,10 +1,6 @@
 //! The softmax over the features.
 
-use super::{Context, Layer, Part};
-use crate::{
-    id::Id,
-    tensor::{Axis, Node},
-};
+use super::{Context, Layer, Part, flat};
 
 #[derive(Debug)]
 pub struct Softmax;
@@ -19,10 +15,11 @@ impl Layer for Softmax {
     }
 
     /// exp(x) / Σ exp(x), over the features.
-    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> (Node, Id<Axis>) {
-        let (graph, axis) = (context.graph(), parts[0].axis);
-        let value = parts[0].dense(graph);
-        let logs = graph.log_softmax(value, axis);
-        (graph.exp(logs), axis)
+    fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
+        let part = flat(context, &parts[0]);
+        let graph = context.graph();
+        let value = part.dense(graph);
+        let logs = graph.log_softmax(value, part.axes[0]);
+        part.with(graph.exp(logs))
     }
 }

@@ -1,11 +1,11 @@
 //! One case: the values of its variables, and its terms as numbers per row.
 
-use super::{Mode, is_class, row_axis};
+use super::{Mode, is_class, network::Scope, row_axis};
 use crate::{
     bound::{self, FactorId, Term},
     distribution::{Distribution, Domain},
     id::Id,
-    layer::Value,
+    layer::{self, Value},
     model::{Checked, FactorKind, Heads, Role, Side, Upstream, Variable, scope},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
 };
@@ -249,7 +249,9 @@ impl<'m> Lowering<'m> {
         };
         let parts = self.network(factor, network);
         let [part] = parts.as_slice() else { panic!("check wants a layer that joins the parents of a node") };
-        let value = Value::Dense(part.dense(&mut self.graph));
+        let mut scope = Scope { prefix: self.factor_name(factor), lowering: self };
+        let vector = layer::flat(&mut scope, part);
+        let value = Value::Dense(vector.dense(&mut self.graph));
         self.values.insert(variable, value);
         value
     }

@@ -160,16 +160,15 @@ impl Lowering<'_> {
         let prefix = format!("baseline.{}", self.model.variables[discrete.variable.index()].name);
         let mut parts: Vec<Part> = Vec::new();
         for &parent in &factor.parents {
-            let value = match self.value(parent) {
-                Value::Dense(node) => Value::Dense(self.graph.stop_gradient(node)),
-                enumerated => enumerated,
-            };
-            let name = self.model.variables[parent.index()].name.clone();
-            parts.push(Part { name, value, axis: self.feature_axis(parent) });
+            let part = self.part(parent);
+            parts.push(match part.value {
+                Value::Dense(node) => part.with(self.graph.stop_gradient(node)),
+                Value::Enumerated(_) => part,
+            });
         }
         self.layers(&prefix, &network.layers, &mut parts);
         let mut scope = Scope { prefix: format!("{prefix}.value"), lowering: self };
-        let out = scope.new_axis(1);
+        let out = scope.new_axis("", 1, AxisKind::Feature);
         let start = |inputs, outputs| Start::LatentHeadWeight { inputs, outputs };
         let value = layer::linear(&mut scope, &parts, out, &start, Start::Bias);
         let graph = scope.graph();

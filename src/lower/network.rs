@@ -4,8 +4,8 @@ use super::case::{Averages, Lowering};
 use crate::{
     distribution::{Distribution, Domain},
     id::Id,
-    layer::{self, Context, Part, Value},
-    model::{Factor, LayerUse, Network, Role},
+    layer::{self, Context, Part},
+    model::{Factor, LayerUse, Network, Role, Variable},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start},
 };
 
@@ -50,9 +50,10 @@ impl Context for Scope<'_, '_> {
         stored
     }
 
-    fn new_axis(&mut self, size: usize) -> Id<Axis> {
-        let name = self.prefix.clone();
-        self.lowering.graph.new_axis(Axis { name, size, kind: AxisKind::Feature })
+    fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis> {
+        let dot = if name.is_empty() { "" } else { "." };
+        let name = format!("{}{dot}{name}", self.prefix);
+        self.lowering.graph.new_axis(Axis { name, size, kind })
     }
 
     fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node {
@@ -74,18 +75,17 @@ impl Context for Scope<'_, '_> {
 impl Lowering<'_> {
     /// The network's output: one part, or the parents themselves if it has no layer that joins them.
     pub(super) fn network(&mut self, factor: &Factor, network: &Network) -> Vec<Part> {
-        let mut parts: Vec<Part> = factor
-            .parents
-            .iter()
-            .map(|&parent| Part {
-                name: self.model.variables[parent.index()].name.clone(),
-                value: self.value(parent),
-                axis: self.feature_axis(parent),
-            })
-            .collect();
+        let mut parts: Vec<Part> = factor.parents.iter().map(|&parent| self.part(parent)).collect();
         let prefix = self.factor_name(factor);
         self.layers(&prefix, &network.layers, &mut parts);
         parts
+    }
+
+    /// A variable as a network reads it.
+    pub(super) fn part(&mut self, variable: Id<Variable>) -> Part {
+        let (value, axis) = (self.value(variable), self.feature_axis(variable));
+        let declared = &self.model.variables[variable.index()];
+        Part::of_variable(&declared.name, value, axis, &declared.shape)
     }
 
     pub(super) fn layers(&mut self, prefix: &str, layers: &[LayerUse], parts: &mut Vec<Part>) {
@@ -96,28 +96,32 @@ impl Lowering<'_> {
             }
             let mut scope = Scope { prefix: format!("{prefix}.{}", layer.name), lowering: self };
             if layer.layer.joins() {
-                let (node, axis) = layer.layer.forward(&mut scope, &layer.arguments, parts);
-                *parts = vec![Part { name: String::new(), value: Value::Dense(node), axis }];
+                *parts = vec![layer.layer.forward(&mut scope, &layer.arguments, parts)];
                 continue;
             }
             // Before the parents are joined, a layer acts on each of them.
             for part in parts.iter_mut() {
-                let (node, axis) = layer.layer.forward(&mut scope, &layer.arguments, std::slice::from_ref(part));
-                (part.value, part.axis) = (Value::Dense(node), axis);
+                let made = layer.layer.forward(&mut scope, &layer.arguments, std::slice::from_ref(part));
+                *part = Part { name: std::mem::take(&mut part.name), ..made };
             }
         }
     }
 
     /// A residual block: its input is added to what its layers make of it.
     fn residual(&mut self, prefix: &str, block: &LayerUse, parts: &mut Vec<Part>) {
-        let before: Vec<Node> = parts.iter().map(|part| part.dense(&mut self.graph)).collect();
-        let axes: Vec<Id<Axis>> = parts.iter().map(|part| part.axis).collect();
+        let before = parts.clone();
         self.layers(prefix, &block.inner, parts);
-        for (part, (before, axis)) in parts.iter_mut().zip(before.into_iter().zip(axes)) {
-            let inner = part.dense(&mut self.graph);
+        for (part, mut before) in parts.iter_mut().zip(before) {
+            if part.axes.len() != before.axes.len() {
+                let mut scope = Scope { prefix: prefix.to_string(), lowering: self };
+                (*part, before) = (layer::image(&mut scope, part), layer::image(&mut scope, &before));
+            }
             // The block's output has features of its own; they are named as the input's to be added to it.
-            let inner = self.graph.rename(inner, part.axis, axis);
-            (part.value, part.axis) = (Value::Dense(self.graph.add(before, inner)), axis);
+            let inner = part.dense(&mut self.graph);
+            let axes = part.axes.iter().zip(&before.axes);
+            let inner = axes.fold(inner, |inner, (own, outer)| self.graph.rename(inner, *own, *outer));
+            let outer = before.dense(&mut self.graph);
+            *part = before.with(self.graph.add(outer, inner));
         }
     }
 
@@ -128,6 +132,7 @@ impl Lowering<'_> {
         let out = self.feature_axis(factor.child);
         let variable = &self.model.variables[factor.child.index()];
         let latent = variable.role == Role::Latent && variable.domain != Domain::Class;
+        let shape = layer::features(&variable.shape);
         let mut nodes = Vec::new();
         for head in distribution.heads() {
             let mut scope = Scope { prefix: format!("{prefix}.{head}"), lowering: self };
@@ -136,7 +141,10 @@ impl Lowering<'_> {
                 false => Start::DataHeadWeight { inputs, outputs },
             };
             let bias = if latent { Start::LatentHeadBias } else { Start::Bias };
-            nodes.push(layer::linear(&mut scope, &parts, out, &start, bias));
+            nodes.push(match layer::matches(&parts, &shape) {
+                true => layer::pointwise(&mut scope, &parts[0], (out, &shape), &start, bias),
+                false => layer::linear(&mut scope, &parts, out, &start, bias),
+            });
         }
         nodes
     }
@@ -148,6 +156,6 @@ impl Lowering<'_> {
 
     /// The axes of every row, sample and class of this case.
     pub(super) fn batch_axes(&self, node: Node) -> Axes {
-        self.graph.axes_of(node).iter().filter(|&axis| self.graph.axis(axis).kind != AxisKind::Feature).collect()
+        self.graph.axes_of(node).iter().filter(|&axis| self.graph.axis(axis).kind.is_batch()).collect()
     }
 }

@@ -3,7 +3,8 @@
 use super::{
     Factor, FactorKind, Heads, Network, Role, Side, Variable,
     check::{Checker, domain_name, factor_of},
-    network::{arguments_of, fits, layers_of, network},
+    network::{arguments_of, layers_of, network},
+    shapes,
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
@@ -48,7 +49,7 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
         }
         factors.push(factor);
     }
-    node_sizes(checker, &factors);
+    shapes::check(checker, &factors);
     missing(checker, arrows);
     let split = |side: Side| factors.iter().filter(|factor| factor.side == side).cloned().collect::<Vec<_>>();
     let (p, q) = (split(Side::Generative), split(Side::Inference));
@@ -279,34 +280,6 @@ fn constants(
         return None;
     }
     Some(Heads::Constants(values))
-}
-
-/// The number of features of each deterministic node, and whether each network's layers can take what they are given.
-fn node_sizes(checker: &mut Checker, factors: &[Factor]) {
-    let nodes: Vec<(&Factor, &Network)> = factors
-        .iter()
-        .filter_map(|factor| match &factor.kind {
-            FactorKind::Deterministic(network) => Some((factor, network)),
-            FactorKind::Distribution { .. } => None,
-        })
-        .collect();
-    // A node may be made of another that is written after it: as many rounds as there are nodes reach the last.
-    for _ in &nodes {
-        for (factor, network) in &nodes {
-            let first = checker.variable(factor.parents[0]).size();
-            let layers = network.layers.iter();
-            let size = layers.fold(first, |features, layer| layer.layer.outputs(features, &layer.arguments));
-            checker.variables[factor.child.index()].shape = vec![size];
-        }
-    }
-    for factor in factors {
-        match &factor.kind {
-            FactorKind::Deterministic(network) | FactorKind::Distribution { heads: Heads::Network(network), .. } => {
-                fits(checker, network, &factor.parents, factor.span);
-            }
-            FactorKind::Distribution { .. } => {}
-        }
-    }
 }
 
 /// Reports variables without the factors that they need.

@@ -12,6 +12,7 @@ mod print;
 mod reader;
 mod sets;
 mod settings;
+mod shapes;
 mod stack;
 
 pub use check::{check, domain_name};
@@ -162,6 +163,7 @@ pub struct LayerUse {
     pub arguments: Vec<f64>,
     /// The layers inside a `residual [...]`; empty for any other layer.
     pub inner: Vec<LayerUse>,
+    pub span: Span,
 }
 
 #[derive(Clone, Debug)]

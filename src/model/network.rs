@@ -1,6 +1,6 @@
 //! Networks as they are used: nets by name and repetitions written out, layers numbered, arguments in their order.
 
-use super::{LayerUse, Network, Variable, check::Checker};
+use super::{LayerUse, Network, Variable, check::Checker, shapes};
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     id::Id,
@@ -68,7 +68,8 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
 
 /// How a call is written.
 fn written(name: &str, arguments: &[Argument]) -> String {
-    let names: Vec<&str> = arguments.iter().map(|argument| argument.name).collect();
+    let shown = arguments.iter().filter(|argument| argument.default.is_none_or(|default| !default.is_nan()));
+    let names: Vec<&str> = shown.map(|argument| argument.name).collect();
     if names.is_empty() { format!("write `{name}`") } else { format!("write `{name}({})`", names.join(", ")) }
 }
 
@@ -108,7 +109,10 @@ pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<
 
 /// Reports the mistakes of a net that nothing uses.
 pub(super) fn examine(checker: &mut Checker, layers: &[ast::Layer]) {
-    expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
+    let expanded = expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
+    if let Some(layers) = expanded {
+        shapes::examine(checker, &layers);
+    }
 }
 
 /// The layers of a network on these parents, nets by name and repetitions written out, each layer numbered.
@@ -130,37 +134,10 @@ pub(super) fn network(
         return None;
     }
     // One parent alone needs no joining.
-    let several = if parents.len() > 1 { layers.as_slice() } else { &[] };
-    let unjoined = several.iter().take_while(|layer| !layer.layer.joins());
-    let early: Vec<String> =
-        unjoined.filter(|layer| layer.layer.needs_joined()).map(|layer| layer.layer.name().to_string()).collect();
-    if let Some(early) = early.first() {
-        checker.report(
-            Diagnostic::error(span, format!("`{early}` stands before any layer that joins the parents"))
-                .help(format!("begin the network with `dense(size)`, then `{early}`")),
-        );
-        return None;
+    if parents.len() > 1 {
+        joined_first(checker, &layers, span)?;
     }
     Some(Network { layers })
-}
-
-/// That each layer can take the values before it: those of the parents as long as they are not joined, then one.
-pub(super) fn fits(checker: &mut Checker, network: &Network, parents: &[Id<Variable>], span: Span) {
-    let mut sizes: Vec<usize> = parents.iter().map(|&parent| checker.variable(parent).size()).collect();
-    for layer in &network.layers {
-        let refused = if layer.layer.joins() {
-            layer.layer.refuses(&sizes)
-        } else {
-            sizes.iter().find_map(|&size| layer.layer.refuses(&[size]))
-        };
-        if let Some(reason) = refused {
-            let title = format!("`{}` {reason}", layer.layer.name());
-            checker.report(Diagnostic::error(span, title).label("in the network of this arrow"));
-            return;
-        }
-        let outputs = |size: &usize| layer.layer.outputs(*size, &layer.arguments);
-        sizes = if layer.layer.joins() { vec![outputs(&sizes[0])] } else { sizes.iter().map(outputs).collect() };
-    }
 }
 
 fn expand(
@@ -182,7 +159,6 @@ fn expand(
             before
         });
     }
-    residuals(checker, layers, result.as_ref()?)?;
     result
 }
 
@@ -229,43 +205,23 @@ fn residual(
         checker.report(none.help("write `residual [dense(100) > relu]`, or remove the block"));
         return None;
     }
-    Some(vec![LayerUse { name: format!("residual{count}"), layer, arguments: Vec::new(), inner }])
+    Some(vec![LayerUse { name: format!("residual{count}"), layer, arguments: Vec::new(), inner, span }])
 }
 
-/// That residual blocks give back as many features as they take.
-fn residuals(checker: &mut Checker, written: &[ast::Layer], layers: &[LayerUse]) -> Option<()> {
-    let mut features: Option<usize> = None;
-    for layer in layers {
-        if !layer.inner.is_empty() {
-            let inner =
-                layer.inner.iter().fold(features.unwrap_or(0), |f, inner| inner.layer.outputs(f, &inner.arguments));
-            let span = written.iter().find_map(|layer| match layer {
-                ast::Layer::Residual { span, .. } => Some(*span),
-                _ => None,
-            });
-            let Some(span) = span else { continue };
-            match features {
-                None => {
-                    let title = "a residual block stands before any layer that joins the parents";
-                    checker.report(Diagnostic::error(span, title).help("begin the network with `dense(size)`"));
-                    return None;
-                }
-                Some(outer) if outer != inner => {
-                    checker.report(
-                        Diagnostic::error(span, "a residual block must give back as many features as it takes")
-                            .label(format!("takes {outer}, gives {inner}"))
-                            .help(format!("end it with `dense({outer})`")),
-                    );
-                    return None;
-                }
-                Some(_) => {}
-            }
+/// That the parents are joined before the layers that need it.
+fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Option<()> {
+    let mut unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
+    let early = unjoined.find(|layer| layer.layer.needs_joined() || !layer.inner.is_empty());
+    let Some(early) = early else { return Some(()) };
+    checker.report(match early.inner.is_empty() {
+        true => {
+            Diagnostic::error(span, format!("`{}` stands before any layer that joins the parents", early.layer.name()))
+                .help(format!("begin the network with `dense(size)`, then `{}`", early.layer.name()))
         }
-        if layer.layer.joins() || features.is_some() {
-            features = Some(layer.layer.outputs(features.unwrap_or(0), &layer.arguments));
-        }
-    }
-    Some(())
+        false => Diagnostic::error(early.span, "a residual block stands before any layer that joins the parents")
+            .help("begin the network with `dense(size)`"),
+    });
+    None
 }
 
 fn layer_call(
@@ -303,5 +259,11 @@ fn layer_call(
     let arguments = arguments_of(checker, call, layer.arguments(), "layer")?;
     let count = counts.entry(layer.name()).or_default();
     *count += 1;
-    Some(vec![LayerUse { name: format!("{}{count}", layer.name()), layer, arguments, inner: Vec::new() }])
+    Some(vec![LayerUse {
+        name: format!("{}{count}", layer.name()),
+        layer,
+        arguments,
+        inner: Vec::new(),
+        span: call.span,
+    }])
 }

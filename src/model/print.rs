@@ -48,7 +48,9 @@ fn layers(layers: &[LayerUse]) -> String {
         return "linear".to_string();
     }
     let one = |layer: &LayerUse| {
-        let arguments: Vec<String> = layer.arguments.iter().map(f64::to_string).collect();
+        // What is left out stands last.
+        let given = layer.arguments.iter().filter(|argument| !argument.is_nan());
+        let arguments: Vec<String> = given.map(f64::to_string).collect();
         match (layer.inner.as_slice(), arguments.as_slice()) {
             ([], []) => layer.name.clone(),
             ([], _) => format!("{}({})", layer.name, arguments.join(", ")),

@@ -6,8 +6,9 @@ use super::{
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
-    network::{arguments_of, fits, layers_of, network},
+    network::{arguments_of, layers_of, network},
     reader::{Reader, real, set_number, whole},
+    shapes,
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
@@ -315,8 +316,7 @@ impl Reader<'_, '_, '_> {
             [only] if only.name.is_none() && layers_of(self.checker, &only.value).is_some() => {
                 let layers = layers_of(self.checker, &only.value)?;
                 let network = network(self.checker, &layers, &parents, call.span)?;
-                fits(self.checker, &network, &parents, call.span);
-                Some(network)
+                shapes::fits(self.checker, &network, &parents, call.span).map(|_| network)
             }
             _ => {
                 let wrong = Diagnostic::error(call.span, format!("`{}` takes one network", call.name.text));

@@ -1,45 +1,67 @@
 //! Contractions as matrix products: which axes make rows, columns and sums, and whether they lie so that they can.
 
+use super::schedule::canonical;
 use crate::{
     id::Id,
-    tensor::{Axis, Graph},
+    tensor::{Axes, Axis, Graph},
 };
 
 /// An array's axes, outermost first, as they are called where it is used.
 pub(super) type Layout = Vec<Id<Axis>>;
 
-/// The extents and strides of left[m, k] · right[k, n] = out[m, n].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An operand: an array, or a value that is read through windows and has no strides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Operand {
+    Laid(Layout),
+    Read(Axes),
+}
+
+impl Operand {
+    fn contains(&self, axis: Id<Axis>) -> bool {
+        match self {
+            Operand::Laid(layout) => layout.contains(&axis),
+            Operand::Read(axes) => axes.contains(axis),
+        }
+    }
+}
+
+/// The axes and strides of left[m, k] · right[k, n] = out[m, n].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    /// Row and column strides of out, left and right.
+    pub rows: Layout,
+    pub columns: Layout,
+    pub summed: Layout,
+    /// Row and column strides of out, left and right; those of an operand that is read through windows are 0.
     pub out: (usize, usize),
     pub left: (usize, usize),
     pub right: (usize, usize),
 }
 
 /// The product with `left`'s free axes as rows; none where the axes of a group do not lie side by side in both arrays.
-pub(super) fn shape(graph: &Graph, out: &Layout, left: &Layout, right: &Layout) -> Option<Shape> {
-    let rows: Vec<_> = out.iter().copied().filter(|axis| left.contains(axis)).collect();
-    let columns: Vec<_> = out.iter().copied().filter(|axis| right.contains(axis)).collect();
-    let summed: Vec<_> = left.iter().copied().filter(|axis| right.contains(axis)).collect();
+pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand) -> Option<Shape> {
+    let rows: Vec<_> = out.iter().copied().filter(|axis| left.contains(*axis)).collect();
+    let columns: Vec<_> = out.iter().copied().filter(|axis| right.contains(*axis)).collect();
+    let both_have = |axes: &[Id<Axis>]| -> Layout {
+        axes.iter().copied().filter(|axis| left.contains(*axis) && right.contains(*axis)).collect()
+    };
+    let summed = match (left, right) {
+        (Operand::Laid(layout), _) | (_, Operand::Laid(layout)) => both_have(layout),
+        (Operand::Read(axes), _) => both_have(&canonical(graph, axes.iter())),
+    };
     if rows.iter().any(|axis| columns.contains(axis)) || rows.len() + columns.len() != out.len() {
         return None;
     }
-    let size = |axes: &[Id<Axis>]| axes.iter().map(|&axis| graph.axis(axis).size).product();
-    let both = |group: &[Id<Axis>], a: &Layout, b: &Layout| Some((merged(graph, group, a)?, merged(graph, group, b)?));
-    let (out_row, left_row) = both(&rows, out, left)?;
-    let (out_column, right_column) = both(&columns, out, right)?;
-    let (left_sum, right_sum) = both(&summed, left, right)?;
+    let within = |group: &[Id<Axis>], operand: &Operand| match operand {
+        Operand::Laid(layout) => merged(graph, group, layout),
+        Operand::Read(_) => Some(0),
+    };
     Some(Shape {
-        m: size(&rows),
-        n: size(&columns),
-        k: size(&summed),
-        out: (out_row, out_column),
-        left: (left_row, left_sum),
-        right: (right_sum, right_column),
+        out: (merged(graph, &rows, out)?, merged(graph, &columns, out)?),
+        left: (within(&rows, left)?, within(&summed, left)?),
+        right: (within(&summed, right)?, within(&columns, right)?),
+        rows,
+        columns,
+        summed,
     })
 }
 

@@ -63,7 +63,9 @@ impl Plan {
             extents.insert((contraction.out.buffer, true), (contraction.m * contraction.n) as u64);
             for product in &contraction.products {
                 for (matrix, rows) in [(product.left, contraction.m), (product.right, contraction.n)] {
-                    extents.insert((matrix.buffer, false), (rows * product.k) as u64);
+                    // Through windows an element is seen many times.
+                    let extent = (rows * product.k).min(self.buffer(matrix.buffer).len);
+                    extents.insert((matrix.buffer, false), extent as u64);
                 }
             }
         }
@@ -136,5 +138,6 @@ fn operations(nest: &Loop) -> u64 {
 
 /// Elements that an access touches.
 pub fn elements(nest: &Loop, access: &Access) -> usize {
-    access.strides.iter().zip(&nest.sizes).filter(|(stride, _)| **stride > 0).map(|(_, size)| size).product()
+    let direct = access.strides.iter().zip(&nest.sizes).filter(|(stride, _)| **stride > 0).map(|(_, size)| size);
+    direct.chain(access.spans.iter().map(|span| &span.size)).product()
 }

@@ -1,13 +1,15 @@
 //! From scheduled items to kernels: loops of instructions over buffers.
 
 use super::{
-    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Tile, contraction,
-    items::{Item, ItemId, Items, Kind, Use},
+    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Span, Tile, Windows,
+    contraction::{self, Operand},
+    items::{Item, ItemId, Items, Kind, ProductOf},
     schedule::{self, Slot, canonical, layout},
+    view::Use,
 };
 use crate::{
     id::Id,
-    tensor::{Axis, AxisKind, Graph, OutputKind, philox},
+    tensor::{Axes, Axis, AxisKind, Graph, OutputKind, philox},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,27 +98,31 @@ impl Builder<'_> {
     /// Rows of a contraction's matrix for each index of its tile axis.
     fn rows(&self, id: ItemId, tile: Id<Axis>) -> usize {
         let Kind::Products(products) = &self.items.get(id).kind else { unreachable!("a contraction has products") };
-        let (left, right, _) = &products[0];
+        let ProductOf { left, right, .. } = &products[0];
         let out = layout(self.graph, self.items, id);
-        let left = [left, right].into_iter().map(|used| self.used_layout(used)).find(|axes| axes.contains(&tile));
+        let left = [left, right].into_iter().map(|used| self.used_axes(used)).find(|axes| axes.contains(tile));
         let left = left.expect("one operand has the tile axis");
-        let rows = out.iter().filter(|axis| left.contains(axis) && **axis != tile);
+        let rows = out.iter().filter(|axis| left.contains(**axis) && **axis != tile);
         rows.map(|&axis| self.size(axis)).product()
     }
 
     /// The axes that an item is computed over, outermost first.
     fn domain(&self, id: ItemId) -> Vec<Id<Axis>> {
-        let called = |used: &Use| -> Vec<Id<Axis>> {
-            canonical(self.graph, self.items.get(used.item).axes.iter().map(|axis| used.called(axis)))
-        };
+        let called = |used: &Use| canonical(self.graph, self.used_axes(used).iter());
         match &self.items.get(id).kind {
-            Kind::Reduce(_, value) | Kind::Partial { value, .. } => called(value),
+            Kind::Reduce(_, value) | Kind::Partial { value, .. } | Kind::Merge(value, _) => called(value),
             Kind::Combine(_, partial) => {
                 let (_, tiles) = self.tiles[partial];
                 let rest = canonical(self.graph, self.items.get(*partial).axes.iter());
                 [vec![tiles], rest].concat()
             }
-            Kind::Copy(_) => layout(self.graph, self.items, id),
+            // Windows are short: what lies side by side in one of the two arrays is long.
+            Kind::Copy(_) => match layout(self.graph, self.items, id) {
+                axes if axes.iter().any(|&axis| self.graph.axis(axis).kind == AxisKind::Window) => {
+                    canonical(self.graph, axes.into_iter())
+                }
+                axes => axes,
+            },
             _ => canonical(self.graph, self.items.get(id).axes.iter()),
         }
     }
@@ -124,7 +130,7 @@ impl Builder<'_> {
     /// Puts each item into the first loop over its axes that knows its operands. What waits for no reduction comes first,
     /// narrow loops before wide ones, so that all of a wide loop finds what it reads.
     fn nests(&self, list: &[ItemId]) -> Vec<Nest> {
-        let flows = |used: &Use| self.in_registers(&self.items.get(used.item).kind) && used.renamed.is_empty();
+        let flows = |used: &Use| self.in_registers(&self.items.get(used.item).kind) && used.is_plain();
         let mut free: BTreeSet<ItemId> = BTreeSet::new();
         for &id in list {
             let uses = self.items.get(id).kind.uses();
@@ -169,7 +175,7 @@ impl Builder<'_> {
 
     /// Whether a later item of the same loop can read the result before the loop is over.
     fn in_registers(&self, kind: &Kind) -> bool {
-        !matches!(kind, Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..))
+        !matches!(kind, Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..) | Kind::Merge(..))
     }
 
     /// Every item that is read outside its own loop has a buffer.
@@ -188,7 +194,7 @@ impl Builder<'_> {
             for used in kind.uses() {
                 let operand = &self.items.get(used.item).kind;
                 let same = nest_of.get(&id).is_some_and(|own| nest_of.get(&used.item) == Some(own));
-                let flows = same && used.renamed.is_empty() && self.in_registers(operand);
+                let flows = same && used.is_plain() && self.in_registers(operand);
                 let inline = matches!(operand, Kind::Constant(_) | Kind::Iota(_));
                 if !flows && (!inline || matches!(kind, Kind::Products(_))) {
                     stored.insert(used.item);
@@ -233,8 +239,14 @@ impl Builder<'_> {
         Buffer { name, axes, len, place }
     }
 
-    fn used_layout(&self, used: &Use) -> Vec<Id<Axis>> {
-        layout(self.graph, self.items, used.item).into_iter().map(|axis| used.called(axis)).collect()
+    fn used_axes(&self, used: &Use) -> Axes {
+        used.axes(&self.items.get(used.item).axes)
+    }
+
+    fn operand(&self, used: &Use) -> Operand {
+        let laid: Option<contraction::Layout> =
+            layout(self.graph, self.items, used.item).into_iter().map(|axis| used.called(axis)).collect();
+        laid.map_or_else(|| Operand::Read(self.used_axes(used)), Operand::Laid)
     }
 
     fn kernel(&mut self, slot: &Slot, draft: &Draft) -> Kernel {
@@ -277,28 +289,73 @@ impl Builder<'_> {
         let Kind::Products(products) = &self.items.get(id).kind else { unreachable!("a contraction has products") };
         let out = layout(self.graph, self.items, id);
         let mut result: Option<Contraction> = None;
-        for (left, right, _) in products {
-            let swap = !self.used_layout(left).contains(&tile.axis);
+        for ProductOf { left, right, .. } in products {
+            let swap = !self.used_axes(left).contains(tile.axis);
             let (left, right) = if swap { (right, left) } else { (left, right) };
-            let shape = contraction::shape(self.graph, &out, &self.used_layout(left), &self.used_layout(right));
-            let shape = shape.expect("contractions that are no matrix product were expanded");
+            let operands = [self.operand(left), self.operand(right)];
+            let shape = contraction::shape(self.graph, &out, &operands[0], &operands[1]);
+            let shape = shape.unwrap_or_else(|| panic!("no matrix product: {out:?} = {operands:?}"));
+            let size = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).product();
+            let sizes = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).collect();
+            let windows = |left: bool, used: &Use, rows: &[Id<Axis>], columns: &[Id<Axis>]| Windows {
+                left,
+                along_positions: shape.summed.iter().all(|&axis| self.graph.axis(axis).kind <= AxisKind::Position),
+                rows: sizes(rows),
+                columns: sizes(columns),
+                access: self.access(used, &[rows, columns].concat(), 0),
+            };
+            let windows = match operands {
+                [Operand::Read(_), _] => Some(windows(true, left, &shape.rows, &shape.summed)),
+                [_, Operand::Read(_)] => Some(windows(false, right, &shape.summed, &shape.columns)),
+                _ => None,
+            };
             let matrix = |item: ItemId, (row_stride, column_stride)| Matrix {
                 buffer: self.buffers[&item],
                 row_stride,
                 column_stride,
             };
-            let product =
-                Product { k: shape.k, left: matrix(left.item, shape.left), right: matrix(right.item, shape.right) };
+            let (m, n, k): (usize, usize, usize) = (size(&shape.rows), size(&shape.columns), size(&shape.summed));
+            let (left, right) = (matrix(left.item, shape.left), matrix(right.item, shape.right));
+            let product = Product { k, left, right, windows };
             let contraction = result.get_or_insert_with(|| Contraction {
                 out: matrix(id, shape.out),
-                m: shape.m,
-                n: shape.n,
-                rows_per_index: shape.m / tile.length,
+                m,
+                n,
+                rows_per_index: m / tile.length,
                 products: Vec::new(),
             });
             contraction.products.push(product);
         }
         result.expect("a contraction has products")
+    }
+
+    /// Where an operand's elements lie, by the indices along these axes.
+    fn access(&self, used: &Use, along: &[Id<Axis>], partial: usize) -> Access {
+        let buffer = self.buffers[&used.item];
+        let axes = &self.plan.buffer(buffer).axes;
+        let mut access = Access { buffer, strides: vec![0; along.len()], partial, spans: Vec::new() };
+        for (position, &axis) in axes.iter().enumerate() {
+            let step: usize = axes[position + 1..].iter().map(|&inner| self.size(inner)).product();
+            let place = used.place(axis);
+            for (index, axis) in along.iter().enumerate() {
+                let terms = place.terms.iter().filter(|(known, _)| known == axis);
+                access.strides[index] += terms.map(|(_, stride)| stride * step).sum::<usize>();
+            }
+            access.spans.extend(place.windows.iter().map(|(window, stride)| {
+                let along = along.iter().map(|axis| {
+                    let terms = window.terms.iter().filter(|(known, _)| known == axis);
+                    terms.map(|(_, stride)| *stride).sum::<isize>()
+                });
+                Span {
+                    strides: along.collect(),
+                    offset: window.offset,
+                    divisor: window.divisor,
+                    size: self.size(window.axis),
+                    step: stride * step,
+                }
+            }));
+        }
+        access
     }
 
     fn nest(&self, nest: &Nest, tile: Option<Tile>) -> Loop {
@@ -341,7 +398,8 @@ impl Code<'_> {
                 unreachable!("leaves and contractions are not computed in loops")
             }
             Kind::Noise(name, kind) => {
-                let access = Access { buffer: Id::new(0), strides: self.dense_strides(), partial: 0 };
+                let strides = self.dense_strides();
+                let access = Access { buffer: Id::new(0), strides, partial: 0, spans: Vec::new() };
                 self.push(Instruction::Noise { stream: philox::stream(name), kind: *kind, access })
             }
             Kind::Iota(axis) => {
@@ -357,6 +415,12 @@ impl Code<'_> {
                 self.push(Instruction::OneHot(value, position))
             }
             Kind::Copy(value) => self.value(value),
+            Kind::Merge(value, windows) => {
+                let value = self.value(value);
+                let access = self.access(&Use::merged(self.builder.graph, id, windows), 0);
+                self.push(Instruction::Store(value, access));
+                return;
+            }
             Kind::Reduce(kind, value) => {
                 let (value, access) = (self.value(value), self.access(&Use::of(id), 0));
                 self.push(Instruction::Reduce { kind: *kind, value, access });
@@ -390,7 +454,10 @@ impl Code<'_> {
         }
         let instruction = match &self.builder.items.get(used.item).kind {
             Kind::Constant(value) => Instruction::Constant(*value),
-            Kind::Iota(axis) => Instruction::Position(self.position(used.called(*axis))),
+            Kind::Iota(axis) => {
+                let axis = used.called(*axis).expect("a position is read as it is");
+                Instruction::Position(self.position(axis))
+            }
             _ => Instruction::Load(self.access(used, 0)),
         };
         let instruction = self.push(instruction);
@@ -399,19 +466,7 @@ impl Code<'_> {
     }
 
     fn access(&self, used: &Use, partial: usize) -> Access {
-        let buffer = self.builder.buffers[&used.item];
-        let axes = &self.builder.plan.buffer(buffer).axes;
-        let stride = |&axis: &Id<Axis>| -> usize {
-            let position = used.original(axis).and_then(|own| axes.iter().position(|known| *known == own));
-            position.map_or(0, |position| axes[position + 1..].iter().map(|&inner| self.builder.size(inner)).product())
-        };
-        let mut strides: Vec<usize> = self.nest.axes.iter().map(stride).collect();
-        if partial > 0 {
-            // The axis that counts the tiles is no axis of the loop.
-            debug_assert!(axes.len() <= self.nest.axes.len() + 1);
-            strides.truncate(self.nest.axes.len());
-        }
-        Access { buffer, strides, partial }
+        self.builder.access(used, &self.nest.axes, partial)
     }
 
     /// The strides of an array with the loop's axes and no gaps.

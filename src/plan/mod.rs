@@ -14,6 +14,7 @@ mod memory;
 mod print;
 mod schedule;
 mod verify;
+mod view;
 
 use crate::{
     id::Id,
@@ -117,7 +118,7 @@ pub enum Instruction {
     },
 }
 
-/// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of the tile.
+/// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of the tile, plus its windows' places.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
@@ -125,6 +126,20 @@ pub struct Access {
     pub strides: Vec<usize>,
     /// Floats for each tile, where every tile has an array of its own; else 0.
     pub partial: usize,
+    /// Of what is loaded or stored: further places, which windows name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
+}
+
+/// A window's place along one axis of a buffer: p · `divisor` = Σ index · stride + `offset`. `step` floats lie between places; where
+/// p is no whole number below `size`, 0 is loaded, and nothing is stored.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Span {
+    pub strides: Vec<isize>,
+    pub offset: isize,
+    pub divisor: usize,
+    pub size: usize,
+    pub step: usize,
 }
 
 /// out[m, n] = Σ over products and k of left[m, k] · right[k, n]. Rows m run along the tile axis, `rows_per_index` for each index of it.
@@ -142,6 +157,22 @@ pub struct Product {
     pub k: usize,
     pub left: Matrix,
     pub right: Matrix,
+    /// One of the two may be read through windows; the matrix then says no more than the buffer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
+}
+
+/// A matrix that is read through windows: the sizes of the axes that make its rows, and its columns, and the element's place by
+/// the indices of both.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Windows {
+    /// Whether it is the left operand.
+    pub left: bool,
+    /// Whether the sum runs along the windows' positions, of which there are many, and not along what is in a window.
+    pub along_positions: bool,
+    pub rows: Vec<usize>,
+    pub columns: Vec<usize>,
+    pub access: Access,
 }
 
 /// A buffer seen as a matrix, by the floats between rows and between columns.
@@ -185,6 +216,19 @@ impl Plan {
     pub fn contraction_operations(&self) -> u64 {
         let contractions = self.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
         contractions.map(Contraction::operations).sum()
+    }
+}
+
+impl Span {
+    /// The place that a sum of indices names, if it names one.
+    pub fn place(&self, sum: isize) -> Option<usize> {
+        if self.divisor == 1 {
+            return (0..self.size as isize).contains(&sum).then_some(sum as usize);
+        }
+        let divisor = self.divisor as isize;
+        let place = sum.div_euclid(divisor);
+        let named = sum.rem_euclid(divisor) == 0 && (0..self.size as isize).contains(&place);
+        named.then_some(place as usize)
     }
 }
 

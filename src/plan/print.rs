@@ -67,7 +67,14 @@ fn print_contraction(plan: &Plan, contraction: &Contraction) -> String {
     let products: Vec<String> = contraction
         .products
         .iter()
-        .map(|product| format!("{} · {} over {}", matrix(&product.left), matrix(&product.right), product.k))
+        .map(|product| {
+            let through = |left: bool, name: String| match &product.windows {
+                Some(windows) if windows.left == left => format!("windows of {name}"),
+                _ => name,
+            };
+            let (left, right) = (through(true, matrix(&product.left)), through(false, matrix(&product.right)));
+            format!("{left} · {right} over {}", product.k)
+        })
         .collect();
     let (m, n) = (contraction.m, contraction.n);
     format!("{}[{m}, {n}] = {}", matrix(&contraction.out), products.join(" + "))
@@ -76,7 +83,10 @@ fn print_contraction(plan: &Plan, contraction: &Contraction) -> String {
 fn print_loop(plan: &Plan, nest: &Loop) -> String {
     let axes = nest.axes.iter().zip(&nest.sizes).map(|(axis, size)| format!("{}:{size}", plan.axes[axis.index()].name));
     let axes: Vec<String> = axes.collect();
-    let place = |access: &Access| name(plan, access.buffer).to_string();
+    let place = |access: &Access| {
+        let windows = if access.spans.is_empty() { "" } else { " through windows" };
+        format!("{}{windows}", name(plan, access.buffer))
+    };
     let mut steps = Vec::new();
     for (number, instruction) in nest.instructions.iter().enumerate() {
         steps.push(match instruction {

@@ -26,10 +26,8 @@ pub(super) fn layout(graph: &Graph, items: &Items, item: ItemId) -> Vec<Id<Axis>
     if let Some((output, _)) = items.outputs.iter().find(|(_, owner)| *owner == item) {
         return output.axes.clone();
     }
-    match items.get(item).kind {
-        Kind::Parameter(parameter) => graph.parameter(parameter).axes.clone(),
-        _ => canonical(graph, items.get(item).axes.iter()),
-    }
+    let item = items.get(item);
+    item.order.clone().unwrap_or_else(|| canonical(graph, item.axes.iter()))
 }
 
 /// Rows, then samples, then classes, then features.

@@ -51,6 +51,7 @@ fn verify_loop(plan: &Plan, kernel: &Kernel, nest: &Loop, tile: Option<Tile>, wr
                 written[access.buffer.index()] = true;
             }
             Instruction::Reduce { access, .. } => {
+                assert!(access.spans.is_empty(), "{place}: no sum is made through windows");
                 let own = !nest.tiled || access.strides[0] > 0 || access.partial > 0;
                 assert!(own, "{place}: a reduction belongs to one tile");
                 verify_access(plan, place, nest, access, tiles);
@@ -63,9 +64,14 @@ fn verify_loop(plan: &Plan, kernel: &Kernel, nest: &Loop, tile: Option<Tile>, wr
 
 fn verify_access(plan: &Plan, place: &str, nest: &Loop, access: &Access, tiles: usize) {
     let buffer = plan.buffer(access.buffer);
-    let farthest: usize = nest.sizes.iter().zip(&access.strides).map(|(size, stride)| (size - 1) * stride).sum();
-    let end = farthest + access.partial * (tiles - 1);
+    let end = farthest(&nest.sizes, access) + access.partial * (tiles - 1);
     assert!(end < buffer.len, "{place} reaches element {end} of `{}`, which has {}", buffer.name, buffer.len);
+}
+
+/// The last element that an access reaches, of the first tile.
+fn farthest(sizes: &[usize], access: &Access) -> usize {
+    let direct: usize = sizes.iter().zip(&access.strides).map(|(size, stride)| (size - 1) * stride).sum();
+    direct + access.spans.iter().map(|span| (span.size - 1) * span.step).sum::<usize>()
 }
 
 fn verify_contraction(plan: &Plan, kernel: &Kernel, contraction: &Contraction, written: &mut [bool]) {
@@ -83,8 +89,23 @@ fn verify_contraction(plan: &Plan, kernel: &Kernel, contraction: &Contraction, w
             let name = &plan.buffer(matrix.buffer).name;
             assert!(written[matrix.buffer.index()], "{place} reads `{name}`, which nothing wrote");
         }
-        within(&product.left, contraction.m, product.k);
-        within(&product.right, product.k, contraction.n);
+        let windows = |left: bool| product.windows.as_ref().filter(|windows| windows.left == left);
+        for (left, matrix, rows, columns) in
+            [(true, &product.left, contraction.m, product.k), (false, &product.right, product.k, contraction.n)]
+        {
+            let Some(windows) = windows(left) else {
+                within(matrix, rows, columns);
+                continue;
+            };
+            let count = |sizes: &[usize]| sizes.iter().product::<usize>();
+            assert!(
+                count(&windows.rows) == rows && count(&windows.columns) == columns,
+                "{place}: windows are a matrix"
+            );
+            let end = farthest(&[windows.rows.as_slice(), &windows.columns].concat(), &windows.access);
+            let buffer = plan.buffer(matrix.buffer);
+            assert!(end < buffer.len, "{place} reaches element {end} of `{}` through windows", buffer.name);
+        }
     }
     written[contraction.out.buffer.index()] = true;
 }

@@ -118,6 +118,11 @@ impl Simplifier {
                 true => Ok(Op::Rename(value, from, to)),
                 false => Err(value),
             },
+            // Where positions may name no place, a constant is 0 there; that is a value with the axes of the positions.
+            Op::Window(value, window) => match self.graph.axes_of(value).contains(window.axis) {
+                true => Ok(Op::Window(value, window)),
+                false => Err(self.graph.window(value, &window)),
+            },
             op => Ok(op),
         }
     }

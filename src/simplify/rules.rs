@@ -3,7 +3,10 @@
 //! A rule sees an operation whose operands are simple, and makes something simpler or says nothing.
 
 use super::Simplifier;
-use crate::tensor::{Axes, Node, Op, ReduceKind, Scalar};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, AxisKind, Node, Op, ReduceKind, Scalar, Window},
+};
 
 pub(super) struct Rule {
     pub identity: &'static str,
@@ -40,8 +43,19 @@ pub(super) const RULES: &[Rule] = &[
         identity: "Σ c (x − 1/n Σ x) = 0 and Σ (a + c (x − 1/n Σ x)) = Σ a, where c lacks the axes, finite x, to rounding",
         apply: sum_of_centred,
     },
-    Rule { identity: "Σ_i (Σ_j a_ij b_j) = Σ_j (Σ_i a_ij) b_j, to rounding", apply: sum_of_contraction },
+    Rule {
+        identity: "Σ_i (Σ_j a_ij b_j) = Σ_j (Σ_i a_ij) b_j, where a is no window, to rounding",
+        apply: sum_of_contraction,
+    },
     Rule { identity: "Σ_i Σ_j x = Σ_ij x, to rounding", apply: sum_of_reduction },
+    Rule {
+        identity: "fold_ij→p (Σ_k a_ik b_jk) = Σ_jk window(a)_pjk b_jk, where i steps by one place; in phases where by more, to rounding",
+        apply: fold_of_contraction,
+    },
+    Rule {
+        identity: "window_p→ij (fold_kl→p x_kl) = x_ij, where each p is one ij and one kl, all x",
+        apply: split_of_merged,
+    },
 ];
 
 fn scalar_of(op: &Op) -> Option<(Scalar, &[Node])> {
@@ -279,7 +293,8 @@ fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let Op::Contract(left, right, inner) = s.graph.op(*value).clone() else { return None };
     for (has, other, left_first) in [(left, right, true), (right, left, false)] {
         let own = over.minus(s.graph.axes_of(other));
-        if own.is_empty() || !own.is_subset(s.graph.axes_of(has)) {
+        // What is seen through windows is more than what is made of it.
+        if own.is_empty() || !own.is_subset(s.graph.axes_of(has)) || matches!(s.graph.op(has), Op::Window(..)) {
             continue;
         }
         let summed = s.sum(has, &own);
@@ -294,4 +309,85 @@ fn sum_of_reduction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
     let Op::Reduce(ReduceKind::Sum, inner, within) = s.graph.op(*value).clone() else { return None };
     Some(s.sum(inner, &over.union(&within)))
+}
+
+/// The gradient of a convolution by what it reads is one too, with its windows turned around.
+fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Fold(value, window) = op else { return None };
+    if let Op::Fold(inner, first) = s.graph.op(*value).clone() {
+        // Either may be made first where they are of different sides of an image.
+        let apart = |term: &(Id<Axis>, isize)| term.0 != first.axis && first.terms.iter().all(|own| own.0 != term.0);
+        if !window.terms.iter().all(apart) || !matches!(s.graph.op(inner), Op::Contract(..)) {
+            return None;
+        }
+        let made = fold_of_contraction(s, &Op::Fold(inner, window.clone()))?;
+        return Some(s.make(Op::Fold(made, first)));
+    }
+    let Op::Contract(left, right, over) = s.graph.op(*value).clone() else { return None };
+    let &[(one, _), (other, _)] = window.terms.as_slice() else { return None };
+    for (moved, still) in [(left, right), (right, left)] {
+        for (term, position, place) in [(0, one, other), (1, other, one)] {
+            let (has, others) = (s.graph.axes_of(moved), s.graph.axes_of(still));
+            let apart = has.contains(position) && others.contains(place);
+            let apart = apart && !has.contains(place) && !others.contains(position);
+            if !apart || s.graph.axis(position).kind != AxisKind::Position {
+                continue;
+            }
+            let stride = window.terms[term].1;
+            if stride.abs() == 1 {
+                let read = s.make(Op::Window(moved, window.solved(term)));
+                return Some(s.make(Op::Contract(read, still, over.with(place))));
+            }
+            let (size, step) = (s.graph.axis(place).size as isize, window.terms[1 - term].1);
+            if stride > 1 && step == 1 && window.divisor == 1 && size > stride && size % stride == 0 {
+                return Some(in_phases(s, (moved, still, &over), (position, place, stride as usize), window));
+            }
+        }
+    }
+    None
+}
+
+/// Among wider steps most positions would name no place, and each would be multiplied. With k = stride t + r, and the positions
+/// q = i + t, a place is stride q + r: of each r a convolution with every stride-th place of the window.
+fn in_phases(
+    s: &mut Simplifier,
+    (moved, still, over): (Node, Node, &Axes),
+    (position, place, stride): (Id<Axis>, Id<Axis>, usize),
+    window: &Window,
+) -> Node {
+    let (many, all) = (s.graph.axis(position).clone(), s.graph.axis(place).clone());
+    let steps = all.size / stride;
+    let mut axis = |name: &str, size: usize, of: &Axis| {
+        s.graph.new_axis(Axis { name: format!("{}.{name}", of.name), size, kind: of.kind })
+    };
+    let (t, r) = (axis("step", steps, &all), axis("phase", stride, &all));
+    let q = axis("step", many.size + steps - 1, &many);
+    let read = Window { axis: position, terms: vec![(q, 1), (t, -1)], offset: 0, divisor: 1 };
+    let split = Window::split(&s.graph, place, &[t, r]);
+    let (read, split) = (s.make(Op::Window(moved, read)), s.make(Op::Window(still, split)));
+    let product = s.make(Op::Contract(read, split, over.with(t)));
+    let terms = vec![(q, stride as isize), (r, 1)];
+    s.make(Op::Fold(product, Window { terms, ..window.clone() }))
+}
+
+fn split_of_merged(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Window(value, window) = op else { return None };
+    let Op::Fold(inner, merge) = s.graph.op(*value).clone() else { return None };
+    let (from, to) = (ordered(s, &merge)?, ordered(s, window)?);
+    let sizes = |axes: &[Id<Axis>]| -> Vec<usize> { axes.iter().map(|&axis| s.graph.axis(axis).size).collect() };
+    let has = s.graph.axes_of(inner);
+    if merge.axis != window.axis || sizes(&from) != sizes(&to) || !from.iter().all(|&axis| has.contains(axis)) {
+        return None;
+    }
+    Some(from.into_iter().zip(to).fold(inner, |value, (from, to)| match from == to {
+        true => value,
+        false => s.make(Op::Rename(value, from, to)),
+    }))
+}
+
+/// The axes of a bijection, outermost first.
+fn ordered(s: &Simplifier, window: &Window) -> Option<Vec<Id<Axis>>> {
+    let mut terms = window.terms.clone();
+    terms.sort_by_key(|(_, stride)| std::cmp::Reverse(*stride));
+    window.is_bijection(&s.graph).then(|| terms.into_iter().map(|(axis, _)| axis).collect())
 }

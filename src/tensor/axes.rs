@@ -14,8 +14,19 @@ pub enum AxisKind {
     Sample,
     /// The values of a discrete variable that is summed over.
     Class,
-    /// The elements of a variable or of a layer.
+    /// The rows or the columns of an image.
+    Position,
+    /// The places within a window that moves over an image.
+    Window,
+    /// The elements of a variable or of a layer; the channels of an image.
     Feature,
+}
+
+impl AxisKind {
+    /// Whether it counts what a network is applied to, and not what it makes.
+    pub fn is_batch(self) -> bool {
+        self <= AxisKind::Class
+    }
 }
 
 /// A named axis of known size.

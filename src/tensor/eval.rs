@@ -1,6 +1,6 @@
 //! The reference interpreter: every operation by its definition, in double precision, obviously right and slow.
 
-use super::{Axes, Axis, Graph, Node, NoiseKind, Op, OutputKind, ReduceKind, philox};
+use super::{Axes, Axis, Graph, Node, NoiseKind, Op, OutputKind, ReduceKind, Window, philox};
 use crate::id::Id;
 use std::collections::HashMap;
 
@@ -112,8 +112,28 @@ impl Evaluation<'_> {
                     index.iter().map(|&(axis, at)| (if axis == *to { *from } else { axis }, at)).collect();
                 of(*value).at(graph, &renamed)
             }),
+            Op::Window(value, window) => tabulate(graph, &axes, |index| match self.place(window, index) {
+                Some(place) => of(*value).at(graph, &[&[(window.axis, place)], index].concat()),
+                None => 0.0,
+            }),
+            Op::Fold(value, window) => {
+                let positions: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
+                tabulate(graph, &axes, |index| {
+                    let (_, place) = index.iter().find(|(axis, _)| *axis == window.axis).expect("a fold has its axis");
+                    self.reduce(ReduceKind::Sum, index, &positions, |index| match self.place(window, index) {
+                        Some(named) if named == *place => of(*value).at(graph, index),
+                        _ => 0.0,
+                    })
+                })
+            }
             Op::StopGradient(value) => of(*value).clone(),
         })
+    }
+
+    fn place(&self, window: &Window, index: &Index) -> Option<usize> {
+        let position =
+            |axis| index.iter().rev().find(|(known, _)| *known == axis).expect("a position names the axes").1;
+        window.place(self.graph, position)
     }
 
     fn reduce(&self, kind: ReduceKind, index: &Index, over: &Axes, element: impl Fn(&Index) -> f64) -> f64 {

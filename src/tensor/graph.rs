@@ -1,6 +1,6 @@
 //! The graph itself: nodes, parameters and named outputs.
 
-use super::{Axes, Axis, Scalar};
+use super::{Axes, Axis, Scalar, Window};
 use crate::id::Id;
 use std::collections::HashMap;
 
@@ -39,6 +39,11 @@ pub enum Op {
     OneHot(Node, Id<Axis>),
     /// The same numbers with axis `.1` called `.2`; of equal size.
     Rename(Node, Id<Axis>, Id<Axis>),
+    /// The value at the place along an axis that positions along others name, or 0. The value has the axis.
+    Window(Node, Window),
+    /// Sum over the positions that name a place along an axis. The value lacks the axis; where it lacks those of the positions, it
+    /// is constant along them. A window and a fold are each other's transpose.
+    Fold(Node, Window),
     /// The value itself; no gradient flows through.
     StopGradient(Node),
 }
@@ -240,6 +245,14 @@ impl Graph {
             Op::Contract(left, right, over) => self.axes_of(*left).union(self.axes_of(*right)).minus(over),
             Op::OneHot(value, axis) => self.axes_of(*value).with(*axis),
             Op::Rename(value, from, to) => self.axes_of(*value).without(*from).with(*to),
+            Op::Window(value, window) => {
+                let named = window.terms.iter().map(|(axis, _)| *axis);
+                self.axes_of(*value).without(window.axis).iter().chain(named).collect()
+            }
+            Op::Fold(value, window) => {
+                let named: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
+                self.axes_of(*value).minus(&named).with(window.axis)
+            }
             Op::StopGradient(value) => self.axes_of(*value).clone(),
         }
     }
@@ -265,9 +278,12 @@ impl Op {
             Op::Constant(_) | Op::Input { .. } | Op::Parameter(_) | Op::Noise { .. } | Op::Iota(_) => Vec::new(),
             Op::Scalar(_, operands) => operands.clone(),
             Op::Contract(left, right, _) => vec![*left, *right],
-            Op::Reduce(_, value, _) | Op::OneHot(value, _) | Op::Rename(value, _, _) | Op::StopGradient(value) => {
-                vec![*value]
-            }
+            Op::Reduce(_, value, _)
+            | Op::OneHot(value, _)
+            | Op::Rename(value, _, _)
+            | Op::Window(value, _)
+            | Op::Fold(value, _)
+            | Op::StopGradient(value) => vec![*value],
         }
     }
 
@@ -279,6 +295,8 @@ impl Op {
             Op::Reduce(kind, value, over) => Op::Reduce(*kind, f(*value), over.clone()),
             Op::OneHot(value, axis) => Op::OneHot(f(*value), *axis),
             Op::Rename(value, from, to) => Op::Rename(f(*value), *from, *to),
+            Op::Window(value, window) => Op::Window(f(*value), window.clone()),
+            Op::Fold(value, window) => Op::Fold(f(*value), window.clone()),
             Op::StopGradient(value) => Op::StopGradient(f(*value)),
             leaf => leaf.clone(),
         }

@@ -11,9 +11,11 @@ mod print;
 mod scalar;
 pub mod special;
 mod verify;
+mod window;
 
 pub use axes::{Axes, Axis, AxisKind};
 pub use graph::{Graph, Node, NodeData, NoiseKind, Op, Output, OutputKind, Parameter, ReduceKind, Start};
 pub use print::print;
 pub use scalar::{Scalar, table as scalar_table};
 pub use verify::verify;
+pub use window::Window;

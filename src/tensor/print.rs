@@ -1,6 +1,6 @@
 //! Graphs as text, one operation a line.
 
-use super::{Axes, Graph, Node, Op, OutputKind, ReduceKind};
+use super::{Axes, Graph, Node, Op, OutputKind, ReduceKind, Window};
 use crate::id::Id;
 
 /// Every node that is more than a leaf, grouped by the formula that it belongs to, then the outputs and the counts.
@@ -50,6 +50,22 @@ fn operand(graph: &Graph, node: Node) -> String {
     }
 }
 
+/// `height = 2 · out + kernel - 1`.
+fn map(graph: &Graph, window: &Window) -> String {
+    let name = |axis| graph.axis(axis).name.as_str();
+    let mut text = format!("{} =", name(window.axis));
+    for (number, &(axis, stride)) in window.terms.iter().enumerate() {
+        let sign = if stride < 0 { " -" } else { " +" };
+        text += if number == 0 && stride > 0 { "" } else { sign };
+        let factor = if stride.abs() == 1 { String::new() } else { format!("{} · ", stride.abs()) };
+        text += &format!(" {factor}{}", name(axis));
+    }
+    if window.offset != 0 {
+        text += &format!(" {} {}", if window.offset < 0 { '-' } else { '+' }, window.offset.abs());
+    }
+    if window.divisor == 1 { text } else { format!("{text}, all by {}", window.divisor) }
+}
+
 fn operation(graph: &Graph, op: &Op) -> String {
     let all = |operands: &[Node]| operands.iter().map(|&node| operand(graph, node)).collect::<Vec<_>>().join(", ");
     let over = |axes: &Axes| axes.iter().map(|axis| graph.axis(axis).name.clone()).collect::<Vec<_>>().join(", ");
@@ -73,6 +89,8 @@ fn operation(graph: &Graph, op: &Op) -> String {
             let (from, to) = (graph.axis(*from), graph.axis(*to));
             format!("rename({}; {} as {:?} {})", operand(graph, *value), from.name, to.kind, to.name)
         }
+        Op::Window(value, window) => format!("window({}; {})", operand(graph, *value), map(graph, window)),
+        Op::Fold(value, window) => format!("fold({}; {})", operand(graph, *value), map(graph, window)),
         Op::StopGradient(value) => format!("stop_gradient({})", operand(graph, *value)),
     }
 }

@@ -1,6 +1,6 @@
 //! What always holds of a graph, checked.
 
-use super::{Axes, Graph, Op};
+use super::{Axes, Graph, Op, Window};
 use std::collections::BTreeSet;
 
 /// Panics where a graph is not one: that is a mistake of dgc's, not of the user's.
@@ -37,6 +37,14 @@ pub fn verify(graph: &Graph) {
                 );
                 assert!(graph.axis(*from).size == graph.axis(*to).size, "{node:?} renames to another size");
             }
+            Op::Window(value, window) => {
+                assert!(graph.axes_of(*value).contains(window.axis), "{node:?} reads along an axis that is not there");
+                assert!(is_map(window), "{node:?} names its places twice");
+            }
+            Op::Fold(value, window) => {
+                assert!(!graph.axes_of(*value).contains(window.axis), "{node:?} makes an axis that is there already");
+                assert!(is_map(window), "{node:?} names its places twice");
+            }
             _ => {}
         }
     }
@@ -48,4 +56,11 @@ pub fn verify(graph: &Graph) {
         let axes: Axes = output.axes.iter().copied().collect();
         assert!(graph.axes_of(output.node).is_subset(&axes), "output `{}` lacks axes of its value", output.name);
     }
+}
+
+/// Whether each axis is named once, with a stride, and none is the one that is read.
+fn is_map(window: &Window) -> bool {
+    let axes: BTreeSet<_> = window.terms.iter().map(|(axis, _)| *axis).collect();
+    let strides = window.terms.iter().all(|(_, stride)| *stride != 0);
+    strides && window.divisor > 0 && axes.len() == window.terms.len() && !axes.contains(&window.axis)
 }

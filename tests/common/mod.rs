@@ -46,8 +46,20 @@ pub fn models() -> Vec<PathBuf> {
 
 /// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is tested on the other.
 pub fn is_variant(file: &Path) -> bool {
-    const VARIANTS: &[&str] =
-        &["adgm2", "adgm_vat", "cadgm", "ladder", "ladder_gamma", "m1", "m1m2", "m1m2_joint", "moons", "sdgm3", "vat"];
+    const VARIANTS: &[&str] = &[
+        "adgm2",
+        "adgm_conv",
+        "adgm_vat",
+        "cadgm",
+        "ladder",
+        "ladder_gamma",
+        "m1",
+        "m1m2",
+        "m1m2_joint",
+        "moons",
+        "sdgm3",
+        "vat",
+    ];
     file.file_stem().is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
 }
 
@@ -90,6 +102,8 @@ pub const SMALL: &[(&str, &str)] = &[
     ("hidden", "4"),
     ("middle", "5"),
     ("top", "4"),
+    ("side", "8"),
+    ("channels", "2"),
 ];
 
 /// A model of small sizes.

@@ -3,10 +3,11 @@
 use super::{
     Address, Part,
     tape::{Scratch, Tape},
+    walk::Walk,
 };
 use crate::{
     backend::NoiseKey,
-    plan::{self, Access, Instruction, Tile},
+    plan::{self, Instruction, Tile},
     tensor::ReduceKind,
 };
 
@@ -30,55 +31,17 @@ struct Reset {
     partial: usize,
 }
 
-/// The loop axes that are walked as one: ranges of the original axes.
-fn join(nest: &plan::Loop) -> Vec<std::ops::Range<usize>> {
-    let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
-    for axis in 0..nest.sizes.len() {
-        let joins = groups.last().is_some_and(|group| {
-            let outer = group.end - 1;
-            nest.instructions.iter().all(|instruction| match instruction {
-                Instruction::Position(counted) | Instruction::OneHot(_, counted) => {
-                    *counted != axis && !group.contains(counted)
-                }
-                instruction => access(instruction)
-                    .is_none_or(|access| access.strides[outer] == access.strides[axis] * nest.sizes[axis]),
-            })
-        });
-        match groups.last_mut() {
-            Some(group) if joins => group.end = axis + 1,
-            _ => groups.push(axis..axis + 1),
-        }
-    }
-    groups
-}
-
-fn access(instruction: &Instruction) -> Option<&Access> {
-    match instruction {
-        Instruction::Load(access)
-        | Instruction::Store(_, access)
-        | Instruction::Reduce { access, .. }
-        | Instruction::Noise { access, .. } => Some(access),
-        _ => None,
-    }
-}
-
 impl Nest {
     pub fn new(nest: &plan::Loop, tile: Option<Tile>, addresses: &[Address]) -> Self {
-        let groups = join(nest);
+        let walk = Walk::new(nest);
+        let groups = &walk.groups;
         let mut sizes: Vec<usize> = groups.iter().map(|group| nest.sizes[group.clone()].iter().product()).collect();
         if sizes.is_empty() {
             sizes.push(1);
         }
         let tiled = nest.tiled && tile.is_some();
         let per_index = if tiled { nest.sizes[groups[0].start + 1..groups[0].end].iter().product() } else { 0 };
-        // The stride of a joined group is that of its last axis.
-        let strides = |access: &Access| -> Vec<usize> {
-            let strides: Vec<usize> = groups.iter().map(|group| access.strides[group.end - 1]).collect();
-            if strides.is_empty() { vec![0] } else { strides }
-        };
-        let group_of =
-            |axis: usize| groups.iter().position(|group| group.contains(&axis)).expect("an axis of the loop");
-        let tape = Tape::new(nest, addresses, &strides, &group_of);
+        let tape = Tape::new(nest, addresses, &walk);
         let resets = nest.instructions.iter().filter_map(|instruction| match instruction {
             Instruction::Reduce { kind, access, .. } => {
                 let extent = |axes: std::ops::Range<usize>| -> usize {
@@ -99,8 +62,8 @@ impl Nest {
         Nest { sizes, per_index, tape, resets }
     }
 
-    /// How many registers and memory operands it needs.
-    pub fn needs(&self) -> (usize, usize) {
+    /// How many registers, memory operands and windows it needs.
+    pub fn needs(&self) -> (usize, usize, usize) {
         self.tape.needs()
     }
 
@@ -120,18 +83,20 @@ impl Nest {
         let inner = self.sizes.len() - 1;
         if inner == 0 {
             let mut run = self.tape.start(scratch, part.number, key);
-            run.chunks(&[], first, last);
+            run.chunks(&[], first, last, false);
             return;
         }
-        let mut index = [0usize; 8];
+        let mut index = [0usize; 16];
         let index = &mut index[..inner];
         index[0] = first;
         let mut run = self.tape.start(scratch, part.number, key);
+        let mut after = false;
         while index[0] < last {
-            run.chunks(index, 0, self.sizes[inner]);
+            run.chunks(index, 0, self.sizes[inner], after);
             // The next index, the last axis fastest.
             let mut axis = inner - 1;
             index[axis] += 1;
+            after = axis == 0 || index[axis] < self.sizes[axis];
             while axis > 0 && index[axis] == self.sizes[axis] {
                 index[axis] = 0;
                 axis -= 1;

@@ -14,6 +14,7 @@ mod pack;
 
 use super::isa::Isa;
 use kernel::Tile;
+use std::ops::Range;
 
 /// How a product is cut up for an instruction set.
 struct Blocking {
@@ -47,6 +48,25 @@ pub struct View {
     pub column_stride: usize,
 }
 
+/// The rows of A: in memory, or made as they are packed.
+#[derive(Clone, Copy)]
+pub enum Rows<'a> {
+    View(View),
+    /// Writes some columns of some rows, without gaps.
+    Made(&'a Maker<'a>),
+}
+
+/// `(rows, columns, out)`.
+pub type Maker<'a> = dyn Fn(Range<usize>, Range<usize>, *mut f32) + 'a;
+
+/// Columns of a panel, at most.
+pub const PANEL: usize = AVX512.width;
+
+/// Columns of a panel.
+pub fn width(isa: Isa) -> usize {
+    Blocking::of(isa).width
+}
+
 /// Panels of a B with that many columns.
 pub fn panels(isa: Isa, n: usize) -> usize {
     n.div_ceil(Blocking::of(isa).width)
@@ -61,6 +81,11 @@ pub fn packed_len(isa: Isa, k: usize, n: usize) -> usize {
 pub fn workspace_len(isa: Isa, k: usize) -> usize {
     let Blocking { block, depth, .. } = Blocking::of(isa);
     block * k.min(*depth)
+}
+
+/// Floats of workspace that a tile needs if A is made: its rows, then packed.
+pub fn made_workspace_len(isa: Isa, k: usize) -> usize {
+    2 * workspace_len(isa, k)
 }
 
 /// Packs one panel of B: for each k its columns side by side, 0 where there are none.
@@ -107,23 +132,36 @@ fn parts(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 ///
 /// # Safety
 /// The CPU must have `isa`; `a` must be readable and `c` writable for the extent, `packed` as [`pack_panel`] left it, `workspace`
-/// writable for [`workspace_len`] floats; `c` overlaps none of the others.
-pub unsafe fn multiply(isa: Isa, extent: Extent, a: View, packed: *const f32, c: View, add: bool, workspace: *mut f32) {
+/// writable for [`workspace_len`] or [`made_workspace_len`] floats; `c` overlaps none of the others.
+pub unsafe fn multiply(
+    isa: Isa,
+    extent: Extent,
+    a: Rows<'_>,
+    packed: *const f32,
+    c: View,
+    add: bool,
+    workspace: *mut f32,
+) {
     let Extent { rows, n, k } = extent;
     let blocking = Blocking::of(isa);
     // A k of 0 leaves zeros.
     let nothing = (k == 0).then_some((0, 0));
     for (from, to) in parts(k, blocking.depth).chain(nothing) {
         for (first, last) in parts(rows, blocking.block) {
-            let rows = pack::Lines {
-                count: last - first,
-                depth: to - from,
-                start: a.start.wrapping_add(first * a.row_stride + from * a.column_stride),
-                line_stride: a.row_stride,
-                depth_stride: a.column_stride,
+            let (count, depth) = (last - first, to - from);
+            let rows = match a {
+                Rows::View(a) => {
+                    let start = a.start.wrapping_add(first * a.row_stride + from * a.column_stride);
+                    pack::Lines { count, depth, start, line_stride: a.row_stride, depth_stride: a.column_stride }
+                }
+                Rows::Made(make) => {
+                    let made = workspace.wrapping_add(blocking.block * k.min(blocking.depth));
+                    make(first..last, from..to, made);
+                    pack::Lines { count, depth, start: made, line_stride: depth, depth_stride: 1 }
+                }
             };
             // Few rows may be read where they are, if each goes on along k.
-            let packed_left = isa == Isa::Avx512 || a.column_stride != 1;
+            let packed_left = isa == Isa::Avx512 || rows.depth_stride != 1;
             if packed_left {
                 // SAFETY: the block's rows and that part of k lie within `a`, and take at most `workspace_len` floats.
                 unsafe { rows.pack_strips(isa, blocking.rows, workspace) };
@@ -135,7 +173,7 @@ pub unsafe fn multiply(isa: Isa, extent: Extent, a: View, packed: *const f32, c:
                     let tile = Tile {
                         depth: to - from,
                         a: if packed_left { workspace.wrapping_add(row * (to - from)) } else { rows.line(row) },
-                        a_strides: if packed_left { (1, end - row) } else { (a.row_stride, 1) },
+                        a_strides: if packed_left { (1, end - row) } else { (rows.line_stride, 1) },
                         b: packed.wrapping_add((panel * k + from) * blocking.width),
                         c: c.start.wrapping_add(at).cast_mut(),
                         row_stride: c.row_stride,

@@ -9,6 +9,8 @@ mod matrix;
 mod tape;
 mod team;
 pub mod vector;
+mod walk;
+mod windows;
 
 use self::{
     loops::Nest,
@@ -226,7 +228,9 @@ impl Cpu {
                 let whole = Part { number: 0, start: 0, end: 0 };
                 self.with_scratch(|scratch| loops(&kernel.head, whole, scratch));
             }
-            (Stage::Pack, _, Some(product)) => timed(&kernel.times.packing, || product.pack(number, packed)),
+            (Stage::Pack, _, Some(product)) => self.with_scratch(|scratch| {
+                timed(&kernel.times.packing, || product.pack(number, packed, scratch.workspace()));
+            }),
             (Stage::Tiles, Some(tile), product) => self.with_scratch(|scratch| {
                 let part = Part { number, start: number * tile.size, end: ((number + 1) * tile.size).min(tile.length) };
                 loops(&kernel.before, part, scratch);

@@ -3,11 +3,14 @@
 //! A register is a chunk of scratch memory. Operands that lie side by side in memory are read where they are, and a
 //! result that is stored so is written where it belongs.
 
-use super::{Address, Floats, isa::Isa, vector};
+mod run;
+
+use self::run::Run;
+use super::{Address, Floats, isa::Isa, walk::Walk};
 use crate::{
     backend::NoiseKey,
     error::Result,
-    plan::{self, Access, Instruction},
+    plan::{self, Access, Instruction, Span},
     tensor::{NoiseKind, ReduceKind, Scalar},
 };
 
@@ -21,6 +24,9 @@ const SPACING: usize = CHUNK + 48;
 pub(super) struct Scratch {
     registers: Floats,
     pointers: Vec<*mut f32>,
+    /// Where sources begin without their windows, and what these add up to.
+    starts: Vec<usize>,
+    sums: Vec<isize>,
     workspace: Floats,
 }
 
@@ -28,11 +34,15 @@ pub(super) struct Scratch {
 unsafe impl Send for Scratch {}
 
 impl Scratch {
-    /// Room for a tape of that many registers and sources.
-    pub fn reserve(&mut self, (registers, sources): (usize, usize)) -> Result<()> {
+    /// Room for a tape of that many registers, sources and windows.
+    pub fn reserve(&mut self, (registers, sources, windows): (usize, usize, usize)) -> Result<()> {
         self.registers.reserve(registers * SPACING)?;
         if self.pointers.len() < sources {
             self.pointers.resize(sources, std::ptr::null_mut());
+            self.starts.resize(sources, 0);
+        }
+        if self.sums.len() < windows {
+            self.sums.resize(windows, 0);
         }
         Ok(())
     }
@@ -54,6 +64,8 @@ pub(super) struct Tape {
     constants: Vec<(usize, f32)>,
     sources: Vec<Source>,
     registers: usize,
+    /// Elements of a chunk.
+    chunk: usize,
 }
 
 /// Where a memory operand lies.
@@ -63,6 +75,10 @@ struct Source {
     strides: Vec<usize>,
     inner: usize,
     partial: usize,
+    /// Windows that name one place for all of the innermost loop.
+    outer: Vec<Span>,
+    /// Windows that name another for each element.
+    each: Vec<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,6 +96,17 @@ enum Step {
     },
     /// Elements that lie apart.
     Gather {
+        to: usize,
+        source: usize,
+    },
+    /// The same few numbers again and again.
+    Repeat {
+        to: usize,
+        source: usize,
+        period: usize,
+    },
+    /// Elements that windows name.
+    Search {
         to: usize,
         source: usize,
     },
@@ -113,51 +140,54 @@ enum Step {
         from: Place,
         source: usize,
     },
+    /// To where windows name a place.
+    Lay {
+        from: Place,
+        source: usize,
+    },
     /// Into one element.
     Fold {
         kind: ReduceKind,
         from: Place,
         source: usize,
     },
-    /// Element by element.
+    /// Element by element, into that many.
     Accumulate {
         kind: ReduceKind,
         from: Place,
         source: usize,
+        period: usize,
     },
 }
 
 impl Tape {
-    /// From a loop some of whose axes were joined: the strides of an access along the joined ones, and which of them an axis is in.
-    pub fn new(
-        nest: &plan::Loop,
-        addresses: &[Address],
-        strides: &dyn Fn(&Access) -> Vec<usize>,
-        group_of: &dyn Fn(usize) -> usize,
-    ) -> Self {
-        let tape =
-            Tape { isa: Isa::detect(), steps: Vec::new(), constants: Vec::new(), sources: Vec::new(), registers: 0 };
+    /// From a loop and how its axes are walked.
+    pub fn new(nest: &plan::Loop, addresses: &[Address], walk: &Walk) -> Self {
+        // Each chunk begins where what is repeated begins.
+        let chunk = walk.period().map_or(CHUNK, |period| CHUNK / period * period);
+        let (isa, steps, constants, sources) = (Isa::detect(), Vec::new(), Vec::new(), Vec::new());
+        let tape = Tape { isa, steps, constants, sources, registers: 0, chunk };
         let count = nest.instructions.len();
         let mut writer = Writer {
             tape,
             nest,
             addresses,
-            strides,
+            walk,
             places: vec![None; count],
             last_use: last_uses(nest),
             free: Vec::new(),
             stored: vec![false; count],
         };
         for number in 0..count {
-            writer.instruction(number, group_of);
+            writer.instruction(number);
             writer.release(number);
         }
         writer.tape
     }
 
-    /// How many registers and sources it needs.
-    pub fn needs(&self) -> (usize, usize) {
-        (self.registers, self.sources.len())
+    /// How many registers, sources and windows it needs.
+    pub fn needs(&self) -> (usize, usize, usize) {
+        (self.registers, self.sources.len(), self.sources.iter().map(|source| source.outer.len()).sum())
     }
 
     /// Begins a tile.
@@ -188,7 +218,7 @@ struct Writer<'a> {
     tape: Tape,
     nest: &'a plan::Loop,
     addresses: &'a [Address],
-    strides: &'a dyn Fn(&Access) -> Vec<usize>,
+    walk: &'a Walk<'a>,
     places: Vec<Option<Place>>,
     last_use: Vec<usize>,
     free: Vec<usize>,
@@ -227,16 +257,19 @@ impl Writer<'_> {
     fn keeps(&self, value: usize) -> bool {
         match &self.nest.instructions[value] {
             Instruction::Constant(_) => true,
-            Instruction::Load(access) => (self.strides)(access).last() == Some(&0),
+            Instruction::Load(access) => {
+                self.walk.joined(access).strides.last() == Some(&0) || self.walk.repeated(access).is_some()
+            }
             _ => false,
         }
     }
 
     fn source(&mut self, access: &Access) -> usize {
-        let mut strides = (self.strides)(access);
+        let Access { mut strides, spans, partial, .. } = self.walk.joined(access);
         let inner = strides.pop().expect("there is an innermost loop");
         let address = self.addresses[access.buffer.index()];
-        self.tape.sources.push(Source { address, strides, inner, partial: access.partial });
+        let (each, outer) = spans.into_iter().partition(|span| span.strides[strides.len()] != 0);
+        self.tape.sources.push(Source { address, strides, inner, partial, outer, each });
         self.tape.sources.len() - 1
     }
 
@@ -255,12 +288,13 @@ impl Writer<'_> {
             let address = self.addresses[access.buffer.index()].0;
             let read = self.nest.instructions.iter().enumerate().any(|(position, instruction)| match instruction {
                 Instruction::Load(load) if self.addresses[load.buffer.index()].0 == address => {
-                    let same = load.strides == access.strides && load.partial == access.partial;
+                    let same =
+                        load.strides == access.strides && load.partial == access.partial && load.spans.is_empty();
                     !same || self.last_use[position] >= number
                 }
                 _ => false,
             });
-            if (self.strides)(access).last() == Some(&1) && !read {
+            if access.spans.is_empty() && self.walk.joined(access).strides.last() == Some(&1) && !read {
                 self.stored[position] = true;
                 return Place::Memory(self.source(access));
             }
@@ -268,7 +302,7 @@ impl Writer<'_> {
         Place::Register(self.register())
     }
 
-    fn instruction(&mut self, number: usize, group_of: &dyn Fn(usize) -> usize) {
+    fn instruction(&mut self, number: usize) {
         let place = match &self.nest.instructions[number] {
             Instruction::Constant(value) => {
                 let register = self.own_register();
@@ -277,13 +311,13 @@ impl Writer<'_> {
             }
             Instruction::Position(axis) => {
                 let to = self.register();
-                self.tape.steps.push(Step::Count { to, axis: group_of(*axis) });
+                self.tape.steps.push(Step::Count { to, axis: self.walk.group_of(*axis) });
                 Place::Register(to)
             }
             Instruction::Load(access) => self.load(access),
             Instruction::Noise { stream, kind, access } => {
                 let to = self.target(number);
-                let strides = (self.strides)(access);
+                let strides = self.walk.joined(access).strides;
                 self.tape.steps.push(Step::Noise { to, stream: *stream, kind: *kind, strides });
                 to
             }
@@ -297,16 +331,17 @@ impl Writer<'_> {
             Instruction::OneHot(value, axis) => {
                 let from = self.place(*value);
                 let to = self.target(number);
-                self.tape.steps.push(Step::OneHot { to, from, axis: group_of(*axis) });
+                self.tape.steps.push(Step::OneHot { to, from, axis: self.walk.group_of(*axis) });
                 to
             }
             Instruction::Store(value, access) => {
                 if !self.stored[number] {
                     let (from, source) = (self.place(*value), self.source(access));
                     let side_by_side = self.tape.sources[source].inner == 1;
-                    self.tape.steps.push(match side_by_side {
-                        true => Step::Copy { from, source },
-                        false => Step::Scatter { from, source },
+                    self.tape.steps.push(match (access.spans.is_empty(), side_by_side) {
+                        (false, _) => Step::Lay { from, source },
+                        (true, true) => Step::Copy { from, source },
+                        (true, false) => Step::Scatter { from, source },
                     });
                 }
                 return;
@@ -315,8 +350,15 @@ impl Writer<'_> {
                 let (from, source, kind) = (self.place(*value), self.source(access), *kind);
                 self.tape.steps.push(match self.tape.sources[source].inner {
                     0 => Step::Fold { kind, from, source },
-                    1 => Step::Accumulate { kind, from, source },
-                    _ => unreachable!("a reduction's result lies in the order of its loop"),
+                    1 => Step::Accumulate {
+                        kind,
+                        from,
+                        source,
+                        period: self.walk.repeated(access).unwrap_or(usize::MAX),
+                    },
+                    inner => {
+                        unreachable!("a reduction's result lies in the order of its loop: {inner} {:?}", self.nest)
+                    }
                 });
                 return;
             }
@@ -326,7 +368,18 @@ impl Writer<'_> {
 
     fn load(&mut self, access: &Access) -> Place {
         let source = self.source(access);
-        let inner = self.tape.sources[source].inner;
+        if let Some(period) = self.walk.repeated(access) {
+            let to = self.own_register();
+            self.tape.steps.push(Step::Repeat { to, source, period });
+            return Place::Register(to);
+        }
+        let Source { inner, each, .. } = &self.tape.sources[source];
+        let inner = *inner;
+        if !each.is_empty() {
+            let to = self.register();
+            self.tape.steps.push(Step::Search { to, source });
+            return Place::Register(to);
+        }
         if inner == 1 {
             return Place::Memory(source);
         }
@@ -338,137 +391,5 @@ impl Writer<'_> {
         let to = self.own_register();
         self.tape.steps.push(Step::Splat { to, source });
         Place::Register(to)
-    }
-}
-
-/// A tape at work on one tile.
-pub(super) struct Run<'a> {
-    tape: &'a Tape,
-    scratch: &'a mut Scratch,
-    tile: usize,
-    key: NoiseKey,
-}
-
-impl Run<'_> {
-    /// Runs the tape for elements `first..last` of the innermost loop, at `index` of the outer ones.
-    pub fn chunks(&mut self, index: &[usize], first: usize, last: usize) {
-        for (source, pointer) in self.tape.sources.iter().zip(&mut self.scratch.pointers) {
-            let outer: usize = index.iter().zip(&source.strides).map(|(index, stride)| index * stride).sum();
-            // SAFETY: the plan's verifier checks that every element of a loop lies within its buffer.
-            *pointer = unsafe { source.address.0.add(outer + self.tile * source.partial) };
-        }
-        let mut start = first;
-        while start < last {
-            let len = CHUNK.min(last - start);
-            for step in &self.tape.steps {
-                self.step(step, index, start, len, start == first);
-            }
-            start += len;
-        }
-    }
-
-    fn register(&self, register: usize) -> *mut f32 {
-        debug_assert!(register < self.tape.registers);
-        // Shared by all slices of a step, which never overlap: a result has a register or a buffer of its own.
-        self.scratch.registers.slice()[register * SPACING..].as_ptr().cast_mut()
-    }
-
-    fn at(&self, source: usize, start: usize) -> *mut f32 {
-        // SAFETY: as in `chunks`.
-        unsafe { self.scratch.pointers[source].add(start * self.tape.sources[source].inner) }
-    }
-
-    fn pointer(&self, place: Place, start: usize) -> *mut f32 {
-        match place {
-            Place::Register(register) => self.register(register),
-            Place::Memory(source) => self.at(source, start),
-        }
-    }
-
-    fn read(&self, place: Place, start: usize, len: usize) -> &[f32] {
-        // SAFETY: a register holds CHUNK floats, and memory operands lie within their buffers; see `chunks`.
-        unsafe { std::slice::from_raw_parts(self.pointer(place, start), len) }
-    }
-
-    #[allow(clippy::mut_from_ref, reason = "the result of a step overlaps none of its operands")]
-    fn write(&self, place: Place, start: usize, len: usize) -> &mut [f32] {
-        // SAFETY: as in `read`; the writer gives a result a register or a buffer that the step does not read.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer(place, start), len) }
-    }
-
-    fn step(&self, step: &Step, index: &[usize], start: usize, len: usize, fresh: bool) {
-        let isa = self.tape.isa;
-        match step {
-            Step::Splat { to, source } => {
-                // A chunk that follows is no longer than the first.
-                if fresh {
-                    // SAFETY: as in `chunks`.
-                    let value = unsafe { *self.at(*source, 0) };
-                    self.write(Place::Register(*to), 0, len).fill(value);
-                }
-            }
-            Step::Gather { to, source } => {
-                let stride = self.tape.sources[*source].inner;
-                let from = self.at(*source, start);
-                for (element, to) in self.write(Place::Register(*to), 0, len).iter_mut().enumerate() {
-                    // SAFETY: as in `chunks`.
-                    *to = unsafe { *from.add(element * stride) };
-                }
-            }
-            Step::Count { to, axis } => {
-                let to = self.write(Place::Register(*to), 0, len);
-                match index.get(*axis) {
-                    Some(&position) => to.fill(position as f32),
-                    None => to.iter_mut().enumerate().for_each(|(element, to)| *to = (start + element) as f32),
-                }
-            }
-            Step::Noise { to, stream, kind, strides } => {
-                let outer: usize = index.iter().zip(strides).map(|(index, stride)| index * stride).sum();
-                let first = (outer + start * strides[strides.len() - 1]) as u64;
-                let to = self.write(*to, start, len);
-                match kind {
-                    NoiseKind::Normal => vector::normal(isa, self.key.seed, self.key.step, *stream, first, to),
-                    NoiseKind::Uniform => vector::uniform(isa, self.key.seed, self.key.step, *stream, first, to),
-                }
-            }
-            Step::Apply { scalar, to, from, arity } => {
-                let operand = |number: usize| if number < *arity { self.read(from[number], start, len) } else { &[] };
-                vector::apply(isa, *scalar, self.write(*to, start, len), [operand(0), operand(1), operand(2)]);
-            }
-            Step::OneHot { to, from, axis } => {
-                let (to, from) = (self.write(*to, start, len), self.read(*from, start, len));
-                let position = |element: usize| index.get(*axis).copied().unwrap_or(start + element) as f32;
-                for (element, (to, from)) in to.iter_mut().zip(from).enumerate() {
-                    *to = f32::from(*from == position(element));
-                }
-            }
-            Step::Copy { from, source } => {
-                self.write(Place::Memory(*source), start, len).copy_from_slice(self.read(*from, start, len));
-            }
-            Step::Scatter { from, source } => {
-                let stride = self.tape.sources[*source].inner;
-                let to = self.at(*source, start);
-                for (element, from) in self.read(*from, start, len).iter().enumerate() {
-                    // SAFETY: as in `chunks`.
-                    unsafe { *to.add(element * stride) = *from };
-                }
-            }
-            Step::Fold { kind, from, source } => {
-                let from = self.read(*from, start, len);
-                // SAFETY: as in `chunks`.
-                let to = unsafe { &mut *self.at(*source, 0) };
-                match kind {
-                    ReduceKind::Max => *to = to.max(vector::max(isa, from)),
-                    _ => *to += vector::sum(isa, from),
-                }
-            }
-            Step::Accumulate { kind, from, source } => {
-                let (to, from) = (self.write(Place::Memory(*source), start, len), self.read(*from, start, len));
-                match kind {
-                    ReduceKind::Max => vector::max_assign(isa, to, from),
-                    _ => vector::add_assign(isa, to, from),
-                }
-            }
-        }
     }
 }

@@ -287,6 +287,34 @@ fn floats(nest: &Loop, access: &Access) -> usize {
     if access.partial > 0 { usize::MAX } else { elements(nest, access) }
 }
 
+/// The place of an access that windows name, for the indices with these names, and the condition that they name one; what it takes
+/// beforehand is written with names that end in `mark`. Without windows there is no condition.
+fn place(body: &mut Body, depth: usize, access: &Access, names: &[String], mark: &str) -> (String, Option<String>) {
+    let (mut place, mut named) = (offset(access, names), Vec::new());
+    for (number, span) in access.spans.iter().enumerate() {
+        let variable = format!("p{mark}_{number}");
+        let terms = names.iter().zip(&span.strides).filter(|(_, stride)| **stride != 0);
+        let terms: String = terms.map(|(name, stride)| format!(" + (int)({name}) * {stride}")).collect();
+        body.line(depth, &format!("int {variable} = {}{terms};", span.offset));
+        named.push(format!("{variable} >= 0 && {variable} < {}", span.size * span.divisor));
+        let mut index = format!("(Index){variable}");
+        if span.divisor > 1 {
+            named.push(format!("{variable} % {} == 0", span.divisor));
+            index += &format!(" / {}u", span.divisor);
+        }
+        place += &format!(" + {index} * {}u", span.step);
+    }
+    (place, (!named.is_empty()).then(|| named.join(" && ")))
+}
+
+/// A load, for the indices with these names.
+fn load(body: &mut Body, depth: usize, pointer: &str, access: &Access, names: &[String], mark: &str) -> String {
+    match place(body, depth, access, names, mark) {
+        (place, None) => format!("{pointer}[{place}]"),
+        (place, Some(named)) => format!("({named}) ? {pointer}[{place}] : 0.0f"),
+    }
+}
+
 /// Σ index · stride, for the indices named `i0`, `i1`, …; and the partial result's place.
 fn offset(access: &Access, names: &[String]) -> String {
     let mut terms: Vec<String> = Vec::new();

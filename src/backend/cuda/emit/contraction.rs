@@ -4,12 +4,14 @@ use super::{
     Body, Emitter, Piece, THREADS,
     epilogue::{Fused, SUM, strips},
     heads::{Heads, loads},
+    load,
+    loops::{names, unravel},
     prologue::{self, Prologue},
 };
 use crate::{
     backend::Precision,
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Loop, Matrix, Plan, Product},
+    plan::{Access, Buffer, Contraction, Instruction, Loop, Matrix, Plan, Product, Windows},
 };
 use std::collections::BTreeSet;
 
@@ -56,7 +58,7 @@ enum Way {
 
 fn way(contraction: &Contraction) -> Way {
     let Contraction { m, n, products, .. } = contraction;
-    if *n == 1 && products.iter().all(|product| product.left.column_stride == 1) {
+    if *n == 1 && products.iter().all(|product| product.left.column_stride == 1 && product.windows.is_none()) {
         return Way::Rows;
     }
     let blocks = |tile: &Tile| m.div_ceil(tile.m) * n.div_ceil(tile.n);
@@ -112,7 +114,13 @@ fn prologues<'p>(plan: &'p Plan, contraction: &Contraction) -> Vec<[Option<Prolo
         shared += prologue.shared();
         (shared <= prologue::MOST_SHARED).then_some(prologue)
     };
-    contraction.products.iter().map(|product| operands(product).map(&mut of)).collect()
+    let both = |product: &Product| {
+        let [left, right] = operands(product);
+        let windows = |side: bool| product.windows.as_ref().is_some_and(|windows| windows.left == side);
+        [(left, windows(true)), (right, windows(false))]
+            .map(|(operand, windows)| if windows { None } else { of(operand) })
+    };
+    contraction.products.iter().map(both).collect()
 }
 
 impl Emitter<'_> {
@@ -211,6 +219,11 @@ impl Emitter<'_> {
         for (number, (product, made)) in products.iter().zip(prologues(self.plan, contraction)).enumerate() {
             let [left, right] = operands(product);
             let [made_left, made_right] = made;
+            if let Some(windows) = &product.windows {
+                let name = format!("{}{number}", if windows.left { "left" } else { "right" });
+                read_through(&mut body, &name, windows);
+            }
+            let windows = |side: &str| product.windows.as_ref().is_some_and(|windows| windows.left == (side == "left"));
             let mut source = |side: &str, operand: prologue::Operand, places: usize, made: Option<Prologue>| match made
             {
                 Some(prologue) => {
@@ -218,6 +231,7 @@ impl Emitter<'_> {
                     prologue.write(&mut body, &name);
                     name
                 }
+                None if windows(side) => format!("{side}{number}"),
                 None => {
                     let pointer = body.reads(operand.buffer, places * operand.k);
                     format!("Operand{{{pointer}, {}u, {}u}}", operand.across, operand.along)
@@ -226,7 +240,12 @@ impl Emitter<'_> {
             sources.push((source("left", left, *m, made_left), source("right", right, *n, made_right)));
         }
         for (product, (left, right)) in products.iter().zip(sources) {
-            let along_k = (product.left.column_stride == 1, product.right.row_stride == 1);
+            // What is in a window lies side by side.
+            let along = |left: bool, stride: usize| match &product.windows {
+                Some(windows) if windows.left == left => !windows.along_positions,
+                _ => stride == 1,
+            };
+            let along_k = (along(true, product.left.column_stride), along(false, product.right.row_stride));
             let k = product.k;
             let range = match depth {
                 None => format!("0, {k}u"),
@@ -276,10 +295,24 @@ impl Emitter<'_> {
         let Matrix { buffer, row_stride, .. } = product.right;
         let axes = &self.plan.buffer(buffer).axes;
         let axis = *axes.iter().find(|axis| self.plan.axes[axis.index()].size == product.k)?;
-        let access = Access { buffer, strides: vec![row_stride], partial: 0 };
+        let access = Access { buffer, strides: vec![row_stride], partial: 0, spans: Vec::new() };
         let instructions = vec![Instruction::Load(access)];
         Some(Loop { axes: vec![axis], sizes: vec![product.k], tiled: false, instructions })
     }
+}
+
+/// Writes an operand that is read through windows as the variable of that name.
+fn read_through(body: &mut Body, name: &str, windows: &Windows) {
+    let (rows, columns) = (windows.rows.len(), windows.columns.len());
+    let names = names(rows + columns);
+    let (down, right) = if windows.left { ("place", "k") } else { ("k", "place") };
+    let pointer = body.reads(windows.access.buffer, usize::MAX);
+    body.line(1, &format!("auto {name} = computed([&](Index place, Index k) {{"));
+    unravel(body, 2, down, &names[..rows], &windows.rows, &|_| true);
+    unravel(body, 2, right, &names[rows..], &windows.columns, &|_| true);
+    let element = load(body, 2, &pointer, &windows.access, &names, "");
+    body.line(2, &format!("return {element};"));
+    body.line(1, "});");
 }
 
 /// Where the element at `row` and `column` lies.

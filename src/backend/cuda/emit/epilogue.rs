@@ -35,7 +35,7 @@ fn reads(contraction: &Contraction, nest: &Loop) -> Option<Access> {
             below *= nest.sizes[axis];
         }
     }
-    Some(Access { buffer: out.buffer, strides, partial: 0 })
+    Some(Access { buffer: out.buffer, strides, partial: 0, spans: Vec::new() })
 }
 
 /// The sums of a loop that keep a contraction's columns and are made in parts, or that keep its rows and are whole.

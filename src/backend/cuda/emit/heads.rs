@@ -56,7 +56,7 @@ fn same(nest: &Loop, access: &Access, maker: &Loop, made: &Access) -> bool {
         let axes = nest.axes.iter().zip(&nest.sizes).zip(&access.strides);
         axes.filter(|((_, size), stride)| **size > 1 && **stride > 0).map(|((axis, _), &s)| (axis.index(), s)).collect()
     };
-    access.partial == 0 && made.partial == 0 && strides(nest, access) == strides(maker, made)
+    access.spans.is_empty() && access.partial == 0 && made.partial == 0 && strides(nest, access) == strides(maker, made)
 }
 
 /// Whether a plan writes what it is given: what is made of it again later would be another.

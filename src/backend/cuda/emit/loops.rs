@@ -9,7 +9,7 @@
 use super::{
     Body, Emitter, Piece, THREADS, floats,
     heads::{Heads, replaces},
-    literal, offset,
+    literal, load, offset, place,
 };
 use crate::{
     plan::{Access, Instruction, Loop, Tile},
@@ -346,7 +346,10 @@ pub(super) fn unravel(
 pub(super) fn store(body: &mut Body, depth: usize, nest: &Loop, sink: &Instruction, names: &[String]) {
     if let Instruction::Store(value, access) = sink {
         let pointer = body.writes(access.buffer, floats(nest, access));
-        body.line(depth, &format!("{pointer}[{}] = r{value};", offset(access, names)));
+        let mark = format!("s{}", access.buffer.index());
+        let (place, named) = place(body, depth, access, names, &mark);
+        let condition = named.map_or(String::new(), |named| format!("if ({named}) "));
+        body.line(depth, &format!("{condition}{pointer}[{place}] = r{value};"));
     }
 }
 
@@ -368,7 +371,10 @@ pub(super) fn instructions(
             Instruction::Position(axis) => format!("(float){}", names[*axis]),
             Instruction::Load(access) => match known.iter().find(|(same, _)| same == access) {
                 Some((_, variable)) => variable.clone(),
-                None => format!("{}[{}]", body.reads(access.buffer, floats(nest, access)), offset(access, names)),
+                None => {
+                    let pointer = body.reads(access.buffer, floats(nest, access));
+                    load(body, depth, &pointer, access, names, &number.to_string())
+                }
             },
             Instruction::Noise { stream, kind, access } => {
                 body.noise = true;

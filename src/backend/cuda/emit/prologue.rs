@@ -126,9 +126,11 @@ impl<'p> Prologue<'p> {
 /// The loop with what its sink needs alone, and its rows' axes as one where every access walks them so.
 fn narrowed(nest: &Loop, rows: usize, sink: usize, needed: &[bool]) -> (Loop, usize, usize) {
     let own = |instruction: &Instruction| match instruction {
-        Instruction::Load(access) | Instruction::Store(_, access) => {
-            (1..rows).all(|axis| access.strides[axis - 1] == access.strides[axis] * nest.sizes[axis])
-        }
+        Instruction::Load(access) | Instruction::Store(_, access) => (1..rows).all(|axis| {
+            let size = nest.sizes[axis];
+            access.strides[axis - 1] == access.strides[axis] * size
+                && access.spans.iter().all(|span| span.strides[axis - 1] == span.strides[axis] * size as isize)
+        }),
         Instruction::Position(axis) | Instruction::OneHot(_, axis) => *axis >= rows,
         _ => true,
     };
@@ -147,7 +149,10 @@ fn narrowed(nest: &Loop, rows: usize, sink: usize, needed: &[bool]) -> (Loop, us
     nest.axes.drain(..gone);
     for instruction in &mut nest.instructions {
         match instruction {
-            Instruction::Load(access) | Instruction::Store(_, access) => drop(access.strides.drain(..gone)),
+            Instruction::Load(access) | Instruction::Store(_, access) => {
+                access.strides.drain(..gone);
+                access.spans.iter_mut().for_each(|span| drop(span.strides.drain(..gone)));
+            }
             Instruction::Position(axis) | Instruction::OneHot(_, axis) => *axis -= gone,
             _ => {}
         }

@@ -1,0 +1,193 @@
+//! Convolutions, and their transposes: a contraction over the channels and the places of a window.
+
+use super::{
+    Argument, Context, Layer, Misfit, Part,
+    dense::{term, total},
+    flat, image,
+    image::{Places, agreed, sides},
+};
+use crate::{
+    id::Id,
+    tensor::{Axes, Axis, AxisKind, Node, Start, Window},
+};
+
+/// Each channel of a pixel is a weighted sum of the pixels in a window, of all channels (LeCun et al. 1989).
+#[derive(Debug)]
+pub struct Conv;
+
+/// Each pixel is laid down over a window, weighted for each channel; windows that overlap add up.
+#[derive(Debug)]
+pub struct ConvTranspose;
+
+const ARGUMENTS: &[Argument] = &[
+    Argument::count("channels", None, 1.0),
+    Argument::count("kernel", None, 1.0),
+    Argument::count("stride", Some(1.0), 1.0),
+    Argument::count("padding", Some(0.0), 0.0),
+];
+
+fn places(arguments: &[f64]) -> Places {
+    Places { size: arguments[1] as usize, stride: arguments[2] as usize, padding: arguments[3] as usize }
+}
+
+/// The shape of a convolution's result, each side made by `along`.
+fn outputs(
+    layer: &str,
+    inputs: &[Vec<usize>],
+    arguments: &[f64],
+    along: &dyn Fn(usize) -> Option<usize>,
+) -> Result<Vec<usize>, Misfit> {
+    let made = sides(layer, inputs)?.into_iter().map(|(height, width)| {
+        along(height).zip(along(width)).ok_or_else(|| {
+            let Places { size, padding, .. } = places(arguments);
+            let padded = if padding > 0 { format!(" with a padding of {padding}") } else { String::new() };
+            Misfit {
+                why: format!("its window of {size} does not fit the image of {height} · {width}{padded}"),
+                help: "a smaller kernel fits, or another padding, or fewer layers that make the image smaller"
+                    .to_string(),
+                of_inputs: true,
+            }
+        })
+    });
+    let (height, width) = agreed(&made.collect::<Result<Vec<_>, _>>()?)?;
+    Ok(vec![arguments[0] as usize, height, width])
+}
+
+/// The axes of a window, and of the image that is made: channels, height and width.
+fn axes(context: &mut dyn Context, shape: &[usize], size: usize) -> ([Id<Axis>; 2], Vec<Id<Axis>>) {
+    let window = ["kernel_height", "kernel_width"].map(|name| context.new_axis(name, size, AxisKind::Window));
+    let height = context.new_axis("height", shape[1], AxisKind::Position);
+    let width = context.new_axis("width", shape[2], AxisKind::Position);
+    (window, vec![context.new_axis("", shape[0], AxisKind::Feature), height, width])
+}
+
+/// bias + Σ over parts: `of_image` of those that are images, and of vectors one number for each channel, the same at all pixels.
+fn joined(
+    context: &mut dyn Context,
+    parts: &[Part],
+    out: Id<Axis>,
+    of_image: &dyn Fn(&mut dyn Context, &Part) -> Node,
+) -> Node {
+    let start = |inputs, outputs| Start::HiddenWeight { inputs, outputs };
+    let mut terms = vec![context.parameter("bias", &[out], Start::Bias)];
+    for part in parts {
+        terms.push(if part.is_image() { of_image(context, part) } else { term(context, part, out, &start) });
+    }
+    total(context, terms)
+}
+
+/// Every image with its axes, before the layer makes axes of its own.
+fn images(context: &mut dyn Context, parts: &[Part]) -> Vec<Part> {
+    parts.iter().map(|part| if part.is_image() { image(context, part) } else { flat(context, part) }).collect()
+}
+
+impl Layer for Conv {
+    fn name(&self) -> &'static str {
+        "conv"
+    }
+
+    fn arguments(&self) -> &'static [Argument] {
+        ARGUMENTS
+    }
+
+    fn outputs(&self, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
+        outputs(self.name(), inputs, arguments, &|side| places(arguments).along(side))
+    }
+
+    fn joins(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
+        let (parts, places) = (images(context, parts), places(arguments));
+        let shapes: Vec<Vec<usize>> = parts.iter().map(|part| part.shape.clone()).collect();
+        let shape = self.outputs(&shapes, arguments).expect("check has seen the shapes");
+        let (window, made) = axes(context, &shape, places.size);
+        let area = places.size * places.size;
+        let of_image = |context: &mut dyn Context, part: &Part| {
+            let start = Start::HiddenWeight { inputs: part.shape[0] * area, outputs: shape[0] * area };
+            let weight = context.parameter(&part.weight(), &[made[0], part.axes[0], window[0], window[1]], start);
+            let graph = context.graph();
+            let value = part.dense(graph);
+            let value = places.read(graph, value, &part.axes[1..], &made[1..], &window);
+            graph.contract(value, weight, &Axes::from([part.axes[0], window[0], window[1]]))
+        };
+        let node = joined(context, &parts, made[0], &of_image);
+        Part::made(node, made, shape)
+    }
+}
+
+impl Layer for ConvTranspose {
+    fn name(&self) -> &'static str {
+        "conv_transpose"
+    }
+
+    fn arguments(&self) -> &'static [Argument] {
+        ARGUMENTS
+    }
+
+    fn outputs(&self, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
+        outputs(self.name(), inputs, arguments, &|side| places(arguments).covered(side))
+    }
+
+    fn joins(&self) -> bool {
+        true
+    }
+
+    fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
+        let (parts, places) = (images(context, parts), places(arguments));
+        let shapes: Vec<Vec<usize>> = parts.iter().map(|part| part.shape.clone()).collect();
+        let shape = self.outputs(&shapes, arguments).expect("check has seen the shapes");
+        let (window, made) = axes(context, &shape, places.size);
+        let area = places.size * places.size;
+        let of_image = |context: &mut dyn Context, part: &Part| {
+            // So many windows lie over a pixel.
+            let inputs = (part.shape[0] * area).div_ceil(places.stride * places.stride);
+            let start = Start::HiddenWeight { inputs, outputs: shape[0] * area };
+            let weight = context.parameter(&part.weight(), &[part.axes[0], made[0], window[0], window[1]], start);
+            let graph = context.graph();
+            let value = part.dense(graph);
+            // A kernel of one pixel has no places to lay down.
+            let over = if places.size == 1 {
+                Axes::from([part.axes[0], window[0], window[1]])
+            } else {
+                Axes::from(part.axes[0])
+            };
+            let value = graph.contract(value, weight, &over);
+            places.lay(graph, value, &made[1..], &part.axes[1..], &window)
+        };
+        let node = joined(context, &parts, made[0], &of_image);
+        Part::made(node, made, shape)
+    }
+}
+
+/// Whether a head on that part is one for each pixel, and not one linear layer: it is an image as high and wide as the child.
+pub fn matches(parts: &[Part], child: &[usize]) -> bool {
+    match parts {
+        [part] => part.name.is_empty() && part.is_image() && child.len() == 3 && part.shape[1..] == child[1..],
+        _ => false,
+    }
+}
+
+/// A linear map from channels to those of an image of that shape, the same at each pixel: `weight` [out, in, 1, 1]. The image is a
+/// vector over `out`.
+pub fn pointwise(
+    context: &mut dyn Context,
+    part: &Part,
+    (out, shape): (Id<Axis>, &[usize]),
+    start: &dyn Fn(usize, usize) -> Start,
+    bias: Start,
+) -> Node {
+    let part = image(context, part);
+    let window = ["kernel_height", "kernel_width"].map(|name| context.new_axis(name, 1, AxisKind::Window));
+    let channels = context.new_axis("", shape[0], AxisKind::Feature);
+    let bias = context.parameter("bias", &[channels], bias);
+    let start = start(part.shape[0], shape[0]);
+    let weight = context.parameter("weight", &[channels, part.axes[0], window[0], window[1]], start);
+    let graph = context.graph();
+    let value = part.dense(graph);
+    let sum = graph.contract(value, weight, &Axes::from([part.axes[0], window[0], window[1]]));
+    let sum = graph.add(bias, sum);
+    let merge = Window::split(graph, out, &[channels, part.axes[1], part.axes[2]]);
+    graph.fold(sum, &merge)
+}
