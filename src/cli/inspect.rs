@@ -138,6 +138,9 @@ impl List {
             let drawn = if known.noise().is_some() { "may be inferred" } else { "density only" };
             text += &format!("  {values:9} {call:36} {network:52} {drawn}\n");
         }
+        text += "of several components, in `generative`, without parents\n";
+        text += "  mixture(distribution, components)    each component with learned heads and weight\n";
+        text += "  vamp(components)                     q of the latent at learned pseudo-inputs\n";
         let arguments = |arguments: &[layer::Argument]| -> String {
             let one = |argument: &layer::Argument| match argument.default {
                 Some(default) if default != 0.0 && default < 1e-3 => format!("{} = {default:e}", argument.name),

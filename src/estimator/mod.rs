@@ -95,7 +95,7 @@ pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {
 }
 
 /// Standard Gumbel noise: −log(−log u).
-fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
+pub fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
     let log = graph.log(uniform);
     let negative = graph.neg(log);
     let log = graph.log(negative);
@@ -103,7 +103,7 @@ fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
 }
 
 /// The one-hot of the greatest along the axis, of several the first.
-fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
+pub fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
     let along = Axes::from(axis);
     let most = graph.max(values, &along);
     let less = graph.scalar(Scalar::Greater, &[most, values]);

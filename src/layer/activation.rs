@@ -44,6 +44,10 @@ pub const GELU: Activation = Activation {
 pub const SOFTPLUS: Activation = Activation { name: "softplus", formula: |g, x| g.scalar(Scalar::Softplus, &[x]) };
 pub const TANH: Activation = Activation { name: "tanh", formula: |g, x| g.scalar(Scalar::Tanh, &[x]) };
 pub const SIGMOID: Activation = Activation { name: "sigmoid", formula: |g, x| g.scalar(Scalar::Sigmoid, &[x]) };
+/// Of what is above 0.
+pub const LOG: Activation = Activation { name: "log", formula: |g, x| g.log(x) };
+/// log(1 + x), of what is above −1, such as counts.
+pub const LOG1P: Activation = Activation { name: "log1p", formula: |g, x| g.scalar(Scalar::Log1P, &[x]) };
 
 impl std::fmt::Debug for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 //! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
 
 mod activation;
+mod add;
 mod combinator;
 mod conv;
 mod dense;
@@ -171,7 +172,7 @@ pub trait Layer: Sync + Debug {
         Ok(inputs[0].clone())
     }
 
-    /// Whether the layer takes several parents and joins them, one weight for each.
+    /// Whether the layer takes several parents and joins them.
     fn joins(&self) -> bool {
         false
     }
@@ -188,6 +189,7 @@ pub trait Layer: Sync + Debug {
 /// Every layer, in the order in which `dgc list` shows them.
 pub const LAYERS: &[&dyn Layer] = &[
     &dense::Dense,
+    &add::Add,
     &combinator::Combinator,
     &conv::Conv,
     &conv::ConvTranspose,
@@ -206,7 +208,10 @@ pub const LAYERS: &[&dyn Layer] = &[
     &activation::SOFTPLUS,
     &activation::TANH,
     &activation::SIGMOID,
+    &activation::LOG,
+    &activation::LOG1P,
     &softmax::Softmax,
+    &softmax::LogSoftmax,
     &activation::Residual,
 ];
 

@@ -247,7 +247,8 @@ impl<'m> Lowering<'m> {
         let FactorKind::Deterministic(network) = &factor.kind else {
             panic!("`{}` is read before it is drawn", model.variables[variable.index()].name)
         };
-        let parts = self.network(factor, network);
+        let prefix = self.factor_name(factor);
+        let parts = self.network(&prefix, &factor.parents, network);
         let [part] = parts.as_slice() else { panic!("check wants a layer that joins the parents of a node") };
         let mut scope = Scope { prefix: self.factor_name(factor), lowering: self };
         let vector = layer::flat(&mut scope, part);
@@ -268,6 +269,8 @@ impl<'m> Lowering<'m> {
         let outer = self.enter(id);
         let nodes: Vec<Node> = match heads {
             Heads::Network(network) => self.heads(factor, *distribution, network),
+            Heads::Each(each) => self.each_head(factor, *distribution, each),
+            Heads::Mixture(mixture) => self.components(factor, *distribution, mixture),
             Heads::Constants(arguments) => {
                 let heads = distribution.constant_heads(arguments);
                 heads.into_iter().map(|head| self.graph.constant(head)).collect()
@@ -303,6 +306,7 @@ impl<'m> Lowering<'m> {
             }
         };
         let density = distribution.log_prob(&mut self.graph, &heads, value, axis);
+        let density = self.over_components(id, density);
         self.graph.set_origin_of(outer);
         density
     }
@@ -310,6 +314,7 @@ impl<'m> Lowering<'m> {
     /// Draws the child of a factor; the sample axis is there already if there are several samples.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
         let (distribution, heads) = self.distribution(id);
+        let heads = self.of_one_component(id, heads);
         let child = id.of(self.model).child;
         let axis = self.feature_axis(child);
         let axes = heads.iter().flat_map(|&head| self.batch_axes(head).iter().collect::<Vec<_>>());

@@ -37,6 +37,7 @@ impl Lowering<'_> {
             let value = if declared.role == Role::Data && upstream.is_none() {
                 let (distribution, heads) = self.distribution(id);
                 let mean = distribution.mean(&mut self.graph, &heads, axis);
+                let mean = self.mean_of_components(id, mean);
                 self.set(child, mean);
                 mean
             } else {

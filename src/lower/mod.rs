@@ -7,6 +7,7 @@ mod case;
 mod choice;
 mod generate;
 mod matching;
+mod mixture;
 mod network;
 mod objective;
 mod smooth;

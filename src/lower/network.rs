@@ -5,7 +5,7 @@ use crate::{
     distribution::{Distribution, Domain},
     id::Id,
     layer::{self, Context, Part},
-    model::{Factor, LayerUse, Network, Role, Variable},
+    model::{Factor, Head, LayerUse, Network, Role, Variable},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start},
 };
 
@@ -74,10 +74,9 @@ impl Context for Scope<'_, '_> {
 
 impl Lowering<'_> {
     /// The network's output: one part, or the parents themselves if it has no layer that joins them.
-    pub(super) fn network(&mut self, factor: &Factor, network: &Network) -> Vec<Part> {
-        let mut parts: Vec<Part> = factor.parents.iter().map(|&parent| self.part(parent)).collect();
-        let prefix = self.factor_name(factor);
-        self.layers(&prefix, &network.layers, &mut parts);
+    pub(super) fn network(&mut self, prefix: &str, parents: &[Id<Variable>], network: &Network) -> Vec<Part> {
+        let mut parts: Vec<Part> = parents.iter().map(|&parent| self.part(parent)).collect();
+        self.layers(prefix, &network.layers, &mut parts);
         parts
     }
 
@@ -125,28 +124,49 @@ impl Lowering<'_> {
         }
     }
 
-    /// The heads of a factor's distribution on its network.
+    /// The heads of a factor's distribution, each a linear layer on the network.
     pub(super) fn heads(&mut self, factor: &Factor, distribution: &dyn Distribution, network: &Network) -> Vec<Node> {
-        let parts = self.network(factor, network);
         let prefix = self.factor_name(factor);
+        let parts = self.network(&prefix, &factor.parents, network);
+        distribution.heads().iter().map(|head| self.linear_head(factor, head, &parts)).collect()
+    }
+
+    /// Heads that are given by name.
+    pub(super) fn each_head(&mut self, factor: &Factor, distribution: &dyn Distribution, heads: &[Head]) -> Vec<Node> {
+        let one = |(name, head): (&&str, &Head)| match head {
+            Head::Number(number) => self.graph.constant(*number),
+            Head::Constant => self.linear_head(factor, name, &[]),
+            Head::Linear => {
+                let parts = self.network("", &factor.parents, &Network::default());
+                self.linear_head(factor, name, &parts)
+            }
+            Head::Network(network) => {
+                let prefix = format!("{}.{name}", self.factor_name(factor));
+                let parts = self.network(&prefix, &factor.parents, network);
+                let [part] = parts.as_slice() else { panic!("check wants a head's network to join its parents") };
+                let part = layer::flat(&mut Scope { prefix, lowering: self }, part);
+                let (value, out) = (part.dense(&mut self.graph), self.feature_axis(factor.child));
+                self.graph.rename(value, part.axes[0], out)
+            }
+        };
+        distribution.heads().iter().zip(heads).map(one).collect()
+    }
+
+    fn linear_head(&mut self, factor: &Factor, head: &str, parts: &[Part]) -> Node {
         let out = self.feature_axis(factor.child);
         let variable = &self.model.variables[factor.child.index()];
         let latent = variable.role == Role::Latent && variable.domain != Domain::Class;
         let shape = layer::features(&variable.shape);
-        let mut nodes = Vec::new();
-        for head in distribution.heads() {
-            let mut scope = Scope { prefix: format!("{prefix}.{head}"), lowering: self };
-            let start = |inputs, outputs| match latent {
-                true => Start::LatentHeadWeight { inputs, outputs },
-                false => Start::DataHeadWeight { inputs, outputs },
-            };
-            let bias = if latent { Start::LatentHeadBias } else { Start::Bias };
-            nodes.push(match layer::matches(&parts, &shape) {
-                true => layer::pointwise(&mut scope, &parts[0], (out, &shape), &start, bias),
-                false => layer::linear(&mut scope, &parts, out, &start, bias),
-            });
+        let mut scope = Scope { prefix: format!("{}.{head}", self.factor_name(factor)), lowering: self };
+        let start = |inputs, outputs| match latent {
+            true => Start::LatentHeadWeight { inputs, outputs },
+            false => Start::DataHeadWeight { inputs, outputs },
+        };
+        let bias = if latent { Start::LatentHeadBias } else { Start::Bias };
+        match layer::matches(parts, &shape) {
+            true => layer::pointwise(&mut scope, &parts[0], (out, &shape), &start, bias),
+            false => layer::linear(&mut scope, parts, out, &start, bias),
         }
-        nodes
     }
 
     /// `q.z`.

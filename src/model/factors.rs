@@ -3,15 +3,15 @@
 use super::{
     Factor, FactorKind, Heads, Network, Role, Side, Variable,
     check::{Checker, domain_name, factor_of},
-    network::{arguments_of, layers_of, network},
+    heads, mixture,
+    network::network,
     shapes,
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     distribution::{self, DISTRIBUTIONS, Distribution, Domain},
     id::Id,
-    layer::Argument,
-    syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind},
+    syntax::ast::{self, Arrow, ArrowBody, Call},
 };
 use petgraph::{algo::tarjan_scc, graph::DiGraph, visit::EdgeRef};
 
@@ -33,7 +33,7 @@ pub(super) fn word(side: Side) -> &'static str {
 pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec<Factor>) {
     let mut factors: Vec<Factor> = Vec::new();
     for &(side, arrow) in &arrows.written {
-        let Some(factor) = one(checker, side, arrow) else { continue };
+        let Some(factor) = one(checker, side, arrow, arrows) else { continue };
         let first = factors.iter().find(|known| {
             known.child == factor.child && (known.side == side || matches!(factor.kind, FactorKind::Deterministic(_)))
         });
@@ -57,10 +57,12 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
     let nodes = |other: &[Factor]| -> Vec<Factor> {
         other.iter().filter(|factor| matches!(factor.kind, FactorKind::Deterministic(_))).cloned().collect()
     };
-    (order(checker, &p, &nodes(&q)), order(checker, &q, &nodes(&p)))
+    let (mut p, q) = (order(checker, &p, &nodes(&q)), order(checker, &q, &nodes(&p)));
+    mixture::pseudo_inputs(checker, &mut p, &q);
+    (p, q)
 }
 
-fn one(checker: &mut Checker, side: Side, arrow: &Arrow) -> Option<Factor> {
+fn one(checker: &mut Checker, side: Side, arrow: &Arrow, arrows: &Arrows) -> Option<Factor> {
     let child = checker.lookup(&arrow.child);
     let mut parents: Vec<Id<Variable>> = Vec::new();
     let mut complete = true;
@@ -87,6 +89,14 @@ fn one(checker: &mut Checker, side: Side, arrow: &Arrow) -> Option<Factor> {
         complete = false;
     }
     let kind = match &arrow.body {
+        ArrowBody::Distribution(call) if mixture::NAMES.contains(&call.name.text.as_str()) => {
+            let inferred =
+                |(known, other): &&(Side, &Arrow)| *known == Side::Inference && other.child.text == arrow.child.text;
+            let q = arrows.written.iter().find(inferred).map(|(_, arrow)| *arrow);
+            let (distribution, mixture) = mixture::of(checker, side, arrow, call, q)?;
+            supports(checker, side, child, arrow, distribution);
+            FactorKind::Distribution { distribution, heads: Heads::Mixture(mixture) }
+        }
         ArrowBody::Distribution(call) => distribution_of(checker, side, child, &parents, arrow, call)?,
         ArrowBody::Equation(layers) => FactorKind::Deterministic(node(checker, child, &parents, arrow, layers)?),
     };
@@ -115,17 +125,18 @@ fn node(
         checker.report(nothing.label("expected parents").help("name parents before an arrow"));
         return None;
     }
-    let joins = network.layers.iter().any(|layer| layer.layer.joins());
-    if network.layers.is_empty() || parents.len() > 1 && !joins {
-        let title = if network.layers.is_empty() {
-            format!("the network of `{name}` has no layer")
-        } else {
-            format!("the network of `{name}` has no layer that joins its parents")
-        };
-        checker.report(Diagnostic::error(arrow.span, title).help("begin it with `dense(size)`"));
+    if network.layers.is_empty() || !is_one(&network, parents) {
+        let what = if network.layers.is_empty() { "no layer" } else { "no layer that joins its parents" };
+        let help = "begin it with `dense(size)`, or with `add` where all have as many features";
+        checker.report(Diagnostic::error(arrow.span, format!("the network of `{name}` has {what}")).help(help));
         return None;
     }
     Some(network)
+}
+
+/// Whether a network makes one value of its parents.
+pub(super) fn is_one(network: &Network, parents: &[Id<Variable>]) -> bool {
+    parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
 }
 
 fn distribution_of(
@@ -139,12 +150,12 @@ fn distribution_of(
     let Some(distribution) = distribution::find(&call.name.text) else {
         let mut unknown = Diagnostic::error(call.name.span, format!("unknown distribution `{}`", call.name.text))
             .label("not a distribution that dgc knows");
-        unknown.help = suggest(&call.name.text, DISTRIBUTIONS.iter().map(|known| known.name()));
+        unknown.help = suggest(&call.name.text, DISTRIBUTIONS.iter().map(|known| known.name()).chain(mixture::NAMES));
         checker.report(unknown);
         return None;
     };
     supports(checker, side, child, arrow, distribution);
-    let heads = heads(checker, parents, arrow, call, distribution)?;
+    let heads = heads::of(checker, parents, arrow, call, distribution)?;
     Some(FactorKind::Distribution { distribution, heads })
 }
 
@@ -193,93 +204,6 @@ fn supports(
                 .help(format!("for latents: {}", drawn.join(", ")));
         checker.report(diagnostic);
     }
-}
-
-fn heads(
-    checker: &mut Checker,
-    parents: &[Id<Variable>],
-    arrow: &Arrow,
-    call: &Call,
-    distribution: &'static dyn Distribution,
-) -> Option<Heads> {
-    let kind = distribution.name();
-    if distribution.heads().is_empty() {
-        if let Some(argument) = call.arguments.first() {
-            let title = format!("`{kind}` takes no arguments");
-            checker.report(Diagnostic::error(argument.span, title).help(format!("write `~ {kind}`")));
-            return None;
-        }
-        return Some(Heads::Constants(Vec::new()));
-    }
-    let net = match call.arguments.as_slice() {
-        [argument] => layers_of(checker, &argument.value),
-        _ => None,
-    };
-    if let Some(layers) = net {
-        return Some(Heads::Network(network(checker, &layers, parents, arrow.span)?));
-    }
-    constants(checker, parents, arrow, call, distribution)
-}
-
-/// `normal(0, 1)`.
-fn constants(
-    checker: &mut Checker,
-    parents: &[Id<Variable>],
-    arrow: &Arrow,
-    call: &Call,
-    distribution: &'static dyn Distribution,
-) -> Option<Heads> {
-    let (kind, names) = (distribution.name(), distribution.arguments());
-    if call.arguments.is_empty() || names.is_empty() {
-        let constants =
-            if names.is_empty() { String::new() } else { format!(", or constants: `{kind}({})`", names.join(", ")) };
-        checker.report(
-            Diagnostic::error(call.span, format!("`{kind}` needs a network"))
-                .label(format!("its {} come from somewhere", distribution.heads().join(" and ")))
-                .help(format!("name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}")),
-        );
-        return None;
-    }
-    let is_network = |argument: &ast::Argument| match &argument.value {
-        ArgumentValue::Layers(_) => true,
-        ArgumentValue::Expression(value) => match &value.kind {
-            ExpressionKind::Name(name) => argument.name.is_none() && !checker.sizes.contains_key(name),
-            _ => false,
-        },
-    };
-    if let Some(network) = call.arguments.iter().find(|argument| is_network(argument)) {
-        let title = format!("`{kind}` takes one network, or numbers");
-        let help = format!(
-            "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
-            distribution.heads().join(" and "),
-            names.join(", ")
-        );
-        checker.report(Diagnostic::error(network.span, title).label("neither a number nor alone").help(help));
-        return None;
-    }
-    let arguments: Vec<Argument> = names
-        .iter()
-        .map(|&name| Argument { name, default: None, least: f64::NEG_INFINITY, most: f64::INFINITY, whole: false })
-        .collect();
-    let values = arguments_of(checker, call, &arguments, "distribution")?;
-    if let Err(message) = distribution.check_arguments(&values) {
-        checker.report(
-            Diagnostic::error(call.span, format!("`{kind}`: {message}"))
-                .label("not an argument that it takes")
-                .help("`dgc list` shows the distributions; a network in place of numbers learns them"),
-        );
-        return None;
-    }
-    if !parents.is_empty() {
-        let title = format!("the parents of `{}` are not used", arrow.child.text);
-        checker.report(
-            Diagnostic::error(arrow.span, title)
-                .label(format!("`{kind}` has constant arguments"))
-                .help("remove the parents, or name a network"),
-        );
-        return None;
-    }
-    Some(Heads::Constants(values))
 }
 
 /// Reports variables without the factors that they need.

@@ -7,6 +7,8 @@ mod costs;
 mod draw;
 mod estimators;
 mod factors;
+mod heads;
+mod mixture;
 mod network;
 mod print;
 mod reader;
@@ -145,6 +147,50 @@ pub enum Heads {
     Network(Network),
     /// `normal(0, 1)`: the distribution's constant arguments, one for each of [`Distribution::arguments`].
     Constants(Vec<f64>),
+    /// `normal(mean = body, log_variance = constant)`: one for each of [`Distribution::heads`], in their order.
+    Each(Vec<Head>),
+    /// `mixture(normal, 10)` or `vamp(500)`, in `generative`, without parents: the distribution's heads for each component.
+    Mixture(Mixture),
+}
+
+/// Several components, one of which is drawn.
+#[derive(Clone, Debug)]
+pub struct Mixture {
+    pub components: usize,
+    pub source: Components,
+}
+
+/// Where the components' heads come from.
+#[derive(Clone, Debug)]
+pub enum Components {
+    /// Each component has heads and a weight of its own.
+    Learned,
+    /// They are those of q at learned pseudo-inputs, which stand for these data variables; all weigh as much (Tomczak and Welling
+    /// 2018).
+    Pseudo(Vec<Id<Variable>>),
+}
+
+impl Mixture {
+    /// As written in a model.
+    pub fn name(&self) -> &'static str {
+        match self.source {
+            Components::Learned => "mixture",
+            Components::Pseudo(_) => "vamp",
+        }
+    }
+}
+
+/// A head that is given by name.
+#[derive(Clone, Debug)]
+pub enum Head {
+    /// `linear`: a linear layer on the parents.
+    Linear,
+    /// `constant`: learned, one number for each feature.
+    Constant,
+    /// A number that is not learned.
+    Number(f64),
+    /// The network's output is the head; it has the child's features.
+    Network(Network),
 }
 
 /// A sequence of layers. Empty for `linear`, whose heads stand directly on the parents.

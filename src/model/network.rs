@@ -259,11 +259,6 @@ fn layer_call(
     let arguments = arguments_of(checker, call, layer.arguments(), "layer")?;
     let count = counts.entry(layer.name()).or_default();
     *count += 1;
-    Some(vec![LayerUse {
-        name: format!("{}{count}", layer.name()),
-        layer,
-        arguments,
-        inner: Vec::new(),
-        span: call.span,
-    }])
+    let name = format!("{}{count}", layer.name());
+    Some(vec![LayerUse { name, layer, arguments, inner: Vec::new(), span: call.span }])
 }

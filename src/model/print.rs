@@ -1,6 +1,6 @@
 //! The graphs of a model as text.
 
-use super::{Checked, Factor, FactorKind, Heads, LayerUse, Role};
+use super::{Checked, Components, Factor, FactorKind, Head, Heads, LayerUse, Role};
 use crate::distribution::Domain;
 
 /// Both graphs, an arrow a line, with the networks written out.
@@ -34,6 +34,15 @@ fn factor(model: &Checked, factor: &Factor) -> String {
         FactorKind::Deterministic(network) => format!("= {}", layers(&network.layers)),
         FactorKind::Distribution { distribution, heads } => match heads {
             Heads::Network(network) => format!("~ {}({})", distribution.name(), layers(&network.layers)),
+            Heads::Each(heads) => {
+                let each = distribution.heads().iter().zip(heads);
+                let each: Vec<String> = each.map(|(name, one)| format!("{name} = {}", head(one))).collect();
+                format!("~ {}({})", distribution.name(), each.join(", "))
+            }
+            Heads::Mixture(mixture) => match mixture.source {
+                Components::Learned => format!("~ mixture({}, {})", distribution.name(), mixture.components),
+                Components::Pseudo(_) => format!("~ vamp({})", mixture.components),
+            },
             Heads::Constants(values) => {
                 let values: Vec<String> = values.iter().map(f64::to_string).collect();
                 format!("~ {}({})", distribution.name(), values.join(", "))
@@ -41,6 +50,15 @@ fn factor(model: &Checked, factor: &Factor) -> String {
         },
     };
     format!("{arrow}{} {body}", name(&factor.child))
+}
+
+fn head(head: &Head) -> String {
+    match head {
+        Head::Linear => "linear".to_string(),
+        Head::Constant => "constant".to_string(),
+        Head::Number(number) => number.to_string(),
+        Head::Network(network) => format!("[{}]", layers(&network.layers)),
+    }
 }
 
 fn layers(layers: &[LayerUse]) -> String {

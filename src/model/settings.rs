@@ -1,8 +1,8 @@
 //! The lines of `objective` and `train`.
 
 use super::{
-    Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Initialize, Network, Objective,
-    Role, Schedule, Train, Variable,
+    Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Heads, Initialize, Network,
+    Objective, Role, Schedule, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
@@ -297,7 +297,7 @@ impl Reader<'_, '_, '_> {
             let key = if keyword == "top" { name.text.as_str() } else { argument.name };
             *value = set_number(self.checker, &format!("{keyword}.{key}"), argument, *value);
         }
-        let closed = matches!(closed_form(p, q, variable), Some((of_q, of_p)) if of_q.has_kl(of_p.name()))
+        let closed = matches!(closed_form(p, q, variable), Some((of_q, of_p)) if of_q.has_kl(of_p))
             && closed_form_is_exact(p, q, variable).is_ok();
         let classes = self.checker.variable(variable).size() as f64;
         if keyword == "top" && arguments[0] >= classes {
@@ -399,9 +399,9 @@ impl Reader<'_, '_, '_> {
     /// That a closed form exists, and that it is exact on this graph.
     fn analytic(&mut self, name: &Name, latent: Id<Variable>, p: &[Factor], q: &[Factor]) -> Option<()> {
         let (of_q, of_p) = closed_form(p, q, latent)?;
-        if !of_q.has_kl(of_p.name()) {
+        if !of_q.has_kl(of_p) {
             let title = format!("KL(q({0}) ‖ p({0})) has no closed form", name.text);
-            let label = format!("from `{}` to `{}`", of_q.name(), of_p.name());
+            let label = format!("from `{}` to `{of_p}`", of_q.name());
             self.checker.report(
                 Diagnostic::error(name.span, title).label(label).help("remove the line: the term is then sampled"),
             );
@@ -420,17 +420,20 @@ impl Reader<'_, '_, '_> {
     }
 }
 
-/// The distributions of a variable in both graphs.
+/// The distribution of a variable in q, and the name of that in p.
 fn closed_form(
     p: &[Factor],
     q: &[Factor],
     variable: Id<Variable>,
-) -> Option<(&'static dyn Distribution, &'static dyn Distribution)> {
+) -> Option<(&'static dyn Distribution, &'static str)> {
     let kind = |factor: &Factor| match &factor.kind {
-        FactorKind::Distribution { distribution, .. } => Some(*distribution),
+        FactorKind::Distribution { distribution, heads: Heads::Mixture(mixture) } => {
+            Some((*distribution, mixture.name()))
+        }
+        FactorKind::Distribution { distribution, .. } => Some((*distribution, distribution.name())),
         FactorKind::Deterministic(_) => None,
     };
-    Some((factor_of(q, variable).and_then(kind)?, factor_of(p, variable).and_then(kind)?))
+    Some((factor_of(q, variable).and_then(kind)?.0, factor_of(p, variable).and_then(kind)?.1))
 }
 
 /// The settings that `--set` reaches whether or not a line says them, and what must hold between lines.

@@ -1,6 +1,6 @@
 //! The shapes of what networks make, layer by layer, from those of their parents.
 
-use super::{Factor, FactorKind, Heads, LayerUse, Network, Variable, check::Checker};
+use super::{Factor, FactorKind, LayerUse, Network, Variable, check::Checker, heads};
 use crate::{
     diagnostic::{Diagnostic, Span},
     id::Id,
@@ -24,8 +24,8 @@ pub(super) fn check(checker: &mut Checker, factors: &[Factor]) {
         }
     }
     for factor in others.into_iter().filter(|factor| factor.parents.iter().all(|parent| !unknown.contains(parent))) {
-        if let FactorKind::Distribution { heads: Heads::Network(network), .. } = &factor.kind {
-            fits(checker, network, &factor.parents, factor.span);
+        if let FactorKind::Distribution { distribution, heads } = &factor.kind {
+            heads::check(checker, factor, *distribution, heads);
         }
     }
 }

@@ -37,6 +37,7 @@ fn deviation(start: Start, recipe: Initialize) -> f64 {
     let glorot = |inputs: usize, outputs: usize| (2.0 / (inputs + outputs) as f64).sqrt();
     match (recipe, start) {
         (_, Start::Constant(_)) => 0.0,
+        (_, Start::Normal(scale)) => scale,
         (Initialize::Normal(_) | Initialize::He, Start::Bias | Start::LatentHeadBias) => 0.0,
         (Initialize::Normal(scale), _) => scale,
         (_, Start::Bias | Start::LatentHeadBias | Start::LatentHeadWeight { .. }) => SMALL,

@@ -101,6 +101,8 @@ pub enum Start {
     Bias,
     LatentHeadBias,
     Constant(f64),
+    /// N(0, s²), by any recipe: what must differ to learn to differ.
+    Normal(f64),
 }
 
 /// What an output is for.

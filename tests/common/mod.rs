@@ -10,7 +10,7 @@ use dgc::{
     model::{Checked, Role},
     run::{
         arrays::{self, NamedArray},
-        bound::Arrays,
+        bound::{Arrays, Engine, bound},
         session::Layout,
     },
     tensor::philox,
@@ -49,8 +49,10 @@ pub fn is_variant(file: &Path) -> bool {
     const VARIANTS: &[&str] = &[
         "adgm2",
         "adgm_conv",
+        "adgm_shared",
         "adgm_vat",
         "cadgm",
+        "cells",
         "ladder",
         "ladder_gamma",
         "m1",
@@ -58,6 +60,8 @@ pub fn is_variant(file: &Path) -> bool {
         "m1m2_joint",
         "moons",
         "sdgm3",
+        "vae_mixture",
+        "vamp",
         "vat",
     ];
     file.file_stem().is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
@@ -104,6 +108,9 @@ pub const SMALL: &[(&str, &str)] = &[
     ("top", "4"),
     ("side", "8"),
     ("channels", "2"),
+    ("components", "3"),
+    ("genes", "5"),
+    ("types", "3"),
 ];
 
 /// A model of small sizes.
@@ -141,15 +148,50 @@ pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
                 let class = |row: usize| if row < labelled { (row % size) as f64 } else { -1.0 };
                 (vec![rows], (0..rows).map(class).collect())
             }
+            (Role::Data, Domain::Class) => (vec![rows], (0..rows).map(|row| (row % size) as f64).collect()),
             (Role::Data, Domain::Binary) => {
                 (vec![rows, size], numbers(&name, rows * size, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect())
             }
-            (Role::Data, _) => (vec![rows, size], numbers(&name, rows * size, 1.0)),
+            (Role::Data, domain) => {
+                let fit = |x: f64| match domain {
+                    Domain::Count => (3.0 * x.abs()).floor(),
+                    Domain::Positive => x.abs() + 0.1,
+                    Domain::Unit => 1.0 / (1.0 + x.exp()),
+                    _ => x,
+                };
+                (vec![rows, size], numbers(&name, rows * size, 1.0).into_iter().map(fit).collect())
+            }
             _ => continue,
         };
         arrays.insert(name.clone(), NamedArray { name, shape, data });
     }
     arrays
+}
+
+pub fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
+    let report = bound(model, parameters, batch, None, 3, &Engine::Reference).expect("a bound");
+    report.json["loss"].as_f64().expect("a loss")
+}
+
+/// Every gradient against central differences along a random direction.
+pub fn finite_differences(model: &Checked) {
+    let (parameters, batch) = (parameters(model), batch(model, 5, 2));
+    let report = bound(model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
+    assert!(!report.gradients.is_empty(), "{} has parameters", model.name);
+    for gradient in &report.gradients {
+        let direction = numbers(&format!("direction {}", gradient.name), gradient.data.len(), 1.0);
+        let step = 1e-5;
+        let at = |sign: f64| {
+            let mut moved = parameters.clone();
+            let array = moved.get_mut(&gradient.name).expect("a gradient is of a parameter");
+            array.data.iter_mut().zip(&direction).for_each(|(x, d)| *x += sign * step * d);
+            loss(model, &moved, &batch)
+        };
+        let wanted = (at(1.0) - at(-1.0)) / (2.0 * step);
+        let found: f64 = gradient.data.iter().zip(&direction).map(|(g, d)| g * d).sum();
+        let error = (found - wanted).abs() / wanted.abs().max(1.0);
+        assert!(error < 1e-5, "{}: {} has slope {found} instead of {wanted}", model.name, gradient.name);
+    }
 }
 
 /// Writes `small.dgm`, an ADGM, and `data.safetensors`, data for it, of sizes that no tile divides.
