@@ -70,10 +70,14 @@ fn agrees(model: &Checked, precision: Precision, most: [f64; 3], place: &str) {
     // A variance is no negative number.
     let variances = parameters.iter_mut().filter(|(name, _)| name.ends_with("running_var"));
     variances.for_each(|(_, array)| array.data.iter_mut().for_each(|x| *x = x.abs() + 0.5));
-    let run = |device: Device| bound(model, &parameters, &batch, None, 5, &Engine::Device(device)).expect("a bound");
-    let found = run(Device::Cuda { nvrtc: None, precision });
-    let apart = apart(&found, &run(Device::Cpu { threads: 1 }));
-    eprintln!("{place} in {precision}: {apart:?}");
+    let run = |engine: Engine| bound(model, &parameters, &batch, None, 5, &engine).expect("a bound");
+    let found = run(Engine::Device(Device::Cuda { nvrtc: None, precision }));
+    let on_cpu = run(Engine::Device(Device::Cpu { threads: 1 }));
+    // What few rows make of rounding by one batch norm on the other, as in a ladder network, the CPU shows too.
+    let rounding = apart(&on_cpu, &run(Engine::Reference));
+    let apart = apart(&found, &on_cpu);
+    eprintln!("{place} in {precision}: {apart:?}, the CPU {rounding:?} from double precision");
+    let most = [0, 1, 2].map(|of| most[of].max(2.0 * rounding[of]));
     assert!(apart.iter().zip(&most).all(|(apart, most)| apart <= most), "{place}: {apart:?}, not {most:?}");
 }
 
