@@ -154,3 +154,19 @@ fn the_rate_follows_its_schedule() {
         ],
     );
 }
+
+#[test]
+fn the_weight_of_a_latent_warms_up() {
+    let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
+    let close = |line: &str, expected: [f64; 4]| {
+        let text = text.replace("  objective {\n", &format!("  objective {{\n    {line}\n"));
+        let (model, _) = dgc::driver::check("vae.dgm", &text, &[]).expect("a model");
+        for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
+            let changing = model.changing(epoch);
+            let (name, weight) = changing.first().expect("a weight");
+            assert!(name == "beta.z" && (weight - expected).abs() < 1e-12, "{line}: {weight} after {epoch} epochs");
+        }
+    };
+    close("beta z 0.5 warmup 4", [0.0, 0.125, 0.5, 0.5]);
+    close("beta z 1 warmup 4 from 3", [3.0, 2.5, 1.0, 1.0]);
+}

@@ -97,7 +97,9 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     }
     for beta in &settings.betas {
         text += &format!("with the terms of {} times {}", name(beta.latent), beta.weight);
-        text += &if beta.warmup > 0.0 { format!(", rising over {} epochs\n", beta.warmup) } else { "\n".to_string() };
+        let warm = format!(", from {} over {} epochs", beta.from, beta.warmup);
+        text += if beta.warmup > 0.0 { &warm } else { "" };
+        text += "\n";
     }
     for (latent, nats) in &settings.free_bits {
         text += &format!("with the mean of the terms of {} at most −{nats}\n", name(*latent));

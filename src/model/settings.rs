@@ -158,9 +158,12 @@ impl Reader<'_, '_, '_> {
             "beta" => {
                 let (name, latent) = self.latent()?;
                 let weight = self.number_of(real("beta", 0.0, 1e6), &name)?;
-                let warmup =
-                    if self.keyword("warmup")? { self.number_of(real("warmup", 0.0, 1e6), &name)? } else { 0.0 };
-                objective.betas.push(Beta { latent, weight, warmup });
+                let (mut warmup, mut from) = (0.0, 0.0);
+                if self.keyword("warmup")? {
+                    warmup = self.number_of(real("warmup", 0.0, 1e6), &name)?;
+                    from = if self.keyword("from")? { self.number_of(real("from", 0.0, 1e6), &name)? } else { 0.0 };
+                }
+                objective.betas.push(Beta { latent, weight, warmup, from });
             }
             "free_bits" => {
                 let (name, latent) = self.latent()?;
