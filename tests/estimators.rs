@@ -146,6 +146,19 @@ fn gradients_are_those_of_the_sum_on_average() {
     }
 }
 
+/// The weight of a latent's terms is in what a draw was worth.
+#[test]
+fn gradients_of_weighted_terms_are_those_of_the_sum_on_average() {
+    let weighted = |line: &str| model(&format!("{line}\n    beta z 4\n    beta a 0.5"));
+    let exact = run(&weighted("sum y"), &|_| {});
+    for line in ["top y 1", "score y by leave_one_out\n    samples 3", "score y by learned(body)"] {
+        let (distance, place) = furthest(&run(&weighted(line), &|_| {}), &exact);
+        assert!(distance < APART, "`{line}`: {distance} standard errors, {place}");
+    }
+    let (distance, _) = furthest(&run(&model("top y 1"), &|_| {}), &exact);
+    assert!(distance > 2.0 * APART, "the weights tell: {distance} standard errors");
+}
+
 #[test]
 fn relaxations_are_right_when_cold_and_biased_when_warm() {
     let exact = run(&model("sum y"), &|_| {});

@@ -12,6 +12,7 @@ use crate::{
 use std::collections::{BTreeMap, HashMap};
 
 /// A named number per row.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub name: String,
     pub node: Node,
@@ -24,6 +25,12 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(name: String, node: Node) -> Self {
         Entry { name, node, adds: true, shown: true }
+    }
+
+    /// Whether it is one of a variable's own terms.
+    pub(super) fn is_of(&self, variable: &str) -> bool {
+        let known = ["log p", "-log q", "-KL"].map(|term| format!("{term}({variable})"));
+        known.contains(&self.name)
     }
 
     /// What has a gradient and no value.

@@ -136,7 +136,7 @@ impl Lowering<'_> {
         self.graph.set_origin_of(outer);
         let mut entries = self.term(body);
         let outer = self.enter(factor);
-        let worth = total(&mut self.graph, &entries);
+        let worth = self.worth(&entries);
         if let Some((slots, weights)) = drawn.slots {
             for entry in &mut entries {
                 if self.graph.axes_of(entry.node).contains(slots) {

@@ -88,10 +88,8 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
         if beta.is_none() && free.is_none() {
             continue;
         }
-        let names = [format!("log p({})", variable.name), format!("-log q({})", variable.name)];
-        let closed = format!("-KL({})", variable.name);
-        let own = entries.iter().filter(|entry| names.contains(&entry.name) || entry.name == closed);
-        let own: Vec<Node> = own.map(|entry| entry.node).collect();
+        let own: Vec<Node> =
+            entries.iter().filter(|entry| entry.is_of(&variable.name)).map(|entry| entry.node).collect();
         let graph = &mut lowering.graph;
         let own = graph.total(own);
         let plain = graph.mean(own, &row);
@@ -108,6 +106,22 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
         objective = graph.add(objective, change);
     }
     objective
+}
+
+impl Lowering<'_> {
+    /// The sum of the parts, each latent's by its weight: what a gradient that is not a derivative is kept right by.
+    pub(super) fn worth(&mut self, entries: &[Entry]) -> Node {
+        let model = self.model;
+        let mut parts = entries.to_vec();
+        for beta in &model.objective.betas {
+            let name = &model.variables[beta.latent.index()].name;
+            let weight = beta_weight(&mut self.graph, Some(beta), name);
+            for part in parts.iter_mut().filter(|part| part.is_of(name)) {
+                part.node = self.graph.mul(weight, part.node);
+            }
+        }
+        total(&mut self.graph, &parts)
+    }
 }
 
 fn beta_weight(graph: &mut Graph, beta: Option<&Beta>, latent: &str) -> Node {

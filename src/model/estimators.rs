@@ -64,10 +64,10 @@ fn drawn(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
         }
         // A gradient is kept right by what the rest of the bound is worth, row by row.
         let corrected = estimator.keyword() != "relax";
-        if corrected && !(objective.betas.is_empty() && objective.free_bits.is_empty()) {
+        if corrected && !objective.free_bits.is_empty() {
             report(
-                format!("`{}` weighs the whole bound, not terms of single latents", estimator.keyword()),
-                "remove the lines `beta` and `free_bits`, or `relax` or `sum` the variable".to_string(),
+                format!("`{}` weighs the bound row by row, and `free_bits` is about its mean", estimator.keyword()),
+                "remove the line `free_bits`, or `relax` or `sum` the variable".to_string(),
             );
         }
         if corrected && objective.bound != Bound::Evidence && estimator.name() != "leave_one_out" {
