@@ -149,7 +149,7 @@ fn gradients_are_those_of_the_sum_on_average() {
 /// The weight of a latent's terms is in what a draw was worth.
 #[test]
 fn gradients_of_weighted_terms_are_those_of_the_sum_on_average() {
-    let weighted = |line: &str| model(&format!("{line}\n    beta z 4\n    beta a 0.5"));
+    let weighted = |line: &str| model(&format!("{line}\n    beta z 4\n    beta y 2\n    beta a 0.5"));
     let exact = run(&weighted("sum y"), &|_| {});
     for line in ["top y 1", "score y by leave_one_out\n    samples 3", "score y by learned(body)"] {
         let (distance, place) = furthest(&run(&weighted(line), &|_| {}), &exact);

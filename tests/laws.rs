@@ -125,6 +125,27 @@ fn cpu_agrees_with_the_reference_on_every_model() {
     }
 }
 
+/// The loss counts the terms of what q infers by their weights, and a label that is observed once.
+#[test]
+fn weights_are_those_of_inferred_terms() {
+    let text = std::fs::read_to_string(common::root().join("models/cadgm.dgm")).expect("a model");
+    let loss = |lines: &str| {
+        let text = text.replace("    sum y\n", &format!("    sum y\n{lines}"));
+        let sets = [("pixels", "5"), ("classes", "3"), ("aux", "2"), ("latent", "2"), ("hidden", "4")];
+        let model = check("cadgm.dgm", &text, &sets);
+        let report = bound(&model, &parameters(&model), &batch(&model, 7, 3), None, 3, &Engine::Reference);
+        report.expect("a bound").json
+    };
+    let plain = loss("");
+    let term = |case: &str, name: &str| plain[case]["terms"][name].as_f64().expect("a term");
+    let of = |case: &str, name: &str| term(case, &format!("log p({name})")) + term(case, &format!("-log q({name})"));
+    let change = |lines: &str| loss(lines)["loss"].as_f64().expect("a loss") - plain["loss"].as_f64().expect("a loss");
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b.abs().max(1.0), "{a}, not {b}");
+    close(change("    beta y 3\n"), -2.0 * of("unlabelled", "y"));
+    close(change("    beta z 0.5\n"), 0.5 * (of("labelled", "z") + of("unlabelled", "z")));
+    assert!(of("unlabelled", "y").abs() > 1e-3, "there is something to weigh");
+}
+
 /// A model whose class is a label.
 fn observable(gmvae: &str) -> String {
     let text = gmvae.replace("latent y:", "label y:").replace("    batch 100\n", "");

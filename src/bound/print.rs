@@ -96,7 +96,7 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         text += &format!("with s over {} joint samples\n", settings.samples);
     }
     for beta in &settings.betas {
-        text += &format!("with the terms of {} times {}", name(beta.latent), beta.weight);
+        text += &format!("with the terms of {} times {}", name(beta.variable), beta.weight);
         let warm = format!(", from {} over {} epochs", beta.from, beta.warmup);
         text += if beta.warmup > 0.0 { &warm } else { "" };
         text += "\n";

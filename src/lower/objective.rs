@@ -18,7 +18,7 @@ use crate::{
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
 /// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`,
 /// `match.NODE` for each `match`. Weights that change in training, or that depend on the training rows, are inputs:
-/// `beta.LATENT` and `weight.LABEL`.
+/// `beta.VARIABLE` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
@@ -53,7 +53,7 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
     lowering.graph
 }
 
-/// −(mean bound), with weights and free bits on the terms of latents; reports the bound without them.
+/// −(mean bound), with weights and free bits on the terms of variables that are inferred; reports the bound without them.
 fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     let entries = lowering.term(&case.bound);
     if entries.is_empty() {
@@ -75,21 +75,23 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     vec![lowering.graph.neg(objective)]
 }
 
-/// The mean bound with each latent's terms multiplied by its weight, and held at its free bits.
+/// The mean bound with the terms of what q infers multiplied by their weight, and held at its free bits.
 fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
     let model = lowering.model;
     let settings = &model.objective;
     let row = Axes::from(lowering.row);
     let mut objective = bound;
     for (index, variable) in model.variables.iter().enumerate() {
-        let latent = Id::new(index);
-        let beta = settings.betas.iter().find(|beta| beta.latent == latent);
-        let free = settings.free_bits.iter().find(|(free, _)| *free == latent).map(|(_, nats)| *nats);
-        if beta.is_none() && free.is_none() {
+        let id = Id::new(index);
+        let beta = settings.betas.iter().find(|beta| beta.variable == id);
+        let free = settings.free_bits.iter().find(|(free, _)| *free == id).map(|(_, nats)| *nats);
+        let own: Vec<&Entry> = entries.iter().filter(|entry| entry.is_of(&variable.name)).collect();
+        // A label that is observed has a likelihood, which q has no part in.
+        let inferred = own.iter().any(|entry| entry.name.starts_with('-'));
+        if !inferred || beta.is_none() && free.is_none() {
             continue;
         }
-        let own: Vec<Node> =
-            entries.iter().filter(|entry| entry.is_of(&variable.name)).map(|entry| entry.node).collect();
+        let own: Vec<Node> = own.iter().map(|entry| entry.node).collect();
         let graph = &mut lowering.graph;
         let own = graph.total(own);
         let plain = graph.mean(own, &row);
@@ -109,12 +111,12 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
 }
 
 impl Lowering<'_> {
-    /// The sum of the parts, each latent's by its weight: what a gradient that is not a derivative is kept right by.
+    /// The sum of the parts, each variable's by its weight: what a gradient that is not a derivative is kept right by.
     pub(super) fn worth(&mut self, entries: &[Entry]) -> Node {
         let model = self.model;
         let mut parts = entries.to_vec();
         for beta in &model.objective.betas {
-            let name = &model.variables[beta.latent.index()].name;
+            let name = &model.variables[beta.variable.index()].name;
             let weight = beta_weight(&mut self.graph, Some(beta), name);
             for part in parts.iter_mut().filter(|part| part.is_of(name)) {
                 part.node = self.graph.mul(weight, part.node);
@@ -124,10 +126,10 @@ impl Lowering<'_> {
     }
 }
 
-fn beta_weight(graph: &mut Graph, beta: Option<&Beta>, latent: &str) -> Node {
+fn beta_weight(graph: &mut Graph, beta: Option<&Beta>, variable: &str) -> Node {
     match beta {
         None => graph.constant(1.0),
-        Some(beta) if beta.warmup > 0.0 => graph.input(&format!("beta.{latent}"), Axes::none()),
+        Some(beta) if beta.warmup > 0.0 => graph.input(&format!("beta.{variable}"), Axes::none()),
         Some(beta) => graph.constant(beta.weight),
     }
 }

@@ -85,7 +85,7 @@ fn importance(checker: &mut Checker, objective: &Objective) {
         return;
     }
     if !objective.betas.is_empty() || !objective.free_bits.is_empty() || !objective.analytic.is_empty() {
-        let latent = objective.betas.iter().map(|beta| beta.latent);
+        let latent = objective.betas.iter().map(|beta| beta.variable);
         let latent =
             latent.chain(objective.free_bits.iter().map(|(latent, _)| *latent)).chain(objective.analytic.clone());
         let span = latent.map(|id| checker.variable(id).span).next().unwrap_or_default();

@@ -119,13 +119,13 @@ impl Checked {
 }
 
 impl Checked {
-    /// The inputs of a step that change in training, after so many epochs: `beta.LATENT` and an estimator's `NUMBER.VARIABLE`.
+    /// The inputs of a step that change in training, after so many epochs: `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self, epoch: f64) -> Vec<(String, f64)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         let warm = self.objective.betas.iter().filter(|beta| beta.warmup > 0.0);
         let betas = warm.map(|beta| {
             let weight = beta.from + (beta.weight - beta.from) * (epoch / beta.warmup).min(1.0);
-            (format!("beta.{}", name(beta.latent)), weight)
+            (format!("beta.{}", name(beta.variable)), weight)
         });
         let drawn = self.objective.drawn.iter().filter_map(|discrete| {
             let (number, value) = discrete.estimator.changing(&discrete.arguments, epoch)?;
@@ -350,7 +350,7 @@ impl fmt::Display for Expression {
 /// `beta z 1 warmup 10 from 3`: the weight goes linearly from `from` to `weight` over `warmup` epochs.
 #[derive(Clone, Debug)]
 pub struct Beta {
-    pub latent: Id<Variable>,
+    pub variable: Id<Variable>,
     pub weight: f64,
     pub warmup: f64,
     pub from: f64,

@@ -87,6 +87,19 @@ impl Reader<'_, '_, '_> {
         Some((name, id))
     }
 
+    /// A variable that is not always observed.
+    pub fn hidden(&mut self) -> Option<(Name, Id<Variable>)> {
+        let (name, id) = self.variable()?;
+        let role = self.checker.variable(id).role;
+        if role != Role::Latent && role != Role::Label {
+            let title = format!("`{}` is neither a latent nor a label", name.text);
+            let help = format!("`{}` is about the terms of a variable that q infers", self.setting.keyword.text);
+            self.checker.report(Diagnostic::error(name.span, title).label("expected a latent or a label").help(help));
+            return None;
+        }
+        Some((name, id))
+    }
+
     pub fn latent(&mut self) -> Option<(Name, Id<Variable>)> {
         let (name, id) = self.variable()?;
         let variable = self.checker.variable(id);

@@ -156,14 +156,14 @@ impl Reader<'_, '_, '_> {
                 objective.matches.push(line);
             }
             "beta" => {
-                let (name, latent) = self.latent()?;
+                let (name, variable) = self.hidden()?;
                 let weight = self.number_of(real("beta", 0.0, 1e6), &name)?;
                 let (mut warmup, mut from) = (0.0, 0.0);
                 if self.keyword("warmup")? {
                     warmup = self.number_of(real("warmup", 0.0, 1e6), &name)?;
                     from = if self.keyword("from")? { self.number_of(real("from", 0.0, 1e6), &name)? } else { 0.0 };
                 }
-                objective.betas.push(Beta { latent, weight, warmup, from });
+                objective.betas.push(Beta { variable, weight, warmup, from });
             }
             "free_bits" => {
                 let (name, latent) = self.latent()?;
@@ -483,8 +483,8 @@ fn finish(
     estimators::check(checker, objective, graphs, treated);
     for beta in objective.betas.clone() {
         if beta.warmup > train.epochs as f64 {
-            let name = checker.variable(beta.latent).name.clone();
-            let span = checker.variable(beta.latent).span;
+            let name = checker.variable(beta.variable).name.clone();
+            let span = checker.variable(beta.variable).span;
             let title = format!("the warm-up of `{name}` is longer than the run");
             let label = format!("{} epochs of warm-up, {} of training", beta.warmup, train.epochs);
             checker.report(Diagnostic::warning(span, title).label(label));
