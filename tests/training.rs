@@ -160,7 +160,8 @@ fn the_weight_of_a_latent_warms_up() {
     let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
     let close = |line: &str, expected: [f64; 4]| {
         let text = text.replace("  objective {\n", &format!("  objective {{\n    {line}\n"));
-        let (model, _) = dgc::driver::check("vae.dgm", &text, &[]).expect("a model");
+        let sets = [("epochs".to_string(), "8".to_string())];
+        let (model, _) = dgc::driver::check("vae.dgm", &text, &sets).expect("a model");
         for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
             let changing = model.changing(epoch);
             let (name, weight) = changing.first().expect("a weight");
@@ -169,4 +170,5 @@ fn the_weight_of_a_latent_warms_up() {
     };
     close("beta z 0.5 warmup 4", [0.0, 0.125, 0.5, 0.5]);
     close("beta z 1 warmup 4 from 3", [3.0, 2.5, 1.0, 1.0]);
+    close("beta z 1 warmup epochs / 2 from 3", [3.0, 2.5, 1.0, 1.0]);
 }

@@ -12,6 +12,7 @@ mod mixture;
 mod network;
 mod print;
 mod reader;
+mod schedule;
 mod sets;
 mod settings;
 mod shapes;
@@ -20,6 +21,7 @@ mod stack;
 pub use check::{check, domain_name};
 pub use draw::{to_dot, to_svg};
 pub use print::print;
+pub use schedule::{Decay, Schedule};
 pub use stack::{Upstream, scope};
 
 use crate::{
@@ -382,44 +384,6 @@ pub enum Batch {
         labelled: usize,
         unlabelled: usize,
     },
-}
-
-/// How the learning rate changes: how it falls, and over how many epochs it first rises linearly from 0 (`cosine warmup 2`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Schedule {
-    pub decay: Decay,
-    pub warmup: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Decay {
-    Constant,
-    /// `step(every = 200, factor = 0.75, floor = 3e-5)`: × factor every so many epochs, the rate never under `floor`.
-    Step {
-        every: f64,
-        factor: f64,
-        floor: f64,
-    },
-    /// `cosine(floor = 0)`: half a cosine from the rate to `floor` over all epochs.
-    Cosine {
-        floor: f64,
-    },
-}
-
-impl Schedule {
-    /// The rate of a step that begins at epoch `start` and ends at `end`, in a run of `epochs`, by an optimiser of rate `base`.
-    /// The rise counts the step's end, so that the first step is not lost to a rate of 0.
-    pub fn rate(&self, base: f64, start: f64, end: f64, epochs: f64) -> f64 {
-        let fallen = match self.decay {
-            Decay::Constant => base,
-            Decay::Step { every, factor, floor } => (base * factor.powf((start / every).floor())).max(floor.min(base)),
-            Decay::Cosine { floor } => {
-                let part = (start / epochs.max(1.0)).min(1.0);
-                floor + (base - floor) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
-            }
-        };
-        if end < self.warmup { fallen * end / self.warmup } else { fallen }
-    }
 }
 
 /// How weights start; biases start at 0 for `Glorot` and `He`.

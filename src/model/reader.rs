@@ -16,11 +16,11 @@ pub(super) struct Reader<'c, 's, 'a> {
     pub next: usize,
 }
 
-pub(super) fn whole(name: &'static str, least: f64, most: f64) -> Argument {
+pub(super) const fn whole(name: &'static str, least: f64, most: f64) -> Argument {
     Argument { name, default: None, least, most, whole: true }
 }
 
-pub(super) fn real(name: &'static str, least: f64, most: f64) -> Argument {
+pub(super) const fn real(name: &'static str, least: f64, most: f64) -> Argument {
     Argument { name, default: None, least, most, whole: false }
 }
 

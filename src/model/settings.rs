@@ -17,7 +17,7 @@ use crate::{
     id::Id,
     layer::Argument,
     optimizer::{self, OPTIMIZERS},
-    syntax::ast::{Call, ExpressionKind, File, Item, Name},
+    syntax::ast::{Call, ExpressionKind, File, Item, Name, Setting},
 };
 
 const OBJECTIVE: &[&str] = &[
@@ -34,6 +34,7 @@ const OBJECTIVE: &[&str] = &[
     "free_bits",
     "analytic",
 ];
+const EPOCHS: Argument = whole("epochs", 0.0, 1e7);
 const TRAIN: &[&str] = &["batch", "optimizer", "schedule", "clip", "prior", "initialize", "epochs"];
 
 pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Factor]) -> (Objective, Train) {
@@ -63,40 +64,50 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         epochs: 100,
     };
     let mut seen: Vec<(String, Span)> = Vec::new();
-    for item in &tree.items {
-        let Item::Settings { keyword, settings } = item else { continue };
-        let known = if keyword.text == "objective" { OBJECTIVE } else { TRAIN };
-        for setting in settings {
-            let name = &setting.keyword;
-            if !known.contains(&name.text.as_str()) {
-                let title = format!("unknown setting `{}` in `{}`", name.text, keyword.text);
-                let mut unknown = Diagnostic::error(name.span, title).label("not a setting of this block");
-                unknown.help = suggest(&name.text, known.iter().copied());
-                checker.report(unknown);
-                continue;
-            }
-            let subject = setting.values.first().map_or("", |value| &checker.source[value.span.range()]).to_string();
-            let once = ["samples", "bound", "batch", "optimizer", "schedule", "prior", "initialize", "epochs"];
-            let repeats = !once.contains(&name.text.as_str());
-            let key = if repeats { format!("{} {subject}", name.text) } else { name.text.clone() };
-            if let Some((_, first)) = seen.iter().find(|(known, _)| *known == key) {
-                let twice = Diagnostic::error(setting.span, format!("`{key}` is set twice"))
-                    .label("set again here")
-                    .note(*first, "first set here");
-                checker.report(twice.help("keep one of the two"));
-                continue;
-            }
-            seen.push((key, setting.span));
-            let known = checker.diagnostics.len();
-            let mut reader = Reader { checker, setting, next: 0 };
-            match keyword.text.as_str() {
-                "objective" => reader.objective(&mut objective, p, q),
-                _ => reader.train(&mut train, labels),
-            };
-            for mistake in checker.diagnostics[known..].iter_mut().filter(|mistake| mistake.help.is_none()) {
-                mistake.help = Some(format!("write it as `{}`", example(&name.text, labels)));
-            }
+    let blocks = tree.items.iter().filter_map(|item| match item {
+        Item::Settings { keyword, settings } => Some(settings.iter().map(move |setting| (keyword, setting))),
+        _ => None,
+    });
+    let mut lines: Vec<(&Name, &Setting)> = blocks.flatten().collect();
+    lines.sort_by_key(|(_, setting)| setting.keyword.text != "epochs");
+    let others = lines.iter().filter(|(_, setting)| setting.keyword.text == "epochs").count();
+    for (number, &(keyword, setting)) in lines.iter().enumerate() {
+        if number == others {
+            name_epochs(checker, &mut train);
         }
+        let known = if keyword.text == "objective" { OBJECTIVE } else { TRAIN };
+        let name = &setting.keyword;
+        if !known.contains(&name.text.as_str()) {
+            let title = format!("unknown setting `{}` in `{}`", name.text, keyword.text);
+            let mut unknown = Diagnostic::error(name.span, title).label("not a setting of this block");
+            unknown.help = suggest(&name.text, known.iter().copied());
+            checker.report(unknown);
+            continue;
+        }
+        let subject = setting.values.first().map_or("", |value| &checker.source[value.span.range()]).to_string();
+        let once = ["samples", "bound", "batch", "optimizer", "schedule", "prior", "initialize", "epochs"];
+        let repeats = !once.contains(&name.text.as_str());
+        let key = if repeats { format!("{} {subject}", name.text) } else { name.text.clone() };
+        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == key) {
+            let twice = Diagnostic::error(setting.span, format!("`{key}` is set twice"))
+                .label("set again here")
+                .note(*first, "first set here");
+            checker.report(twice.help("keep one of the two"));
+            continue;
+        }
+        seen.push((key, setting.span));
+        let known = checker.diagnostics.len();
+        let mut reader = Reader { checker, setting, next: 0 };
+        match keyword.text.as_str() {
+            "objective" => reader.objective(&mut objective, p, q),
+            _ => reader.train(&mut train, labels),
+        };
+        for mistake in checker.diagnostics[known..].iter_mut().filter(|mistake| mistake.help.is_none()) {
+            mistake.help = Some(format!("write it as `{}`", example(&name.text, labels)));
+        }
+    }
+    if others == lines.len() {
+        name_epochs(checker, &mut train);
     }
     // A line that has a mistake says what is meant for its variable all the same.
     let treated = seen.iter().filter_map(|(key, _)| key.split_once(' '));
@@ -104,6 +115,12 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
     let treated: Vec<&str> = treated.map(|(_, variable)| variable).collect();
     finish(checker, &mut objective, &mut train, (p, q), &treated);
     (objective, train)
+}
+
+/// The number of epochs as it is said or set, which arithmetic of the other lines may name.
+fn name_epochs(checker: &mut Checker, train: &mut Train) {
+    train.epochs = set_number(checker, "epochs", &EPOCHS, train.epochs as f64) as usize;
+    checker.sizes.entry("epochs".to_string()).or_insert(train.epochs as f64);
 }
 
 /// A setting as it may be written.
@@ -181,7 +198,7 @@ impl Reader<'_, '_, '_> {
     fn train(&mut self, train: &mut Train, labels: bool) -> Option<()> {
         match self.setting.keyword.text.as_str() {
             "batch" => train.batch = self.batch(labels)?,
-            "epochs" => train.epochs = self.number(whole("epochs", 0.0, 1e7))? as usize,
+            "epochs" => train.epochs = self.number(EPOCHS)? as usize,
             "optimizer" => {
                 let call = self.call("an optimiser such as `adam(rate = 3e-4)`")?;
                 let Some(optimizer) = optimizer::find(&call.name.text) else {
@@ -360,34 +377,6 @@ impl Reader<'_, '_, '_> {
         Some(Batch::Cases { labelled: labelled.unwrap_or(100), unlabelled: unlabelled.unwrap_or(100) })
     }
 
-    fn schedule(&mut self) -> Option<Schedule> {
-        let call = self.call("a schedule such as `cosine(floor = 0)`")?;
-        let floor = Argument { default: Some(0.0), ..real("floor", 0.0, 1e3) };
-        let mut warmup = 0.0;
-        let decay = match call.name.text.as_str() {
-            "constant" => Decay::Constant,
-            "step" => {
-                let arguments = [real("every", 1e-6, 1e9), real("factor", 1e-9, 1.0), floor];
-                let values = arguments_of(self.checker, &call, &arguments, "schedule")?;
-                Decay::Step { every: values[0], factor: values[1], floor: values[2] }
-            }
-            "cosine" => Decay::Cosine { floor: arguments_of(self.checker, &call, &[floor], "schedule")?[0] },
-            "warmup" => {
-                let epochs = real("epochs", 0.0, 1e9);
-                warmup = arguments_of(self.checker, &call, &[epochs], "schedule")?[0];
-                Decay::Constant
-            }
-            _ => {
-                self.unknown(&call.name, "schedule", ["constant", "step", "cosine", "warmup"]);
-                return None;
-            }
-        };
-        if self.keyword("warmup")? {
-            warmup = self.number(real("schedule.warmup", 0.0, 1e9))?;
-        }
-        Some(Schedule { decay, warmup })
-    }
-
     /// The scale of `normal(0, scale)`.
     fn centred(&mut self, what: &str) -> Option<f64> {
         let call = self.call("`normal(0, 1)`")?;
@@ -449,7 +438,6 @@ fn finish(
 ) {
     let mut set = |argument: Argument, written: f64| set_number(checker, argument.name, &argument, written);
     objective.samples = set(whole("samples", 1.0, 100_000.0), objective.samples as f64) as usize;
-    train.epochs = set(whole("epochs", 0.0, 1e7), train.epochs as f64) as usize;
     for (argument, value) in train.optimizer.arguments().iter().zip(&mut train.optimizer_arguments) {
         *value = set(*argument, *value);
     }
@@ -460,16 +448,7 @@ fn finish(
             *unlabelled = set(whole("batch.unlabelled", 0.0, 1e7), *unlabelled as f64) as usize;
         }
     }
-    train.schedule.warmup = set(real("schedule.warmup", 0.0, 1e9), train.schedule.warmup);
-    match &mut train.schedule.decay {
-        Decay::Constant => {}
-        Decay::Step { every, factor, floor } => {
-            *every = set(real("schedule.every", 1e-6, 1e9), *every);
-            *factor = set(real("schedule.factor", 1e-9, 1.0), *factor);
-            *floor = set(real("schedule.floor", 0.0, 1e3), *floor);
-        }
-        Decay::Cosine { floor } => *floor = set(real("schedule.floor", 0.0, 1e3), *floor),
-    }
+    train.schedule.set(&mut set);
     for (name, value) in [("clip.norm", &mut train.clip_norm), ("clip.value", &mut train.clip_value)] {
         *value = Some(set(real(name, 1e-12, 1e12), value.unwrap_or(f64::NAN))).filter(|value| !value.is_nan());
     }
