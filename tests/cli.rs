@@ -32,8 +32,8 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let model = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
     let model = model.replace("aux = 100, latent = 100, hidden = 500", "aux = 4, latent = 4, hidden = 12");
-    // A run that is resumed for more epochs would stretch the schedule.
-    let model = model.replace("    schedule cosine warmup 1\n", "");
+    // A run that is resumed for more epochs would stretch the schedule and the warm-ups.
+    let model = model.replace("    schedule cosine warmup 1\n", "").replace("0.4 * epochs", "2");
     std::fs::write(folder.path().join("small.dgm"), model).expect("a file can be written");
     folder
 }

@@ -163,8 +163,8 @@ fn the_weight_of_a_latent_warms_up() {
         let sets = [("epochs".to_string(), "8".to_string())];
         let (model, _) = dgc::driver::check("vae.dgm", &text, &sets).expect("a model");
         for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
-            let changing = model.changing(epoch);
-            let (name, weight) = changing.first().expect("a weight");
+            let (name, input) = model.changing().swap_remove(0);
+            let weight = model.changed(input, epoch);
             assert!(name == "beta.z" && (weight - expected).abs() < 1e-12, "{line}: {weight} after {epoch} epochs");
         }
     };

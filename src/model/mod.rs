@@ -121,19 +121,31 @@ impl Checked {
 }
 
 impl Checked {
-    /// The inputs of a step that change in training, after so many epochs: `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
-    pub fn changing(&self, epoch: f64) -> Vec<(String, f64)> {
+    /// The inputs of a step that change in training: `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
+    pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
-        let warm = self.objective.betas.iter().filter(|beta| beta.warmup > 0.0);
-        let betas = warm.map(|beta| {
-            let weight = beta.from + (beta.weight - beta.from) * (epoch / beta.warmup).min(1.0);
-            (format!("beta.{}", name(beta.variable)), weight)
-        });
-        let drawn = self.objective.drawn.iter().filter_map(|discrete| {
-            let (number, value) = discrete.estimator.changing(&discrete.arguments, epoch)?;
-            Some((format!("{number}.{}", name(discrete.variable)), value))
+        let betas = self.objective.betas.iter().enumerate().filter(|(_, beta)| beta.warmup > 0.0);
+        let betas = betas.map(|(index, beta)| (format!("beta.{}", name(beta.variable)), Changing::Beta(index)));
+        let drawn = self.objective.drawn.iter().enumerate().filter_map(|(index, discrete)| {
+            let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
+            Some((format!("{number}.{}", name(discrete.variable)), Changing::Drawn(index)))
         });
         betas.chain(drawn).collect()
+    }
+
+    /// One of them after so many epochs.
+    pub fn changed(&self, input: Changing, epoch: f64) -> f64 {
+        match input {
+            Changing::Beta(index) => {
+                let beta = &self.objective.betas[index];
+                beta.from + (beta.weight - beta.from) * (epoch / beta.warmup).min(1.0)
+            }
+            Changing::Drawn(index) => {
+                let discrete = &self.objective.drawn[index];
+                let changing = discrete.estimator.changing(&discrete.arguments, epoch);
+                changing.expect("what changes goes on to").1
+            }
+        }
     }
 }
 
@@ -347,6 +359,13 @@ impl fmt::Display for Expression {
             },
         }
     }
+}
+
+/// Which line of the objective an input that changes in training is of.
+#[derive(Clone, Copy, Debug)]
+pub enum Changing {
+    Beta(usize),
+    Drawn(usize),
 }
 
 /// `beta z 1 warmup 10 from 3`: the weight goes linearly from `from` to `weight` over `warmup` epochs.

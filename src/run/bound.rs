@@ -67,12 +67,13 @@ pub fn bound(
     }
     // As at the end of a run, when warm-ups are over.
     let warm = model.objective.betas.iter().map(|beta| beta.warmup);
-    let changing = model.changing(warm.fold(model.train.epochs as f64, f64::max));
+    let end = warm.fold(model.train.epochs as f64, f64::max);
+    let changing = model.changing();
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {
                 let value = match changing.iter().find(|(known, _)| known == name) {
-                    Some((_, value)) => vec![*value],
+                    Some((_, input)) => vec![model.changed(*input, end)],
                     None => cases.input(&graph, batch, node, name)?,
                 };
                 values.insert(name.clone(), value);

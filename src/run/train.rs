@@ -13,7 +13,7 @@ use crate::{
     backend::{Array, Build, Device, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Checked, Role, scope},
+    model::{Batch, Changing, Checked, Role, scope},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -37,6 +37,8 @@ pub struct Trainer {
     tables: HashMap<String, (Id<Array>, usize)>,
     population: Population,
     feeds: Vec<Feed>,
+    /// The gradient's inputs that change from step to step.
+    changing: Vec<(String, Changing)>,
     gradient: Loaded,
     update: Loaded,
     state: State,
@@ -109,6 +111,7 @@ impl Trainer {
         let sums: Vec<(String, f64)> = names.map(|name| (name.clone(), 0.0)).collect();
         let tables = keep(&mut session, &table)?;
         Ok(Trainer {
+            changing: model.changing(),
             model,
             session,
             seed,
@@ -173,8 +176,9 @@ impl Trainer {
     pub fn step(&mut self) -> Result<()> {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
-        for (name, value) in self.model.changing(epoch) {
-            self.session.fill(&self.gradient, &name, &mut |array| array[0] = value as f32)?;
+        for (name, input) in &self.changing {
+            let value = self.model.changed(*input, epoch) as f32;
+            self.session.fill(&self.gradient, name, &mut |array| array[0] = value)?;
         }
         let key = NoiseKey { seed: self.seed, step: self.step };
         self.session.run(&self.gradient, key)?;

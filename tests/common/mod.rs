@@ -203,7 +203,8 @@ pub fn write_small_adgm(folder: &Path) {
             "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
         )
         .replace("    schedule cosine warmup 1\n", "")
-        .replace("labelled 100, unlabelled 100", "labelled 5, unlabelled 11");
+        .replace("0.4 * epochs", "2")
+        .replace("labelled 50, unlabelled 50", "labelled 5, unlabelled 11");
     std::fs::write(folder.join("small.dgm"), text).expect("a file can be written");
     let rows = 57;
     let array = |name: &str, shape: &[usize], data: Vec<f64>| NamedArray {
