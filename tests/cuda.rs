@@ -142,10 +142,7 @@ fn difference(folder: &Path, one: &str, other: &str) -> f64 {
 /// The length of their difference in proportion to theirs: where numbers are rounded a row may cross the bend of a ReLU, and a bias
 /// that began at 0 is little else.
 fn difference_of_all(folder: &Path, one: &str, other: &str) -> f64 {
-    let pairs = parameters(folder, one, other);
-    let pairs = pairs.iter().flat_map(|(a, b)| a.iter().zip(b));
-    let (off, length) = pairs.fold((0.0, 0.0), |(off, length), (a, b)| (off + (a - b).powi(2), length + a.powi(2)));
-    (off / length).sqrt()
+    common::distance_of_all(parameters(folder, other, one).iter().map(|(a, b)| (a.as_slice(), b.as_slice())))
 }
 
 #[test]

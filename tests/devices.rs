@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{batch, distance, emulator, is_variant, load, models, parameters};
+use common::{batch, distance, distance_of_all, emulator, is_variant, load, models, parameters, without};
 use dgc::{
     backend::{Device, Precision},
     model::Checked,
@@ -41,10 +41,8 @@ fn apart(found: &Report, wanted: &Report) -> [f64; 3] {
     });
     let worst = gradients.fold(0.0, f64::max);
     let pairs = found.gradients.iter().zip(&wanted.gradients);
-    let pairs = pairs.flat_map(|(found, wanted)| found.data.iter().zip(&wanted.data));
-    let (off, length) = pairs
-        .fold((0.0, 0.0), |(off, length), (found, wanted)| (off + (found - wanted).powi(2), length + wanted.powi(2)));
-    [bounds, worst, (off / length).sqrt()]
+    let of_all = distance_of_all(pairs.map(|(found, wanted)| (found.data.as_slice(), wanted.data.as_slice())));
+    [bounds, worst, of_all]
 }
 
 fn check(precision: Precision, test: &str, most: [f64; 3]) {
@@ -73,12 +71,15 @@ fn agrees(model: &Checked, precision: Precision, most: [f64; 3], place: &str) {
     let run = |engine: Engine| bound(model, &parameters, &batch, None, 5, &engine).expect("a bound");
     let found = run(Engine::Device(Device::Cuda { nvrtc: None, precision }));
     let on_cpu = run(Engine::Device(Device::Cpu { threads: 1 }));
-    // What few rows make of rounding by one batch norm on the other, as in a ladder network, the CPU shows too.
-    let rounding = apart(&on_cpu, &run(Engine::Reference));
     let apart = apart(&found, &on_cpu);
-    eprintln!("{place} in {precision}: {apart:?}, the CPU {rounding:?} from double precision");
-    let most = [0, 1, 2].map(|of| most[of].max(2.0 * rounding[of]));
-    assert!(apart.iter().zip(&most).all(|(apart, most)| apart <= most), "{place}: {apart:?}, not {most:?}");
+    eprintln!("{place} in {precision}: {apart:?}");
+    let within = |most: [f64; 3]| apart.iter().zip(most).all(|(apart, most)| *apart <= most);
+    if !within(most) {
+        // One batch norm on the other, as in a ladder network, makes more of rounding over few rows, on the CPU too.
+        let rounding = self::apart(&on_cpu, &run(Engine::Reference));
+        let most = [0, 1, 2].map(|of| most[of].max(2.0 * rounding[of]).min(10.0 * most[of]));
+        assert!(within(most), "{place}: {apart:?}, not {most:?}");
+    }
 }
 
 /// What stands for a label in place of its sum.
@@ -94,8 +95,7 @@ fn estimators_in_f32() {
         "samples 3\n    score y by leave_one_out\n    bound renyi(0.5)",
         "samples 3\n    sum y\n    bound importance",
     ] {
-        let plain =
-            text.replace("    beta y 1 warmup 0.4 * epochs from 3\n    beta z 1 warmup 0.4 * epochs from 3\n", "");
+        let plain = without(&text, "beta ");
         let text = plain.replace("    samples 1\n    sum y", &format!("    {lines}"));
         assert!(text.contains(lines), "the line is there");
         let sets = [("pixels", "5"), ("classes", "3"), ("aux", "2"), ("latent", "2"), ("hidden", "4")];

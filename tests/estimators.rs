@@ -73,7 +73,8 @@ fn batch(model: &Checked) -> Arrays {
     let mut arrays = Arrays::new();
     arrays.insert("x".to_string(), array("x", vec![ROWS, 3], x));
     if model.labels().next().is_some() {
-        arrays.insert("y".to_string(), array("y", vec![ROWS], vec![-1.0; ROWS]));
+        let seen = if model.name == "seen" { 1.0 } else { -1.0 };
+        arrays.insert("y".to_string(), array("y", vec![ROWS], vec![seen; ROWS]));
     }
     arrays
 }
@@ -92,7 +93,8 @@ fn run(model: &Checked, change: &dyn Fn(&mut Arrays)) -> Found {
     for seed in 0..BATCHES {
         let engine = Engine::Device(Device::Cpu { threads: 0 });
         let report = bound(model, &parameters, &batch, None, seed, &engine).expect("a bound");
-        bounds.push(report.json["unlabelled"]["bound"].as_f64().expect("a number"));
+        let bound = ["unlabelled", "labelled"].iter().find_map(|case| report.json[case]["bound"].as_f64());
+        bounds.push(bound.expect("a number"));
         let own = report.gradients.iter().filter(|array| !array.name.starts_with("baseline"));
         let own: Vec<(String, f64)> =
             own.flat_map(|array| array.data.iter().map(|x| (array.name.clone(), *x))).collect();

@@ -97,9 +97,10 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     }
     for beta in &settings.betas {
         text += &format!("with the terms of {} times {}", name(beta.variable), beta.weight);
-        let warm = format!(", from {} over {} epochs", beta.from, beta.warmup);
-        text += if beta.warmup > 0.0 { &warm } else { "" };
-        text += "\n";
+        if beta.warmup > 0.0 {
+            text += &format!(", from {} over {} epochs", beta.from, beta.warmup);
+        }
+        text.push('\n');
     }
     for (latent, nats) in &settings.free_bits {
         text += &format!("with the mean of the terms of {} at most −{nats}\n", name(*latent));

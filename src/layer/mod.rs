@@ -210,8 +210,8 @@ pub const LAYERS: &[&dyn Layer] = &[
     &activation::SIGMOID,
     &activation::LOG,
     &activation::LOG1P,
-    &softmax::Softmax,
-    &softmax::LogSoftmax,
+    &softmax::SOFTMAX,
+    &softmax::LOG_SOFTMAX,
     &activation::Residual,
 ];
 

@@ -120,6 +120,10 @@ impl<'m> Lowering<'m> {
         }
     }
 
+    pub(super) fn is_observed(&self, variable: Id<Variable>) -> bool {
+        self.observed.contains(&variable)
+    }
+
     /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data are binarised.
     fn observe(&mut self, variable: Id<Variable>) -> Node {
         if let Some(upstream) = self.model.upstream.iter().find(|upstream| upstream.variable == variable) {
@@ -145,7 +149,7 @@ impl<'m> Lowering<'m> {
     fn drawn_before(&self, index: usize) -> Vec<(Id<Variable>, FactorId)> {
         let before = (0..index).map(|index| FactorId { side: Side::Inference, index });
         let drawn = before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
-        drawn.map(|id| (id.of(self.model).child, id)).filter(|(child, _)| !self.observed.contains(child)).collect()
+        drawn.map(|id| (id.of(self.model).child, id)).filter(|(child, _)| !self.is_observed(*child)).collect()
     }
 
     /// `body` with the continuous latents drawn anew, by the same noise, that stand among the first so many factors of q.

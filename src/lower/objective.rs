@@ -9,7 +9,7 @@ use crate::{
     bound::{self, Case, Objective},
     id::Id,
     layer::Value,
-    model::{Beta, Checked, Expression, Role, Variable},
+    model::{Checked, Expression, Role, Variable},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -83,15 +83,13 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
     let mut objective = bound;
     for (index, variable) in model.variables.iter().enumerate() {
         let id = Id::new(index);
-        let beta = settings.betas.iter().find(|beta| beta.variable == id);
         let free = settings.free_bits.iter().find(|(free, _)| *free == id).map(|(_, nats)| *nats);
-        let own: Vec<&Entry> = entries.iter().filter(|entry| entry.is_of(&variable.name)).collect();
-        // A label that is observed has a likelihood, which q has no part in.
-        let inferred = own.iter().any(|entry| entry.name.starts_with('-'));
-        if !inferred || beta.is_none() && free.is_none() {
+        let weight = lowering.weight(id);
+        if weight.is_none() && free.is_none() {
             continue;
         }
-        let own: Vec<Node> = own.iter().map(|entry| entry.node).collect();
+        let own: Vec<Node> =
+            entries.iter().filter(|entry| entry.is_of(&variable.name)).map(|entry| entry.node).collect();
         let graph = &mut lowering.graph;
         let own = graph.total(own);
         let plain = graph.mean(own, &row);
@@ -102,8 +100,7 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
             }
             None => plain,
         };
-        let weight = beta_weight(graph, beta, &variable.name);
-        let weighted = graph.mul(weight, held);
+        let weighted = weight.map_or(held, |weight| graph.mul(weight, held));
         let change = graph.sub(weighted, plain);
         objective = graph.add(objective, change);
     }
@@ -116,21 +113,24 @@ impl Lowering<'_> {
         let model = self.model;
         let mut parts = entries.to_vec();
         for beta in &model.objective.betas {
+            let Some(weight) = self.weight(beta.variable) else { continue };
             let name = &model.variables[beta.variable.index()].name;
-            let weight = beta_weight(&mut self.graph, Some(beta), name);
             for part in parts.iter_mut().filter(|part| part.is_of(name)) {
                 part.node = self.graph.mul(weight, part.node);
             }
         }
         total(&mut self.graph, &parts)
     }
-}
 
-fn beta_weight(graph: &mut Graph, beta: Option<&Beta>, variable: &str) -> Node {
-    match beta {
-        None => graph.constant(1.0),
-        Some(beta) if beta.warmup > 0.0 => graph.input(&format!("beta.{variable}"), Axes::none()),
-        Some(beta) => graph.constant(beta.weight),
+    /// The weight of a variable's terms, if a line gives it one. A label that is observed has a likelihood, which q has no part in.
+    fn weight(&mut self, variable: Id<Variable>) -> Option<Node> {
+        let model = self.model;
+        let mut betas = model.objective.betas.iter().filter(|_| !self.is_observed(variable));
+        let beta = betas.find(|beta| beta.variable == variable)?;
+        Some(match beta.warmup > 0.0 {
+            true => self.graph.input(&format!("beta.{}", model.variables[variable.index()].name), Axes::none()),
+            false => self.graph.constant(beta.weight),
+        })
     }
 }
 

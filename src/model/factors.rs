@@ -134,6 +134,12 @@ fn node(
     Some(network)
 }
 
+/// Reports that nothing is made of an arrow's parents.
+pub(super) fn unused_parents(checker: &mut Checker, arrow: &Arrow, label: &str, help: &str) {
+    let title = format!("the parents of `{}` are not used", arrow.child.text);
+    checker.report(Diagnostic::error(arrow.span, title).label(label).help(help));
+}
+
 /// Whether a network makes one value of its parents.
 pub(super) fn is_one(network: &Network, parents: &[Id<Variable>]) -> bool {
     parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())

@@ -3,7 +3,7 @@
 use super::{
     Factor, Head, Heads, Variable,
     check::Checker,
-    factors::is_one,
+    factors::{is_one, unused_parents},
     network::{arguments_of, layers_of, network},
     shapes,
 };
@@ -88,12 +88,8 @@ fn constants(
         return None;
     }
     if !parents.is_empty() {
-        let title = format!("the parents of `{}` are not used", arrow.child.text);
-        checker.report(
-            Diagnostic::error(arrow.span, title)
-                .label(format!("`{kind}` has constant arguments"))
-                .help("remove the parents, or name a network"),
-        );
+        let label = format!("`{kind}` has constant arguments");
+        unused_parents(checker, arrow, &label, "remove the parents, or name a network");
         return None;
     }
     Some(Heads::Constants(values))
@@ -155,9 +151,8 @@ fn each(
     }
     let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
     if !parents.is_empty() && !heads.iter().any(reads) {
-        let title = format!("the parents of `{}` are not used", arrow.child.text);
-        let none = Diagnostic::error(arrow.span, title).label("each head is a constant");
-        checker.report(none.help("remove the parents, or name a network"));
+        let label = "each head is a constant";
+        unused_parents(checker, arrow, label, "remove the parents, or name a network");
         return None;
     }
     Some(Heads::Each(heads))

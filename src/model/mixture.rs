@@ -3,6 +3,7 @@
 use super::{
     Components, Factor, FactorKind, Heads, Mixture, Role, Side, Variable,
     check::{Checker, factor_of},
+    factors::unused_parents,
     network::in_range,
     reader::whole,
 };
@@ -32,10 +33,9 @@ pub(super) fn of(
         return None;
     }
     if !arrow.parents.is_empty() {
-        let title = format!("the parents of `{}` are not used", arrow.child.text);
         let label = format!("the components of `{kind}` are learned constants");
         let help = "remove the parents; a mixture that depends on parents is a `latent` of type `class` among them";
-        checker.report(Diagnostic::error(arrow.span, title).label(label).help(help));
+        unused_parents(checker, arrow, &label, help);
         return None;
     }
     let positional = call.arguments.iter().all(|argument| argument.name.is_none());

@@ -42,9 +42,7 @@ impl Schedule {
         };
         if end < self.warmup { fallen * end / self.warmup } else { fallen }
     }
-}
 
-impl Schedule {
     /// Takes what `--set` gives: of a number's range and what is written, the one that holds.
     pub(super) fn set(&mut self, set: &mut impl FnMut(Argument, f64) -> f64) {
         self.warmup = set(real("schedule.warmup", 0.0, 1e9), self.warmup);

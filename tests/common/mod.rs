@@ -168,6 +168,19 @@ pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
     arrays
 }
 
+/// The length of the difference of all numbers, in proportion to theirs.
+pub fn distance_of_all<'a>(pairs: impl Iterator<Item = (&'a [f64], &'a [f64])>) -> f64 {
+    let pairs = pairs.flat_map(|(found, wanted)| found.iter().zip(wanted));
+    let (off, length) = pairs
+        .fold((0.0, 0.0), |(off, length), (found, wanted)| (off + (found - wanted).powi(2), length + wanted.powi(2)));
+    (off / length).sqrt()
+}
+
+/// A model's text without the lines that begin with a word.
+pub fn without(text: &str, word: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(word)).collect()
+}
+
 pub fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
     let report = bound(model, parameters, batch, None, 3, &Engine::Reference).expect("a bound");
     report.json["loss"].as_f64().expect("a loss")
