@@ -135,7 +135,7 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "classify" => "classify y weight 0.1 * rows / labelled",
         "smooth" => "smooth y by vat(radius = 2)",
         "match" => "match r to clean h weight 10",
-        "beta" => "beta z 0.5 warmup 10",
+        "beta" => "beta z 1 warmup 10 from 3",
         "free_bits" => "free_bits z 0.5",
         "analytic" => "analytic z",
         "batch" if labels => "batch labelled 100, unlabelled 100",
