@@ -129,7 +129,7 @@ pub fn render(diagnostics: &[Diagnostic], file: &str, source: &str, colour: bool
 }
 
 /// The diagnostics of one file as JSON, with lines and columns counted from 1.
-pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> serde_json::Value {
+pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> Vec<serde_json::Value> {
     let place = |span: Span| {
         let before = &source[..span.start.min(source.len())];
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;

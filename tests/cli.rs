@@ -304,6 +304,16 @@ fn stages_and_lists_are_printed() {
     let output = dgc(at, &["check", "small.dgm", "--json", "--set", "hidden=0"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json[0]["severity"], "error");
+    // Several files: each is checked, whatever the one before holds.
+    std::fs::write(at.join("broken.dgm"), "model broken {\n  data x: binray[3]\n}\n").expect("a file can be written");
+    let files = ["check", "broken.dgm", "small.dgm"];
+    let output = dgc(at, &files);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "small.dgm: fine\n");
+    let errors = fails(at, &files);
+    assert!(errors.contains("broken.dgm:2") && errors.contains("1 of 2 files are no models"), "{errors}");
+    let output = dgc(at, &[&files[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json[0]["file"], "broken.dgm");
 }
 
 #[test]

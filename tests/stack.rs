@@ -221,9 +221,10 @@ fn runs_are_stacked() {
     fine(&[&["train", "lower.dgm", "--set", "batch=10", "--epochs", "1", "-o", "below"], &data[..]].concat());
     let upper = |epochs: &'static str, to: &'static str| {
         let sets = ["--set", "batch.labelled=5", "--set", "batch.unlabelled=10", "--epochs", epochs, "-o", to];
-        [&["train", "upper.dgm", "--from", "z=below"], &sets[..], &data[..]].concat()
+        [&["train", "upper.dgm", "--from", "z=below"], &sets[..]].concat()
     };
-    fine(&upper("2", "whole"));
+    fine(&[&upper("2", "whole"), &data[..]].concat());
+    // The data of the run below, if no others are named.
     fine(&upper("1", "parts"));
     // What it stands on is not read again.
     std::fs::remove_dir_all(path("below")).expect("it is there");

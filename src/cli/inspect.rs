@@ -1,6 +1,6 @@
 //! Commands that read a model and say something of it.
 
-use super::{Model, print, read_text};
+use super::{Model, check_text, print, read_text, set};
 use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
@@ -11,11 +11,15 @@ use crate::{
 use clap::Args;
 use std::{fs, path::PathBuf};
 
-/// Check a model, and report every mistake with its place
+/// Check models, and report every mistake with its place
 #[derive(Args)]
 pub struct Check {
-    #[command(flatten)]
-    model: Model,
+    /// The model files, such as models/adgm.dgm
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Change a size or setting, such as hidden=200 or samples=5; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
+    sets: Vec<(String, String)>,
     /// Print the diagnostics as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -23,17 +27,36 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<()> {
-        if !self.json {
-            self.model.check()?;
-            return print(&format!("{}: fine\n", self.model.file.display()));
+        let texts = self.files.iter().map(|file| Ok((file, read_text(file)?))).collect::<Result<Vec<_>>>()?;
+        let (mut reports, mut mistaken) = (Vec::new(), Vec::new());
+        for (file, text) in &texts {
+            let shown = file.display().to_string();
+            if self.json {
+                let checked = driver::check(&shown, text, &self.sets);
+                if checked.is_err() {
+                    mistaken.push(Error::new(format!("{shown}: not a model")));
+                }
+                reports.extend(diagnostic::json(
+                    &checked.map_or_else(|mistakes| mistakes, |(_, lints)| lints),
+                    &shown,
+                    text,
+                ));
+                continue;
+            }
+            match check_text(file, text, &self.sets) {
+                Ok(_) => print(&format!("{shown}: fine\n"))?,
+                Err(error) => mistaken.push(error),
+            }
         }
-        let (text, file) = (self.model.text()?, self.model.file.display().to_string());
-        let (diagnostics, fine) = match driver::check(&file, &text, &self.model.sets) {
-            Ok((_, lints)) => (lints, true),
-            Err(mistakes) => (mistakes, false),
-        };
-        print(&format!("{:#}\n", diagnostic::json(&diagnostics, &file, &text)))?;
-        if fine { Ok(()) } else { Err(Error::new(format!("{file}: not a model"))) }
+        if self.json {
+            print(&format!("{:#}\n", serde_json::Value::from(reports)))?;
+        }
+        let (count, wrong) = (texts.len(), mistaken.len());
+        match mistaken.pop() {
+            None => Ok(()),
+            Some(error) if count == 1 => Err(error),
+            Some(_) => Err(Error::new(format!("{wrong} of {count} files are no models"))),
+        }
     }
 }
 

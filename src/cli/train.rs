@@ -41,7 +41,8 @@ pub struct Train {
     #[arg(long)]
     epochs: Option<usize>,
     /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or .safetensors file with an array for
-    /// each observed variable, such as `x` and `y`; `test.x` and `test.y` hold the test rows, if there are any
+    /// each observed variable, such as `x` and `y`; `test.x` and `test.y` hold the test rows, if there are any. If left out: the data
+    /// of the run that --from names, else `mnist`
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// Keep this many labels, as even over the classes as it goes; all that there are if left out
@@ -106,8 +107,7 @@ impl Train {
         };
         let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
         for (variable, run) in &self.from {
-            let (upstream, _) = Folder::open(Path::new(run))?;
-            trainer.read_upstream(variable, &upstream.checkpoint())?;
+            trainer.read_upstream(variable, &Folder { path: PathBuf::from(run) }.checkpoint())?;
         }
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;
@@ -150,7 +150,7 @@ impl Train {
             }
             None => (check_text(&self.file, &read_text(&self.file)?, &self.sets)?, self.sets.clone()),
         };
-        let mut from = Vec::new();
+        let (mut from, mut data) = (Vec::new(), self.data.as_deref().map(data::whole_path));
         for (variable, run) in &self.from {
             if compiled.is_some() {
                 let message = format!("--from {variable}={run}: {} was compiled without", self.file.display());
@@ -161,13 +161,17 @@ impl Train {
             model = model
                 .with_upstream(variable, upstream)
                 .map_err(|(message, help)| Error::new(format!("--from {variable}={run}: {message}")).help(help))?;
+            // Both see the same rows, if nothing else is said.
+            if self.data.is_none() {
+                data = settings.data;
+            }
             from.push(From { variable: variable.clone(), file: settings.file, sets: settings.sets });
         }
         let settings = Settings {
             version: env!("CARGO_PKG_VERSION").to_string(),
             file: model.file.clone(),
             sets,
-            data: self.data.as_deref().map(data::whole_path),
+            data,
             labels: self.labels,
             validation: self.validation.unwrap_or(0),
             seed: self.seed.unwrap_or(0),
