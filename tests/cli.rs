@@ -310,7 +310,7 @@ fn stages_and_lists_are_printed() {
     let output = dgc(at, &files);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "small.dgm: fine\n");
     let errors = fails(at, &files);
-    assert!(errors.contains("broken.dgm:2") && errors.contains("1 of 2 files are no models"), "{errors}");
+    assert!(errors.contains("broken.dgm:2") && errors.contains("broken.dgm: 1 mistake"), "{errors}");
     let output = dgc(at, &[&files[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json[0]["file"], "broken.dgm");

@@ -32,31 +32,23 @@ impl Check {
         for (file, text) in &texts {
             let shown = file.display().to_string();
             if self.json {
-                let checked = driver::check(&shown, text, &self.sets);
-                if checked.is_err() {
-                    mistaken.push(Error::new(format!("{shown}: not a model")));
-                }
-                reports.extend(diagnostic::json(
-                    &checked.map_or_else(|mistakes| mistakes, |(_, lints)| lints),
-                    &shown,
-                    text,
-                ));
+                let (diagnostics, fine) = match driver::check(&shown, text, &self.sets) {
+                    Ok((_, lints)) => (lints, true),
+                    Err(mistakes) => (mistakes, false),
+                };
+                reports.extend(diagnostic::json(&diagnostics, &shown, text));
+                mistaken.extend((!fine).then(|| format!("{shown}: not a model")));
                 continue;
             }
             match check_text(file, text, &self.sets) {
                 Ok(_) => print(&format!("{shown}: fine\n"))?,
-                Err(error) => mistaken.push(error),
+                Err(error) => mistaken.push(error.to_string()),
             }
         }
         if self.json {
             print(&format!("{:#}\n", serde_json::Value::from(reports)))?;
         }
-        let (count, wrong) = (texts.len(), mistaken.len());
-        match mistaken.pop() {
-            None => Ok(()),
-            Some(error) if count == 1 => Err(error),
-            Some(_) => Err(Error::new(format!("{wrong} of {count} files are no models"))),
-        }
+        if mistaken.is_empty() { Ok(()) } else { Err(Error::new(mistaken.join("; "))) }
     }
 }
 

@@ -150,7 +150,7 @@ impl Train {
             }
             None => (check_text(&self.file, &read_text(&self.file)?, &self.sets)?, self.sets.clone()),
         };
-        let (mut from, mut data) = (Vec::new(), self.data.as_deref().map(data::whole_path));
+        let (mut from, mut below) = (Vec::new(), Vec::new());
         for (variable, run) in &self.from {
             if compiled.is_some() {
                 let message = format!("--from {variable}={run}: {} was compiled without", self.file.display());
@@ -161,12 +161,18 @@ impl Train {
             model = model
                 .with_upstream(variable, upstream)
                 .map_err(|(message, help)| Error::new(format!("--from {variable}={run}: {message}")).help(help))?;
-            // Both see the same rows, if nothing else is said.
-            if self.data.is_none() {
-                data = settings.data;
-            }
+            below.push(settings.data);
             from.push(From { variable: variable.clone(), file: settings.file, sets: settings.sets });
         }
+        // All see the same rows, if nothing else is said.
+        let data = match &self.data {
+            Some(data) => Some(data::whole_path(data)),
+            None if below.iter().any(|data| *data != below[0]) => {
+                let message = "--from: the runs that it names have data of their own each";
+                return Err(Error::new(message).help("say with --data which this run is to take"));
+            }
+            None => below.into_iter().next().flatten(),
+        };
         let settings = Settings {
             version: env!("CARGO_PKG_VERSION").to_string(),
             file: model.file.clone(),
