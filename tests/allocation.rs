@@ -40,7 +40,7 @@ fn a_training_step_allocates_nothing() {
     for (threads, name, sets) in [(1, "adgm", &sets[..]), (2, "adgm", &sets), (2, "adgm_conv", &of_images)] {
         let model = load(&common::root().join(format!("models/{name}.dgm")), sets);
         let table = data::load(None, &model).expect("the excerpt is there").train;
-        let mut trainer = Trainer::new(model, table, 0, &Device::Cpu { threads }).expect("a trainer");
+        let mut trainer = Trainer::new(model, table, 0, &Device::cpu(threads)).expect("a trainer");
         (0..5).for_each(|_| trainer.step().expect("a step"));
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let steps = 60;

@@ -28,7 +28,7 @@ fn one_row(x: f64) -> Arrays {
     [("x".to_string(), NamedArray { name: "x".to_string(), shape: vec![1, 1], data: vec![x] })].into()
 }
 
-const ENGINES: [(Engine, f64); 2] = [(Engine::Reference, 1e-7), (Engine::Device(Device::Cpu { threads: 1 }), 1e-5)];
+const ENGINES: [(Engine, f64); 2] = [(Engine::Reference, 1e-7), (Engine::Device(Device::cpu(1)), 1e-5)];
 
 /// Closed form 1: all heads zero.
 #[test]
@@ -289,9 +289,8 @@ fn the_importance_weighted_bound_grows_with_its_samples() {
         let model = check("iwae.dgm", text, &[&sets[..], &[("samples", samples)]].concat());
         let (parameters, batch) = (parameters(&model), batch(&model, 50, 0));
         let one = |seed| {
-            let json = bound(&model, &parameters, &batch, None, seed, &Engine::Device(Device::Cpu { threads: 1 }))
-                .expect("a bound")
-                .json;
+            let json =
+                bound(&model, &parameters, &batch, None, seed, &Engine::Device(Device::cpu(1))).expect("a bound").json;
             json["all"]["bound"].as_f64().expect("a bound")
         };
         (0..40).map(one).sum::<f64>() / 40.0

@@ -118,7 +118,9 @@ fn a_folder_keeps_its_precision() {
     };
     let message = fails(&["--device", "cuda", "--precision", "tf32"]);
     assert!(message.contains("was compiled in bf16, not tf32"), "{message}");
-    assert!(fails(&["--device", "cpu"]).contains("--precision bf16: the CPU computes in f32 alone"));
+    emulator::fine(at, &train("out", "ahead-cpu", &["--device", "cpu"]), &[]);
+    emulator::fine(at, &train("small.dgm", "now-cpu", &["--device", "cpu", "--precision", "bf16"]), &[]);
+    assert!(checkpoint("ahead-cpu") == checkpoint("now-cpu"), "the CPU takes the folder's precision as well");
 }
 
 /// A folder for the CPU trains as its model file does.

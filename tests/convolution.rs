@@ -249,11 +249,11 @@ fn layers_and_their_gradients_are_direct_loops() {
         agree(&format!("{case:?}"), &interpreted(&graph, &values), &wanted, 1e-12);
         let simplified = driver::simplify(&graph);
         agree(&format!("{case:?}, simplified"), &interpreted(&simplified, &values), &wanted, 1e-12);
-        let one = on_device(&simplified, &values, &Device::Cpu { threads: 1 });
+        let one = on_device(&simplified, &values, &Device::cpu(1));
         agree(&format!("{case:?} on the CPU"), &one, &wanted, 1e-5);
-        assert!(one == on_device(&simplified, &values, &Device::Cpu { threads: 2 }), "{case:?}: the same bits");
+        assert!(one == on_device(&simplified, &values, &Device::cpu(2)), "{case:?}: the same bits");
         // What no rule has touched: sums over windows of weights, and folds of products.
-        agree(&format!("{case:?} as it is"), &on_device(&graph, &values, &Device::Cpu { threads: 2 }), &wanted, 1e-5);
+        agree(&format!("{case:?} as it is"), &on_device(&graph, &values, &Device::cpu(2)), &wanted, 1e-5);
     }
 }
 
@@ -268,9 +268,9 @@ fn many_images_are_summed_in_parts() {
         let case = Case { layer, image, own };
         let (graph, values, made) = graph(&case);
         let (graph, wanted) = (driver::simplify(&graph), directly(&case, made, &values));
-        let one = on_device(&graph, &values, &Device::Cpu { threads: 1 });
+        let one = on_device(&graph, &values, &Device::cpu(1));
         agree(&format!("{case:?}"), &one, &wanted, 1e-5);
-        assert!(one == on_device(&graph, &values, &Device::Cpu { threads: 2 }), "{case:?}: the same bits");
+        assert!(one == on_device(&graph, &values, &Device::cpu(2)), "{case:?}: the same bits");
     }
 }
 

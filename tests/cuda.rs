@@ -215,18 +215,24 @@ fn training_in_each_precision() {
         assert!(apart > 1e-6, "{precision} rounds more than f32: {apart}");
         assert!(apart < most, "{precision}: {apart}");
     }
+    // On the CPU operands are rounded to the same numbers.
+    emulator::fine(at, &train("cpu-bf16", "cpu", &["--epochs", "1", "--precision", "bf16"]), &[]);
+    let (rounded, devices) = (difference_of_all(at, "cpu", "cpu-bf16"), difference_of_all(at, "bf16", "cpu-bf16"));
+    eprintln!("training in bf16 on the CPU: {rounded:e} from f32, {devices:e} from the GPU");
+    assert!(rounded > 1e-6 && devices < rounded, "{rounded:e} from f32, {devices:e} from the GPU");
     let fails = |arguments: &[&str]| {
         let output = emulator::dgc(at, arguments, &[("DGC_EMULATOR_DEVICES", "0")]);
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let message = fails(&train("none", "cpu", &["--precision", "bf16"]));
-    assert!(message.contains("--precision bf16: the CPU computes in f32 alone\n"), "{message}");
-    let message = fails(&train("none", "auto", &["--precision", "tf32"]));
-    assert!(message.contains("the CPU computes in f32 alone, and no GPU was found"), "{message}");
+    for device in ["cpu", "auto"] {
+        let message = fails(&train("none", device, &["--precision", "tf32"]));
+        assert!(message.contains("the CPU does not multiply in tf32\n"), "{message}");
+    }
     assert!(fails(&train("none", "cuda", &["--precision", "f16"])).contains("expected one of f32, tf32, bf16"));
     assert!(
-        fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"]).contains("the CPU computes in f32 alone")
+        fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"])
+            .contains("programs for the CPU are the same in each")
     );
 }
 

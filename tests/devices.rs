@@ -70,7 +70,7 @@ fn agrees(model: &Checked, precision: Precision, most: [f64; 3], place: &str) {
     variances.for_each(|(_, array)| array.data.iter_mut().for_each(|x| *x = x.abs() + 0.5));
     let run = |engine: Engine| bound(model, &parameters, &batch, None, 5, &engine).expect("a bound");
     let found = run(Engine::Device(Device::Cuda { nvrtc: None, precision }));
-    let on_cpu = run(Engine::Device(Device::Cpu { threads: 1 }));
+    let on_cpu = run(Engine::Device(Device::cpu(1)));
     let apart = apart(&found, &on_cpu);
     eprintln!("{place} in {precision}: {apart:?}");
     let within = |most: [f64; 3]| apart.iter().zip(most).all(|(apart, most)| *apart <= most);

@@ -91,7 +91,7 @@ fn run(model: &Checked, change: &dyn Fn(&mut Arrays)) -> Found {
     let (mut bounds, mut gradients): (Vec<f64>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
     let mut names: Vec<String> = Vec::new();
     for seed in 0..BATCHES {
-        let engine = Engine::Device(Device::Cpu { threads: 0 });
+        let engine = Engine::Device(Device::cpu(0));
         let report = bound(model, &parameters, &batch, None, seed, &engine).expect("a bound");
         let bound = ["unlabelled", "labelled"].iter().find_map(|case| report.json[case]["bound"].as_f64());
         bounds.push(bound.expect("a number"));

@@ -18,7 +18,7 @@ use dgc::{
 
 /// The active units on rows whose x is −1 and 1 in turn, labels unseen, as (latent, active, all); other parameters than these are 0.
 fn active(model: &Checked, parameters: &[(&str, &[f64])], samples: usize) -> Vec<(String, usize, usize)> {
-    let mut session = Session::new(programs::parameters(model), &Device::Cpu { threads: 1 }).expect("a session");
+    let mut session = Session::new(programs::parameters(model), &Device::cpu(1)).expect("a session");
     for (name, values) in parameters {
         let entry = session.layout.find(name).unwrap_or_else(|| panic!("there is a parameter {name}")).clone();
         assert_eq!(entry.len(), values.len(), "{name}");

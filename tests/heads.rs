@@ -143,7 +143,7 @@ fn the_bound_of_the_cells_is_what_its_formulas_say() {
         }
         wanted.push((case, bounds));
     }
-    for (engine, tolerance) in [(Engine::Reference, 1e-10), (Engine::Device(Device::Cpu { threads: 2 }), 2e-5)] {
+    for (engine, tolerance) in [(Engine::Reference, 1e-10), (Engine::Device(Device::cpu(2)), 2e-5)] {
         let json = bound(&model, &parameters, &batch, Some(&noise), 0, &engine).expect("a bound").json;
         for (case, wanted) in &wanted {
             for (row, wanted) in wanted.iter().enumerate() {

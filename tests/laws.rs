@@ -105,7 +105,7 @@ fn cpu_agrees_with_the_reference_on_every_model() {
             let (parameters, batch) = (parameters(&model), batch(&model, rows, labelled));
             let wanted = bound(&model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
             for threads in [1, 2] {
-                let found = bound(&model, &parameters, &batch, None, 3, &Engine::Device(Device::Cpu { threads }))
+                let found = bound(&model, &parameters, &batch, None, 3, &Engine::Device(Device::cpu(threads)))
                     .expect("a bound");
                 let number = |json: &serde_json::Value| json["loss"].as_f64().expect("a loss");
                 let error = (number(&found.json) / number(&wanted.json) - 1.0).abs();

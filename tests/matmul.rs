@@ -2,7 +2,7 @@
 
 use dgc::backend::cpu::{
     isa::Isa,
-    matmul::{self, Extent, Rows, View},
+    matmul::{self, Extent, Multiplier, Rows, View},
 };
 
 /// What lies around and between the elements; a product must neither use nor change it.
@@ -68,24 +68,36 @@ impl Matrix {
     }
 }
 
-/// All instruction sets that this CPU has, the portable one among them.
-fn sets() -> Vec<Isa> {
-    match Isa::detect() {
+/// All that multiplies on this CPU: by each instruction set, the portable one among them, in single precision, and in bf16.
+fn multipliers() -> Vec<Multiplier> {
+    let sets = match Isa::detect() {
         Isa::Avx512 => vec![Isa::Avx512, Isa::Avx2, Isa::Portable],
         Isa::Avx2 => vec![Isa::Avx2, Isa::Portable],
         Isa::Portable => vec![Isa::Portable],
+    };
+    let mut all: Vec<Multiplier> =
+        sets.iter().flat_map(|&set| [Multiplier::F32(set), Multiplier::Rounded(set)]).collect();
+    all.extend(Isa::has_bf16().then_some(Multiplier::Pairs));
+    all
+}
+
+/// What a multiplier makes of an operand's element.
+fn operand(by: Multiplier, value: f32) -> f32 {
+    match by {
+        Multiplier::F32(_) => value,
+        Multiplier::Rounded(_) | Multiplier::Pairs => half::bf16::from_f32(value).to_f32(),
     }
 }
 
 /// `c` = `a` · `b`, or `c` += `a` · `b`, in tiles of so many rows; the workspaces are exactly as long as asked for.
-fn multiply(isa: Isa, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
+fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
     let (n, k) = (b.columns, b.rows);
     assert_eq!((a.rows, a.columns, b.columns), (c.rows, k, c.columns), "the extents agree");
-    let mut packed = vec![f32::NAN; matmul::packed_len(isa, k, n)];
-    let mut workspace = vec![f32::NAN; matmul::workspace_len(isa, k)];
-    for panel in 0..matmul::panels(isa, n) {
+    let mut packed = vec![f32::NAN; matmul::packed_len(by, k, n)];
+    let mut workspace = vec![f32::NAN; matmul::workspace_len(by, k)];
+    for panel in 0..matmul::panels(by, n) {
         // SAFETY: `b` and `packed` have these extents.
-        unsafe { matmul::pack_panel(isa, k, n, b.view(), panel, packed.as_mut_ptr()) };
+        unsafe { matmul::pack_panel(by, k, n, b.view(), panel, packed.as_mut_ptr()) };
     }
     let (a_view, c_start) = (a.view(), c.floats.as_mut_ptr());
     for first in (0..c.rows).step_by(tile) {
@@ -93,23 +105,23 @@ fn multiply(isa: Isa, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: u
         let left = View { start: a_view.start.wrapping_add(first * a.row_stride), ..a_view };
         let out = View { start: c_start.wrapping_add(first * c.row_stride), ..c.view() };
         // SAFETY: the tile lies within `a` and `c`; the workspaces have the lengths that are asked for.
-        unsafe { matmul::multiply(isa, extent, Rows::View(left), packed.as_ptr(), out, add, workspace.as_mut_ptr()) };
+        unsafe { matmul::multiply(by, extent, Rows::View(left), packed.as_ptr(), out, add, workspace.as_mut_ptr()) };
     }
 }
 
 /// Each element within what rounding allows of the sum in double precision, and nothing else changed.
-fn check(isa: Isa, (m, n, k): (usize, usize, usize), [left, right, out]: [Layout; 3], add: bool) {
+fn check(by: Multiplier, (m, n, k): (usize, usize, usize), [left, right, out]: [Layout; 3], add: bool) {
     let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
     let before = Matrix::new(m, n, out, 3);
     let mut c = before.clone();
-    multiply(isa, &a, &b, &mut c, add, m.max(1));
-    let what = format!("{isa:?}, {m} x {n} x {k}, {left:?} · {right:?} -> {out:?}, add {add}");
+    multiply(by, &a, &b, &mut c, add, m.max(1));
+    let what = format!("{by:?}, {m} x {n} x {k}, {left:?} · {right:?} -> {out:?}, add {add}");
     for row in 0..m {
         for column in 0..n {
             let start = if add { f64::from(before.at(row, column)) } else { 0.0 };
             let (mut sum, mut size) = (start, start.abs());
             for kk in 0..k {
-                let product = f64::from(a.at(row, kk)) * f64::from(b.at(kk, column));
+                let product = f64::from(operand(by, a.at(row, kk))) * f64::from(operand(by, b.at(kk, column)));
                 sum += product;
                 size += product.abs();
             }
@@ -126,12 +138,12 @@ fn check(isa: Isa, (m, n, k): (usize, usize, usize), [left, right, out]: [Layout
 #[test]
 fn products_of_all_small_extents() {
     let edges = [1, 2, 3, 5, 7, 8, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 65];
-    for isa in sets() {
+    for by in multipliers() {
         for (i, &m) in edges.iter().enumerate() {
             for (j, &n) in edges.iter().enumerate() {
                 for (l, &k) in [1, 2, 3, 4, 5, 7, 16, 33].iter().enumerate() {
                     let layout = |number: usize| LAYOUTS[number % LAYOUTS.len()];
-                    check(isa, (m, n, k), [layout(i + j), layout(j + l), layout(i + l)], (i + j + l) % 2 == 0);
+                    check(by, (m, n, k), [layout(i + j), layout(j + l), layout(i + l)], (i + j + l) % 2 == 0);
                 }
             }
         }
@@ -141,13 +153,13 @@ fn products_of_all_small_extents() {
 /// Every layout of the three matrices, at extents with a rest in each direction.
 #[test]
 fn products_of_all_layouts() {
-    for isa in sets() {
+    for by in multipliers() {
         for left in LAYOUTS {
             for right in LAYOUTS {
                 for out in LAYOUTS {
                     for add in [false, true] {
-                        check(isa, (19, 43, 21), [left, right, out], add);
-                        check(isa, (6, 12, 9), [left, right, out], add);
+                        check(by, (19, 43, 21), [left, right, out], add);
+                        check(by, (6, 12, 9), [left, right, out], add);
                     }
                 }
             }
@@ -159,12 +171,12 @@ fn products_of_all_layouts() {
 #[test]
 fn products_of_large_extents() {
     let (rows, columns) = (Layout::Rows(0), Layout::Columns(0));
-    for isa in sets() {
-        check(isa, (129, 100, 300), [rows, columns, rows], false);
-        check(isa, (100, 129, 784), [columns, rows, rows], true);
+    for by in multipliers() {
+        check(by, (129, 100, 300), [rows, columns, rows], false);
+        check(by, (100, 129, 784), [columns, rows, rows], true);
         for k in [255, 256, 257, 1023, 1024, 1025, 2049] {
-            check(isa, (33, 50, k), [rows, rows, rows], false);
-            check(isa, (33, 50, k), [columns, columns, columns], true);
+            check(by, (33, 50, k), [rows, rows, rows], false);
+            check(by, (33, 50, k), [columns, columns, columns], true);
         }
     }
 }
@@ -172,12 +184,12 @@ fn products_of_large_extents() {
 #[test]
 fn empty_products() {
     let rows = Layout::Rows(0);
-    for isa in sets() {
+    for by in multipliers() {
         for extents in [(0, 5, 3), (5, 0, 3), (0, 0, 0)] {
-            check(isa, extents, [rows; 3], true);
+            check(by, extents, [rows; 3], true);
         }
         for add in [false, true] {
-            check(isa, (20, 40, 0), [rows; 3], add);
+            check(by, (20, 40, 0), [rows; 3], add);
         }
     }
 }
@@ -185,28 +197,28 @@ fn empty_products() {
 /// What a product of zero floats between rows means: one row for all, as where a value lacks an axis.
 #[test]
 fn a_stride_of_zero_repeats() {
-    for isa in sets() {
+    for by in multipliers() {
         let (mut a, mut b) = (Matrix::new(20, 9, Layout::Rows(0), 1), Matrix::new(9, 40, Layout::Rows(0), 2));
         (a.row_stride, b.column_stride) = (0, 0);
         let mut c = Matrix::new(20, 40, Layout::Rows(0), 3);
-        multiply(isa, &a, &b, &mut c, false, 20);
-        let sum: f64 = (0..9).map(|k| f64::from(a.at(0, k)) * f64::from(b.at(k, 0))).sum();
-        assert!(c.floats.iter().all(|&found| (f64::from(found) - sum).abs() < 1e-5), "{isa:?}: {sum} everywhere");
+        multiply(by, &a, &b, &mut c, false, 20);
+        let sum: f64 = (0..9).map(|k| f64::from(operand(by, a.at(0, k))) * f64::from(operand(by, b.at(k, 0)))).sum();
+        assert!(c.floats.iter().all(|&found| (f64::from(found) - sum).abs() < 1e-5), "{by:?}: {sum} everywhere");
     }
 }
 
 /// A value that is not finite stays in its row or column: what fills the rest of a panel or a strip has no influence.
 #[test]
 fn infinities_stay_in_their_rows_and_columns() {
-    for isa in sets() {
+    for by in multipliers() {
         let (mut a, mut b) = (Matrix::new(30, 20, Layout::Rows(0), 1), Matrix::new(20, 45, Layout::Columns(0), 2));
         a.floats[17 * a.row_stride + 3] = f32::INFINITY;
         b.floats[4 + 36 * b.column_stride] = f32::NAN;
         let mut c = Matrix::new(30, 45, Layout::Rows(0), 3);
-        multiply(isa, &a, &b, &mut c, false, 30);
+        multiply(by, &a, &b, &mut c, false, 30);
         for row in 0..30 {
             for column in 0..45 {
-                assert_eq!(c.at(row, column).is_finite(), row != 17 && column != 36, "{isa:?}: [{row}, {column}]");
+                assert_eq!(c.at(row, column).is_finite(), row != 17 && column != 36, "{by:?}: [{row}, {column}]");
             }
         }
     }
@@ -216,17 +228,17 @@ fn infinities_stay_in_their_rows_and_columns() {
 #[test]
 fn bits_do_not_depend_on_the_split() {
     let (m, n, k) = (61, 101, 1300);
-    for isa in sets() {
+    for by in multipliers() {
         for (left, right) in [(LAYOUTS[0], LAYOUTS[1]), (LAYOUTS[1], LAYOUTS[0]), (LAYOUTS[4], LAYOUTS[4])] {
             for add in [false, true] {
                 let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
                 let mut whole = Matrix::new(m, n, Layout::Rows(0), 3);
                 let before = whole.clone();
-                multiply(isa, &a, &b, &mut whole, add, m);
+                multiply(by, &a, &b, &mut whole, add, m);
                 for tile in [1, 2, 5, 6, 13, 14, 15, 29, 60] {
                     let mut tiled = before.clone();
-                    multiply(isa, &a, &b, &mut tiled, add, tile);
-                    assert!(tiled.floats == whole.floats, "{isa:?}, tiles of {tile}, add {add}");
+                    multiply(by, &a, &b, &mut tiled, add, tile);
+                    assert!(tiled.floats == whole.floats, "{by:?}, tiles of {tile}, add {add}");
                 }
                 for (first, columns) in [(0, 1), (1, 16), (3, 17), (30, 33), (100, 1)] {
                     let mut part = b.clone();
@@ -239,11 +251,11 @@ fn bits_do_not_depend_on_the_split() {
                             c.floats[at] = before.at(row, first + column);
                         }
                     }
-                    multiply(isa, &a, &part, &mut c, add, 7);
+                    multiply(by, &a, &part, &mut c, add, 7);
                     for row in 0..m {
                         for column in 0..columns {
                             let (found, expected) = (c.at(row, column), whole.at(row, first + column));
-                            assert_eq!(found.to_bits(), expected.to_bits(), "{isa:?}, columns {first} + {columns}");
+                            assert_eq!(found.to_bits(), expected.to_bits(), "{by:?}, columns {first} + {columns}");
                         }
                     }
                 }
@@ -252,22 +264,60 @@ fn bits_do_not_depend_on_the_split() {
     }
 }
 
-/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the order of k.
+/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the order of k; in bf16 whether
+/// there is an instruction for pairs or not.
 #[test]
 fn bits_are_those_of_one_chain_of_fused_additions() {
     let (m, n, k) = (23, 47, 1100);
     let (a, b) = (Matrix::new(m, k, Layout::Rows(0), 1), Matrix::new(k, n, Layout::Columns(0), 2));
     let before = Matrix::new(m, n, Layout::Rows(0), 3);
-    for isa in sets() {
+    for by in multipliers() {
         let mut c = before.clone();
-        multiply(isa, &a, &b, &mut c, true, m);
+        multiply(by, &a, &b, &mut c, true, m);
         for row in 0..m {
             for column in 0..n {
-                let chain = (0..k).fold(before.at(row, column), |sum, kk| match isa {
-                    Isa::Portable => a.at(row, kk) * b.at(kk, column) + sum,
-                    _ => a.at(row, kk).mul_add(b.at(kk, column), sum),
+                let chain = (0..k).fold(before.at(row, column), |sum, kk| {
+                    let (a, b) = (operand(by, a.at(row, kk)), operand(by, b.at(kk, column)));
+                    match by {
+                        Multiplier::F32(Isa::Portable) | Multiplier::Rounded(Isa::Portable) => a * b + sum,
+                        _ => a.mul_add(b, sum),
+                    }
                 });
-                assert_eq!(c.at(row, column).to_bits(), chain.to_bits(), "{isa:?}: [{row}, {column}]");
+                assert_eq!(c.at(row, column).to_bits(), chain.to_bits(), "{by:?}: [{row}, {column}]");
+            }
+        }
+    }
+}
+
+/// To bf16 is rounded as the crate `half` does it: ties to even, beyond the largest to infinity, NaN to NaN.
+#[test]
+fn operands_are_rounded_to_nearest() {
+    let step = 2f32.powi(-8);
+    let mut values = vec![1.0, 1.0 + step, 1.0 + 3.0 * step, -1.0 - step, 1.0 + step + f32::EPSILON, f32::MIN_POSITIVE];
+    values.extend([
+        0.0,
+        f32::MAX,
+        f32::MIN,
+        f32::INFINITY,
+        f32::NAN,
+        f32::from_bits(0x7f80_0001),
+        f32::from_bits(0x7fff_ffff),
+    ]);
+    for by in multipliers() {
+        for layout in LAYOUTS {
+            for (m, k) in [(values.len(), 1), (values.len(), 2), (1, 1)] {
+                let (mut a, mut b) = (Matrix::new(m, k, layout, 1), Matrix::new(k, 1, layout, 2));
+                (0..k).for_each(|kk| b.floats[kk * b.row_stride] = f32::from(kk == 0));
+                for (row, &value) in values.iter().enumerate().take(m) {
+                    (0..k).for_each(|kk| a.floats[row * a.row_stride + kk * a.column_stride] = 0.0);
+                    a.floats[row * a.row_stride] = value;
+                }
+                let mut c = Matrix::new(m, 1, Layout::Rows(0), 3);
+                multiply(by, &a, &b, &mut c, false, m);
+                for (row, &value) in values.iter().enumerate().take(m) {
+                    let (found, wanted) = (c.at(row, 0), operand(by, value));
+                    assert!(found == wanted || found.is_nan() && wanted.is_nan(), "{by:?}: {found}, not {wanted}");
+                }
             }
         }
     }

@@ -110,7 +110,7 @@ fn a_mixture_is_the_sum_of_its_components() {
         })
         .sum::<f64>()
         / 5.0;
-    for (engine, tolerance) in [(Engine::Reference, 1e-12), (Engine::Device(Device::Cpu { threads: 1 }), 1e-5)] {
+    for (engine, tolerance) in [(Engine::Reference, 1e-12), (Engine::Device(Device::cpu(1)), 1e-5)] {
         let report = bound(&model, &parameters, &batch, Some(&noise), 0, &engine).expect("a bound");
         let found = number(&report, "log p(z)");
         assert!((found / wanted - 1.0).abs() < tolerance, "{found} instead of {wanted}");

@@ -77,7 +77,7 @@ fn cpu() {
     let Some(oracle) = shared("oracle") else { return };
     for case in CASES {
         for threads in [1, 2] {
-            check(&oracle.join(case), &Engine::Device(Device::Cpu { threads }), 1e-5, 1e-4);
+            check(&oracle.join(case), &Engine::Device(Device::cpu(threads)), 1e-5, 1e-4);
         }
     }
 }

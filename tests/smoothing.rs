@@ -125,7 +125,7 @@ fn the_term_is_as_it_is_defined() {
         let model = model(false, &line);
         let parameters = parameters(&model);
         let wanted = mean(&parameters, &adversaries(&parameters, radius, step, rounds));
-        for engine in [Engine::Reference, Engine::Device(Device::Cpu { threads: 1 })] {
+        for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
             let loss = report(&model, &engine, &parameters, &rows()).json["loss"].as_f64().expect("a loss");
             let error = (loss - 0.5 * wanted).abs() / wanted;
             let most = if matches!(engine, Engine::Reference) { 1e-6 } else { 1e-3 };

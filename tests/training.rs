@@ -27,7 +27,7 @@ fn table(model: &Checked) -> Table {
 fn trainer(threads: usize) -> Trainer {
     let model = adgm(&[]);
     let table = table(&model);
-    Trainer::new(model, table, 7, &Device::Cpu { threads }).expect("a trainer")
+    Trainer::new(model, table, 7, &Device::cpu(threads)).expect("a trainer")
 }
 
 fn steps(trainer: &mut Trainer, count: usize) {
@@ -89,7 +89,7 @@ fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
 fn the_loss_falls() {
     let model = adgm(&[("rate", "0.003")]);
     let table = table(&model);
-    let mut trainer = Trainer::new(model, table, 7, &Device::Cpu { threads: 2 }).expect("a trainer");
+    let mut trainer = Trainer::new(model, table, 7, &Device::cpu(2)).expect("a trainer");
     steps(&mut trainer, 10);
     let loss = |trainer: &mut Trainer| {
         let means = trainer.take_means().expect("numbers");
@@ -108,7 +108,7 @@ fn a_loss_that_is_no_number_stops_the_run() {
     let model = load(&common::root().join("models/vae.dgm"), &[("pixels", "3"), ("hidden", "4"), ("latent", "2")]);
     let values = Values::Floats(vec![f32::NAN; 6]);
     let table = Table { rows: 2, columns: vec![Column { name: "x".to_string(), width: 3, values }] };
-    let mut trainer = Trainer::new(model, table, 0, &Device::Cpu { threads: 1 }).expect("a trainer");
+    let mut trainer = Trainer::new(model, table, 0, &Device::cpu(1)).expect("a trainer");
     // Greys that are no numbers are drawn as zeros, so the parameters are spoiled instead.
     let parameters = trainer.session.parameters;
     trainer.session.device.fill(parameters, 0, 1, &mut |values| values[0] = f32::NAN).expect("parameters");

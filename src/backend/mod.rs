@@ -99,9 +99,16 @@ pub trait Backend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The CPU with that many threads, or as many as there are cores for 0.
-    Cpu { threads: usize },
+    Cpu { threads: usize, precision: Precision },
     /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
     Cuda { nvrtc: Option<PathBuf>, precision: Precision },
+}
+
+impl Device {
+    /// The CPU in f32, with that many threads, or as many as there are cores for 0.
+    pub const fn cpu(threads: usize) -> Self {
+        Device::Cpu { threads, precision: Precision::F32 }
+    }
 }
 
 /// What a contraction's operands are rounded to before they are multiplied. All else is in f32: sums, weights, log-densities.
@@ -110,9 +117,9 @@ pub enum Device {
 pub enum Precision {
     #[default]
     F32,
-    /// 10 bits of fraction, on tensor cores.
+    /// 10 bits of fraction, on a GPU's tensor cores.
     Tf32,
-    /// 7 bits of fraction, on tensor cores.
+    /// 7 bits of fraction, on tensor cores, or by what a CPU has for it; where it has nothing, as slow as f32.
     Bf16,
 }
 
@@ -132,7 +139,7 @@ impl std::fmt::Display for Precision {
 
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
     Ok(match device {
-        Device::Cpu { threads } => Box::new(cpu::Cpu::new(*threads)),
+        Device::Cpu { threads, precision } => Box::new(cpu::Cpu::new(*threads, *precision)?),
         Device::Cuda { nvrtc, precision } => Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?),
     })
 }

@@ -108,8 +108,8 @@ impl Compile {
         }
         let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
         if architectures.is_empty() && self.precision != Precision::F32 {
-            let message = format!("--precision {}: the CPU computes in f32 alone", self.precision);
-            return Err(Error::new(message).help("--target cuda computes in any"));
+            let message = format!("--precision {}: programs for the CPU are the same in each", self.precision);
+            return Err(Error::new(message).help("leave it out here, and give it to dgc train; or --target cuda"));
         }
         if !architectures.is_empty() {
             library::find_nvrtc(self.nvrtc.as_deref())?;

@@ -2,7 +2,7 @@
 
 use crate::{
     backend::{self, Precision, cuda},
-    error::{Error, Result},
+    error::Result,
 };
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct Device {
     /// The library of NVIDIA's runtime compiler, where the loader does not find it
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
-    /// What matrix products round their operands to, on a GPU; f32 if left out
+    /// What matrix products round their operands to: f32, bf16, or tf32 on a GPU; f32 if left out
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
 }
@@ -68,11 +68,6 @@ impl Device {
         if gpu {
             return Ok(backend::Device::Cuda { nvrtc: self.nvrtc.clone(), precision });
         }
-        if precision != Precision::F32 {
-            let why = if self.device == Kind::Auto { ", and no GPU was found" } else { "" };
-            let message = format!("--precision {precision}: the CPU computes in f32 alone{why}");
-            return Err(Error::new(message).help("--device cuda computes in any; --precision f32 on every device"));
-        }
-        Ok(backend::Device::Cpu { threads: self.threads })
+        Ok(backend::Device::Cpu { threads: self.threads, precision })
     }
 }

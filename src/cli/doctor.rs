@@ -23,6 +23,7 @@ impl Doctor {
     pub fn run(self) -> Result<()> {
         let mut text = format!("dgc {}\n", env!("CARGO_PKG_VERSION"));
         let instructions = match Isa::detect() {
+            Isa::Avx512 if Isa::has_bf16() => "AVX-512, and that for bf16",
             Isa::Avx512 => "AVX-512",
             Isa::Avx2 => "AVX2 with fused multiply-add",
             Isa::Portable => "no vector instructions that dgc uses",

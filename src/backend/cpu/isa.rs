@@ -26,4 +26,12 @@ impl Isa {
         }
         Isa::Portable
     }
+
+    /// Whether [`Isa::Avx512`] is there, and multiplies pairs of bf16.
+    pub fn has_bf16() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return Isa::detect() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
 }

@@ -2,8 +2,7 @@
 
 use super::{
     Address, Part,
-    isa::Isa,
-    matmul::{self, Extent, Rows, View},
+    matmul::{self, Extent, Multiplier, Rows, View},
     windows::Reader,
 };
 use crate::plan::{self, Instruction, Matrix, Plan, Windows};
@@ -78,7 +77,7 @@ pub(super) struct Packed {
 
 /// A contraction with its buffers' addresses.
 pub(super) struct Product {
-    isa: Isa,
+    by: Multiplier,
     out: View,
     m: usize,
     n: usize,
@@ -119,18 +118,17 @@ unsafe impl Send for Product {}
 unsafe impl Sync for Product {}
 
 impl Product {
-    pub fn new(contraction: &plan::Contraction, addresses: &[Address], packing: &mut Packing) -> Self {
+    pub fn new(contraction: &plan::Contraction, addresses: &[Address], packing: &mut Packing, by: Multiplier) -> Self {
         let view = |matrix: &Matrix| View {
             start: addresses[matrix.buffer.index()].0.cast_const(),
             row_stride: matrix.row_stride,
             column_stride: matrix.column_stride,
         };
-        let isa = Isa::detect();
         let parts = Parts::new(contraction);
         let mut passing = parts.as_ref().map_or(0, Parts::len);
         let (mut factors, mut packs) = (Vec::new(), Vec::new());
         for (number, product) in contraction.products.iter().enumerate() {
-            let len = matmul::packed_len(isa, product.k, contraction.n);
+            let len = matmul::packed_len(by, product.k, contraction.n);
             let (left, right) = (view(&product.left), view(&product.right));
             let reader = product.windows.as_ref().map(|windows| {
                 let buffer = if windows.left { &product.left } else { &product.right }.buffer;
@@ -153,16 +151,16 @@ impl Product {
         }
         packing.passing_len = packing.passing_len.max(passing);
         let (m, n, rows_per_index) = (contraction.m, contraction.n, contraction.rows_per_index);
-        Product { isa, out: view(&contraction.out), m, n, rows_per_index, factors, packs, parts }
+        Product { by, out: view(&contraction.out), m, n, rows_per_index, factors, packs, parts }
     }
 
     /// Floats of workspace for each thread.
     pub fn workspace_len(&self) -> usize {
         let each = self.factors.iter().map(|factor| match (&self.parts, factor.reader(true), factor.reader(false)) {
-            (Some(parts), ..) => parts.workspace_len(self.isa),
-            (None, Some(_), _) => matmul::made_workspace_len(self.isa, factor.k),
-            (None, _, Some(_)) => (matmul::PANEL * factor.k).max(matmul::workspace_len(self.isa, factor.k)),
-            _ => matmul::workspace_len(self.isa, factor.k),
+            (Some(parts), ..) => parts.workspace_len(self.by),
+            (None, Some(_), _) => matmul::made_workspace_len(self.by, factor.k),
+            (None, _, Some(_)) => (matmul::PANEL * factor.k).max(matmul::workspace_len(self.by, factor.k)),
+            _ => matmul::workspace_len(self.by, factor.k),
         });
         each.max().unwrap_or(0)
     }
@@ -171,7 +169,7 @@ impl Product {
     pub fn panels(&self) -> usize {
         match &self.parts {
             Some(parts) => parts.ranges.len(),
-            None => matmul::panels(self.isa, self.n) * self.packs.len(),
+            None => matmul::panels(self.by, self.n) * self.packs.len(),
         }
     }
 
@@ -180,20 +178,20 @@ impl Product {
         if let Some(parts) = &self.parts {
             return self.part(parts, panel, packed, workspace);
         }
-        let panels = matmul::panels(self.isa, self.n);
+        let panels = matmul::panels(self.by, self.n);
         let factor = &self.factors[self.packs[panel / panels]];
         let (mut right, mut panel, mut n, mut to) = (factor.right, panel % panels, self.n, factor.packed(packed));
         if let Some(reader) = factor.reader(false) {
             // Some of its columns as rows, which are packed as a matrix of one panel.
-            let width = matmul::width(self.isa);
+            let width = matmul::width(self.by);
             let columns = panel * width..((panel + 1) * width).min(n);
-            (n, to) = (columns.len(), to.wrapping_add(panel * width * factor.k));
+            (n, to) = (columns.len(), to.wrapping_add(panel * matmul::panel_len(self.by, factor.k)));
             // SAFETY: the columns are the matrix's, and the workspace has the floats that were asked for.
             unsafe { reader.lines(columns, 0..factor.k, workspace, factor.k) };
             (right, panel) = (View { start: workspace, row_stride: 1, column_stride: factor.k }, 0);
         }
         // SAFETY: the plan's verifier checks that operands lie within their buffers; `packed` has the floats that `Packing` counted.
-        unsafe { matmul::pack_panel(self.isa, factor.k, n, right, panel, to) };
+        unsafe { matmul::pack_panel(self.by, factor.k, n, right, panel, to) };
     }
 
     /// The rows of a tile.
@@ -217,7 +215,7 @@ impl Product {
             // SAFETY: as in `pack`; other threads write other rows.
             unsafe {
                 let right = factor.packed(packed).cast_const();
-                matmul::multiply(self.isa, extent, left, right, from(self.out), number > 0, workspace);
+                matmul::multiply(self.by, extent, left, right, from(self.out), number > 0, workspace);
             }
         }
     }
@@ -228,7 +226,7 @@ impl Product {
         // The operand that is read through windows makes the columns.
         let (wide, tall) = if parts.turned { (self.m, self.n) } else { (self.n, self.m) };
         let (lines, panels) = (workspace, workspace.wrapping_add(parts.lines_len()));
-        let left_workspace = panels.wrapping_add(matmul::packed_len(self.isa, parts.depth, wide));
+        let left_workspace = panels.wrapping_add(matmul::packed_len(self.by, parts.depth, wide));
         let other = match parts.turned {
             true => View {
                 start: factor.right.start,
@@ -248,10 +246,10 @@ impl Product {
             // SAFETY: the positions are the matrix's; the workspace and the parts have the floats that were asked for.
             unsafe {
                 reader.lines(from..from + k, 0..wide, lines, wide);
-                (0..matmul::panels(self.isa, wide))
-                    .for_each(|panel| matmul::pack_panel(self.isa, k, wide, right, panel, panels));
+                (0..matmul::panels(self.by, wide))
+                    .for_each(|panel| matmul::pack_panel(self.by, k, wide, right, panel, panels));
                 let (add, left) = (from > positions.start, Rows::View(left));
-                matmul::multiply(self.isa, extent, left, panels.cast_const(), out, add, left_workspace);
+                matmul::multiply(self.by, extent, left, panels.cast_const(), out, add, left_workspace);
             }
         }
     }
@@ -311,8 +309,8 @@ impl Parts {
     }
 
     /// For lines, the same packed, and the other operand packed.
-    fn workspace_len(&self, isa: Isa) -> usize {
-        self.lines_len() + matmul::packed_len(isa, self.depth, self.wide) + matmul::workspace_len(isa, self.depth)
+    fn workspace_len(&self, by: Multiplier) -> usize {
+        self.lines_len() + matmul::packed_len(by, self.depth, self.wide) + matmul::workspace_len(by, self.depth)
     }
 
     /// Adds the parts up, in order, for some rows of the result.

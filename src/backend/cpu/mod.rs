@@ -14,10 +14,11 @@ mod windows;
 
 use self::{
     loops::Nest,
+    matmul::Multiplier,
     matrix::{Packed, Packing, Product},
     tape::Scratch,
 };
-use super::{Array, Backend, Build, NoiseKey, Place, Program, Spent};
+use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program, Spent};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -36,6 +37,8 @@ use std::{
 /// The CPU, with a number of threads.
 pub struct Cpu {
     pool: rayon::ThreadPool,
+    precision: Precision,
+    by: Multiplier,
     arrays: Vec<Floats>,
     programs: Vec<Loaded>,
     scratch: Vec<Mutex<Scratch>>,
@@ -173,19 +176,28 @@ struct Part {
 
 impl Cpu {
     /// With that many threads, or as many as there are cores for 0.
-    pub fn new(threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// If the CPU does not multiply in that precision.
+    pub fn new(threads: usize, precision: Precision) -> Result<Self> {
+        let by = Multiplier::new(precision).ok_or_else(|| {
+            Error::new(format!("the CPU does not multiply in {precision}"))
+                .help("--precision f32 or bf16, or --device cuda where there is a GPU")
+        })?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("dgc-{i}")).build();
         let pool = pool.expect("threads can be started");
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
-        Cpu {
+        Ok(Cpu {
             pool,
+            precision,
+            by,
             arrays: Vec::new(),
             programs: Vec::new(),
             scratch,
             packed: Floats::default(),
             notes: VecDeque::new(),
             spare: Vec::new(),
-        }
+        })
     }
 
     pub fn threads(&self) -> usize {
@@ -200,7 +212,10 @@ impl Cpu {
             head: nests(&kernel.head),
             tile: kernel.tile,
             before: nests(&kernel.before),
-            product: kernel.contraction.as_ref().map(|contraction| Product::new(contraction, addresses, packing)),
+            product: kernel
+                .contraction
+                .as_ref()
+                .map(|contraction| Product::new(contraction, addresses, packing, self.by)),
             after: nests(&kernel.after),
         };
         for scratch in &mut self.scratch {
@@ -251,7 +266,11 @@ impl Cpu {
 
 impl Backend for Cpu {
     fn describe(&self) -> String {
-        format!("CPU, {} threads", self.threads())
+        let threads = format!("CPU, {} threads", self.threads());
+        match self.precision {
+            Precision::F32 => threads,
+            precision => format!("{threads}, {precision}"),
+        }
     }
 
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {

@@ -13,6 +13,8 @@ pub(super) struct Reader {
     spans: Vec<Span>,
     /// Neighbours in memory among the columns, in order.
     runs: Vec<Run>,
+    /// For each span the least and the most that runs add to its sum.
+    reach: Vec<(isize, isize)>,
 }
 
 /// Columns that lie side by side in memory, all in the windows or none.
@@ -21,6 +23,8 @@ struct Run {
     start: usize,
     /// What they add to each span's sum.
     spans: Vec<isize>,
+    /// How far they are from where a row begins, if all windows name a place.
+    offset: isize,
 }
 
 /// Axes and spans of a matrix, at most.
@@ -91,12 +95,18 @@ impl Reader {
                     columns: column..column + 1,
                     start: counter.place,
                     spans: counter.sums[..access.spans.len()].to_vec(),
+                    offset: counter.place as isize + along(&access.spans, &counter.sums),
                 }),
             }
             counter.advance();
         }
         let offsets = access.spans.iter().map(|span| span.offset).collect();
-        Reader { address, rows, offsets, spans: access.spans.clone(), runs }
+        let reach = (0..access.spans.len()).map(|span| {
+            let sums = || runs.iter().map(|run| run.spans[span]);
+            (sums().min().unwrap_or(0), sums().max().unwrap_or(0))
+        });
+        let reach = reach.collect();
+        Reader { address, rows, offsets, spans: access.spans.clone(), runs, reach }
     }
 
     /// Writes some columns of some rows, a row every `stride` floats.
@@ -110,20 +120,21 @@ impl Reader {
         let end = self.runs.partition_point(|run| run.columns.start < columns.end);
         for line in 0..rows.len() {
             let out = out.wrapping_add(line * stride);
+            let inside = self.spans.iter().zip(&counter.sums).zip(&self.reach).all(|((span, own), (least, most))| {
+                span.divisor == 1 && own + least >= 0 && own + most < span.size as isize
+            });
+            let place = counter.place as isize + along(&self.spans, &counter.sums);
             for run in &self.runs[begin..end] {
                 let from = run.columns.start.max(columns.start);
                 let len = run.columns.end.min(columns.end) - from;
                 let to = out.wrapping_add(from - columns.start);
-                let mut named = Some(0);
-                for (span, (own, more)) in self.spans.iter().zip(counter.sums.iter().zip(&run.spans)) {
-                    named = named.zip(span.place(own + more)).map(|(before, place)| before + place * span.step);
-                }
+                let start = if inside { Some(place + run.offset) } else { self.start(run, &counter) };
                 // SAFETY: a place that windows name lies within the buffer, as the plan's verifier checks.
                 unsafe {
-                    match named {
-                        Some(place) => {
-                            let start = counter.place + run.start + from - run.columns.start + place;
-                            copy(self.address.0.wrapping_add(start), to, len);
+                    match start {
+                        Some(start) => {
+                            let start = start + (from - run.columns.start) as isize;
+                            copy(self.address.0.wrapping_offset(start), to, len);
                         }
                         None => std::slice::from_raw_parts_mut(to, len).fill(0.0),
                     }
@@ -132,6 +143,20 @@ impl Reader {
             counter.advance();
         }
     }
+
+    /// Where a run of a row begins, if windows name a place for it.
+    fn start(&self, run: &Run, counter: &Counter) -> Option<isize> {
+        let mut place = counter.place + run.start;
+        for (span, (own, more)) in self.spans.iter().zip(counter.sums.iter().zip(&run.spans)) {
+            place += span.place(own + more)? * span.step;
+        }
+        Some(place as isize)
+    }
+}
+
+/// How far spans reach whose sums are the places that they name.
+fn along(spans: &[Span], sums: &[isize]) -> isize {
+    spans.iter().zip(sums).map(|(span, sum)| span.step as isize * sum).sum()
 }
 
 /// Copies some floats, as a rule few.
@@ -140,12 +165,24 @@ impl Reader {
 /// They must be readable and writable.
 #[inline]
 unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
+    /// The first and the last `N` floats, which may overlap.
+    unsafe fn ends<const N: usize>(from: *const f32, to: *mut f32, len: usize) {
+        // SAFETY: there are at least `N` floats.
+        unsafe {
+            *to.cast::<[f32; N]>() = *from.cast();
+            *to.add(len - N).cast::<[f32; N]>() = *from.add(len - N).cast();
+        }
+    }
     // SAFETY: as the caller's.
     unsafe {
         match len {
+            0 => {}
             1 => *to = *from,
+            2..4 => ends::<2>(from, to, len),
+            4..8 => ends::<4>(from, to, len),
+            8..16 => ends::<8>(from, to, len),
             // Channels: whole vectors, which the compiler sees.
-            16 => *to.cast::<[f32; 16]>() = *from.cast(),
+            16 => ends::<16>(from, to, len),
             32 => *to.cast::<[f32; 32]>() = *from.cast(),
             _ => std::ptr::copy_nonoverlapping(from, to, len),
         }

@@ -1,6 +1,70 @@
 //! Kernels: a strip of packed A times a panel of packed B, the sums in registers.
 
-use super::{super::isa::Isa, AVX512, OTHERS, pack::mask};
+use super::{super::isa::Isa, AVX512, Multiplier, OTHERS, pack::mask};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// A kernel for 16 columns a vector, by how a float of a strip, broadcast, and a vector of a panel are multiplied and added.
+#[cfg(target_arch = "x86_64")]
+macro_rules! avx512_kernel {
+    ($name:ident, $features:literal, |$factor:ident, $columns:ident, $sum:ident| $multiply:expr) => {
+        /// `ROWS` rows and `VECTORS` vectors of 16 columns.
+        ///
+        /// # Safety
+        /// As [`Tile::run`].
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const ROWS: usize, const VECTORS: usize>(&self) {
+            const WIDTH: usize = AVX512.width;
+            let direct = self.column_stride == 1;
+            let masks: [u16; VECTORS] = std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
+            debug_assert!(self.a_strides == (1, ROWS), "strips are packed for these kernels");
+            let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+            if self.add {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let mut line = [0.0; WIDTH];
+                    let mut start = self.row(row).cast_const();
+                    if !direct {
+                        // SAFETY: as the caller's.
+                        unsafe { self.load(row, &mut line) };
+                        start = line.as_ptr();
+                    }
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        // SAFETY: the mask leaves out what is beyond the columns.
+                        *sum = unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
+                    }
+                }
+            }
+            let (mut a, mut b) = (self.a, self.b);
+            for _ in 0..self.depth {
+                // SAFETY: `b` walks through a panel, `a` through a strip.
+                unsafe {
+                    let columns: [__m512; VECTORS] = std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let factor = _mm512_set1_ps(*a.add(row));
+                        for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                            let ($factor, $columns, $sum) = (factor, columns, *sum);
+                            *sum = $multiply;
+                        }
+                    }
+                    a = a.add(ROWS);
+                    b = b.add(WIDTH);
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                let mut line = [0.0; WIDTH];
+                let start = if direct { self.row(row) } else { line.as_mut_ptr() };
+                for (i, &sum) in sums.iter().enumerate() {
+                    // SAFETY: the mask leaves out what is beyond the columns.
+                    unsafe { _mm512_mask_storeu_ps(start.wrapping_add(16 * i), masks[i], sum) };
+                }
+                if !direct {
+                    // SAFETY: as the caller's.
+                    unsafe { self.store(row, &line) };
+                }
+            }
+        }
+    };
+}
 
 /// A strip of at most as many rows as a kernel has, times a panel.
 pub struct Tile {
@@ -21,8 +85,8 @@ pub struct Tile {
 
 impl Tile {
     /// # Safety
-    /// The CPU must have `isa`; `a`, `b` and `c` must be readable and `c` writable as their descriptions say.
-    pub unsafe fn run(&self, isa: Isa, rows: usize) {
+    /// The CPU must have what `by` names; `a`, `b` and `c` must be readable and `c` writable as their descriptions say.
+    pub unsafe fn run(&self, by: Multiplier, rows: usize) {
         // SAFETY: the caller vouches for the tile, and for the instruction set.
         macro_rules! by_rows {
             ($kernel:ident: $($rows:literal)*) => {
@@ -38,7 +102,14 @@ impl Tile {
                 }
             };
         }
-        match isa {
+        #[cfg(target_arch = "x86_64")]
+        if by == Multiplier::Pairs {
+            return match self.width <= AVX512.width / 2 {
+                true => by_rows!(avx512_pairs, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+                false => by_rows!(avx512_pairs, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            };
+        }
+        match by.isa() {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 if self.width <= AVX512.width / 2 => by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             #[cfg(target_arch = "x86_64")]
@@ -51,62 +122,15 @@ impl Tile {
         }
     }
 
-    /// `ROWS` rows and `VECTORS` vectors of 16 columns.
-    ///
-    /// # Safety
-    /// As [`Tile::run`].
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(&self) {
-        use std::arch::x86_64::*;
-        const WIDTH: usize = AVX512.width;
-        let direct = self.column_stride == 1;
-        let masks: [u16; VECTORS] = std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
-        debug_assert!(self.a_strides == (1, ROWS), "strips are packed for these kernels");
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-        if self.add {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let mut line = [0.0; WIDTH];
-                let mut start = self.row(row).cast_const();
-                if !direct {
-                    // SAFETY: as the caller's.
-                    unsafe { self.load(row, &mut line) };
-                    start = line.as_ptr();
-                }
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: the mask leaves out what is beyond the columns.
-                    *sum = unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
-                }
-            }
-        }
-        let (mut a, mut b) = (self.a, self.b);
-        for _ in 0..self.depth {
-            // SAFETY: `b` walks through a panel, `a` through a strip.
-            unsafe {
-                let columns: [__m512; VECTORS] = std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let factor = _mm512_set1_ps(*a.add(row));
-                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
-                        *sum = _mm512_fmadd_ps(factor, columns, *sum);
-                    }
-                }
-                a = a.add(ROWS);
-                b = b.add(WIDTH);
-            }
-        }
-        for (row, sums) in sums.iter().enumerate() {
-            let mut line = [0.0; WIDTH];
-            let start = if direct { self.row(row) } else { line.as_mut_ptr() };
-            for (i, &sum) in sums.iter().enumerate() {
-                // SAFETY: the mask leaves out what is beyond the columns.
-                unsafe { _mm512_mask_storeu_ps(start.wrapping_add(16 * i), masks[i], sum) };
-            }
-            if !direct {
-                // SAFETY: as the caller's.
-                unsafe { self.store(row, &line) };
-            }
-        }
-    }
+    avx512_kernel!(avx512, "avx512f", |factor, columns, sum| _mm512_fmadd_ps(factor, columns, sum));
+
+    // Of each pair the upper half, the first, is added first.
+    #[cfg(target_arch = "x86_64")]
+    avx512_kernel!(avx512_pairs, "avx512f,avx512bf16", |factor, columns, sum| {
+        let pairs = |floats: __m512| std::mem::transmute::<__m512, __m512bh>(floats);
+        _mm512_dpbf16_ps(sum, pairs(factor), pairs(columns))
+    });
 
     /// `ROWS` rows and `VECTORS` vectors of 8 columns.
     ///
@@ -115,7 +139,6 @@ impl Tile {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(&self) {
-        use std::arch::x86_64::*;
         const WIDTH: usize = OTHERS.width;
         // Without a masked store that is quick on every CPU, the rest of a row takes a detour.
         let direct = self.column_stride == 1 && self.width == 8 * VECTORS;

@@ -1,6 +1,6 @@
-//! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k.
+//! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k, or for each pair of them.
 
-use super::{super::isa::Isa, OTHERS, parts};
+use super::{super::isa::Isa, Multiplier, OTHERS, parts};
 
 /// Some lines of a matrix, as many floats apart as the strides say.
 #[derive(Clone, Copy)]
@@ -18,29 +18,84 @@ impl Lines {
         self.start.wrapping_add(line * self.line_stride)
     }
 
-    /// `out[k * stride + line]` = the line's element k.
+    /// `out[k * stride + line]` = the line's element k, or pair k.
     ///
     /// # Safety
-    /// The CPU must have `isa`; the lines must be readable at the places named, and `out` writable for `depth * stride` floats.
-    pub unsafe fn pack(&self, isa: Isa, out: *mut f32, stride: usize) {
+    /// The CPU must have what `by` names; the lines must be readable at the places named, and `out` writable for `stride` floats
+    /// for each k or pair.
+    pub unsafe fn pack(&self, by: Multiplier, out: *mut f32, stride: usize) {
         debug_assert!(self.count <= stride, "lines lie side by side");
-        #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Avx512 && (self.line_stride == 1 || self.depth_stride == 1) {
-            for line in (0..self.count).step_by(16) {
-                let part = Lines {
-                    count: (self.count - line).min(16),
-                    start: self.start.wrapping_add(line * self.line_stride),
-                    ..*self
-                };
-                // SAFETY: as the caller's, for some of its lines.
+        match by {
+            // SAFETY: as the caller's.
+            Multiplier::F32(isa) => unsafe { self.pack_floats(isa, out, stride) },
+            Multiplier::Rounded(isa) => {
+                // SAFETY: as the caller's; the lines' places have just been written.
                 unsafe {
-                    match self.line_stride {
-                        1 => part.copy_avx512(out.add(line), stride),
-                        _ => part.transpose_avx512(out.add(line), stride),
+                    self.pack_floats(isa, out, stride);
+                    for k in 0..self.depth {
+                        let line = std::slice::from_raw_parts_mut(out.add(k * stride), self.count);
+                        line.iter_mut().for_each(|float| *float = half::bf16::from_f32(*float).to_f32());
                     }
                 }
             }
-            return;
+            // SAFETY: as the caller's.
+            Multiplier::Pairs => unsafe { self.pack_pairs(out, stride) },
+        }
+    }
+
+    /// # Safety
+    /// As [`Lines::pack`].
+    unsafe fn pack_pairs(&self, out: *mut f32, stride: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if self.line_stride == 1 || self.depth_stride == 1 {
+            // SAFETY: as the caller's.
+            return unsafe { self.pack_avx512::<true>(out, stride) };
+        }
+        for pair in 0..self.depth.div_ceil(2) {
+            for line in 0..self.count {
+                let bits = |k: usize| match k < self.depth {
+                    // SAFETY: the caller vouches for all lines and all k.
+                    true => half::bf16::from_f32(unsafe {
+                        *self.start.add(line * self.line_stride + k * self.depth_stride)
+                    }),
+                    false => half::bf16::ZERO,
+                };
+                let both = u32::from(bits(2 * pair).to_bits()) << 16 | u32::from(bits(2 * pair + 1).to_bits());
+                // SAFETY: `out` has room for each pair.
+                unsafe { *out.add(pair * stride + line) = f32::from_bits(both) };
+            }
+        }
+    }
+
+    /// Lines that are side by side, or whose elements are, 16 at a time.
+    ///
+    /// # Safety
+    /// As [`Lines::pack`].
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn pack_avx512<const PAIRS: bool>(&self, out: *mut f32, stride: usize) {
+        for line in (0..self.count).step_by(16) {
+            let part = Lines {
+                count: (self.count - line).min(16),
+                start: self.start.wrapping_add(line * self.line_stride),
+                ..*self
+            };
+            // SAFETY: as the caller's, for some of its lines.
+            unsafe {
+                match self.line_stride {
+                    1 => part.copy_avx512::<PAIRS>(out.add(line), stride),
+                    _ => part.transpose_avx512::<PAIRS>(out.add(line), stride),
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Lines::pack`].
+    unsafe fn pack_floats(&self, isa: Isa, out: *mut f32, stride: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512 && (self.line_stride == 1 || self.depth_stride == 1) {
+            // SAFETY: as the caller's.
+            return unsafe { self.pack_avx512::<false>(out, stride) };
         }
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Avx2 && (self.line_stride == 1 || self.depth_stride == 1) && self.count > 3 {
@@ -67,10 +122,10 @@ impl Lines {
     /// Strips of at most `most` lines, as equal as they can be, one after another; each as [`Lines::pack`] packs it, without gaps.
     ///
     /// # Safety
-    /// As [`Lines::pack`], with `out` writable for `depth * count` floats.
-    pub unsafe fn pack_strips(&self, isa: Isa, most: usize, out: *mut f32) {
+    /// As [`Lines::pack`], with `out` writable for `count` floats for each k or pair.
+    pub unsafe fn pack_strips(&self, by: Multiplier, most: usize, out: *mut f32) {
         #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Avx2 && self.line_stride == 1 && most <= 8 {
+        if by == Multiplier::F32(Isa::Avx2) && self.line_stride == 1 && most <= 8 {
             // SAFETY: as the caller's.
             return unsafe { self.cut_avx2(most, out) };
         }
@@ -78,7 +133,7 @@ impl Lines {
             let start = self.start.wrapping_add(first * self.line_stride);
             let strip = Lines { count: end - first, start, ..*self };
             // SAFETY: as the caller's, for some of its lines.
-            unsafe { strip.pack(isa, out.add(first * self.depth), strip.count) };
+            unsafe { strip.pack(by, out.add(first * self.depth.div_ceil(by.together())), strip.count) };
         }
     }
 
@@ -180,16 +235,22 @@ impl Lines {
     /// # Safety
     /// As [`Lines::pack`].
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn copy_avx512(&self, out: *mut f32, stride: usize) {
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn copy_avx512<const PAIRS: bool>(&self, out: *mut f32, stride: usize) {
         use std::arch::x86_64::*;
         let mask = mask(self.count);
-        for k in 0..self.depth {
-            // SAFETY: the mask leaves out what is beyond the lines.
-            unsafe {
-                let lines = _mm512_maskz_loadu_ps(mask, self.start.add(k * self.depth_stride));
-                _mm512_mask_storeu_ps(out.add(k * stride), mask, lines);
-            }
+        // SAFETY: the mask leaves out what is beyond the lines.
+        let lines = |k: usize| unsafe { _mm512_maskz_loadu_ps(mask, self.start.add(k * self.depth_stride)) };
+        // SAFETY: `out` has room for the lines at each k or pair.
+        let store = |at: usize, lines| unsafe { _mm512_mask_storeu_ps(out.add(at * stride), mask, lines) };
+        if !PAIRS {
+            return (0..self.depth).for_each(|k| store(k, lines(k)));
+        }
+        // SAFETY: pairs are asked for where the CPU has them.
+        let store_pair = |at: usize, second| store(at, unsafe { pair(lines(2 * at), second) });
+        (0..self.depth / 2).for_each(|at| store_pair(at, lines(2 * at + 1)));
+        if self.depth % 2 == 1 {
+            store_pair(self.depth / 2, _mm512_setzero_ps());
         }
     }
 
@@ -198,25 +259,56 @@ impl Lines {
     /// # Safety
     /// As [`Lines::pack`].
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512vl")]
-    unsafe fn transpose_avx512(&self, out: *mut f32, stride: usize) {
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
+    unsafe fn transpose_avx512<const PAIRS: bool>(&self, out: *mut f32, stride: usize) {
         // Lines that are not there repeat the last one, and are not stored.
         let starts = std::array::from_fn(|i| self.start.wrapping_add(i.min(self.count - 1) * self.line_stride));
         let lines = mask(self.count);
         let whole = self.depth / 4 * 4;
+        let to = |k: usize| out.wrapping_add(if PAIRS { k / 2 } else { k } * stride);
         for k in (0..whole).step_by(4) {
             // SAFETY: all lines have elements k to k + 3, and `out` has room for them.
-            unsafe { turn::<4>(&starts, k, lines, out.add(k * stride), stride) };
+            unsafe { turn::<4, PAIRS>(&starts, k, lines, to(k), stride) };
         }
         // SAFETY: as above, for the elements that remain.
         unsafe {
             match self.depth - whole {
-                1 => turn::<1>(&starts, whole, lines, out.add(whole * stride), stride),
-                2 => turn::<2>(&starts, whole, lines, out.add(whole * stride), stride),
-                3 => turn::<3>(&starts, whole, lines, out.add(whole * stride), stride),
+                1 => turn::<1, PAIRS>(&starts, whole, lines, to(whole), stride),
+                2 => turn::<2, PAIRS>(&starts, whole, lines, to(whole), stride),
+                3 => turn::<3, PAIRS>(&starts, whole, lines, to(whole), stride),
                 _ => {}
             }
         }
+    }
+}
+
+/// Pairs of bf16, the nearest to floats, the first in the upper halves.
+///
+/// # Safety
+/// The CPU must have AVX512-BF16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+unsafe fn pair(first: std::arch::x86_64::__m512, second: std::arch::x86_64::__m512) -> std::arch::x86_64::__m512 {
+    use std::arch::x86_64::*;
+    // Lane by lane, of two vectors one after the other.
+    const TAKEN: [u16; 32] = {
+        let (mut taken, mut lane) = ([0; 32], 0);
+        while lane < 32 {
+            taken[lane] = (lane / 2 + lane % 2 * 16) as u16;
+            lane += 1;
+        }
+        taken
+    };
+    let halves: __m512i;
+    // SAFETY: as the caller's. By its name, since the intrinsic cannot become part of a function that packs floats as well.
+    unsafe {
+        std::arch::asm!(
+            "vcvtne2ps2bf16 {}, {}, {}",
+            lateout(zmm_reg) halves, in(zmm_reg) first, in(zmm_reg) second,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+        _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_loadu_si512(TAKEN.as_ptr().cast()), halves))
     }
 }
 
@@ -260,13 +352,19 @@ fn transpose(rows: [std::arch::x86_64::__m256; 8]) -> [std::arch::x86_64::__m256
     })
 }
 
-/// Elements `k` to `k + COUNT - 1` of 16 lines, at most 4 of each, to `COUNT` vectors of lines.
+/// Elements `k` to `k + COUNT - 1` of 16 lines, at most 4 of each, to `COUNT` vectors of lines, or of their pairs.
 ///
 /// # Safety
 /// The lines must be readable there, and `out` writable for the lines in the mask.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn turn<const COUNT: usize>(starts: &[*const f32; 16], k: usize, lines: u16, out: *mut f32, stride: usize) {
+#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
+unsafe fn turn<const COUNT: usize, const PAIRS: bool>(
+    starts: &[*const f32; 16],
+    k: usize,
+    lines: u16,
+    out: *mut f32,
+    stride: usize,
+) {
     use std::arch::x86_64::*;
     let four = |line: usize| {
         let start = starts[line].wrapping_add(k);
@@ -294,9 +392,12 @@ unsafe fn turn<const COUNT: usize>(starts: &[*const f32; 16], k: usize, lines: u
         _mm512_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
         _mm512_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
     ];
-    for (i, &turned) in turned[..COUNT].iter().enumerate() {
-        // SAFETY: `out` has room for the lines at each k.
-        unsafe { _mm512_mask_storeu_ps(out.add(i * stride), lines, turned) };
+    // SAFETY: `out` has room for the lines at each k or pair.
+    let store = |at: usize, turned| unsafe { _mm512_mask_storeu_ps(out.add(at * stride), lines, turned) };
+    match PAIRS {
+        // What is beyond the elements is 0. SAFETY: pairs are asked for where the CPU has them.
+        true => (0..COUNT.div_ceil(2)).for_each(|at| store(at, unsafe { pair(turned[2 * at], turned[2 * at + 1]) })),
+        false => (0..COUNT).for_each(|at| store(at, turned[at])),
     }
 }
 

@@ -7,6 +7,10 @@ use crate::{
     tensor::{NoiseKind, ReduceKind},
 };
 
+/// Chunks between the one that is worked on and the one that memory is asked for: what is done to a chunk takes less time than
+/// memory takes to answer.
+const AHEAD: usize = 3;
+
 /// What is read where a window names no place.
 static NOTHING: [f32; CHUNK] = [0.0; CHUNK];
 
@@ -43,10 +47,33 @@ impl Run<'_> {
         let mut start = first;
         while start < last {
             let len = self.tape.chunk.min(last - start);
+            self.prefetch(start + AHEAD * self.tape.chunk, last);
             for step in &self.tape.steps {
                 self.step(step, index, start, len, start == first);
             }
             start += len;
+        }
+    }
+
+    /// Asks for what lies side by side in the chunk that begins at `start`, so that it is there when its turn comes.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(unused_variables, reason = "others have no such instruction in Rust")
+    )]
+    fn prefetch(&self, start: usize, last: usize) {
+        let end = last.min(start + self.tape.chunk);
+        if start >= end {
+            return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        for (source, first) in self.tape.sources.iter().zip(&self.scratch.pointers) {
+            if source.inner == 1 && source.each.is_empty() && !first.is_null() {
+                for element in (start..end).step_by(16) {
+                    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                    // SAFETY: it reads nothing, and each CPU of this architecture has it.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(element).cast()) };
+                }
+            }
         }
     }
 
