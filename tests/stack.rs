@@ -224,6 +224,35 @@ fn runs_are_stacked() {
         [&["train", "upper.dgm", "--from", "z=below"], &sets[..]].concat()
     };
     fine(&[&upper("2", "whole"), &data[..]].concat());
+    // Runs that saw other data are no two views of a row.
+    let other = lower().source.replace("lower", "other").replace('z', "w");
+    std::fs::write(path("other.dgm"), other).expect("a file");
+    let both = "model both {
+  data   z: real[2]
+  data   w: real[2]
+  latent v: real[2]
+  generative {
+         v ~ normal(0, 1)
+    v -> z ~ normal(linear)
+    v -> w ~ normal(linear)
+  }
+  inference {
+    w, z -> v ~ normal(linear)
+  }
+}
+";
+    std::fs::write(path("both.dgm"), both).expect("a file");
+    std::fs::copy(path("data.safetensors"), path("more.safetensors")).expect("data");
+    let small = ["--set", "batch=10", "--epochs", "1"];
+    let beside = |data: &'static str, beside: &'static str| {
+        fine(&[&["train", "other.dgm", "--data", data, "-o", beside], &small[..]].concat());
+        let named = format!("w={beside}");
+        run(&[&["train", "both.dgm", "--from", "z=below", "--from", &named, "-o", "both"], &small[..]].concat())
+    };
+    let (success, told) = beside("more.safetensors", "another");
+    assert!(!success && told.contains("have data of their own each") && told.contains("say with --data"), "{told}");
+    let (success, told) = beside("data.safetensors", "same");
+    assert!(success, "{told}");
     // The data of the run below, if no others are named.
     fine(&upper("1", "parts"));
     // What it stands on is not read again.

@@ -139,7 +139,7 @@ impl Compile {
 
     fn write(&self, folder: &Path, model: &Checked, made: Made) -> Result<()> {
         let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
-        compiled::write(folder, model, &self.model.sets, made)?;
+        compiled::write(folder, model, &self.model.changes.sets, made)?;
         let target = if architectures.is_empty() { "the CPU".to_string() } else { architectures.join(", ") };
         let folder = folder.display();
         print(&format!("{}: compiled for {target}; train it with: dgc train {folder}\n", model.file))

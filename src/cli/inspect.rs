@@ -1,6 +1,6 @@
 //! Commands that read a model and say something of it.
 
-use super::{Model, check_text, print, read_text, set};
+use super::{Changes, Model, check_text, print, read_text};
 use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
@@ -17,9 +17,8 @@ pub struct Check {
     /// The model files, such as models/adgm.dgm
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Change a size or setting, such as hidden=200 or samples=5; may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
-    sets: Vec<(String, String)>,
+    #[command(flatten)]
+    changes: Changes,
     /// Print the diagnostics as JSON on standard output
     #[arg(long)]
     json: bool,
@@ -32,7 +31,7 @@ impl Check {
         for (file, text) in &texts {
             let shown = file.display().to_string();
             if self.json {
-                let (diagnostics, fine) = match driver::check(&shown, text, &self.sets) {
+                let (diagnostics, fine) = match driver::check(&shown, text, &self.changes.sets) {
                     Ok((_, lints)) => (lints, true),
                     Err(mistakes) => (mistakes, false),
                 };
@@ -40,7 +39,7 @@ impl Check {
                 mistaken.extend((!fine).then(|| format!("{shown}: not a model")));
                 continue;
             }
-            match check_text(file, text, &self.sets) {
+            match check_text(file, text, &self.changes.sets) {
                 Ok(_) => print(&format!("{shown}: fine\n"))?,
                 Err(error) => mistaken.push(error.to_string()),
             }

@@ -60,7 +60,14 @@ enum Command {
 struct Model {
     /// The model file, such as models/adgm.dgm
     file: PathBuf,
-    /// Change a size or setting, such as hidden=200 or samples=5; may be repeated
+    #[command(flatten)]
+    changes: Changes,
+}
+
+/// What is changed in a model.
+#[derive(clap::Args)]
+struct Changes {
+    /// Change a size or setting, such as hidden=200, samples=5 or epochs=20; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
     sets: Vec<(String, String)>,
 }
@@ -84,7 +91,7 @@ impl Model {
     /// The checked model; its lints are printed, its mistakes are the error.
     fn check(&self) -> Result<Checked> {
         let text = self.text()?;
-        check_text(&self.file, &text, &self.sets)
+        check_text(&self.file, &text, &self.changes.sets)
     }
 }
 

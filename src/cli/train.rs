@@ -1,6 +1,6 @@
 //! `dgc train`.
 
-use super::{at_least_one, check_text, device::Device, print, read_text, set};
+use super::{Changes, at_least_one, check_text, device::Device, print, read_text, set};
 use crate::{
     backend::Build,
     driver,
@@ -34,9 +34,8 @@ use std::{
 pub struct Train {
     /// A model file, a folder that `dgc compile -o` made, or with --resume the folder of a run
     file: PathBuf,
-    /// Change a size or setting, such as hidden=200 or epochs=20; may be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
-    sets: Vec<(String, String)>,
+    #[command(flatten)]
+    changes: Changes,
     /// Passes over the training rows; short for --set epochs=…
     #[arg(long)]
     epochs: Option<usize>,
@@ -77,7 +76,7 @@ const ASTRAY: f64 = 10.0;
 
 impl Train {
     pub fn run(mut self) -> Result<()> {
-        self.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
+        self.changes.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
         let compiled = if compiled::is_compiled(&self.file) { Some(self.compiled()?) } else { None };
         let (folder, settings, model) = if self.resume { self.reopen()? } else { self.begin(compiled.as_ref())? };
         if let Some(compiled) = compiled.as_ref().filter(|compiled| compiled.model.source != model.source) {
@@ -117,7 +116,7 @@ impl Train {
             Some(lock) => lock,
             None => folder.create_files(&settings, &trainer.model)?,
         };
-        if self.resume && !self.sets.is_empty() {
+        if self.resume && !self.changes.sets.is_empty() {
             folder.write_settings(&settings)?;
         }
         let first_loss = folder.first_loss();
@@ -128,7 +127,7 @@ impl Train {
     /// The compiled model that is named in place of a file.
     fn compiled(&self) -> Result<Compiled> {
         let mut compiled = compiled::read(&self.file)?;
-        if let Some((name, _)) = self.sets.iter().find(|(name, _)| name != "epochs") {
+        if let Some((name, _)) = self.changes.sets.iter().find(|(name, _)| name != "epochs") {
             let message = format!("--set {name}=…: {} was compiled with its settings", self.file.display());
             return Err(Error::new(message).help("compile it again with them; only `epochs` may be changed"));
         }
@@ -136,7 +135,7 @@ impl Train {
             let message = format!("--samples {samples}: {} was compiled with its samples", self.file.display());
             return Err(Error::new(message).help("leave the option out, and run `dgc eval` afterwards"));
         }
-        compiled.sets.extend(self.sets.iter().cloned());
+        compiled.sets.extend(self.changes.sets.iter().cloned());
         compiled.model = check_text(Path::new(&compiled.file), &compiled.model.source, &compiled.sets)?;
         Ok(compiled)
     }
@@ -148,7 +147,7 @@ impl Train {
                 return Err(Error::new(format!("{}: a folder, not a model file", self.file.display()))
                     .help("to go on with a run, add --resume"));
             }
-            None => (check_text(&self.file, &read_text(&self.file)?, &self.sets)?, self.sets.clone()),
+            None => (check_text(&self.file, &read_text(&self.file)?, &self.changes.sets)?, self.changes.sets.clone()),
         };
         let (mut from, mut below) = (Vec::new(), Vec::new());
         for (variable, run) in &self.from {
@@ -203,13 +202,13 @@ impl Train {
             ("--from", !self.from.is_empty()),
             ("-o", is_run && self.output.is_some()),
         ];
-        let other = self.sets.iter().find(|(name, _)| !RESUMABLE.contains(&name.as_str()));
+        let other = self.changes.sets.iter().find(|(name, _)| !RESUMABLE.contains(&name.as_str()));
         let other = other.map(|(name, _)| format!("--set {name}"));
         if let Some(name) = fixed.iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()).or(other) {
             return Err(Error::new(format!("{name}: a run goes on with the settings that it began with"))
                 .help("only `epochs` and `rate` may be changed"));
         }
-        for (name, value) in &self.sets {
+        for (name, value) in &self.changes.sets {
             settings.sets.push((name.clone(), value.clone()));
         }
         let model = folder.model(&settings)?;
