@@ -49,6 +49,7 @@ pub fn is_variant(file: &Path) -> bool {
     const VARIANTS: &[&str] = &[
         "adgm2",
         "adgm_conv",
+        "adgm_gumbel",
         "adgm_shared",
         "adgm_vat",
         "cadgm",
