@@ -3,7 +3,7 @@
 use super::{
     Address, Part,
     tape::{Scratch, Tape},
-    walk::Walk,
+    walk::{Walk, leveled},
 };
 use crate::{
     backend::NoiseKey,
@@ -33,6 +33,7 @@ struct Reset {
 
 impl Nest {
     pub fn new(nest: &plan::Loop, tile: Option<Tile>, addresses: &[Address]) -> Self {
+        let nest = &leveled(nest);
         let walk = Walk::new(nest);
         let groups = &walk.groups;
         let mut sizes: Vec<usize> = groups.iter().map(|group| nest.sizes[group.clone()].iter().product()).collect();

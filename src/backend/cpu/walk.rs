@@ -15,6 +15,25 @@ pub(super) struct Walk<'a> {
     pub groups: Vec<Range<usize>>,
 }
 
+/// The loop with the strides of axes of one position as if these lay side by side with the axis around them: no step is ever taken
+/// along such an axis, and so it keeps no others apart.
+pub(super) fn leveled(nest: &plan::Loop) -> plan::Loop {
+    let mut leveled = nest.clone();
+    for axis in (1..nest.sizes.len()).filter(|&axis| nest.sizes[axis] == 1) {
+        for instruction in &mut leveled.instructions {
+            if let Instruction::Load(access)
+            | Instruction::Store(_, access)
+            | Instruction::Reduce { access, .. }
+            | Instruction::Noise { access, .. } = instruction
+            {
+                access.strides[axis] = access.strides[axis - 1];
+                access.spans.iter_mut().for_each(|span| span.strides[axis] = span.strides[axis - 1]);
+            }
+        }
+    }
+    leveled
+}
+
 impl<'a> Walk<'a> {
     pub fn new(nest: &'a plan::Loop) -> Self {
         let mut walk = Walk { nest, groups: Vec::new() };
