@@ -1,4 +1,5 @@
-//! Virtual adversarial training: the direction against one found by differences, and the term against its definition.
+//! What is asked of predictions beside the bound. Virtual adversarial training: the direction against one found by differences, and
+//! the term against its definition; the information of rows and labels against its definition.
 
 mod common;
 
@@ -167,4 +168,51 @@ fn latents_are_drawn_by_the_same_noise() {
     assert!((still - plain).abs() < 1e-12, "{still} and {plain}");
     let (near, far) = (loss("    smooth y by vat(radius = 0.1)"), loss("    smooth y by vat(radius = 1)"));
     assert!(plain < near && near < far, "{plain}, {near}, {far}");
+}
+
+/// H(mean q) − mean H(q) of the classifier's predictions.
+fn information(parameters: &Arrays) -> f64 {
+    let predictions: Vec<Vec<f64>> = rows().chunks(4).map(|x| log_q(parameters, x)).collect();
+    let entropy = |q: &[f64]| -q.iter().map(|q| q * q.ln()).sum::<f64>();
+    let each: Vec<Vec<f64>> = predictions.iter().map(|logs| logs.iter().map(|log| log.exp()).collect()).collect();
+    let mean: Vec<f64> = (0..3).map(|class| each.iter().map(|q| q[class]).sum::<f64>() / ROWS as f64).collect();
+    entropy(&mean) - each.iter().map(|q| entropy(q)).sum::<f64>() / ROWS as f64
+}
+
+#[test]
+fn information_is_as_it_is_defined() {
+    let model = model(false, "    inform y weight 0.5");
+    let parameters = parameters(&model);
+    let wanted = -0.5 * information(&parameters);
+    assert!(wanted < -1e-3, "there is some: {wanted}");
+    for (engine, most) in [(Engine::Reference, 1e-12), (Engine::Device(Device::cpu(1)), 1e-6)] {
+        let loss = report(&model, &engine, &parameters, &rows()).json["loss"].as_f64().expect("a loss");
+        assert!((loss - wanted).abs() < most, "{loss}, not {wanted}");
+    }
+    let report = report(&model, &Engine::Reference, &parameters, &rows());
+    for array in &report.gradients {
+        for (element, gradient) in array.data.iter().enumerate() {
+            let at = |by: f64| {
+                let mut changed = parameters.clone();
+                changed.get_mut(&array.name).expect("a parameter").data[element] += by;
+                -0.5 * information(&changed)
+            };
+            let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((gradient - slope).abs() < 1e-8, "{} {element}: {gradient}, not {slope}", array.name);
+        }
+    }
+}
+
+/// A class that no row can have is no logarithm of 0.
+#[test]
+fn information_of_certain_predictions_is_finite() {
+    let model = model(false, "    inform y");
+    let mut parameters = parameters(&model);
+    parameters.get_mut("q.y.logits.bias").expect("a parameter").data = vec![1e4, 0.0, -1e4];
+    for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
+        let report = report(&model, &engine, &parameters, &rows());
+        let loss = report.json["loss"].as_f64().expect("a loss");
+        assert!(loss.abs() < 1e-6, "{loss}");
+        assert!(report.gradients.iter().flat_map(|array| &array.data).all(|x| x.is_finite()), "no NaN");
+    }
 }

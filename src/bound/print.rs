@@ -71,18 +71,23 @@ fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
 fn loss(model: &Checked, objective: &Objective) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
+    let q_of = |label: crate::id::Id<crate::model::Variable>| {
+        let index = model.inference.iter().position(|factor| factor.child == label);
+        let index = index.expect("check finds the label's factor in q");
+        factor(model, FactorId { side: Side::Inference, index })
+    };
     let bounded = objective.cases.iter().filter(|case| case.bound != Term::Sum(Vec::new()));
     let mut parts: Vec<String> = bounded.map(|case| format!("− mean {}", case.name)).collect();
     for classify in &settings.classify {
-        let q = model.inference.iter().position(|factor| factor.child == classify.label);
-        let q = FactorId { side: Side::Inference, index: q.expect("check finds the label's factor in q") };
-        parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, factor(model, q)));
+        parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, q_of(classify.label)));
     }
     for smooth in &settings.smooth {
-        let q = model.inference.iter().position(|factor| factor.child == smooth.label);
-        let q = FactorId { side: Side::Inference, index: q.expect("check finds the label's factor in q") };
-        let (q, [radius, weight, ..]) = (factor(model, q), smooth.arguments);
+        let (q, [radius, weight, ..]) = (q_of(smooth.label), smooth.arguments);
         parts.push(format!("+ {weight} · mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
+    }
+    for inform in &settings.informs {
+        let q = q_of(inform.label);
+        parts.push(format!("− {} · (H(mean {q}) − mean H({q}))", inform.weight));
     }
     for line in &settings.matches {
         let (node, target) = (name(line.node), name(line.target));

@@ -10,6 +10,7 @@ mod matching;
 mod mixture;
 mod network;
 mod objective;
+mod inform;
 mod smooth;
 mod update;
 

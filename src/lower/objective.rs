@@ -16,7 +16,7 @@ use crate::{
 /// The loss of one batch, `rows[i]` rows of case i, with every running average's next value.
 ///
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
-/// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`,
+/// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`, `information.LABEL` for each `inform`,
 /// `match.NODE` for each `match`. Weights that change in training, or that depend on the training rows, are inputs:
 /// `beta.VARIABLE` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
@@ -38,6 +38,7 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
         }
         loss.extend(lowering.smoothing());
         if of_all {
+            loss.extend(lowering.information());
             loss.extend(lowering.matching());
         }
     }

@@ -99,7 +99,7 @@ impl Lowering<'_> {
     }
 
     /// log q(y | …) with data changed by so much, by the noise that drew what it reads.
-    fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node {
+    pub(super) fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node {
         let factor = self.inference_of(label);
         let kept = self.forget_drawn();
         for &(data, by) in change {

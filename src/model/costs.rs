@@ -1,12 +1,12 @@
-//! The lines of `objective` that add a cost beside the bound: `smooth` and `match`.
+//! The lines of `objective` that add a cost beside the bound: `smooth`, `inform` and `match`.
 
 use super::{
-    Factor, FactorKind, Match, Role, Smooth, Variable,
+    Factor, FactorKind, Inform, Match, Role, Smooth, Variable,
     check::factor_of,
     network::arguments_of,
     reader::{Reader, real, set_number},
 };
-use crate::{diagnostic::Diagnostic, distribution::Domain, id::Id, layer::Argument};
+use crate::{diagnostic::Diagnostic, distribution::Domain, id::Id, layer::Argument, syntax::ast::Name};
 use std::collections::BTreeSet;
 
 /// What virtual adversarial training takes.
@@ -32,6 +32,20 @@ impl Reader<'_, '_, '_> {
         for ((to, value), argument) in arguments.iter_mut().zip(values).zip(VAT) {
             *to = set_number(self.checker, &format!("smooth.{}", argument.name), argument, value);
         }
+        self.predicted(q, &name, label)?;
+        Some(Smooth { label, arguments })
+    }
+
+    /// `inform y weight 1`.
+    pub(super) fn informed(&mut self, q: &[Factor]) -> Option<Inform> {
+        let (name, label) = self.inferred_label("`inform` is about the prediction of a `label` that q infers")?;
+        self.predicted(q, &name, label)?;
+        let weight = if self.keyword("weight")? { self.number_of(real("inform", 0.0, 1e6), &name)? } else { 1.0 };
+        Some(Inform { label, weight })
+    }
+
+    /// That q has probabilities of a label's classes.
+    fn predicted(&mut self, q: &[Factor], name: &Name, label: Id<Variable>) -> Option<()> {
         let predicted = factor_of(q, label).is_some_and(|factor| {
             matches!(factor.kind, FactorKind::Distribution { distribution, .. } if distribution.name() == "categorical")
         });
@@ -39,9 +53,8 @@ impl Reader<'_, '_, '_> {
             let title = format!("q has no prediction of `{}`", name.text);
             let help = format!("let q infer it: `… -> {} ~ categorical(…)`", name.text);
             self.checker.report(Diagnostic::error(name.span, title).help(help));
-            return None;
         }
-        Some(Smooth { label, arguments })
+        predicted.then_some(())
     }
 
     /// `match r to clean h standardized weight 10`.

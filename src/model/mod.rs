@@ -239,6 +239,7 @@ pub struct Objective {
     pub drawn: Vec<Discrete>,
     pub classify: Vec<Classify>,
     pub smooth: Vec<Smooth>,
+    pub informs: Vec<Inform>,
     pub matches: Vec<Match>,
     /// Factor on a latent's log p − log q, at most one for each latent.
     pub betas: Vec<Beta>,
@@ -292,6 +293,13 @@ pub struct Smooth {
     pub label: Id<Variable>,
     /// The length of the change, the term's weight, the length at which the direction is found, and in how many rounds.
     pub arguments: [f64; 4],
+}
+
+/// `inform y weight 1`: the mutual information of rows and label under q is taken off the loss.
+#[derive(Clone, Debug)]
+pub struct Inform {
+    pub label: Id<Variable>,
+    pub weight: f64,
 }
 
 /// `match r to clean h standardized weight 10`: the squared difference of two nodes, its mean over rows and features, is added to the

@@ -29,6 +29,7 @@ const OBJECTIVE: &[&str] = &[
     "top",
     "classify",
     "smooth",
+    "inform",
     "match",
     "beta",
     "free_bits",
@@ -45,6 +46,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         drawn: Vec::new(),
         classify: Vec::new(),
         smooth: Vec::new(),
+        informs: Vec::new(),
         matches: Vec::new(),
         betas: Vec::new(),
         free_bits: Vec::new(),
@@ -134,6 +136,7 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "top" => "top y 3",
         "classify" => "classify y weight 0.1 * rows / labelled",
         "smooth" => "smooth y by vat(radius = 2)",
+        "inform" => "inform y weight 1",
         "match" => "match r to clean h weight 10",
         "beta" => "beta z 1 warmup 10 from 3",
         "free_bits" => "free_bits z 0.5",
@@ -167,6 +170,10 @@ impl Reader<'_, '_, '_> {
             "smooth" => {
                 let smooth = self.smooth(q)?;
                 objective.smooth.push(smooth);
+            }
+            "inform" => {
+                let inform = self.informed(q)?;
+                objective.informs.push(inform);
             }
             "match" => {
                 let line = self.matched(p, q)?;
