@@ -142,15 +142,25 @@ fn gradients_flow_through_the_moved_prediction_alone() {
     let parameters = parameters(&model);
     let held = adversaries(&parameters, 1.0, 1.0, 1);
     let report = report(&model, &Engine::Reference, &parameters, &rows());
+    gradients_are_slopes(&report, &parameters, |changed| mean(changed, &held), 1e-5);
+}
+
+/// Each gradient against a central difference of the loss.
+fn gradients_are_slopes(
+    report: &dgc::run::bound::Report,
+    parameters: &Arrays,
+    loss: impl Fn(&Arrays) -> f64,
+    most: f64,
+) {
     for array in &report.gradients {
         for (element, gradient) in array.data.iter().enumerate() {
             let at = |by: f64| {
                 let mut changed = parameters.clone();
                 changed.get_mut(&array.name).expect("a parameter").data[element] += by;
-                mean(&changed, &held)
+                loss(&changed)
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((gradient - slope).abs() < 1e-5, "{} {element}: {gradient}, not {slope}", array.name);
+            assert!((gradient - slope).abs() < most, "{} {element}: {gradient}, not {slope}", array.name);
         }
     }
 }
@@ -190,17 +200,7 @@ fn information_is_as_it_is_defined() {
         assert!((loss - wanted).abs() < most, "{loss}, not {wanted}");
     }
     let report = report(&model, &Engine::Reference, &parameters, &rows());
-    for array in &report.gradients {
-        for (element, gradient) in array.data.iter().enumerate() {
-            let at = |by: f64| {
-                let mut changed = parameters.clone();
-                changed.get_mut(&array.name).expect("a parameter").data[element] += by;
-                -0.5 * information(&changed)
-            };
-            let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((gradient - slope).abs() < 1e-8, "{} {element}: {gradient}, not {slope}", array.name);
-        }
-    }
+    gradients_are_slopes(&report, &parameters, |changed| -0.5 * information(changed), 1e-8);
 }
 
 /// A class that no row can have is no logarithm of 0.

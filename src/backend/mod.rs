@@ -119,7 +119,7 @@ pub enum Precision {
     F32,
     /// 10 bits of fraction, on a GPU's tensor cores.
     Tf32,
-    /// 7 bits of fraction, on tensor cores, or by what a CPU has for it; where it has nothing, as slow as f32.
+    /// 7 bits of fraction, on tensor cores, or by what a CPU has for it; where it has nothing, no faster than f32.
     Bf16,
 }
 

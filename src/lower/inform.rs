@@ -3,10 +3,7 @@
 //! The mutual information of row and label is I = H(mean q) − mean H(q): the second term makes each prediction a decision, the first
 //! keeps these from being all alike.
 
-use super::{
-    case::{Averages, Lowering},
-    metric,
-};
+use super::{case::Lowering, metric};
 use crate::{
     model::Inform,
     tensor::{Axes, Node, OutputKind},
@@ -25,9 +22,7 @@ impl Lowering<'_> {
     fn informed(&mut self, inform: &Inform) -> Node {
         let name = &self.model.variables[inform.label.index()].name;
         self.graph.set_origin(&format!("{} information of q({name} | …)", self.case));
-        let averages = std::mem::replace(&mut self.averages, Averages::Kept);
         let logs = self.log_probabilities(inform.label, &[]);
-        self.averages = averages;
         let class = Axes::from(self.feature_axis(inform.label));
         let graph = &mut self.graph;
         let q = graph.exp(logs);

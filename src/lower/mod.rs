@@ -6,11 +6,11 @@
 mod case;
 mod choice;
 mod generate;
+mod inform;
 mod matching;
 mod mixture;
 mod network;
 mod objective;
-mod inform;
 mod smooth;
 mod update;
 

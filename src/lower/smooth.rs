@@ -30,7 +30,6 @@ impl Lowering<'_> {
         let model = self.model;
         let name = &model.variables[smooth.label.index()].name;
         self.graph.set_origin(&format!("{} smoothness of q({name} | …)", self.case));
-        let averages = std::mem::replace(&mut self.averages, Averages::Kept);
         let data: Vec<Id<Variable>> = (0..model.variables.len())
             .map(Id::new)
             .filter(|&id| model.variables[id.index()].role == Role::Data && !super::is_class(model, id))
@@ -50,7 +49,6 @@ impl Lowering<'_> {
         let large = self.of_length(&direction, radius);
         let change: Vec<(Id<Variable>, Node)> = data.into_iter().zip(large).collect();
         let divergence = self.divergence(smooth.label, clean, &change);
-        self.averages = averages;
         let all = self.graph.axes_of(divergence).clone();
         let mean = self.graph.mean(divergence, &all);
         let case = self.case.clone();
@@ -98,10 +96,10 @@ impl Lowering<'_> {
         self.graph.contract(q, ratio, &axis)
     }
 
-    /// log q(y | …) with data changed by so much, by the noise that drew what it reads.
+    /// log q(y | …) with data changed by so much, by the noise that drew what it reads; running averages stay as they are.
     pub(super) fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node {
         let factor = self.inference_of(label);
-        let kept = self.forget_drawn();
+        let (kept, averages) = (self.forget_drawn(), std::mem::replace(&mut self.averages, Averages::Kept));
         for &(data, by) in change {
             let value = self.value(data);
             let Value::Dense(value) = value else { unreachable!("data are dense") };
@@ -114,6 +112,7 @@ impl Lowering<'_> {
             lowering.graph.log_softmax(heads[0], axis)
         });
         self.restore(kept);
+        self.averages = averages;
         logs
     }
 }

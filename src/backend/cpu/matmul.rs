@@ -41,7 +41,7 @@ impl Multiplier {
         }
     }
 
-    fn isa(self) -> Isa {
+    const fn isa(self) -> Isa {
         match self {
             Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa,
             Multiplier::Pairs => Isa::Avx512,
@@ -57,8 +57,8 @@ impl Multiplier {
     }
 
     const fn blocking(self) -> &'static Blocking {
-        match self {
-            Multiplier::Pairs | Multiplier::F32(Isa::Avx512) | Multiplier::Rounded(Isa::Avx512) => &AVX512,
+        match self.isa() {
+            Isa::Avx512 => &AVX512,
             _ => &OTHERS,
         }
     }

@@ -37,7 +37,6 @@ use std::{
 /// The CPU, with a number of threads.
 pub struct Cpu {
     pool: rayon::ThreadPool,
-    precision: Precision,
     by: Multiplier,
     arrays: Vec<Floats>,
     programs: Vec<Loaded>,
@@ -189,7 +188,6 @@ impl Cpu {
         let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
         Ok(Cpu {
             pool,
-            precision,
             by,
             arrays: Vec::new(),
             programs: Vec::new(),
@@ -267,9 +265,9 @@ impl Cpu {
 impl Backend for Cpu {
     fn describe(&self) -> String {
         let threads = format!("CPU, {} threads", self.threads());
-        match self.precision {
-            Precision::F32 => threads,
-            precision => format!("{threads}, {precision}"),
+        match self.by {
+            Multiplier::F32(_) => threads,
+            Multiplier::Rounded(_) | Multiplier::Pairs => format!("{threads}, {}", Precision::Bf16),
         }
     }
 

@@ -182,8 +182,7 @@ unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
             4..8 => ends::<4>(from, to, len),
             8..16 => ends::<8>(from, to, len),
             // Channels: whole vectors, which the compiler sees.
-            16 => ends::<16>(from, to, len),
-            32 => *to.cast::<[f32; 32]>() = *from.cast(),
+            16..=32 => ends::<16>(from, to, len),
             _ => std::ptr::copy_nonoverlapping(from, to, len),
         }
     }

@@ -22,12 +22,8 @@ macro_rules! avx512_kernel {
             if self.add {
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let mut line = [0.0; WIDTH];
-                    let mut start = self.row(row).cast_const();
-                    if !direct {
-                        // SAFETY: as the caller's.
-                        unsafe { self.load(row, &mut line) };
-                        start = line.as_ptr();
-                    }
+                    // SAFETY: as the caller's.
+                    let start = unsafe { self.held(row, direct, &mut line) };
                     for (i, sum) in sums.iter_mut().enumerate() {
                         // SAFETY: the mask leaves out what is beyond the columns.
                         *sum = unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
@@ -146,12 +142,8 @@ impl Tile {
         if self.add {
             for (row, sums) in sums.iter_mut().enumerate() {
                 let mut line = [0.0; WIDTH];
-                let mut start = self.row(row).cast_const();
-                if !direct {
-                    // SAFETY: as the caller's.
-                    unsafe { self.load(row, &mut line) };
-                    start = line.as_ptr();
-                }
+                // SAFETY: as the caller's.
+                let start = unsafe { self.held(row, direct, &mut line) };
                 // SAFETY: the row, or the line, has all columns.
                 *sums = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(start.add(8 * i)) });
             }
@@ -241,6 +233,21 @@ impl Tile {
             // SAFETY: as the caller's.
             unsafe { self.store(row, line) };
         }
+    }
+
+    /// Where the columns of a row that C holds lie side by side: in C, or in `line`, which they are read to.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    unsafe fn held(&self, row: usize, direct: bool, line: &mut [f32]) -> *const f32 {
+        if direct {
+            return self.row(row).cast_const();
+        }
+        // SAFETY: as the caller's.
+        unsafe { self.load(row, line) };
+        line.as_ptr()
     }
 
     fn row(&self, row: usize) -> *mut f32 {
