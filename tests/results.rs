@@ -27,7 +27,18 @@ fn row(name: &str, seed: u64, error: f64, samples: u64) -> serde_json::Value {
 fn a_table_is_made_of_rows() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (rows, readme) = (folder.path().join("rows.jsonl"), folder.path().join("README.md"));
-    let lines = [row("adgm", 0, 4.0, 1), row("adgm", 1, 5.0, 1), row("adgm", 2, 6.0, 1), row("adgm-5", 0, 3.5, 5)];
+    let mut smooth = row("adgm-smooth", 0, 2.5, 1);
+    smooth["objective"] = "sum y; smooth y by vat(radius = 1, weight = 10); inform y weight 3".into();
+    let mut rounded = row("adgm-smooth", 1, 3.5, 1);
+    rounded["precision"] = "bf16".into();
+    let lines = [
+        row("adgm", 0, 4.0, 1),
+        row("adgm", 1, 5.0, 1),
+        row("adgm", 2, 6.0, 1),
+        row("adgm-5", 0, 3.5, 5),
+        smooth,
+        rounded,
+    ];
     std::fs::write(&rows, lines.map(|line| format!("{line}\n")).concat()).expect("a file");
     let before = "Before.\n\n<!-- results -->\nold\n<!-- /results -->\nAfter.\n";
     std::fs::write(&readme, before).expect("a file");
@@ -43,7 +54,9 @@ fn a_table_is_made_of_rows() {
     // The mean of 4, 5 and 6, whose deviation is 1 as that of a sample; what is missing is left out; what others published.
     let seeds = "| [ADGM](models/adgm.dgm) | `sum y` | 50 | 3 | 5.00 ± 1.00 | 0.96 ± 0.02 | −90.5 ± 0.0 |  | z 11 of 100 | 61 ± 0 | 110 ± 0 |";
     let one = "| [ADGM](models/adgm.dgm) | `sum y`, 5 samples | 50 | 1 | 3.50 | 0.96 ± 0.02 | −90.5 |  | z 10 of 100 | 61 | 110 |";
-    for line in [seeds, one] {
+    // What is done with the label, by name; a precision other than f32, and which they are where seeds differ.
+    let held = "| [ADGM](models/adgm.dgm), bf16, f32 | `sum y`, `smooth y by vat`, `inform y` | 50 | 2 | 3.00 ± 0.71 |";
+    for line in [seeds, one, held] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }
     let nothing = folder.path().join("nothing.jsonl").to_string_lossy().into_owned();
