@@ -206,18 +206,25 @@ fn an_auxiliary_variable_that_nothing_uses_changes_nothing() {
     }
 }
 
+/// z at its mean whatever the class, so that both cases draw the same.
+fn no_noise(rows: usize, classes: usize) -> Arrays {
+    let zeros = |name: &str, shape: &[usize]| {
+        let data = vec![0.0; shape.iter().product()];
+        (name.to_string(), NamedArray { name: name.to_string(), shape: shape.to_vec(), data })
+    };
+    [zeros("labelled.z", &[1, rows, 2]), zeros("unlabelled.z", &[1, rows, classes, 2])].into()
+}
+
 /// Fact 6: a q(y | …) that is sure of a class gives the bound of that class.
 #[test]
 fn a_sure_classifier_gives_the_bound_of_its_class() {
     let (_, m2) = adgm_and_m2();
     let mut parameters = parameters(&m2);
     set(&mut parameters, "q.y.logits.bias", &[0.0, 2000.0, 0.0]);
-    // Noise that does not depend on the class, so that both cases draw the same.
-    parameters.get_mut("q.z.log_variance.weight").expect("a parameter").data.fill(0.0);
-    set(&mut parameters, "q.z.log_variance.bias", &[-2000.0, -2000.0]);
-    let mut batch = batch(&m2, 3, 0);
+    let (mut batch, noise) = (batch(&m2, 3, 0), no_noise(3, 3));
     let density = |json: &serde_json::Value| json["terms"]["log p(x)"].as_f64().expect("a term");
-    let run = |batch: &Arrays| bound(&m2, &parameters, batch, None, 1, &Engine::Reference).expect("a bound").json;
+    let run =
+        |batch: &Arrays| bound(&m2, &parameters, batch, Some(&noise), 1, &Engine::Reference).expect("a bound").json;
     let summed = density(&run(&batch)["unlabelled"]);
     batch.get_mut("y").expect("a label").data.fill(1.0);
     let given = density(&run(&batch)["labelled"]);
@@ -229,12 +236,10 @@ fn a_sure_classifier_gives_the_bound_of_its_class() {
 fn one_class_is_no_choice() {
     let text = std::fs::read_to_string(common::root().join("models/m2.dgm")).expect("a model");
     let model = check("m2.dgm", &text, &[&SMALL_MODEL[..], &[("classes", "1")]].concat());
-    let mut parameters = parameters(&model);
-    // As above: no noise.
-    parameters.get_mut("q.z.log_variance.weight").expect("a parameter").data.fill(0.0);
-    set(&mut parameters, "q.z.log_variance.bias", &[-50.0, -50.0]);
-    let mut batch = batch(&model, 3, 0);
-    let run = |batch: &Arrays| bound(&model, &parameters, batch, None, 1, &Engine::Reference).expect("a bound").json;
+    let parameters = parameters(&model);
+    let (mut batch, noise) = (batch(&model, 3, 0), no_noise(3, 1));
+    let run =
+        |batch: &Arrays| bound(&model, &parameters, batch, Some(&noise), 1, &Engine::Reference).expect("a bound").json;
     let term = |json: &serde_json::Value, name: &str| json["terms"][name].as_f64().expect("a term");
     let summed = run(&batch)["unlabelled"].clone();
     batch.get_mut("y").expect("a label").data.fill(0.0);
@@ -299,4 +304,32 @@ fn the_importance_weighted_bound_grows_with_its_samples() {
     let plain = mean("1", &text.replace("    bound importance\n", ""));
     assert!((one - plain).abs() < 1e-6 * plain.abs(), "{one} instead of {plain}");
     assert!(one + 0.05 < five && five + 0.02 < twenty, "{one}, {five}, {twenty}");
+}
+
+/// A class that is all but impossible, and whose density is farther off than single precision reaches, does no harm: the bound is the
+/// other class's, and every gradient is a number.
+#[test]
+fn an_impossible_class_is_no_part_of_the_bound() {
+    let model = check(
+        "far.dgm",
+        "model far {\n data x: real[1]\n label y: class[2]\n latent a: real[1]\n\
+         generative {\n y ~ uniform\n y -> x ~ normal(linear)\n y -> a ~ normal(linear)\n}\n\
+         inference {\n x -> a ~ normal(linear)\n x -> y ~ categorical(linear)\n}\n objective {\n sum y\n}\n}\n",
+        &[],
+    );
+    let mut parameters = zero(&model);
+    set(&mut parameters, "p.a.mean.weight.y", &[0.0, 50.0]);
+    set(&mut parameters, "p.a.log_variance.weight.y", &[0.0, -85.0]);
+    set(&mut parameters, "q.y.logits.bias", &[100.0, -100.0]);
+    let mut batch = one_row(0.7);
+    batch.insert("y".to_string(), NamedArray { name: "y".to_string(), shape: vec![1], data: vec![-1.0] });
+    // a's two densities are the same: what is left is log p(y) + log p(x).
+    let wanted = -(2f64.ln()) - 0.5 * ((2.0 * std::f64::consts::PI).ln() + 0.49);
+    for (engine, tolerance) in &ENGINES {
+        let report = bound(&model, &parameters, &batch, None, 0, engine).expect("a bound");
+        let found = report.json["unlabelled"]["bound"].as_f64().expect("a number");
+        assert!((found / wanted - 1.0).abs() < *tolerance, "{found} instead of {wanted}");
+        let infinite = report.gradients.iter().find(|gradient| gradient.data.iter().any(|value| !value.is_finite()));
+        assert!(infinite.is_none(), "the gradient of {}", infinite.expect("one").name);
+    }
 }

@@ -36,6 +36,11 @@ pub enum Domain {
     Class,
 }
 
+/// How far a head that is a logarithm may be from 0: positive parameters lie between e⁻³⁰ and e³⁰, standard deviations between 3·10⁻⁷
+/// and 3·10⁶. Farther out single precision cannot tell a value from its mean, and the density of a class that is all but impossible,
+/// or its gradient, is infinite; times its probability of 0 that is no number.
+pub const LOG_BOUND: f64 = 30.0;
+
 /// A distribution of a variable given its parents.
 ///
 /// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number per feature of `axis`.
@@ -46,6 +51,7 @@ pub trait Distribution: Sync + Debug {
     fn support(&self) -> Domain;
 
     /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean", "log_variance"]`. Each has the child's features.
+    /// One whose name begins with `log_` is the logarithm of a positive parameter, and is held within ±[`LOG_BOUND`].
     fn heads(&self) -> &'static [&'static str];
 
     /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where constants make no sense.

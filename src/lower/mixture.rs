@@ -30,7 +30,9 @@ impl Lowering<'_> {
                 // Where a distribution lies is its first head; from one place all components would learn the same.
                 let heads = distribution.heads().iter().enumerate();
                 let start = |index| if index == 0 { Start::Normal(1.0) } else { Start::Constant(0.0) };
-                heads.map(|(index, head)| scope.parameter(head, &[component, out], start(index))).collect()
+                let heads = heads.map(|(index, head)| (head, scope.parameter(head, &[component, out], start(index))));
+                let heads: Vec<_> = heads.collect();
+                heads.into_iter().map(|(head, value)| self.held(head, value)).collect()
             }
             Components::Pseudo(data) => self.at_pseudo_inputs(factor, component, data),
         }

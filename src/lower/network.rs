@@ -2,11 +2,11 @@
 
 use super::case::{Averages, Lowering};
 use crate::{
-    distribution::{Distribution, Domain},
+    distribution::{Distribution, Domain, LOG_BOUND},
     id::Id,
     layer::{self, Context, Part},
     model::{Factor, Head, LayerUse, Network, Role, Variable},
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Scalar, Start},
 };
 
 /// A layer's view of the lowering: its parameters are called `PREFIX.NAME`.
@@ -146,7 +146,8 @@ impl Lowering<'_> {
                 let [part] = parts.as_slice() else { panic!("check wants a head's network to join its parents") };
                 let part = layer::flat(&mut Scope { prefix, lowering: self }, part);
                 let (value, out) = (part.dense(&mut self.graph), self.feature_axis(factor.child));
-                self.graph.rename(value, part.axes[0], out)
+                let value = self.graph.rename(value, part.axes[0], out);
+                self.held(name, value)
             }
         };
         distribution.heads().iter().zip(heads).map(one).collect()
@@ -163,10 +164,23 @@ impl Lowering<'_> {
             false => Start::DataHeadWeight { inputs, outputs },
         };
         let bias = if latent { Start::LatentHeadBias } else { Start::Bias };
-        match layer::matches(parts, &shape) {
+        let value = match layer::matches(parts, &shape) {
             true => layer::pointwise(&mut scope, &parts[0], (out, &shape), &start, bias),
             false => layer::linear(&mut scope, parts, out, &start, bias),
+        };
+        self.held(head, value)
+    }
+
+    /// A head within its bounds. What is no number stays so.
+    pub(super) fn held(&mut self, head: &str, value: Node) -> Node {
+        if !head.starts_with("log_") {
+            return value;
         }
+        let [least, most] = [-LOG_BOUND, LOG_BOUND].map(|bound| self.graph.constant(bound));
+        let below = self.graph.scalar(Scalar::Greater, &[least, value]);
+        let value_or_least = self.graph.scalar(Scalar::Select, &[below, least, value]);
+        let above = self.graph.scalar(Scalar::Greater, &[value, most]);
+        self.graph.scalar(Scalar::Select, &[above, most, value_or_least])
     }
 
     /// `q.z`.
