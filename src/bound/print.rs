@@ -85,7 +85,7 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         let (q, [radius, weight, ..]) = (q_of(smooth.label), smooth.arguments);
         parts.push(format!("+ {weight} · mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
     }
-    for inform in &settings.informs {
+    for inform in &settings.inform {
         let q = q_of(inform.label);
         parts.push(format!("− {} · (H(mean {q}) − mean H({q}))", inform.weight));
     }

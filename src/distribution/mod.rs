@@ -51,7 +51,7 @@ pub trait Distribution: Sync + Debug {
     fn support(&self) -> Domain;
 
     /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean", "log_variance"]`. Each has the child's features.
-    /// One whose name begins with `log_` is the logarithm of a positive parameter, and is held within ±[`LOG_BOUND`].
+    /// One whose name begins with `log_` is the logarithm of a positive parameter, and where it is learned it is held within ±[`LOG_BOUND`].
     fn heads(&self) -> &'static [&'static str];
 
     /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where constants make no sense.

@@ -16,7 +16,7 @@ impl Lowering<'_> {
     /// −weight · I for each `inform` line, over the rows and samples of the case that was lowered last.
     pub(super) fn information(&mut self) -> Vec<Node> {
         let model = self.model;
-        model.objective.informs.iter().map(|inform| self.informed(inform)).collect()
+        model.objective.inform.iter().map(|inform| self.informed(inform)).collect()
     }
 
     fn informed(&mut self, inform: &Inform) -> Node {

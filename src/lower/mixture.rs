@@ -26,13 +26,14 @@ impl Lowering<'_> {
         match &mixture.source {
             Components::Learned => {
                 let out = self.feature_axis(factor.child);
-                let mut scope = Scope { prefix: self.mixture_name(factor), lowering: self };
                 // Where a distribution lies is its first head; from one place all components would learn the same.
-                let heads = distribution.heads().iter().enumerate();
                 let start = |index| if index == 0 { Start::Normal(1.0) } else { Start::Constant(0.0) };
-                let heads = heads.map(|(index, head)| (head, scope.parameter(head, &[component, out], start(index))));
-                let heads: Vec<_> = heads.collect();
-                heads.into_iter().map(|(head, value)| self.held(head, value)).collect()
+                let one = |(index, head): (usize, &&str)| {
+                    let mut scope = Scope { prefix: self.mixture_name(factor), lowering: self };
+                    let value = scope.parameter(head, &[component, out], start(index));
+                    self.held(head, value)
+                };
+                distribution.heads().iter().enumerate().map(one).collect()
             }
             Components::Pseudo(data) => self.at_pseudo_inputs(factor, component, data),
         }

@@ -239,7 +239,7 @@ pub struct Objective {
     pub drawn: Vec<Discrete>,
     pub classify: Vec<Classify>,
     pub smooth: Vec<Smooth>,
-    pub informs: Vec<Inform>,
+    pub inform: Vec<Inform>,
     pub matches: Vec<Match>,
     /// Factor on a latent's log p − log q, at most one for each latent.
     pub betas: Vec<Beta>,

@@ -46,7 +46,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         drawn: Vec::new(),
         classify: Vec::new(),
         smooth: Vec::new(),
-        informs: Vec::new(),
+        inform: Vec::new(),
         matches: Vec::new(),
         betas: Vec::new(),
         free_bits: Vec::new(),
@@ -173,7 +173,7 @@ impl Reader<'_, '_, '_> {
             }
             "inform" => {
                 let inform = self.informed(q)?;
-                objective.informs.push(inform);
+                objective.inform.push(inform);
             }
             "match" => {
                 let line = self.matched(p, q)?;
