@@ -176,7 +176,8 @@ const SMALL_MODEL: [(&str, &str); 4] = [("pixels", "5"), ("classes", "3"), ("lat
 fn adgm_and_m2() -> (Checked, Checked) {
     let read =
         |name: &str| std::fs::read_to_string(common::root().join(format!("models/{name}.dgm"))).expect("a model");
-    let adgm = read("adgm").replace("2 * [dense(hidden) > batchnorm > relu]", "[dense(hidden) > softplus]");
+    let adgm = read("adgm").replace("2 * [dense(hidden) > batchnorm > gelu]", "[dense(hidden) > softplus]");
+    let adgm = adgm.replace("analytic z", "");
     let m2 = read("m2").replace("[dense(hidden) > batchnorm > relu]", "[dense(hidden) > softplus]");
     let m2 = check("m2.dgm", &m2, &SMALL_MODEL);
     (check("adgm.dgm", &adgm, &[&SMALL_MODEL[..], &[("aux", "2")]].concat()), m2)

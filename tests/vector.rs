@@ -24,7 +24,7 @@ fn domain(scalar: Scalar) -> (f32, f32, f64, f64) {
         Scalar::Tanh => (-12.0, 12.0, 5e-7, 0.0),
         Scalar::Sigmoid => (-80.0, 80.0, 5e-7, 0.0),
         Scalar::Softplus => (-80.0, 80.0, 5e-7, 0.0),
-        Scalar::Erf => (-5.0, 5.0, 5e-7, 0.0),
+        Scalar::Gelu | Scalar::GeluSlope => (-50.0, 50.0, 5e-7, 0.3),
         Scalar::Sqrt => (0.0, 1e20, 1e-7, 0.0),
         Scalar::LogGamma | Scalar::Digamma => (0.01, 1e4, 3e-7, 0.3),
         Scalar::Trigamma => (0.01, 1e4, 3e-7, 0.0),
@@ -87,7 +87,10 @@ fn extremes_are_right() {
         assert_eq!(one(isa, Scalar::Sigmoid, -1e30), 0.0);
         assert_eq!(one(isa, Scalar::Sigmoid, 1e30), 1.0);
         assert_eq!(one(isa, Scalar::Tanh, 1e30), 1.0);
-        assert_eq!(one(isa, Scalar::Erf, -1e30), -1.0);
+        assert_eq!(one(isa, Scalar::Gelu, f32::NEG_INFINITY), 0.0);
+        assert_eq!(one(isa, Scalar::Gelu, f32::INFINITY), f32::INFINITY);
+        assert_eq!(one(isa, Scalar::GeluSlope, f32::NEG_INFINITY), 0.0);
+        assert_eq!(one(isa, Scalar::GeluSlope, f32::INFINITY), 1.0);
         let through = [
             Scalar::Exp,
             Scalar::Log,
@@ -95,7 +98,8 @@ fn extremes_are_right() {
             Scalar::Sigmoid,
             Scalar::Tanh,
             Scalar::Relu,
-            Scalar::Erf,
+            Scalar::Gelu,
+            Scalar::GeluSlope,
             Scalar::Neg,
         ];
         through.iter().for_each(|&scalar| assert!(one(isa, scalar, f32::NAN).is_nan(), "{scalar:?} hides a NaN"));

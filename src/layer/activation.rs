@@ -30,17 +30,7 @@ pub const ELU: Activation = Activation {
 };
 
 /// x Φ(x), with the exact normal distribution function (Hendrycks and Gimpel 2016).
-pub const GELU: Activation = Activation {
-    name: "gelu",
-    formula: |g, x| {
-        let scaled = g.scale(x, std::f64::consts::FRAC_1_SQRT_2);
-        let erf = g.scalar(Scalar::Erf, &[scaled]);
-        let twice = g.shift(erf, 1.0);
-        let half = g.scale(x, 0.5);
-        g.mul(half, twice)
-    },
-};
-
+pub const GELU: Activation = Activation { name: "gelu", formula: |g, x| g.scalar(Scalar::Gelu, &[x]) };
 pub const SOFTPLUS: Activation = Activation { name: "softplus", formula: |g, x| g.scalar(Scalar::Softplus, &[x]) };
 pub const TANH: Activation = Activation { name: "tanh", formula: |g, x| g.scalar(Scalar::Tanh, &[x]) };
 pub const SIGMOID: Activation = Activation { name: "sigmoid", formula: |g, x| g.scalar(Scalar::Sigmoid, &[x]) };

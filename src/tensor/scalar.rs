@@ -34,7 +34,10 @@ pub enum Scalar {
     Sigmoid,
     /// log(1 + exp(x))
     Softplus,
-    Erf,
+    /// x Φ(x), Φ the standard normal distribution function
+    Gelu,
+    /// The derivative of GELU, Φ(x) + x φ(x).
+    GeluSlope,
     /// log Γ(x), x > 0
     LogGamma,
     /// The derivative of log Γ, x > 0.
@@ -171,14 +174,39 @@ const TABLE: &[Row] = &[
             vec![Some(g.mul(d, slope))]
         }
     ),
-    // erf' = 2/√π exp(−x²)
-    row!(Erf, "erf", 1, |x| special::erf(x[0]), "erff({0})", |g, x, _, d| {
-        let square = g.square(x[0]);
-        let exponent = g.neg(square);
-        let bell = g.exp(exponent);
-        let slope = g.scale(bell, std::f64::consts::FRAC_2_SQRT_PI);
-        vec![Some(g.mul(d, slope))]
-    }),
+    // The gradient needs the argument alone, so that no more than that is kept.
+    row!(
+        Gelu,
+        "gelu",
+        1,
+        |x| if x[0] < -40.0 { 0.0 } else { x[0] * special::normal_cdf(x[0]) },
+        "({0} < -40.0f ? 0.0f : 0.5f * {0} * erfcf(-0.70710678f * {0}))",
+        |g, x, _, d| {
+            let slope = g.scalar(Scalar::GeluSlope, &[x[0]]);
+            vec![Some(g.mul(d, slope))]
+        }
+    ),
+    // (2 − x²) φ(x)
+    row!(
+        GeluSlope,
+        "gelu_slope",
+        1,
+        |x| match x[0] {
+            x if x.abs() > 40.0 => f64::from(x > 0.0),
+            x => special::normal_cdf(x) + x * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt(),
+        },
+        "(fabsf({0}) > 40.0f ? ({0} > 0.0f ? 1.0f : 0.0f) \
+          : 0.5f * erfcf(-0.70710678f * {0}) + 0.39894228f * {0} * expf(-0.5f * {0} * {0}))",
+        |g, x, _, d| {
+            let square = g.square(x[0]);
+            let exponent = g.scale(square, -0.5);
+            let bell = g.exp(exponent);
+            let (two, density) = (g.constant(2.0), g.scale(d, 1.0 / std::f64::consts::TAU.sqrt()));
+            let rest = g.sub(two, square);
+            let slope = g.mul(bell, rest);
+            vec![Some(g.mul(density, slope))]
+        }
+    ),
     row!(LogGamma, "lgamma", 1, |x| special::log_gamma(x[0]), "lgammaf({0})", |g, x, _, d| {
         let slope = g.scalar(Scalar::Digamma, &[x[0]]);
         vec![Some(g.mul(d, slope))]

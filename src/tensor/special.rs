@@ -1,21 +1,24 @@
-//! Special functions in f64, for the reference interpreter: erf, log Γ and its derivatives.
+//! Special functions in f64, for the reference interpreter: the normal distribution function, log Γ and its derivatives.
 
-/// The error function, to about 1e-15: its Maclaurin series near 0, a continued fraction of erfc further out.
-pub fn erf(x: f64) -> f64 {
-    let z = x.abs();
+/// The standard normal distribution function, to about 1e-13 of itself: erf's Maclaurin series near 0, a continued fraction of erfc
+/// further out.
+pub fn normal_cdf(x: f64) -> f64 {
+    let z = x.abs() * std::f64::consts::FRAC_1_SQRT_2;
+    let bell = (-z * z).exp();
     if z < 2.5 {
-        // erf(x) = 2/√π Σ (−1)^n x^(2n+1) / (n! (2n+1)), in the form exp(−x²) Σ 2^n x^(2n+1) / (2n+1)!!, whose terms are all positive
+        // erf(z) = 2/√π Σ (−1)^n z^(2n+1) / (n! (2n+1)), in the form exp(−z²) Σ 2^n z^(2n+1) / (2n+1)!!, whose terms are all positive
         let (mut term, mut sum, mut n) = (z, z, 0.0);
         while term > sum * 1e-17 {
             n += 1.0;
             term *= 2.0 * z * z / (2.0 * n + 1.0);
             sum += term;
         }
-        return x.signum() * std::f64::consts::FRAC_2_SQRT_PI * (-z * z).exp() * sum;
+        return 0.5 + (0.5 * std::f64::consts::FRAC_2_SQRT_PI * bell * sum).copysign(x);
     }
     // erfc(z) = exp(−z²)/√π · 1/(z + (1/2)/(z + 1/(z + (3/2)/(z + …))))
     let fraction = (1..=60).rev().fold(z, |below, k| z + 0.5 * f64::from(k) / below);
-    x.signum() * (1.0 - (-z * z).exp() / (fraction * std::f64::consts::PI.sqrt()))
+    let tail = 0.5 * bell / (fraction * std::f64::consts::PI.sqrt());
+    if x < 0.0 { tail } else { 1.0 - tail }
 }
 
 /// log Γ(x) for x > 0, to about 1e-15: the recurrence up to 10, then Stirling's series.

@@ -127,22 +127,27 @@ pub(super) fn softplus(x: f32, y: f32) -> f32 {
     select(x < 0.0, 0.0, x) + (log_normal(u, 0.0) + lost / u)
 }
 
+/// Φ(x) and exp(−x²/2).
 #[inline(always)]
-pub(super) fn erf(x: f32) -> f32 {
-    let z = x.abs();
-    let square = x * x;
-    let near = x * polynomial(
-        square,
-        [
-            7.853_861_4e-5,
-            -8.010_194e-4,
-            5.188_328e-3,
-            -2.685_381e-2,
-            1.128_358_6e-1,
-            -3.761_262_6e-1,
-            std::f32::consts::FRAC_2_SQRT_PI,
-        ],
-    );
+fn normal_cdf(x: f32) -> (f32, f32) {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let square = 0.5 * x * x;
+    let bell = exp(-square);
+    // erf(z) = z P(z²)
+    let near = x
+        * std::f32::consts::FRAC_1_SQRT_2
+        * polynomial(
+            square,
+            [
+                7.853_861_4e-5,
+                -8.010_194e-4,
+                5.188_328e-3,
+                -2.685_381e-2,
+                1.128_358_6e-1,
+                -3.761_262_6e-1,
+                std::f32::consts::FRAC_2_SQRT_PI,
+            ],
+        );
     // erfc(z) = exp(−z²) / z · P(1/z²), in two ranges.
     let inverse = 1.0 / select(z < 1.0, 1.0, z);
     let inverse_square = inverse * inverse;
@@ -164,8 +169,21 @@ pub(super) fn erf(x: f32) -> f32 {
         inverse_square,
         [-10.477_664, 12.977_2, -7.495_518_7, 2.921_019, -1.015_265_3, 4.218_463_3e-1, -2.820_767_5e-1, 5.641_896e-1],
     );
-    let tail = exp(-square) * inverse * select(z < 2.0, middle, far);
-    let away = (1.0 - tail).copysign(x);
-    let value = select(z < 1.0, near, away);
-    select(x.is_nan(), x, value)
+    let tail = 0.5 * bell * inverse * select(z < 2.0, middle, far);
+    let away = select(x < 0.0, tail, 1.0 - tail);
+    (select(z < 1.0, 0.5 + 0.5 * near, away), bell)
+}
+
+/// x Φ(x)
+#[inline(always)]
+pub(super) fn gelu(x: f32) -> f32 {
+    select(x < -40.0, 0.0, x * normal_cdf(x).0)
+}
+
+/// Φ(x) + x φ(x)
+#[inline(always)]
+pub(super) fn gelu_slope(x: f32) -> f32 {
+    let (below, bell) = normal_cdf(x);
+    let value = below + x * bell * 0.398_942_3;
+    select(x.abs() > 40.0, select(x > 0.0, 1.0, 0.0), value)
 }

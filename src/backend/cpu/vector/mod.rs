@@ -72,34 +72,42 @@ for_each_isa! {
     pub fn uniform(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) = noise::uniform;
 }
 
-#[inline(always)]
-fn map(out: &mut [f32], x: &[f32], function: impl Fn(f32) -> f32) {
-    out.iter_mut().zip(x).for_each(|(out, &x)| *out = function(x));
-}
-
-#[inline(always)]
-fn zip(out: &mut [f32], x: &[f32], y: &[f32], function: impl Fn(f32, f32) -> f32) {
-    out.iter_mut().zip(x).zip(y).for_each(|((out, &x), &y)| *out = function(x, y));
+/// `map!(out, |x, y| value)`: out[i] = value of x[i], y[i]. No function that takes a function: a long one would not be inlined there,
+/// and so be compiled without the vector instructions of the caller.
+macro_rules! map {
+    ($out:ident, |$x:ident| $value:expr) => {
+        for (out, &$x) in $out.iter_mut().zip($x) {
+            *out = $value;
+        }
+    };
+    ($out:ident, |$x:ident, $y:ident| $value:expr) => {
+        for ((out, &$x), &$y) in $out.iter_mut().zip($x).zip($y) {
+            *out = $value;
+        }
+    };
+    ($out:ident, |$x:ident, $y:ident, $z:ident| $value:expr) => {
+        for ((out, &$x), (&$y, &$z)) in $out.iter_mut().zip($x).zip($y.iter().zip($z)) {
+            *out = $value;
+        }
+    };
 }
 
 #[inline(always)]
 fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
     match scalar {
-        Scalar::Add => zip(out, x, y, |x, y| x + y),
-        Scalar::Sub => zip(out, x, y, |x, y| x - y),
-        Scalar::Mul => zip(out, x, y, |x, y| x * y),
-        Scalar::Div => zip(out, x, y, |x, y| x / y),
-        Scalar::Max => zip(out, x, y, |x, y| if x > y { x } else { y }),
-        Scalar::Min => zip(out, x, y, |x, y| if x < y { x } else { y }),
-        Scalar::Greater => zip(out, x, y, |x, y| if x > y { 1.0 } else { 0.0 }),
-        Scalar::Select => {
-            out.iter_mut().zip(x).zip(y.iter().zip(z)).for_each(|((out, &x), (&y, &z))| *out = f::select(x > 0.0, y, z))
-        }
-        Scalar::Neg => map(out, x, |x| -x),
+        Scalar::Add => map!(out, |x, y| x + y),
+        Scalar::Sub => map!(out, |x, y| x - y),
+        Scalar::Mul => map!(out, |x, y| x * y),
+        Scalar::Div => map!(out, |x, y| x / y),
+        Scalar::Max => map!(out, |x, y| if x > y { x } else { y }),
+        Scalar::Min => map!(out, |x, y| if x < y { x } else { y }),
+        Scalar::Greater => map!(out, |x, y| if x > y { 1.0 } else { 0.0 }),
+        Scalar::Select => map!(out, |x, y, z| f::select(x > 0.0, y, z)),
+        Scalar::Neg => map!(out, |x| -x),
         // A comparison that lets NaN through.
-        Scalar::Relu => map(out, x, |x| if x < 0.0 { 0.0 } else { x }),
-        Scalar::Abs => map(out, x, f32::abs),
-        Scalar::Sign => map(out, x, |x| {
+        Scalar::Relu => map!(out, |x| if x < 0.0 { 0.0 } else { x }),
+        Scalar::Abs => map!(out, |x| x.abs()),
+        Scalar::Sign => map!(out, |x| {
             if x > 0.0 {
                 1.0
             } else if x < 0.0 {
@@ -108,26 +116,29 @@ fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
                 x
             }
         }),
-        Scalar::Floor => map(out, x, f32::floor),
-        Scalar::Sqrt => map(out, x, f32::sqrt),
-        Scalar::Exp => map(out, x, f::exp),
-        Scalar::ExpM1 => map(out, x, f::expm1),
-        Scalar::Log => map(out, x, f::log),
-        Scalar::Log1P => map(out, x, f::log1p),
-        Scalar::Tanh => map(out, x, f::tanh),
-        Scalar::Sigmoid => map(out, x, f::sigmoid),
+        Scalar::Floor => map!(out, |x| x.floor()),
+        Scalar::Sqrt => map!(out, |x| x.sqrt()),
+        Scalar::Exp => map!(out, |x| f::exp(x)),
+        Scalar::ExpM1 => map!(out, |x| f::expm1(x)),
+        Scalar::Log => map!(out, |x| f::log(x)),
+        Scalar::Log1P => map!(out, |x| f::log1p(x)),
+        Scalar::Tanh => map!(out, |x| f::tanh(x)),
+        Scalar::Sigmoid => map!(out, |x| f::sigmoid(x)),
         // In two loops: as one it is too long for the compiler to make vectors of.
         Scalar::Softplus => {
-            map(out, x, |x| f::exp(-x.abs()));
-            out.iter_mut().zip(x).for_each(|(out, &x)| *out = f::softplus(x, *out));
+            map!(out, |x| f::exp(-x.abs()));
+            for (out, &x) in out.iter_mut().zip(x) {
+                *out = f::softplus(x, *out);
+            }
         }
-        Scalar::Erf => map(out, x, f::erf),
+        Scalar::Gelu => map!(out, |x| f::gelu(x)),
+        Scalar::GeluSlope => map!(out, |x| f::gelu_slope(x)),
         // Rare, and cheaper to keep exact than to make fast.
-        Scalar::Cos => map(out, x, f32::cos),
-        Scalar::Sin => map(out, x, f32::sin),
-        Scalar::LogGamma => map(out, x, |x| special::log_gamma(f64::from(x)) as f32),
-        Scalar::Digamma => map(out, x, |x| special::digamma(f64::from(x)) as f32),
-        Scalar::Trigamma => map(out, x, |x| special::trigamma(f64::from(x)) as f32),
+        Scalar::Cos => map!(out, |x| x.cos()),
+        Scalar::Sin => map!(out, |x| x.sin()),
+        Scalar::LogGamma => map!(out, |x| special::log_gamma(f64::from(x)) as f32),
+        Scalar::Digamma => map!(out, |x| special::digamma(f64::from(x)) as f32),
+        Scalar::Trigamma => map!(out, |x| special::trigamma(f64::from(x)) as f32),
     }
 }
 
