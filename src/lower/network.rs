@@ -176,11 +176,12 @@ impl Lowering<'_> {
         if !head.starts_with("log_") {
             return value;
         }
-        let [least, most] = [-LOG_BOUND, LOG_BOUND].map(|bound| self.graph.constant(bound));
-        let below = self.graph.scalar(Scalar::Greater, &[least, value]);
-        let value_or_least = self.graph.scalar(Scalar::Select, &[below, least, value]);
-        let above = self.graph.scalar(Scalar::Greater, &[value, most]);
-        self.graph.scalar(Scalar::Select, &[above, most, value_or_least])
+        // One comparison, since it is kept for the gradient.
+        let (size, bound) = (self.graph.scalar(Scalar::Abs, &[value]), self.graph.constant(LOG_BOUND));
+        let beyond = self.graph.scalar(Scalar::Greater, &[size, bound]);
+        let sign = self.graph.scalar(Scalar::Sign, &[value]);
+        let edge = self.graph.scale(sign, LOG_BOUND);
+        self.graph.scalar(Scalar::Select, &[beyond, edge, value])
     }
 
     /// `q.z`.
