@@ -78,6 +78,12 @@ macro_rules! row {
     };
 }
 
+/// Of an operation whose derivative is an operation too.
+fn by_slope(g: &mut Graph, slope: Scalar, x: Node, d: Node) -> Vec<Option<Node>> {
+    let slope = g.scalar(slope, &[x]);
+    vec![Some(g.mul(d, slope))]
+}
+
 fn flat(_: &mut Graph, x: &[Node], _: Node, _: Node) -> Vec<Option<Node>> {
     vec![None; x.len()]
 }
@@ -112,10 +118,7 @@ const TABLE: &[Row] = &[
         let zero = g.constant(0.0);
         vec![Some(g.scalar(Scalar::Select, &[y, d, zero]))]
     }),
-    row!(Abs, "abs", 1, |x| x[0].abs(), "fabsf({0})", |g, x, _, d| {
-        let sign = g.scalar(Scalar::Sign, &[x[0]]);
-        vec![Some(g.mul(d, sign))]
-    }),
+    row!(Abs, "abs", 1, |x| x[0].abs(), "fabsf({0})", |g, x, _, d| by_slope(g, Scalar::Sign, x[0], d)),
     row!(
         Sign,
         "sign",
@@ -144,10 +147,7 @@ const TABLE: &[Row] = &[
         let slope = g.neg(sine);
         vec![Some(g.mul(d, slope))]
     }),
-    row!(Sin, "sin", 1, |x| x[0].sin(), "sinf({0})", |g, x, _, d| {
-        let slope = g.scalar(Scalar::Cos, &[x[0]]);
-        vec![Some(g.mul(d, slope))]
-    }),
+    row!(Sin, "sin", 1, |x| x[0].sin(), "sinf({0})", |g, x, _, d| by_slope(g, Scalar::Cos, x[0], d)),
     // tanh' = 1 − tanh²
     row!(Tanh, "tanh", 1, |x| x[0].tanh(), "tanhf({0})", |g, _, y, d| {
         let square = g.square(y);
@@ -169,10 +169,7 @@ const TABLE: &[Row] = &[
         1,
         |x| x[0].max(0.0) + (-x[0].abs()).exp().ln_1p(),
         "(fmaxf({0}, 0.0f) + log1pf(expf(-fabsf({0}))))",
-        |g, x, _, d| {
-            let slope = g.scalar(Scalar::Sigmoid, &[x[0]]);
-            vec![Some(g.mul(d, slope))]
-        }
+        |g, x, _, d| by_slope(g, Scalar::Sigmoid, x[0], d)
     ),
     // The gradient needs the argument alone, so that no more than that is kept.
     row!(
@@ -181,10 +178,7 @@ const TABLE: &[Row] = &[
         1,
         |x| if x[0] < -40.0 { 0.0 } else { x[0] * special::normal_cdf(x[0]) },
         "({0} < -40.0f ? 0.0f : 0.5f * {0} * erfcf(-0.70710678f * {0}))",
-        |g, x, _, d| {
-            let slope = g.scalar(Scalar::GeluSlope, &[x[0]]);
-            vec![Some(g.mul(d, slope))]
-        }
+        |g, x, _, d| by_slope(g, Scalar::GeluSlope, x[0], d)
     ),
     // (2 − x²) φ(x)
     row!(
@@ -207,14 +201,18 @@ const TABLE: &[Row] = &[
             vec![Some(g.mul(density, slope))]
         }
     ),
-    row!(LogGamma, "lgamma", 1, |x| special::log_gamma(x[0]), "lgammaf({0})", |g, x, _, d| {
-        let slope = g.scalar(Scalar::Digamma, &[x[0]]);
-        vec![Some(g.mul(d, slope))]
-    }),
-    row!(Digamma, "digamma", 1, |x| special::digamma(x[0]), "digamma({0})", |g, x, _, d| {
-        let slope = g.scalar(Scalar::Trigamma, &[x[0]]);
-        vec![Some(g.mul(d, slope))]
-    }),
+    row!(LogGamma, "lgamma", 1, |x| special::log_gamma(x[0]), "lgammaf({0})", |g, x, _, d| by_slope(
+        g,
+        Scalar::Digamma,
+        x[0],
+        d
+    )),
+    row!(Digamma, "digamma", 1, |x| special::digamma(x[0]), "digamma({0})", |g, x, _, d| by_slope(
+        g,
+        Scalar::Trigamma,
+        x[0],
+        d
+    )),
     // No model differentiates a density three times; a gradient that did would be wrong in silence, so it stops dgc.
     row!(Trigamma, "trigamma", 1, |x| special::trigamma(x[0]), "trigamma({0})", |_, _, _, _| {
         panic!("the third derivative of log Γ is not implemented")
