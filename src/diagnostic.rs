@@ -78,20 +78,22 @@ impl Diagnostic {
     }
 }
 
+/// The candidate that a misspelt name is nearly, if there is one.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = candidates.into_iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
+    let near = distances.filter(|(distance, candidate)| {
+        // One letter of a name may be wrong, and one more for each four; nothing is left of a name whose every letter is.
+        let len = candidate.chars().count().max(name.chars().count());
+        *distance <= 1 + len / 4 && *distance < len
+    });
+    near.min().map(|(_, candidate)| candidate)
+}
+
 /// "did you mean `near`?" for the candidate nearest to a misspelt name, if one is near; else the list of candidates.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
-    let near = candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-        .filter(|(distance, candidate)| {
-            // One letter of a name may be wrong, and one more for each four; nothing is left of a name whose every letter is.
-            let len = candidate.chars().count().max(name.chars().count());
-            *distance <= 1 + len / 4 && *distance < len
-        })
-        .min();
-    match (near, candidates.as_slice()) {
-        (Some((_, near)), _) => Some(format!("did you mean `{near}`?")),
+    match (nearest(name, candidates.iter().copied()), candidates.as_slice()) {
+        (Some(near), _) => Some(format!("did you mean `{near}`?")),
         (None, []) => None,
         (None, all) => {
             let all: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();

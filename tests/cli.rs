@@ -148,6 +148,8 @@ fn mistakes_are_explained() {
     let at = folder.path();
     for (arguments, word) in [
         (vec!["check", "missing.dgm"], "missing.dgm"),
+        (vec!["check", "smal.dgm"], "did you mean `small.dgm`?"),
+        (vec!["train", "smal"], "did you mean `small.dgm`?"),
         (vec!["check", "small.dgm", "--set", "hiden=3"], "did you mean `hidden`"),
         (vec!["check", "small.dgm", "--set", "hidden=many"], "expected a number"),
         (vec!["check", "small.dgm", "--set", "rate=nan"], "`--set rate=nan`: expected a number"),

@@ -97,8 +97,12 @@ impl Model {
 
 fn read_text(file: &Path) -> Result<String> {
     let bytes = fs::read(file).map_err(|error| {
-        let error = Error::file(file, "cannot be read", error);
-        if file.is_dir() { error.help("name a model file, such as models/adgm.dgm") } else { error }
+        let help = match file {
+            file if file.is_dir() => Some("name a model file, such as models/adgm.dgm".to_string()),
+            file if file.exists() => None,
+            file => near(file),
+        };
+        Error { help, ..Error::file(file, "cannot be read", error) }
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -106,6 +110,16 @@ fn read_text(file: &Path) -> Result<String> {
         Error::new(title).help("name a model file, such as models/adgm.dgm; save it as UTF-8")
     })?;
     Ok(syntax::plain(&text))
+}
+
+/// "did you mean …?" for a model that is not there: the file of the same folder that is called nearly so, its ending aside.
+fn near(file: &Path) -> Option<String> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let there = fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let stems = there.flatten().filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".dgm")?.to_string()));
+    let stems: Vec<String> = stems.collect();
+    let near = diagnostic::nearest(file.file_stem()?.to_str()?, stems.iter().map(String::as_str))?;
+    Some(format!("did you mean `{}`?", file.with_file_name(format!("{near}.dgm")).display()))
 }
 
 fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Checked> {

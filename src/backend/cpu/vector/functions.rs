@@ -121,7 +121,8 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 
 /// max(x, 0) + log(1 + y) for y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded, between 1 and 2.
 #[inline(always)]
-pub(super) fn softplus(x: f32, y: f32) -> f32 {
+pub(super) fn softplus(x: f32) -> f32 {
+    let y = exp(-x.abs());
     let u = 1.0 + y;
     let lost = y - (u - 1.0);
     select(x < 0.0, 0.0, x) + (log_normal(u, 0.0) + lost / u)

@@ -124,13 +124,7 @@ fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
         Scalar::Log1P => map!(out, |x| f::log1p(x)),
         Scalar::Tanh => map!(out, |x| f::tanh(x)),
         Scalar::Sigmoid => map!(out, |x| f::sigmoid(x)),
-        // In two loops: as one it is too long for the compiler to make vectors of.
-        Scalar::Softplus => {
-            map!(out, |x| f::exp(-x.abs()));
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = f::softplus(x, *out);
-            }
-        }
+        Scalar::Softplus => map!(out, |x| f::softplus(x)),
         Scalar::Gelu => map!(out, |x| f::gelu(x)),
         Scalar::GeluSlope => map!(out, |x| f::gelu_slope(x)),
         // Rare, and cheaper to keep exact than to make fast.
