@@ -68,8 +68,20 @@ impl Items {
         &self.items[id.index()]
     }
 
-    pub fn ids(&self) -> impl DoubleEndedIterator<Item = ItemId> + use<> {
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = ItemId> + Clone + use<> {
         (0..self.items.len()).map(Id::new)
+    }
+
+    pub fn push(&mut self, item: Item) -> ItemId {
+        self.items.push(item);
+        Id::new(self.items.len() - 1)
+    }
+
+    /// Has an elementwise item read another operand.
+    pub fn replace(&mut self, id: ItemId, operand: ItemId, other: ItemId) {
+        if let Kind::Scalar(_, uses) = &mut self.items[id.index()].kind {
+            uses.iter_mut().filter(|used| used.item == operand).for_each(|used| used.item = other);
+        }
     }
 }
 

@@ -195,8 +195,8 @@ pub enum NoiseSource {
 /// Fuses and orders a graph's operations, and places their results.
 pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
     let graph = expand::run(graph);
-    let items = items::gather(&graph, noise);
-    let schedule = schedule::run(&graph, &items);
+    let mut items = items::gather(&graph, noise);
+    let schedule = schedule::run(&graph, &mut items);
     let mut plan = loops::build(&graph, &items, &schedule);
     memory::place(&mut plan);
     plan

@@ -1,15 +1,22 @@
 //! Which kernel computes what.
 //!
 //! Contractions make kernels, in order. An elementwise operation goes to the earliest kernel that knows its operands, as a
-//! rule the one that makes them; or to the first one that reads it, where that saves memory traffic. What a sum over
+//! rule the one that makes them; or to the first one that reads it, where that saves memory traffic: with what it takes to
+//! make it there, again if that is little. What a sum over
 //! rows allows only afterwards gets a kernel of its own, unless the next reader can take it on.
 
-use super::items::{ItemId, Items, Kind, row_of};
+use super::{
+    items::{ItemId, Items, Kind, row_of},
+    view::Use,
+};
 use crate::{
     id::Id,
     tensor::{Axis, AxisKind, Graph},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Operations one on the other that are made again, at most.
+const MOST_AGAIN: usize = 4;
 
 /// The items of a kernel, each list in order.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +44,12 @@ pub(super) fn canonical(graph: &Graph, axes: impl Iterator<Item = Id<Axis>>) -> 
     axes
 }
 
-pub(super) fn run(graph: &Graph, items: &Items) -> Vec<Slot> {
+/// May add items that are made again where they are read.
+pub(super) fn run(graph: &Graph, items: &mut Items) -> Vec<Slot> {
+    let ids = items.ids();
     let mut scheduler = Scheduler::new(graph, items);
-    items.ids().for_each(|id| scheduler.place_early(id));
-    items.ids().rev().for_each(|id| scheduler.sink(id));
+    ids.clone().for_each(|id| scheduler.place_early(id));
+    ids.rev().for_each(|id| scheduler.sink(id));
     scheduler.merge();
     scheduler.place_heads();
     scheduler.slots()
@@ -55,7 +64,9 @@ struct Draft {
 
 struct Scheduler<'a> {
     graph: &'a Graph,
-    items: &'a Items,
+    items: &'a mut Items,
+    /// Items that are made again in a kernel that reads them: the item, the kernel, and the item that is the same.
+    again: BTreeMap<(ItemId, usize), ItemId>,
     users: Vec<Vec<ItemId>>,
     rows: Vec<Option<Id<Axis>>>,
     drafts: Vec<Draft>,
@@ -66,7 +77,7 @@ struct Scheduler<'a> {
 }
 
 impl<'a> Scheduler<'a> {
-    fn new(graph: &'a Graph, items: &'a Items) -> Self {
+    fn new(graph: &'a Graph, items: &'a mut Items) -> Self {
         let count = items.items.len();
         let mut users: Vec<Vec<ItemId>> = vec![Vec::new(); count];
         for id in items.ids() {
@@ -82,7 +93,7 @@ impl<'a> Scheduler<'a> {
             })
             .collect();
         let (kernel, available) = (vec![None; count], vec![0; count]);
-        Scheduler { graph, items, users, rows, drafts: Vec::new(), kernel, available }
+        Scheduler { graph, items, again: BTreeMap::new(), users, rows, drafts: Vec::new(), kernel, available }
     }
 
     fn is_inline(&self, id: ItemId) -> bool {
@@ -154,12 +165,67 @@ impl<'a> Scheduler<'a> {
         if late == early || self.is_output(id) || self.drafts[late].tile != Some(row) {
             return;
         }
-        let operands: BTreeSet<ItemId> = self.items.get(id).kind.uses().iter().map(|used| used.item).collect();
-        let newly_stored: usize =
-            operands.into_iter().filter(|&operand| !self.is_stored_without(operand, id)).map(|o| self.bytes(o)).sum();
-        if newly_stored < self.bytes(id) {
-            self.kernel[id.index()] = Some(late);
+        if self.newly_stored(id, MOST_AGAIN) < self.bytes(id) {
+            self.make_at(late, id, MOST_AGAIN);
         }
+    }
+
+    fn operands(&self, id: ItemId) -> BTreeSet<ItemId> {
+        self.items.get(id).kind.uses().iter().map(|used| used.item).collect()
+    }
+
+    /// What a later kernel would need in memory to make an item, and is not there for others.
+    fn newly_stored(&self, id: ItemId, most: usize) -> usize {
+        let operands = self.operands(id).into_iter().filter(|&operand| !self.is_stored_without(operand, id));
+        operands.map(|operand| self.made_again(operand, id, most).unwrap_or_else(|| self.bytes(operand))).sum()
+    }
+
+    /// What is newly stored if a later kernel makes the operand itself, where that is less than the operand and next to no work.
+    fn made_again(&self, operand: ItemId, user: ItemId, most: usize) -> Option<usize> {
+        let plain = |id: ItemId| self.items.get(id).kind.uses().iter().all(Use::is_plain);
+        let (Kind::Scalar(scalar, _), Kind::Scalar(..)) = (&self.items.get(operand).kind, &self.items.get(user).kind)
+        else {
+            return None;
+        };
+        if most == 0 || !scalar.is_cheap() || !plain(operand) || !plain(user) {
+            return None;
+        }
+        Some(self.newly_stored(operand, most - 1)).filter(|&stored| stored < self.bytes(operand))
+    }
+
+    /// Makes an item in a later kernel, and there what it reads and is not stored, as [`Scheduler::newly_stored`] counts it.
+    fn make_at(&mut self, kernel: usize, id: ItemId, most: usize) {
+        for operand in self.operands(id) {
+            if self.is_stored_without(operand, id) || self.made_again(operand, id, most).is_none() {
+                continue;
+            }
+            // What nothing else reads is made there alone.
+            if self.users[operand.index()].as_slice() == [id] {
+                self.make_at(kernel, operand, most - 1);
+                continue;
+            }
+            let again = self.again.get(&(operand, kernel)).copied().unwrap_or_else(|| {
+                let again = self.copy(operand);
+                self.again.insert((operand, kernel), again);
+                self.make_at(kernel, again, most - 1);
+                again
+            });
+            self.items.replace(id, operand, again);
+            self.users[operand.index()].retain(|&user| user != id);
+            self.users[again.index()].push(id);
+        }
+        self.kernel[id.index()] = Some(kernel);
+    }
+
+    /// The same item once more, in the same kernel and without users.
+    fn copy(&mut self, id: ItemId) -> ItemId {
+        let copy = self.items.push(self.items.get(id).clone());
+        self.operands(id).into_iter().for_each(|operand| self.users[operand.index()].push(copy));
+        self.users.push(Vec::new());
+        self.rows.push(self.rows[id.index()]);
+        self.kernel.push(self.kernel[id.index()]);
+        self.available.push(self.available[id.index()]);
+        copy
     }
 
     /// Whether the operand is in memory anyway, read by another kernel than its own and by another item than `user`.
@@ -217,6 +283,14 @@ impl<'a> Scheduler<'a> {
         }
     }
 
+    /// All items, operands first: those that are made again after the first of their kind.
+    fn order(&self) -> Vec<ItemId> {
+        let mut order: Vec<ItemId> = self.items.ids().collect();
+        let origin: BTreeMap<ItemId, ItemId> = self.again.iter().map(|(&(id, _), &again)| (again, id)).collect();
+        order.sort_by_key(|id| (*origin.get(id).unwrap_or(id), *id));
+        order
+    }
+
     /// The kernels that do something, with their items in the order in which they run: before a contraction what it
     /// reads, everything else after it, where operands are in registers or in the cache.
     fn slots(&self) -> Vec<Slot> {
@@ -225,8 +299,9 @@ impl<'a> Scheduler<'a> {
             .iter()
             .map(|draft| Slot { tile: draft.tile, contraction: draft.contraction, ..Slot::default() })
             .collect();
+        let order = self.order();
         let mut first: BTreeSet<ItemId> = BTreeSet::new();
-        for id in self.items.ids().rev() {
+        for &id in order.iter().rev() {
             let Some(kernel) = self.kernel[id.index()] else { continue };
             if self.drafts[kernel].contraction == Some(id) || first.contains(&id) {
                 let uses = self.items.get(id).kind.uses();
@@ -234,7 +309,7 @@ impl<'a> Scheduler<'a> {
                     .extend(uses.iter().map(|used| used.item).filter(|item| self.kernel[item.index()] == Some(kernel)));
             }
         }
-        for id in self.items.ids() {
+        for id in order {
             let Some(kernel) = self.kernel[id.index()] else { continue };
             let slot = &mut slots[kernel];
             if slot.contraction == Some(id) {

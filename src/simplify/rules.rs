@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule { identity: "(w · m) · n = w · (m · n), where w alone has all axes, to rounding", apply: hoist_mul },
     Rule { identity: "Σ_i δ(i, j) x_i = x_j, all finite x", apply: identity_matrix },
     Rule {
-        identity: "Σ c x = c Σ x; Σ −x = −Σ x; Σ a b = a Σ b, where a lacks the axes, to rounding",
+        identity: "Σ c x = c Σ x; Σ −x = −Σ x; Σ a b = a Σ b, Σ (a b) c = a Σ b c, where a lacks the axes, to rounding",
         apply: sum_of_product,
     },
     Rule { identity: "Σ (a + b) = n a + Σ b, where a lacks the axes, to rounding", apply: sum_of_sum },
@@ -235,7 +235,24 @@ fn sum_of_product(s: &mut Simplifier, op: &Op) -> Option<Node> {
         let product = s.scalar(Scalar::Mul, &[constant, sum]);
         return Some(s.sum(product, &over.minus(&inner)));
     }
-    None
+    let mut factors = Vec::new();
+    let varying = without_factors(s, *value, over, &mut factors);
+    let sum = (!factors.is_empty()).then(|| s.sum(varying, over))?;
+    Some(factors.into_iter().rev().fold(sum, |product, factor| s.scalar(Scalar::Mul, &[factor, product])))
+}
+
+/// A product without its factors that lack all of the axes, however deep they are.
+fn without_factors(s: &mut Simplifier, node: Node, over: &Axes, factors: &mut Vec<Node>) -> Node {
+    let Some(operands) = s.operands_of(node, Scalar::Mul) else { return node };
+    let lacks = |s: &Simplifier, node| over.intersection(s.graph.axes_of(node)).is_empty();
+    for (factor, varying) in [(operands[0], operands[1]), (operands[1], operands[0])] {
+        if lacks(s, factor) {
+            factors.push(factor);
+            return without_factors(s, varying, over, factors);
+        }
+    }
+    let [left, right] = [0, 1].map(|side| without_factors(s, operands[side], over, factors));
+    s.scalar(Scalar::Mul, &[left, right])
 }
 
 fn sum_of_sum(s: &mut Simplifier, op: &Op) -> Option<Node> {

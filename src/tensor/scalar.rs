@@ -69,6 +69,12 @@ impl Scalar {
         debug_assert!(row.scalar == self, "the table is in the order of the enum");
         row
     }
+
+    /// Whether it takes an instruction or two, less than to read a number from memory.
+    pub fn is_cheap(self) -> bool {
+        use Scalar::{Abs, Add, Floor, Greater, Max, Min, Mul, Neg, Relu, Select, Sign, Sub};
+        matches!(self, Add | Sub | Mul | Max | Min | Greater | Select | Neg | Relu | Abs | Sign | Floor)
+    }
 }
 
 /// `row!(Op, "name", arity, |x| value, "c", |g, x, y, d| gradients)`.
@@ -91,7 +97,13 @@ fn flat(_: &mut Graph, x: &[Node], _: Node, _: Node) -> Vec<Option<Node>> {
 const TABLE: &[Row] = &[
     row!(Add, "add", 2, |x| x[0] + x[1], "({0} + {1})", |_, _, _, d| vec![Some(d), Some(d)]),
     row!(Sub, "sub", 2, |x| x[0] - x[1], "({0} - {1})", |g, _, _, d| vec![Some(d), Some(g.neg(d))]),
-    row!(Mul, "mul", 2, |x| x[0] * x[1], "({0} * {1})", |g, x, _, d| vec![Some(g.mul(d, x[1])), Some(g.mul(d, x[0]))]),
+    row!(Mul, "mul", 2, |x| x[0] * x[1], "({0} * {1})", |g, x, _, d| match x[0] == x[1] {
+        true => {
+            let slope = g.scale(x[0], 2.0);
+            vec![Some(g.mul(d, slope)), None]
+        }
+        false => vec![Some(g.mul(d, x[1])), Some(g.mul(d, x[0]))],
+    }),
     // d(a/b) = da/b − (a/b) db/b
     row!(Div, "div", 2, |x| x[0] / x[1], "({0} / {1})", |g, x, y, d| {
         let left = g.div(d, x[1]);

@@ -9,20 +9,24 @@ use super::isa::Isa;
 use crate::tensor::{Scalar, special};
 use functions as f;
 
-/// Compiles a body for every instruction set, as a function that takes the [`Isa`] first.
+/// Compiles a body for every instruction set, as a function that takes the [`Isa`] first; or one body for those that multiply and add in one
+/// instruction, and another for the rest.
 macro_rules! for_each_isa {
     ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $body:path;) => {
+        for_each_isa! { $(#[$meta])* pub fn $name($($argument: $type),*) $(-> $result)? = $body, $body; }
+    };
+    ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $fused:path, $body:path;) => {
         $(#[$meta])*
         pub fn $name(isa: Isa, $($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
             fn avx512($($argument: $type),*) $(-> $result)? {
-                $body($($argument),*)
+                $fused($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2($($argument: $type),*) $(-> $result)? {
-                $body($($argument),*)
+                $fused($($argument),*)
             }
             match isa {
                 // SAFETY: an `Isa` other than `Portable` is only detected where the CPU has its instructions.
@@ -39,7 +43,7 @@ macro_rules! for_each_isa {
 
 for_each_isa! {
     /// out[i] = scalar(operands[0][i], …); operands that the operation lacks are empty.
-    pub fn apply(scalar: Scalar, out: &mut [f32], operands: [&[f32]; 3]) = apply_body;
+    pub fn apply(scalar: Scalar, out: &mut [f32], operands: [&[f32]; 3]) = apply_body::<true>, apply_body::<false>;
 }
 
 for_each_isa! {
@@ -93,7 +97,7 @@ macro_rules! map {
 }
 
 #[inline(always)]
-fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
+fn apply_body<const F: bool>(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
     match scalar {
         Scalar::Add => map!(out, |x, y| x + y),
         Scalar::Sub => map!(out, |x, y| x - y),
@@ -118,15 +122,15 @@ fn apply_body(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
         }),
         Scalar::Floor => map!(out, |x| x.floor()),
         Scalar::Sqrt => map!(out, |x| x.sqrt()),
-        Scalar::Exp => map!(out, |x| f::exp(x)),
-        Scalar::ExpM1 => map!(out, |x| f::expm1(x)),
-        Scalar::Log => map!(out, |x| f::log(x)),
-        Scalar::Log1P => map!(out, |x| f::log1p(x)),
-        Scalar::Tanh => map!(out, |x| f::tanh(x)),
-        Scalar::Sigmoid => map!(out, |x| f::sigmoid(x)),
-        Scalar::Softplus => map!(out, |x| f::softplus(x)),
-        Scalar::Gelu => map!(out, |x| f::gelu(x)),
-        Scalar::GeluSlope => map!(out, |x| f::gelu_slope(x)),
+        Scalar::Exp => map!(out, |x| f::exp::<F>(x)),
+        Scalar::ExpM1 => map!(out, |x| f::expm1::<F>(x)),
+        Scalar::Log => map!(out, |x| f::log::<F>(x)),
+        Scalar::Log1P => map!(out, |x| f::log1p::<F>(x)),
+        Scalar::Tanh => map!(out, |x| f::tanh::<F>(x)),
+        Scalar::Sigmoid => map!(out, |x| f::sigmoid::<F>(x)),
+        Scalar::Softplus => map!(out, |x| f::softplus::<F>(x)),
+        Scalar::Gelu => map!(out, |x| f::gelu::<F>(x)),
+        Scalar::GeluSlope => map!(out, |x| f::gelu_slope::<F>(x)),
         // Rare, and cheaper to keep exact than to make fast.
         Scalar::Cos => map!(out, |x| x.cos()),
         Scalar::Sin => map!(out, |x| x.sin()),

@@ -107,7 +107,7 @@ fn normals(words: &Words, group: &mut [f32; GROUP]) {
     for pair in [0, 2] {
         let (mut radius, mut cosine, mut sine) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
         for lane in 0..LANES {
-            radius[lane] = (-2.0 * log(unit(words[pair][lane]))).sqrt();
+            radius[lane] = (-2.0 * log::<false>(unit(words[pair][lane]))).sqrt();
         }
         for lane in 0..LANES {
             (cosine[lane], sine[lane]) = turn(unit(words[pair + 1][lane]));
