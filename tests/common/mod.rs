@@ -178,8 +178,13 @@ pub fn distance_of_all<'a>(pairs: impl Iterator<Item = (&'a [f64], &'a [f64])>) 
 }
 
 /// A model's text without the lines that begin with a word.
-pub fn without(text: &str, word: &str) -> String {
+fn without(text: &str, word: &str) -> String {
     text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(word)).collect()
+}
+
+/// A model's text with every term of the bound sampled, and of weight 1.
+pub fn sampled(text: &str) -> String {
+    without(&without(text, "beta "), "analytic ")
 }
 
 pub fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
