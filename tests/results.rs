@@ -18,7 +18,7 @@ fn row(name: &str, seed: u64, error: f64, samples: u64) -> serde_json::Value {
     serde_json::json!({
         "name": name, "model": "adgm", "objective": "sum y", "samples": samples, "settings": [], "data": "mnist", "labels": 100,
         "validation": 0, "part": "test", "rows": 10000, "seed": seed, "epochs": 50, "error": error, "labelled": -70.0,
-        "unlabelled": -90.5, "likelihood": null, "units": { "z": { "active": 10 + seed, "of": 100 } }, "wall_minutes": 61.0,
+        "unlabelled": -90.5, "likelihood": null, "likelihood_samples": 10, "units": { "z": { "active": 10 + seed, "of": 100 } }, "wall_minutes": 61.0,
         "cpu_minutes": 110.0, "machine": { "cpu": "a processor", "cores": 2 }, "commit": "0000000"
     })
 }
@@ -64,7 +64,7 @@ fn a_table_is_made_of_rows() {
     // What is done with the label, by name; a precision other than f32, and which they are where seeds differ.
     let held = "| [ADGM](models/adgm.dgm), bf16, f32 | `sum y`, `smooth y by vat`, `inform y` | 50 | 2 | 3.00 ± 0.71 |";
     // Without a label there is no error, and what was published is log p(x).
-    let density = "| [VAE](models/vae.dgm) | 50 | 1 | −90.5 |  | −86.8 | z 10 of 100 | 61 | 110 |\n\nOf the 10000 test rows of mnist; mean";
+    let density = "| [VAE](models/vae.dgm) | 50 | 1 | −90.5 |  | −86.8 | z 10 of 100 | 61 | 110 |\n\nOf the 10000 test rows of mnist; mean ± standard deviation over the seeds; nats a row, log p(x) by 10 samples;";
     for line in [seeds, one, held, density] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }

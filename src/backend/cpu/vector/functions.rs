@@ -15,7 +15,7 @@ pub(super) fn select(condition: bool, a: f32, b: f32) -> f32 {
 
 /// a b + c
 #[inline(always)]
-pub(super) fn multiply_add<const F: bool>(a: f32, b: f32, c: f32) -> f32 {
+fn multiply_add<const F: bool>(a: f32, b: f32, c: f32) -> f32 {
     if F { a.mul_add(b, c) } else { a * b + c }
 }
 
