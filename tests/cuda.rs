@@ -183,6 +183,9 @@ fn training_goes_as_on_the_cpu_and_resumes_on_either() {
 
 #[test]
 fn failures_are_told() {
+    if emulator::skips_on_gpu("failures that the emulated one is told to have") {
+        return;
+    }
     let folder = folder();
     let at = folder.path();
     let fails = |variables: &[(&str, &str)]| {
@@ -220,6 +223,15 @@ fn training_in_each_precision() {
     let (rounded, devices) = (difference_of_all(at, "cpu", "cpu-bf16"), difference_of_all(at, "bf16", "cpu-bf16"));
     eprintln!("training in bf16 on the CPU: {rounded:e} from f32, {devices:e} from the GPU");
     assert!(rounded > 1e-6 && devices < rounded, "{rounded:e} from f32, {devices:e} from the GPU");
+}
+
+#[test]
+fn a_precision_that_is_not_there_is_told() {
+    if emulator::skips_on_gpu("precisions where there is no GPU") {
+        return;
+    }
+    let folder = folder();
+    let at = folder.path();
     let fails = |arguments: &[&str]| {
         let output = emulator::dgc(at, arguments, &[("DGC_EMULATOR_DEVICES", "0")]);
         assert!(!output.status.success(), "{arguments:?}");

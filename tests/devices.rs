@@ -1,4 +1,5 @@
-//! Every model on the emulated GPU against the CPU: bounds and gradients, at sizes that no tile divides.
+//! Every model on the GPU, emulated or real, against the CPU: bounds and gradients, at sizes that no tile divides.
+//! `DGC_TEST_MODELS` may name those that are tested: `adgm,sdgm`.
 
 mod common;
 
@@ -49,7 +50,13 @@ fn check(precision: Precision, test: &str, most: [f64; 3]) {
     if !emulator::is_here(test) {
         return;
     }
-    for file in models().into_iter().filter(|file| precision == Precision::F32 || !is_variant(file)) {
+    let named = std::env::var("DGC_TEST_MODELS").ok();
+    let is_named = |file: &Path| {
+        let name = file.file_stem().expect("a file has a name").to_string_lossy();
+        named.as_ref().is_none_or(|names| names.split(',').any(|one| one == name))
+    };
+    let files = models().into_iter().filter(|file| is_named(file));
+    for file in files.filter(|file| precision == Precision::F32 || !is_variant(file)) {
         let sizes: &[(&str, &str)] = match file.ends_with("adgm.dgm") {
             true => &[("1", "1"), ("2", "3"), ("7", "1")],
             // Each pixel is a thread's work there.
@@ -75,9 +82,12 @@ fn agrees(model: &Checked, precision: Precision, most: [f64; 3], place: &str) {
     eprintln!("{place} in {precision}: {apart:?}");
     let within = |most: [f64; 3]| apart.iter().zip(most).all(|(apart, most)| *apart <= most);
     if !within(most) {
-        // One batch norm on the other, as in a ladder network, makes more of rounding over few rows, on the CPU too.
+        // One batch norm on the other, as in a ladder network, makes more of rounding over few rows, on the CPU too. A real GPU has
+        // functions of its own and fuses multiplications with additions.
         let rounding = self::apart(&on_cpu, &run(Engine::Reference));
-        let most = [0, 1, 2].map(|of| most[of].max(2.0 * rounding[of]).min(10.0 * most[of]));
+        let times = if emulator::is_real() { 5.0 } else { 2.0 };
+        eprintln!("rounding on the CPU: {rounding:?}");
+        let most = [0, 1, 2].map(|of| most[of].max(times * rounding[of]).min(10.0 * most[of]));
         assert!(within(most), "{place}: {apart:?}, not {most:?}");
     }
 }

@@ -1,24 +1,28 @@
 //! `dgc bench`: the time of a training step, and where it goes.
 
-use super::{Model, device::Device, print};
+use super::{Changes, check_text, device::Device, print, read_text};
 use crate::{
     backend::{self, Spent},
     error::Result,
     model::{Batch, Role},
     run::{
+        compiled,
         data::{Column, Table, Values},
+        programs,
         train::Trainer,
     },
     tensor::philox,
 };
 use clap::Args;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 /// Time training steps on random data, and show where the time goes
 #[derive(Args)]
 pub struct Bench {
+    /// The model file, such as models/adgm.dgm, or a folder that `dgc compile -o` made
+    file: PathBuf,
     #[command(flatten)]
-    model: Model,
+    changes: Changes,
     /// Steps that are timed, after three that are not
     #[arg(long, default_value_t = 20)]
     steps: usize,
@@ -32,14 +36,21 @@ pub struct Bench {
 impl Bench {
     pub fn run(self) -> Result<()> {
         let begun = Instant::now();
-        let model = self.model.check()?;
+        let (model, programs) = if compiled::is_compiled(&self.file) {
+            let compiled = self.changes.compiled(&self.file)?;
+            (compiled.model, compiled.training)
+        } else {
+            let model = check_text(&self.file, &read_text(&self.file)?, &self.changes.sets)?;
+            let programs = programs::training(&model);
+            (model, programs)
+        };
         let rows = match model.train.batch {
             Batch::All(rows) => rows,
             Batch::Cases { labelled, unlabelled } => labelled + unlabelled,
         };
         let table = random(&model.variables, rows.max(100));
-        let device = self.device.choice()?;
-        let mut trainer = Trainer::new(model, table, 0, &device)?;
+        let device = self.device.choice_for(&programs)?;
+        let mut trainer = Trainer::with(model, &programs, table, 0, &device)?;
         trainer.step()?;
         trainer.settle()?;
         let first = begun.elapsed().as_secs_f64();
@@ -65,18 +76,22 @@ impl Bench {
         let (contraction, packing, loops) = (total(|s| s.contraction), total(|s| s.packing), total(|s| s.loops));
         let busy = contraction + packing + loops;
         let mut text = format!(
-            "{:.2} ms a step (median of {}, fastest {:.2}), first step after {:.0} ms\n\
-             contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms on {}\n",
+            "{:.3} ms a step (median of {}, fastest {:.3}) on {}, first step after {:.0} ms\n",
             1e3 * median,
             times.len(),
             1e3 * times[0],
-            1e3 * first,
-            100.0 * contraction / busy,
-            100.0 * packing / busy,
-            100.0 * loops / busy,
-            1e3 * busy,
             trainer.session.device.describe(),
+            1e3 * first,
         );
+        if busy > 0.0 {
+            text += &format!(
+                "contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms\n",
+                100.0 * contraction / busy,
+                100.0 * packing / busy,
+                100.0 * loops / busy,
+                1e3 * busy,
+            );
+        }
         if let Some(peak) = peak_memory() {
             text += &format!("peak memory {:.0} MiB\n", peak);
         }

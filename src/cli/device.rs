@@ -3,6 +3,7 @@
 use crate::{
     backend::{self, Precision, cuda},
     error::Result,
+    run::programs::Training,
 };
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -54,9 +55,12 @@ impl Device {
         self.choose(Some(self.nvrtc.as_deref()), self.precision.unwrap_or_default())
     }
 
-    /// The same for programs that were compiled ahead of time, at that precision.
-    pub fn choice_ahead(&self, compiled: Precision) -> Result<backend::Device> {
-        self.choose(None, self.precision.unwrap_or(compiled))
+    /// The same for programs that may have been compiled ahead of time: without a compiler, and at their precision.
+    pub fn choice_for(&self, programs: &Training) -> Result<backend::Device> {
+        match &programs.gradient.cuda {
+            Some(binary) => self.choose(None, self.precision.unwrap_or(binary.precision)),
+            None => self.choice(),
+        }
     }
 
     fn choose(&self, compiler: Option<Option<&Path>>, precision: Precision) -> Result<backend::Device> {

@@ -19,6 +19,7 @@ use crate::{
     diagnostic, driver,
     error::{Error, Result},
     model::Checked,
+    run::compiled::{self, Compiled},
     syntax,
 };
 use clap::{Parser, Subcommand};
@@ -70,6 +71,20 @@ struct Changes {
     /// Change a size or setting, such as hidden=200, samples=5 or epochs=20; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
     sets: Vec<(String, String)>,
+}
+
+impl Changes {
+    /// A compiled model, in which nothing but how long it is trained may be changed.
+    fn compiled(&self, folder: &Path) -> Result<Compiled> {
+        let mut compiled = compiled::read(folder)?;
+        if let Some((name, _)) = self.sets.iter().find(|(name, _)| name != "epochs") {
+            let message = format!("--set {name}=…: {} was compiled with its settings", folder.display());
+            return Err(Error::new(message).help("compile it again with them; only `epochs` may be changed"));
+        }
+        compiled.sets.extend(self.sets.iter().cloned());
+        compiled.model = check_text(Path::new(&compiled.file), &compiled.model.source, &compiled.sets)?;
+        Ok(compiled)
+    }
 }
 
 fn set(text: &str) -> std::result::Result<(String, String), String> {

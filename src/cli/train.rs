@@ -100,10 +100,7 @@ impl Train {
             Some(compiled) => (compiled.training, Some(compiled.evaluate)),
             None => (programs::training(&model), None),
         };
-        let device = match &programs.gradient.cuda {
-            Some(binary) => self.device.choice_ahead(binary.precision)?,
-            None => self.device.choice()?,
-        };
+        let device = self.device.choice_for(&programs)?;
         let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
         for (variable, run) in &self.from {
             trainer.read_upstream(variable, &Folder { path: PathBuf::from(run) }.checkpoint())?;
@@ -126,17 +123,11 @@ impl Train {
 
     /// The compiled model that is named in place of a file.
     fn compiled(&self) -> Result<Compiled> {
-        let mut compiled = compiled::read(&self.file)?;
-        if let Some((name, _)) = self.changes.sets.iter().find(|(name, _)| name != "epochs") {
-            let message = format!("--set {name}=…: {} was compiled with its settings", self.file.display());
-            return Err(Error::new(message).help("compile it again with them; only `epochs` may be changed"));
-        }
+        let compiled = self.changes.compiled(&self.file)?;
         if let Some(samples) = self.samples {
             let message = format!("--samples {samples}: {} was compiled with its samples", self.file.display());
             return Err(Error::new(message).help("leave the option out, and run `dgc eval` afterwards"));
         }
-        compiled.sets.extend(self.changes.sets.iter().cloned());
-        compiled.model = check_text(Path::new(&compiled.file), &compiled.model.source, &compiled.sets)?;
         Ok(compiled)
     }
 

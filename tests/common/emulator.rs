@@ -1,4 +1,5 @@
-//! The emulated GPU: stand-ins for NVIDIA's driver and compiler, built from `tests/cuda-emulator` by the host's g++.
+//! The emulated GPU: stand-ins for NVIDIA's driver and compiler, built from `tests/cuda-emulator` by the host's g++; or a real one in
+//! its place, where there is one and `DGC_TEST_ON_GPU` is set.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,8 +18,24 @@ fn libraries() -> &'static Path {
     })
 }
 
+/// Whether a real GPU takes the emulated one's place.
+pub fn is_real() -> bool {
+    std::env::var_os("DGC_TEST_ON_GPU").is_some()
+}
+
+/// The same, for a test of what only the emulated one does: says loudly that it is skipped.
+pub fn skips_on_gpu(test: &str) -> bool {
+    if is_real() {
+        eprintln!("SKIPPED on a real GPU: {test}");
+    }
+    is_real()
+}
+
 /// A program where there is an emulated GPU and nothing of NVIDIA's.
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    if is_real() {
+        return Command::new(program);
+    }
     let sanitizer = Command::new("g++").arg("-print-file-name=libasan.so").output().expect("there is a g++");
     let sanitizer = String::from_utf8_lossy(&sanitizer.stdout).trim().to_string();
     let mut command = Command::new(program);
@@ -43,10 +60,11 @@ pub fn spawn(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> s
     command.args(arguments).current_dir(folder).envs(variables.iter().copied()).spawn().expect("the program starts")
 }
 
-/// Whether there is an emulated GPU here. If not, the test of that name is run again where there is one, and must pass.
+/// Whether there is a GPU here, emulated or real. If not, the test of that name is run again where there is an emulated one, and must
+/// pass.
 pub fn is_here(test: &str) -> bool {
     const HERE: &str = "DGC_TEST_ON_EMULATOR";
-    let here = std::env::var_os(HERE).is_some();
+    let here = std::env::var_os(HERE).is_some() || is_real();
     if !here {
         passes(test, &[(HERE, "1")]);
     }
