@@ -6,6 +6,10 @@
 
 constexpr int THREADS = 256;
 
+// How far along k a part of a tile reaches, in bf16; of floats half as many take as much shared memory, of which both parts of both
+// operands take up to 40 KiB. The deeper, the fewer times a block waits for memory.
+__device__ constexpr int depth_of(int m, int n) { return m + n > 128 ? 32 : m + n > 64 ? 64 : 128; }
+
 // A matrix in memory as an operand: `across` the axis that the result has, `along` k.
 struct Operand {
     static constexpr bool COMPUTED = false;
@@ -39,6 +43,15 @@ template <class Source>
 struct Window {
     Source operand;
     Index first, end, end_k;
+
+    __device__ __forceinline__ bool has(Index place, Index k) const { return place < end && k < end_k; }
+
+    // An element that is made; 0 beyond the last. It is made in either case, of the last one, for a branch would wait for each
+    // element's numbers before it asks for the next one's.
+    __device__ __forceinline__ float made(Index place, Index k) const {
+        float element = operand.element(place < end ? place : end - 1, k < end_k ? k : end_k - 1);
+        return has(place, k) ? element : 0.0f;
+    }
 };
 
 // ---- operands in shared memory
@@ -67,13 +80,13 @@ struct Copied {
     };
 
     // Begins to bring the part from k0 on.
-    template <bool ALONG_K, class Element>
-    __device__ __forceinline__ void begin(Way<true>& way, const Window<Computed<Element>>& from, Index k0) {
+    template <bool ALONG_K, class Source>
+    __device__ __forceinline__ void begin(Way<true>& way, const Window<Source>& from, Index k0) {
         Turn<ALONG_K> turn;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             Index place = from.first + turn.across + turn.right(i * THREADS), k = k0 + turn.along + turn.down(i * THREADS);
-            way.values[i] = place < from.end && k < from.end_k ? from.operand.element(place, k) : 0.0f;
+            way.values[i] = from.made(place, k);
         }
     }
 
@@ -97,7 +110,7 @@ struct Copied {
 #pragma unroll
             for (int i = 0; i < DEPTH * SIZE; i += THREADS) {
                 int down = turn.down(i), right = turn.right(i);
-                bool there = place + right < from.end && k + down < from.end_k;
+                bool there = from.has(place + right, k + down);
                 const float* one = source + right * from.operand.across + down * from.operand.along;
                 copy_async(&numbers[turn.along + down][turn.across + right], one, there);
             }
@@ -133,25 +146,27 @@ struct Rounded {
         float fours[EACH][4];
     };
 
+    // Where number i of a thread's goes where neighbouring threads make neighbours: its place in a row of memory, and the row.
+    template <bool ALONG_K>
+    struct Turn {
+        static constexpr int ROW = ALONG_K ? DEPTH : SIZE, STEP = THREADS / ROW;
+        int inner = threadIdx.x % ROW, outer = threadIdx.x / ROW;
+    };
+
     template <bool ALONG_K>
     __device__ __forceinline__ const unsigned short* at(int across, int along) const {
         return &numbers[ALONG_K ? across * (DEPTH + 8) + along : along * (SIZE + 8) + across];
     }
 
-    template <bool ALONG_K, class Element>
-    __device__ __forceinline__ void begin(Way<true>& way, const Window<Computed<Element>>& from, Index k0) {
-        constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
-        int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
+    template <bool ALONG_K, class Source>
+    __device__ __forceinline__ void begin(Way<true>& way, const Window<Source>& from, Index k0) {
+        using Turn = Turn<ALONG_K>;
+        Turn turn;
 #pragma unroll
-        for (int i = 0; i < EACH; ++i) {
-            bool mine = FOURS % THREADS == 0 || threadIdx.x < FOURS;
-#pragma unroll
-            for (int j = 0; j < 4; ++j) {
-                Index place = from.first + (ALONG_K ? outer + i * STEP : inner + j);
-                Index k = k0 + (ALONG_K ? inner + j : outer + i * STEP);
-                bool there = mine && place < from.end && k < from.end_k;
-                way.fours[i][j] = there ? from.operand.element(place, k) : 0.0f;
-            }
+        for (int i = 0; i < 4 * EACH; ++i) {
+            int outer = turn.outer + i * Turn::STEP;
+            Index place = from.first + (ALONG_K ? outer : turn.inner), k = k0 + (ALONG_K ? turn.inner : outer);
+            way.fours[i / 4][i % 4] = from.made(place, k);
         }
     }
 
@@ -159,31 +174,47 @@ struct Rounded {
     __device__ __forceinline__ void begin(Way<false>& way, const Window<Operand>& from, Index k0) {
         constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
         int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
-        bool vectors = from.operand.vectors<ALONG_K>();
+        if (FOURS % THREADS != 0 && threadIdx.x >= FOURS) return;
         Index place = from.first + (ALONG_K ? outer : inner), k = k0 + (ALONG_K ? inner : outer);
-        Index end = ALONG_K ? from.end : from.end_k, at = ALONG_K ? place : k;
-        Index left = ALONG_K ? from.end_k - k : from.end - place, gap = ALONG_K ? from.operand.across : from.operand.along;
-        // How many of the four are there.
-        int width = (ALONG_K ? k >= from.end_k : place >= from.end) ? 0 : left < 4 ? left : 4;
-        Index next = ALONG_K ? from.operand.along : from.operand.across;
+        Index next = ALONG_K ? from.operand.along : from.operand.across, gap = ALONG_K ? from.operand.across : from.operand.along;
         const float* source = from.operand.at(place, k);
+        // All four or none are there.
+        if (from.operand.vectors<ALONG_K>() && (ALONG_K ? from.end_k : from.end) % 4 == 0) {
 #pragma unroll
-        for (int i = 0; i < EACH; ++i) {
-            const float* four = source + i * STEP * gap;
-            bool there = at + i * STEP < end && (FOURS % THREADS == 0 || threadIdx.x < FOURS);
-            if (vectors && width == 4) {
-                float4 numbers = there ? *reinterpret_cast<const float4*>(four) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-                way.fours[i][0] = numbers.x, way.fours[i][1] = numbers.y;
-                way.fours[i][2] = numbers.z, way.fours[i][3] = numbers.w;
-            } else {
+            for (int i = 0; i < EACH; ++i) {
+                bool there = from.has(place + (ALONG_K ? i * STEP : 0), k + (ALONG_K ? 0 : i * STEP));
+                // Where there are none, the first four of all are read.
+                const float* four = there ? source + i * STEP * gap : from.operand.start;
+                float4 numbers = *reinterpret_cast<const float4*>(four);
+                way.fours[i][0] = there ? numbers.x : 0.0f, way.fours[i][1] = there ? numbers.y : 0.0f;
+                way.fours[i][2] = there ? numbers.z : 0.0f, way.fours[i][3] = there ? numbers.w : 0.0f;
+            }
+        } else {
 #pragma unroll
-                for (int j = 0; j < 4; ++j) way.fours[i][j] = there && j < width ? four[j * next] : 0.0f;
+            for (int i = 0; i < EACH; ++i) {
+#pragma unroll
+                for (int j = 0; j < 4; ++j) {
+                    bool there = from.has(place + (ALONG_K ? i * STEP : j), k + (ALONG_K ? j : i * STEP));
+                    const float* one = there ? source + i * STEP * gap + j * next : from.operand.start;
+                    float number = *one;
+                    way.fours[i][j] = there ? number : 0.0f;
+                }
             }
         }
     }
 
-    template <bool ALONG_K, bool COMPUTED>
-    __device__ __forceinline__ void end(Way<COMPUTED>& way) {
+    template <bool ALONG_K>
+    __device__ __forceinline__ void end(Way<true>& way) {
+        using Turn = Turn<ALONG_K>;
+        Turn turn;
+#pragma unroll
+        for (int i = 0; i < 4 * EACH; ++i) {
+            numbers[(turn.outer + i * Turn::STEP) * (Turn::ROW + 8) + turn.inner] = bf16_of(way.fours[i / 4][i % 4]);
+        }
+    }
+
+    template <bool ALONG_K>
+    __device__ __forceinline__ void end(Way<false>& way) {
         constexpr int row = ALONG_K ? DEPTH : SIZE;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
@@ -237,7 +268,7 @@ __device__ __forceinline__ void store(float* to, const float* from) {
 // Single precision: 16 by 16 threads, those of a warp 4 by 8. Each has groups of up to 4 neighbouring rows, and of columns.
 template <int M_, int N_>
 struct F32 {
-    static constexpr int M = M_, N = N_, DEPTH = M * N > 2048 ? 16 : 32;
+    static constexpr int M = M_, N = N_, DEPTH = depth_of(M, N) / 2;
     static constexpr int ROWS = M / 16, COLUMNS = N / 16;
     static constexpr int HIGH = ROWS < 4 ? ROWS : 4, WIDE = COLUMNS < 4 ? COLUMNS : 4;
     static constexpr int STRIP = 16 * HIGH, BAND = 16 * WIDE;
@@ -318,7 +349,7 @@ struct Warps {
 template <int M_, int N_>
 struct Tf32 : Warps<M_, N_> {
     using Base = Warps<M_, N_>;
-    static constexpr int DEPTH = M_ * N_ > 2048 ? 16 : 32;
+    static constexpr int DEPTH = depth_of(M_, N_) / 2;
     using Left = Copied<DEPTH, M_>;
     using Right = Copied<DEPTH, N_>;
     using Stage = Staged<Left, Right, Base::STRIP, N_>;
@@ -354,7 +385,7 @@ struct Tf32 : Warps<M_, N_> {
 template <int M_, int N_>
 struct Bf16 : Warps<M_, N_> {
     using Base = Warps<M_, N_>;
-    static constexpr int DEPTH = 32;
+    static constexpr int DEPTH = depth_of(M_, N_);
     using Left = Rounded<DEPTH, M_>;
     using Right = Rounded<DEPTH, N_>;
     using Stage = Staged<Left, Right, Base::STRIP, N_>;
@@ -363,7 +394,7 @@ struct Bf16 : Warps<M_, N_> {
     static __device__ __forceinline__ void multiply(typename Base::Sums& sums, const Left& left, const Right& right) {
         // Of four matrices, those that this lane names a row of: which of the 16 rows, and which half of the 16 along k.
         int quarter = Base::lane() / 8, within = Base::lane() % 8;
-#pragma unroll
+#pragma unroll 4
         for (int along = 0; along < DEPTH; along += 16) {
             unsigned columns[Base::WIDE][2];
 #pragma unroll
@@ -404,24 +435,29 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     Window<RightSource> columns{right, n0, n, k1};
     typename Tile::Left::template Way<LeftSource::COMPUTED> left_way;
     typename Tile::Right::template Way<RightSource::COMPUTED> right_way;
+    // What is made comes second: it waits for its numbers.
+    auto begin = [&](int part, Index k) {
+        if (!LeftSource::COMPUTED) stage.left[part].template begin<LEFT_ALONG_K>(left_way, rows, k);
+        stage.right[part].template begin<RIGHT_ALONG_K>(right_way, columns, k);
+        if (LeftSource::COMPUTED) stage.left[part].template begin<LEFT_ALONG_K>(left_way, rows, k);
+    };
     // Whoever reads the last product's parts comes first.
     __syncthreads();
-    stage.left[0].template begin<LEFT_ALONG_K>(left_way, rows, k0);
-    stage.right[0].template begin<RIGHT_ALONG_K>(right_way, columns, k0);
+    begin(0, k0);
     int now = 0;
 #pragma unroll 1
-    for (Index k = k0; k < k1; k += Tile::DEPTH) {
+    for (Index k = k0 + Tile::DEPTH;; k += Tile::DEPTH) {
         stage.left[now].template end<LEFT_ALONG_K>(left_way);
         stage.right[now].template end<RIGHT_ALONG_K>(right_way);
         // The part has come, and nobody reads the other any more.
         __syncthreads();
-        if (k1 - k > Tile::DEPTH) {
-            stage.left[now ^ 1].template begin<LEFT_ALONG_K>(left_way, rows, k + Tile::DEPTH);
-            stage.right[now ^ 1].template begin<RIGHT_ALONG_K>(right_way, columns, k + Tile::DEPTH);
-        }
+        if (k >= k1) break;
+        // Without a branch between them, what is made of the next part's numbers need not come before the products of this one.
+        begin(now ^ 1, k);
         Tile::template multiply<LEFT_ALONG_K, RIGHT_ALONG_K>(sums, stage.left[now], stage.right[now]);
         now ^= 1;
     }
+    Tile::template multiply<LEFT_ALONG_K, RIGHT_ALONG_K>(sums, stage.left[now], stage.right[now]);
 }
 
 // Puts a strip of the tile into `stage.out`, so that neighbouring threads can take neighbours: thread t column t % N of row t / N

@@ -1,7 +1,19 @@
-// Rows of a table that stays on the device, one after the other: block b copies row rows[b], of `width` floats.
+// Rows of tables that stay on the device, as a batch: block b copies `width` floats.
+struct Row {
+    const float* from;
+    float* to;
+    unsigned long long width;
+};
+
 extern "C" __global__ void __launch_bounds__(256)
-gather_rows(const float* table, const unsigned* rows, float* out, unsigned long long width) {
-    const float* from = table + rows[blockIdx.x] * width;
-    float* to = out + blockIdx.x * width;
-    for (unsigned long long i = threadIdx.x; i < width; i += blockDim.x) to[i] = from[i];
+gather_rows(const Row* rows) {
+    Row row = rows[blockIdx.x];
+    bool by_fours = (reinterpret_cast<size_t>(row.from) | reinterpret_cast<size_t>(row.to) | 4 * row.width) % 16 == 0;
+    if (by_fours) {
+        const float4* from = reinterpret_cast<const float4*>(row.from);
+        float4* to = reinterpret_cast<float4*>(row.to);
+        for (unsigned long long i = threadIdx.x; i < row.width / 4; i += blockDim.x) to[i] = from[i];
+    } else {
+        for (unsigned long long i = threadIdx.x; i < row.width; i += blockDim.x) row.to[i] = row.from[i];
+    }
 }

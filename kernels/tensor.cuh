@@ -42,6 +42,13 @@ __device__ __forceinline__ unsigned bf16_pair(float first, float second) {
     return pair;
 }
 
+// One number likewise.
+__device__ __forceinline__ unsigned short bf16_of(float value) {
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+
 // c[16, 8] += a[16, 8] b[8, 8] in tf32. c has (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1); a has (g, t), (g + 8, t),
 // (g, t + 4), (g + 8, t + 4); b has (t, g), (t + 4, g).
 __device__ __forceinline__ void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {

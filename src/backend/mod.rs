@@ -36,6 +36,15 @@ pub struct Place {
     pub offset: usize,
 }
 
+/// Rows of a table, of `width` floats each, that are to stand at the start of another array, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gather<'r> {
+    pub table: Id<Array>,
+    pub width: usize,
+    pub rows: &'r [u32],
+    pub to: Id<Array>,
+}
+
 /// What the noise of one run is drawn by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseKey {
@@ -71,9 +80,8 @@ pub trait Backend {
         false
     }
 
-    /// Copies those rows of a table, of `width` floats each, to the start of another array, one after the other. Asked of devices
-    /// that keep tables.
-    fn gather(&mut self, _table: Id<Array>, _width: usize, _rows: &[u32], _to: Id<Array>) -> Result<()> {
+    /// Copies rows of tables to other arrays. Asked of devices that keep tables.
+    fn gather(&mut self, _copies: &[Gather]) -> Result<()> {
         unreachable!("the rows of a device that keeps no table are written by the host")
     }
 

@@ -159,12 +159,9 @@ impl Session {
         self.device.noted(wait, take)
     }
 
-    /// Copies rows of a table on the device to an input, if the program has it.
-    pub fn gather(&mut self, loaded: &Loaded, name: &str, table: Id<Array>, width: usize, rows: &[u32]) -> Result<()> {
-        match loaded.arrays.get(name) {
-            Some((array, _)) => self.device.gather(table, width, rows, *array),
-            None => Ok(()),
-        }
+    /// The array of an input or output, if the program has it.
+    pub fn array(&self, loaded: &Loaded, name: &str) -> Option<Id<Array>> {
+        loaded.arrays.get(name).map(|(array, _)| *array)
     }
 
     /// The floats of an input or output, or none if the program has no such.

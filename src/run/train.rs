@@ -10,7 +10,7 @@ use super::{
     session::{Loaded, Session},
 };
 use crate::{
-    backend::{Array, Build, Device, NoiseKey, Place, Spent},
+    backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
     model::{Batch, Changing, Checked, Role, scope},
@@ -244,11 +244,13 @@ impl Trainer {
 
     /// Copies the next rows of each case to the device.
     fn feed(&mut self) -> Result<()> {
+        let mut copies = Vec::new();
         for feed in &mut self.feeds {
             feed.sequence.take(self.step * feed.rows.len() as u64, &mut feed.rows);
             for (input, variable) in &feed.inputs {
-                if let Some((array, width)) = self.tables.get(variable) {
-                    self.session.gather(&self.gradient, input, *array, *width, &feed.rows)?;
+                if let Some((table, width)) = self.tables.get(variable).copied() {
+                    let to = self.session.array(&self.gradient, input);
+                    copies.extend(to.map(|to| Gather { table, width, rows: &feed.rows, to }));
                     continue;
                 }
                 let column = self.table.column(variable).expect("the data have every observed variable");
@@ -259,7 +261,7 @@ impl Trainer {
                 })?;
             }
         }
-        Ok(())
+        if copies.is_empty() { Ok(()) } else { self.session.device.gather(&copies) }
     }
 
     /// The means over the steps of the epoch that have reported.

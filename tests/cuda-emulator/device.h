@@ -64,6 +64,7 @@ inline float __shfl_xor_sync(unsigned, float value, int mask) {
     __builtin_memcpy(&value, &bits, 4);
     return value;
 }
+inline float __ldg(const float* from) { return *from; }
 inline float cospif(float x) { return (float)cos(M_PI * (double)x); }
 inline float sinpif(float x) { return (float)sin(M_PI * (double)x); }
 
@@ -114,6 +115,7 @@ inline unsigned rounded(float value, int fewer) {
 }
 inline unsigned tf32_of(float value) { return rounded(value, 13); }
 inline unsigned bf16_pair(float first, float second) { return rounded(first, 16) >> 16 | rounded(second, 16); }
+inline unsigned short bf16_of(float value) { return (unsigned short)(rounded(value, 16) >> 16); }
 
 // What each lane of each warp shows the others. A shuffle before and after keeps the lanes together.
 static uint64_t shown[32][32][8];

@@ -43,7 +43,7 @@ pub const THREADS: usize = 256;
 /// Buffers of pieces that one block does in turn, at most.
 const MOST_PARAMETERS: usize = 48;
 /// Elements that one block may visit rather than pay for another launch.
-const SMALL: usize = 16_384;
+const SMALL: usize = 4096;
 
 /// A plan as CUDA C++.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,6 +184,8 @@ struct Piece {
     blocks: (usize, usize),
     /// Elements that it visits.
     work: usize,
+    /// How often one of its blocks waits for memory, about.
+    waits: usize,
 }
 
 impl Piece {
@@ -216,7 +218,8 @@ impl Piece {
         }
         let comment = format!("{}\n{}", self.comment, next.comment);
         // A launch of no blocks marks a piece that was joined; `launch` makes one block of it.
-        Piece { name: self.name, comment, body, blocks: (0, 0), work: self.work + next.work }
+        let work = self.work + next.work;
+        Piece { name: self.name, comment, body, blocks: (0, 0), work, waits: work / THREADS }
     }
 }
 

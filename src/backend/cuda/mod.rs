@@ -8,7 +8,7 @@ pub mod emit;
 pub mod library;
 mod transfer;
 
-use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program};
+use super::{Array, Backend, Build, Gather, NoiseKey, Place, Precision, Program};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -80,6 +80,9 @@ pub struct Cuda {
     /// The rows that are gathered, and how many there is room for.
     rows: (sys::CUdeviceptr, usize),
 }
+
+/// A row that `gather_rows` copies: from where, to where, and how many floats.
+type Row = [u64; 3];
 
 /// Floats on the device.
 struct Floats {
@@ -308,10 +311,20 @@ impl Backend for Cuda {
         result::mem_get_info().is_ok_and(|(free, _)| len * size_of::<f32>() <= free / 2)
     }
 
-    fn gather(&mut self, table: Id<Array>, width: usize, rows: &[u32], to: Id<Array>) -> Result<()> {
-        assert!(rows.len() * width <= self.arrays[to.index()].len, "rows stay within their array");
-        let held = self.arrays[table.index()].len / width;
-        assert!(rows.iter().all(|&row| (row as usize) < held), "rows are of the table");
+    fn gather(&mut self, copies: &[Gather]) -> Result<()> {
+        let mut rows: Vec<Row> = Vec::new();
+        for Gather { table, width, rows: wanted, to } in copies {
+            assert!(wanted.len() * width <= self.arrays[to.index()].len, "rows stay within their array");
+            let held = self.arrays[table.index()].len / width;
+            assert!(wanted.iter().all(|&row| (row as usize) < held), "rows are of the table");
+            rows.extend(wanted.iter().enumerate().map(|(place, &row)| {
+                let (from, to) = (self.address(*table, row as usize * width), self.address(*to, place * width));
+                [from, to, *width as u64]
+            }));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
         if self.rows.1 < rows.len() {
             // What was gathered by before is done with when all that was asked for is.
             self.wait("a program or a copy failed")?;
@@ -319,15 +332,15 @@ impl Backend for Cuda {
                 // SAFETY: it was allocated so, and nothing reads it any more.
                 unsafe { result::free_sync(self.rows.0) }.explain("memory cannot be given back")?;
             }
-            self.rows = (allocate(size_of_val(rows), self.stream)?, rows.len());
+            self.rows = (allocate(rows.len() * size_of::<Row>(), self.stream)?, rows.len());
         }
         let function = self.gather.expect("a program is loaded before its rows are gathered");
-        let mut arguments = [self.address(table, 0), self.rows.0, self.address(to, 0), width as u64];
+        let mut arguments = [self.rows.0];
         let mut pointers = arguments.each_mut().map(|argument| std::ptr::from_mut(argument).cast::<c_void>());
         let (blocks, threads) = ((rows.len() as u32, 1, 1), (emit::THREADS as u32, 1, 1));
-        // SAFETY: the rows have room and are read before the call returns; the function takes these four, which stay in bounds.
+        // SAFETY: the rows have room and are read before the call returns; the function takes them, which stay in bounds.
         unsafe {
-            result::memcpy_htod_async(self.rows.0, rows, self.stream).explain("a copy failed")?;
+            result::memcpy_htod_async(self.rows.0, rows.as_flattened(), self.stream).explain("a copy failed")?;
             result::launch_kernel(function, blocks, threads, 0, self.stream, &mut pointers).explain("gather_rows")
         }
     }

@@ -1,19 +1,29 @@
-//! Sums over the rows of a contraction's result, made by the blocks that make it: the statistics of a batch norm.
+//! How many partial sums there are. The plan sums by ranges of its tile axis, as many as suit a few cores.
 //!
-//! The plan sums by ranges of its tile axis. A block has a range of rows of its own, so the partial sums become as many as there
-//! are blocks down the result, for those who make them and for those who add them.
+//! Sums over the rows of a contraction's result, the statistics of a batch norm, are made by the blocks that make the result: each has
+//! a range of rows of its own, so the partial sums become as many as there are blocks down the result. Sums over all of a loop, a
+//! gradient's norm, become as many as keep a GPU busy. So it is for those who make them and for those who add them.
 
-use super::{epilogue::columns, heads::loads};
+use super::{THREADS, contraction::MULTIPROCESSORS, epilogue::columns, heads::loads};
 use crate::{
     id::Id,
-    plan::{Access, Buffer, Instruction, Loop, Plan},
+    plan::{Access, Buffer, Instruction, Kernel, Loop, Plan, Tile},
     tensor::Axis,
 };
 use std::collections::BTreeMap;
 
-/// The plan with as many partial sums as its contractions have blocks, where they make the sums.
+/// Numbers that a thread adds before its block joins its threads, at least.
+const LEAST_NUMBERS: usize = 8;
+/// Blocks that are enough to keep the GPU's memory busy.
+const MOST_TILES: usize = 8 * MULTIPROCESSORS;
+
+/// The plan with as many partial sums as suit a GPU.
 pub(super) fn retiled(plan: &Plan) -> Plan {
     let mut counts: BTreeMap<Id<Buffer>, usize> = BTreeMap::new();
+    let tiles: Vec<Option<Tile>> = plan.kernels.iter().map(finer).collect();
+    for (kernel, tile) in plan.kernels.iter().zip(&tiles) {
+        counts.extend(tile.iter().flat_map(|tile| partial(kernel).map(|access| (access.buffer, tile.count))));
+    }
     for kernel in &plan.kernels {
         let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.after.first()) else { continue };
         counts.extend(columns(plan, contraction, nest).iter().map(|(access, count)| (access.buffer, *count)));
@@ -24,8 +34,19 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
             plan.kernels.iter().flat_map(|kernel| kernel.loops()).find_map(|nest| disagreeing(plan, nest, &counts));
         let Some(wrong) = wrong else { break };
         counts.remove(&wrong);
+        for (kernel, _) in plan.kernels.iter().zip(&tiles).filter(|(_, tile)| tile.is_some()) {
+            if partial(kernel).any(|access| access.buffer == wrong) {
+                counts.retain(|buffer, _| partial(kernel).all(|access| access.buffer != *buffer));
+            }
+        }
     }
     let mut plan = plan.clone();
+    for (kernel, tile) in plan.kernels.iter_mut().zip(tiles) {
+        // A kernel that makes several sums makes each in the same number of parts, or none in more than the plan's.
+        if partial(kernel).all(|access| counts.contains_key(&access.buffer)) {
+            kernel.tile = tile.or(kernel.tile);
+        }
+    }
     for kernel in &mut plan.kernels {
         for nest in kernel.head.iter_mut().chain(&mut kernel.before).chain(&mut kernel.after) {
             let read = loads(nest).find_map(|access| {
@@ -45,6 +66,29 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
         buffer.axes[0] = counted(&mut plan.axes, tiles, count);
     }
     plan
+}
+
+/// The partial sums that a kernel's loops make.
+fn partial(kernel: &Kernel) -> impl Iterator<Item = &Access> {
+    let instructions = kernel.before.iter().chain(&kernel.after).flat_map(|nest| &nest.instructions);
+    instructions.filter_map(|instruction| match instruction {
+        Instruction::Reduce { access, .. } if access.partial > 0 => Some(access),
+        _ => None,
+    })
+}
+
+/// More and smaller tiles for a kernel whose loops sum all that they visit, if the plan has too few for a GPU.
+fn finer(kernel: &Kernel) -> Option<Tile> {
+    let tile = kernel.tile.filter(|_| kernel.contraction.is_none())?;
+    let whole = |access: &Access| access.strides.iter().all(|&stride| stride == 0);
+    if partial(kernel).next().is_none() || !partial(kernel).all(whole) {
+        return None;
+    }
+    let most = kernel.before.iter().map(Loop::elements).max().unwrap_or(0);
+    let wanted = (most / (THREADS * LEAST_NUMBERS)).clamp(1, MOST_TILES);
+    let size = tile.length.div_ceil(wanted);
+    let finer = Tile { size, count: tile.length.div_ceil(size), ..tile };
+    (finer.count > tile.count).then_some(finer)
 }
 
 /// Which of a loop's axes counts the parts of a buffer.

@@ -2,7 +2,7 @@
 
 use super::{
     Body, Emitter, Piece, THREADS,
-    epilogue::{Fused, SUM, strips},
+    epilogue::{Fused, OF_RESULT, strips},
     heads::{Heads, loads},
     load,
     loops::{names, unravel},
@@ -26,7 +26,7 @@ struct Tile {
 }
 
 /// Multiprocessors of the GPU that the choices are made for, an H100.
-const MULTIPROCESSORS: usize = 132;
+pub(super) const MULTIPROCESSORS: usize = 132;
 
 /// The first that suits is taken.
 const TILES: [Tile; 5] = [
@@ -45,7 +45,7 @@ const TILES: [Tile; 5] = [
 
 /// What a split of k has of it at least: enough to be worth a second function, which adds the parts.
 const LEAST_DEPTH: usize = 512;
-/// A split begins at a multiple of this: DEPTH of every tile divides it.
+/// A split begins at a multiple of this, so that what is loaded by fours stays so.
 const STEP: usize = 32;
 
 /// How a contraction is made.
@@ -142,37 +142,41 @@ impl Emitter<'_> {
         // Whole functions are not worth the trouble of joining.
         let piece = |name: &str, body: Body, blocks: (usize, usize), comment: &str| {
             let comment = comment.to_string();
-            Piece { name: name.to_string(), comment, body, blocks, work: usize::MAX / 2 }
+            Piece { name: name.to_string(), comment, body, blocks, work: usize::MAX / 2, waits: 1 }
         };
+        let along: usize = products.iter().map(|product| product.k).sum();
         let (tile, parts, depth) = match way(contraction) {
             Way::Rows => {
                 let body = self.rows(contraction, fused, heads);
-                return vec![piece(name, body, (m.div_ceil(THREADS / 32), 1), &comment)];
+                let waits = along.div_ceil(32);
+                return vec![Piece { waits, ..piece(name, body, (m.div_ceil(THREADS / 32), 1), &comment) }];
             }
             Way::Tiles { tile, parts, depth } => (tile, parts, depth),
         };
         let blocks = (n.div_ceil(tile.n) * parts, m.div_ceil(tile.m));
+        // A part of each operand at a time, then the sums.
+        let waits = |along: usize| along.div_ceil(32) + tile.m * tile.n / THREADS;
         if parts == 1 {
             let body = self.sums(contraction, tile, None);
             let (body, last) = self.epilogue(name, body, contraction, fused, heads);
             let last = last.map(|body| {
                 let blocks = (m.div_ceil(THREADS).min(super::loops::MOST_BLOCKS), 1);
                 let comment = format!("{}: sums of its rows, in order", name_of(out));
-                Piece { work: *m, ..piece(&format!("{name}_rows"), body, blocks, &comment) }
+                let name = format!("{name}_rows");
+                Piece { work: *m, ..piece(&name, body, blocks, &comment) }
             });
-            return [piece(name, body, blocks, &comment)].into_iter().chain(last).collect();
+            let own = Piece { waits: waits(along), ..piece(name, body, blocks, &comment) };
+            return [own].into_iter().chain(last).collect();
         }
         // The first part of the sums goes to the result's own place, the others to working memory.
         let (count, others) = (m * n, parts - 1);
         let mut body = self.sums(contraction, tile, Some(depth));
         body.scratch = Some((name.to_string(), count * others));
-        strips(&mut body, *m);
-        body.line(3, &format!("if (column >= {n}u) continue;"));
-        body.line(3, SUM);
+        strips(&mut body, *m, *n);
         let pointer = body.writes(out.buffer, count);
-        let place = place(out);
-        body.line(3, &format!("if (part == 0) {pointer}[{place}] = sum;"));
-        body.line(3, &format!("else scratch[(part - 1) * {count}u + row * {n}u + column] = sum;"));
+        let place = place(out, "column");
+        body.line(3, &format!("if (there && part == 0) {pointer}[{place}] = sum;"));
+        body.line(3, &format!("else if (there) scratch[(part - 1) * {count}u + row * {n}u + column] = sum;"));
         body.text += "        }\n    }\n";
         let mut last = Body { scratch: body.scratch.clone(), ..Body::default() };
         last.line(1, &super::loops::each(count, THREADS));
@@ -182,12 +186,13 @@ impl Emitter<'_> {
         let ahead = if others <= 8 { "#pragma unroll" } else { "#pragma unroll 8" };
         last.line(1, ahead);
         last.line(2, &format!("for (Index part = 0; part < {others}u; ++part) sum += scratch[part * {count}u + i];"));
-        self.finish(&mut last, 2, contraction, fused, None);
+        self.finish(&mut last, 2, contraction, fused, None, OF_RESULT);
         last.line(1, "}");
         let elements = (count.div_ceil(THREADS).min(super::loops::MOST_BLOCKS), 1);
         let sum = format!("{}: the {parts} parts of the sums, in order", name_of(out));
+        let (of_parts, made) = (format!("{name}_parts"), format!("{comment}, k in {parts} parts of {depth}"));
         vec![
-            piece(&format!("{name}_parts"), body, blocks, &format!("{comment}, k in {parts} parts of {depth}")),
+            Piece { waits: waits(depth), ..piece(&of_parts, body, blocks, &made) },
             Piece { work: count, ..piece(name, last, elements, &sum) },
         ]
     }
@@ -284,7 +289,7 @@ impl Emitter<'_> {
         }
         body.line(2, "sum = warp_reduce<Sum>(sum);");
         body.line(2, "if (threadIdx.x % 32 == 0) {");
-        self.finish(&mut body, 3, contraction, fused, None);
+        self.finish(&mut body, 3, contraction, fused, None, OF_RESULT);
         body.line(2, "}");
         body.line(1, "}");
         body
@@ -315,7 +320,7 @@ fn read_through(body: &mut Body, name: &str, windows: &Windows) {
     body.line(1, "});");
 }
 
-/// Where the element at `row` and `column` lies.
-pub(super) fn place(matrix: &Matrix) -> String {
-    format!("row * {}u + column * {}u", matrix.row_stride, matrix.column_stride)
+/// Where the element at `row` and the column of that name lies.
+pub(super) fn place(matrix: &Matrix, column: &str) -> String {
+    format!("row * {}u + {column} * {}u", matrix.row_stride, matrix.column_stride)
 }

@@ -16,6 +16,24 @@ use crate::{
     tensor::ReduceKind,
 };
 
+/// Whose sums an epilogue finishes: the condition under which there is one, and the variable that names its column.
+#[derive(Clone, Copy)]
+pub(super) struct Whose {
+    there: Option<&'static str>,
+    column: &'static str,
+}
+
+/// One of a tile's, which may lie beyond the result.
+const OF_TILE: Whose = Whose { there: Some(THERE), column: "own" };
+/// One of the result's.
+pub(super) const OF_RESULT: Whose = Whose { there: None, column: "column" };
+
+impl Whose {
+    fn when(self) -> String {
+        self.there.map_or(String::new(), |there| format!("if ({there}) "))
+    }
+}
+
 /// The sum of a thread at `row` and `column`, when a strip of the tile is in order.
 pub(super) const SUM: &str = "float sum = stage.out[down][threadIdx.x % Tile::N];";
 
@@ -125,19 +143,30 @@ fn uses(kernel: &Kernel, buffer: Id<Buffer>, but: &Loop) -> bool {
         || loops.any(|nest| loads(nest).any(|access| access.buffer == buffer))
 }
 
-/// Goes through a tile's sums, a strip of rows at a time, up to `row`.
-pub(super) fn strips(body: &mut Body, m: usize) {
+/// Whether a thread's `sum` is one of the result's.
+const THERE: &str = "there";
+
+/// Goes through a tile's sums, a strip of rows at a time, by `row`. The last row stands in for those beyond it, without a branch, so
+/// that what is loaded for some rows is on its way together.
+pub(super) fn strips(body: &mut Body, m: usize, n: usize) {
     for line in [
         "#pragma unroll 1",
         "for (int strip = 0; strip < Tile::M / Tile::STRIP; ++strip) {",
         "    keep<Tile>(sums, stage, strip);",
-        "#pragma unroll 1",
-        "    for (Index down = threadIdx.x / Tile::N; down < Tile::STRIP; down += THREADS / Tile::N) {",
-        "        Index row = strip * Tile::STRIP + down + m0;",
+        "#pragma unroll 4",
+        "    for (int turn = 0; turn < Tile::STRIP * Tile::N / THREADS; ++turn) {",
+        "        Index down = threadIdx.x / Tile::N + turn * (THREADS / Tile::N), row = strip * Tile::STRIP + down + m0;",
     ] {
         body.line(if line.starts_with('#') { 0 } else { 1 }, line);
     }
-    body.line(3, &format!("if (row >= {m}u) break;"));
+    body.line(3, &format!("bool {THERE} = row < {m}u && column < {n}u;"));
+    body.line(3, &format!("row = row < {m}u ? row : {}u;", m - 1));
+    body.line(3, SUM);
+}
+
+/// The thread's column, or the last.
+fn own_column(body: &mut Body, n: usize) {
+    body.line(1, &format!("Index own = column < {n}u ? column : {}u;", n - 1));
 }
 
 impl Emitter<'_> {
@@ -153,9 +182,8 @@ impl Emitter<'_> {
         let Contraction { m, n, .. } = *contraction;
         let rows = fused.and_then(|fused| row_axes(fused.nest, m)).unwrap_or(0);
         let heads = fused.and_then(|fused| Heads::of(self.plan, heads, fused.nest, &|axis| axis >= rows));
+        own_column(&mut body, n);
         if let (Some(fused), Some(heads)) = (fused, &heads) {
-            // A column beyond the last is not used.
-            body.line(1, &format!("Index own = column < {n}u ? column : {}u;", n - 1));
             let names = names(fused.nest.sizes.len());
             unravel(&mut body, 1, "own", &names[rows..], &fused.nest.sizes[rows..], &|_| true);
             heads.write(&mut body, 1, fused.nest, &names);
@@ -168,20 +196,15 @@ impl Emitter<'_> {
         if let Some(fused) = fused {
             start(&mut body, 1, fused, &fused.columns);
         }
-        strips(&mut body, m);
+        strips(&mut body, m, n);
         let Some(fused) = fused else {
-            body.line(3, &format!("if (column >= {n}u) break;"));
-            body.line(3, SUM);
-            self.finish(&mut body, 3, contraction, None, None);
+            self.finish(&mut body, 3, contraction, None, None, OF_TILE);
             body.text += "        }\n    }\n";
             return (body, None);
         };
         // All lanes of a warp meet to add a row.
         start(&mut body, 3, fused, &fused.rows);
-        body.line(3, &format!("if (column < {n}u) {{"));
-        body.line(4, SUM);
-        self.finish(&mut body, 4, contraction, Some(fused), heads.as_ref());
-        body.line(3, "}");
+        self.finish(&mut body, 3, contraction, Some(fused), heads.as_ref(), OF_TILE);
         let last = self.row_sums(name, &mut body, contraction, fused, rows);
         body.text += "        }\n    }\n";
         for &number in &fused.columns {
@@ -220,7 +243,7 @@ impl Emitter<'_> {
             let (kind, access) = fused.sum(number);
             let (operation, names) = (operation(kind), names(access.strides.len()));
             body.line(3, &format!("s{number} = warp_reduce<{operation}>(s{number});"));
-            let first = format!("if (threadIdx.x % 32 == 0 && column < {n}u)");
+            let first = format!("if (threadIdx.x % 32 == 0 && {THERE})");
             let whole = |body: &mut Body, depth: usize, row: &str| {
                 let pointer = body.writes(access.buffer, m);
                 unravel(body, depth, row, &names[..rows], &fused.nest.sizes[..rows], &|_| true);
@@ -256,15 +279,18 @@ impl Emitter<'_> {
         contraction: &Contraction,
         fused: Option<&Fused>,
         heads: Option<&Heads>,
+        of: Whose,
     ) {
         let out = &contraction.out;
+        let when = of.when();
         let later = |fused: &Fused| {
             !fused.rest.is_empty() || self.plan.kernels.iter().any(|kernel| uses(kernel, out.buffer, fused.nest))
         };
         let kept = !matches!(self.plan.buffer(out.buffer).place, Place::Arena(_)) || fused.is_none_or(later);
         if kept {
             let pointer = body.writes(out.buffer, contraction.m * contraction.n);
-            body.line(depth, &format!("{pointer}[{}] = sum;", place(out)));
+            let place = place(out, of.column);
+            body.line(depth, &format!("{when}{pointer}[{place}] = sum;"));
         }
         let Some((fused, access)) = fused.and_then(|fused| Some((fused, reads(contraction, fused.nest)?))) else {
             return;
@@ -273,15 +299,15 @@ impl Emitter<'_> {
         let rows = row_axes(nest, contraction.m).unwrap_or(0);
         let names = loops::names(nest.sizes.len());
         unravel(body, depth, "row", &names[..rows], &nest.sizes[..rows], &|_| true);
-        unravel(body, depth, "column", &names[rows..], &nest.sizes[rows..], &|_| true);
+        unravel(body, depth, of.column, &names[rows..], &nest.sizes[rows..], &|_| true);
         let mut known = heads.map_or(Vec::new(), |heads| heads.known(nest));
         known.push((access, "sum".to_string()));
         let sinks = [fused.stores.as_slice(), &fused.columns, &fused.rows].concat();
         instructions(body, depth, nest, &sinks, &names, &known, &mut |body, number, sink| match sink {
             Instruction::Reduce { kind, value, .. } => {
-                body.line(depth, &format!("s{number} = {}::join(s{number}, r{value});", operation(*kind)));
+                body.line(depth, &format!("{when}s{number} = {}::join(s{number}, r{value});", operation(*kind)));
             }
-            _ => store(body, depth, nest, sink, &names),
+            _ => store(body, depth, nest, sink, &names, of.there),
         });
     }
 }

@@ -147,22 +147,35 @@ fn function(plan: &Plan, arena: &Arena, prefix: &str, group: &[&Piece], text: &m
     let noise = group.iter().any(|piece| piece.body.noise);
     let shared: BTreeSet<&str> = group.iter().flat_map(|piece| piece.body.shared.iter().map(String::as_str)).collect();
     let uses_arena = !inner.is_empty() || group.iter().any(|piece| piece.body.scratch.is_some());
+    // What an optimiser replaces has two buffers of one name.
+    let same = |one: Id<Buffer>, other: Id<Buffer>| {
+        memory(plan, one) == memory(plan, other)
+            || !in_arena(plan, one) && plan.buffer(one).name == plan.buffer(other).name
+    };
+    let is_read = |id: &Id<Buffer>| !written.iter().any(|other| same(*id, *other));
     let constant = |id: &Id<Buffer>| if written.contains(id) { "float*" } else { "const float*" };
-    let parameters = buffers.iter().map(|id| format!("{} {}", constant(id), pointer(*id)));
+    let parameter = |id: &Id<Buffer>| format!("{}{}", if is_read(id) { "p" } else { "b" }, id.index());
+    let parameters = buffers.iter().map(|id| format!("{} {}", constant(id), parameter(id)));
     let parameters = uses_arena.then(|| "float* arena".to_string()).into_iter().chain(parameters);
     let parameters: Vec<String> = parameters.chain(noise.then(|| "const Key* key".to_string())).collect();
     for id in &buffers {
-        let _ = writeln!(text, "//   {} = {}", pointer(*id), plan.buffer(*id).name);
+        let _ = writeln!(text, "//   {} = {}", parameter(id), plan.buffer(*id).name);
     }
-    // One block at least: without a number the assembler spills for the sake of more.
+    // Two blocks at once, where shared memory lets them: without a number the assembler spills for the sake of more.
     let _ = writeln!(
         text,
-        "extern \"C\" __global__ void __launch_bounds__({THREADS}, 1)\n{name}({}) {{",
+        "extern \"C\" __global__ void __launch_bounds__({THREADS}, 2)\n{name}({}) {{",
         parameters.join(", ")
     );
+    for id in buffers.iter().filter(|id| is_read(id)) {
+        let _ = writeln!(text, "    const Read {} = {{{}}};", pointer(*id), parameter(id));
+    }
     for id in &inner {
         let offset = arena.offsets[&memory(plan, *id)];
-        let _ = writeln!(text, "    {} const {} = arena + {offset}u;", constant(id), pointer(*id));
+        let _ = match is_read(id) {
+            true => writeln!(text, "    const Read {} = {{arena + {offset}u}};", pointer(*id)),
+            false => writeln!(text, "    {} const {} = arena + {offset}u;", constant(id), pointer(*id)),
+        };
     }
     if !shared.is_empty() {
         let members: String = shared.iter().map(|member| format!("{member}; ")).collect();
@@ -172,8 +185,11 @@ fn function(plan: &Plan, arena: &Arena, prefix: &str, group: &[&Piece], text: &m
     if heads > 0 {
         let _ = writeln!(text, "    __shared__ float heads[{heads}];");
     }
+    // Blocks begin in this order: with short ones last, no multiprocessor is long alone with its last.
+    let mut group = group.to_vec();
+    group.sort_by_key(|piece| std::cmp::Reverse(piece.waits));
     let mut first = 0;
-    for piece in group {
+    for piece in &group {
         let (x, y) = (piece.blocks.0.max(1), piece.blocks.1.max(1));
         let last = first + x * y;
         let _ = writeln!(text, "    // {}: {}", piece.name, piece.comment.replace('\n', "\n    // "));
@@ -190,7 +206,7 @@ fn function(plan: &Plan, arena: &Arena, prefix: &str, group: &[&Piece], text: &m
     }
     text.push_str("}\n\n");
     let mut floats: BTreeMap<(Memory, bool), usize> = BTreeMap::new();
-    for piece in group {
+    for piece in &group {
         for (&(buffer, written), &own) in &piece.body.floats {
             let most = floats.entry((memory(plan, buffer), written)).or_default();
             *most = own.min(plan.buffer(buffer).len).max(*most);

@@ -17,14 +17,18 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// From this many numbers on a block shares a sum.
+/// From this many numbers on a block shares a sum; where there are few sums, from a number for each of its threads on.
 const MANY: usize = 2048;
+const FEW: usize = 256;
 /// What sums of columns are made of at least to be shared by the warps of a block.
 const TALL: usize = 32;
 /// Results that are enough for a GPU's threads.
 const WIDE: usize = 1 << 16;
 /// Rows of a column that the warps of a block share, where a head is summed for each column.
 const STRIP: usize = 64;
+/// Terms of a sum whose numbers a thread asks for at once, and the arrays that they may be of.
+const AHEAD: usize = 4;
+const MOST_AHEAD: usize = 8;
 /// Sums of one pass at most.
 const MOST_SUMS: usize = 12;
 /// What `column_reduce` works with.
@@ -156,10 +160,11 @@ fn elements(name: String, nest: &Loop, sinks: &[usize], heads: &Option<Heads>, c
             let end = format!("row + {STRIP}u < {rows}u ? row + {STRIP}u : {rows}u");
             body.line(2, &format!("Index end = {end};"));
             let step = THREADS / 32;
+            body.line(0, "#pragma unroll 4");
             body.line(2, &format!("for (Index i = row + threadIdx.x / 32; i < end; i += {step}) {{"));
             unravel(&mut body, 3, "i", &names, &nest.sizes, &|axis| axis < last);
             instructions(&mut body, 3, nest, sinks, &names, &known, &mut |body, _, sink| {
-                store(body, 3, nest, sink, &names)
+                store(body, 3, nest, sink, &names, None)
             });
             body.line(2, "}");
             groups * strips
@@ -171,13 +176,14 @@ fn elements(name: String, nest: &Loop, sinks: &[usize], heads: &Option<Heads>, c
                 heads.write(&mut body, 2, nest, &names);
             }
             instructions(&mut body, 2, nest, sinks, &names, &known, &mut |body, _, sink| {
-                store(body, 2, nest, sink, &names)
+                store(body, 2, nest, sink, &names, None)
             });
             count.div_ceil(THREADS)
         }
     };
     body.line(1, "}");
-    Piece { name, comment, body, blocks: (blocks.clamp(1, MOST_BLOCKS), 1), work: count }
+    let blocks = blocks.clamp(1, MOST_BLOCKS);
+    Piece { name, comment, body, blocks: (blocks, 1), work: count, waits: count.div_ceil(blocks * THREADS) }
 }
 
 /// A thread, a warp or a block for each result.
@@ -196,6 +202,7 @@ fn sums_of(nest: &Loop, tile: Option<Tile>, pass: Pass, heads: Option<Heads>, co
     let shared = pass.shape.kept.last().is_some_and(|kept| !kept) && summed >= 32;
     let team = match summed {
         MANY.. if shared => Team::Block,
+        THREADS.. if shared && results <= FEW => Team::Block,
         _ if shared => Team::Warp,
         TALL.. if results < WIDE => Team::Columns,
         _ => Team::Thread,
@@ -224,37 +231,94 @@ fn sums_of(nest: &Loop, tile: Option<Tile>, pass: Pass, heads: Option<Heads>, co
             body.line(2, &format!("float s{number} = {}::start();", operation(*kind)));
         }
     }
-    let (first, step) = match team {
+    let (first, step): (String, usize) = match team {
         Team::Thread => ("0".to_string(), 1),
         Team::Warp => ("threadIdx.x % 32".to_string(), 32),
         Team::Block => (format!("threadIdx.x % {THREADS}"), THREADS),
         Team::Columns => (format!("own < {results}u ? threadIdx.x / 32 : {summed}u"), THREADS / 32),
     };
-    body.line(2, &format!("for (Index j = {first}; j < {summed}u; j += {step}) {{"));
-    unravel(&mut body, 3, "j", &names, &extents, &|axis| !kept(axis));
-    if let Some(tile) = tile {
-        body.line(3, &format!("i0 += tile * {}u;", tile.size));
-        if !tile.length.is_multiple_of(tile.size) {
-            body.line(3, &format!("if (i0 >= {}u) continue;", tile.length));
-        }
+    let mut end = format!("{summed}u");
+    if let Some(tile) = tile.filter(|tile| !tile.length.is_multiple_of(tile.size)) {
+        // The last tile is shorter.
+        let (length, size) = (tile.length, tile.size);
+        let rows = format!("{length}u - tile * {size}u < {size}u ? {length}u - tile * {size}u : {size}u");
+        body.line(2, &format!("Index end = ({rows}) * {}u;", summed / size));
+        end = "end".to_string();
     }
-    let mut written: Vec<(usize, ReduceKind, Access)> = Vec::new();
-    instructions(&mut body, 3, nest, &pass.sinks, &names, &known, &mut |body, number, sink| match sink {
-        Instruction::Reduce { kind, value, access } => {
-            body.line(3, &format!("s{number} = {}::join(s{number}, r{value});", operation(*kind)));
-            written.push((number, *kind, access.clone()));
+    let indices = |body: &mut Body, depth: usize| {
+        unravel(body, depth, "j", &names, &extents, &|axis| !kept(axis));
+        if let Some(tile) = tile {
+            body.line(depth, &format!("i0 += tile * {}u;", tile.size));
         }
-        _ => store(body, 3, nest, sink, &names),
-    });
-    body.line(2, "}");
+    };
+    let mut written: Vec<(usize, ReduceKind, Access)> = Vec::new();
+    let mut terms = |body: &mut Body, depth: usize, known: &[(Access, String)], there: Option<&str>| {
+        let when = there.map_or(String::new(), |there| format!("if ({there}) "));
+        instructions(body, depth, nest, &pass.sinks, &names, known, &mut |body, number, sink| match sink {
+            Instruction::Reduce { kind, value, access } => {
+                body.line(depth, &format!("{when}s{number} = {}::join(s{number}, r{value});", operation(*kind)));
+                written.push((number, *kind, access.clone()));
+            }
+            _ => store(body, depth, nest, sink, &names, there),
+        });
+    };
+    if team == Team::Thread && end != "end" {
+        // So few that the compiler writes them out.
+        body.line(2, &format!("for (Index j = 0; j < {summed}u; ++j) {{"));
+        indices(&mut body, 3);
+        terms(&mut body, 3, &known, None);
+        body.line(2, "}");
+    } else {
+        // What some terms are made of is asked for before the first is made. The last stands in for those beyond it.
+        let needed = needed(nest, &pass.sinks);
+        let mut loaded: Vec<&Access> = Vec::new();
+        for access in nest.instructions.iter().zip(needed).filter_map(|(instruction, needed)| match instruction {
+            Instruction::Load(access) => needed.then_some(access),
+            _ => None,
+        }) {
+            if !loaded.contains(&access) && known.iter().all(|(other, _)| other != access) {
+                loaded.push(access);
+            }
+        }
+        let ahead = if loaded.len() <= MOST_AHEAD { AHEAD } else { 1 };
+        body.line(0, "#pragma unroll 1");
+        let stride = ahead * step;
+        body.line(2, &format!("for (Index round = {first}; round < {end}; round += {stride}) {{"));
+        let arrays: Vec<String> = (0..loaded.len()).map(|number| format!("l{number}[{ahead}]")).collect();
+        if !arrays.is_empty() {
+            body.line(3, &format!("float {};", arrays.join(", ")));
+        }
+        let turns = |body: &mut Body, condition: &str| {
+            body.line(0, "#pragma unroll");
+            body.line(3, &format!("for (int turn = 0; turn < {ahead}; ++turn) {{"));
+            body.line(4, &format!("Index j = round + turn * {step};"));
+            body.line(4, condition);
+            indices(body, 4);
+        };
+        turns(&mut body, &format!("j = j < {end} ? j : {end} - 1;"));
+        let mut known = known;
+        for (number, access) in loaded.into_iter().enumerate() {
+            let pointer = body.reads(access.buffer, floats(nest, access));
+            let value = load(&mut body, 4, &pointer, access, &names, &format!("l{number}"));
+            body.line(4, &format!("l{number}[turn] = {value};"));
+            known.push((access.clone(), format!("l{number}[turn]")));
+        }
+        body.line(3, "}");
+        turns(&mut body, &format!("bool there = j < {end}; j = there ? j : {end} - 1;"));
+        terms(&mut body, 4, &known, Some("there"));
+        body.line(3, "}");
+        body.line(2, "}");
+    }
     for (number, kind, mut access) in written {
         // Summed axes have no index here.
         access.strides.iter_mut().enumerate().filter(|(axis, _)| !kept(*axis)).for_each(|(_, stride)| *stride = 0);
         finish(&mut body, number, operation(kind), &access, &names, (team, results));
     }
     body.line(1, "}");
-    let blocks = (results.div_ceil(team.results()).clamp(1, MOST_BLOCKS), 1);
-    Piece { name: pass.name, comment, body, blocks, work: nest.elements() }
+    let blocks = results.div_ceil(team.results()).clamp(1, MOST_BLOCKS);
+    let (work, rounds) = (nest.elements(), results.div_ceil(team.results() * blocks));
+    let waits = rounds * (1 + summed.div_ceil(step * AHEAD));
+    Piece { name: pass.name, comment, body, blocks: (blocks, 1), work, waits }
 }
 
 /// Stores a sum, one of so many results, which a team of threads has parts of.
@@ -342,13 +406,22 @@ pub(super) fn unravel(
     }
 }
 
-/// Writes the element of a store to memory.
-pub(super) fn store(body: &mut Body, depth: usize, nest: &Loop, sink: &Instruction, names: &[String]) {
+/// Writes the element of a store to memory, on a condition if there is one.
+pub(super) fn store(
+    body: &mut Body,
+    depth: usize,
+    nest: &Loop,
+    sink: &Instruction,
+    names: &[String],
+    when: Option<&str>,
+) {
     if let Instruction::Store(value, access) = sink {
         let pointer = body.writes(access.buffer, floats(nest, access));
         let mark = format!("s{}", access.buffer.index());
         let (place, named) = place(body, depth, access, names, &mark);
-        let condition = named.map_or(String::new(), |named| format!("if ({named}) "));
+        let conditions: Vec<&str> = when.into_iter().chain(named.as_deref()).collect();
+        let condition =
+            if conditions.is_empty() { String::new() } else { format!("if ({}) ", conditions.join(" && ")) };
         body.line(depth, &format!("{condition}{pointer}[{place}] = r{value};"));
     }
 }
