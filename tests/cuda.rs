@@ -292,6 +292,39 @@ fn a_run_that_diverges_on_the_device_is_told() {
     assert!(before == std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint"), "it is as it was");
 }
 
+/// What was compiled once is not compiled again, unless it is not as it was left.
+#[test]
+fn programs_are_kept() {
+    let folder = folder();
+    let at = folder.path();
+    let cache = at.join("cache");
+    let with_cache = ("DGC_CACHE", cache.to_str().expect("a plain name"));
+    // Where there is no g++ nothing can be compiled on the emulated GPU.
+    let no_compiler = ("PATH", "/nowhere");
+    let run = |name: &str, variables: &[(&str, &str)]| {
+        let output = emulator::dgc(at, &train(name, "cuda", &["--epochs", "1"]), variables);
+        let checkpoint = std::fs::read(at.join(name).join("checkpoint.safetensors")).ok();
+        (output.status.success(), checkpoint.filter(|_| output.status.success()))
+    };
+    let (fine, first) = run("first", &[with_cache]);
+    assert!(fine, "it trains");
+    let entries = || std::fs::read_dir(&cache).expect("a cache").flatten().map(|entry| entry.path());
+    let kept: Vec<PathBuf> = entries().collect();
+    assert_eq!(kept.len(), 3, "gradient, update and evaluation: {kept:?}");
+    if emulator::skips_on_gpu("programs that are not compiled where there is no g++") {
+        return;
+    }
+    let (fine, again) = run("again", &[with_cache, no_compiler]);
+    assert!(fine && first == again, "from the cache");
+    let bytes = std::fs::read(&kept[0]).expect("an entry");
+    std::fs::write(&kept[0], &bytes[..bytes.len() - 1]).expect("an entry");
+    assert!(!run("damaged", &[with_cache, no_compiler]).0, "a damaged entry is not taken");
+    let (fine, mended) = run("mended", &[with_cache]);
+    assert!(fine && first == mended, "it is compiled again");
+    assert_eq!(std::fs::read(&kept[0]).expect("an entry").len(), bytes.len(), "and kept again");
+    assert!(!run("none", &[("DGC_CACHE", ""), no_compiler]).0, "there may be none");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_killed_run_goes_on() {

@@ -4,7 +4,7 @@ use super::print;
 use crate::{
     backend::{
         cpu::isa::Isa,
-        cuda::{self, compile, library},
+        cuda::{self, cache, compile, library},
     },
     error::{Error, Result},
 };
@@ -49,6 +49,10 @@ impl Doctor {
             let (major, minor) = compile::version()?;
             text += &format!("          version {major}.{minor}\n");
         }
+        text += &match cache::folder() {
+            Some(folder) => format!("cache     {}\n", folder.display()),
+            None => "cache     none: DGC_CACHE is empty\n".to_string(),
+        };
         print(&text)
     }
 }

@@ -43,6 +43,7 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
         .env("LD_LIBRARY_PATH", libraries())
         .env("LD_PRELOAD", sanitizer)
         .env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0")
+        .env("DGC_CACHE", "")
         .env_remove("CUDA_HOME")
         .env_remove("CUDA_PATH");
     command

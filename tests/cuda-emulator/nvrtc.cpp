@@ -39,9 +39,10 @@ extern "C" {
 
 const char* nvrtcGetErrorString(int code) { return code == SUCCESS ? "NVRTC_SUCCESS" : "NVRTC_ERROR_COMPILATION"; }
 
+// None of NVIDIA's, so that what it makes is never taken for theirs.
 int nvrtcVersion(int* major, int* minor) {
-    *major = 13;
-    *minor = 0;
+    *major = 0;
+    *minor = 1;
     return SUCCESS;
 }
 

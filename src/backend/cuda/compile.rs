@@ -25,18 +25,24 @@ pub enum Effort {
     Least,
 }
 
-/// Compiles a source for an architecture such as `sm_90`. The library must have been found.
-pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<Image> {
-    let failed = |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));
-    let text = CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
-    let file = CString::new(format!("{name}.cu")).map_err(|_| Error::new("a model's name holds a zero byte"))?;
-    let program = Program(result::create_program(&text, Some(&file)).map_err(|error| failed("cannot begin", error))?);
+/// What the compiler is asked for.
+pub(super) fn options(arch: &str, effort: Effort) -> Result<Vec<String>> {
     let mut options = vec![format!("--gpu-architecture={arch}")];
     options.extend(["--std=c++17", "--ptxas-options=-v"].map(String::from));
     // Versions before 13 may not know these.
     if version()? >= (13, 0) {
         options.push(if effort == Effort::Full { "--split-compile=0" } else { "--Ofast-compile=max" }.to_string());
     }
+    Ok(options)
+}
+
+/// Compiles a source for an architecture such as `sm_90`. The library must have been found.
+pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<Image> {
+    let failed = |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));
+    let text = CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
+    let file = CString::new(format!("{name}.cu")).map_err(|_| Error::new("a model's name holds a zero byte"))?;
+    let program = Program(result::create_program(&text, Some(&file)).map_err(|error| failed("cannot begin", error))?);
+    let options = options(arch, effort)?;
     // SAFETY: the program lives until the end of this function, and the sizes are as NVRTC gave them.
     unsafe {
         let done = result::compile_program(program.0, &options);

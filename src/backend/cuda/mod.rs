@@ -3,6 +3,7 @@
 //! All memory is allocated when a program is loaded; a run of it is one launch of a CUDA graph.
 
 pub mod assembly;
+pub mod cache;
 pub mod compile;
 pub mod emit;
 pub mod library;
@@ -189,9 +190,9 @@ impl Cuda {
         let Some(binary) = &build.cuda else {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name, self.precision);
-            let image = compile::compile(&source.text, &build.name, &self.arch, compile::Effort::Full)?;
+            let image = cache::code(&source.text, &build.name, &self.arch)?;
             let emit::Source { launches, arena, .. } = source;
-            return Ok(Code { image: image.code.into(), launches: launches.into(), arena });
+            return Ok(Code { image: image.into(), launches: launches.into(), arena });
         };
         if binary.precision != self.precision {
             let message = format!("`{}` was compiled in {}, not {}", build.name, binary.precision, self.precision);
