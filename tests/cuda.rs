@@ -278,6 +278,42 @@ fn rows_stay_on_the_device_or_come_ahead() {
     assert!(apart < 1e-5, "{apart}");
 }
 
+/// The norm of a gradient is summed by more blocks than the plan has tiles, each of a part that no block's threads divide.
+#[test]
+fn norms_are_summed_by_many_blocks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
+    let text = text.replace("epochs 200", "clip norm 0.01\n    prior weights normal(0, 1)\n    epochs 2");
+    std::fs::write(at.join("vae.dgm"), &text).expect("a file can be written");
+    let sets = [("pixels", "131"), ("hidden", "71"), ("latent", "4"), ("batch", "4"), ("rate", "0.01")];
+    let update = programs::training(&common::check("vae.dgm", &text, &sets)).update;
+    let source = emit::emit(&update.plan, "update", Precision::F32).text;
+    let tile = update.plan.kernels[0].tile.expect("sums are made by tiles");
+    let size = tile.length.div_ceil(tile.length / 2048);
+    assert!(tile.count == 2 && !tile.length.is_multiple_of(size), "{tile:?}");
+    assert!(source.contains(&format!("i0 += tile * {size}u;")), "as many parts as suit a GPU: {source}");
+    let (rows, pixels) = (8, 131);
+    let data = common::numbers("data", rows * pixels, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect();
+    let array = arrays::NamedArray { name: "x".to_string(), shape: vec![rows, pixels], data };
+    arrays::write(&at.join("x.safetensors"), &[array], Default::default(), false).expect("a file");
+    let sets: Vec<String> = sets.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    for device in ["cpu", "cuda"] {
+        let mut arguments = vec!["train", "vae.dgm", "--data", "x.safetensors", "-o", device, "--device", device];
+        sets.iter().for_each(|set| arguments.extend(["--set", set.as_str()]));
+        emulator::fine(at, &arguments, &[]);
+    }
+    let norm = |run: &str| -> f64 {
+        let metrics = std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("metrics");
+        let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+        last["gradient_norm"].as_f64().expect("a norm")
+    };
+    let error = (norm("cuda") / norm("cpu") - 1.0).abs();
+    assert!(error < 1e-5, "{} and {}", norm("cuda"), norm("cpu"));
+    let apart = difference_of_all(at, "cpu", "cuda");
+    assert!(apart < 1e-5, "{apart}");
+}
+
 /// A loss that is no number is told of soon, by its step, though the host is ahead; and nothing of it is kept.
 #[test]
 fn a_run_that_diverges_on_the_device_is_told() {
