@@ -10,6 +10,7 @@ use dgc::{
     layer::LAYERS,
     lower::Mode,
     model::Checked,
+    plan::NoiseSource,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, bound},
@@ -126,6 +127,20 @@ fn cpu_agrees_with_the_reference_on_every_model() {
 }
 
 /// The loss counts the terms of what q infers by their weights, and a label that is observed once.
+/// GELU's slope is made again, where the gradient reads it, of what batch norm keeps: it takes no more memory than that of ReLU.
+#[test]
+fn slopes_take_no_memory() {
+    let text = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
+    let memory = |activation: &str| {
+        let text = text.replace("gelu", activation);
+        let sets = [("pixels", "50"), ("aux", "8"), ("latent", "8"), ("hidden", "64")];
+        let graph = driver::step(&check("adgm.dgm", &text, &sets), &[20, 20], Mode::TRAIN);
+        driver::plan(&graph, NoiseSource::Generated).arena
+    };
+    assert_eq!(memory("gelu"), memory("relu"));
+    assert!(memory("softplus") >= memory("relu") && memory("relu") > 20 * 10 * 64, "there is memory for what is kept");
+}
+
 #[test]
 fn weights_are_those_of_inferred_terms() {
     let text = std::fs::read_to_string(common::root().join("models/cadgm.dgm")).expect("a model");
