@@ -11,6 +11,7 @@ mod group;
 mod heads;
 mod loops;
 mod prologue;
+mod sums;
 
 use crate::{
     backend::Precision,
