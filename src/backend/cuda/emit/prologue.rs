@@ -18,7 +18,7 @@ use crate::{
 const MOST_WIDE: usize = 2;
 /// Instructions for an element, at most.
 const MOST_INSTRUCTIONS: usize = 32;
-/// Floats of shared memory for vectors over k; a tile takes up to 40 KiB of 48, of 128 by 128 in bf16.
+/// Floats of shared memory for vectors over k; a tile takes up to 40 KiB of 48.
 pub(super) const MOST_SHARED: usize = 2000;
 
 /// An operand as a contraction sees it: floats between neighbours across and along k, and how many there are.
