@@ -137,7 +137,8 @@ struct Copied {
 // while the former part is multiplied. The padding puts 8 rows that `ldmatrix` reads in different banks.
 template <int DEPTH, int SIZE>
 struct Rounded {
-    static constexpr int FOURS = DEPTH * SIZE / 4, EACH = (FOURS + THREADS - 1) / THREADS;
+    static constexpr int EACH = DEPTH * SIZE / 4 / THREADS;
+    static_assert(EACH * 4 * THREADS == DEPTH * SIZE, "each thread has as many fours");
     static constexpr int BY_K = DEPTH * (SIZE + 8), BY_PLACE = SIZE * (DEPTH + 8);
     alignas(16) unsigned short numbers[BY_K > BY_PLACE ? BY_K : BY_PLACE];
 
@@ -174,7 +175,6 @@ struct Rounded {
     __device__ __forceinline__ void begin(Way<false>& way, const Window<Operand>& from, Index k0) {
         constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
         int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
-        if (FOURS % THREADS != 0 && threadIdx.x >= FOURS) return;
         Index place = from.first + (ALONG_K ? outer : inner), k = k0 + (ALONG_K ? inner : outer);
         Index next = ALONG_K ? from.operand.along : from.operand.across, gap = ALONG_K ? from.operand.across : from.operand.along;
         const float* source = from.operand.at(place, k);
@@ -218,7 +218,6 @@ struct Rounded {
         constexpr int row = ALONG_K ? DEPTH : SIZE;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            if (FOURS % THREADS != 0 && threadIdx.x >= FOURS) continue;
             int four = threadIdx.x + i * THREADS;
             int inner = four % (row / 4) * 4, outer = four / (row / 4);
             uint2 pairs = make_uint2(

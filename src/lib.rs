@@ -27,6 +27,7 @@
 pub mod id;
 pub mod diagnostic;
 pub mod error;
+pub mod files;
 pub mod tensor;
 pub mod distribution;
 pub mod layer;

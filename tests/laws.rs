@@ -126,7 +126,6 @@ fn cpu_agrees_with_the_reference_on_every_model() {
     }
 }
 
-/// The loss counts the terms of what q infers by their weights, and a label that is observed once.
 /// GELU's slope is made again, where the gradient reads it, of what batch norm keeps: it takes no more memory than that of ReLU.
 #[test]
 fn slopes_take_no_memory() {
@@ -141,6 +140,7 @@ fn slopes_take_no_memory() {
     assert!(memory("softplus") >= memory("relu") && memory("relu") > 20 * 10 * 64, "there is memory for what is kept");
 }
 
+/// The loss counts the terms of what q infers by their weights, and a label that is observed once.
 #[test]
 fn weights_are_those_of_inferred_terms() {
     let text = std::fs::read_to_string(common::root().join("models/cadgm.dgm")).expect("a model");

@@ -80,7 +80,7 @@ pub trait Backend {
         false
     }
 
-    /// Copies rows of tables to other arrays. Asked of devices that keep tables.
+    /// Copies rows of tables to other arrays, at least one. Asked of devices that keep tables.
     fn gather(&mut self, _copies: &[Gather]) -> Result<()> {
         unreachable!("the rows of a device that keeps no table are written by the host")
     }

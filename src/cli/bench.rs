@@ -95,10 +95,10 @@ impl Bench {
         if let Some(peak) = peak_memory() {
             text += &format!("peak memory {:.0} MiB\n", peak);
         }
-        if self.kernels && spent.is_empty() {
-            text += "a GPU does not count the time of each kernel; NVIDIA's ncu does: ncu --graph-profiling node dgc bench …\n";
-        }
         if self.kernels {
+            if spent.is_empty() {
+                text += "a GPU does not count the time of each kernel; NVIDIA's ncu does: ncu --graph-profiling node dgc bench …\n";
+            }
             for (now, then) in spent.iter().zip(&before) {
                 let each = |a: f64, b: f64| 1e3 * (a - b) / times.len() as f64;
                 text += &format!(

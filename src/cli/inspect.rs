@@ -4,9 +4,9 @@ use super::{Changes, Model, check_text, print, read_text};
 use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
-    estimator, layer, model, optimizer,
-    run::arrays::write_whole,
-    simplify, syntax,
+    estimator,
+    files::write_whole,
+    layer, model, optimizer, simplify, syntax,
 };
 use clap::Args;
 use std::{fs, path::PathBuf};

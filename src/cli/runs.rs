@@ -7,12 +7,12 @@ use crate::{
     distribution::Domain,
     driver,
     error::{Error, Result},
+    files::write_whole,
     id::Id,
     lower::Evaluate,
     model::{Checked, Variable},
     plan::NoiseSource,
     run::{
-        arrays::write_whole,
         data::{self, Table},
         evaluate::{Evaluator, Inferred, Units, active_units, error, likeliest, mean},
         folder::Folder,

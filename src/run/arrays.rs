@@ -1,11 +1,14 @@
 //! Named arrays in safetensors files.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files::write_whole,
+};
 use safetensors::{
     Dtype, SafeTensors,
     tensor::{TensorView, serialize},
 };
-use std::{collections::HashMap, fs, io::Write, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 /// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,31 +74,4 @@ pub fn write(path: &Path, arrays: &[NamedArray], metadata: HashMap<String, Strin
     });
     let file = serialize(views, Some(metadata)).map_err(|error| Error::file(path, "cannot be written", error))?;
     write_whole(path, &file)
-}
-
-/// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or the new one.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Error::file(path, "cannot be written", error)
-            .help("the file before it is unchanged; check the disk and the folder")
-    };
-    // A link is followed, and what is no file, such as /dev/stdout, is written to as it is.
-    let followed = fs::canonicalize(path);
-    let path = followed.as_deref().unwrap_or(path);
-    if path.exists() && !path.is_file() {
-        return fs::write(path, bytes).map_err(|error| Error::file(path, "cannot be written", error));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = temporary(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
-/// A temporary file that whoever may read the folder may read, once it has its name.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }

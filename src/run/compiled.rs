@@ -3,10 +3,7 @@
 //! Each program has a file `NAME.json` with its plan and launches; for GPUs also its source `NAME.cu` and an image for each
 //! architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files with their hashes.
 
-use super::{
-    arrays::write_whole,
-    programs::{self, Training},
-};
+use super::programs::{self, Training};
 use crate::{
     backend::{
         Build, Precision,
@@ -18,12 +15,12 @@ use crate::{
     },
     diagnostic, driver,
     error::{Error, Result},
+    files::{hash, write_whole},
     lower::Evaluate,
     model::Checked,
     plan::Plan,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     fs,
@@ -146,10 +143,6 @@ pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Ma
 /// 90 of `sm_90`.
 fn digits(arch: &str) -> u32 {
     arch.rsplit('_').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a folder holds a compiled model.

@@ -1,7 +1,7 @@
 //! A run's folder: the model's text, the settings, the metrics of each epoch and the last checkpoint.
 
 use super::{
-    arrays::{self, write_whole},
+    arrays,
     session::{Layout, Session},
     train::read_parameters,
 };
@@ -9,6 +9,7 @@ use crate::{
     backend::Device,
     diagnostic, driver,
     error::{Error, Result},
+    files::write_whole,
     model::Checked,
 };
 use serde::{Deserialize, Serialize};

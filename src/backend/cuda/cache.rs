@@ -1,19 +1,19 @@
 //! What the compiler made, kept for the next time: a compilation takes seconds, and a command needs the same programs again and again.
 //!
-//! An entry is a file named by a hash of all that its code depends on, and holds a hash of the code before the code itself. What
+//! An entry is a file named by a hash of all that its code depends on, and holds a line with a hash of the code, then the code. What
 //! cannot be read or written is compiled as if there were no cache.
 
 use super::compile::{self, Effort};
-use crate::error::Result;
-use sha2::{Digest, Sha256};
+use crate::{
+    error::Result,
+    files::{hash, write_whole},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-/// Bytes of a hash.
-const HASH: usize = 32;
 /// Programs that are kept; the oldest go.
 const MOST: usize = 200;
 
@@ -32,17 +32,9 @@ pub fn folder() -> Option<PathBuf> {
 
 /// Machine code of a source for an architecture, from the cache or compiled now. The library must have been found.
 pub fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
-    let version = compile::version()?;
-    let mut key = Sha256::new();
-    for part in
-        [env!("CARGO_PKG_VERSION"), &format!("{version:?}"), arch, &compile::options(arch, Effort::Full)?.join(" ")]
-    {
-        key.update(part);
-        key.update([0]);
-    }
-    key.update(source);
-    let name_of_entry = key.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>() + ".cubin";
-    let entry = folder().map(|folder| folder.join(name_of_entry));
+    let (version, options) = (compile::version()?, compile::options(arch, Effort::Full)?);
+    let key = format!("{}\0{version:?}\0{options:?}\0{source}", env!("CARGO_PKG_VERSION"));
+    let entry = folder().map(|folder| folder.join(hash(key.as_bytes()) + ".cubin"));
     if let Some(code) = entry.as_deref().and_then(read) {
         return Ok(code);
     }
@@ -53,17 +45,16 @@ pub fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
 }
 
 fn read(entry: &Path) -> Option<Vec<u8>> {
-    let bytes = fs::read(entry).ok()?;
-    let (hash, code) = bytes.split_at_checked(HASH)?;
-    (Sha256::digest(code).as_slice() == hash).then(|| code.to_vec())
+    let mut bytes = fs::read(entry).ok()?;
+    let code = bytes.split_off(bytes.iter().position(|byte| *byte == b'\n')? + 1);
+    (hash(&code).as_bytes() == bytes.trim_ascii_end()).then_some(code)
 }
 
 fn write(entry: &Path, code: &[u8]) -> io::Result<()> {
     let folder = entry.parent().expect("an entry lies in a folder");
     fs::create_dir_all(folder)?;
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    fs::write(file.path(), [Sha256::digest(code).as_slice(), code].concat())?;
-    file.persist(entry).map_err(|error| error.error)?;
+    let bytes = [hash(code).as_bytes(), b"\n", code].concat();
+    write_whole(entry, &bytes).map_err(|error| io::Error::other(error.to_string()))?;
     forget(folder)
 }
 

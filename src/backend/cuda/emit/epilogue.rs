@@ -35,7 +35,7 @@ impl Whose {
 }
 
 /// The sum of a thread at `row` and `column`, when a strip of the tile is in order.
-pub(super) const SUM: &str = "float sum = stage.out[down][threadIdx.x % Tile::N];";
+const SUM: &str = "float sum = stage.out[down][threadIdx.x % Tile::N];";
 
 /// How many of a loop's axes, outermost first, make the rows of a matrix of `m` rows.
 fn row_axes(nest: &Loop, m: usize) -> Option<usize> {
@@ -164,11 +164,6 @@ pub(super) fn strips(body: &mut Body, m: usize, n: usize) {
     body.line(3, SUM);
 }
 
-/// The thread's column, or the last.
-fn own_column(body: &mut Body, n: usize) {
-    body.line(1, &format!("Index own = column < {n}u ? column : {}u;", n - 1));
-}
-
 impl Emitter<'_> {
     /// The rest of a function whose blocks have whole sums, and the function that adds parts of rows, if there are any.
     pub(super) fn epilogue(
@@ -182,7 +177,8 @@ impl Emitter<'_> {
         let Contraction { m, n, .. } = *contraction;
         let rows = fused.and_then(|fused| row_axes(fused.nest, m)).unwrap_or(0);
         let heads = fused.and_then(|fused| Heads::of(self.plan, heads, fused.nest, &|axis| axis >= rows));
-        own_column(&mut body, n);
+        // The last column stands in for those beyond it.
+        body.line(1, &format!("Index own = column < {n}u ? column : {}u;", n - 1));
         if let (Some(fused), Some(heads)) = (fused, &heads) {
             let names = names(fused.nest.sizes.len());
             unravel(&mut body, 1, "own", &names[rows..], &fused.nest.sizes[rows..], &|_| true);

@@ -23,6 +23,7 @@ const WIDE: usize = 1 << 16;
 /// Terms of a sum whose numbers a thread asks for at once, and the arrays that they may be of.
 const AHEAD: usize = 4;
 const MOST_AHEAD: usize = 8;
+
 /// The threads that make a result together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Team {
