@@ -31,6 +31,8 @@ fn a_table_is_made_of_rows() {
     smooth["objective"] = "sum y; smooth y by vat(radius = 1, weight = 10); inform y weight 3".into();
     let mut rounded = row("adgm-smooth", 1, 3.5, 1);
     rounded["precision"] = "bf16".into();
+    let mut elsewhere = row("adgm-gpu", 0, 2.0, 1);
+    elsewhere["machine"]["gpu"] = "a GPU".into();
     let mut unlabelled = row("vae", 0, 0.0, 1);
     for (name, value) in
         [("model", "vae".into()), ("objective", "".into()), ("labels", ().into()), ("error", ().into())]
@@ -45,6 +47,7 @@ fn a_table_is_made_of_rows() {
         row("adgm-5", 0, 3.5, 5),
         smooth,
         rounded,
+        elsewhere,
     ];
     std::fs::write(&rows, lines.map(|line| format!("{line}\n")).concat()).expect("a file");
     let before = "Before.\n\n<!-- results -->\nold\n<!-- /results -->\nAfter.\n";
@@ -63,9 +66,11 @@ fn a_table_is_made_of_rows() {
     let one = "| [ADGM](models/adgm.dgm) | `sum y`, 5 samples | 50 | 1 | 3.50 | 0.96 ± 0.02 | −90.5 |  | z 10 of 100 | 61 | 110 |";
     // What is done with the label, by name; a precision other than f32, and which they are where seeds differ.
     let held = "| [ADGM](models/adgm.dgm), bf16, f32 | `sum y`, `smooth y by vat`, `inform y` | 50 | 2 | 3.00 ± 0.71 |";
+    // On what it was, if that was no CPU.
+    let gpu = "| [ADGM](models/adgm.dgm), on a GPU | `sum y` | 50 | 1 | 2.00 |";
     // Without a label there is no error, and what was published is log p(x).
-    let density = "| [VAE](models/vae.dgm) | 50 | 1 | −90.5 |  | −86.8 | z 10 of 100 | 61 | 110 |\n\nOf the 10000 test rows of mnist; mean ± standard deviation over the seeds; nats a row, log p(x) by 10 samples;";
-    for line in [seeds, one, held, density] {
+    let density = "| [VAE](models/vae.dgm) | 50 | 1 | −90.5 |  | −86.8 | z 10 of 100 | 61 | 110 |\n\nOf the 10000 test rows of mnist; mean ± standard deviation over the seeds; nats a row, log p(x) by 10 samples; on 2 cores of a processor.\n";
+    for line in [seeds, one, held, gpu, density] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }
     let nothing = folder.path().join("nothing.jsonl").to_string_lossy().into_owned();
