@@ -140,7 +140,7 @@ fn slopes_take_no_memory() {
     assert!(memory("softplus") >= memory("relu") && memory("relu") > 20 * 10 * 64, "there is memory for what is kept");
 }
 
-/// The loss counts the terms of what q infers by their weights, and a label that is observed once.
+/// The loss counts the bound of labelled rows and the terms of what q infers by their weights, and a label that is observed once.
 #[test]
 fn weights_are_those_of_inferred_terms() {
     let text = std::fs::read_to_string(common::root().join("models/cadgm.dgm")).expect("a model");
@@ -160,6 +160,11 @@ fn weights_are_those_of_inferred_terms() {
     close(change("    beta y 3\n"), -2.0 * of("unlabelled", "y"));
     close(change("    beta z 0.5\n"), 0.5 * (of("labelled", "z") + of("unlabelled", "z")));
     assert!(of("unlabelled", "y").abs() > 1e-3, "there is something to weigh");
+    let seen = plain["labelled"]["bound"].as_f64().expect("a bound");
+    close(change("    labelled 0.25\n"), 0.75 * seen);
+    // Both weights at once multiply; after a warm-up it is the weight that it ends at.
+    let z = of("labelled", "z");
+    close(change("    labelled 0.25 warmup 4 from 1\n    beta z 0.5\n"), 0.75 * seen + 0.5 * (0.25 * z + of("unlabelled", "z")));
 }
 
 /// A model whose class is a label.

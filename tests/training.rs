@@ -156,19 +156,23 @@ fn the_rate_follows_its_schedule() {
 }
 
 #[test]
-fn the_weight_of_a_latent_warms_up() {
-    let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
-    let close = |line: &str, expected: [f64; 4]| {
+fn weights_warm_up() {
+    let text = std::fs::read_to_string(common::root().join("models/m2.dgm")).expect("a model");
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("beta"));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let close = |line: &str, sets: &[(&str, &str)], input: &str, expected: [f64; 4]| {
         let text = text.replace("  objective {\n", &format!("  objective {{\n    {line}\n"));
-        let sets = [("epochs".to_string(), "8".to_string())];
-        let (model, _) = dgc::driver::check("vae.dgm", &text, &sets).expect("a model");
+        let model = common::check("m2.dgm", &text, &[&[("epochs", "8")], sets].concat());
         for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
-            let (name, input) = model.changing().swap_remove(0);
-            let weight = model.changed(input, epoch);
-            assert!(name == "beta.z" && (weight - expected).abs() < 1e-12, "{line}: {weight} after {epoch} epochs");
+            let (name, changing) = model.changing().swap_remove(0);
+            let weight = model.changed(changing, epoch);
+            assert!(name == input && (weight - expected).abs() < 1e-12, "{line}: {weight} after {epoch} epochs");
         }
     };
-    close("beta z 0.5 warmup 4", [0.0, 0.125, 0.5, 0.5]);
-    close("beta z 1 warmup 4 from 3", [3.0, 2.5, 1.0, 1.0]);
-    close("beta z 1 warmup epochs / 2 from 3", [3.0, 2.5, 1.0, 1.0]);
+    close("beta z 0.5 warmup 4", &[], "beta.z", [0.0, 0.125, 0.5, 0.5]);
+    close("beta z 1 warmup 4 from 3", &[], "beta.z", [3.0, 2.5, 1.0, 1.0]);
+    close("beta z 1 warmup epochs / 2 from 3", &[], "beta.z", [3.0, 2.5, 1.0, 1.0]);
+    close("labelled 0.2 warmup 4 from 1", &[], "labelled", [1.0, 0.8, 0.2, 0.2]);
+    let sets = [("bound.labelled", "0"), ("warmup.labelled", "2"), ("from.labelled", "3")];
+    close("labelled 0.2 warmup 4 from 1", &sets, "labelled", [3.0, 1.5, 0.0, 0.0]);
 }

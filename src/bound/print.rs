@@ -1,7 +1,7 @@
 //! Bounds, printed as mathematics.
 
 use super::{FactorId, Objective, Term};
-use crate::model::{Bound, Checked, Side};
+use crate::model::{Bound, Checked, Ramp, Side};
 
 /// The bound of every case and the loss, a line for each term.
 pub fn print(model: &Checked, objective: &Objective) -> String {
@@ -100,10 +100,12 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     if settings.samples > 1 || settings.bound != Bound::Evidence {
         text += &format!("with s over {} joint samples\n", settings.samples);
     }
-    for beta in &settings.betas {
-        text += &format!("with the terms of {} times {}", name(beta.variable), beta.weight);
-        if beta.warmup > 0.0 {
-            text += &format!(", from {} over {} epochs", beta.from, beta.warmup);
+    let labelled = settings.labelled.map(|ramp| ("the bound of labelled rows".to_string(), ramp));
+    let betas = settings.betas.iter().map(|beta| (format!("the terms of {}", name(beta.variable)), beta.ramp));
+    for (what, Ramp { weight, warmup, from }) in labelled.into_iter().chain(betas) {
+        text += &format!("with {what} times {weight}");
+        if warmup > 0.0 {
+            text += &format!(", from {from} over {warmup} epochs");
         }
         text.push('\n');
     }

@@ -9,7 +9,7 @@ use crate::{
     bound::{self, Case, Objective},
     id::Id,
     layer::Value,
-    model::{Checked, Expression, Role, Variable},
+    model::{Checked, Expression, Ramp, Role, Variable},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
 /// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`, `information.LABEL` for each `inform`,
 /// `match.NODE` for each `match`. Weights that change in training, or that depend on the training rows, are inputs:
-/// `beta.VARIABLE` and `weight.LABEL`.
+/// `labelled`, `beta.VARIABLE` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
@@ -73,7 +73,19 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
         let mean = lowering.graph.mean(*node, &row);
         lowering.graph.output(OutputKind::Value, metric(name, term), mean, Vec::new());
     }
+    let objective = match lowering.model.objective.labelled.filter(|_| name == "labelled") {
+        Some(ramp) => {
+            let weight = ramp_value(&mut lowering.graph, "labelled", ramp);
+            lowering.graph.mul(weight, objective)
+        }
+        None => objective,
+    };
     vec![lowering.graph.neg(objective)]
+}
+
+/// The weight as it is at a step: an input of that name, if it changes.
+fn ramp_value(graph: &mut Graph, name: &str, ramp: Ramp) -> Node {
+    if ramp.changes() { graph.input(name, Axes::none()) } else { graph.constant(ramp.weight) }
 }
 
 /// The mean bound with the terms of what q infers multiplied by their weight, and held at its free bits.
@@ -128,10 +140,8 @@ impl Lowering<'_> {
         let model = self.model;
         let mut betas = model.objective.betas.iter().filter(|_| !self.is_observed(variable));
         let beta = betas.find(|beta| beta.variable == variable)?;
-        Some(match beta.warmup > 0.0 {
-            true => self.graph.input(&format!("beta.{}", model.variables[variable.index()].name), Axes::none()),
-            false => self.graph.constant(beta.weight),
-        })
+        let name = format!("beta.{}", model.variables[variable.index()].name);
+        Some(ramp_value(&mut self.graph, &name, beta.ramp))
     }
 }
 

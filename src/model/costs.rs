@@ -40,7 +40,7 @@ impl Reader<'_, '_, '_> {
     pub(super) fn informed(&mut self, q: &[Factor]) -> Option<Inform> {
         let (name, label) = self.inferred_label("`inform` is about the prediction of a `label` that q infers")?;
         self.predicted(q, &name, label)?;
-        let weight = if self.keyword("weight")? { self.number_of(real("inform", 0.0, 1e6), &name)? } else { 1.0 };
+        let weight = if self.keyword("weight")? { self.number_of(real("inform", 0.0, 1e6), &name.text)? } else { 1.0 };
         Some(Inform { label, weight })
     }
 
@@ -96,7 +96,7 @@ impl Reader<'_, '_, '_> {
             }
         }
         let standardized = self.follows("standardized");
-        let weight = if self.keyword("weight")? { self.number_of(real("match", 0.0, 1e12), &name)? } else { 1.0 };
+        let weight = if self.keyword("weight")? { self.number_of(real("match", 0.0, 1e12), &name.text)? } else { 1.0 };
         Some(Match { node, target, clean, standardized, weight })
     }
 }

@@ -121,25 +121,25 @@ impl Checked {
 }
 
 impl Checked {
-    /// The inputs of a step that change in training: `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
+    /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
-        let betas = self.objective.betas.iter().enumerate().filter(|(_, beta)| beta.warmup > 0.0);
+        let labelled =
+            self.objective.labelled.filter(Ramp::changes).map(|_| ("labelled".to_string(), Changing::Labelled));
+        let betas = self.objective.betas.iter().enumerate().filter(|(_, beta)| beta.ramp.changes());
         let betas = betas.map(|(index, beta)| (format!("beta.{}", name(beta.variable)), Changing::Beta(index)));
         let drawn = self.objective.drawn.iter().enumerate().filter_map(|(index, discrete)| {
             let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
             Some((format!("{number}.{}", name(discrete.variable)), Changing::Drawn(index)))
         });
-        betas.chain(drawn).collect()
+        labelled.into_iter().chain(betas).chain(drawn).collect()
     }
 
     /// One of them after so many epochs.
     pub fn changed(&self, input: Changing, epoch: f64) -> f64 {
         match input {
-            Changing::Beta(index) => {
-                let beta = &self.objective.betas[index];
-                beta.from + (beta.weight - beta.from) * (epoch / beta.warmup).min(1.0)
-            }
+            Changing::Labelled => self.objective.labelled.expect("what changes is there").after(epoch),
+            Changing::Beta(index) => self.objective.betas[index].ramp.after(epoch),
             Changing::Drawn(index) => {
                 let discrete = &self.objective.drawn[index];
                 let changing = discrete.estimator.changing(&discrete.arguments, epoch);
@@ -241,6 +241,8 @@ pub struct Objective {
     pub smooth: Vec<Smooth>,
     pub inform: Vec<Inform>,
     pub matches: Vec<Match>,
+    /// Factor on the bound of labelled rows; 1 if no line gives one.
+    pub labelled: Option<Ramp>,
     /// Factor on a latent's log p − log q, at most one for each latent.
     pub betas: Vec<Beta>,
     /// `free_bits z 0.5`: that latent's mean KL term is not pushed below this many nats.
@@ -372,17 +374,36 @@ impl fmt::Display for Expression {
 /// Which line of the objective an input that changes in training is of.
 #[derive(Clone, Copy, Debug)]
 pub enum Changing {
+    Labelled,
     Beta(usize),
     Drawn(usize),
 }
 
-/// `beta z 1 warmup 10 from 3`: the weight goes linearly from `from` to `weight` over `warmup` epochs.
+/// `beta z 1 warmup 10 from 3`.
 #[derive(Clone, Debug)]
 pub struct Beta {
     pub variable: Id<Variable>,
+    pub ramp: Ramp,
+}
+
+/// `1 warmup 10 from 3`: a weight that goes linearly from `from` to `weight` over `warmup` epochs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ramp {
     pub weight: f64,
     pub warmup: f64,
     pub from: f64,
+}
+
+impl Ramp {
+    pub fn changes(&self) -> bool {
+        self.warmup > 0.0
+    }
+
+    /// The weight after so many epochs.
+    pub fn after(&self, epoch: f64) -> f64 {
+        let gone = if self.changes() { (epoch / self.warmup).min(1.0) } else { 1.0 };
+        self.from + (self.weight - self.from) * gone
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -57,10 +57,10 @@ impl Reader<'_, '_, '_> {
         in_range(self.checker, value.span, &argument, number).then_some(number)
     }
 
-    /// A number of one latent; `--set` reaches it as `beta.z`.
-    pub fn number_of(&mut self, argument: Argument, latent: &Name) -> Option<f64> {
+    /// A number of one subject, such as a latent; `--set` reaches it as `beta.z`.
+    pub fn number_of(&mut self, argument: Argument, subject: &str) -> Option<f64> {
         let number = self.number(argument)?;
-        let name = format!("{}.{}", argument.name, latent.text);
+        let name = format!("{}.{subject}", argument.name);
         Some(set_number(self.checker, &name, &argument, number))
     }
 

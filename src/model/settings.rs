@@ -2,7 +2,7 @@
 
 use super::{
     Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Heads, Initialize, Network,
-    Objective, Role, Schedule, Train, Variable,
+    Objective, Ramp, Role, Schedule, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
@@ -31,6 +31,7 @@ const OBJECTIVE: &[&str] = &[
     "smooth",
     "inform",
     "match",
+    "labelled",
     "beta",
     "free_bits",
     "analytic",
@@ -48,6 +49,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         smooth: Vec::new(),
         inform: Vec::new(),
         matches: Vec::new(),
+        labelled: None,
         betas: Vec::new(),
         free_bits: Vec::new(),
         analytic: Vec::new(),
@@ -87,7 +89,7 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
             continue;
         }
         let subject = setting.values.first().map_or("", |value| &checker.source[value.span.range()]).to_string();
-        let once = ["samples", "bound", "batch", "optimizer", "schedule", "prior", "initialize", "epochs"];
+        let once = ["samples", "bound", "labelled", "batch", "optimizer", "schedule", "prior", "initialize", "epochs"];
         let repeats = !once.contains(&name.text.as_str());
         let key = if repeats { format!("{} {subject}", name.text) } else { name.text.clone() };
         if let Some((_, first)) = seen.iter().find(|(known, _)| *known == key) {
@@ -138,6 +140,7 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "smooth" => "smooth y by vat(radius = 2)",
         "inform" => "inform y weight 1",
         "match" => "match r to clean h weight 10",
+        "labelled" => "labelled 0.01 warmup 10 from 1",
         "beta" => "beta z 1 warmup 10 from 3",
         "free_bits" => "free_bits z 0.5",
         "analytic" => "analytic z",
@@ -179,19 +182,15 @@ impl Reader<'_, '_, '_> {
                 let line = self.matched(p, q)?;
                 objective.matches.push(line);
             }
+            "labelled" => objective.labelled = Some(self.labelled(p)?),
             "beta" => {
                 let (name, variable) = self.hidden()?;
-                let weight = self.number_of(real("beta", 0.0, 1e6), &name)?;
-                let (mut warmup, mut from) = (0.0, 0.0);
-                if self.keyword("warmup")? {
-                    warmup = self.number_of(real("warmup", 0.0, 1e6), &name)?;
-                    from = if self.keyword("from")? { self.number_of(real("from", 0.0, 1e6), &name)? } else { 0.0 };
-                }
-                objective.betas.push(Beta { variable, weight, warmup, from });
+                let ramp = self.ramp("beta", &name.text)?;
+                objective.betas.push(Beta { variable, ramp });
             }
             "free_bits" => {
                 let (name, latent) = self.latent()?;
-                objective.free_bits.push((latent, self.number_of(real("free_bits", 0.0, 1e6), &name)?));
+                objective.free_bits.push((latent, self.number_of(real("free_bits", 0.0, 1e6), &name.text)?));
             }
             _ => {
                 let (name, latent) = self.latent()?;
@@ -250,6 +249,33 @@ impl Reader<'_, '_, '_> {
             return None;
         }
         Some((name, label))
+    }
+
+    /// The weight of the labelled rows' bound.
+    fn labelled(&mut self, p: &[Factor]) -> Option<Ramp> {
+        let has_label = self.checker.variables.iter().any(|variable| variable.role == Role::Label);
+        if !has_label || p.is_empty() {
+            let (title, help) = match has_label {
+                false => ("there are no labelled rows to weigh", "declare a variable as `label`, or remove the line"),
+                true => {
+                    ("a classifier has no bound to weigh", "`classify y weight …` is the weight of labelled rows here")
+                }
+            };
+            self.checker.report(Diagnostic::error(self.setting.span, title).help(help));
+            return None;
+        }
+        self.ramp("bound", "labelled")
+    }
+
+    /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and `from.SUBJECT`.
+    fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
+        let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
+        let (mut warmup, mut from) = (0.0, 0.0);
+        if self.keyword("warmup")? {
+            warmup = self.number_of(real("warmup", 0.0, 1e6), subject)?;
+            from = if self.keyword("from")? { self.number_of(real("from", 0.0, 1e6), subject)? } else { 0.0 };
+        }
+        Some(Ramp { weight, warmup, from })
     }
 
     fn bound(&mut self) -> Option<Bound> {
@@ -467,13 +493,15 @@ fn finish(
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
     estimators::check(checker, objective, graphs, treated);
-    for beta in objective.betas.clone() {
-        if beta.warmup > train.epochs as f64 {
-            let name = checker.variable(beta.variable).name.clone();
-            let span = checker.variable(beta.variable).span;
-            let title = format!("the warm-up of `{name}` is longer than the run");
-            let label = format!("{} epochs of warm-up, {} of training", beta.warmup, train.epochs);
-            checker.report(Diagnostic::warning(span, title).label(label));
-        }
+    let labelled = objective.labelled.map(|ramp| (ramp, "the labelled rows' bound".to_string(), Span::default()));
+    let betas = objective.betas.iter().map(|beta| {
+        let variable = checker.variable(beta.variable);
+        (beta.ramp, format!("`{}`", variable.name), variable.span)
+    });
+    let ramps: Vec<(Ramp, String, Span)> = labelled.into_iter().chain(betas).collect();
+    for (ramp, of, span) in ramps.into_iter().filter(|(ramp, ..)| ramp.warmup > train.epochs as f64) {
+        let title = format!("the warm-up of {of} is longer than the run");
+        let label = format!("{} epochs of warm-up, {} of training", ramp.warmup, train.epochs);
+        checker.report(Diagnostic::warning(span, title).label(label));
     }
 }

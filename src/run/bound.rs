@@ -66,8 +66,8 @@ pub fn bound(
         values.insert(parameter.name.clone(), value);
     }
     // As at the end of a run, when warm-ups are over.
-    let warm = model.objective.betas.iter().map(|beta| beta.warmup);
-    let end = warm.fold(model.train.epochs as f64, f64::max);
+    let ramps = model.objective.betas.iter().map(|beta| beta.ramp).chain(model.objective.labelled);
+    let end = ramps.map(|ramp| ramp.warmup).fold(model.train.epochs as f64, f64::max);
     let changing = model.changing();
     for node in graph.ids() {
         match graph.op(node) {
