@@ -33,7 +33,8 @@ fn folder() -> tempfile::TempDir {
     let model = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
     let model = model.replace("aux = 100, latent = 100, hidden = 500", "aux = 4, latent = 4, hidden = 12");
     // A run that is resumed for more epochs would stretch the schedule and the warm-ups.
-    let model = model.replace("    schedule cosine warmup 1\n", "").replace("0.4 * epochs", "2");
+    let model =
+        model.replace("    schedule cosine warmup 1\n", "").replace("0.4 * epochs", "2").replace("0.1 * epochs", "1");
     std::fs::write(folder.path().join("small.dgm"), model).expect("a file can be written");
     folder
 }
@@ -52,7 +53,7 @@ fn a_model_is_trained_used_and_resumed() {
     let file = |run: &str, name: &str| std::fs::read(at.join(run).join(name)).expect("a run's file");
     let arrays =
         |run: &str| dgc::run::arrays::read(&at.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
-    assert_eq!(arrays("whole"), arrays("part"), "a resumed run ends where a whole one does");
+    assert!(arrays("whole") == arrays("part"), "a resumed run ends where a whole one does");
     let metrics = String::from_utf8(file("part", "metrics.jsonl")).expect("text");
     assert_eq!(metrics.lines().count(), 3);
     let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");

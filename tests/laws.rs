@@ -164,7 +164,10 @@ fn weights_are_those_of_inferred_terms() {
     close(change("    labelled 0.25\n"), 0.75 * seen);
     // Both weights at once multiply; after a warm-up it is the weight that it ends at.
     let z = of("labelled", "z");
-    close(change("    labelled 0.25 warmup 4 from 1\n    beta z 0.5\n"), 0.75 * seen + 0.5 * (0.25 * z + of("unlabelled", "z")));
+    close(
+        change("    labelled 0.25 warmup 4 from 1\n    beta z 0.5\n"),
+        0.75 * seen + 0.5 * (0.25 * z + of("unlabelled", "z")),
+    );
 }
 
 /// A model whose class is a label.

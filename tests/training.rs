@@ -158,8 +158,7 @@ fn the_rate_follows_its_schedule() {
 #[test]
 fn weights_warm_up() {
     let text = std::fs::read_to_string(common::root().join("models/m2.dgm")).expect("a model");
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("beta"));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let text = common::sampled(&text);
     let close = |line: &str, sets: &[(&str, &str)], input: &str, expected: [f64; 4]| {
         let text = text.replace("  objective {\n", &format!("  objective {{\n    {line}\n"));
         let model = common::check("m2.dgm", &text, &[&[("epochs", "8")], sets].concat());
@@ -173,6 +172,11 @@ fn weights_warm_up() {
     close("beta z 1 warmup 4 from 3", &[], "beta.z", [3.0, 2.5, 1.0, 1.0]);
     close("beta z 1 warmup epochs / 2 from 3", &[], "beta.z", [3.0, 2.5, 1.0, 1.0]);
     close("labelled 0.2 warmup 4 from 1", &[], "labelled", [1.0, 0.8, 0.2, 0.2]);
-    let sets = [("bound.labelled", "0"), ("warmup.labelled", "2"), ("from.labelled", "3")];
+    let sets = [("weight.labelled", "0"), ("warmup.labelled", "2"), ("from.labelled", "3")];
     close("labelled 0.2 warmup 4 from 1", &sets, "labelled", [3.0, 1.5, 0.0, 0.0]);
+    let text = text.replace("  objective {\n", "  objective {\n    labelled 0.1 warmup 9\n    beta z 1 warmup 8\n");
+    let (_, lints) = dgc::driver::check("m2.dgm", &text, &[("epochs".to_string(), "8".to_string())]).expect("a model");
+    let told = dgc::diagnostic::render(&lints, "m2.dgm", &text, false);
+    assert!(told.contains("labelled 0.1 warmup 9") && told.contains("9 epochs of warm-up, 8 of training"), "{told}");
+    assert_eq!(lints.len(), 1, "{told}");
 }

@@ -102,7 +102,7 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     }
     let labelled = settings.labelled.map(|ramp| ("the bound of labelled rows".to_string(), ramp));
     let betas = settings.betas.iter().map(|beta| (format!("the terms of {}", name(beta.variable)), beta.ramp));
-    for (what, Ramp { weight, warmup, from }) in labelled.into_iter().chain(betas) {
+    for (what, Ramp { weight, warmup, from, .. }) in labelled.into_iter().chain(betas) {
         text += &format!("with {what} times {weight}");
         if warmup > 0.0 {
             text += &format!(", from {from} over {warmup} epochs");

@@ -88,23 +88,26 @@ fn ramp_value(graph: &mut Graph, name: &str, ramp: Ramp) -> Node {
     if ramp.changes() { graph.input(name, Axes::none()) } else { graph.constant(ramp.weight) }
 }
 
-/// The mean bound with the terms of what q infers multiplied by their weight, and held at its free bits.
+/// The mean bound with the terms of what q infers multiplied by their weight, and held at its free bits. Each term is counted once, by its
+/// weight, so that the gradient of one that weighs little is not what is left of two that nearly cancel.
 fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
     let model = lowering.model;
     let settings = &model.objective;
     let row = Axes::from(lowering.row);
-    let mut objective = bound;
+    let (mut rest, mut parts) = (entries.to_vec(), Vec::new());
     for (index, variable) in model.variables.iter().enumerate() {
         let id = Id::new(index);
         let free = settings.free_bits.iter().find(|(free, _)| *free == id).map(|(_, nats)| *nats);
         let weight = lowering.weight(id);
-        if weight.is_none() && free.is_none() {
+        let own: Vec<Entry> = match (weight, free) {
+            (None, None) => Vec::new(),
+            _ => rest.extract_if(.., |entry| entry.adds && entry.is_of(&variable.name)).collect(),
+        };
+        if own.is_empty() {
             continue;
         }
-        let own: Vec<Node> =
-            entries.iter().filter(|entry| entry.is_of(&variable.name)).map(|entry| entry.node).collect();
         let graph = &mut lowering.graph;
-        let own = graph.total(own);
+        let own = total(graph, &own);
         let plain = graph.mean(own, &row);
         let held = match free {
             Some(nats) => {
@@ -113,11 +116,15 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
             }
             None => plain,
         };
-        let weighted = weight.map_or(held, |weight| graph.mul(weight, held));
-        let change = graph.sub(weighted, plain);
-        objective = graph.add(objective, change);
+        parts.push(weight.map_or(held, |weight| graph.mul(weight, held)));
     }
-    objective
+    if parts.is_empty() {
+        return bound;
+    }
+    let graph = &mut lowering.graph;
+    let rest = total(graph, &rest);
+    parts.push(graph.mean(rest, &row));
+    graph.total(parts)
 }
 
 impl Lowering<'_> {

@@ -11,6 +11,7 @@ mod heads;
 mod mixture;
 mod network;
 mod print;
+mod ramp;
 mod reader;
 mod schedule;
 mod sets;
@@ -21,6 +22,7 @@ mod stack;
 pub use check::{check, domain_name};
 pub use draw::{to_dot, to_svg};
 pub use print::print;
+pub use ramp::Ramp;
 pub use schedule::{Decay, Schedule};
 pub use stack::{Upstream, scope};
 
@@ -384,26 +386,6 @@ pub enum Changing {
 pub struct Beta {
     pub variable: Id<Variable>,
     pub ramp: Ramp,
-}
-
-/// `1 warmup 10 from 3`: a weight that goes linearly from `from` to `weight` over `warmup` epochs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ramp {
-    pub weight: f64,
-    pub warmup: f64,
-    pub from: f64,
-}
-
-impl Ramp {
-    pub fn changes(&self) -> bool {
-        self.warmup > 0.0
-    }
-
-    /// The weight after so many epochs.
-    pub fn after(&self, epoch: f64) -> f64 {
-        let gone = if self.changes() { (epoch / self.warmup).min(1.0) } else { 1.0 };
-        self.from + (self.weight - self.from) * gone
-    }
 }
 
 #[derive(Clone, Debug)]

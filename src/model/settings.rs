@@ -2,11 +2,12 @@
 
 use super::{
     Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Heads, Initialize, Network,
-    Objective, Ramp, Role, Schedule, Train, Variable,
+    Objective, Role, Schedule, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
     network::{arguments_of, layers_of, network},
+    ramp,
     reader::{Reader, real, set_number, whole},
     shapes,
 };
@@ -251,33 +252,6 @@ impl Reader<'_, '_, '_> {
         Some((name, label))
     }
 
-    /// The weight of the labelled rows' bound.
-    fn labelled(&mut self, p: &[Factor]) -> Option<Ramp> {
-        let has_label = self.checker.variables.iter().any(|variable| variable.role == Role::Label);
-        if !has_label || p.is_empty() {
-            let (title, help) = match has_label {
-                false => ("there are no labelled rows to weigh", "declare a variable as `label`, or remove the line"),
-                true => {
-                    ("a classifier has no bound to weigh", "`classify y weight …` is the weight of labelled rows here")
-                }
-            };
-            self.checker.report(Diagnostic::error(self.setting.span, title).help(help));
-            return None;
-        }
-        self.ramp("bound", "labelled")
-    }
-
-    /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and `from.SUBJECT`.
-    fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
-        let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
-        let (mut warmup, mut from) = (0.0, 0.0);
-        if self.keyword("warmup")? {
-            warmup = self.number_of(real("warmup", 0.0, 1e6), subject)?;
-            from = if self.keyword("from")? { self.number_of(real("from", 0.0, 1e6), subject)? } else { 0.0 };
-        }
-        Some(Ramp { weight, warmup, from })
-    }
-
     fn bound(&mut self) -> Option<Bound> {
         let call = self.call("a bound such as `importance`")?;
         match call.name.text.as_str() {
@@ -493,15 +467,5 @@ fn finish(
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
     estimators::check(checker, objective, graphs, treated);
-    let labelled = objective.labelled.map(|ramp| (ramp, "the labelled rows' bound".to_string(), Span::default()));
-    let betas = objective.betas.iter().map(|beta| {
-        let variable = checker.variable(beta.variable);
-        (beta.ramp, format!("`{}`", variable.name), variable.span)
-    });
-    let ramps: Vec<(Ramp, String, Span)> = labelled.into_iter().chain(betas).collect();
-    for (ramp, of, span) in ramps.into_iter().filter(|(ramp, ..)| ramp.warmup > train.epochs as f64) {
-        let title = format!("the warm-up of {of} is longer than the run");
-        let label = format!("{} epochs of warm-up, {} of training", ramp.warmup, train.epochs);
-        checker.report(Diagnostic::warning(span, title).label(label));
-    }
+    ramp::check(checker, objective, train.epochs);
 }
