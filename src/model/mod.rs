@@ -126,22 +126,21 @@ impl Checked {
     /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
-        let labelled =
-            self.objective.labelled.filter(Ramp::changes).map(|_| ("labelled".to_string(), Changing::Labelled));
-        let betas = self.objective.betas.iter().enumerate().filter(|(_, beta)| beta.ramp.changes());
-        let betas = betas.map(|(index, beta)| (format!("beta.{}", name(beta.variable)), Changing::Beta(index)));
+        let labelled = self.objective.labelled.map(|ramp| ("labelled".to_string(), ramp));
+        let betas = self.objective.betas.iter().map(|beta| (format!("beta.{}", name(beta.variable)), beta.ramp));
+        let ramps = labelled.into_iter().chain(betas).filter(|(_, ramp)| ramp.changes());
+        let ramps = ramps.map(|(input, ramp)| (input, Changing::Ramp(ramp)));
         let drawn = self.objective.drawn.iter().enumerate().filter_map(|(index, discrete)| {
             let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
             Some((format!("{number}.{}", name(discrete.variable)), Changing::Drawn(index)))
         });
-        labelled.into_iter().chain(betas).chain(drawn).collect()
+        ramps.chain(drawn).collect()
     }
 
     /// One of them after so many epochs.
     pub fn changed(&self, input: Changing, epoch: f64) -> f64 {
         match input {
-            Changing::Labelled => self.objective.labelled.expect("what changes is there").after(epoch),
-            Changing::Beta(index) => self.objective.betas[index].ramp.after(epoch),
+            Changing::Ramp(ramp) => ramp.after(epoch),
             Changing::Drawn(index) => {
                 let discrete = &self.objective.drawn[index];
                 let changing = discrete.estimator.changing(&discrete.arguments, epoch);
@@ -373,11 +372,10 @@ impl fmt::Display for Expression {
     }
 }
 
-/// Which line of the objective an input that changes in training is of.
+/// How an input changes in training: by a weight, or by a number of an estimator.
 #[derive(Clone, Copy, Debug)]
 pub enum Changing {
-    Labelled,
-    Beta(usize),
+    Ramp(Ramp),
     Drawn(usize),
 }
 
