@@ -1,7 +1,10 @@
 //! Vectorised functions and noise of the CPU back end against double precision.
 
 use dgc::{
-    backend::cpu::{isa::Isa, vector},
+    backend::cpu::{
+        isa::Isa,
+        vector::{self, Operation},
+    },
     tensor::{Scalar, philox, scalar_table},
 };
 
@@ -46,15 +49,19 @@ fn every_operation_matches_double_precision() {
             .collect();
         let y: Vec<f32> = (0..count).map(|i| ((i * 7919 % count) as f32 / count as f32 - 0.5) * 9.0).collect();
         let z: Vec<f32> = (0..count).map(|i| ((i * 104_729 % count) as f32 / count as f32 - 0.5) * 3.0).collect();
-        let operand = |number: usize, values: &'static str| match (number < row.arity, values) {
-            (false, _) => &[][..],
-            (true, "x") => &x,
-            (true, "y") => &y,
-            (true, _) => &z,
-        };
+        let operands = [&x, &y, &z];
         for isa in isas() {
-            let mut out = vec![0.0; count];
-            vector::apply(isa, row.scalar, &mut out, [operand(0, "x"), operand(1, "y"), operand(2, "z")]);
+            let apply = |in_place: Option<usize>| {
+                let mut out = in_place.map_or_else(|| vec![0.0; count], |operand| operands[operand].clone());
+                let absent = |operand: usize| operand >= row.arity || in_place == Some(operand);
+                let [x, y, z] = [0, 1, 2].map(|operand| if absent(operand) { &[][..] } else { operands[operand] });
+                Operation::new(isa, row.scalar, in_place).apply(&mut out, x, y, z);
+                out
+            };
+            let out = apply(None);
+            for operand in 0..row.arity {
+                assert_eq!(apply(Some(operand)), out, "{} {isa:?} in the place of operand {operand}", row.name);
+            }
             for i in 0..count {
                 let inputs = [f64::from(x[i]), f64::from(y[i]), f64::from(z[i])];
                 let wanted = (row.eval)(&inputs[..row.arity]);
@@ -71,7 +78,7 @@ fn every_operation_matches_double_precision() {
 fn extremes_are_right() {
     let one = |isa, scalar, x: f32| {
         let mut out = [0.0];
-        vector::apply(isa, scalar, &mut out, [&[x], &[], &[]]);
+        Operation::new(isa, scalar, None).apply(&mut out, &[x], &[], &[]);
         out[0]
     };
     for isa in isas() {

@@ -1,6 +1,7 @@
 //! The vector instructions that the CPU at hand has.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// From the widest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
     Avx512,
     /// With fused multiply-add.
@@ -25,6 +26,11 @@ impl Isa {
             }
         }
         Isa::Portable
+    }
+
+    /// Whether this CPU has it: what has the wider ones has the narrower ones too.
+    pub fn is_there(self) -> bool {
+        self >= Isa::detect()
     }
 
     /// Whether [`Isa::Avx512`] is there, and multiplies pairs of bf16.

@@ -6,16 +6,16 @@
 mod run;
 
 use self::run::Run;
-use super::{Address, Floats, isa::Isa, walk::Walk};
+use super::{Address, Floats, isa::Isa, vector::Operation, walk::Walk};
 use crate::{
     backend::NoiseKey,
     error::Result,
     plan::{self, Access, Instruction, Span},
-    tensor::{NoiseKind, ReduceKind, Scalar},
+    tensor::{NoiseKind, ReduceKind},
 };
 
-/// Elements worked on at once: with some twenty registers, the first-level cache.
-pub(super) const CHUNK: usize = 256;
+/// Elements worked on at once: registers, and what is read and written beside them, stay in the first-level cache.
+pub(super) const CHUNK: usize = 128;
 /// Floats between registers.
 const SPACING: usize = CHUNK + 48;
 
@@ -122,10 +122,10 @@ enum Step {
         strides: Vec<usize>,
     },
     Apply {
-        scalar: Scalar,
+        operation: Operation,
         to: Place,
-        from: [Place; 3],
-        arity: usize,
+        /// None for an operand that the operation lacks or that is in place.
+        from: [Option<Place>; 3],
     },
     OneHot {
         to: Place,
@@ -277,29 +277,63 @@ impl Writer<'_> {
         self.places[value].expect("a value is kept until its last use")
     }
 
-    /// Where a result goes: to memory at once, if it is stored side by side where the loop reads nothing, or only what was read
-    /// by earlier instructions of the same element.
+    /// Where a result goes.
     fn target(&mut self, number: usize) -> Place {
-        let store = self.nest.instructions.iter().enumerate().find_map(|(position, instruction)| match instruction {
-            Instruction::Store(value, access) if *value == number => Some((position, access)),
-            _ => None,
+        match self.stored_at_once(number, &[]) {
+            Some((source, _)) => Place::Memory(source),
+            None => Place::Register(self.register()),
+        }
+    }
+
+    /// Where an operation's result goes, and the operand that is read there: in the place of an operand that is not read any more if
+    /// there is one, since few registers stay in the first-level cache.
+    fn target_in_place(&mut self, number: usize, operands: &[usize]) -> (Place, Option<usize>) {
+        if let Some((source, in_place)) = self.stored_at_once(number, operands) {
+            return (Place::Memory(source), in_place);
+        }
+        let in_place = (0..operands.len()).find(|&position| {
+            let operand = operands[position];
+            let once = operands.iter().filter(|&&other| other == operand).count() == 1;
+            once && self.last_use[operand] == number
+                && !self.keeps(operand)
+                && matches!(self.place(operand), Place::Register(_))
         });
-        if let Some((position, access)) = store {
-            let address = self.addresses[access.buffer.index()].0;
-            let read = self.nest.instructions.iter().enumerate().any(|(position, instruction)| match instruction {
-                Instruction::Load(load) if self.addresses[load.buffer.index()].0 == address => {
-                    let same =
-                        load.strides == access.strides && load.partial == access.partial && load.spans.is_empty();
-                    !same || self.last_use[position] >= number
-                }
-                _ => false,
-            });
-            if access.spans.is_empty() && self.walk.joined(access).strides.last() == Some(&1) && !read {
-                self.stored[position] = true;
-                return Place::Memory(self.source(access));
+        match in_place {
+            Some(position) => (self.places[operands[position]].take().expect("it has a place"), in_place),
+            None => (Place::Register(self.register()), None),
+        }
+    }
+
+    /// Where in memory a result is written at once, if it is stored side by side where the loop reads nothing, or only what was read by
+    /// earlier instructions of the same element, or one of the operands; and that operand.
+    fn stored_at_once(&mut self, number: usize, operands: &[usize]) -> Option<(usize, Option<usize>)> {
+        let instructions = &self.nest.instructions;
+        let (position, access) =
+            instructions.iter().enumerate().find_map(|(position, instruction)| match instruction {
+                Instruction::Store(value, access) if *value == number => Some((position, access)),
+                _ => None,
+            })?;
+        if !access.spans.is_empty() || self.walk.joined(access).strides.last() != Some(&1) {
+            return None;
+        }
+        let address = self.addresses[access.buffer.index()].0;
+        let mut in_place = None;
+        for (value, instruction) in instructions.iter().enumerate() {
+            let Instruction::Load(load) = instruction else { continue };
+            if self.addresses[load.buffer.index()].0 != address {
+                continue;
+            }
+            let same = load.strides == access.strides && load.partial == access.partial && load.spans.is_empty();
+            let mut read = operands.iter().enumerate().filter(|(_, operand)| **operand == value);
+            match (read.next(), read.next()) {
+                _ if !same || self.last_use[value] > number => return None,
+                (Some((operand, _)), None) if in_place.is_none() => in_place = Some(operand),
+                (None, _) if self.last_use[value] < number => {}
+                _ => return None,
             }
         }
-        Place::Register(self.register())
+        self.stored[position] = true;
+        Some((self.source(access), in_place))
     }
 
     fn instruction(&mut self, number: usize) {
@@ -322,10 +356,14 @@ impl Writer<'_> {
                 to
             }
             Instruction::Scalar(scalar, operands) => {
-                let mut from = [Place::Register(0); 3];
-                operands.iter().zip(&mut from).for_each(|(&operand, from)| *from = self.place(operand));
-                let to = self.target(number);
-                self.tape.steps.push(Step::Apply { scalar: *scalar, to, from, arity: operands.len() });
+                let mut from = [None; 3];
+                operands.iter().zip(&mut from).for_each(|(&operand, from)| *from = Some(self.place(operand)));
+                let (to, in_place) = self.target_in_place(number, operands);
+                if let Some(operand) = in_place {
+                    from[operand] = None;
+                }
+                let operation = Operation::new(self.tape.isa, *scalar, in_place);
+                self.tape.steps.push(Step::Apply { operation, to, from });
                 to
             }
             Instruction::OneHot(value, axis) => {

@@ -9,7 +9,7 @@ use crate::{
 
 /// Chunks between the one that is worked on and the one that memory is asked for: what is done to a chunk takes less time than
 /// memory takes to answer.
-const AHEAD: usize = 3;
+const AHEAD: usize = 6;
 
 /// What is read where a window names no place.
 static NOTHING: [f32; CHUNK] = [0.0; CHUNK];
@@ -172,9 +172,9 @@ impl Run<'_> {
                     NoiseKind::Uniform => vector::uniform(isa, self.key.seed, self.key.step, *stream, first, to),
                 }
             }
-            Step::Apply { scalar, to, from, arity } => {
-                let operand = |number: usize| if number < *arity { self.read(from[number], start, len) } else { &[] };
-                vector::apply(isa, *scalar, self.write(*to, start, len), [operand(0), operand(1), operand(2)]);
+            Step::Apply { operation, to, from } => {
+                let [x, y, z] = from.map(|from| from.map_or(&[][..], |from| self.read(from, start, len)));
+                operation.apply(self.write(*to, start, len), x, y, z);
             }
             Step::OneHot { to, from, axis } => {
                 let (to, from) = (self.write(*to, start, len), self.read(*from, start, len));

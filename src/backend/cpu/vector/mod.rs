@@ -41,9 +41,27 @@ macro_rules! for_each_isa {
     };
 }
 
-for_each_isa! {
-    /// out[i] = scalar(operands[0][i], …); operands that the operation lacks are empty.
-    pub fn apply(scalar: Scalar, out: &mut [f32], operands: [&[f32]; 3]) = apply_body::<true>, apply_body::<false>;
+type Function = unsafe fn(&mut [f32], &[f32], &[f32], &[f32]);
+
+/// An elementwise operation, compiled for the instructions at hand.
+#[derive(Clone, Copy)]
+pub struct Operation(Function);
+
+impl Operation {
+    /// The operand `in_place`, if there is one, is read where the result is written.
+    ///
+    /// # Panics
+    /// If the CPU lacks the instructions.
+    pub fn new(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Self {
+        assert!(isa.is_there(), "{isa:?} is only asked of a CPU that has it");
+        Operation(function(isa, scalar, in_place))
+    }
+
+    /// out[i] = operation(x[i], y[i], z[i]); operands that the operation lacks or that are in place are empty.
+    pub fn apply(self, out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+        // SAFETY: `new` has seen that the CPU has the instructions.
+        unsafe { (self.0)(out, x, y, z) };
+    }
 }
 
 for_each_isa! {
@@ -76,42 +94,101 @@ for_each_isa! {
     pub fn uniform(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) = noise::uniform;
 }
 
-/// `map!(out, |x, y| value)`: out[i] = value of x[i], y[i]. No function that takes a function: a long one would not be inlined there,
-/// and so be compiled without the vector instructions of the caller.
-macro_rules! map {
-    ($out:ident, |$x:ident| $value:expr) => {
-        for (out, &$x) in $out.iter_mut().zip($x) {
-            *out = $value;
+/// `compiled!(isa, |out, x, y, z| loop)`: the function that does the loop, where `F` says whether there is an instruction that multiplies
+/// and adds. Each operand is a parameter: so the compiler knows that none overlaps the result. No function that takes a function: a long
+/// one would not be inlined there, and so be compiled without the vector instructions of the caller.
+macro_rules! compiled {
+    ($isa:ident, |$out:ident, $x:ident, $y:ident, $z:ident| $loop:expr) => {{
+        #[inline(always)]
+        fn body<const F: bool>($out: &mut [f32], $x: &[f32], $y: &[f32], $z: &[f32]) {
+            $loop
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+        fn avx512(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body::<true>(out, x, y, z);
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body::<true>(out, x, y, z);
+        }
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512 as Function,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2,
+            _ => body::<false>,
+        }
+    }};
+}
+
+/// `each!(isa, in_place, |x, y| value)`: the function that sets out[i] to the value of x[i] and y[i], one of which may be out[i].
+macro_rules! each {
+    ($isa:ident, $in_place:ident, |$x:ident| $value:expr) => {
+        match $in_place {
+            None => compiled!($isa, |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                *out = $value;
+            }),
+            _ => compiled!($isa, |out, _x, _y, _z| for out in out {
+                let $x = *out;
+                *out = $value;
+            }),
         }
     };
-    ($out:ident, |$x:ident, $y:ident| $value:expr) => {
-        for ((out, &$x), &$y) in $out.iter_mut().zip($x).zip($y) {
-            *out = $value;
+    ($isa:ident, $in_place:ident, |$x:ident, $y:ident| $value:expr) => {
+        match $in_place {
+            None => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in out.iter_mut().zip($x).zip($y) {
+                *out = $value;
+            }),
+            Some(0) => compiled!($isa, |out, _x, $y, _z| for (out, &$y) in out.iter_mut().zip($y) {
+                let $x = *out;
+                *out = $value;
+            }),
+            _ => compiled!($isa, |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                let $y = *out;
+                *out = $value;
+            }),
         }
     };
-    ($out:ident, |$x:ident, $y:ident, $z:ident| $value:expr) => {
-        for ((out, &$x), (&$y, &$z)) in $out.iter_mut().zip($x).zip($y.iter().zip($z)) {
-            *out = $value;
+    ($isa:ident, $in_place:ident, |$x:ident, $y:ident, $z:ident| $value:expr) => {
+        match $in_place {
+            None => compiled!($isa, |out, $x, $y, $z| for ((out, &$x), (&$y, &$z)) in
+                out.iter_mut().zip($x).zip($y.iter().zip($z))
+            {
+                *out = $value;
+            }),
+            Some(0) => compiled!($isa, |out, _x, $y, $z| for ((out, &$y), &$z) in out.iter_mut().zip($y).zip($z) {
+                let $x = *out;
+                *out = $value;
+            }),
+            Some(1) => compiled!($isa, |out, $x, _y, $z| for ((out, &$x), &$z) in out.iter_mut().zip($x).zip($z) {
+                let $y = *out;
+                *out = $value;
+            }),
+            _ => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in out.iter_mut().zip($x).zip($y) {
+                let $z = *out;
+                *out = $value;
+            }),
         }
     };
 }
 
-#[inline(always)]
-fn apply_body<const F: bool>(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]; 3]) {
+fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
     match scalar {
-        Scalar::Add => map!(out, |x, y| x + y),
-        Scalar::Sub => map!(out, |x, y| x - y),
-        Scalar::Mul => map!(out, |x, y| x * y),
-        Scalar::Div => map!(out, |x, y| x / y),
-        Scalar::Max => map!(out, |x, y| if x > y { x } else { y }),
-        Scalar::Min => map!(out, |x, y| if x < y { x } else { y }),
-        Scalar::Greater => map!(out, |x, y| if x > y { 1.0 } else { 0.0 }),
-        Scalar::Select => map!(out, |x, y, z| f::select(x > 0.0, y, z)),
-        Scalar::Neg => map!(out, |x| -x),
+        Scalar::Add => each!(isa, in_place, |x, y| x + y),
+        Scalar::Sub => each!(isa, in_place, |x, y| x - y),
+        Scalar::Mul => each!(isa, in_place, |x, y| x * y),
+        Scalar::Div => each!(isa, in_place, |x, y| x / y),
+        Scalar::Max => each!(isa, in_place, |x, y| if x > y { x } else { y }),
+        Scalar::Min => each!(isa, in_place, |x, y| if x < y { x } else { y }),
+        Scalar::Greater => each!(isa, in_place, |x, y| if x > y { 1.0 } else { 0.0 }),
+        Scalar::Select => each!(isa, in_place, |x, y, z| f::select(x > 0.0, y, z)),
+        Scalar::Neg => each!(isa, in_place, |x| -x),
         // A comparison that lets NaN through.
-        Scalar::Relu => map!(out, |x| if x < 0.0 { 0.0 } else { x }),
-        Scalar::Abs => map!(out, |x| x.abs()),
-        Scalar::Sign => map!(out, |x| {
+        Scalar::Relu => each!(isa, in_place, |x| if x < 0.0 { 0.0 } else { x }),
+        Scalar::Abs => each!(isa, in_place, |x| x.abs()),
+        Scalar::Sign => each!(isa, in_place, |x| {
             if x > 0.0 {
                 1.0
             } else if x < 0.0 {
@@ -120,23 +197,23 @@ fn apply_body<const F: bool>(scalar: Scalar, out: &mut [f32], [x, y, z]: [&[f32]
                 x
             }
         }),
-        Scalar::Floor => map!(out, |x| x.floor()),
-        Scalar::Sqrt => map!(out, |x| x.sqrt()),
-        Scalar::Exp => map!(out, |x| f::exp::<F>(x)),
-        Scalar::ExpM1 => map!(out, |x| f::expm1::<F>(x)),
-        Scalar::Log => map!(out, |x| f::log::<F>(x)),
-        Scalar::Log1P => map!(out, |x| f::log1p::<F>(x)),
-        Scalar::Tanh => map!(out, |x| f::tanh::<F>(x)),
-        Scalar::Sigmoid => map!(out, |x| f::sigmoid::<F>(x)),
-        Scalar::Softplus => map!(out, |x| f::softplus::<F>(x)),
-        Scalar::Gelu => map!(out, |x| f::gelu::<F>(x)),
-        Scalar::GeluSlope => map!(out, |x| f::gelu_slope::<F>(x)),
+        Scalar::Floor => each!(isa, in_place, |x| x.floor()),
+        Scalar::Sqrt => each!(isa, in_place, |x| x.sqrt()),
+        Scalar::Exp => each!(isa, in_place, |x| f::exp::<F>(x)),
+        Scalar::ExpM1 => each!(isa, in_place, |x| f::expm1::<F>(x)),
+        Scalar::Log => each!(isa, in_place, |x| f::log::<F>(x)),
+        Scalar::Log1P => each!(isa, in_place, |x| f::log1p::<F>(x)),
+        Scalar::Tanh => each!(isa, in_place, |x| f::tanh::<F>(x)),
+        Scalar::Sigmoid => each!(isa, in_place, |x| f::sigmoid::<F>(x)),
+        Scalar::Softplus => each!(isa, in_place, |x| f::softplus::<F>(x)),
+        Scalar::Gelu => each!(isa, in_place, |x| f::gelu::<F>(x)),
+        Scalar::GeluSlope => each!(isa, in_place, |x| f::gelu_slope::<F>(x)),
         // Rare, and cheaper to keep exact than to make fast.
-        Scalar::Cos => map!(out, |x| x.cos()),
-        Scalar::Sin => map!(out, |x| x.sin()),
-        Scalar::LogGamma => map!(out, |x| special::log_gamma(f64::from(x)) as f32),
-        Scalar::Digamma => map!(out, |x| special::digamma(f64::from(x)) as f32),
-        Scalar::Trigamma => map!(out, |x| special::trigamma(f64::from(x)) as f32),
+        Scalar::Cos => each!(isa, in_place, |x| x.cos()),
+        Scalar::Sin => each!(isa, in_place, |x| x.sin()),
+        Scalar::LogGamma => each!(isa, in_place, |x| special::log_gamma(f64::from(x)) as f32),
+        Scalar::Digamma => each!(isa, in_place, |x| special::digamma(f64::from(x)) as f32),
+        Scalar::Trigamma => each!(isa, in_place, |x| special::trigamma(f64::from(x)) as f32),
     }
 }
 
