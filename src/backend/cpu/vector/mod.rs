@@ -9,24 +9,20 @@ use super::isa::Isa;
 use crate::tensor::{Scalar, special};
 use functions as f;
 
-/// Compiles a body for every instruction set, as a function that takes the [`Isa`] first; or one body for those that multiply and add in one
-/// instruction, and another for the rest.
+/// Compiles a body for every instruction set, as a function that takes the [`Isa`] first.
 macro_rules! for_each_isa {
     ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $body:path;) => {
-        for_each_isa! { $(#[$meta])* pub fn $name($($argument: $type),*) $(-> $result)? = $body, $body; }
-    };
-    ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $fused:path, $body:path;) => {
         $(#[$meta])*
         pub fn $name(isa: Isa, $($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
             fn avx512($($argument: $type),*) $(-> $result)? {
-                $fused($($argument),*)
+                $body($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2($($argument: $type),*) $(-> $result)? {
-                $fused($($argument),*)
+                $body($($argument),*)
             }
             match isa {
                 // SAFETY: an `Isa` other than `Portable` is only detected where the CPU has its instructions.
