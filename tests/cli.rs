@@ -2,6 +2,7 @@
 
 mod common;
 
+use dgc::run::data;
 use std::{
     path::Path,
     process::{Command, Output},
@@ -63,7 +64,24 @@ fn a_model_is_trained_used_and_resumed() {
     fine(at, &["predict", "whole", "--rows", "50", "-o", "labels.csv"]);
     let labels = std::fs::read_to_string(at.join("labels.csv")).expect("predictions");
     assert_eq!(labels.lines().count(), 51);
-    fine(at, &["encode", "whole", "--rows", "50", "-o", "latents.npz"]);
+    // Rows that were held out are told by their place in the data set.
+    let model = std::fs::read_to_string(at.join("small.dgm")).expect("a model");
+    let (model, _) = dgc::driver::check("small.dgm", &model, &[]).expect("a model");
+    let dataset = data::load(None, &model).expect("the excerpt");
+    let classes = dataset.train.classes("y").expect("labels");
+    for part in ["validation", "train"] {
+        fine(at, &["predict", "whole", "--part", part, "--rows", "200", "-o", "labels.csv"]);
+        let labels = std::fs::read_to_string(at.join("labels.csv")).expect("predictions");
+        let lines: Vec<Vec<&str>> = labels.lines().skip(1).map(|line| line.split(',').collect()).collect();
+        let row = |line: &Vec<&str>| line[0].parse::<usize>().expect("a row");
+        let right = lines.iter().filter(|line| line[1] == classes[row(line)].to_string()).count();
+        assert!(right > 100, "{part}: {right} of 200 labels are right, where chance has 20");
+        fine(at, &["encode", "whole", "--part", part, "--rows", "200", "-o", "latents.npz"]);
+        let file = std::fs::File::open(at.join("latents.npz")).expect("latents");
+        let mut arrays = ndarray_npy::NpzReader::new(file).expect("an npz file");
+        let numbers: ndarray::Array1<i64> = arrays.by_name("row number").expect("numbers of rows");
+        assert!(numbers.iter().map(|&number| number as usize).eq(lines.iter().map(row)), "{part}");
+    }
     fine(at, &["sample", "whole", "-o", "samples.png"]);
     fine(at, &["sample", "whole", "--analogy", "-o", "analogy.png"]);
     assert!(file(".", "samples.png").starts_with(b"\x89PNG") && file(".", "analogy.png").starts_with(b"\x89PNG"));

@@ -121,8 +121,9 @@ fn mean(parameters: &Arrays, adversaries: &[(Vec<f64>, Vec<f64>)]) -> f64 {
 
 #[test]
 fn the_term_is_as_it_is_defined() {
-    for (radius, step, rounds) in [(2.0, 0.1, 1), (0.5, 1.0, 1), (1.0, 0.1, 3)] {
-        let line = format!("    smooth y by vat(radius = {radius}, weight = 0.5, step = {step}, rounds = {rounds})");
+    for (radius, step, rounds, ramp) in [(2.0, 0.1, 1, ""), (0.5, 1.0, 1, ""), (1.0, 0.1, 3, " warmup 2 from 7")] {
+        let line =
+            format!("    smooth y by vat(radius = {radius}, weight = 0.5, step = {step}, rounds = {rounds}){ramp}");
         let model = model(false, &line);
         let parameters = parameters(&model);
         let wanted = mean(&parameters, &adversaries(&parameters, radius, step, rounds));

@@ -8,13 +8,16 @@ use dgc::{
     model::Checked,
     run::{
         data::{self, Column, Table, Values},
+        programs::{self, Training},
         train::Trainer,
     },
 };
 
 fn adgm(sets: &[(&str, &str)]) -> Checked {
     let small = [("hidden", "20"), ("aux", "4"), ("latent", "5"), ("batch.labelled", "10"), ("batch.unlabelled", "30")];
-    load(&common::root().join("models/adgm.dgm"), &[&small, sets].concat())
+    // The line weighs nothing after seven steps.
+    let smooth = [("warmup.smooth", "1")];
+    load(&common::root().join("models/adgm.dgm"), &[&small[..], &smooth, sets].concat())
 }
 
 /// Some rows of the excerpt, a few of them labelled.
@@ -57,16 +60,48 @@ fn the_same_bits_for_any_number_of_threads_and_any_run() {
 fn a_resumed_run_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint.safetensors");
-    let mut whole = trainer(2);
-    steps(&mut whole, 5);
-    whole.save(&path).expect("a checkpoint");
-    steps(&mut whole, 9);
-    let mut resumed = trainer(1);
-    resumed.restore(&path).expect("a checkpoint");
-    assert_eq!(resumed.step, 5);
-    steps(&mut resumed, 9);
-    assert_eq!(bits(&whole), bits(&resumed));
-    assert_eq!(whole.take_means(), resumed.take_means(), "means go on too");
+    // Before and after a line comes to weigh nothing.
+    for at in [5, 9] {
+        let mut whole = trainer(2);
+        steps(&mut whole, at);
+        whole.save(&path).expect("a checkpoint");
+        steps(&mut whole, 9);
+        let mut resumed = trainer(1);
+        resumed.restore(&path).expect("a checkpoint");
+        assert_eq!(resumed.step, at as u64);
+        steps(&mut resumed, 9);
+        assert_eq!(bits(&whole), bits(&resumed));
+        assert_eq!(whole.take_means(), resumed.take_means(), "means go on too");
+    }
+}
+
+#[test]
+fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
+    let model = adgm(&[]);
+    let mut programs = programs::training(&model);
+    let trainer = |programs: &Training| Trainer::with(model.clone(), programs, table(&model), 7, &Device::cpu(1));
+    let mut left_out = trainer(&programs).expect("a trainer");
+    assert!(programs.settled.take().is_some(), "the weight ends at 0");
+    let mut kept = trainer(&programs).expect("a trainer");
+    let smoothness = |trainer: &mut Trainer| {
+        let means = trainer.take_means().expect("numbers");
+        means.iter().filter(|(name, _)| name.starts_with("smoothness")).count()
+    };
+    for trainer in [&mut left_out, &mut kept] {
+        steps(trainer, 7);
+        assert_eq!(smoothness(trainer), 2, "of labelled and of other rows");
+        steps(trainer, 1);
+    }
+    assert_eq!(smoothness(&mut left_out), 0);
+    assert_eq!(smoothness(&mut kept), 2);
+    let gradient = |trainer: &Trainer| {
+        let session = &trainer.session;
+        session.device.read(session.gradients, 0, session.layout.trained).expect("a gradient").into_owned()
+    };
+    let (left_out, kept) = (gradient(&left_out), gradient(&kept));
+    let most = kept.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    let far = left_out.iter().zip(&kept).fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
+    assert!(far <= 1e-6 * most, "{far} of {most}");
 }
 
 #[test]
@@ -174,6 +209,10 @@ fn weights_warm_up() {
     close("labelled 0.2 warmup 4 from 1", &[], "labelled", [1.0, 0.8, 0.2, 0.2]);
     let sets = [("weight.labelled", "0"), ("warmup.labelled", "2"), ("from.labelled", "3")];
     close("labelled 0.2 warmup 4 from 1", &sets, "labelled", [3.0, 1.5, 0.0, 0.0]);
+    let line = "smooth y by vat(radius = 1, weight = 0) warmup 4 from 8";
+    close(line, &[], "smooth.y", [8.0, 6.0, 0.0, 0.0]);
+    let sets = [("smooth.weight", "5"), ("warmup.smooth", "2"), ("from.smooth", "3")];
+    close(line, &sets, "smooth.y", [3.0, 4.0, 5.0, 5.0]);
     let text = text.replace("  objective {\n", "  objective {\n    labelled 0.1 warmup 9\n    beta z 1 warmup 8\n");
     let (_, lints) = dgc::driver::check("m2.dgm", &text, &[("epochs".to_string(), "8".to_string())]).expect("a model");
     let told = dgc::diagnostic::render(&lints, "m2.dgm", &text, false);

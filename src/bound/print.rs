@@ -82,8 +82,10 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, q_of(classify.label)));
     }
     for smooth in &settings.smooth {
-        let (q, [radius, weight, ..]) = (q_of(smooth.label), smooth.arguments);
-        parts.push(format!("+ {weight} · mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
+        let (q, radius) = (q_of(smooth.label), smooth.radius);
+        // A weight that changes is said below.
+        let weight = if smooth.ramp.changes() { String::new() } else { format!("{} · ", smooth.ramp.weight) };
+        parts.push(format!("+ {weight}mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
     }
     for inform in &settings.inform {
         let q = q_of(inform.label);
@@ -102,7 +104,9 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     }
     let labelled = settings.labelled.map(|ramp| ("the bound of labelled rows".to_string(), ramp));
     let betas = settings.betas.iter().map(|beta| (format!("the terms of {}", name(beta.variable)), beta.ramp));
-    for (what, Ramp { weight, warmup, from, .. }) in labelled.into_iter().chain(betas) {
+    let smooth = settings.smooth.iter().filter(|smooth| smooth.ramp.changes());
+    let smooth = smooth.map(|smooth| (format!("the KL of {}", q_of(smooth.label)), smooth.ramp));
+    for (what, Ramp { weight, warmup, from, .. }) in labelled.into_iter().chain(betas).chain(smooth) {
         text += &format!("with {what} times {weight}");
         if warmup > 0.0 {
             text += &format!(", from {from} over {warmup} epochs");

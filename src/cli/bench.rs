@@ -36,7 +36,7 @@ pub struct Bench {
 impl Bench {
     pub fn run(self) -> Result<()> {
         let begun = Instant::now();
-        let (model, programs) = if compiled::is_compiled(&self.file) {
+        let (model, mut programs) = if compiled::is_compiled(&self.file) {
             let compiled = self.changes.compiled(&self.file)?;
             (compiled.model, compiled.training)
         } else {
@@ -44,6 +44,8 @@ impl Bench {
             let programs = programs::training(&model);
             (model, programs)
         };
+        // Epochs are short here; the steps that are timed are a run's first.
+        programs.settled = None;
         let rows = match model.train.batch {
             Batch::All(rows) => rows,
             Batch::Cases { labelled, unlabelled } => labelled + unlabelled,

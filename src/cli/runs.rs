@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use clap::{Args, ValueEnum};
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 use ndarray_npy::NpzWriter;
 use std::{io::Cursor, path::PathBuf};
 
@@ -65,6 +65,8 @@ struct Opened {
     session: Session,
     part: Part,
     table: Table,
+    /// Where each row of the table stands in the data set's rows, of training or of test.
+    numbers: Vec<usize>,
 }
 
 impl Source {
@@ -86,20 +88,22 @@ impl Source {
             (None, 0) => Part::Train,
             (None, _) => Part::Validation,
         });
-        let found = match part {
-            Part::Test => dataset.test,
-            Part::Validation => data::split(&dataset.train, None, None, held, settings.seed)?.validation,
-            Part::Train => Some(data::split(&dataset.train, None, None, held, settings.seed)?.train),
+        let (found, mut numbers) = if part == Part::Test {
+            let rows = dataset.test.as_ref().map_or(0, |table| table.rows);
+            (dataset.test, (0..rows).collect())
+        } else {
+            let split = data::split(&dataset.train, None, None, held, settings.seed)?;
+            if part == Part::Train { (Some(split.train), split.kept) } else { (split.validation, split.held) }
         };
-        let table = found.ok_or_else(|| {
+        let mut table = found.ok_or_else(|| {
             let message = format!("--part {}: there are no such rows", part.name());
             Error::new(message).help("leave the option out for the rows that there are")
         })?;
-        let table = match self.rows {
-            Some(rows) if rows < table.rows => table.select(&(0..rows).collect::<Vec<_>>()),
-            _ => table,
-        };
-        Ok(Opened { model, session, part, table })
+        if let Some(rows) = self.rows.filter(|&rows| rows < table.rows) {
+            table = table.select(&(0..rows).collect::<Vec<_>>());
+            numbers.truncate(rows);
+        }
+        Ok(Opened { model, session, part, table, numbers })
     }
 }
 
@@ -226,7 +230,7 @@ fn confusion(predicted: &[usize], classes: &[i32], count: usize) -> Vec<Vec<usiz
     counts
 }
 
-/// Write the label of each row, with its probability, as CSV
+/// Write the label of each row, with its probability, as CSV; rows by their place in the data set, from 0
 #[derive(Args)]
 pub struct Predict {
     #[command(flatten)]
@@ -249,8 +253,8 @@ impl Predict {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let header = labels.iter().flat_map(|(name, _)| [name.clone(), format!("probability of {name}")]);
         writer.write_record(std::iter::once("row".to_string()).chain(header)).map_err(failed)?;
-        for row in 0..opened.table.rows {
-            let mut record = vec![row.to_string()];
+        for (row, number) in opened.numbers.iter().enumerate() {
+            let mut record = vec![number.to_string()];
             for (name, size) in &labels {
                 let probabilities = &inferred[&format!("predict.{name}")][row * size..(row + 1) * size];
                 let class = likeliest(probabilities, *size)[0];
@@ -264,7 +268,7 @@ impl Predict {
     }
 }
 
-/// Write the mean of every latent's posterior for each row, as npz
+/// Write the mean of every latent's posterior for each row, as npz; `row number` is their place in the data set, from 0
 #[derive(Args)]
 pub struct Encode {
     #[command(flatten)]
@@ -288,6 +292,8 @@ impl Encode {
             let array = array.expect("a latent has as many numbers for each row");
             writer.add_array(latent, &array).map_err(|error| failed(error.to_string()))?;
         }
+        let numbers: Array1<i64> = opened.numbers.iter().map(|&number| number as i64).collect();
+        writer.add_array("row number", &numbers).map_err(|error| failed(error.to_string()))?;
         writer.finish().map_err(|error| failed(error.to_string()))?;
         write_whole(&self.output, &bytes.into_inner())?;
         print(&format!("{} rows in {}\n", opened.table.rows, self.output.display()))

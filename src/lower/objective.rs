@@ -18,7 +18,7 @@ use crate::{
 /// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
 /// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`, `information.LABEL` for each `inform`,
 /// `match.NODE` for each `match`. Weights that change in training, or that depend on the training rows, are inputs:
-/// `labelled`, `beta.VARIABLE` and `weight.LABEL`.
+/// `labelled`, `beta.VARIABLE`, `smooth.LABEL` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
@@ -84,7 +84,7 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
 }
 
 /// The weight as it is at a step: an input of that name, if it changes.
-fn ramp_value(graph: &mut Graph, name: &str, ramp: Ramp) -> Node {
+pub(super) fn ramp_value(graph: &mut Graph, name: &str, ramp: Ramp) -> Node {
     if ramp.changes() { graph.input(name, Axes::none()) } else { graph.constant(ramp.weight) }
 }
 

@@ -7,6 +7,7 @@
 use super::{
     case::{Averages, Lowering},
     metric,
+    objective::ramp_value,
 };
 use crate::{
     gradient,
@@ -37,23 +38,23 @@ impl Lowering<'_> {
         let clean = self.log_probabilities(smooth.label, &[]);
         let clean = self.graph.stop_gradient(clean);
         let mut direction: Vec<Node> = data.iter().map(|&id| self.random_direction(id, name)).collect();
-        let [radius, weight, step, rounds] = smooth.arguments;
-        for _ in 0..rounds as usize {
-            let small = self.of_length(&direction, step);
+        for _ in 0..smooth.rounds {
+            let small = self.of_length(&direction, smooth.step);
             let change: Vec<(Id<Variable>, Node)> = data.iter().copied().zip(small.iter().copied()).collect();
             let divergence = self.divergence(smooth.label, clean, &change);
             let all = self.graph.axes_of(divergence).clone();
             let sum = self.graph.sum(divergence, &all);
             direction = gradient::reverse(&mut self.graph, sum, &small);
         }
-        let large = self.of_length(&direction, radius);
+        let large = self.of_length(&direction, smooth.radius);
         let change: Vec<(Id<Variable>, Node)> = data.into_iter().zip(large).collect();
         let divergence = self.divergence(smooth.label, clean, &change);
         let all = self.graph.axes_of(divergence).clone();
         let mean = self.graph.mean(divergence, &all);
         let case = self.case.clone();
         self.graph.output(OutputKind::Value, metric("smoothness", &format!("{case}.{name}")), mean, Vec::new());
-        self.graph.scale(mean, weight)
+        let weight = ramp_value(&mut self.graph, &format!("smooth.{name}"), smooth.ramp);
+        self.graph.mul(weight, mean)
     }
 
     fn random_direction(&mut self, data: Id<Variable>, label: &str) -> Node {

@@ -18,7 +18,7 @@ const VAT: &[Argument] = &[
 ];
 
 impl Reader<'_, '_, '_> {
-    /// `smooth y by vat(radius = 2)`.
+    /// `smooth y by vat(radius = 2)`, and how its weight changes.
     pub(super) fn smooth(&mut self, q: &[Factor]) -> Option<Smooth> {
         let (name, label) = self.inferred_label("`smooth` holds the prediction of a `label` that q infers")?;
         self.choice(&["by"])?;
@@ -33,7 +33,9 @@ impl Reader<'_, '_, '_> {
             *to = set_number(self.checker, &format!("smooth.{}", argument.name), argument, value);
         }
         self.predicted(q, &name, label)?;
-        Some(Smooth { label, arguments })
+        let [radius, weight, step, rounds] = arguments;
+        let ramp = self.ramp_to(weight, "smooth")?;
+        Some(Smooth { label, radius, step, rounds: rounds as usize, ramp })
     }
 
     /// `inform y weight 1`.

@@ -123,18 +123,30 @@ impl Checked {
 }
 
 impl Checked {
-    /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
+    /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE`, `smooth.LABEL` and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         let labelled = self.objective.labelled.map(|ramp| ("labelled".to_string(), ramp));
         let betas = self.objective.betas.iter().map(|beta| (format!("beta.{}", name(beta.variable)), beta.ramp));
-        let ramps = labelled.into_iter().chain(betas).filter(|(_, ramp)| ramp.changes());
+        let smooth = self.objective.smooth.iter().map(|line| (format!("smooth.{}", name(line.label)), line.ramp));
+        let ramps = labelled.into_iter().chain(betas).chain(smooth).filter(|(_, ramp)| ramp.changes());
         let ramps = ramps.map(|(input, ramp)| (input, Changing::Ramp(ramp)));
         let drawn = self.objective.drawn.iter().enumerate().filter_map(|(index, discrete)| {
             let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
             Some((format!("{number}.{}", name(discrete.variable)), Changing::Drawn(index)))
         });
         ramps.chain(drawn).collect()
+    }
+
+    /// The model without the lines that in the end weigh nothing, and after how many epochs they do; none if there are no such lines.
+    /// Its steps change the parameters alike from there on, and cost less.
+    pub fn settled(&self) -> Option<(u64, Checked)> {
+        let gone = |line: &Smooth| line.ramp.weight == 0.0;
+        let last =
+            self.objective.smooth.iter().filter(|line| gone(line)).map(|line| line.ramp.warmup.ceil() as u64).max()?;
+        let mut model = self.clone();
+        model.objective.smooth.retain(|line| !gone(line));
+        Some((last, model))
     }
 
     /// One of them after so many epochs.
@@ -294,8 +306,13 @@ pub struct Classify {
 #[derive(Clone, Debug)]
 pub struct Smooth {
     pub label: Id<Variable>,
-    /// The length of the change, the term's weight, the length at which the direction is found, and in how many rounds.
-    pub arguments: [f64; 4],
+    /// The length of the change.
+    pub radius: f64,
+    /// The length at which its direction is found, and in how many rounds.
+    pub step: f64,
+    pub rounds: usize,
+    /// The term's weight.
+    pub ramp: Ramp,
 }
 
 /// `inform y weight 1`: the mutual information of rows and label under q is taken off the loss.

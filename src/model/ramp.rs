@@ -49,6 +49,11 @@ impl Reader<'_, '_, '_> {
     /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and `from.SUBJECT`.
     pub(super) fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
         let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
+        self.ramp_to(weight, subject)
+    }
+
+    /// What follows the weight.
+    pub(super) fn ramp_to(&mut self, weight: f64, subject: &str) -> Option<Ramp> {
         let (mut warmup, mut from) = (0.0, 0.0);
         if self.keyword("warmup")? {
             warmup = self.number_of(real("warmup", 0.0, 1e6), subject)?;
@@ -60,7 +65,8 @@ impl Reader<'_, '_, '_> {
 
 /// Warns of weights that would still change when the run ends.
 pub(super) fn check(checker: &mut Checker, objective: &Objective, epochs: usize) {
-    let ramps = objective.labelled.into_iter().chain(objective.betas.iter().map(|beta| beta.ramp));
+    let lines = objective.betas.iter().map(|beta| beta.ramp).chain(objective.smooth.iter().map(|line| line.ramp));
+    let ramps = objective.labelled.into_iter().chain(lines);
     for ramp in ramps.filter(|ramp| ramp.warmup > epochs as f64) {
         let label = format!("{} epochs of warm-up, {epochs} of training", ramp.warmup);
         checker.report(Diagnostic::warning(ramp.span, "the warm-up is longer than the run").label(label));

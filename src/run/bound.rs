@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Checked, Classify, Role},
+    model::{Changing, Checked, Classify, Role},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -40,7 +40,8 @@ pub struct Report {
 }
 
 /// Batch norm is by the batch's statistics, dropout is off, data are taken as they are. Rows whose labels are −1 are the
-/// unlabelled case. Without `noise`, it is drawn by `seed`.
+/// unlabelled case. Weights are those that training ends with; a line that weighs nothing then is left out. Without `noise`, it is
+/// drawn by `seed`.
 pub fn bound(
     model: &Checked,
     parameters: &Arrays,
@@ -49,6 +50,8 @@ pub fn bound(
     seed: u64,
     engine: &Engine,
 ) -> Result<Report> {
+    let settled = model.settled().map(|(_, settled)| settled);
+    let model = settled.as_ref().unwrap_or(model);
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
     let labelled = cases.rows.iter().filter(|(name, _)| *name == "labelled").map(|(_, rows)| rows.len()).sum::<usize>();
@@ -66,9 +69,11 @@ pub fn bound(
         values.insert(parameter.name.clone(), value);
     }
     // As at the end of a run, when warm-ups are over.
-    let ramps = model.objective.betas.iter().map(|beta| beta.ramp).chain(model.objective.labelled);
-    let end = ramps.map(|ramp| ramp.warmup).fold(model.train.epochs as f64, f64::max);
     let changing = model.changing();
+    let end = changing.iter().fold(model.train.epochs as f64, |end, (_, input)| match input {
+        Changing::Ramp(ramp) => end.max(ramp.warmup),
+        Changing::Drawn(_) => end,
+    });
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {

@@ -60,28 +60,28 @@ pub struct Compiled {
 
 /// What the assembler said of a program for an architecture.
 pub struct Assembled {
-    pub program: &'static str,
+    pub program: String,
     pub architecture: String,
     pub log: String,
 }
 
 const MANIFEST: &str = "compiled.json";
 const MODEL: &str = "model.dgm";
-const PROGRAMS: [&str; 3] = ["gradient", "update", "evaluate"];
 
-/// Every program of a model, in the order of [`PROGRAMS`].
-pub fn builds(model: &Checked) -> [Build; 3] {
-    let Training { gradient, update } = programs::training(model);
+/// Every program of a model; all have one, `settled` aside, of each name.
+pub fn builds(model: &Checked) -> Vec<Build> {
+    let Training { gradient, settled, update } = programs::training(model);
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a model has a case");
     // As a run evaluates itself after each epoch.
     let what = Evaluate { rows: 200, samples: model.objective.samples, likelihood: false };
-    [gradient, update, programs::evaluate(model, case, what)]
+    let evaluate = programs::evaluate(model, case, what);
+    [Some(gradient), settled, Some(update), Some(evaluate)].into_iter().flatten().collect()
 }
 
 /// A compiled model that is not written yet.
 pub struct Made {
-    pub builds: [Build; 3],
+    pub builds: Vec<Build>,
     pub assembled: Vec<Assembled>,
     architectures: Vec<String>,
     precision: Precision,
@@ -94,7 +94,8 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
     let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
     let (builds, mut assembled) = (builds(model), Vec::new());
     let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
-    for (build, program) in builds.iter().zip(PROGRAMS) {
+    for build in &builds {
+        let program = build.name.as_str();
         let (mut launches, mut arena) = (Vec::new(), 0);
         if !architectures.is_empty() {
             let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file), precision);
@@ -102,7 +103,7 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
                 let Image { code, log } = compile(&source.text, program, arch, Effort::Full)?;
                 let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
                 files.push((format!("{program}.{arch}.{kind}"), code));
-                assembled.push(Assembled { program, architecture: arch.clone(), log });
+                assembled.push(Assembled { program: program.to_string(), architecture: arch.clone(), log });
             }
             files.push((format!("{program}.cu"), source.text.into_bytes()));
             (launches, arena) = (source.launches, source.arena);
@@ -197,7 +198,7 @@ pub fn read(folder: &Path) -> Result<Compiled> {
         let cuda = (!images.is_empty()).then_some(Binary { precision, launches, arena, images });
         Ok(Build { name: program.to_string(), plan, cuda })
     };
-    let [gradient, update, evaluate] = PROGRAMS;
-    let training = Training { gradient: build(gradient)?, update: build(update)? };
-    Ok(Compiled { training, evaluate: build(evaluate)?, model, file: manifest.file, sets: manifest.sets })
+    let settled = manifest.files.contains_key("settled.json").then(|| build("settled")).transpose()?;
+    let training = Training { gradient: build("gradient")?, settled, update: build("update")? };
+    Ok(Compiled { training, evaluate: build("evaluate")?, model, file: manifest.file, sets: manifest.sets })
 }

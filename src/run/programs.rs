@@ -14,6 +14,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
     pub gradient: Build,
+    /// The gradient once some lines weigh nothing, without them: see [`Checked::settled`].
+    pub settled: Option<Build>,
     pub update: Build,
 }
 
@@ -49,12 +51,20 @@ pub fn batch_rows(model: &Checked) -> Vec<usize> {
     }
 }
 
-pub fn training(model: &Checked) -> Training {
+fn gradient(name: &str, model: &Checked) -> Build {
     let step = driver::step(model, &batch_rows(model), Mode::TRAIN);
-    let gradient = Build::new("gradient", driver::plan(&step, NoiseSource::Generated));
-    let layout = Layout::new(&gradient.plan.parameters, &gradient.plan.axes);
-    let update = driver::update(model, layout.weights, layout.trained - layout.weights);
-    Training { gradient, update: Build::new("update", driver::plan(&update, NoiseSource::Generated)) }
+    Build::new(name, driver::plan(&step, NoiseSource::Generated))
+}
+
+pub fn training(model: &Checked) -> Training {
+    let layout = |build: &Build| Layout::new(&build.plan.parameters, &build.plan.axes);
+    let gradient = gradient("gradient", model);
+    let settled = model.settled().map(|(_, settled)| self::gradient("settled", &settled));
+    // Parameters lie alike for both.
+    let settled = settled.filter(|settled| layout(settled) == layout(&gradient));
+    let Layout { weights, trained, .. } = layout(&gradient);
+    let update = driver::update(model, weights, trained - weights);
+    Training { gradient, settled, update: Build::new("update", driver::plan(&update, NoiseSource::Generated)) }
 }
 
 /// What is inferred of a batch of rows.

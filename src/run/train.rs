@@ -39,7 +39,10 @@ pub struct Trainer {
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
     changing: Vec<(String, Changing)>,
-    gradient: Loaded,
+    /// The programs that take a batch's gradient, each with the epochs after which it does, the earliest first.
+    gradients: Vec<(u64, Loaded)>,
+    /// The one of this step.
+    gradient: usize,
     update: Loaded,
     state: State,
     /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's numbers, then the update's.
@@ -90,11 +93,16 @@ impl Trainer {
         }
         let population = Population { rows: table.rows as f64, labelled: labelled.len() as f64 };
         let mut session = Session::new(programs.layout(), device)?;
-        let gradient = session.load(&programs.gradient, &|_| None)?;
+        let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
+        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.settled()) {
+            gradients.push((epochs, session.load(build, &|_| None)?));
+        }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
         initialize(&mut session, model.train.initialize, seed)?;
         for (name, value) in population.weights(&model) {
-            session.fill(&gradient, &name, &mut |array| array[0] = value as f32)?;
+            for (_, gradient) in &gradients {
+                session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
+            }
         }
         session.fill(&update, "prior", &mut |array| array[0] = population.prior(&model) as f32)?;
         let feeds = cases
@@ -104,11 +112,10 @@ impl Trainer {
                 case,
                 sequence: Sequence::new(available, seed, case),
                 rows: vec![0; rows],
-                inputs: inputs(&model, &gradient, case),
+                inputs: inputs(&model, &gradients[0].1, case),
             })
             .collect();
-        let names = gradient.numbers().iter().chain(update.numbers());
-        let sums: Vec<(String, f64)> = names.map(|name| (name.clone(), 0.0)).collect();
+        let sums = sums_of(&gradients[0].1, &update);
         let tables = keep(&mut session, &table)?;
         Ok(Trainer {
             changing: model.changing(),
@@ -120,7 +127,8 @@ impl Trainer {
             tables,
             population,
             feeds,
-            gradient,
+            gradients,
+            gradient: 0,
             update,
             state,
             reported: Vec::with_capacity(sums.len()),
@@ -131,9 +139,23 @@ impl Trainer {
         })
     }
 
-    /// Where the time went since the start: of the gradient's kernels, then of the update's.
+    /// Where the time went since the start: of the kernels of the gradient that is taken now, then of the update's.
     pub fn spent(&self) -> Vec<Spent> {
-        [self.session.spent(&self.gradient), self.session.spent(&self.update)].concat()
+        [self.session.spent(&self.gradients[self.gradient].1), self.session.spent(&self.update)].concat()
+    }
+
+    /// Takes up the gradient of the next step's epoch. Means begin anew with another one, which an epoch's first step alone takes up.
+    fn enter(&mut self) -> Result<()> {
+        let (batch, rows) = self.pace();
+        let epochs = self.step * batch / rows;
+        let gradient = self.gradients.iter().rposition(|(after, _)| *after <= epochs).expect("the first is after none");
+        if gradient != self.gradient {
+            self.settle()?;
+            self.gradient = gradient;
+            self.sums = sums_of(&self.gradients[gradient].1, &self.update);
+            self.summed = 0;
+        }
+        Ok(())
     }
 
     pub fn population(&self) -> Population {
@@ -174,15 +196,17 @@ impl Trainer {
     /// Takes one step. A loss that is no number is an error of this step, or of one soon after where the device works behind the
     /// host; the parameters are then of no use.
     pub fn step(&mut self) -> Result<()> {
+        self.enter()?;
         self.feed()?;
         let epoch = self.epochs_after(self.step);
+        let (_, gradient) = &self.gradients[self.gradient];
         for (name, input) in &self.changing {
             let value = self.model.changed(*input, epoch) as f32;
-            self.session.fill(&self.gradient, name, &mut |array| array[0] = value)?;
+            self.session.fill(gradient, name, &mut |array| array[0] = value)?;
         }
         let key = NoiseKey { seed: self.seed, step: self.step };
-        self.session.run(&self.gradient, key)?;
-        self.session.note(&self.gradient)?;
+        self.session.run(gradient, key)?;
+        self.session.note(gradient)?;
         let rate = self.rate_after(self.step);
         for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
             self.session.fill(&self.update, name, &mut |array| array[0] = value)?;
@@ -245,16 +269,17 @@ impl Trainer {
     /// Copies the next rows of each case to the device.
     fn feed(&mut self) -> Result<()> {
         let mut copies = Vec::new();
+        let (_, gradient) = &self.gradients[self.gradient];
         for feed in &mut self.feeds {
             feed.sequence.take(self.step * feed.rows.len() as u64, &mut feed.rows);
             for (input, variable) in &feed.inputs {
                 if let Some((table, width)) = self.tables.get(variable).copied() {
-                    let to = self.session.array(&self.gradient, input);
+                    let to = self.session.array(gradient, input);
                     copies.extend(to.map(|to| Gather { table, width, rows: &feed.rows, to }));
                     continue;
                 }
                 let column = self.table.column(variable).expect("the data have every observed variable");
-                self.session.fill(&self.gradient, input, &mut |array| {
+                self.session.fill(gradient, input, &mut |array| {
                     for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
                         column.copy_row(*row as usize, out);
                     }
@@ -329,6 +354,7 @@ impl Trainer {
         self.settle()?;
         self.step = position["step"].as_u64().unwrap_or(0);
         self.seed = position["seed"].as_u64().unwrap_or(self.seed);
+        self.enter()?;
         self.summed = position["summed"].as_u64().unwrap_or(0);
         for (name, sum) in &mut self.sums {
             let stored =
@@ -418,6 +444,11 @@ fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Arra
         kept.insert(column.name.clone(), (array, width));
     }
     Ok(kept)
+}
+
+/// Nothing yet of each number that a step reports.
+fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
+    gradient.numbers().iter().chain(update.numbers()).map(|name| (name.clone(), 0.0)).collect()
 }
 
 /// The inputs of a case, each with the variable that it is read from.

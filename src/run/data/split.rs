@@ -12,6 +12,9 @@ use crate::{
 pub struct Split {
     pub train: Table,
     pub validation: Option<Table>,
+    /// Where each row of `train` and of `validation` stands in the table.
+    pub kept: Vec<usize>,
+    pub held: Vec<usize>,
 }
 
 /// Holds `validation` rows out, and keeps the labels of `labels` of the others, as even over the classes as it goes; both
@@ -27,12 +30,12 @@ pub fn split(table: &Table, label: Option<&str>, labels: Option<usize>, validati
         order[validation..].iter().map(|&row| row as usize).collect(),
     );
     kept.sort_unstable();
-    let held = (validation > 0).then(|| table.select(&held));
+    let held_out = (validation > 0).then(|| table.select(&held));
     let mut train = if validation > 0 { table.select(&kept) } else { table.clone() };
     if let (Some(label), Some(labels)) = (label, labels) {
         keep_labels(&mut train, label, labels, seed)?;
     }
-    Ok(Split { train, validation: held })
+    Ok(Split { train, validation: held_out, kept, held })
 }
 
 fn keep_labels(table: &mut Table, label: &str, labels: usize, seed: u64) -> Result<()> {
