@@ -69,14 +69,20 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     common::write_small_adgm(at);
+    // A run whose second epoch takes another gradient than its first.
+    let (path, line) =
+        (at.join("small.dgm"), "    smooth y by vat(radius = 1, weight = 0) warmup 1 from 10\n  }\n\n  train {");
+    let text = std::fs::read_to_string(&path).expect("a model");
+    assert!(text.contains("  }\n\n  train {"));
+    std::fs::write(&path, text.replace("  }\n\n  train {", line)).expect("a file can be written");
     emulator::fine(at, &["compile", "small.dgm", "--target", "cuda", "--arch", "sm_80,sm_90", "-o", "out"], &[]);
-    for name in ["gradient.cu", "gradient.sm_80.cubin", "gradient.sm_90.cubin", "gradient.compute_80.ptx", "update.cu"]
-    {
+    let images = ["gradient.sm_80.cubin", "gradient.sm_90.cubin", "gradient.compute_80.ptx", "settled.sm_90.cubin"];
+    for name in ["gradient.cu", "settled.cu", "update.cu"].into_iter().chain(images) {
         assert!(at.join("out").join(name).exists(), "{name}");
     }
     let path = emulator::driver_alone().display().to_string();
     let alone = [("LD_LIBRARY_PATH", path.as_str())];
-    let common = ["--data", "data.safetensors", "--epochs", "1", "--device"];
+    let common = ["--data", "data.safetensors", "--epochs", "2", "--device"];
     let train = |model, run, device| [&["train", model, "-o", run][..], &common, &[device]].concat();
     emulator::fine(at, &train("out", "ahead", "cuda"), &alone);
     emulator::fine(at, &train("out", "ahead-auto", "auto"), &alone);

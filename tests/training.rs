@@ -102,6 +102,10 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     let most = kept.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     let far = left_out.iter().zip(&kept).fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
     assert!(far <= 1e-6 * most, "{far} of {most}");
+    // What weighs nothing from the beginning is in no program.
+    let none = programs::training(&adgm(&[("smooth.weight", "0"), ("warmup.smooth", "0")]));
+    let (_, settled) = model.settled().expect("the weight ends at 0");
+    assert!(none == programs::training(&settled) && none.settled.is_none());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bounds, printed as mathematics.
 
 use super::{FactorId, Objective, Term};
-use crate::model::{Bound, Checked, Ramp, Side};
+use crate::model::{Bound, Checked, Ramp, Side, Weighed};
 
 /// The bound of every case and the loss, a line for each term.
 pub fn print(model: &Checked, objective: &Objective) -> String {
@@ -102,11 +102,15 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     if settings.samples > 1 || settings.bound != Bound::Evidence {
         text += &format!("with s over {} joint samples\n", settings.samples);
     }
-    let labelled = settings.labelled.map(|ramp| ("the bound of labelled rows".to_string(), ramp));
-    let betas = settings.betas.iter().map(|beta| (format!("the terms of {}", name(beta.variable)), beta.ramp));
-    let smooth = settings.smooth.iter().filter(|smooth| smooth.ramp.changes());
-    let smooth = smooth.map(|smooth| (format!("the KL of {}", q_of(smooth.label)), smooth.ramp));
-    for (what, Ramp { weight, warmup, from, .. }) in labelled.into_iter().chain(betas).chain(smooth) {
+    for (weighed, ramp) in settings.ramps() {
+        let what = match weighed {
+            Weighed::Labelled => "the bound of labelled rows".to_string(),
+            Weighed::Terms(variable) => format!("the terms of {}", name(variable)),
+            Weighed::Smoothness(label) if ramp.changes() => format!("the KL of {}", q_of(label)),
+            // Its weight stands before it.
+            Weighed::Smoothness(_) => continue,
+        };
+        let Ramp { weight, warmup, from, .. } = ramp;
         text += &format!("with {what} times {weight}");
         if warmup > 0.0 {
             text += &format!(", from {from} over {warmup} epochs");

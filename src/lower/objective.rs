@@ -9,7 +9,7 @@ use crate::{
     bound::{self, Case, Objective},
     id::Id,
     layer::Value,
-    model::{Checked, Expression, Ramp, Role, Variable},
+    model::{Checked, Expression, Ramp, Role, Variable, Weighed},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -75,17 +75,12 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     }
     let objective = match lowering.model.objective.labelled.filter(|_| name == "labelled") {
         Some(ramp) => {
-            let weight = ramp_value(&mut lowering.graph, "labelled", ramp);
+            let weight = lowering.ramp_value(Weighed::Labelled, ramp);
             lowering.graph.mul(weight, objective)
         }
         None => objective,
     };
     vec![lowering.graph.neg(objective)]
-}
-
-/// The weight as it is at a step: an input of that name, if it changes.
-pub(super) fn ramp_value(graph: &mut Graph, name: &str, ramp: Ramp) -> Node {
-    if ramp.changes() { graph.input(name, Axes::none()) } else { graph.constant(ramp.weight) }
 }
 
 /// The mean bound with the terms of what q infers multiplied by their weight, and held at its free bits. Each term is counted once, by its
@@ -147,8 +142,15 @@ impl Lowering<'_> {
         let model = self.model;
         let mut betas = model.objective.betas.iter().filter(|_| !self.is_observed(variable));
         let beta = betas.find(|beta| beta.variable == variable)?;
-        let name = format!("beta.{}", model.variables[variable.index()].name);
-        Some(ramp_value(&mut self.graph, &name, beta.ramp))
+        Some(self.ramp_value(Weighed::Terms(variable), beta.ramp))
+    }
+
+    /// The weight as it is at a step: an input, if it changes.
+    pub(super) fn ramp_value(&mut self, weighed: Weighed, ramp: Ramp) -> Node {
+        match ramp.changes() {
+            true => self.graph.input(&self.model.input_of(weighed), Axes::none()),
+            false => self.graph.constant(ramp.weight),
+        }
     }
 }
 

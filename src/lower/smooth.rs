@@ -7,13 +7,12 @@
 use super::{
     case::{Averages, Lowering},
     metric,
-    objective::ramp_value,
 };
 use crate::{
     gradient,
     id::Id,
     layer::Value,
-    model::{Role, Smooth, Variable},
+    model::{Role, Smooth, Variable, Weighed},
     tensor::{Axes, Node, NoiseKind, OutputKind, Scalar},
 };
 
@@ -53,7 +52,7 @@ impl Lowering<'_> {
         let mean = self.graph.mean(divergence, &all);
         let case = self.case.clone();
         self.graph.output(OutputKind::Value, metric("smoothness", &format!("{case}.{name}")), mean, Vec::new());
-        let weight = ramp_value(&mut self.graph, &format!("smooth.{name}"), smooth.ramp);
+        let weight = self.ramp_value(Weighed::Smoothness(smooth.label), smooth.ramp);
         self.graph.mul(weight, mean)
     }
 

@@ -22,7 +22,7 @@ mod stack;
 pub use check::{check, domain_name};
 pub use draw::{to_dot, to_svg};
 pub use print::print;
-pub use ramp::Ramp;
+pub use ramp::{Ramp, Weighed};
 pub use schedule::{Decay, Schedule};
 pub use stack::{Upstream, scope};
 
@@ -126,11 +126,8 @@ impl Checked {
     /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE`, `smooth.LABEL` and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
-        let labelled = self.objective.labelled.map(|ramp| ("labelled".to_string(), ramp));
-        let betas = self.objective.betas.iter().map(|beta| (format!("beta.{}", name(beta.variable)), beta.ramp));
-        let smooth = self.objective.smooth.iter().map(|line| (format!("smooth.{}", name(line.label)), line.ramp));
-        let ramps = labelled.into_iter().chain(betas).chain(smooth).filter(|(_, ramp)| ramp.changes());
-        let ramps = ramps.map(|(input, ramp)| (input, Changing::Ramp(ramp)));
+        let ramps = self.objective.ramps().filter(|(_, ramp)| ramp.changes());
+        let ramps = ramps.map(|(weighed, ramp)| (self.input_of(weighed), Changing::Ramp(ramp)));
         let drawn = self.objective.drawn.iter().enumerate().filter_map(|(index, discrete)| {
             let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
             Some((format!("{number}.{}", name(discrete.variable)), Changing::Drawn(index)))

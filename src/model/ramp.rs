@@ -1,11 +1,14 @@
 //! Weights that change over the first epochs.
 
 use super::{
-    Factor, Objective, Role,
+    Checked, Factor, Objective, Role, Variable,
     check::Checker,
     reader::{Reader, real},
 };
-use crate::diagnostic::{Diagnostic, Span};
+use crate::{
+    diagnostic::{Diagnostic, Span},
+    id::Id,
+};
 
 /// `1 warmup 10 from 3`: a weight that goes linearly from `from` to `weight` over `warmup` epochs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +29,39 @@ impl Ramp {
     pub fn after(&self, epoch: f64) -> f64 {
         let gone = if self.changes() { (epoch / self.warmup).min(1.0) } else { 1.0 };
         self.from + (self.weight - self.from) * gone
+    }
+}
+
+/// What a weight that may change is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weighed {
+    /// The bound of labelled rows.
+    Labelled,
+    /// The terms of what q infers.
+    Terms(Id<Variable>),
+    /// How a label's prediction changes where the data do.
+    Smoothness(Id<Variable>),
+}
+
+impl Objective {
+    /// Every weight that may change.
+    pub fn ramps(&self) -> impl Iterator<Item = (Weighed, Ramp)> {
+        let labelled = self.labelled.map(|ramp| (Weighed::Labelled, ramp));
+        let terms = self.betas.iter().map(|beta| (Weighed::Terms(beta.variable), beta.ramp));
+        let smoothness = self.smooth.iter().map(|smooth| (Weighed::Smoothness(smooth.label), smooth.ramp));
+        labelled.into_iter().chain(terms).chain(smoothness)
+    }
+}
+
+impl Checked {
+    /// The input of a step that holds such a weight, if it changes.
+    pub fn input_of(&self, weighed: Weighed) -> String {
+        let name = |id: Id<Variable>| &self.variables[id.index()].name;
+        match weighed {
+            Weighed::Labelled => "labelled".to_string(),
+            Weighed::Terms(variable) => format!("beta.{}", name(variable)),
+            Weighed::Smoothness(label) => format!("smooth.{}", name(label)),
+        }
     }
 }
 
@@ -65,9 +101,7 @@ impl Reader<'_, '_, '_> {
 
 /// Warns of weights that would still change when the run ends.
 pub(super) fn check(checker: &mut Checker, objective: &Objective, epochs: usize) {
-    let lines = objective.betas.iter().map(|beta| beta.ramp).chain(objective.smooth.iter().map(|line| line.ramp));
-    let ramps = objective.labelled.into_iter().chain(lines);
-    for ramp in ramps.filter(|ramp| ramp.warmup > epochs as f64) {
+    for (_, ramp) in objective.ramps().filter(|(_, ramp)| ramp.warmup > epochs as f64) {
         let label = format!("{} epochs of warm-up, {epochs} of training", ramp.warmup);
         checker.report(Diagnostic::warning(ramp.span, "the warm-up is longer than the run").label(label));
     }

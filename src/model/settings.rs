@@ -138,7 +138,7 @@ fn example(setting: &str, labels: bool) -> &'static str {
         "score" => "score y by leave_one_out",
         "top" => "top y 3",
         "classify" => "classify y weight 0.1 * rows / labelled",
-        "smooth" => "smooth y by vat(radius = 2)",
+        "smooth" => "smooth y by vat(radius = 2, weight = 1) warmup 10 from 5",
         "inform" => "inform y weight 1",
         "match" => "match r to clean h weight 10",
         "labelled" => "labelled 0.01 warmup 10 from 1",

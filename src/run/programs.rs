@@ -57,9 +57,13 @@ fn gradient(name: &str, model: &Checked) -> Build {
 }
 
 pub fn training(model: &Checked) -> Training {
+    let settled = match model.settled() {
+        // From the first step on.
+        Some((0, settled)) => return training(&settled),
+        settled => settled.map(|(_, settled)| gradient("settled", &settled)),
+    };
     let layout = |build: &Build| Layout::new(&build.plan.parameters, &build.plan.axes);
     let gradient = gradient("gradient", model);
-    let settled = model.settled().map(|(_, settled)| self::gradient("settled", &settled));
     // Parameters lie alike for both.
     let settled = settled.filter(|settled| layout(settled) == layout(&gradient));
     let Layout { weights, trained, .. } = layout(&gradient);

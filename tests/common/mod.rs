@@ -216,7 +216,7 @@ pub fn finite_differences(model: &Checked) {
 /// Writes `small.dgm`, an ADGM, and `data.safetensors`, data for it, of sizes that no tile divides.
 pub fn write_small_adgm(folder: &Path) {
     let text = std::fs::read_to_string(root().join("models/adgm.dgm")).expect("a model");
-    let text = text
+    let text = without(&text, "smooth ")
         .replace(
             "pixels = 784, classes = 10, aux = 100, latent = 100, hidden = 500",
             "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
