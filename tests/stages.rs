@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{load, models};
+use common::{load, models, settled};
 use dgc::{
     backend::{Precision, cuda::emit::BEGIN},
     cli::{Stage, emit},
@@ -47,7 +47,7 @@ fn every_model_at_every_stage() {
         let sets: Vec<(&str, &str)> = SMALL.iter().copied().filter(|(name, _)| has(name)).collect();
         let model = load(&file, &sets);
         // Of a model whose steps change, those that it ends with.
-        let settled = model.settled().map_or_else(|| model.clone(), |(_, settled)| settled);
+        let settled = settled(&model);
         for (name, stage) in STAGES {
             let model = if matches!(stage, Stage::Ast | Stage::Graph | Stage::Bound) { &model } else { &settled };
             insta::assert_snapshot!(format!("{}-{name}", model.name), emit(model, *stage, Precision::F32));

@@ -49,7 +49,7 @@ fn launches_move_what_the_emitter_says() {
     let (parameters, batch) = (parameters(&model), batch(&model, 40, 16));
     let device = Device::Cuda { nvrtc: None, precision: Precision::F32 };
     bound(&model, &parameters, &batch, None, 5, &Engine::Device(device)).expect("a bound");
-    let (_, model) = model.settled().expect("it ends without a line");
+    let model = common::settled(&model);
     let plan = driver::plan(&driver::step(&model, &[16, 24], Mode::BOUND), NoiseSource::Generated);
     let source = emit::emit(&plan, "bound", Precision::F32);
     let counted = counted(std::path::Path::new(&path));

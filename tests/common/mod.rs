@@ -213,6 +213,11 @@ pub fn finite_differences(model: &Checked) {
     }
 }
 
+/// The model whose steps training ends with.
+pub fn settled(model: &Checked) -> Checked {
+    model.settled().map_or_else(|| model.clone(), |(_, settled)| settled)
+}
+
 /// Writes `small.dgm`, an ADGM, and `data.safetensors`, data for it, of sizes that no tile divides.
 pub fn write_small_adgm(folder: &Path) {
     let text = std::fs::read_to_string(root().join("models/adgm.dgm")).expect("a model");
