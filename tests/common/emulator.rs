@@ -1,18 +1,23 @@
 //! The emulated GPU: stand-ins for NVIDIA's driver and compiler, built from `tests/cuda-emulator` by the host's g++; or a real one in
 //! its place, where there is one and `DGC_TEST_ON_GPU` is set.
 
+use dgc::files::hash;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
 };
 
-/// The folder with both libraries, under the address sanitizer.
+/// The folder with both libraries, under the address sanitizer, and with what was compiled by them. Its name tells their sources:
+/// every test program takes the same.
 fn libraries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}", std::process::id()));
-        let status = Command::new(super::root().join("tests/cuda-emulator/build")).arg(&folder).status();
+        let here = super::root().join("tests/cuda-emulator");
+        let read = |name| std::fs::read(here.join(name)).expect("a file of the emulator");
+        let sources = ["build", "device.h", "driver.cpp", "nvrtc.cpp"].map(read).concat();
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}", &hash(&sources)[..16]));
+        let status = Command::new(here.join("build")).arg(&folder).status();
         assert!(status.expect("there is a shell").success(), "the emulated GPU compiles");
         folder
     })
@@ -43,7 +48,7 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
         .env("LD_LIBRARY_PATH", libraries())
         .env("LD_PRELOAD", sanitizer)
         .env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0")
-        .env("DGC_CACHE", "")
+        .env("DGC_CACHE", libraries().join("cache"))
         .env_remove("CUDA_HOME")
         .env_remove("CUDA_PATH");
     command

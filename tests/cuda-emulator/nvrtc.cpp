@@ -39,10 +39,10 @@ extern "C" {
 
 const char* nvrtcGetErrorString(int code) { return code == SUCCESS ? "NVRTC_SUCCESS" : "NVRTC_ERROR_COMPILATION"; }
 
-// None of NVIDIA's, so that what it makes is never taken for theirs.
+// None of NVIDIA's, so that what it makes is never taken for theirs; and another where accesses are counted.
 int nvrtcVersion(int* major, int* minor) {
     *major = 0;
-    *minor = 1;
+    *minor = getenv("DGC_EMULATOR_COUNT") ? 2 : 1;
     return SUCCESS;
 }
 
