@@ -33,27 +33,25 @@ fn has_compiler() -> bool {
     found.is_ok()
 }
 
-/// The precisions in which a model is compiled for an architecture.
-fn precisions(file: &Path, arch: &str) -> &'static [Precision] {
-    let is_adgm = file.ends_with("adgm.dgm");
+/// Whether a model is compiled for an architecture in a precision.
+fn is_wanted(file: &Path, arch: &str, precision: Precision) -> bool {
+    let (is_adgm, is_f32) = (file.ends_with("adgm.dgm"), precision == Precision::F32);
     match arch {
-        // A variant's kernels differ in what is fused, not in how they multiply.
-        _ if is_variant(file) => &[Precision::F32],
-        // The report below has it in f32.
-        "sm_90" if is_adgm => &[Precision::Tf32, Precision::Bf16],
-        // What is there from Hopper on is all that sources ask for.
-        "sm_100" | "sm_120" if !is_adgm => &[Precision::F32],
-        _ => &Precision::ALL,
+        "sm_80" => is_f32 || !is_variant(file), // a variant's kernels differ in what is fused, not in how they multiply
+        _ if is_variant(file) => false,
+        "sm_90" => !(is_adgm && is_f32), // the report below has that one
+        _ => is_adgm || is_f32,          // sources ask for nothing that Hopper does not have
     }
 }
 
 /// Compiles every model's step for an architecture.
-fn compile_all(arch: &str) {
+fn compile_all(arch: &str, precisions: &[Precision]) {
     if !has_compiler() {
         return;
     }
     for file in models() {
-        if arch != "sm_80" && is_variant(&file) {
+        let wanted: Vec<Precision> = precisions.iter().copied().filter(|of| is_wanted(&file, arch, *of)).collect();
+        if wanted.is_empty() {
             continue;
         }
         // Spills depend on sizes, so where they are looked for these are the model's own, and the compiler does its best.
@@ -65,7 +63,7 @@ fn compile_all(arch: &str) {
         let rows = if full { programs::batch_rows(&model) } else { vec![3; driver::derive(&model).cases.len()] };
         let graph = driver::step(&model, &rows, Mode::TRAIN);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        for &precision in precisions(&file, arch) {
+        for precision in wanted {
             let source = emit::emit(&plan, &model.name, precision);
             assert_eq!(source, emit::emit(&plan, &model.name, precision), "the same input gives the same bytes");
             let image = compile::compile(&source.text, &model.name, arch, effort).expect("it compiles");
@@ -107,22 +105,33 @@ fn nvrtc_wide() {
 
 #[test]
 fn nvrtc_ampere() {
-    compile_all("sm_80");
+    compile_all("sm_80", &Precision::ALL);
+}
+
+// The compiler does its best here, and takes its time: in three tests, which may run at once.
+#[test]
+fn nvrtc_hopper_bf16() {
+    compile_all("sm_90", &[Precision::Bf16]);
 }
 
 #[test]
-fn nvrtc_hopper() {
-    compile_all("sm_90");
+fn nvrtc_hopper_f32() {
+    compile_all("sm_90", &[Precision::F32]);
+}
+
+#[test]
+fn nvrtc_hopper_tf32() {
+    compile_all("sm_90", &[Precision::Tf32]);
 }
 
 #[test]
 fn nvrtc_blackwell() {
-    compile_all("sm_100");
+    compile_all("sm_100", &Precision::ALL);
 }
 
 #[test]
 fn nvrtc_blackwell_for_workstations() {
-    compile_all("sm_120");
+    compile_all("sm_120", &Precision::ALL);
 }
 
 /// A folder with a small model and a data set for it.
