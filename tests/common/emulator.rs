@@ -8,15 +8,16 @@ use std::{
     sync::OnceLock,
 };
 
-/// The folder with both libraries, under the address sanitizer, and with what was compiled by them. Its name tells their sources:
-/// every test program takes the same.
+/// The folder with both libraries, under the address sanitizer, and with what was compiled by them. Its name tells their sources and
+/// where these are, which the compiler's stand-in keeps: every test program takes the same.
 fn libraries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let here = super::root().join("tests/cuda-emulator");
         let read = |name| std::fs::read(here.join(name)).expect("a file of the emulator");
         let sources = ["build", "device.h", "driver.cpp", "nvrtc.cpp"].map(read).concat();
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}", &hash(&sources)[..16]));
+        let key = hash(&[here.as_os_str().as_encoded_bytes(), &sources].concat());
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}", &key[..16]));
         let status = Command::new(here.join("build")).arg(&folder).status();
         assert!(status.expect("there is a shell").success(), "the emulated GPU compiles");
         folder
