@@ -10,7 +10,7 @@ use crate::{
         cuda::{
             Binary,
             compile::{Effort, Image, compile},
-            emit::{self, Launch},
+            emit::{self, Launch, Source},
         },
     },
     diagnostic, driver,
@@ -20,6 +20,7 @@ use crate::{
     model::Checked,
     plan::Plan,
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -91,28 +92,41 @@ pub struct Made {
 /// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that later GPUs can
 /// take. The compiler's library must have been found if there are any.
 pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> Result<Made> {
-    let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
-    let (builds, mut assembled) = (builds(model), Vec::new());
+    let builds = builds(model);
     let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
-    for build in &builds {
-        let program = build.name.as_str();
+    let architectures: Vec<String> = architectures.iter().chain(&earliest).cloned().collect();
+    let sources: Vec<Option<Source>> = builds
+        .iter()
+        .map(|Build { name, plan, .. }| {
+            (!architectures.is_empty()).then(|| emit::emit(plan, &format!("{name} of {}", model.file), precision))
+        })
+        .collect();
+    // Much of the compiler runs on one core, so several compile at once.
+    let work: Vec<(&Build, &Source, &String)> = builds
+        .iter()
+        .zip(&sources)
+        .filter_map(|(build, source)| Some((build, source.as_ref()?)))
+        .flat_map(|(build, source)| architectures.iter().map(move |arch| (build, source, arch)))
+        .collect();
+    let compiled = work.into_par_iter().map(|(build, source, arch)| {
+        let Image { code, log } = compile(&source.text, &build.name, arch, Effort::Full)?;
+        let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
+        let assembled = Assembled { program: build.name.clone(), architecture: arch.clone(), log };
+        Ok(((format!("{}.{arch}.{kind}", build.name), code), assembled))
+    });
+    let (images, assembled): (Vec<_>, Vec<_>) = compiled.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
+    files.extend(images);
+    for (Build { name, plan, .. }, source) in builds.iter().zip(sources) {
         let (mut launches, mut arena) = (Vec::new(), 0);
-        if !architectures.is_empty() {
-            let source = emit::emit(&build.plan, &format!("{} of {}", program, model.file), precision);
-            for arch in architectures.iter().chain(&earliest) {
-                let Image { code, log } = compile(&source.text, program, arch, Effort::Full)?;
-                let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
-                files.push((format!("{program}.{arch}.{kind}"), code));
-                assembled.push(Assembled { program: program.to_string(), architecture: arch.clone(), log });
-            }
-            files.push((format!("{program}.cu"), source.text.into_bytes()));
+        if let Some(source) = source {
+            files.push((format!("{name}.cu"), source.text.into_bytes()));
             (launches, arena) = (source.launches, source.arena);
         }
-        let stored = Stored { plan: build.plan.clone(), launches, arena };
+        let stored = Stored { plan: plan.clone(), launches, arena };
         let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
-        files.push((format!("{program}.json"), json.into_bytes()));
+        files.push((format!("{name}.json"), json.into_bytes()));
     }
-    let architectures = architectures.iter().chain(&earliest).cloned().collect();
     Ok(Made { builds, assembled, architectures, precision, files })
 }
 
