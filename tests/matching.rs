@@ -190,3 +190,37 @@ fn a_target_that_is_not_clean_has_the_noise() {
     let found = &outputs[&(OutputKind::Next, "q.z.standardize1.running_mean".to_string())];
     assert!(distance(found, &wanted) < 1e-12, "{found:?}, not {wanted:?}");
 }
+
+/// Data are seen, so what is made of them may be matched to them although p draws them from a class.
+#[test]
+fn data_that_a_class_explains_may_be_recovered() {
+    let text = "model recovered {
+  data   x: real[3]
+  label  y: class[2]
+  latent z: real[2]
+  generative {
+            z ~ normal(0, 1)
+            y ~ uniform
+    y, z -> x ~ normal(linear)
+  }
+  inference {
+    x    -> h = noise(0.2)
+    h    -> r = dense(3)
+    x    -> y ~ categorical(linear)
+    x, y -> z ~ normal(linear)
+  }
+  objective {
+    sum y
+    match r to x weight 2
+  }
+}
+";
+    let (outputs, small) = step(&check("recovered.dgm", text, &[]));
+    let x: Table = small.get("unlabelled.x").chunks(WIDTH).map(<[f64]>::to_vec).collect();
+    let h = each(&x, &small.noise("unlabelled.q.h.noise1.x"), |a, b| a + 0.2 * b);
+    let squares = each(&small.linear("q.r.dense1", "weight.h", &h), &x, |a, b| (a - b).powi(2));
+    let wanted = squares.iter().flatten().sum::<f64>() / (ROWS * WIDTH) as f64;
+    let get = |name: &str| outputs[&(OutputKind::Value, name.to_string())][0];
+    assert!(distance(&[get("match.r")], &[wanted]) < 1e-12);
+    assert!(distance(&[get("loss")], &[2.0 * wanted - get("unlabelled.bound")]) < 1e-12);
+}

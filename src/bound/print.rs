@@ -85,17 +85,21 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         let (q, radius) = (q_of(smooth.label), smooth.radius);
         // A weight that changes is said below.
         let weight = if smooth.ramp.changes() { String::new() } else { format!("{} · ", smooth.ramp.weight) };
-        parts.push(format!("+ {weight}mean KL({q} ‖ {q} where the data are moved by {radius} to its harm)"));
+        let means: Vec<String> = objective.cases.iter().map(|case| format!("mean {}", case.name)).collect();
+        let (means, moved) = (means.join(" + "), format!("{q} where the data are moved by {radius} to its harm"));
+        parts.push(format!("+ {weight}({means}) KL({q} ‖ {moved})"));
     }
+    // These are over the rows whose labels are unseen.
+    let mean = if objective.cases.len() > 1 { "mean unlabelled" } else { "mean" };
     for inform in &settings.inform {
         let q = q_of(inform.label);
-        parts.push(format!("− {} · (H(mean {q}) − mean H({q}))", inform.weight));
+        parts.push(format!("− {} · (H({mean} {q}) − {mean} H({q}))", inform.weight));
     }
     for line in &settings.matches {
         let (node, target) = (name(line.node), name(line.target));
         let clean = if line.clean { "clean " } else { "" };
         let over = if line.standardized { format!(" / var {clean}{target}") } else { String::new() };
-        parts.push(format!("+ {} · mean ({node} − {clean}{target})²{over}", line.weight));
+        parts.push(format!("+ {} · {mean} ({node} − {clean}{target})²{over}", line.weight));
     }
     let loss = parts.join(" ");
     let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));

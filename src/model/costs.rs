@@ -42,7 +42,7 @@ impl Reader<'_, '_, '_> {
     pub(super) fn informed(&mut self, q: &[Factor]) -> Option<Inform> {
         let (name, label) = self.inferred_label("`inform` is about the prediction of a `label` that q infers")?;
         self.predicted(q, &name, label)?;
-        let weight = if self.keyword("weight")? { self.number_of(real("inform", 0.0, 1e6), &name.text)? } else { 1.0 };
+        let weight = self.weight_of(real("inform", 0.0, 1e6), &name.text)?;
         Some(Inform { label, weight })
     }
 
@@ -87,7 +87,7 @@ impl Reader<'_, '_, '_> {
             return None;
         }
         for (name, id) in [(&name, node), (&target_name, target)] {
-            for read in reads(p, q, id) {
+            for read in self.reads(p, q, id) {
                 let read = self.checker.variable(read).clone();
                 if read.domain == Domain::Class && read.role != Role::Data {
                     let title = format!("`{}` depends on `{}`, which is not always seen", name.text, read.name);
@@ -98,23 +98,23 @@ impl Reader<'_, '_, '_> {
             }
         }
         let standardized = self.follows("standardized");
-        let weight = if self.keyword("weight")? { self.number_of(real("match", 0.0, 1e12), &name.text)? } else { 1.0 };
+        let weight = self.weight_of(real("match", 0.0, 1e12), &name.text)?;
         Some(Match { node, target, clean, standardized, weight })
     }
-}
 
-/// The variables that one is made of, through nodes.
-fn reads(p: &[Factor], q: &[Factor], variable: Id<Variable>) -> BTreeSet<Id<Variable>> {
-    let mut open = vec![variable];
-    let mut found = BTreeSet::new();
-    while let Some(next) = open.pop() {
-        if !found.insert(next) {
-            continue;
+    /// The variables that one is made of: itself, and what its factors read, up to data, which are seen whatever drew them.
+    fn reads(&self, p: &[Factor], q: &[Factor], variable: Id<Variable>) -> BTreeSet<Id<Variable>> {
+        let mut open = vec![variable];
+        let mut found = BTreeSet::new();
+        while let Some(next) = open.pop() {
+            if !found.insert(next) || self.checker.variable(next).role == Role::Data {
+                continue;
+            }
+            // A latent is drawn by q.
+            if let Some(factor) = factor_of(q, next).or_else(|| factor_of(p, next)) {
+                open.extend(&factor.parents);
+            }
         }
-        // A latent is drawn by q.
-        if let Some(factor) = factor_of(q, next).or_else(|| factor_of(p, next)) {
-            open.extend(&factor.parents);
-        }
+        found
     }
-    found
 }

@@ -428,10 +428,10 @@ pub enum Batch {
     },
 }
 
-/// How weights start; biases start at 0 for `Glorot` and `He`.
+/// How weights start; biases start at 0 but for `Glorot`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initialize {
-    /// The ADGM authors' recipe: hidden weights Glorot normal with ReLU's gain, data and label heads with gain 1, latent heads N(0, 0.001²).
+    /// The ADGM authors' recipe: hidden weights Glorot normal with ReLU's gain, data and label heads with gain 1, latent heads and biases N(0, 0.001²).
     Glorot,
     /// He normal for hidden weights; heads as in `Glorot`.
     He,

@@ -64,6 +64,14 @@ impl Reader<'_, '_, '_> {
         Some(set_number(self.checker, &name, &argument, number))
     }
 
+    /// `weight 10` of one subject, 1 if it is left out; `--set` reaches either as `match.r`.
+    pub fn weight_of(&mut self, argument: Argument, subject: &str) -> Option<f64> {
+        if self.keyword("weight")? {
+            return self.number_of(argument, subject);
+        }
+        Some(set_number(self.checker, &format!("{}.{subject}", argument.name), &argument, 1.0))
+    }
+
     pub fn name(&mut self, expected: &str) -> Option<Name> {
         let value = self.take(expected)?.clone();
         match value.kind {
@@ -158,10 +166,14 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Arithmetic that may also name `rows` and `labelled`, the numbers of training rows.
+    /// `weight 0.1 * rows / labelled`, 1 if it is left out: arithmetic that may also name the numbers of training rows.
     pub fn weight(&mut self) -> Option<Expression> {
-        let value = self.take("a weight")?.clone();
-        let written = weight(self.checker, &value)?;
+        let (written, span) = if self.keyword("weight")? {
+            let value = self.take("a weight")?.clone();
+            (weight(self.checker, &value)?, value.span)
+        } else {
+            (Expression::Number(1.0), self.setting.span)
+        };
         let argument = real("classify.weight", 0.0, 1e12);
         let number = set_number(self.checker, "classify.weight", &argument, f64::NAN);
         let weight = if number.is_nan() { written } else { Expression::Number(number) };
@@ -169,7 +181,7 @@ impl Reader<'_, '_, '_> {
         if !example.is_finite() || example < 0.0 {
             let title = "a weight is a finite number from 0 on";
             let label = format!("{example} for 60000 rows, 100 of them labelled");
-            self.checker.report(Diagnostic::error(value.span, title).label(label));
+            self.checker.report(Diagnostic::error(span, title).label(label));
             return None;
         }
         Some(weight)

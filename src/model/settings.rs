@@ -1,8 +1,8 @@
 //! The lines of `objective` and `train`.
 
 use super::{
-    Batch, Beta, Bound, Classify, Decay, Discrete, Expression, Factor, FactorKind, Heads, Initialize, Network,
-    Objective, Role, Schedule, Train, Variable,
+    Batch, Beta, Bound, Classify, Decay, Discrete, Factor, FactorKind, Heads, Initialize, Network, Objective, Role,
+    Schedule, Train, Variable,
     check::{Checker, factor_of},
     estimators,
     factors::closed_form_is_exact,
@@ -168,7 +168,7 @@ impl Reader<'_, '_, '_> {
             }
             "classify" => {
                 let (_, label) = self.inferred_label("`classify` adds the cross-entropy of a `label` that q infers")?;
-                let weight = if self.keyword("weight")? { self.weight()? } else { Expression::Number(1.0) };
+                let weight = self.weight()?;
                 objective.classify.push(Classify { label, weight, span: self.setting.span });
             }
             "smooth" => {
@@ -467,5 +467,15 @@ fn finish(
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
     estimators::check(checker, objective, graphs, treated);
+    let learns = !graphs.0.is_empty()
+        || !objective.classify.is_empty()
+        || !objective.smooth.is_empty()
+        || !objective.inform.is_empty()
+        || !objective.matches.is_empty();
+    if !learns && !checker.diagnostics.iter().any(Diagnostic::is_error) {
+        let nothing = Diagnostic::error(checker.name, "a model without `generative` and without a cost learns nothing");
+        let help = "write `classify y` into `objective`, or what the data are drawn from into `generative`";
+        checker.report(nothing.label("has no bound and no cost").help(help));
+    }
     ramp::check(checker, objective, train.epochs);
 }
