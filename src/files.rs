@@ -21,11 +21,21 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     if path.exists() && !path.is_file() {
         return fs::write(path, bytes).map_err(|error| Error::file(path, "cannot be written", error));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path)?;
     let mut file = temporary(folder).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// The folder of a file that is to be written: it must be there.
+pub fn folder_of(path: &Path) -> Result<&Path> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let message = format!("{}: there is no folder {}", path.display(), folder.display());
+    Err(Error::new(message).help("make it first, or name another file"))
 }
 
 /// A temporary file that whoever may read the folder may read, once it has its name.

@@ -2,31 +2,9 @@
 
 mod common;
 
+use common::program::{dgc, fails, fine};
 use dgc::run::data;
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
-
-fn dgc(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dgc")).args(arguments).current_dir(folder).output().expect("the program starts")
-}
-
-fn fine(folder: &Path, arguments: &[&str]) -> String {
-    let output = dgc(folder, arguments);
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "dgc {arguments:?}: {text}{errors}");
-    text.into_owned()
-}
-
-/// What a failing command says; a panic is no message.
-fn fails(folder: &Path, arguments: &[&str]) -> String {
-    let output = dgc(folder, arguments);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "dgc {arguments:?} was fine: {}", String::from_utf8_lossy(&output.stdout));
-    assert!(!errors.contains("panicked"), "{errors}");
-    errors
-}
+use std::{path::Path, process::Command};
 
 /// A folder with a small model.
 fn folder() -> tempfile::TempDir {
@@ -91,10 +69,9 @@ fn a_model_is_trained_used_and_resumed() {
     std::fs::write(at.join("part").join("checkpoint.safetensors"), b"broken").expect("a file can be written");
     assert!(fails(at, &["eval", "part"]).contains("checkpoint.safetensors"));
     assert!(fails(at, &["eval", "nowhere"]).contains("settings.json"));
-    for option in [["--seed", "7"], ["--labels", "50"], ["--data", "mnist"], ["--validation", "9"], ["--samples", "2"]]
-    {
+    for option in [["--seed", "7"], ["--labels", "50"], ["--validation", "9"], ["--samples", "2"]] {
         let errors = fails(at, &[&["train", "whole", "--resume"][..], &option].concat());
-        assert!(errors.contains(option[0]) && errors.contains("`epochs` and `rate`"), "{errors}");
+        assert!(errors.contains(option[0]) && errors.contains("only `epochs`, `rate`"), "{errors}");
     }
     assert!(fails(at, &["eval", "whole", "--rows", "0"]).contains("at least 1"));
 }
@@ -210,7 +187,7 @@ fn data_sets_are_checked() {
     assert!(train(&[0, 0, 8, 3, 0, 0]).contains("header"));
     assert!(train(&header(10, 28)).contains("0 bytes"));
     assert!(train(&header(u32::MAX, u32::MAX)).contains("bytes for the shape"));
-    assert!(train(&[header(1, 3), vec![0; 9]].concat()).contains("9 pixels"));
+    assert!(train(&[header(1, 3), vec![0; 9]].concat()).contains("rows of 3 · 3 do not fit `x`, which is 784"));
     assert!(train(&[0x1F, 0x8B, 1, 2, 3]).contains("unpacked"));
     std::fs::write(at.join("broken.npz"), b"PK broken").expect("a file can be written");
     assert!(fails(at, &["train", "small.dgm", "--data", "broken.npz"]).contains("npz"));
@@ -310,6 +287,41 @@ fn a_full_disk_loses_nothing() {
     let left: Vec<_> = std::fs::read_dir(at.join("run")).expect("a folder").flatten().map(|e| e.file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("tmp")), "nothing is left behind: {left:?}");
     fine(at, &["train", "run", "--resume", "--epochs", "2"]);
+}
+
+/// Numbers that are none are no result.
+#[test]
+fn a_row_beyond_all_range_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let text = "model line {\n data x: real[2]\n latent z: real[2]\n generative {\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}\n\
+                inference {\n x -> z ~ normal(linear)\n}\n train {\n batch 5\n epochs 1\n}\n}\n";
+    std::fs::write(at.join("line.dgm"), text).expect("a file can be written");
+    let write = |name: &str, value: f64| {
+        let mut data: Vec<f64> = (0..20).map(|i| f64::from(i % 7) / 7.0).collect();
+        data[9] = value;
+        let array = dgc::run::arrays::NamedArray { name: "x".to_string(), shape: vec![10, 2], data };
+        dgc::run::arrays::write(&at.join(name), &[array], Default::default(), false).expect("a file");
+    };
+    write("near.safetensors", 0.5);
+    write("far.safetensors", 1e30);
+    fine(at, &["train", "line.dgm", "--data", "near.safetensors", "-o", "run"]);
+    fine(at, &["eval", "run"]);
+    assert!(fails(at, &["eval", "run", "--data", "far.safetensors"]).contains("of row 4 of these is"));
+}
+
+#[test]
+fn a_class_is_no_picture() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let text = "model classes {\n data c: class[4]\n latent z: real[2]\n generative {\n z ~ normal(0, 1)\n z -> c ~ categorical(linear)\n}\n\
+                inference {\n c -> z ~ normal(linear)\n}\n train {\n batch 5\n epochs 1\n}\n}\n";
+    std::fs::write(at.join("classes.dgm"), text).expect("a file can be written");
+    let data = (0..10).map(|i| f64::from(i % 4)).collect();
+    let array = dgc::run::arrays::NamedArray { name: "c".to_string(), shape: vec![10], data };
+    dgc::run::arrays::write(&at.join("c.safetensors"), &[array], Default::default(), false).expect("a file");
+    fine(at, &["train", "classes.dgm", "--data", "c.safetensors", "-o", "run"]);
+    assert!(fails(at, &["sample", "run", "-o", "c.png"]).contains("`c` is a class"));
 }
 
 #[test]

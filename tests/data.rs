@@ -179,3 +179,91 @@ fn a_batch_that_does_not_fit() {
         assert!(error.contains(told), "{error}");
     }
 }
+
+fn save(folder: &Path, arrays: &[(&str, &[usize], f64)]) -> std::path::PathBuf {
+    let array = |&(name, shape, value): &(&str, &[usize], f64)| arrays::NamedArray {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data: vec![value; shape.iter().product()],
+    };
+    let path = folder.join("saved.safetensors");
+    let arrays: Vec<_> = arrays.iter().map(array).collect();
+    arrays::write(&path, &arrays, Default::default(), false).expect("a file");
+    path
+}
+
+/// Rows lie flat or in the variable's shape; transposed they would be taken for what they are not.
+#[test]
+fn rows_have_the_shape_of_their_variable() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = |shape: &str| {
+        let text = format!(
+            "model image {{\n data x: binary{shape}\n latent z: real\n generative {{\n z ~ normal(0, 1)\n z -> x ~ bernoulli(linear)\n}}\n\
+             inference {{\n x -> z ~ normal(linear)\n}}\n}}\n"
+        );
+        common::check("image.dgm", &text, &[])
+    };
+    for (variable, array, fits) in [
+        ("[2, 3]", &[4, 6][..], true),
+        ("[2, 3]", &[4, 2, 3], true),
+        ("[2, 3]", &[4, 1, 2, 3], true),
+        ("[2, 3]", &[4, 3, 2], false),
+        ("[2, 2, 3]", &[4, 2, 3, 2], false),
+        ("[6]", &[4, 2, 3], true),
+        ("[6]", &[4, 5], false),
+        ("", &[4], true),
+        ("", &[4, 1], true),
+        ("", &[4, 2], false),
+    ] {
+        let path = save(folder.path(), &[("x", array, 1.0)]);
+        let loaded = data::load(path.to_str(), &model(variable));
+        assert_eq!(loaded.is_ok(), fits, "{variable}, {array:?}");
+        if let Err(error) = loaded {
+            assert!(error.to_string().contains("do not fit `x`"), "{error}");
+        }
+    }
+}
+
+/// Greys are no counts, and their zeros are not above 0.
+#[test]
+fn pixels_are_values_of_their_variable() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("train-images-idx3-ubyte"), idx_images()).expect("a file can be written");
+    for (kind, distribution, value) in [
+        ("count", "poisson", "feature 1 is 0.003"),
+        ("positive", "gamma", "feature 0 is 0"),
+        ("unit", "beta", "feature 0 is 0"),
+    ] {
+        let text = format!(
+            "model pixels {{\n data x: {kind}[9]\n latent z: real\n generative {{\n z ~ normal(0, 1)\n z -> x ~ {distribution}(linear)\n}}\n\
+             inference {{\n x -> z ~ normal(linear)\n}}\n}}\n"
+        );
+        let error =
+            data::load(folder.path().to_str(), &common::check("pixels.dgm", &text, &[])).expect_err("no such values");
+        assert!(error.to_string().contains(value), "{error}");
+    }
+}
+
+#[test]
+fn a_row_has_all_labels_or_none() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "model two {\n label y: class[3]\n label w: class[2]\n data x: binary[9]\n latent z: real\n\
+                generative {\n z ~ normal(0, 1)\n y ~ uniform\n w ~ uniform\n w, y, z -> x ~ bernoulli(linear)\n}\n\
+                inference {\n x -> y ~ categorical(linear)\n x -> w ~ categorical(linear)\n w, x, y -> z ~ normal(linear)\n}\n\
+                objective {\n sum y\n sum w\n}\n}\n";
+    let model = common::check("two.dgm", text, &[]);
+    let load = |arrays: &[(&str, &[usize], f64)]| data::load(save(folder.path(), arrays).to_str(), &model);
+    let error = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], -1.0)]).expect_err("a label is missing");
+    assert!(error.to_string().contains("row 0 has the label `y` and not `w`"), "{error}");
+    // Wherever a label is declared, it may be missing; and what is misspelt is named.
+    let loaded =
+        load(&[("x", &[4, 9], 1.0), ("label", &[4], 2.0), ("test_x", &[4, 9], 1.0)]).expect("data without labels");
+    assert_eq!((loaded.train.classes("y"), loaded.train.classes("w")), (Some(&[-1; 4][..]), Some(&[-1; 4][..])));
+    assert_eq!(loaded.others, ["label", "test_x"]);
+    // Labels that are left out are left out together.
+    let loaded = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], 1.0)]).expect("data");
+    let split = data::split(&loaded.train, &["y", "w"], Some(1), 0, 0).expect("a split").train;
+    let (y, w) = (split.classes("y").expect("y"), split.classes("w").expect("w"));
+    assert_eq!(y.iter().filter(|&&class| class >= 0).count(), 1);
+    assert!(y.iter().zip(w).all(|(y, w)| (*y >= 0) == (*w >= 0)));
+}

@@ -71,7 +71,7 @@ fn a_mixture_of_one_is_its_component() {
         assert!(distance(&found, &wanted) < 1e-12, "{head}");
     }
     assert!(distance(gradient(&found, "q.z.mean.bias"), gradient(&wanted, "q.z.mean.bias")) < 1e-12);
-    assert!(gradient(&found, "p.z.mixture.logits").iter().all(|slope| slope.abs() < 1e-12), "one weight is 1");
+    assert!(gradient(&found, "p.z.mixture.weight_logits").iter().all(|slope| slope.abs() < 1e-12), "one weight is 1");
 }
 
 /// log p(z) of a mixture of K, added up one component after the other, on both engines.
@@ -93,7 +93,7 @@ fn a_mixture_is_the_sum_of_its_components() {
         let weight = &get(&format!("q.z.{name}.weight"))[i * 4..i * 4 + 4];
         get(&format!("q.z.{name}.bias"))[i] + weight.iter().zip(&hidden).map(|(w, h)| w * h).sum::<f64>()
     };
-    let weights = get("p.z.mixture.logits");
+    let weights = get("p.z.mixture.weight_logits");
     let normaliser: f64 = weights.iter().map(|x| x.exp()).sum();
     let wanted = (0..5)
         .map(|row| {
@@ -144,6 +144,19 @@ fn a_mixture_integrates_to_one() {
     let densities = report.json["all"]["per_row"].as_array().expect("a number a row").iter();
     let total: f64 = densities.map(|density| density.as_f64().expect("a number").exp() * step).sum();
     assert!((total - 1.0).abs() < 1e-9, "{total}");
+}
+
+/// A Bernoulli's head has the name that the weights might have had.
+#[test]
+fn a_mixture_of_bernoullis_sums_to_one() {
+    let text = "model bits {\n data x: binary[2]\n generative {\n x ~ mixture(bernoulli, 3)\n}\n}\n";
+    let model = check("bits.dgm", text, &[]);
+    let batch: Arrays = [array("x", &[4, 2], vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])].into();
+    let report = run(&model, &parameters(&model), &batch, None);
+    let densities = report.json["all"]["per_row"].as_array().expect("a number a row").iter();
+    let total: f64 = densities.map(|density| density.as_f64().expect("a number").exp()).sum();
+    assert!((total - 1.0).abs() < 1e-12, "{total}");
+    finite_differences(&model);
 }
 
 /// With one pseudo-input u the prior is q(z | u), by the same parameters; copies of one change nothing.
@@ -236,8 +249,11 @@ fn samples_are_of_the_components() {
     let rows = 4000;
     let graph = driver::generate(&model, rows, &[]);
     let mut values = values(&graph);
-    let known =
-        [("logits", vec![0.25f64.ln(), 0.75f64.ln()]), ("mean", vec![-5.0, 5.0]), ("log_variance", vec![0.0, 1.0])];
+    let known = [
+        ("weight_logits", vec![0.25f64.ln(), 0.75f64.ln()]),
+        ("mean", vec![-5.0, 5.0]),
+        ("log_variance", vec![0.0, 1.0]),
+    ];
     for (name, value) in known {
         values.insert(format!("p.z.mixture.{name}"), value);
     }
@@ -269,7 +285,7 @@ fn pseudo_inputs_are_sampled_from() {
     let alone = check("alone.dgm", text, &[]);
     let graph = driver::generate(&alone, 1, &[]);
     let values: eval::Values = [
-        ("p.x.mixture.logits".to_string(), vec![0.25f64.ln(), 0.75f64.ln()]),
+        ("p.x.mixture.weight_logits".to_string(), vec![0.25f64.ln(), 0.75f64.ln()]),
         ("p.x.mixture.log_rate".to_string(), [1.0, 2.0, 3.0, 6.0].map(f64::ln).to_vec()),
     ]
     .into();

@@ -191,6 +191,11 @@ fn models_that_do_not_fit_are_refused() {
     let message =
         "`z` has 2 features in upper, and 3 in lower; both are to have one type and size; --set changes sizes";
     assert_eq!(told("z", upper(), wide), message);
+    // Both would read the array `x`.
+    let text = "model other {\n data x: real[3]\n data z: real[2]\n latent v: real\n generative {\n v ~ normal(0, 1)\n\
+                v -> x ~ normal(linear)\n v -> z ~ normal(linear)\n}\n inference {\n x, z -> v ~ normal(linear)\n}\n}\n";
+    let (title, help) = check("other.dgm", text, &[]).with_upstream("z", lower()).expect_err("they do not fit");
+    assert!(title.contains("`x` is not of one kind") && help.contains("rename"), "{title}; {help}");
     let twice = upper().with_upstream("z", lower()).expect("they fit");
     assert_eq!(told("z", twice, lower()), "`z` has two models that infer it; name one");
 }

@@ -24,7 +24,7 @@ fn adgm(sets: &[(&str, &str)]) -> Checked {
 fn table(model: &Checked) -> Table {
     let dataset = data::load(None, model).expect("the excerpt is there");
     let rows: Vec<usize> = (0..200).collect();
-    data::split(&dataset.train.select(&rows), Some("y"), Some(40), 0, 0).expect("a split").train
+    data::split(&dataset.train.select(&rows), &["y"], Some(40), 0, 0).expect("a split").train
 }
 
 fn trainer(threads: usize) -> Trainer {
@@ -171,6 +171,8 @@ fn the_rate_follows_its_schedule() {
         assert!(!far, "{line}: {rates:?} instead of {expected:?}");
     };
     close("constant", [0.8; 8]);
+    // A rate never rises to its floor.
+    close("cosine(floor = 1)", [0.8; 8]);
     close("warmup(epochs = 2)", [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]);
     close("constant warmup 2", [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]);
     close("step(every = 1, factor = 0.5, floor = 0.15)", [0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15]);

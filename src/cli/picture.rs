@@ -1,6 +1,7 @@
 //! Pictures of data: grey images in a grid.
 
 use crate::{
+    distribution::Domain,
     error::{Error, Result},
     model::Variable,
 };
@@ -8,7 +9,15 @@ use crate::{
 /// Height and width of a variable's image.
 pub(super) fn shape(variable: &Variable) -> Result<(usize, usize)> {
     match variable.shape.as_slice() {
+        _ if variable.domain == Domain::Class => {
+            let message = format!("`{}` is a class, and no picture", variable.name);
+            Err(Error::new(message).help("`dgc predict` writes classes, `dgc encode` latents"))
+        }
         [height, width] => Ok((*height, *width)),
+        [channels, height, width] if *channels > 1 => {
+            let message = format!("`{}` has {channels} channels of {height} · {width}", variable.name);
+            Err(Error::new(message).help("pictures are drawn of one channel"))
+        }
         _ => {
             let side = variable.size().isqrt();
             if side * side == variable.size() {

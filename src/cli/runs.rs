@@ -7,7 +7,7 @@ use crate::{
     distribution::Domain,
     driver,
     error::{Error, Result},
-    files::write_whole,
+    files::{folder_of, write_whole},
     id::Id,
     lower::Evaluate,
     model::{Checked, Variable},
@@ -77,10 +77,13 @@ impl Source {
 
     /// To use these parameters of the model.
     fn open_with(&self, layout: impl Fn(&Checked) -> Layout) -> Result<Opened> {
-        let (folder, settings) = Folder::open(&self.run)?;
+        let (folder, mut settings) = Folder::open(&self.run)?;
         let model = folder.model(&settings)?;
         let session = folder.session(layout(&model), &self.device.choice()?)?;
         let dataset = data::load(self.data.as_deref().or(settings.data.as_deref()), &model)?;
+        if self.data.is_none() {
+            settings.know_again(&dataset)?;
+        }
         // Which rows were held out is known of the run's own data alone.
         let held = if self.data.is_none() { settings.validation } else { 0 };
         let part = self.part.unwrap_or(match (&dataset.test, held) {
@@ -92,7 +95,7 @@ impl Source {
             let rows = dataset.test.as_ref().map_or(0, |table| table.rows);
             (dataset.test, (0..rows).collect())
         } else {
-            let split = data::split(&dataset.train, None, None, held, settings.seed)?;
+            let split = data::split(&dataset.train, &[], None, held, settings.seed)?;
             if part == Part::Train { (Some(split.train), split.kept) } else { (split.validation, split.held) }
         };
         let mut table = found.ok_or_else(|| {
@@ -175,6 +178,14 @@ impl Eval {
         let inferred = opened.infer(self.source.samples, true, self.source.seed)?;
         let labelled = opened.infer_labelled(self.source.samples, self.source.seed)?;
         let (rows, part) = (opened.table.rows, opened.part.name());
+        let inferences = std::iter::once(&inferred).chain(labelled.iter().map(|(_, labelled)| labelled));
+        for (name, values) in inferences.flatten().filter(|(name, _)| !name.contains('.')) {
+            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                let message = format!("{name} of row {row} of these is {}", values[row]);
+                let help = "its values may be far from those that were trained on; or the run has gone astray";
+                return Err(Error::new(message).help(help));
+            }
+        }
         let mut report = serde_json::json!({ "part": part, "rows": rows, "samples": self.source.samples });
         let mut text = format!("{rows} {part} rows, {} samples each", self.source.samples);
         // A classifier has no bound, so no numbers either.
@@ -242,6 +253,7 @@ pub struct Predict {
 
 impl Predict {
     pub fn run(self) -> Result<()> {
+        folder_of(&self.output)?;
         let mut opened = self.source.open()?;
         let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
         let labels: Vec<(String, usize)> =
@@ -280,6 +292,7 @@ pub struct Encode {
 
 impl Encode {
     pub fn run(self) -> Result<()> {
+        folder_of(&self.output)?;
         let mut opened = self.source.open()?;
         let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
         let failed = |error: String| Error::file(&self.output, "cannot be written", error);
@@ -319,6 +332,7 @@ pub struct Sample {
 impl Sample {
     pub fn run(self) -> Result<()> {
         let layout = |model: &Checked| programs::parameters(model).with(&programs::generative_parameters(model));
+        folder_of(&self.output)?;
         let mut opened = self.source.open_with(layout)?;
         let model = opened.model.clone();
         let generated = model.generated();

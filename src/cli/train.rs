@@ -6,7 +6,7 @@ use crate::{
     driver,
     error::{Error, Result},
     lower::Evaluate,
-    model::{Checked, Role},
+    model::Checked,
     run::{
         compiled::{self, Compiled},
         data::{self, Table},
@@ -78,19 +78,29 @@ impl Train {
     pub fn run(mut self) -> Result<()> {
         self.changes.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
         let compiled = if compiled::is_compiled(&self.file) { Some(self.compiled()?) } else { None };
-        let (folder, settings, model) = if self.resume { self.reopen()? } else { self.begin(compiled.as_ref())? };
-        if let Some(compiled) = compiled.as_ref().filter(|compiled| compiled.model.source != model.source) {
-            let message = format!("{}: a run of another model than {}", folder.path.display(), compiled.file);
+        let (folder, mut settings, model) = if self.resume { self.reopen()? } else { self.begin(compiled.as_ref())? };
+        let named = match &compiled {
+            Some(compiled) => compiled.model.source.clone(),
+            // The folder of a run has its own text.
+            None if self.file.is_dir() => model.source.clone(),
+            None => read_text(&self.file)?,
+        };
+        if named != model.source {
+            let message = format!("{}: a run of another model than {}", folder.path.display(), self.file.display());
             return Err(Error::new(message).help("go on with it by itself: dgc train RUN --resume"));
         }
         let lock = if self.resume { Some(folder.lock()?) } else { None };
         let dataset = data::load(settings.data.as_deref(), &model)?;
-        let label =
-            model.variables.iter().find(|variable| variable.role == Role::Label).map(|label| label.name.clone());
-        if settings.labels.is_some() && label.is_none() {
+        settings.know_again(&dataset)?;
+        if !dataset.others.is_empty() && !self.resume {
+            let names: Vec<String> = dataset.others.iter().map(|name| format!("`{name}`")).collect();
+            eprintln!("note: the data also hold {}, which the model does not name", names.join(", "));
+        }
+        let labels: Vec<&str> = model.labels().map(|label| label.name.as_str()).collect();
+        if settings.labels.is_some() && labels.is_empty() {
             return Err(Error::new("--labels: the model has no label").help("leave the option out"));
         }
-        let split = data::split(&dataset.train, label.as_deref(), settings.labels, settings.validation, settings.seed)?;
+        let split = data::split(&dataset.train, &labels, settings.labels, settings.validation, settings.seed)?;
         let held = match split.validation {
             Some(rows) => Some(("validation", rows)),
             None => dataset.test.map(|rows| ("test", rows)),
@@ -113,7 +123,7 @@ impl Train {
             Some(lock) => lock,
             None => folder.create_files(&settings, &trainer.model)?,
         };
-        if self.resume && !self.changes.sets.is_empty() {
+        if self.resume && (self.data.is_some() || !self.changes.sets.is_empty()) {
             folder.write_settings(&settings)?;
         }
         let first_loss = folder.first_loss();
@@ -168,6 +178,7 @@ impl Train {
             file: model.file.clone(),
             sets,
             data,
+            fingerprint: None,
             labels: self.labels,
             validation: self.validation.unwrap_or(0),
             seed: self.seed.unwrap_or(0),
@@ -184,8 +195,9 @@ impl Train {
         let path = if is_run { &self.file } else { self.output.as_ref().unwrap_or(&self.file) };
         let (folder, mut settings) = Folder::open(path)?;
         // What a run draws is fixed; how long it goes on, and how fast, may change.
+        let moved = self.data.is_some() && settings.fingerprint.is_some();
         let fixed = [
-            ("--data", self.data.is_some()),
+            ("--data", self.data.is_some() && !moved),
             ("--labels", self.labels.is_some()),
             ("--validation", self.validation.is_some()),
             ("--seed", self.seed.is_some()),
@@ -197,7 +209,10 @@ impl Train {
         let other = other.map(|(name, _)| format!("--set {name}"));
         if let Some(name) = fixed.iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()).or(other) {
             return Err(Error::new(format!("{name}: a run goes on with the settings that it began with"))
-                .help("only `epochs` and `rate` may be changed"));
+                .help("only `epochs`, `rate` and the place of the data may be changed"));
+        }
+        if let Some(data) = &self.data {
+            settings.data = Some(data::whole_path(data));
         }
         for (name, value) in &self.changes.sets {
             settings.sets.push((name.clone(), value.clone()));

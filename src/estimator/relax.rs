@@ -48,7 +48,7 @@ impl Estimator for Relaxation {
 
     fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
         let [start, decay, floor] = *arguments else { return None };
-        (decay < 1.0).then(|| ("temperature", (start * decay.powf(epoch)).max(floor)))
+        (decay < 1.0).then(|| ("temperature", (start * decay.powf(epoch)).max(floor.min(start))))
     }
 
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {

@@ -109,7 +109,8 @@ impl Lowering<'_> {
         let logs = match mixture.source {
             Components::Learned => {
                 let mut scope = Scope { prefix: self.mixture_name(factor), lowering: self };
-                let logits = scope.parameter("logits", &[component], Start::Constant(0.0));
+                // Not only `logits`: a Bernoulli's head has that name.
+                let logits = scope.parameter("weight_logits", &[component], Start::Constant(0.0));
                 scope.graph().log_softmax(logits, component)
             }
             Components::Pseudo(_) => self.graph.constant(-(mixture.components as f64).ln()),

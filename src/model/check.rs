@@ -12,6 +12,7 @@ use crate::{
     distribution::Domain,
     id::Id,
     layer,
+    optimizer::OPTIMIZERS,
     syntax::ast::{self, Expression, ExpressionKind, File, Item, Name},
 };
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub fn check(
     let arrows = checker.arrows(tree);
     let (generative, inference) = factors::check(&mut checker, &arrows);
     let (objective, train) = settings::check(&mut checker, tree, &generative, &inference);
-    factors::lint(&mut checker, &generative, &inference);
+    factors::lint(&mut checker, &generative, &inference, &objective.matches);
     checker.finish();
     if checker.diagnostics.iter().any(Diagnostic::is_error) {
         // A net that is used five times has its mistakes once, and what follows from a mistake is not worth a warning.
@@ -172,6 +173,13 @@ impl<'a> Checker<'a> {
         if let Some(first) = self.declared_sizes.iter().find(|known| known.text == name.text).map(|known| known.span) {
             self.twice("size", name, first);
             return;
+        }
+        let optimizers = OPTIMIZERS.iter().flat_map(|optimizer| optimizer.arguments());
+        let settings = ["samples", "epochs", "batch", "prior"];
+        if settings.into_iter().chain(optimizers.map(|argument| argument.name)).any(|known| known == name.text) {
+            let title = format!("`{}` is a setting, and no name for a size", name.text);
+            let help = format!("`--set {}=…` would reach both: choose another name", name.text);
+            self.report(Diagnostic::error(name.span, title).help(help));
         }
         self.declared_sizes.push(name.clone());
         let written = self.number(value);

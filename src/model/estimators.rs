@@ -91,7 +91,8 @@ fn importance(checker: &mut Checker, objective: &Objective) {
         let span = latent.map(|id| checker.variable(id).span).next().unwrap_or_default();
         checker.report(
             Diagnostic::error(span, "the importance-weighted bound has no terms of single latents")
-                .help("remove `bound importance`, or the lines `beta`, `free_bits` and `analytic`"),
+                .label("has a line `beta`, `free_bits` or `analytic`")
+                .help("remove that line, or the line `bound`"),
         );
     }
 }

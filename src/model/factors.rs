@@ -1,7 +1,7 @@
 //! The arrows of both graphs: their variables, networks and distributions, and the order that the arrows allow.
 
 use super::{
-    Factor, FactorKind, Heads, Network, Role, Side, Variable,
+    Factor, FactorKind, Heads, Match, Network, Role, Side, Variable,
     check::{Checker, domain_name, factor_of},
     heads, mixture,
     network::network,
@@ -297,7 +297,8 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
 }
 
 /// What is legal and likely wrong.
-pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor]) {
+pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor], matches: &[Match]) {
+    let matched: Vec<Id<Variable>> = matches.iter().flat_map(|line| [line.node, line.target]).collect();
     let read = |id: Id<Variable>, factors: &[Factor]| factors.iter().any(|factor| factor.parents.contains(&id));
     for index in 0..checker.variables.len() {
         let (id, variable) = (Id::new(index), checker.variables[index].clone());
@@ -312,6 +313,11 @@ pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor]) {
                     .label("declared here")
                     .help("make it a parent of the data, or remove it"),
             );
+        }
+        if variable.role == Role::Node && !read(id, p) && !read(id, q) && !matched.contains(&id) {
+            let title = format!("node `{name}` is unused: no arrow begins at it");
+            let help = "make it a parent, `match` it, or remove it";
+            checker.report(Diagnostic::warning(variable.span, title).label("made here").help(help));
         }
         if variable.role == Role::Data && !read(id, q) && !q.is_empty() {
             let title = format!("data variable `{name}` is not read in `inference`");

@@ -36,6 +36,7 @@ impl Schedule {
             Decay::Constant => base,
             Decay::Step { every, factor, floor } => (base * factor.powf((start / every).floor())).max(floor.min(base)),
             Decay::Cosine { floor } => {
+                let floor = floor.min(base);
                 let part = (start / epochs.max(1.0)).min(1.0);
                 floor + (base - floor) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
             }

@@ -38,6 +38,8 @@ const OBJECTIVE: &[&str] = &[
     "analytic",
 ];
 const EPOCHS: Argument = whole("epochs", 0.0, 1e7);
+/// Those that are about the bound, which a classifier has none of.
+const OF_BOUND: &[&str] = &["samples", "bound", "sum", "relax", "score", "top", "beta", "free_bits", "analytic"];
 const TRAIN: &[&str] = &["batch", "optimizer", "schedule", "clip", "prior", "initialize", "epochs"];
 
 pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Factor]) -> (Objective, Train) {
@@ -68,6 +70,8 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
         initialize: Initialize::Glorot,
         epochs: 100,
     };
+    // Arrows with a mistake are missing in p too.
+    let classifier = p.is_empty() && !checker.diagnostics.iter().any(Diagnostic::is_error);
     let mut seen: Vec<(String, Span)> = Vec::new();
     let blocks = tree.items.iter().filter_map(|item| match item {
         Item::Settings { keyword, settings } => Some(settings.iter().map(move |setting| (keyword, setting))),
@@ -101,6 +105,12 @@ pub(super) fn check(checker: &mut Checker, tree: &File, p: &[Factor], q: &[Facto
             continue;
         }
         seen.push((key, setting.span));
+        if classifier && OF_BOUND.contains(&name.text.as_str()) {
+            let title = format!("a classifier has no bound, so `{}` says nothing", name.text);
+            let help = "remove the line, or draw the data in `generative`";
+            checker.report(Diagnostic::error(setting.span, title).help(help));
+            continue;
+        }
         let known = checker.diagnostics.len();
         let mut reader = Reader { checker, setting, next: 0 };
         match keyword.text.as_str() {
@@ -261,9 +271,10 @@ impl Reader<'_, '_, '_> {
             }
             "renyi" => {
                 let alpha = arguments_of(self.checker, &call, &[real("alpha", -100.0, 100.0)], "bound")?[0];
-                if alpha == 1.0 {
+                // Nearer to it, single precision loses the quotient by 1 − α.
+                if (alpha - 1.0).abs() < 1e-3 {
                     let limit = Diagnostic::error(call.span, "the Rényi bound of order 1 is the evidence bound");
-                    self.checker.report(limit.label("found 1").help("write `bound evidence`"));
+                    self.checker.report(limit.label(format!("found {alpha}")).help("write `bound evidence`"));
                     return None;
                 }
                 Some(Bound::Power(alpha))
@@ -467,7 +478,8 @@ fn finish(
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
     estimators::check(checker, objective, graphs, treated);
-    let learns = !graphs.0.is_empty()
+    let classifier = graphs.0.is_empty();
+    let learns = !classifier
         || !objective.classify.is_empty()
         || !objective.smooth.is_empty()
         || !objective.inform.is_empty()
@@ -476,6 +488,12 @@ fn finish(
         let nothing = Diagnostic::error(checker.name, "a model without `generative` and without a cost learns nothing");
         let help = "write `classify y` into `objective`, or what the data are drawn from into `generative`";
         checker.report(nothing.label("has no bound and no cost").help(help));
+    }
+    let unseen = matches!(train.batch, Batch::Cases { labelled: 0, .. });
+    let by_labels = objective.smooth.is_empty() && objective.inform.is_empty() && objective.matches.is_empty();
+    if classifier && learns && unseen && by_labels {
+        let title = "`classify` alone learns from labelled rows, of which a batch has none";
+        checker.report(Diagnostic::error(checker.name, title).help("give `batch labelled 100, unlabelled 100`"));
     }
     ramp::check(checker, objective, train.epochs);
 }

@@ -58,6 +58,20 @@ impl Checked {
             let title = format!("{} stands on another model itself", model.name);
             return Err((title, "a model may stand on one that has data of its own".to_string()));
         }
+        // One array is what both models call by its name.
+        let own = |read: &&Variable| {
+            self.variables.iter().find(|known| {
+                known.name == read.name && known.name != name && matches!(known.role, Role::Data | Role::Label)
+            })
+        };
+        let of_data = model.variables.iter().filter(|read| read.role == Role::Data);
+        let clash = of_data.filter_map(|read| Some((read, own(&read)?)));
+        let clash =
+            clash.filter(|(read, own)| (read.role, read.domain, &read.shape) != (own.role, own.domain, &own.shape));
+        if let Some((read, _)) = clash.into_iter().next() {
+            let title = format!("`{}` is not of one kind and shape in {} and {}", read.name, self.name, model.name);
+            return Err((title, "both would read one array of that name; rename one of them".to_string()));
+        }
         if self.upstream.iter().any(|known| known.variable == variable) {
             return Err((format!("`{name}` has two models that infer it"), "name one".to_string()));
         }

@@ -3,7 +3,10 @@
 //! Each program has a file `NAME.json` with its plan and launches; for GPUs also its source `NAME.cu` and an image for each
 //! architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files with their hashes.
 
-use super::programs::{self, Training};
+use super::{
+    folder::any_file,
+    programs::{self, Training},
+};
 use crate::{
     backend::{
         Build, Precision,
@@ -132,6 +135,15 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
 
 /// Writes a compiled model into a folder.
 pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Made) -> Result<()> {
+    // What an earlier compilation left, whole or not, may go; anything else may not.
+    let mut own: Vec<&str> = made.files.iter().map(|(name, _)| name.as_str()).filter(|name| *name != MODEL).collect();
+    let same = fs::read(folder.join(MODEL)).is_ok_and(|text| text == model.source.as_bytes());
+    own.extend(same.then_some(MODEL));
+    let other = any_file(folder, &|name| name != ".lock" && !name.starts_with(".tmp") && !own.contains(&name));
+    if let Some(other) = other.filter(|_| !is_compiled(folder)) {
+        let message = format!("{}: the folder holds other files, such as `{other}`", folder.display());
+        return Err(Error::new(message).help("name a new folder with -o"));
+    }
     fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be made", error))?;
     // The list goes first and comes last, so that a folder that was not finished is none.
     let former = fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());

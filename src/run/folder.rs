@@ -2,6 +2,7 @@
 
 use super::{
     arrays,
+    data::Dataset,
     session::{Layout, Session},
     train::read_parameters,
 };
@@ -27,6 +28,9 @@ pub struct Settings {
     pub sets: Vec<(String, String)>,
     /// None: the excerpt that dgc carries.
     pub data: Option<String>,
+    /// Of the data's values, by which they are known again; runs of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     pub labels: Option<usize>,
     pub validation: usize,
     pub seed: u64,
@@ -37,6 +41,25 @@ pub struct Settings {
     /// The models that infer data variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<From>,
+}
+
+impl Settings {
+    /// That the data are those that the run began with; of a run that begins, they are noted.
+    pub fn know_again(&mut self, data: &Dataset) -> Result<()> {
+        let found = data.fingerprint();
+        match &self.fingerprint {
+            Some(known) if *known != found => {
+                let source = self.data.as_deref().unwrap_or("mnist");
+                let message = format!("{source}: not the data that the run began with");
+                Err(Error::new(message).help("name these with --data if they were moved, or begin another run"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.fingerprint = Some(found);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A model that infers a data variable: its text is kept beside the run's own, its parameters in the checkpoints.
@@ -59,10 +82,17 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of a new run; one that holds a run already is refused. Nothing is written yet.
+    /// The folder of a new run; one that holds a run already, or anything else, is refused. Nothing is written yet. A run that
+    /// came to no checkpoint has nothing to lose, and is begun anew.
     pub fn new(path: &Path) -> Result<Self> {
         let folder = Folder { path: path.to_path_buf() };
-        if folder.settings_file().exists() {
+        let is_run = folder.settings_file().exists();
+        let own = |name: &str| name == ".lock" || name.starts_with(".tmp");
+        if let Some(other) = (!is_run).then(|| any_file(path, &|name| !own(name))).flatten() {
+            let message = format!("{}: the folder holds other files, such as `{other}`", path.display());
+            return Err(Error::new(message).help("name a new folder with -o"));
+        }
+        if is_run && (folder.checkpoint().exists() || folder.metrics_file().exists()) {
             return Err(Error::new(format!("{}: there is a run already", path.display())).help(format!(
                 "name another folder with -o, or go on with it: dgc train {} --resume",
                 path.display()
@@ -195,6 +225,14 @@ impl Folder {
         let kept: String = kept.map(|line| format!("{line}\n")).collect();
         write_whole(&self.metrics_file(), kept.as_bytes())
     }
+}
+
+/// The name of a file of a folder that is such, if there is one.
+pub(super) fn any_file(folder: &Path, such: &dyn Fn(&str) -> bool) -> Option<String> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names.into_iter().find(|name| such(name))
 }
 
 fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Checked> {

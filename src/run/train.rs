@@ -13,7 +13,7 @@ use crate::{
     backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Changing, Checked, Role, scope},
+    model::{Batch, Changing, Checked, scope},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -246,8 +246,15 @@ impl Trainer {
     /// What is said of a run that went astray.
     pub fn diverged(&self, step: u64, what: String) -> Error {
         let epoch = self.epochs_after(step);
-        Error::new(format!("training diverged at step {step} (epoch {epoch:.2}): {what}"))
-            .help("a smaller rate, `clip norm` or another seed may help")
+        let help = match step {
+            // The rate has done nothing yet.
+            0 | 1 => {
+                "nothing is learned yet: a value of the data or of a network, such as the log of 0, is beyond single \
+                 precision, or a weight is; standardise the data, or mend that line"
+            }
+            _ => "a smaller rate, `clip norm` or another seed may help",
+        };
+        Error::new(format!("training diverged at step {step} (epoch {epoch:.2}): {what}")).help(help)
     }
 
     /// That every step's loss, every parameter, running average and moment is a number.
@@ -459,12 +466,9 @@ fn inputs(model: &Checked, loaded: &Loaded, case: &str) -> Vec<(String, String)>
 
 /// The rows with every label.
 fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
-    let labels: Vec<&[i32]> = model
-        .variables
-        .iter()
-        .filter(|variable| variable.role == Role::Label)
-        .map(|label| table.classes(&label.name).ok_or_else(|| Error::new(format!("the data lack `{}`", label.name))))
-        .collect::<Result<_>>()?;
+    let lacks = |name: &str| Error::new(format!("the data lack `{name}`"));
+    let labels = model.labels().map(|label| table.classes(&label.name).ok_or_else(|| lacks(&label.name)));
+    let labels: Vec<&[i32]> = labels.collect::<Result<_>>()?;
     let rows = (0..table.rows as u32).filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
     Ok(if labels.is_empty() { Vec::new() } else { rows.collect() })
 }

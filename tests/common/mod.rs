@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 pub mod emulator;
+pub mod program;
 
 use dgc::{
     distribution::Domain,

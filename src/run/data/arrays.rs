@@ -1,6 +1,6 @@
 //! Data sets as arrays named after variables, in npz and safetensors files.
 
-use super::{Column, Dataset, Table, Values, check_classes, check_values, observed};
+use super::{Column, Dataset, Table, Values, check_classes, check_shape, check_values, observed};
 use crate::{
     diagnostic::suggest,
     distribution::Domain,
@@ -24,7 +24,9 @@ pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
     let train = table(model, &arrays, "", &place)?;
     let tested = arrays.iter().any(|array| array.name.starts_with("test."));
     let test = if tested { Some(table(model, &arrays, "test.", &place)?) } else { None };
-    Ok(Dataset { train, test })
+    let known = |name: &str| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name);
+    let others = arrays.iter().map(|array| array.name.clone()).filter(|name| !known(name)).collect();
+    Ok(Dataset { train, test, others })
 }
 
 /// The arrays of an npz file that are wanted, numbers of any type as f64.
@@ -82,7 +84,10 @@ fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
 
 fn table(model: &Checked, arrays: &[NamedArray], prefix: &str, place: &str) -> Result<Table> {
     let mut table = Table::default();
-    for variable in observed(model) {
+    // A label may be missing, and then has as many rows as the others.
+    let (labels, data): (Vec<&Variable>, Vec<&Variable>) =
+        observed(model).partition(|variable| variable.role == Role::Label);
+    for variable in data.into_iter().chain(labels) {
         let name = format!("{prefix}{}", variable.name);
         let Some(array) = arrays.iter().find(|array| array.name == name) else {
             if variable.role == Role::Label && !table.columns.is_empty() {
@@ -118,12 +123,8 @@ fn column(variable: &Variable, array: &NamedArray, place: &str) -> Result<Column
         let classes = check_classes(variable, &array.data, place)?;
         return Ok(Column { name, width: 1, values: Values::Classes(classes) });
     }
-    let width: usize = array.shape.iter().skip(1).product();
-    if width != variable.size() {
-        let message = format!("{place} has {width} features a row, shape {:?}", array.shape);
-        return Err(Error::new(message).help(format!("expected {}", variable.size())));
-    }
+    check_shape(variable, array.shape.get(1..).unwrap_or(&[]), place)?;
     let values: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
-    check_values(variable, &values, place)?;
-    Ok(Column { name, width, values: Values::Floats(values) })
+    check_values(variable, values.iter().copied(), place)?;
+    Ok(Column { name, width: variable.size(), values: Values::Floats(values) })
 }

@@ -1,8 +1,7 @@
 //! The idx format of MNIST, plain or gzipped, and the excerpt of MNIST that dgc carries.
 
-use super::{Column, Dataset, Table, Values, check_classes, observed};
+use super::{Column, Dataset, Table, Values, check_classes, check_shape, check_values, observed};
 use crate::{
-    distribution::Domain,
     error::{Error, Result},
     model::{Checked, Role, Variable},
 };
@@ -60,7 +59,7 @@ fn dataset(model: &Checked, place: &str, files: Files) -> Result<Dataset> {
         Error::new(format!("{place}: there is no train-images-idx3-ubyte, plain or .gz"))
             .help("expected the four files of MNIST, or name an .npz or .safetensors file")
     })?;
-    Ok(Dataset { train, test: table(model, files, "t10k")? })
+    Ok(Dataset { train, test: table(model, files, "t10k")?, others: Vec::new() })
 }
 
 fn table(model: &Checked, files: Files, part: &str) -> Result<Option<Table>> {
@@ -71,22 +70,12 @@ fn table(model: &Checked, files: Files, part: &str) -> Result<Option<Table>> {
         return Err(Error::new(format!("{place}: there are no images")));
     }
     let data: Vec<&Variable> = observed(model).filter(|variable| variable.role == Role::Data).collect();
-    let fits = |variable: &&Variable| variable.size() == width && variable.domain != Domain::Class;
     let [variable] = data.as_slice() else {
         let help = "idx files hold one data variable; name an .npz or .safetensors file with an array for each";
         return Err(Error::new(format!("{place}: the model has {} data variables", data.len())).help(help));
     };
-    if !fits(variable) {
-        let message =
-            format!("{place}: images of {width} pixels do not fit `{}`, which has {}", variable.name, variable.size());
-        let help = match variable.domain {
-            Domain::Real => {
-                format!("let a run infer it, with --from {}=RUN; or change its size with --set", variable.name)
-            }
-            _ => "change its size, for example with --set pixels=784".to_string(),
-        };
-        return Err(Error::new(message).help(help));
-    }
+    check_shape(variable, &images.shape[1..], &place)?;
+    check_values(variable, images.bytes.iter().map(|&byte| f32::from(byte) / 255.0), &place)?;
     let mut columns = vec![Column { name: variable.name.clone(), width, values: Values::Bytes(images.bytes) }];
     let label = observed(model).find(|variable| variable.role == Role::Label);
     if let (Some(label), Some((place, bytes))) = (label, files(&format!("{part}-labels-idx1-ubyte"))?) {

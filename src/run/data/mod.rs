@@ -9,6 +9,7 @@ use crate::{
     distribution::Domain,
     model::{Checked, Role, Variable},
 };
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 pub use split::{Split, split};
@@ -18,6 +19,27 @@ pub use split::{Split, split};
 pub struct Dataset {
     pub train: Table,
     pub test: Option<Table>,
+    /// Arrays that are no variable of the model.
+    pub others: Vec<String>,
+}
+
+impl Dataset {
+    /// Tells these values from others: the first 16 hexadecimal digits of a SHA-256.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for table in std::iter::once(&self.train).chain(&self.test) {
+            hash.update((table.rows as u64).to_le_bytes());
+            for column in &table.columns {
+                hash.update(column.name.as_bytes());
+                match &column.values {
+                    Values::Bytes(values) => hash.update(values),
+                    Values::Floats(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+                    Values::Classes(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+                }
+            }
+        }
+        hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// A column for each observed variable, all with as many rows.
@@ -92,6 +114,29 @@ impl Table {
 /// Reads a data set for a model: `mnist` or nothing for the excerpt that dgc carries, a folder of idx files, or an npz or
 /// safetensors file whose arrays are named as the model's variables.
 pub fn load(source: Option<&str>, model: &Checked) -> Result<Dataset> {
+    let dataset = read(source, model)?;
+    check_labels(model, &dataset, source.unwrap_or("mnist"))?;
+    Ok(dataset)
+}
+
+/// That a row has all of its labels, or none.
+fn check_labels(model: &Checked, dataset: &Dataset, place: &str) -> Result<()> {
+    for (part, table) in [("", Some(&dataset.train)), ("test ", dataset.test.as_ref())] {
+        let Some(table) = table else { continue };
+        let labels: Vec<(&str, &[i32])> =
+            model.labels().filter_map(|label| Some((label.name.as_str(), table.classes(&label.name)?))).collect();
+        for row in 0..table.rows {
+            let (seen, unseen): (Vec<_>, Vec<_>) = labels.iter().partition(|(_, classes)| classes[row] >= 0);
+            if let ([(seen, _), ..], [(unseen, _), ..]) = (&seen[..], &unseen[..]) {
+                let message = format!("{place}: {part}row {row} has the label `{seen}` and not `{unseen}`");
+                return Err(Error::new(message).help("a row has all of its labels, or none (-1)"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(source: Option<&str>, model: &Checked) -> Result<Dataset> {
     let Some(source) = source.filter(|source| *source != "mnist") else { return idx::excerpt(model) };
     let path = Path::new(source);
     if path.is_dir() {
@@ -120,7 +165,7 @@ fn observed(model: &Checked) -> impl Iterator<Item = &Variable> {
 }
 
 /// Reports the first value that the variable cannot take.
-pub(super) fn check_values(variable: &Variable, values: &[f32], place: &str) -> Result<()> {
+pub(super) fn check_values(variable: &Variable, mut values: impl Iterator<Item = f32>, place: &str) -> Result<()> {
     let (fits, expected): (fn(f32) -> bool, &str) = match variable.domain {
         Domain::Real => (f32::is_finite, "a finite number"),
         Domain::Positive => (|x| x > 0.0 && x.is_finite(), "a number above 0"),
@@ -129,14 +174,37 @@ pub(super) fn check_values(variable: &Variable, values: &[f32], place: &str) -> 
         Domain::Count => (|x| x >= 0.0 && x.fract() == 0.0, "a whole number from 0 on"),
         Domain::Class => return Ok(()),
     };
-    match values.iter().position(|&value| !fits(value)) {
+    match (0..).zip(&mut values).find(|&(_, value)| !fits(value)) {
         None => Ok(()),
-        Some(at) => {
+        Some((at, value)) => {
             let (row, feature) = (at / variable.size(), at % variable.size());
-            let message = format!("{place}: row {row}, feature {feature} is {}", values[at]);
+            let message = format!("{place}: row {row}, feature {feature} is {value}");
             Err(Error::new(message).help(format!("`{}` takes {expected}", variable.name)))
         }
     }
+}
+
+/// That a row's shape is the variable's: its features in a row, or its axes, those of one place aside. A variable of one axis takes
+/// any shape of as many numbers.
+pub(super) fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<()> {
+    let axes = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
+    let (own, found) = (axes(&variable.shape), axes(shape));
+    let fits = shape.iter().product::<usize>() == variable.size() && (own.len() < 2 || found.len() < 2 || own == found);
+    if fits && variable.domain != Domain::Class {
+        return Ok(());
+    }
+    let written = |shape: &[usize]| {
+        let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+        if sizes.is_empty() { "one number".to_string() } else { sizes.join(" · ") }
+    };
+    let kind = if variable.domain == Domain::Class { "a class".to_string() } else { written(&variable.shape) };
+    let message = format!("{place}: rows of {} do not fit `{}`, which is {kind}", written(shape), variable.name);
+    let help = match variable.domain {
+        Domain::Class => "classes are an array of whole numbers, one a row".to_string(),
+        Domain::Real => format!("change its size with --set, or let a run infer it, with --from {}=RUN", variable.name),
+        _ => "change its size, for example with --set pixels=784; axes are in its order".to_string(),
+    };
+    Err(Error::new(message).help(help))
 }
 
 /// Classes as integers, each from 0 to the number of classes; of a label also −1, for none.

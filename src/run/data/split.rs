@@ -18,8 +18,8 @@ pub struct Split {
 }
 
 /// Holds `validation` rows out, and keeps the labels of `labels` of the others, as even over the classes as it goes; both
-/// drawn by the seed. `label` is the variable whose labels are meant.
-pub fn split(table: &Table, label: Option<&str>, labels: Option<usize>, validation: usize, seed: u64) -> Result<Split> {
+/// drawn by the seed. `names` are those of the labels, of which the first is meant: a row keeps all of its labels, or none.
+pub fn split(table: &Table, names: &[&str], labels: Option<usize>, validation: usize, seed: u64) -> Result<Split> {
     if validation >= table.rows {
         let message = format!("--validation {validation}: there are {} rows", table.rows);
         return Err(Error::new(message).help("hold out fewer rows than there are"));
@@ -32,13 +32,19 @@ pub fn split(table: &Table, label: Option<&str>, labels: Option<usize>, validati
     kept.sort_unstable();
     let held_out = (validation > 0).then(|| table.select(&held));
     let mut train = if validation > 0 { table.select(&kept) } else { table.clone() };
-    if let (Some(label), Some(labels)) = (label, labels) {
-        keep_labels(&mut train, label, labels, seed)?;
+    if let (Some(label), Some(labels)) = (names.first(), labels) {
+        let kept = kept_labels(&train, label, labels, seed)?;
+        for column in train.columns.iter_mut().filter(|column| names.contains(&column.name.as_str())) {
+            if let Values::Classes(classes) = &mut column.values {
+                classes.iter_mut().zip(&kept).filter(|(_, kept)| !**kept).for_each(|(class, _)| *class = -1);
+            }
+        }
     }
     Ok(Split { train, validation: held_out, kept, held })
 }
 
-fn keep_labels(table: &mut Table, label: &str, labels: usize, seed: u64) -> Result<()> {
+/// Whether each row keeps its labels.
+fn kept_labels(table: &Table, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
     let classes = table.classes(label).ok_or_else(|| Error::new(format!("the data have no labels `{label}`")))?;
     let count = classes.iter().max().map_or(0, |&most| (most + 1).max(0) as usize);
     let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); count];
@@ -72,9 +78,5 @@ fn keep_labels(table: &mut Table, label: &str, labels: usize, seed: u64) -> Resu
         }
         round += 1;
     }
-    let column = table.columns.iter_mut().find(|column| column.name == label);
-    if let Some(Values::Classes(classes)) = column.map(|column| &mut column.values) {
-        classes.iter_mut().zip(kept).filter(|(_, kept)| !kept).for_each(|(class, _)| *class = -1);
-    }
-    Ok(())
+    Ok(kept)
 }
