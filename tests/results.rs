@@ -39,7 +39,10 @@ fn a_table_is_made_of_rows() {
     {
         unlabelled[name] = value;
     }
+    let mut earlier = row("adgm-before", 0, 9.25, 1);
+    earlier["settings"] = serde_json::json!(["recipe of 0000000"]);
     let lines = [
+        earlier,
         unlabelled,
         row("adgm", 0, 4.0, 1),
         row("adgm", 1, 5.0, 1),
@@ -56,6 +59,7 @@ fn a_table_is_made_of_rows() {
     let Some(output) = python(&["bench/results/table", "--rows", &rows, "--readme", &to, "--write"]) else { return };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&readme).expect("the file");
+    assert!(!text.contains("9.25"), "a recipe that no file has any more: {text}");
     assert!(
         text.starts_with("Before.\n\n<!-- results -->\n") && text.ends_with("<!-- /results -->\nAfter.\n"),
         "{text}"
