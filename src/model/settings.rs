@@ -478,22 +478,19 @@ fn finish(
         checker.report(Diagnostic::error(Span::default(), title).help(help));
     }
     estimators::check(checker, objective, graphs, treated);
-    let classifier = graphs.0.is_empty();
-    let learns = !classifier
-        || !objective.classify.is_empty()
-        || !objective.smooth.is_empty()
-        || !objective.inform.is_empty()
-        || !objective.matches.is_empty();
-    if !learns && !checker.diagnostics.iter().any(Diagnostic::is_error) {
-        let nothing = Diagnostic::error(checker.name, "a model without `generative` and without a cost learns nothing");
-        let help = "write `classify y` into `objective`, or what the data are drawn from into `generative`";
-        checker.report(nothing.label("has no bound and no cost").help(help));
-    }
+    // A classifier learns by its costs alone.
+    let bounded = !graphs.0.is_empty() || checker.diagnostics.iter().any(Diagnostic::is_error);
+    let costs = !objective.smooth.is_empty() || !objective.inform.is_empty() || !objective.matches.is_empty();
     let unseen = matches!(train.batch, Batch::Cases { labelled: 0, .. });
-    let by_labels = objective.smooth.is_empty() && objective.inform.is_empty() && objective.matches.is_empty();
-    if classifier && learns && unseen && by_labels {
-        let title = "`classify` alone learns from labelled rows, of which a batch has none";
-        checker.report(Diagnostic::error(checker.name, title).help("give `batch labelled 100, unlabelled 100`"));
+    if !bounded && !costs && (unseen || objective.classify.is_empty()) {
+        let (title, help) = if objective.classify.is_empty() {
+            let help = "write `classify y` into `objective`, or what the data are drawn from into `generative`";
+            ("a model without `generative` and without a cost learns nothing", help)
+        } else {
+            let title = "`classify` alone learns from labelled rows, of which a batch has none";
+            (title, "give `batch labelled 100, unlabelled 100`")
+        };
+        checker.report(Diagnostic::error(checker.name, title).label("learns nothing").help(help));
     }
     ramp::check(checker, objective, train.epochs);
 }

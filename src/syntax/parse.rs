@@ -191,7 +191,12 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     };
     // The end of a line is a place, not a character.
     let end = if text[start..end].trim().is_empty() { start } else { end };
-    (start, Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label))
+    let mut unexpected = Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label);
+    let before = text[..start].rsplit('\n').next().unwrap_or("");
+    if text[start..].starts_with('>') && before.matches('(').count() > before.matches(')').count() {
+        unexpected = unexpected.help("layers within parentheses stand in brackets: `[dense(5) > tanh]`");
+    }
+    (start, unexpected)
 }
 
 /// A rule of the grammar, as a reader would call it.
