@@ -41,7 +41,7 @@ pub struct Train {
     epochs: Option<usize>,
     /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or .safetensors file with an array for
     /// each observed variable, such as `x` and `y`; `test.x` and `test.y` hold the test rows, if there are any. If left out: the data
-    /// of the run that --from names, else `mnist`
+    /// of the run that --from names, else `mnist`. With --resume: where the run's own data lie now
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// Keep this many labels, as even over the classes as it goes; all that there are if left out
