@@ -11,8 +11,9 @@ fn files_of_others_stay() {
     common::write_small_adgm(at);
     let mine = at.join("mine");
     std::fs::create_dir(&mine).expect("a folder can be made");
-    for name in ["model.dgm", ".tmpnotes"] {
+    for name in [".tmpnotes", "model.dgm"] {
         std::fs::write(mine.join(name), "mine").expect("a file can be written");
+        assert!(fails(at, &["train", "small.dgm", "-o", "mine"]).contains("the folder holds other files"));
     }
     let other =
         |arguments: &[&str]| assert!(fails(at, arguments).contains("the folder holds other files"), "{arguments:?}");

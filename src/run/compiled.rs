@@ -4,7 +4,7 @@
 //! architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files with their hashes.
 
 use super::{
-    folder::any_file,
+    folder::holds_only,
     programs::{self, Training},
 };
 use crate::{
@@ -139,10 +139,8 @@ pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Ma
     let mut own: Vec<&str> = made.files.iter().map(|(name, _)| name.as_str()).filter(|name| *name != MODEL).collect();
     let same = fs::read(folder.join(MODEL)).is_ok_and(|text| text == model.source.as_bytes());
     own.extend(same.then_some(MODEL));
-    let other = any_file(folder, &|name| name != ".lock" && !name.starts_with(".tmp") && !own.contains(&name));
-    if let Some(other) = other.filter(|_| !is_compiled(folder)) {
-        let message = format!("{}: the folder holds other files, such as `{other}`", folder.display());
-        return Err(Error::new(message).help("name a new folder with -o"));
+    if !is_compiled(folder) {
+        holds_only(folder, &|name| name.starts_with(".tmp") || own.contains(&name))?;
     }
     fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be made", error))?;
     // The list goes first and comes last, so that a folder that was not finished is none.

@@ -87,10 +87,10 @@ impl Folder {
     pub fn new(path: &Path) -> Result<Self> {
         let folder = Folder { path: path.to_path_buf() };
         let is_run = folder.settings_file().exists();
-        let own = |name: &str| name == ".lock" || name.starts_with(".tmp");
-        if let Some(other) = (!is_run).then(|| any_file(path, &|name| !own(name))).flatten() {
-            let message = format!("{}: the folder holds other files, such as `{other}`", path.display());
-            return Err(Error::new(message).help("name a new folder with -o"));
+        if !is_run {
+            // What a run that was killed at once left is its own: where it took the lock.
+            let begun = path.join(".lock").exists();
+            holds_only(path, &|name| name == ".lock" || begun && name.starts_with(".tmp"))?;
         }
         if is_run && (folder.checkpoint().exists() || folder.metrics_file().exists()) {
             return Err(Error::new(format!("{}: there is a run already", path.display())).help(format!(
@@ -227,12 +227,17 @@ impl Folder {
     }
 }
 
-/// The name of a file of a folder that is such, if there is one.
-pub(super) fn any_file(folder: &Path, such: &dyn Fn(&str) -> bool) -> Option<String> {
+/// That a folder, if it is there, holds nothing but what is one's own: else it is not written to.
+pub(super) fn holds_only(folder: &Path, own: &dyn Fn(&str) -> bool) -> Result<()> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names.into_iter().find(|name| such(name))
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.filter(|name| !own(name)).min() {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("{}: the folder holds other files, such as `{other}`", folder.display());
+            Err(Error::new(message).help("name a new folder with -o"))
+        }
+    }
 }
 
 fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Checked> {

@@ -14,17 +14,15 @@ use std::{fs::File, io::Read, path::Path};
 use zip::ZipArchive;
 
 pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
+    let known = |name: &str| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name);
     let arrays = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => {
-            npz(path, &|name| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name))?
-        }
+        Some("npz") => npz(path, &known)?,
         _ => arrays::read(path)?.0,
     };
     let place = path.display().to_string();
     let train = table(model, &arrays, "", &place)?;
     let tested = arrays.iter().any(|array| array.name.starts_with("test."));
     let test = if tested { Some(table(model, &arrays, "test.", &place)?) } else { None };
-    let known = |name: &str| observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name);
     let others = arrays.iter().map(|array| array.name.clone()).filter(|name| !known(name)).collect();
     Ok(Dataset { train, test, others })
 }
