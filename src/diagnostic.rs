@@ -1,6 +1,8 @@
-//! What a user is told about a model's text: the place, what was expected, what was found and a way out.
+//! What a user is told about a model's text: the place, what was expected, what was found and a way
+//! out.
 //!
-//! Mistakes of the user are values of this type, gathered and reported all at once; mistakes of dgc are panics.
+//! Mistakes of the user are values of this type, gathered and reported all at once; mistakes of dgc
+//! are panics.
 
 use std::ops::Range;
 
@@ -55,7 +57,10 @@ impl Diagnostic {
     }
 
     pub fn warning(span: Span, title: impl Into<String>) -> Self {
-        Diagnostic { severity: Severity::Warning, ..Self::error(span, title) }
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Self::error(span, title)
+        }
     }
 
     pub fn label(mut self, label: impl Into<String>) -> Self {
@@ -80,19 +85,26 @@ impl Diagnostic {
 
 /// The candidate that a misspelt name is nearly, if there is one.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = candidates.into_iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
+    let distances = candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
     let near = distances.filter(|(distance, candidate)| {
-        // One letter of a name may be wrong, and one more for each four; nothing is left of a name whose every letter is.
+        // One letter of a name may be wrong, and one more for each four; nothing is left of a name
+        // whose every letter is.
         let len = candidate.chars().count().max(name.chars().count());
         *distance <= 1 + len / 4 && *distance < len
     });
     near.min().map(|(_, candidate)| candidate)
 }
 
-/// "did you mean `near`?" for the candidate nearest to a misspelt name, if one is near; else the list of candidates.
+/// "did you mean `near`?" for the candidate nearest to a misspelt name, if one is near; else the
+/// list of candidates.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
-    match (nearest(name, candidates.iter().copied()), candidates.as_slice()) {
+    match (
+        nearest(name, candidates.iter().copied()),
+        candidates.as_slice(),
+    ) {
         (Some(near), _) => Some(format!("did you mean `{near}`?")),
         (None, []) => None,
         (None, all) => {
@@ -105,19 +117,34 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// The diagnostics of one file as text for a terminal.
 pub fn render(diagnostics: &[Diagnostic], file: &str, source: &str, colour: bool) -> String {
     use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let mut text = String::new();
     for diagnostic in diagnostics {
-        let level = if diagnostic.is_error() { Level::ERROR } else { Level::WARNING };
-        let mut group =
-            level.primary_title(diagnostic.title.as_str()).elements(Vec::<annotate_snippets::Element<'_>>::new());
+        let level = if diagnostic.is_error() {
+            Level::ERROR
+        } else {
+            Level::WARNING
+        };
+        let mut group = level
+            .primary_title(diagnostic.title.as_str())
+            .elements(Vec::<annotate_snippets::Element<'_>>::new());
         // A mistake outside the text, such as one on the command line, has no place in it.
         if diagnostic.span != Span::default() {
-            let mut snippet = Snippet::source(source)
-                .path(file)
-                .annotation(AnnotationKind::Primary.span(diagnostic.span.range()).label(diagnostic.label.as_str()));
+            let mut snippet = Snippet::source(source).path(file).annotation(
+                AnnotationKind::Primary
+                    .span(diagnostic.span.range())
+                    .label(diagnostic.label.as_str()),
+            );
             for (span, label) in &diagnostic.notes {
-                snippet = snippet.annotation(AnnotationKind::Context.span(span.range()).label(label.as_str()));
+                snippet = snippet.annotation(
+                    AnnotationKind::Context
+                        .span(span.range())
+                        .label(label.as_str()),
+                );
             }
             group = group.element(snippet);
         }
@@ -138,8 +165,10 @@ pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> Vec<serde_j
         serde_json::json!({ "start": span.start, "end": span.end, "line": before.matches('\n').count() + 1, "column": column })
     };
     let one = |diagnostic: &Diagnostic| {
-        let notes =
-            diagnostic.notes.iter().map(|(span, label)| serde_json::json!({ "place": place(*span), "label": label }));
+        let notes = diagnostic
+            .notes
+            .iter()
+            .map(|(span, label)| serde_json::json!({ "place": place(*span), "label": label }));
         serde_json::json!({
             "severity": diagnostic.severity,
             "title": diagnostic.title,

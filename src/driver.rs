@@ -11,16 +11,27 @@ use crate::{
     tensor::{self, Graph, Node, OutputKind},
 };
 
-/// Text to a checked model with its lints, or every mistake found. `sets` are the `NAME=VALUE` of `--set`.
-pub fn check(file: &str, text: &str, sets: &[(String, String)]) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
+/// Text to a checked model with its lints, or every mistake found. `sets` are the `NAME=VALUE` of
+/// `--set`.
+pub fn check(
+    file: &str,
+    text: &str,
+    sets: &[(String, String)],
+) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut parsed = syntax::parse_what_can_be(text);
-    let checked = parsed.tree.as_ref().map(|tree| model::check(file, text, tree, sets));
+    let checked = parsed
+        .tree
+        .as_ref()
+        .map(|tree| model::check(file, text, tree, sets));
     match checked {
         Some(checked) if parsed.mistakes.is_empty() => checked,
         checked => {
             // What the rest says wrongly is told beside what could not be read.
             let more = checked.and_then(Result::err).unwrap_or_default();
-            let more = more.into_iter().filter(|mistake| !parsed.explains(text, mistake)).collect::<Vec<_>>();
+            let more = more
+                .into_iter()
+                .filter(|mistake| !parsed.explains(text, mistake))
+                .collect::<Vec<_>>();
             parsed.mistakes.extend(more);
             parsed.mistakes.sort_by_key(|mistake| mistake.span.start);
             Err(parsed.mistakes)
@@ -40,12 +51,25 @@ pub fn lower(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
 
 /// The same, with the gradient of the loss by every trained parameter as outputs.
 pub fn differentiate(mut graph: Graph) -> Graph {
-    let loss = graph.outputs.iter().find(|output| output.name == "loss").expect("a loss was lowered").node;
-    let trained: Vec<usize> = (0..graph.parameters.len()).filter(|&index| graph.parameters[index].trained).collect();
-    let by: Vec<Node> = trained.iter().map(|&index| graph.read(crate::id::Id::new(index))).collect();
+    let loss = graph
+        .outputs
+        .iter()
+        .find(|output| output.name == "loss")
+        .expect("a loss was lowered")
+        .node;
+    let trained: Vec<usize> = (0..graph.parameters.len())
+        .filter(|&index| graph.parameters[index].trained)
+        .collect();
+    let by: Vec<Node> = trained
+        .iter()
+        .map(|&index| graph.read(crate::id::Id::new(index)))
+        .collect();
     let gradients = gradient::reverse(&mut graph, loss, &by);
     for (index, gradient) in trained.into_iter().zip(gradients) {
-        let (name, axes) = (graph.parameters[index].name.clone(), graph.parameters[index].axes.clone());
+        let (name, axes) = (
+            graph.parameters[index].name.clone(),
+            graph.parameters[index].axes.clone(),
+        );
         graph.output(OutputKind::Gradient, name, gradient, axes);
     }
     verified(graph)

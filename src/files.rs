@@ -6,10 +6,14 @@ use std::{fs, io::Write, path::Path};
 
 /// SHA-256 in hexadecimal digits.
 pub fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
-/// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or the new one.
+/// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or
+/// the new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| {
         Error::file(path, "cannot be written", error)
@@ -19,22 +23,32 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let followed = fs::canonicalize(path);
     let path = followed.as_deref().unwrap_or(path);
     if path.exists() && !path.is_file() {
-        return fs::write(path, bytes).map_err(|error| Error::file(path, "cannot be written", error));
+        return fs::write(path, bytes)
+            .map_err(|error| Error::file(path, "cannot be written", error));
     }
     let folder = folder_of(path)?;
     let mut file = temporary(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
 /// The folder of a file that is to be written: it must be there.
 pub fn folder_of(path: &Path) -> Result<&Path> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if folder.is_dir() {
         return Ok(folder);
     }
-    let message = format!("{}: there is no folder {}", path.display(), folder.display());
+    let message = format!(
+        "{}: there is no folder {}",
+        path.display(),
+        folder.display()
+    );
     Err(Error::new(message).help("make it first, or name another file"))
 }
 

@@ -11,7 +11,10 @@ pub struct Id<T> {
 impl<T> Id<T> {
     pub fn new(index: usize) -> Self {
         let index = u32::try_from(index).expect("an arena holds fewer than 2^32 entries");
-        Id { index, of: PhantomData }
+        Id {
+            index,
+            of: PhantomData,
+        }
     }
 
     pub fn index(self) -> usize {

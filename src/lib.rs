@@ -1,7 +1,7 @@
 //! dgc, a compiler for deep generative models.
 //!
-//! A model's text becomes a trained model in stages. Each is a function from one type to the next, smaller one, and each
-//! prints (`dgc compile --emit STAGE`); [`driver`] calls them in order.
+//! A model's text becomes a trained model in stages. Each is a function from one type to the next,
+//! smaller one, and each prints (`dgc compile --emit STAGE`); [`driver`] calls them in order.
 //!
 //! | stage | from → to | where |
 //! |---|---|---|
@@ -14,13 +14,15 @@
 //! | plan | → [`plan::Plan`]: fused kernels, buffers placed by lifetime | [`plan`] |
 //! | run | the plan on a device: [`backend::cpu`] as it is, [`backend::cuda`] as CUDA C++ | [`backend`], `kernels/` |
 //!
-//! Three ideas carry it. *Named axes, never tiling*: a value has a set of axes, so what does not depend on the class is
-//! computed once per row, and a gradient is summed over the axes that an input lacks before it is multiplied. *The bound is
-//! a term* before it is anything else. *One plan, one stream of random numbers*: noise is indexed by seed, step, stream and
-//! element, so any number of threads, and any resumed run, draws the same.
+//! Three ideas carry it. *Named axes, never tiling*: a value has a set of axes, so what does not
+//! depend on the class is computed once per row, and a gradient is summed over the axes that an
+//! input lacks before it is multiplied. *The bound is a term* before it is anything else. *One
+//! plan, one stream of random numbers*: noise is indexed by seed, step, stream and element, so any
+//! number of threads, and any resumed run, draws the same.
 //!
-//! [`distribution`], [`layer`], [`optimizer`] and [`estimator`] are registries: a new entry is a new file and a line in a list. [`run`]
-//! holds what is done with plans: training, evaluation, data, checkpoints; [`cli`] the program.
+//! [`distribution`], [`layer`], [`optimizer`] and [`estimator`] are registries: a new entry is a
+//! new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
+//! data, checkpoints; [`cli`] the program.
 //!
 //! A module imports only modules above it in this list; `tests/tidy.rs` checks it.
 

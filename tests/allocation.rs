@@ -36,10 +36,24 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_training_step_allocates_nothing() {
     let sets = [("hidden", "30"), ("aux", "4"), ("latent", "5")];
-    let of_images = [&sets[..], &[("channels", "2"), ("batch.labelled", "10"), ("batch.unlabelled", "10")]].concat();
-    for (threads, name, sets) in [(1, "adgm", &sets[..]), (2, "adgm", &sets), (2, "adgm_conv", &of_images)] {
+    let of_images = [
+        &sets[..],
+        &[
+            ("channels", "2"),
+            ("batch.labelled", "10"),
+            ("batch.unlabelled", "10"),
+        ],
+    ]
+    .concat();
+    for (threads, name, sets) in [
+        (1, "adgm", &sets[..]),
+        (2, "adgm", &sets),
+        (2, "adgm_conv", &of_images),
+    ] {
         let model = load(&common::root().join(format!("models/{name}.dgm")), sets);
-        let table = data::load(None, &model).expect("the excerpt is there").train;
+        let table = data::load(None, &model)
+            .expect("the excerpt is there")
+            .train;
         let mut trainer = Trainer::new(model, table, 0, &Device::cpu(threads)).expect("a trainer");
         (0..5).for_each(|_| trainer.step().expect("a step"));
         let before = ALLOCATIONS.load(Ordering::Relaxed);
@@ -47,6 +61,9 @@ fn a_training_step_allocates_nothing() {
         (0..steps).for_each(|_| trainer.step().expect("a step"));
         let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
         // The thread pool's queue takes a block for every 60 or so times that it is entered.
-        assert!(made <= 3, "{made} allocations in {steps} steps of {name} on {threads} threads");
+        assert!(
+            made <= 3,
+            "{made} allocations in {steps} steps of {name} on {threads} threads"
+        );
     }
 }

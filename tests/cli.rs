@@ -10,10 +10,15 @@ use std::{path::Path, process::Command};
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let model = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");
-    let model = model.replace("aux = 100, latent = 100, hidden = 500", "aux = 4, latent = 4, hidden = 12");
+    let model = model.replace(
+        "aux = 100, latent = 100, hidden = 500",
+        "aux = 4, latent = 4, hidden = 12",
+    );
     // A run that is resumed for more epochs would stretch the schedule and the warm-ups.
-    let model =
-        model.replace("    schedule cosine warmup 1\n", "").replace("0.4 * epochs", "2").replace("0.1 * epochs", "1");
+    let model = model
+        .replace("    schedule cosine warmup 1\n", "")
+        .replace("0.4 * epochs", "2")
+        .replace("0.1 * epochs", "1");
     std::fs::write(folder.path().join("small.dgm"), model).expect("a file can be written");
     folder
 }
@@ -23,23 +28,57 @@ fn a_model_is_trained_used_and_resumed() {
     let folder = folder();
     let at = folder.path();
     let train = |output: &str, epochs: &str| {
-        fine(at, &["train", "small.dgm", "--labels", "100", "--set", epochs, "--validation", "500", "-o", output])
+        fine(
+            at,
+            &[
+                "train",
+                "small.dgm",
+                "--labels",
+                "100",
+                "--set",
+                epochs,
+                "--validation",
+                "500",
+                "-o",
+                output,
+            ],
+        )
     };
     let text = train("whole", "epochs=3");
-    assert!(text.contains("epoch 3/3") && text.contains("validation error"), "{text}");
+    assert!(
+        text.contains("epoch 3/3") && text.contains("validation error"),
+        "{text}"
+    );
     train("part", "epochs=1");
     fine(at, &["train", "part", "--resume", "--set", "epochs=3"]);
-    let file = |run: &str, name: &str| std::fs::read(at.join(run).join(name)).expect("a run's file");
-    let arrays =
-        |run: &str| dgc::run::arrays::read(&at.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
-    assert!(arrays("whole") == arrays("part"), "a resumed run ends where a whole one does");
+    let file =
+        |run: &str, name: &str| std::fs::read(at.join(run).join(name)).expect("a run's file");
+    let arrays = |run: &str| {
+        dgc::run::arrays::read(&at.join(run).join("checkpoint.safetensors"))
+            .expect("a checkpoint")
+            .0
+    };
+    assert!(
+        arrays("whole") == arrays("part"),
+        "a resumed run ends where a whole one does"
+    );
     let metrics = String::from_utf8(file("part", "metrics.jsonl")).expect("text");
     assert_eq!(metrics.lines().count(), 3);
-    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
-    assert!(last["unlabelled"]["log p(x)"].is_number() && last["validation"]["error"].is_number(), "{last}");
+    let last: serde_json::Value =
+        serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+    assert!(
+        last["unlabelled"]["log p(x)"].is_number() && last["validation"]["error"].is_number(),
+        "{last}"
+    );
     let text = fine(at, &["eval", "whole", "--rows", "300", "--samples", "5"]);
-    assert!(text.contains("likelihood") && text.contains("error of y"), "{text}");
-    fine(at, &["predict", "whole", "--rows", "50", "-o", "labels.csv"]);
+    assert!(
+        text.contains("likelihood") && text.contains("error of y"),
+        "{text}"
+    );
+    fine(
+        at,
+        &["predict", "whole", "--rows", "50", "-o", "labels.csv"],
+    );
     let labels = std::fs::read_to_string(at.join("labels.csv")).expect("predictions");
     assert_eq!(labels.lines().count(), 51);
     // Rows that were held out are told by their place in the data set.
@@ -48,30 +87,82 @@ fn a_model_is_trained_used_and_resumed() {
     let dataset = data::load(None, &model).expect("the excerpt");
     let classes = dataset.train.classes("y").expect("labels");
     for part in ["validation", "train"] {
-        fine(at, &["predict", "whole", "--part", part, "--rows", "200", "-o", "labels.csv"]);
+        fine(
+            at,
+            &[
+                "predict",
+                "whole",
+                "--part",
+                part,
+                "--rows",
+                "200",
+                "-o",
+                "labels.csv",
+            ],
+        );
         let labels = std::fs::read_to_string(at.join("labels.csv")).expect("predictions");
-        let lines: Vec<Vec<&str>> = labels.lines().skip(1).map(|line| line.split(',').collect()).collect();
+        let lines: Vec<Vec<&str>> = labels
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').collect())
+            .collect();
         let row = |line: &Vec<&str>| line[0].parse::<usize>().expect("a row");
-        let right = lines.iter().filter(|line| line[1] == classes[row(line)].to_string()).count();
-        assert!(right > 100, "{part}: {right} of 200 labels are right, where chance has 20");
-        fine(at, &["encode", "whole", "--part", part, "--rows", "200", "-o", "latents.npz"]);
+        let right = lines
+            .iter()
+            .filter(|line| line[1] == classes[row(line)].to_string())
+            .count();
+        assert!(
+            right > 100,
+            "{part}: {right} of 200 labels are right, where chance has 20"
+        );
+        fine(
+            at,
+            &[
+                "encode",
+                "whole",
+                "--part",
+                part,
+                "--rows",
+                "200",
+                "-o",
+                "latents.npz",
+            ],
+        );
         let file = std::fs::File::open(at.join("latents.npz")).expect("latents");
         let mut arrays = ndarray_npy::NpzReader::new(file).expect("an npz file");
         let numbers: ndarray::Array1<i64> = arrays.by_name("row number").expect("numbers of rows");
-        assert!(numbers.iter().map(|&number| number as usize).eq(lines.iter().map(row)), "{part}");
+        assert!(
+            numbers
+                .iter()
+                .map(|&number| number as usize)
+                .eq(lines.iter().map(row)),
+            "{part}"
+        );
     }
     fine(at, &["sample", "whole", "-o", "samples.png"]);
     fine(at, &["sample", "whole", "--analogy", "-o", "analogy.png"]);
-    assert!(file(".", "samples.png").starts_with(b"\x89PNG") && file(".", "analogy.png").starts_with(b"\x89PNG"));
+    assert!(
+        file(".", "samples.png").starts_with(b"\x89PNG")
+            && file(".", "analogy.png").starts_with(b"\x89PNG")
+    );
     // Mistakes with runs.
     assert!(fails(at, &["train", "small.dgm", "-o", "whole"]).contains("--resume"));
     assert!(fails(at, &["train", "whole", "--resume", "--set", "hidden=3"]).contains("epochs"));
-    std::fs::write(at.join("part").join("checkpoint.safetensors"), b"broken").expect("a file can be written");
+    std::fs::write(at.join("part").join("checkpoint.safetensors"), b"broken")
+        .expect("a file can be written");
     assert!(fails(at, &["eval", "part"]).contains("checkpoint.safetensors"));
     assert!(fails(at, &["eval", "nowhere"]).contains("settings.json"));
-    for option in [["--seed", "7"], ["--labels", "50"], ["--validation", "9"], ["--samples", "2"]] {
+    for option in [
+        ["--seed", "7"],
+        ["--labels", "50"],
+        ["--validation", "9"],
+        ["--samples", "2"],
+    ] {
         let errors = fails(at, &[&["train", "whole", "--resume"][..], &option].concat());
-        assert!(errors.contains(option[0]) && errors.contains("only `epochs`, `rate`"), "{errors}");
+        assert!(
+            errors.contains(option[0]) && errors.contains("only `epochs`, `rate`"),
+            "{errors}"
+        );
     }
     assert!(fails(at, &["eval", "whole", "--rows", "0"]).contains("at least 1"));
 }
@@ -86,18 +177,49 @@ fn evaluation_takes_the_rows_that_it_is_asked_for() {
         shape: shape.to_vec(),
         data,
     };
-    let images = common::numbers("images", 60 * 784, 1.0).into_iter().map(|x| f64::from(x > 0.5)).collect();
-    let arrays = [array("x", &[60, 784], images), array("y", &[60], (0..60).map(|row| f64::from(row % 10)).collect())];
-    dgc::run::arrays::write(&at.join("data.safetensors"), &arrays, Default::default(), false).expect("a file");
+    let images = common::numbers("images", 60 * 784, 1.0)
+        .into_iter()
+        .map(|x| f64::from(x > 0.5))
+        .collect();
+    let arrays = [
+        array("x", &[60, 784], images),
+        array("y", &[60], (0..60).map(|row| f64::from(row % 10)).collect()),
+    ];
+    dgc::run::arrays::write(
+        &at.join("data.safetensors"),
+        &arrays,
+        Default::default(),
+        false,
+    )
+    .expect("a file");
     let set = ["--set", "batch.labelled=10", "--set", "batch.unlabelled=10"];
-    let train =
-        ["train", "small.dgm", "--data", "data.safetensors", "--epochs", "1", "--validation", "15", "-o", "run"];
+    let train = [
+        "train",
+        "small.dgm",
+        "--data",
+        "data.safetensors",
+        "--epochs",
+        "1",
+        "--validation",
+        "15",
+        "-o",
+        "run",
+    ];
     fine(at, &[&train[..], &set].concat());
     let rows = |more: &[&str]| {
-        let text = fine(at, &[&["eval", "run", "--samples", "1", "--json"][..], more].concat());
+        let text = fine(
+            at,
+            &[&["eval", "run", "--samples", "1", "--json"][..], more].concat(),
+        );
         let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert!(json["labelled"]["bound"].is_number() && json["labelled"]["rows"] == json["rows"], "{json}");
-        (json["part"].as_str().expect("a part").to_string(), json["rows"].as_u64().expect("a count"))
+        assert!(
+            json["labelled"]["bound"].is_number() && json["labelled"]["rows"] == json["rows"],
+            "{json}"
+        );
+        (
+            json["part"].as_str().expect("a part").to_string(),
+            json["rows"].as_u64().expect("a count"),
+        )
     };
     assert_eq!(rows(&[]), ("validation".to_string(), 15));
     assert_eq!(rows(&["--part", "train"]), ("train".to_string(), 45));
@@ -106,35 +228,98 @@ fn evaluation_takes_the_rows_that_it_is_asked_for() {
     fine(&at.join("run"), &["eval", ".", "--samples", "1"]);
 }
 
-/// A run that goes astray stops, keeps its last good checkpoint, and goes on from it at another rate.
+/// A run that goes astray stops, keeps its last good checkpoint, and goes on from it at another
+/// rate.
 #[test]
 fn a_run_that_goes_astray_keeps_its_checkpoint() {
     let folder = folder();
     let at = folder.path();
     let model = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
-    // A Gaussian of free variance on data that a latent can copy: a large rate sends its bound to infinity.
-    let model = model.replace("binary[pixels]", "real[pixels]").replace("bernoulli(", "normal(");
+    // A Gaussian of free variance on data that a latent can copy: a large rate sends its bound to
+    // infinity.
+    let model = model
+        .replace("binary[pixels]", "real[pixels]")
+        .replace("bernoulli(", "normal(");
     std::fs::write(at.join("astray.dgm"), model).expect("a file can be written");
     let data = common::numbers("data", 40 * 6, 1.0);
-    let array = dgc::run::arrays::NamedArray { name: "x".to_string(), shape: vec![40, 6], data };
-    dgc::run::arrays::write(&at.join("x.safetensors"), &[array], Default::default(), false).expect("a file");
-    let sets = ["pixels=6", "hidden=8", "latent=2", "batch=10"].map(|set| ["--set", set]).concat();
+    let array = dgc::run::arrays::NamedArray {
+        name: "x".to_string(),
+        shape: vec![40, 6],
+        data,
+    };
+    dgc::run::arrays::write(
+        &at.join("x.safetensors"),
+        &[array],
+        Default::default(),
+        false,
+    )
+    .expect("a file");
+    let sets = ["pixels=6", "hidden=8", "latent=2", "batch=10"]
+        .map(|set| ["--set", set])
+        .concat();
     let train = |run: &str, rate: &str, epochs: &str| -> Vec<String> {
-        let fixed = ["train", "astray.dgm", "--data", "x.safetensors", "-o", run, "--epochs", epochs, "--set"];
-        fixed.iter().chain(&[rate]).chain(&sets).map(|word| word.to_string()).collect()
+        let fixed = [
+            "train",
+            "astray.dgm",
+            "--data",
+            "x.safetensors",
+            "-o",
+            run,
+            "--epochs",
+            epochs,
+            "--set",
+        ];
+        fixed
+            .iter()
+            .chain(&[rate])
+            .chain(&sets)
+            .map(|word| word.to_string())
+            .collect()
     };
     fn words(all: &[String]) -> Vec<&str> {
         all.iter().map(String::as_str).collect()
     }
     let errors = fails(at, &words(&train("at-once", "rate=1000", "50")));
-    assert!(errors.contains("diverged") && errors.contains("there is no checkpoint yet"), "{errors}");
+    assert!(
+        errors.contains("diverged") && errors.contains("there is no checkpoint yet"),
+        "{errors}"
+    );
     fine(at, &words(&train("later", "rate=1e-3", "2")));
     let before = checkpoint(at, "later");
-    let errors = fails(at, &["train", "later", "--resume", "--epochs", "60", "--set", "rate=1000"]);
-    assert!(errors.contains("diverged") && errors.contains("the checkpoint of epoch"), "{errors}");
-    assert!(checkpoint(at, "later").iter().all(|array| array.data.iter().all(|x| x.is_finite())));
+    let errors = fails(
+        at,
+        &[
+            "train",
+            "later",
+            "--resume",
+            "--epochs",
+            "60",
+            "--set",
+            "rate=1000",
+        ],
+    );
+    assert!(
+        errors.contains("diverged") && errors.contains("the checkpoint of epoch"),
+        "{errors}"
+    );
+    assert!(
+        checkpoint(at, "later")
+            .iter()
+            .all(|array| array.data.iter().all(|x| x.is_finite()))
+    );
     assert_eq!(checkpoint(at, "later").len(), before.len());
-    fine(at, &["train", "later", "--resume", "--epochs", "4", "--set", "rate=1e-3"]);
+    fine(
+        at,
+        &[
+            "train",
+            "later",
+            "--resume",
+            "--epochs",
+            "4",
+            "--set",
+            "rate=1e-3",
+        ],
+    );
     fine(at, &["eval", "later", "--samples", "1"]);
 }
 
@@ -146,27 +331,73 @@ fn mistakes_are_explained() {
         (vec!["check", "missing.dgm"], "missing.dgm"),
         (vec!["check", "smal.dgm"], "did you mean `small.dgm`?"),
         (vec!["train", "smal"], "did you mean `small.dgm`?"),
-        (vec!["check", "small.dgm", "--set", "hiden=3"], "did you mean `hidden`"),
-        (vec!["check", "small.dgm", "--set", "hidden=many"], "expected a number"),
-        (vec!["check", "small.dgm", "--set", "rate=nan"], "`--set rate=nan`: expected a number"),
-        (vec!["check", "small.dgm", "--set", "rate=-1"], "expected a number from 0 to 1000"),
-        (vec!["check", "small.dgm", "--set", "beta1=5"], "`--set beta1=5`"),
-        (vec!["check", "small.dgm", "--set", "samples=2.5"], "expected a whole number from 1"),
-        (vec!["check", "small.dgm", "--set", "classify.weight=abc"], "`--set classify.weight=abc`"),
-        (vec!["check", "small.dgm", "--set", "clip.norm=0"], "`--set clip.norm=0`"),
-        (vec!["check", "small.dgm", "--set", "batch.labelled=0", "--set", "batch.unlabelled=0"], "no rows"),
+        (
+            vec!["check", "small.dgm", "--set", "hiden=3"],
+            "did you mean `hidden`",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "hidden=many"],
+            "expected a number",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "rate=nan"],
+            "`--set rate=nan`: expected a number",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "rate=-1"],
+            "expected a number from 0 to 1000",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "beta1=5"],
+            "`--set beta1=5`",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "samples=2.5"],
+            "expected a whole number from 1",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "classify.weight=abc"],
+            "`--set classify.weight=abc`",
+        ),
+        (
+            vec!["check", "small.dgm", "--set", "clip.norm=0"],
+            "`--set clip.norm=0`",
+        ),
+        (
+            vec![
+                "check",
+                "small.dgm",
+                "--set",
+                "batch.labelled=0",
+                "--set",
+                "batch.unlabelled=0",
+            ],
+            "no rows",
+        ),
         (vec!["train", "small.dgm", "--data", "nowhere"], "nowhere"),
         (vec!["train", "small.dgm", "--labels", "3"], "--labels 3"),
-        (vec!["train", "small.dgm", "--labels", "100000"], "--labels 100000"),
-        (vec!["train", "small.dgm", "--validation", "100000"], "--validation"),
+        (
+            vec!["train", "small.dgm", "--labels", "100000"],
+            "--labels 100000",
+        ),
+        (
+            vec!["train", "small.dgm", "--validation", "100000"],
+            "--validation",
+        ),
         (vec!["train", "small.dgm", "--set", "pixels=100"], "pixels"),
         (vec!["train", "."], "--resume"),
-        (vec!["bound", "small.dgm", "--params", "a", "--batch", "b"], "cannot be read"),
+        (
+            vec!["bound", "small.dgm", "--params", "a", "--batch", "b"],
+            "cannot be read",
+        ),
     ] {
         let errors = fails(at, &arguments);
         assert!(errors.contains(word), "{arguments:?}: {errors}");
     }
-    assert!(!at.join("runs").exists(), "a run that did not begin leaves nothing behind");
+    assert!(
+        !at.join("runs").exists(),
+        "a run that did not begin leaves nothing behind"
+    );
 }
 
 #[test]
@@ -180,14 +411,22 @@ fn data_sets_are_checked() {
         fails(at, &["train", "small.dgm", "--data", "idx"])
     };
     let header = |rows: u32, side: u32| -> Vec<u8> {
-        [vec![0, 0, 8, 3], rows.to_be_bytes().to_vec(), side.to_be_bytes().to_vec(), side.to_be_bytes().to_vec()]
-            .concat()
+        [
+            vec![0, 0, 8, 3],
+            rows.to_be_bytes().to_vec(),
+            side.to_be_bytes().to_vec(),
+            side.to_be_bytes().to_vec(),
+        ]
+        .concat()
     };
     assert!(train(b"").contains("idx"));
     assert!(train(&[0, 0, 8, 3, 0, 0]).contains("header"));
     assert!(train(&header(10, 28)).contains("0 bytes"));
     assert!(train(&header(u32::MAX, u32::MAX)).contains("bytes for the shape"));
-    assert!(train(&[header(1, 3), vec![0; 9]].concat()).contains("rows of 3 · 3 do not fit `x`, which is 784"));
+    assert!(
+        train(&[header(1, 3), vec![0; 9]].concat())
+            .contains("rows of 3 · 3 do not fit `x`, which is 784")
+    );
     assert!(train(&[0x1F, 0x8B, 1, 2, 3]).contains("unpacked"));
     std::fs::write(at.join("broken.npz"), b"PK broken").expect("a file can be written");
     assert!(fails(at, &["train", "small.dgm", "--data", "broken.npz"]).contains("npz"));
@@ -198,13 +437,34 @@ fn data_sets_are_checked() {
     };
     for (arrays, word) in [
         (vec![array("y", &[3], 0.0)], "`x`"),
-        (vec![array("x", &[3, 700], 0.0), array("y", &[3], 0.0)], "784"),
-        (vec![array("x", &[3, 784], 2.0), array("y", &[3], 0.0)], "from 0 to 1"),
-        (vec![array("x", &[3, 784], f64::NAN), array("y", &[3], 0.0)], "NaN"),
-        (vec![array("x", &[3, 784], 0.0), array("y", &[3], 10.0)], "class 10"),
-        (vec![array("x", &[3, 784], 0.0), array("y", &[2], 0.0)], "2 rows"),
+        (
+            vec![array("x", &[3, 700], 0.0), array("y", &[3], 0.0)],
+            "784",
+        ),
+        (
+            vec![array("x", &[3, 784], 2.0), array("y", &[3], 0.0)],
+            "from 0 to 1",
+        ),
+        (
+            vec![array("x", &[3, 784], f64::NAN), array("y", &[3], 0.0)],
+            "NaN",
+        ),
+        (
+            vec![array("x", &[3, 784], 0.0), array("y", &[3], 10.0)],
+            "class 10",
+        ),
+        (
+            vec![array("x", &[3, 784], 0.0), array("y", &[2], 0.0)],
+            "2 rows",
+        ),
     ] {
-        dgc::run::arrays::write(&at.join("data.safetensors"), &arrays, Default::default(), false).expect("a file");
+        dgc::run::arrays::write(
+            &at.join("data.safetensors"),
+            &arrays,
+            Default::default(),
+            false,
+        )
+        .expect("a file");
         let errors = fails(at, &["train", "small.dgm", "--data", "data.safetensors"]);
         assert!(errors.contains(word), "{errors}");
     }
@@ -214,8 +474,23 @@ fn data_sets_are_checked() {
 #[cfg(unix)]
 fn begin(folder: &Path, run: &str) -> std::process::Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dgc"));
-    let arguments = ["train", "small.dgm", "--labels", "100", "--validation", "500", "--epochs", "1000", "-o", run];
-    let child = command.args(arguments).current_dir(folder).stdout(std::process::Stdio::piped()).spawn();
+    let arguments = [
+        "train",
+        "small.dgm",
+        "--labels",
+        "100",
+        "--validation",
+        "500",
+        "--epochs",
+        "1000",
+        "-o",
+        run,
+    ];
+    let child = command
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(std::process::Stdio::piped())
+        .spawn();
     let checkpoint = folder.join(run).join("checkpoint.safetensors");
     for _ in 0..6000 {
         if checkpoint.exists() {
@@ -228,13 +503,17 @@ fn begin(folder: &Path, run: &str) -> std::process::Child {
 
 #[cfg(unix)]
 fn send(signal: &str, child: &std::process::Child) {
-    let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    let status = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
     assert!(status.expect("there is a `kill`").success());
 }
 
 /// What a run's parameters, optimiser and position came to.
 fn checkpoint(folder: &Path, run: &str) -> Vec<dgc::run::arrays::NamedArray> {
-    dgc::run::arrays::read(&folder.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0
+    dgc::run::arrays::read(&folder.join(run).join("checkpoint.safetensors"))
+        .expect("a checkpoint")
+        .0
 }
 
 #[cfg(unix)]
@@ -248,16 +527,38 @@ fn an_interrupted_or_killed_run_goes_on_as_if_it_had_not_been() {
         let output = child.wait_with_output().expect("the program ends");
         let text = String::from_utf8_lossy(&output.stdout);
         if signal == "-INT" {
-            assert!(output.status.success() && text.contains("stopped after step"), "{text}");
+            assert!(
+                output.status.success() && text.contains("stopped after step"),
+                "{text}"
+            );
         }
         let epochs = text.matches("epoch ").count() + 2;
         let epochs = epochs.to_string();
         fine(at, &["train", run, "--resume", "--epochs", &epochs]);
         let whole = format!("whole-{run}");
-        fine(at, &["train", "small.dgm", "--labels", "100", "--validation", "500", "--epochs", &epochs, "-o", &whole]);
+        fine(
+            at,
+            &[
+                "train",
+                "small.dgm",
+                "--labels",
+                "100",
+                "--validation",
+                "500",
+                "--epochs",
+                &epochs,
+                "-o",
+                &whole,
+            ],
+        );
         assert_eq!(checkpoint(at, run), checkpoint(at, &whole), "{run}");
-        let log = |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("a log");
-        assert_eq!(log(run).lines().count(), log(&whole).lines().count(), "{run}");
+        let log =
+            |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("a log");
+        assert_eq!(
+            log(run).lines().count(),
+            log(&whole).lines().count(),
+            "{run}"
+        );
     }
 }
 
@@ -267,25 +568,61 @@ fn an_interrupted_or_killed_run_goes_on_as_if_it_had_not_been() {
 fn a_full_disk_loses_nothing() {
     let folder = folder();
     let at = folder.path();
-    fine(at, &["train", "small.dgm", "--labels", "100", "--epochs", "1", "-o", "run"]);
+    fine(
+        at,
+        &[
+            "train",
+            "small.dgm",
+            "--labels",
+            "100",
+            "--epochs",
+            "1",
+            "-o",
+            "run",
+        ],
+    );
     let before = checkpoint(at, "run");
     let limited = |command: &str| {
         // Blocks of 512 bytes; a signal that is ignored becomes an error.
-        let script = format!("trap '' XFSZ; ulimit -f 20; exec {} {command}", env!("CARGO_BIN_EXE_dgc"));
-        let output = Command::new("sh").args(["-c", &script]).current_dir(at).output().expect("a shell");
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 20; exec {} {command}",
+            env!("CARGO_BIN_EXE_dgc")
+        );
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(at)
+            .output()
+            .expect("a shell");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && !errors.contains("panicked"), "{errors}");
+        assert!(
+            !output.status.success() && !errors.contains("panicked"),
+            "{errors}"
+        );
         errors
     };
     let errors = limited("train run --resume --epochs 2");
-    assert!(errors.contains("checkpoint") && errors.contains("too large"), "{errors}");
+    assert!(
+        errors.contains("checkpoint") && errors.contains("too large"),
+        "{errors}"
+    );
     assert_eq!(checkpoint(at, "run"), before, "the last checkpoint stands");
     std::fs::write(at.join("labels.csv"), "mine").expect("a file can be written");
     let errors = limited("predict run --samples 1 -o labels.csv");
     assert!(errors.contains("labels.csv"), "{errors}");
-    assert_eq!(std::fs::read_to_string(at.join("labels.csv")).expect("a file"), "mine");
-    let left: Vec<_> = std::fs::read_dir(at.join("run")).expect("a folder").flatten().map(|e| e.file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().contains("tmp")), "nothing is left behind: {left:?}");
+    assert_eq!(
+        std::fs::read_to_string(at.join("labels.csv")).expect("a file"),
+        "mine"
+    );
+    let left: Vec<_> = std::fs::read_dir(at.join("run"))
+        .expect("a folder")
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().contains("tmp")),
+        "nothing is left behind: {left:?}"
+    );
     fine(at, &["train", "run", "--resume", "--epochs", "2"]);
 }
 
@@ -300,14 +637,31 @@ fn a_row_beyond_all_range_is_named() {
     let write = |name: &str, value: f64| {
         let mut data: Vec<f64> = (0..20).map(|i| f64::from(i % 7) / 7.0).collect();
         data[9] = value;
-        let array = dgc::run::arrays::NamedArray { name: "x".to_string(), shape: vec![10, 2], data };
-        dgc::run::arrays::write(&at.join(name), &[array], Default::default(), false).expect("a file");
+        let array = dgc::run::arrays::NamedArray {
+            name: "x".to_string(),
+            shape: vec![10, 2],
+            data,
+        };
+        dgc::run::arrays::write(&at.join(name), &[array], Default::default(), false)
+            .expect("a file");
     };
     write("near.safetensors", 0.5);
     write("far.safetensors", 1e30);
-    fine(at, &["train", "line.dgm", "--data", "near.safetensors", "-o", "run"]);
+    fine(
+        at,
+        &[
+            "train",
+            "line.dgm",
+            "--data",
+            "near.safetensors",
+            "-o",
+            "run",
+        ],
+    );
     fine(at, &["eval", "run"]);
-    assert!(fails(at, &["eval", "run", "--data", "far.safetensors"]).contains("of row 4 of these is"));
+    assert!(
+        fails(at, &["eval", "run", "--data", "far.safetensors"]).contains("of row 4 of these is")
+    );
 }
 
 #[test]
@@ -318,9 +672,29 @@ fn a_class_is_no_picture() {
                 inference {\n c -> z ~ normal(linear)\n}\n train {\n batch 5\n epochs 1\n}\n}\n";
     std::fs::write(at.join("classes.dgm"), text).expect("a file can be written");
     let data = (0..10).map(|i| f64::from(i % 4)).collect();
-    let array = dgc::run::arrays::NamedArray { name: "c".to_string(), shape: vec![10], data };
-    dgc::run::arrays::write(&at.join("c.safetensors"), &[array], Default::default(), false).expect("a file");
-    fine(at, &["train", "classes.dgm", "--data", "c.safetensors", "-o", "run"]);
+    let array = dgc::run::arrays::NamedArray {
+        name: "c".to_string(),
+        shape: vec![10],
+        data,
+    };
+    dgc::run::arrays::write(
+        &at.join("c.safetensors"),
+        &[array],
+        Default::default(),
+        false,
+    )
+    .expect("a file");
+    fine(
+        at,
+        &[
+            "train",
+            "classes.dgm",
+            "--data",
+            "c.safetensors",
+            "-o",
+            "run",
+        ],
+    );
     assert!(fails(at, &["sample", "run", "-o", "c.png"]).contains("`c` is a class"));
 }
 
@@ -328,7 +702,15 @@ fn a_class_is_no_picture() {
 fn stages_and_lists_are_printed() {
     let folder = folder();
     let at = folder.path();
-    for stage in ["ast", "graph", "bound", "tensor", "gradient", "simplified", "plan"] {
+    for stage in [
+        "ast",
+        "graph",
+        "bound",
+        "tensor",
+        "gradient",
+        "simplified",
+        "plan",
+    ] {
         assert!(!fine(at, &["compile", "small.dgm", "--emit", stage]).is_empty());
     }
     assert!(fine(at, &["explain", "small.dgm"]).contains("E[a ~ q(a | x)]"));
@@ -338,12 +720,19 @@ fn stages_and_lists_are_printed() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json[0]["severity"], "error");
     // Several files: each is checked, whatever the one before holds.
-    std::fs::write(at.join("broken.dgm"), "model broken {\n  data x: binray[3]\n}\n").expect("a file can be written");
+    std::fs::write(
+        at.join("broken.dgm"),
+        "model broken {\n  data x: binray[3]\n}\n",
+    )
+    .expect("a file can be written");
     let files = ["check", "broken.dgm", "small.dgm"];
     let output = dgc(at, &files);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "small.dgm: fine\n");
     let errors = fails(at, &files);
-    assert!(errors.contains("broken.dgm:2") && errors.contains("broken.dgm: 1 mistake"), "{errors}");
+    assert!(
+        errors.contains("broken.dgm:2") && errors.contains("broken.dgm: 1 mistake"),
+        "{errors}"
+    );
     let output = dgc(at, &[&files[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json[0]["file"], "broken.dgm");
@@ -387,16 +776,22 @@ fn a_layout_keeps_the_model() {
 }
 ";
     let formatted = dgc::syntax::format(odd);
-    let tree = |text: &str| dgc::syntax::print(&dgc::syntax::parse(text).expect("a text that parses"));
+    let tree =
+        |text: &str| dgc::syntax::print(&dgc::syntax::parse(text).expect("a text that parses"));
     assert_eq!(tree(&formatted), tree(odd));
     assert_eq!(formatted, usual);
-    assert_eq!(dgc::syntax::format(&formatted), formatted, "laid out already");
+    assert_eq!(
+        dgc::syntax::format(&formatted),
+        formatted,
+        "laid out already"
+    );
 
     let folder = folder();
     let file = folder.path().join("old.dgm");
     // Line ends of three systems, and a byte-order mark.
     for ends in ["\n", "\r\n", "\r"] {
-        std::fs::write(&file, format!("\u{feff}{}", odd.replace('\n', ends))).expect("a file can be written");
+        std::fs::write(&file, format!("\u{feff}{}", odd.replace('\n', ends)))
+            .expect("a file can be written");
         fine(folder.path(), &["check", "old.dgm"]);
         fails(folder.path(), &["fmt", "--check", "old.dgm"]);
         fine(folder.path(), &["fmt", "old.dgm"]);

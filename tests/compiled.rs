@@ -1,4 +1,5 @@
-//! Compiled models: folders that train as their model files do, and that say when they are not as they were written.
+//! Compiled models: folders that train as their model files do, and that say when they are not as
+//! they were written.
 
 mod common;
 
@@ -35,9 +36,24 @@ fn every_model_is_read_as_it_was_written() {
     for file in models() {
         let folder = folder(&file);
         let read = read(&folder.path().join("out")).expect("it is read");
-        let Compiled { training: Training { gradient, settled, update }, evaluate, .. } = read;
-        let read = [Some(gradient), settled, Some(update), Some(evaluate)].into_iter().flatten();
-        assert!(read.eq(compiled::builds(&small(&file))), "{}", file.display());
+        let Compiled {
+            training:
+                Training {
+                    gradient,
+                    settled,
+                    update,
+                },
+            evaluate,
+            ..
+        } = read;
+        let read = [Some(gradient), settled, Some(update), Some(evaluate)]
+            .into_iter()
+            .flatten();
+        assert!(
+            read.eq(compiled::builds(&small(&file))),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -55,12 +71,25 @@ fn changed_folders_are_refused() {
         message
     };
     assert!(change("model.dgm", &|text| text + "// more").contains("model.dgm: not as"));
-    assert!(change("gradient.json", &|text| text[1..].to_string()).contains("gradient.json: not as"));
-    assert!(change("compiled.json", &|text| text[..40].to_string()).contains("cannot be understood"));
+    assert!(
+        change("gradient.json", &|text| text[1..].to_string()).contains("gradient.json: not as")
+    );
+    assert!(
+        change("compiled.json", &|text| text[..40].to_string()).contains("cannot be understood")
+    );
     let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"));
-    assert!(change("compiled.json", &|text| text.replace(version, "\"version\": \"0.0.1")).contains("dgc 0.0.1"));
+    assert!(
+        change("compiled.json", &|text| text
+            .replace(version, "\"version\": \"0.0.1"))
+        .contains("dgc 0.0.1")
+    );
     std::fs::remove_file(out.join("update.json")).expect("a file can be removed");
-    assert!(read(&out).err().expect("it is refused").contains("update.json: cannot be read"));
+    assert!(
+        read(&out)
+            .err()
+            .expect("it is refused")
+            .contains("update.json: cannot be read")
+    );
 }
 
 /// Compiled for a GPU where there is a compiler, trained where there is none.
@@ -70,28 +99,63 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
     let at = folder.path();
     common::write_small_adgm(at);
     // A run whose second epoch takes another gradient than its first.
-    let (path, line) =
-        (at.join("small.dgm"), "    smooth y by vat(radius = 1, weight = 0) warmup 1 from 10\n  }\n\n  train {");
+    let (path, line) = (
+        at.join("small.dgm"),
+        "    smooth y by vat(radius = 1, weight = 0) warmup 1 from 10\n  }\n\n  train {",
+    );
     let text = std::fs::read_to_string(&path).expect("a model");
     assert!(text.contains("  }\n\n  train {"));
     std::fs::write(&path, text.replace("  }\n\n  train {", line)).expect("a file can be written");
-    emulator::fine(at, &["compile", "small.dgm", "--target", "cuda", "--arch", "sm_80,sm_90", "-o", "out"], &[]);
-    let images = ["gradient.sm_80.cubin", "gradient.sm_90.cubin", "gradient.compute_80.ptx", "settled.sm_90.cubin"];
-    for name in ["gradient.cu", "settled.cu", "update.cu"].into_iter().chain(images) {
+    emulator::fine(
+        at,
+        &[
+            "compile",
+            "small.dgm",
+            "--target",
+            "cuda",
+            "--arch",
+            "sm_80,sm_90",
+            "-o",
+            "out",
+        ],
+        &[],
+    );
+    let images = [
+        "gradient.sm_80.cubin",
+        "gradient.sm_90.cubin",
+        "gradient.compute_80.ptx",
+        "settled.sm_90.cubin",
+    ];
+    for name in ["gradient.cu", "settled.cu", "update.cu"]
+        .into_iter()
+        .chain(images)
+    {
         assert!(at.join("out").join(name).exists(), "{name}");
     }
     let path = emulator::driver_alone().display().to_string();
     let alone = [("LD_LIBRARY_PATH", path.as_str())];
     let common = ["--data", "data.safetensors", "--epochs", "2", "--device"];
-    let train = |model, run, device| [&["train", model, "-o", run][..], &common, &[device]].concat();
+    let train =
+        |model, run, device| [&["train", model, "-o", run][..], &common, &[device]].concat();
     emulator::fine(at, &train("out", "ahead", "cuda"), &alone);
     emulator::fine(at, &train("out", "ahead-auto", "auto"), &alone);
     emulator::fine(at, &train("small.dgm", "now", "cuda"), &[]);
     emulator::fine(at, &train("out", "cpu", "cpu"), &alone);
-    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
-    assert!(checkpoint("ahead") == checkpoint("now"), "the same bits, whenever it was compiled");
-    assert!(checkpoint("ahead") == checkpoint("ahead-auto"), "a GPU was found");
-    assert!(checkpoint("ahead") != checkpoint("cpu"), "a CPU rounds otherwise");
+    let checkpoint = |run: &str| {
+        std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint")
+    };
+    assert!(
+        checkpoint("ahead") == checkpoint("now"),
+        "the same bits, whenever it was compiled"
+    );
+    assert!(
+        checkpoint("ahead") == checkpoint("ahead-auto"),
+        "a GPU was found"
+    );
+    assert!(
+        checkpoint("ahead") != checkpoint("cpu"),
+        "a CPU rounds otherwise"
+    );
     let output = emulator::dgc(at, &train("small.dgm", "none", "cuda"), &alone);
     assert!(String::from_utf8_lossy(&output.stderr).contains("libnvrtc.so, was not found"));
     let fails = |variables: &[(&str, &str)]| {
@@ -100,7 +164,10 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let message = fails(&[alone[0], ("DGC_EMULATOR_ARCH", "75")]);
-    assert!(message.contains("was compiled for sm_80, sm_90, compute_80; this GPU is sm_75"), "{message}");
+    assert!(
+        message.contains("was compiled for sm_80, sm_90, compute_80; this GPU is sm_75"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -108,27 +175,78 @@ fn a_folder_keeps_its_precision() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     common::write_small_adgm(at);
-    let compile = ["compile", "small.dgm", "--target", "cuda", "--arch", "sm_90", "--precision", "bf16", "-o", "out"];
+    let compile = [
+        "compile",
+        "small.dgm",
+        "--target",
+        "cuda",
+        "--arch",
+        "sm_90",
+        "--precision",
+        "bf16",
+        "-o",
+        "out",
+    ];
     emulator::fine(at, &compile, &[]);
     let manifest = std::fs::read_to_string(at.join("out/compiled.json")).expect("a manifest");
     assert!(manifest.contains("\"precision\": \"bf16\""), "{manifest}");
     let train = |model, run, more: &[&'static str]| {
-        [&["train", model, "--data", "data.safetensors", "--epochs", "1", "-o", run][..], more].concat()
+        [
+            &[
+                "train",
+                model,
+                "--data",
+                "data.safetensors",
+                "--epochs",
+                "1",
+                "-o",
+                run,
+            ][..],
+            more,
+        ]
+        .concat()
     };
     emulator::fine(at, &train("out", "ahead", &["--device", "cuda"]), &[]);
-    emulator::fine(at, &train("small.dgm", "now", &["--device", "cuda", "--precision", "bf16"]), &[]);
-    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
-    assert!(checkpoint("ahead") == checkpoint("now"), "the same bits, whenever it was compiled");
+    emulator::fine(
+        at,
+        &train(
+            "small.dgm",
+            "now",
+            &["--device", "cuda", "--precision", "bf16"],
+        ),
+        &[],
+    );
+    let checkpoint = |run: &str| {
+        std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint")
+    };
+    assert!(
+        checkpoint("ahead") == checkpoint("now"),
+        "the same bits, whenever it was compiled"
+    );
     let fails = |more: &[&'static str]| {
         let output = emulator::dgc(at, &train("out", "other", more), &[]);
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let message = fails(&["--device", "cuda", "--precision", "tf32"]);
-    assert!(message.contains("was compiled in bf16, not tf32"), "{message}");
+    assert!(
+        message.contains("was compiled in bf16, not tf32"),
+        "{message}"
+    );
     emulator::fine(at, &train("out", "ahead-cpu", &["--device", "cpu"]), &[]);
-    emulator::fine(at, &train("small.dgm", "now-cpu", &["--device", "cpu", "--precision", "bf16"]), &[]);
-    assert!(checkpoint("ahead-cpu") == checkpoint("now-cpu"), "the CPU takes the folder's precision as well");
+    emulator::fine(
+        at,
+        &train(
+            "small.dgm",
+            "now-cpu",
+            &["--device", "cpu", "--precision", "bf16"],
+        ),
+        &[],
+    );
+    assert!(
+        checkpoint("ahead-cpu") == checkpoint("now-cpu"),
+        "the CPU takes the folder's precision as well"
+    );
 }
 
 /// A folder for the CPU trains as its model file does.
@@ -138,19 +256,46 @@ fn the_cpu_trains_a_folder_as_its_file() {
     let at = folder.path();
     common::write_small_adgm(at);
     let dgc = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dgc")).args(arguments).current_dir(at).output();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dgc"))
+            .args(arguments)
+            .current_dir(at)
+            .output();
         let output = output.expect("the program starts");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     dgc(&["compile", "small.dgm", "-o", "out"]);
     for (model, run) in [("small.dgm", "file"), ("out", "folder")] {
-        dgc(&["train", model, "--data", "data.safetensors", "--epochs", "2", "-o", run, "--device", "cpu"]);
+        dgc(&[
+            "train",
+            model,
+            "--data",
+            "data.safetensors",
+            "--epochs",
+            "2",
+            "-o",
+            run,
+            "--device",
+            "cpu",
+        ]);
     }
-    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
+    let checkpoint = |run: &str| {
+        std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint")
+    };
     assert!(checkpoint("file") == checkpoint("folder"), "the same bits");
-    dgc(&["train", "out", "--resume", "--epochs", "3", "-o", "folder", "--device", "cpu"]);
-    dgc(&["train", "file", "--resume", "--epochs", "3", "--device", "cpu"]);
-    assert!(checkpoint("file") == checkpoint("folder"), "the same bits after a resumption");
+    dgc(&[
+        "train", "out", "--resume", "--epochs", "3", "-o", "folder", "--device", "cpu",
+    ]);
+    dgc(&[
+        "train", "file", "--resume", "--epochs", "3", "--device", "cpu",
+    ]);
+    assert!(
+        checkpoint("file") == checkpoint("folder"),
+        "the same bits after a resumption"
+    );
 }
 
 #[test]
@@ -164,12 +309,23 @@ fn the_assemblers_log_is_read() {
         ptxas info    : Compiling entry function 'k2_map' for 'sm_90'\n\
         \x20   0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n\
         ptxas info    : Used 10 registers\n";
-    let function =
-        |name: &str, registers, shared, spilled| Function { name: name.to_string(), registers, shared, spilled };
-    assert_eq!(functions(log), [function("k2_map", 10, 0, 0), function("k10_map", 255, 17_408, 20)]);
+    let function = |name: &str, registers, shared, spilled| Function {
+        name: name.to_string(),
+        registers,
+        shared,
+        spilled,
+    };
+    assert_eq!(
+        functions(log),
+        [
+            function("k2_map", 10, 0, 0),
+            function("k10_map", 255, 17_408, 20)
+        ]
+    );
 }
 
-/// Costs by hand: a linear model of 2 rows, 3 pixels and 1 latent multiplies q's two heads, and p's one.
+/// Costs by hand: a linear model of 2 rows, 3 pixels and 1 latent multiplies q's two heads, and p's
+/// one.
 #[test]
 fn costs_count_operations_and_bytes_once() {
     let model = common::check(
@@ -181,10 +337,23 @@ fn costs_count_operations_and_bytes_once() {
     let gradient = &compiled::builds(&model)[0];
     let (plan, total) = (&gradient.plan, gradient.plan.total_cost());
     assert_eq!(total.products, plan.contraction_operations());
-    assert_eq!(plan.tiled_operations(), total.products, "one sample and no class: nothing to tile");
-    let kernel = plan.kernels.iter().find(|kernel| kernel.contraction.as_ref().is_some_and(|c| c.m == 2 && c.n == 1));
+    assert_eq!(
+        plan.tiled_operations(),
+        total.products,
+        "one sample and no class: nothing to tile"
+    );
+    let kernel = plan.kernels.iter().find(|kernel| {
+        kernel
+            .contraction
+            .as_ref()
+            .is_some_and(|c| c.m == 2 && c.n == 1)
+    });
     let kernel = kernel.expect("a head of q");
     let cost = plan.cost(kernel);
     assert_eq!(cost.products, 2 * 2 * 3, "[2, 1] = [2, 3] · [3, 1]");
-    assert!(cost.bytes >= 4 * (2 * 3 + 3), "both operands: {}", cost.bytes);
+    assert!(
+        cost.bytes >= 4 * (2 * 3 + 3),
+        "both operands: {}",
+        cost.bytes
+    );
 }

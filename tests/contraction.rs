@@ -1,5 +1,5 @@
-//! The contraction alone, on the emulated driver: every tile, layout and precision, with prologues and epilogues, against sums in
-//! double precision.
+//! The contraction alone, on the emulated driver: every tile, layout and precision, with prologues
+//! and epilogues, against sums in double precision.
 
 mod common;
 
@@ -7,7 +7,9 @@ use common::{emulator, numbers};
 use dgc::{
     backend::{self, Build, Device, NoiseKey, Precision, cuda::emit},
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Tile},
+    plan::{
+        Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Tile,
+    },
     tensor::{Axis, AxisKind, ReduceKind, Scalar},
 };
 
@@ -35,13 +37,29 @@ fn cases() -> Vec<Case> {
         for &(left_along_k, right_along_k) in layouts {
             let number = cases.len();
             let (made, fused, shift) = (number % 12 < 4, number % 3 == 1, number % 2);
-            cases.push(Case { m, n, k: k.to_vec(), left_along_k, right_along_k, made, fused, shift });
+            cases.push(Case {
+                m,
+                n,
+                k: k.to_vec(),
+                left_along_k,
+                right_along_k,
+                made,
+                fused,
+                shift,
+            });
         }
     };
     // Sizes that no tile divides, from 1 up.
-    for (m, n, k) in
-        [(1, 1, 1), (1, 7, 3), (2, 3, 1), (3, 2, 33), (17, 16, 15), (33, 31, 65), (65, 33, 16), (100, 10, 70)]
-    {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (1, 7, 3),
+        (2, 3, 1),
+        (3, 2, 33),
+        (17, 16, 15),
+        (33, 31, 65),
+        (65, 33, 16),
+        (100, 10, 70),
+    ] {
         add(m, n, &[k], &LAYOUTS);
     }
     // A vector, by rows; and rows that are whole vectors, on boundaries or not.
@@ -82,7 +100,8 @@ fn unit(precision: Precision) -> f64 {
     }
 }
 
-/// What left operands are multiplied by along k where they are made: the sum of two parts, powers of two, so that nothing is rounded.
+/// What left operands are multiplied by along k where they are made: the sum of two parts, powers
+/// of two, so that nothing is rounded.
 fn parts(k: usize) -> Vec<f64> {
     (0..2 * k).map(|i| [0.25, 0.5, 1.0][i % k % 3]).collect()
 }
@@ -107,46 +126,78 @@ struct Growing {
 
 impl Growing {
     fn axis(&mut self, size: usize) -> Id<Axis> {
-        self.plan.axes.push(Axis { name: format!("axis{}", self.plan.axes.len()), size, kind: AxisKind::Feature });
+        self.plan.axes.push(Axis {
+            name: format!("axis{}", self.plan.axes.len()),
+            size,
+            kind: AxisKind::Feature,
+        });
         Id::new(self.plan.axes.len() - 1)
     }
 
-    fn buffer(&mut self, name: String, len: usize, place: Place, data: Option<Vec<f64>>) -> Id<Buffer> {
-        self.plan.buffers.push(Buffer { name, axes: Vec::new(), len, place });
+    fn buffer(
+        &mut self,
+        name: String,
+        len: usize,
+        place: Place,
+        data: Option<Vec<f64>>,
+    ) -> Id<Buffer> {
+        self.plan.buffers.push(Buffer {
+            name,
+            axes: Vec::new(),
+            len,
+            place,
+        });
         self.data.push(data);
         Id::new(self.plan.buffers.len() - 1)
     }
 
     /// Working memory.
     fn inner(&mut self, name: String, axes: &[Id<Axis>]) -> Id<Buffer> {
-        let len = axes.iter().map(|axis| self.plan.axes[axis.index()].size).product();
+        let len = axes
+            .iter()
+            .map(|axis| self.plan.axes[axis.index()].size)
+            .product();
         let buffer = self.buffer(name, len, Place::Arena(self.plan.arena), None);
         self.plan.arena += len;
         self.plan.buffers[buffer.index()].axes = axes.to_vec();
         buffer
     }
 
-    /// A loop that makes max(0, x · scale) of each element of the left operand, and one that adds the parts of the scale.
+    /// A loop that makes max(0, x · scale) of each element of the left operand, and one that adds
+    /// the parts of the scale.
     fn prologue(
         &mut self,
         name: &str,
         raw: Id<Buffer>,
         (row, along): (Id<Axis>, Id<Axis>),
     ) -> (Loop, Loop, Id<Buffer>) {
-        let (m, k) = (self.plan.axes[row.index()].size, self.plan.axes[along.index()].size);
+        let (m, k) = (
+            self.plan.axes[row.index()].size,
+            self.plan.axes[along.index()].size,
+        );
         let tiles = self.axis(2);
         let given = self.buffer(format!("parts {name}"), 2 * k, Place::Input, Some(parts(k)));
-        let (scale, made) =
-            (self.inner(format!("scale {name}"), &[along]), self.inner(format!("made {name}"), &[row, along]));
-        let access =
-            |buffer, strides: [usize; 2]| Access { buffer, strides: strides.to_vec(), partial: 0, spans: Vec::new() };
+        let (scale, made) = (
+            self.inner(format!("scale {name}"), &[along]),
+            self.inner(format!("made {name}"), &[row, along]),
+        );
+        let access = |buffer, strides: [usize; 2]| Access {
+            buffer,
+            strides: strides.to_vec(),
+            partial: 0,
+            spans: Vec::new(),
+        };
         let head = Loop {
             axes: vec![tiles, along],
             sizes: vec![2, k],
             tiled: false,
             instructions: vec![
                 Instruction::Load(access(given, [k, 1])),
-                Instruction::Reduce { kind: ReduceKind::Sum, value: 0, access: access(scale, [0, 1]) },
+                Instruction::Reduce {
+                    kind: ReduceKind::Sum,
+                    value: 0,
+                    access: access(scale, [0, 1]),
+                },
             ],
         };
         let before = Loop {
@@ -165,48 +216,100 @@ impl Growing {
     }
 
     /// A given operand, and the floats between neighbours across it and along k.
-    fn operand(&mut self, name: &str, size: usize, k: usize, along_k: bool) -> (Id<Buffer>, usize, usize) {
-        let buffer = self.buffer(name.to_string(), size * k, Place::Input, Some(numbers(name, size * k, 1.0)));
+    fn operand(
+        &mut self,
+        name: &str,
+        size: usize,
+        k: usize,
+        along_k: bool,
+    ) -> (Id<Buffer>, usize, usize) {
+        let buffer = self.buffer(
+            name.to_string(),
+            size * k,
+            Place::Input,
+            Some(numbers(name, size * k, 1.0)),
+        );
         let (across, along) = if along_k { (k, 1) } else { (1, size) };
         (buffer, across, along)
     }
 
     /// A kernel for the case.
     fn kernel(&mut self, number: usize, case: &Case) -> Results {
-        let &Case { m, n, left_along_k, right_along_k, fused, .. } = case;
+        let &Case {
+            m,
+            n,
+            left_along_k,
+            right_along_k,
+            fused,
+            ..
+        } = case;
         let (row, across) = (self.axis(m), self.axis(n));
         let (mut products, mut head, mut before) = (Vec::new(), Vec::new(), Vec::new());
         for (part, &k) in case.k.iter().enumerate() {
-            let (mut buffer, across, along) = self.operand(&format!("left{number}_{part}"), m, k, left_along_k);
+            let (mut buffer, across, along) =
+                self.operand(&format!("left{number}_{part}"), m, k, left_along_k);
             if case.made && left_along_k {
                 let axis = self.axis(k);
-                let (scale, loaded, made) = self.prologue(&format!("{number}_{part}"), buffer, (row, axis));
+                let (scale, loaded, made) =
+                    self.prologue(&format!("{number}_{part}"), buffer, (row, axis));
                 head.push(scale);
                 before.push(loaded);
                 buffer = made;
             }
-            let left = Matrix { buffer, row_stride: across, column_stride: along };
-            let (buffer, across, along) = self.operand(&format!("right{number}_{part}"), n, k, right_along_k);
+            let left = Matrix {
+                buffer,
+                row_stride: across,
+                column_stride: along,
+            };
+            let (buffer, across, along) =
+                self.operand(&format!("right{number}_{part}"), n, k, right_along_k);
             products.push(Product {
                 k,
                 left,
-                right: Matrix { buffer, row_stride: along, column_stride: across },
+                right: Matrix {
+                    buffer,
+                    row_stride: along,
+                    column_stride: across,
+                },
                 windows: None,
             });
         }
-        let place = if fused { Place::Arena(self.plan.arena) } else { Place::Output };
+        let place = if fused {
+            Place::Arena(self.plan.arena)
+        } else {
+            Place::Output
+        };
         self.plan.arena += if fused { m * n } else { 0 };
         let out = self.buffer(format!("sums{number}"), m * n, place, None);
-        let (mut after, mut results) = (Vec::new(), Results { out, sums: Vec::new() });
-        let tile = Tile { axis: row, length: m, size: tile_size(m), count: m.div_ceil(tile_size(m)) };
+        let (mut after, mut results) = (
+            Vec::new(),
+            Results {
+                out,
+                sums: Vec::new(),
+            },
+        );
+        let tile = Tile {
+            axis: row,
+            length: m,
+            size: tile_size(m),
+            count: m.div_ceil(tile_size(m)),
+        };
         let mut combine = None;
         if fused {
             let result = self.buffer(format!("out{number}"), m * n, Place::Output, None);
-            let column = self.buffer(format!("column{number}"), n, Place::Input, Some(column(number, n)));
+            let column = self.buffer(
+                format!("column{number}"),
+                n,
+                Place::Input,
+                Some(column(number, n)),
+            );
             let tiles = self.axis(tile.count);
             let partial = self.inner(format!("partial{number}"), &[tiles, across]);
             let columns = self.buffer(format!("columns{number}"), n, Place::Output, None);
-            results = Results { out: result, sums: vec![(columns, true)] };
+            results = Results {
+                out: result,
+                sums: vec![(columns, true)],
+            };
             // The lanes of a warp meet for each row, which takes an emulated GPU long.
             let few = m * n < 100_000;
             let rows = few.then(|| self.buffer(format!("rows{number}"), m, Place::Output, None));
@@ -217,14 +320,22 @@ impl Growing {
                 partial: 0,
                 spans: Vec::new(),
             };
-            let sum = |access| Instruction::Reduce { kind: ReduceKind::Sum, value: 2, access };
+            let sum = |access| Instruction::Reduce {
+                kind: ReduceKind::Sum,
+                value: 2,
+                access,
+            };
             combine = Some(Loop {
                 axes: vec![tiles, across],
                 sizes: vec![tile.count, n],
                 tiled: false,
                 instructions: vec![
                     Instruction::Load(access(partial, [n, 1])),
-                    Instruction::Reduce { kind: ReduceKind::Sum, value: 0, access: access(columns, [0, 1]) },
+                    Instruction::Reduce {
+                        kind: ReduceKind::Sum,
+                        value: 0,
+                        access: access(columns, [0, 1]),
+                    },
                 ],
             });
             after.push(Loop {
@@ -236,17 +347,38 @@ impl Growing {
                     Instruction::Load(access(column, [0, 1])),
                     Instruction::Scalar(Scalar::Add, vec![0, 1]),
                     Instruction::Store(2, access(result, [n, 1])),
-                    sum(Access { partial: n, ..access(partial, [0, 1]) }),
+                    sum(Access {
+                        partial: n,
+                        ..access(partial, [0, 1])
+                    }),
                 ]
                 .into_iter()
                 .chain(rows.map(|rows| sum(access(rows, [1, 0]))))
                 .collect(),
             });
         }
-        let out = Matrix { buffer: out, row_stride: n, column_stride: 1 };
-        let contraction = Some(Contraction { out, m, n, rows_per_index: 1, products });
+        let out = Matrix {
+            buffer: out,
+            row_stride: n,
+            column_stride: 1,
+        };
+        let contraction = Some(Contraction {
+            out,
+            m,
+            n,
+            rows_per_index: 1,
+            products,
+        });
         let name = format!("k{number}_contract");
-        let kernel = Kernel { name, origins: Vec::new(), head, tile: Some(tile), before, contraction, after };
+        let kernel = Kernel {
+            name,
+            origins: Vec::new(),
+            head,
+            tile: Some(tile),
+            before,
+            contraction,
+            after,
+        };
         self.plan.kernels.push(kernel);
         if let Some(combine) = combine {
             self.plan.kernels.push(Kernel {
@@ -267,7 +399,8 @@ fn column(number: usize, n: usize) -> Vec<f64> {
     numbers(&format!("column{number}"), n, 1.0)
 }
 
-/// Compares the numbers with sums in double precision of the operands as they are, and as they are rounded.
+/// Compares the numbers with sums in double precision of the operands as they are, and as they are
+/// rounded.
 fn compare(number: usize, case: &Case, precision: Precision, found: &[f32]) {
     let (m, n) = (case.m, case.n);
     let column = column(number, n);
@@ -276,13 +409,21 @@ fn compare(number: usize, case: &Case, precision: Precision, found: &[f32]) {
         // By place, then k, with what each is rounded to.
         let operand = |side: &str, size: usize, along_k: bool| -> Vec<[f64; 2]> {
             let data = numbers(&format!("{side}{number}_{part}"), size * k, 1.0);
-            let at = |place: usize, along: usize| if along_k { place * k + along } else { along * size + place };
+            let at = |place: usize, along: usize| {
+                if along_k {
+                    place * k + along
+                } else {
+                    along * size + place
+                }
+            };
             let made = side == "left" && case.made && case.left_along_k;
             let element = |i: usize| match rounded(data[at(i / k, i % k)], Precision::F32) {
                 x if made => (x * 2.0 * parts(k)[i % k]).max(0.0),
                 x => x,
             };
-            (0..size * k).map(|i| [element(i), rounded(element(i), precision)]).collect()
+            (0..size * k)
+                .map(|i| [element(i), rounded(element(i), precision)])
+                .collect()
         };
         let left = operand("left", m, case.left_along_k);
         let right = operand("right", n, case.right_along_k);
@@ -301,15 +442,31 @@ fn compare(number: usize, case: &Case, precision: Precision, found: &[f32]) {
     let unit = if vector { 0.0 } else { unit(precision) };
     let additions = (case.k.iter().sum::<usize>() + 8) as f64 * 2f64.powi(-24);
     for (element, ([exact, expected, size], &found)) in sums.iter().zip(found).enumerate() {
-        let added = if case.fused { f64::from(column[element % n] as f32) } else { 0.0 };
+        let added = if case.fused {
+            f64::from(column[element % n] as f32)
+        } else {
+            0.0
+        };
         let (found, size) = (f64::from(found), size + added.abs());
-        let place = format!("{case:?} in {precision}, element ({}, {})", element / n, element % n);
+        let place = format!(
+            "{case:?} in {precision}, element ({}, {})",
+            element / n,
+            element % n
+        );
         let error = (found - exact - added).abs();
-        assert!(error <= (2.0 * unit + unit * unit + additions) * size, "{place}: {found}, not {}", exact + added);
+        assert!(
+            error <= (2.0 * unit + unit * unit + additions) * size,
+            "{place}: {found}, not {}",
+            exact + added
+        );
         // The roundings are to the nearest, of two the even one; only the sums' own error remains.
         let expected = if vector { exact } else { expected };
         let error = (found - expected - added).abs();
-        assert!(error <= 1.01 * additions * size, "{place}: {found}, not {} of what was rounded", expected + added);
+        assert!(
+            error <= 1.01 * additions * size,
+            "{place}: {found}, not {} of what was rounded",
+            expected + added
+        );
     }
 }
 
@@ -317,8 +474,17 @@ fn check(precision: Precision, test: &str) {
     if !emulator::is_here(test) {
         return;
     }
-    let plan = Plan { axes: Vec::new(), parameters: Vec::new(), buffers: Vec::new(), kernels: Vec::new(), arena: 0 };
-    let mut growing = Growing { plan, data: Vec::new() };
+    let plan = Plan {
+        axes: Vec::new(),
+        parameters: Vec::new(),
+        buffers: Vec::new(),
+        kernels: Vec::new(),
+        arena: 0,
+    };
+    let mut growing = Growing {
+        plan,
+        data: Vec::new(),
+    };
     let cases = cases();
     let mut results = Vec::new();
     let mut shifts = Vec::new();
@@ -329,32 +495,63 @@ fn check(precision: Precision, test: &str) {
     let Growing { plan, data } = growing;
     // They are made in the way that is to be tested.
     let text = emit::emit(&plan, "contractions", precision).text;
-    let text = text.split(emit::BEGIN).nth(1).expect("a source has functions");
+    let text = text
+        .split(emit::BEGIN)
+        .nth(1)
+        .expect("a source has functions");
     let count = |part: &str| text.matches(part).count();
     let whole = |case: &&Case| case.k.iter().sum::<usize>() < 1000 && case.n > 1;
-    let made = cases.iter().filter(whole).filter(|case| case.made && case.left_along_k);
-    assert!(count(" = computed(") >= made.map(|case| case.k.len()).sum(), "operands are made as they are loaded");
+    let made = cases
+        .iter()
+        .filter(whole)
+        .filter(|case| case.made && case.left_along_k);
+    assert!(
+        count(" = computed(") >= made.map(|case| case.k.len()).sum(),
+        "operands are made as they are loaded"
+    );
     let fused = cases.iter().filter(whole).filter(|case| case.fused).count();
-    assert!(fused > 5 && count("column_reduce<Sum, Tile::N>") >= fused, "blocks sum columns");
+    assert!(
+        fused > 5 && count("column_reduce<Sum, Tile::N>") >= fused,
+        "blocks sum columns"
+    );
     assert!(count("column / 32") > 5, "warps sum rows");
-    let mut device = backend::open(&Device::Cuda { nvrtc: None, precision }).expect("an emulated GPU");
+    let mut device = backend::open(&Device::Cuda {
+        nvrtc: None,
+        precision,
+    })
+    .expect("an emulated GPU");
     let mut places = Vec::new();
     for ((buffer, data), shift) in plan.buffers.iter().zip(&data).zip(shifts) {
         places.push((!matches!(buffer.place, Place::Arena(_))).then(|| {
             let array = device.allocate(buffer.len + shift).expect("memory");
             if let Some(data) = data {
-                let mut write = |to: &mut [f32]| to.iter_mut().zip(data).for_each(|(to, from)| *to = *from as f32);
-                device.fill(array, shift, buffer.len, &mut write).expect("a copy");
+                let mut write = |to: &mut [f32]| {
+                    to.iter_mut()
+                        .zip(data)
+                        .for_each(|(to, from)| *to = *from as f32)
+                };
+                device
+                    .fill(array, shift, buffer.len, &mut write)
+                    .expect("a copy");
             }
-            backend::Place { array, offset: shift }
+            backend::Place {
+                array,
+                offset: shift,
+            }
         }));
     }
-    let program = device.load(&Build::new("contractions", plan.clone()), &places).expect("a program");
-    device.run(program, NoiseKey { seed: 0, step: 0 }).expect("a run");
+    let program = device
+        .load(&Build::new("contractions", plan.clone()), &places)
+        .expect("a program");
+    device
+        .run(program, NoiseKey { seed: 0, step: 0 })
+        .expect("a run");
     for (number, (case, result)) in cases.iter().zip(results).enumerate() {
         let Results { out, sums } = result;
         let place = places[out.index()].expect("a result has a place");
-        let found = device.read(place.array, place.offset, case.m * case.n).expect("numbers");
+        let found = device
+            .read(place.array, place.offset, case.m * case.n)
+            .expect("numbers");
         compare(number, case, precision, &found);
         // The sums are of the very numbers that were found.
         let wanted = |of: &dyn Fn(usize) -> usize, count: usize| {
@@ -372,11 +569,16 @@ fn check(precision: Precision, test: &str) {
                 false => (wanted(&|element| element / case.n, case.m), case.n),
             };
             let place = places[buffer.index()].expect("a result has a place");
-            let found = device.read(place.array, place.offset, wanted.len()).expect("numbers");
+            let found = device
+                .read(place.array, place.offset, wanted.len())
+                .expect("numbers");
             for (at, (&found, (sum, size))) in found.iter().zip(&wanted).enumerate() {
                 let error = (f64::from(found) - sum).abs();
                 let most = (terms + 8) as f64 * 2f64.powi(-24) * size;
-                assert!(error <= most, "{case:?} in {precision}, sum {at} of {terms}: {found}, not {sum}");
+                assert!(
+                    error <= most,
+                    "{case:?} in {precision}, sum {at} of {terms}: {found}, not {sum}"
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The CUDA back end without a GPU: every kernel through NVIDIA's compiler, and whole programs on the emulated driver.
+//! The CUDA back end without a GPU: every kernel through NVIDIA's compiler, and whole programs on
+//! the emulated driver.
 
 mod common;
 
@@ -50,31 +51,64 @@ fn compile_all(arch: &str, precisions: &[Precision]) {
         return;
     }
     for file in models() {
-        let wanted: Vec<Precision> = precisions.iter().copied().filter(|of| is_wanted(&file, arch, *of)).collect();
+        let wanted: Vec<Precision> = precisions
+            .iter()
+            .copied()
+            .filter(|of| is_wanted(&file, arch, *of))
+            .collect();
         if wanted.is_empty() {
             continue;
         }
-        // Spills depend on sizes, so where they are looked for these are the model's own, and the compiler does its best.
+        // Spills depend on sizes, so where they are looked for these are the model's own, and the
+        // compiler does its best.
         let full = arch == "sm_90";
         let effort = if full { Effort::Full } else { Effort::Least };
-        let model = if full { common::load(&file, &[]) } else { small(&file) };
-        // What else the first steps of some have is in models/adgm_vat.dgm, and in the report below.
+        let model = if full {
+            common::load(&file, &[])
+        } else {
+            small(&file)
+        };
+        // What else the first steps of some have is in models/adgm_vat.dgm, and in the report
+        // below.
         let model = common::settled(&model);
-        let rows = if full { programs::batch_rows(&model) } else { vec![3; driver::derive(&model).cases.len()] };
+        let rows = if full {
+            programs::batch_rows(&model)
+        } else {
+            vec![3; driver::derive(&model).cases.len()]
+        };
         let graph = driver::step(&model, &rows, Mode::TRAIN);
         let plan = driver::plan(&graph, NoiseSource::Generated);
         for precision in wanted {
             let source = emit::emit(&plan, &model.name, precision);
-            assert_eq!(source, emit::emit(&plan, &model.name, precision), "the same input gives the same bytes");
-            let image = compile::compile(&source.text, &model.name, arch, effort).expect("it compiles");
+            assert_eq!(
+                source,
+                emit::emit(&plan, &model.name, precision),
+                "the same input gives the same bytes"
+            );
+            let image =
+                compile::compile(&source.text, &model.name, arch, effort).expect("it compiles");
             assert!(!image.code.is_empty(), "there is code");
             let functions = assembly::functions(&image.log);
-            assert_eq!(functions.len(), source.launches.len(), "the assembler reports each function");
-            // Elsewhere the assembler moves a word or two to the stack where there are registers left.
-            let spilling = functions.iter().find(|function| full && function.spilled > 0);
+            assert_eq!(
+                functions.len(),
+                source.launches.len(),
+                "the assembler reports each function"
+            );
+            // Elsewhere the assembler moves a word or two to the stack where there are registers
+            // left.
+            let spilling = functions
+                .iter()
+                .find(|function| full && function.spilled > 0);
             if let Some(function) = spilling {
-                let text = source.text.split("extern \"C\"").find(|text| text.contains(&format!("{}(", function.name)));
-                panic!("{} in {precision}: {function:?}\n{}", model.name, text.unwrap_or_default());
+                let text = source
+                    .text
+                    .split("extern \"C\"")
+                    .find(|text| text.contains(&format!("{}(", function.name)));
+                panic!(
+                    "{} in {precision}: {function:?}\n{}",
+                    model.name,
+                    text.unwrap_or_default()
+                );
             }
         }
     }
@@ -89,17 +123,30 @@ fn nvrtc_wide() {
     let sets = [("pixels", "1000"), ("latent", "500"), ("hidden", "1000")];
     // With batch norm, whose scales are beside the largest tiles in shared memory.
     let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
-    let model =
-        common::check("vae.dgm", &text.replace("dense(hidden) > softplus", "dense(hidden) > batchnorm > relu"), &sets);
-    let plan = driver::plan(&driver::step(&model, &[2200], Mode::TRAIN), NoiseSource::Generated);
+    let model = common::check(
+        "vae.dgm",
+        &text.replace(
+            "dense(hidden) > softplus",
+            "dense(hidden) > batchnorm > relu",
+        ),
+        &sets,
+    );
+    let plan = driver::plan(
+        &driver::step(&model, &[2200], Mode::TRAIN),
+        NoiseSource::Generated,
+    );
     for precision in Precision::ALL {
         let source = emit::emit(&plan, "wide", precision);
         for tile in ["<128, 128>", "<128, 64>", "<64, 64>"] {
             assert!(source.text.contains(tile), "{tile}");
         }
-        let image = compile::compile(&source.text, "wide", "sm_90", Effort::Full).expect("it compiles");
+        let image =
+            compile::compile(&source.text, "wide", "sm_90", Effort::Full).expect("it compiles");
         let functions = assembly::functions(&image.log);
-        assert!(functions.iter().all(|function| function.spilled == 0), "{functions:?}");
+        assert!(
+            functions.iter().all(|function| function.spilled == 0),
+            "{functions:?}"
+        );
     }
 }
 
@@ -142,31 +189,56 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn train<'a>(run: &'a str, device: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let fixed =
-        ["train", "small.dgm", "--data", "data.safetensors", "--validation", "8", "-o", run, "--device", device];
+    let fixed = [
+        "train",
+        "small.dgm",
+        "--data",
+        "data.safetensors",
+        "--validation",
+        "8",
+        "-o",
+        run,
+        "--device",
+        device,
+    ];
     [&fixed[..], more].concat()
 }
 
-/// Two checkpoints' parameters. A bias before batch norm has no gradient but rounding, which Adam makes whole steps of: it is left
-/// out.
+/// Two checkpoints' parameters. A bias before batch norm has no gradient but rounding, which Adam
+/// makes whole steps of: it is left out.
 fn parameters(folder: &Path, one: &str, other: &str) -> Vec<(Vec<f64>, Vec<f64>)> {
-    let read = |run: &str| arrays::read(&folder.join(run).join("checkpoint.safetensors")).expect("a checkpoint").0;
+    let read = |run: &str| {
+        arrays::read(&folder.join(run).join("checkpoint.safetensors"))
+            .expect("a checkpoint")
+            .0
+    };
     let (one, other) = (read(one), read(other));
     assert_eq!(one.len(), other.len(), "as many arrays");
-    let cancelled = |name: &str| name.contains("dense") && name.ends_with("bias") || name.contains('/');
-    let pairs = one.into_iter().zip(other).filter(|(array, _)| !cancelled(&array.name));
+    let cancelled =
+        |name: &str| name.contains("dense") && name.ends_with("bias") || name.contains('/');
+    let pairs = one
+        .into_iter()
+        .zip(other)
+        .filter(|(array, _)| !cancelled(&array.name));
     pairs.map(|(a, b)| (a.data, b.data)).collect()
 }
 
 /// Their largest difference, in proportion to each array's largest number.
 fn difference(folder: &Path, one: &str, other: &str) -> f64 {
-    parameters(folder, one, other).iter().map(|(a, b)| common::distance(a, b)).fold(0.0, f64::max)
+    parameters(folder, one, other)
+        .iter()
+        .map(|(a, b)| common::distance(a, b))
+        .fold(0.0, f64::max)
 }
 
-/// The length of their difference in proportion to theirs: where numbers are rounded a row may cross the bend of a ReLU, and a bias
-/// that began at 0 is little else.
+/// The length of their difference in proportion to theirs: where numbers are rounded a row may
+/// cross the bend of a ReLU, and a bias that began at 0 is little else.
 fn difference_of_all(folder: &Path, one: &str, other: &str) -> f64 {
-    common::distance_of_all(parameters(folder, other, one).iter().map(|(a, b)| (a.as_slice(), b.as_slice())))
+    common::distance_of_all(
+        parameters(folder, other, one)
+            .iter()
+            .map(|(a, b)| (a.as_slice(), b.as_slice())),
+    )
 }
 
 #[test]
@@ -174,28 +246,54 @@ fn training_goes_as_on_the_cpu_and_resumes_on_either() {
     let folder = folder();
     let at = folder.path();
     emulator::fine(at, &train("cpu", "cpu", &["--epochs", "2"]), &[]);
-    emulator::fine(at, &train("cuda", "cuda", &["--epochs", "2"]), &[("DGC_EMULATOR_SEED", "7")]);
+    emulator::fine(
+        at,
+        &train("cuda", "cuda", &["--epochs", "2"]),
+        &[("DGC_EMULATOR_SEED", "7")],
+    );
     // Ten steps.
     let apart = difference(at, "cpu", "cuda");
 
     assert!(apart < 1e-5, "{apart}");
-    let metrics = |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("metrics");
+    let metrics =
+        |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("metrics");
     for (one, other) in metrics("cpu").lines().zip(metrics("cuda").lines()) {
         let parse = |line: &str| -> serde_json::Value { serde_json::from_str(line).expect("JSON") };
         let (one, other) = (parse(one), parse(other));
-        for (group, name) in [("labelled", "bound"), ("unlabelled", "bound"), ("validation", "bound")] {
+        for (group, name) in [
+            ("labelled", "bound"),
+            ("unlabelled", "bound"),
+            ("validation", "bound"),
+        ] {
             let number = |json: &serde_json::Value| json[group][name].as_f64().expect("a number");
             let error = (number(&one) / number(&other) - 1.0).abs();
-            assert!(error < 1e-4, "{group} {name}: {} and {}", number(&one), number(&other));
+            assert!(
+                error < 1e-4,
+                "{group} {name}: {} and {}",
+                number(&one),
+                number(&other)
+            );
         }
     }
     // Half on one device, half on the other, is the whole on either.
     emulator::fine(at, &train("half", "cpu", &["--epochs", "1"]), &[]);
-    emulator::fine(at, &["train", "half", "--resume", "--epochs", "2", "--device", "cuda"], &[]);
+    emulator::fine(
+        at,
+        &[
+            "train", "half", "--resume", "--epochs", "2", "--device", "cuda",
+        ],
+        &[],
+    );
     let apart = difference(at, "half", "cuda");
 
     assert!(apart < 1e-5, "{apart}");
-    emulator::fine(at, &["train", "cuda", "--resume", "--epochs", "3", "--device", "cpu"], &[]);
+    emulator::fine(
+        at,
+        &[
+            "train", "cuda", "--resume", "--epochs", "3", "--device", "cpu",
+        ],
+        &[],
+    );
     for command in ["eval", "predict", "encode"] {
         let mut arguments = vec![command, "half", "--device", "cuda", "--samples", "2"];
         if command != "eval" {
@@ -215,19 +313,39 @@ fn failures_are_told() {
     let fails = |variables: &[(&str, &str)]| {
         let output = emulator::dgc(at, &train("run", "cuda", &["--epochs", "1"]), variables);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && !errors.contains("panicked"), "{errors}");
+        assert!(
+            !output.status.success() && !errors.contains("panicked"),
+            "{errors}"
+        );
         errors
     };
-    assert!(fails(&[("DGC_EMULATOR_MEMORY", "20000")]).contains("out of memory"), "memory");
-    assert!(fails(&[("DGC_EMULATOR_DEVICES", "0")]).contains("there is no GPU"), "no GPU");
+    assert!(
+        fails(&[("DGC_EMULATOR_MEMORY", "20000")]).contains("out of memory"),
+        "memory"
+    );
+    assert!(
+        fails(&[("DGC_EMULATOR_DEVICES", "0")]).contains("there is no GPU"),
+        "no GPU"
+    );
     // The first function of a step.
     let source = emulator::fine(at, &["compile", "small.dgm", "--emit", "cuda"], &[]);
-    let (_, rest) = source.split_once("\nstep0_").expect("a function of the first level");
-    let function = format!("step0_{}", rest.split('(').next().expect("its parameters follow"));
+    let (_, rest) = source
+        .split_once("\nstep0_")
+        .expect("a function of the first level");
+    let function = format!(
+        "step0_{}",
+        rest.split('(').next().expect("its parameters follow")
+    );
     let errors = fails(&[("DGC_EMULATOR_MISSING", &function)]);
-    assert!(errors.contains(&function) && errors.contains("not found"), "{errors}");
+    assert!(
+        errors.contains(&function) && errors.contains("not found"),
+        "{errors}"
+    );
     let errors = fails(&[("DGC_EMULATOR_FAILING", &function)]);
-    assert!(errors.contains(&function) && errors.contains("launch"), "{errors}");
+    assert!(
+        errors.contains(&function) && errors.contains("launch"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -236,17 +354,35 @@ fn training_in_each_precision() {
     let at = folder.path();
     emulator::fine(at, &train("cpu", "cpu", &["--epochs", "1"]), &[]);
     for (precision, most) in [("tf32", 1e-3), ("bf16", 1e-2)] {
-        emulator::fine(at, &train(precision, "cuda", &["--epochs", "1", "--precision", precision]), &[]);
+        emulator::fine(
+            at,
+            &train(
+                precision,
+                "cuda",
+                &["--epochs", "1", "--precision", precision],
+            ),
+            &[],
+        );
         let apart = difference_of_all(at, "cpu", precision);
         eprintln!("training in {precision}: {apart:e}");
         assert!(apart > 1e-6, "{precision} rounds more than f32: {apart}");
         assert!(apart < most, "{precision}: {apart}");
     }
     // On the CPU operands are rounded to the same numbers.
-    emulator::fine(at, &train("cpu-bf16", "cpu", &["--epochs", "1", "--precision", "bf16"]), &[]);
-    let (rounded, devices) = (difference_of_all(at, "cpu", "cpu-bf16"), difference_of_all(at, "bf16", "cpu-bf16"));
+    emulator::fine(
+        at,
+        &train("cpu-bf16", "cpu", &["--epochs", "1", "--precision", "bf16"]),
+        &[],
+    );
+    let (rounded, devices) = (
+        difference_of_all(at, "cpu", "cpu-bf16"),
+        difference_of_all(at, "bf16", "cpu-bf16"),
+    );
     eprintln!("training in bf16 on the CPU: {rounded:e} from f32, {devices:e} from the GPU");
-    assert!(rounded > 1e-6 && devices < rounded, "{rounded:e} from f32, {devices:e} from the GPU");
+    assert!(
+        rounded > 1e-6 && devices < rounded,
+        "{rounded:e} from f32, {devices:e} from the GPU"
+    );
 }
 
 #[test]
@@ -263,37 +399,84 @@ fn a_precision_that_is_not_there_is_told() {
     };
     for device in ["cpu", "auto"] {
         let message = fails(&train("none", device, &["--precision", "tf32"]));
-        assert!(message.contains("the CPU does not multiply in tf32\n"), "{message}");
+        assert!(
+            message.contains("the CPU does not multiply in tf32\n"),
+            "{message}"
+        );
     }
-    assert!(fails(&train("none", "cuda", &["--precision", "f16"])).contains("expected one of f32, tf32, bf16"));
+    assert!(
+        fails(&train("none", "cuda", &["--precision", "f16"]))
+            .contains("expected one of f32, tf32, bf16")
+    );
     assert!(
         fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"])
             .contains("programs for the CPU are the same in each")
     );
 }
 
-/// Rows are gathered from a table on the device, or come ahead on a second stream where there is no room for one; either way, and
-/// however the emulated GPU orders what it may, the numbers are the same.
+/// Rows are gathered from a table on the device, or come ahead on a second stream where there is no
+/// room for one; either way, and however the emulated GPU orders what it may, the numbers are the
+/// same.
 #[test]
 fn rows_stay_on_the_device_or_come_ahead() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     std::fs::copy(common::root().join("models/vae.dgm"), at.join("vae.dgm")).expect("a model");
-    // Batches of more floats than the driver keeps a copy of, and a last one that the next epoch fills.
+    // Batches of more floats than the driver keeps a copy of, and a last one that the next epoch
+    // fills.
     let (rows, pixels) = (75, 130);
-    let data = common::numbers("data", rows * pixels, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect();
-    let array = arrays::NamedArray { name: "x".to_string(), shape: vec![rows, pixels], data };
-    arrays::write(&at.join("x.safetensors"), &[array], Default::default(), false).expect("a file");
-    let sets = ["pixels=130", "hidden=6", "latent=2", "batch=20", "rate=0.01"].map(|set| ["--set", set]).concat();
+    let data = common::numbers("data", rows * pixels, 1.0)
+        .into_iter()
+        .map(|x| f64::from(x > 0.0))
+        .collect();
+    let array = arrays::NamedArray {
+        name: "x".to_string(),
+        shape: vec![rows, pixels],
+        data,
+    };
+    arrays::write(
+        &at.join("x.safetensors"),
+        &[array],
+        Default::default(),
+        false,
+    )
+    .expect("a file");
+    let sets = [
+        "pixels=130",
+        "hidden=6",
+        "latent=2",
+        "batch=20",
+        "rate=0.01",
+    ]
+    .map(|set| ["--set", set])
+    .concat();
     let run = |name: &str, device: &str, variables: &[(&str, &str)]| {
-        let fixed = ["train", "vae.dgm", "--data", "x.safetensors", "-o", name, "--device", device, "--epochs", "4"];
+        let fixed = [
+            "train",
+            "vae.dgm",
+            "--data",
+            "x.safetensors",
+            "-o",
+            name,
+            "--device",
+            device,
+            "--epochs",
+            "4",
+        ];
         emulator::fine(at, &[&fixed[..], &sets].concat(), variables);
         std::fs::read(at.join(name).join("checkpoint.safetensors")).expect("a checkpoint")
     };
     let gathered = run("gathered", "cuda", &[]);
-    assert!(gathered == run("again", "cuda", &[("DGC_EMULATOR_SEED", "5")]), "another order");
+    assert!(
+        gathered == run("again", "cuda", &[("DGC_EMULATOR_SEED", "5")]),
+        "another order"
+    );
     for seed in ["0", "1", "2"] {
-        let ahead = run("ahead", "cuda", &[("DGC_EMULATOR_FREE", "0"), ("DGC_EMULATOR_SEED", seed)]);
+        let ahead = run(
+            "ahead",
+            "cuda",
+            &[("DGC_EMULATOR_FREE", "0"), ("DGC_EMULATOR_SEED", seed)],
+        );
         assert!(gathered == ahead, "batches that come ahead, seed {seed}");
         std::fs::remove_dir_all(at.join("ahead")).expect("a folder");
     }
@@ -302,34 +485,77 @@ fn rows_stay_on_the_device_or_come_ahead() {
     assert!(apart < 1e-5, "{apart}");
 }
 
-/// The norm of a gradient is summed by more blocks than the plan has tiles, each of a part that no block's threads divide.
+/// The norm of a gradient is summed by more blocks than the plan has tiles, each of a part that no
+/// block's threads divide.
 #[test]
 fn norms_are_summed_by_many_blocks() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     let text = std::fs::read_to_string(common::root().join("models/vae.dgm")).expect("a model");
-    let text = text.replace("epochs 200", "clip norm 0.01\n    prior weights normal(0, 1)\n    epochs 2");
+    let text = text.replace(
+        "epochs 200",
+        "clip norm 0.01\n    prior weights normal(0, 1)\n    epochs 2",
+    );
     std::fs::write(at.join("vae.dgm"), &text).expect("a file can be written");
-    let sets = [("pixels", "131"), ("hidden", "71"), ("latent", "4"), ("batch", "4"), ("rate", "0.01")];
+    let sets = [
+        ("pixels", "131"),
+        ("hidden", "71"),
+        ("latent", "4"),
+        ("batch", "4"),
+        ("rate", "0.01"),
+    ];
     let update = programs::training(&common::check("vae.dgm", &text, &sets)).update;
     let source = emit::emit(&update.plan, "update", Precision::F32).text;
     let tile = update.plan.kernels[0].tile.expect("sums are made by tiles");
     let size = tile.length.div_ceil(tile.length / 2048);
-    assert!(tile.count == 2 && !tile.length.is_multiple_of(size), "{tile:?}");
-    assert!(source.contains(&format!("i0 += tile * {size}u;")), "as many parts as suit a GPU: {source}");
+    assert!(
+        tile.count == 2 && !tile.length.is_multiple_of(size),
+        "{tile:?}"
+    );
+    assert!(
+        source.contains(&format!("i0 += tile * {size}u;")),
+        "as many parts as suit a GPU: {source}"
+    );
     let (rows, pixels) = (8, 131);
-    let data = common::numbers("data", rows * pixels, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect();
-    let array = arrays::NamedArray { name: "x".to_string(), shape: vec![rows, pixels], data };
-    arrays::write(&at.join("x.safetensors"), &[array], Default::default(), false).expect("a file");
-    let sets: Vec<String> = sets.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let data = common::numbers("data", rows * pixels, 1.0)
+        .into_iter()
+        .map(|x| f64::from(x > 0.0))
+        .collect();
+    let array = arrays::NamedArray {
+        name: "x".to_string(),
+        shape: vec![rows, pixels],
+        data,
+    };
+    arrays::write(
+        &at.join("x.safetensors"),
+        &[array],
+        Default::default(),
+        false,
+    )
+    .expect("a file");
+    let sets: Vec<String> = sets
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     for device in ["cpu", "cuda"] {
-        let mut arguments = vec!["train", "vae.dgm", "--data", "x.safetensors", "-o", device, "--device", device];
-        sets.iter().for_each(|set| arguments.extend(["--set", set.as_str()]));
+        let mut arguments = vec![
+            "train",
+            "vae.dgm",
+            "--data",
+            "x.safetensors",
+            "-o",
+            device,
+            "--device",
+            device,
+        ];
+        sets.iter()
+            .for_each(|set| arguments.extend(["--set", set.as_str()]));
         emulator::fine(at, &arguments, &[]);
     }
     let norm = |run: &str| -> f64 {
         let metrics = std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("metrics");
-        let last: serde_json::Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
+        let last: serde_json::Value =
+            serde_json::from_str(metrics.lines().last().expect("a line")).expect("JSON");
         last["gradient_norm"].as_f64().expect("a norm")
     };
     let error = (norm("cuda") / norm("cpu") - 1.0).abs();
@@ -338,18 +564,35 @@ fn norms_are_summed_by_many_blocks() {
     assert!(apart < 1e-5, "{apart}");
 }
 
-/// A loss that is no number is told of soon, by its step, though the host is ahead; and nothing of it is kept.
+/// A loss that is no number is told of soon, by its step, though the host is ahead; and nothing of
+/// it is kept.
 #[test]
 fn a_run_that_diverges_on_the_device_is_told() {
     let folder = folder();
     let at = folder.path();
     emulator::fine(at, &train("run", "cuda", &["--epochs", "1"]), &[]);
     let before = std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint");
-    let again = ["train", "run", "--resume", "--epochs", "9", "--device", "cuda", "--set", "rate=1000"];
+    let again = [
+        "train",
+        "run",
+        "--resume",
+        "--epochs",
+        "9",
+        "--device",
+        "cuda",
+        "--set",
+        "rate=1000",
+    ];
     let output = emulator::dgc(at, &again, &[]);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && errors.contains("training diverged at step"), "{errors}");
-    assert!(before == std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint"), "it is as it was");
+    assert!(
+        !output.status.success() && errors.contains("training diverged at step"),
+        "{errors}"
+    );
+    assert!(
+        before == std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint"),
+        "it is as it was"
+    );
 }
 
 /// What was compiled once is not compiled again, unless it is not as it was left.
@@ -364,11 +607,19 @@ fn programs_are_kept() {
     let run = |name: &str, variables: &[(&str, &str)]| {
         let output = emulator::dgc(at, &train(name, "cuda", &["--epochs", "1"]), variables);
         let checkpoint = std::fs::read(at.join(name).join("checkpoint.safetensors")).ok();
-        (output.status.success(), checkpoint.filter(|_| output.status.success()))
+        (
+            output.status.success(),
+            checkpoint.filter(|_| output.status.success()),
+        )
     };
     let (fine, first) = run("first", &[with_cache]);
     assert!(fine, "it trains");
-    let entries = || std::fs::read_dir(&cache).expect("a cache").flatten().map(|entry| entry.path());
+    let entries = || {
+        std::fs::read_dir(&cache)
+            .expect("a cache")
+            .flatten()
+            .map(|entry| entry.path())
+    };
     let kept: Vec<PathBuf> = entries().collect();
     assert_eq!(kept.len(), 3, "gradient, update and evaluation: {kept:?}");
     if emulator::skips_on_gpu("programs that are not compiled where there is no g++") {
@@ -378,11 +629,21 @@ fn programs_are_kept() {
     assert!(fine && first == again, "from the cache");
     let bytes = std::fs::read(&kept[0]).expect("an entry");
     std::fs::write(&kept[0], &bytes[..bytes.len() - 1]).expect("an entry");
-    assert!(!run("damaged", &[with_cache, no_compiler]).0, "a damaged entry is not taken");
+    assert!(
+        !run("damaged", &[with_cache, no_compiler]).0,
+        "a damaged entry is not taken"
+    );
     let (fine, mended) = run("mended", &[with_cache]);
     assert!(fine && first == mended, "it is compiled again");
-    assert_eq!(std::fs::read(&kept[0]).expect("an entry").len(), bytes.len(), "and kept again");
-    assert!(!run("none", &[("DGC_CACHE", ""), no_compiler]).0, "there may be none");
+    assert_eq!(
+        std::fs::read(&kept[0]).expect("an entry").len(),
+        bytes.len(),
+        "and kept again"
+    );
+    assert!(
+        !run("none", &[("DGC_CACHE", ""), no_compiler]).0,
+        "there may be none"
+    );
 }
 
 #[cfg(unix)]
@@ -400,10 +661,21 @@ fn a_killed_run_goes_on() {
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
     let wanted = (epochs() + 2).to_string();
-    emulator::fine(at, &["train", "killed", "--resume", "--epochs", &wanted, "--device", "cuda"], &[]);
+    emulator::fine(
+        at,
+        &[
+            "train", "killed", "--resume", "--epochs", &wanted, "--device", "cuda",
+        ],
+        &[],
+    );
     emulator::fine(at, &train("whole", "cuda", &["--epochs", &wanted]), &[]);
-    let checkpoint = |run: &str| std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint");
-    assert!(checkpoint("killed") == checkpoint("whole"), "as if it had not been killed");
+    let checkpoint = |run: &str| {
+        std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint")
+    };
+    assert!(
+        checkpoint("killed") == checkpoint("whole"),
+        "as if it had not been killed"
+    );
 }
 
 /// What the report says of the ADGM at full size, so that a change of its kernels shows.
@@ -415,14 +687,23 @@ fn the_report_of_the_adgm() {
     let model = common::root().join("models/adgm.dgm");
     let model = model.to_str().expect("a plain name");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dgc"));
-    command.args(["compile", model, "--target", "cuda", "--arch", "sm_90", "--report"]);
+    command.args([
+        "compile", model, "--target", "cuda", "--arch", "sm_90", "--report",
+    ]);
     if let Some(path) = nvrtc() {
         command.arg("--nvrtc").arg(path);
     }
     let output = command.output().expect("the program starts");
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{report}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let told = report.matches(" B spilled").count();
-    assert!(told > 60 && told == report.matches(" 0 B spilled").count(), "{report}");
+    assert!(
+        told > 60 && told == report.matches(" 0 B spilled").count(),
+        "{report}"
+    );
     insta::assert_snapshot!("report-adgm", report);
 }

@@ -1,5 +1,5 @@
-//! Broken data sets and checkpoints: cut short, with bits flipped, with headers that promise too much. None may panic, and what
-//! is refused is named.
+//! Broken data sets and checkpoints: cut short, with bits flipped, with headers that promise too
+//! much. None may panic, and what is refused is named.
 
 mod common;
 
@@ -24,8 +24,18 @@ fn model() -> Checked {
 const ROWS: usize = 6;
 
 fn idx_images() -> Vec<u8> {
-    let header = [[0, 0, 8, 3].to_vec(), 6u32.to_be_bytes().to_vec(), 3u32.to_be_bytes().to_vec()].concat();
-    [header, 3u32.to_be_bytes().to_vec(), (0..9 * ROWS as u8).collect()].concat()
+    let header = [
+        [0, 0, 8, 3].to_vec(),
+        6u32.to_be_bytes().to_vec(),
+        3u32.to_be_bytes().to_vec(),
+    ]
+    .concat();
+    [
+        header,
+        3u32.to_be_bytes().to_vec(),
+        (0..9 * ROWS as u8).collect(),
+    ]
+    .concat()
 }
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
@@ -36,9 +46,17 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 
 fn npz(compressed: bool) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let mut writer = if compressed { NpzWriter::new_compressed(&mut bytes) } else { NpzWriter::new(&mut bytes) };
-    writer.add_array("x", &Array2::<f32>::from_elem((ROWS, 9), 0.5)).expect("an array is written");
-    writer.add_array("y", &Array1::<i64>::from_elem(ROWS, -1)).expect("an array is written");
+    let mut writer = if compressed {
+        NpzWriter::new_compressed(&mut bytes)
+    } else {
+        NpzWriter::new(&mut bytes)
+    };
+    writer
+        .add_array("x", &Array2::<f32>::from_elem((ROWS, 9), 0.5))
+        .expect("an array is written");
+    writer
+        .add_array("y", &Array1::<i64>::from_elem(ROWS, -1))
+        .expect("an array is written");
     writer.finish().expect("an array is written");
     bytes.into_inner()
 }
@@ -50,14 +68,21 @@ fn safetensors(folder: &Path) -> Vec<u8> {
         data: vec![value; shape.iter().product()],
     };
     let path = folder.join("good.safetensors");
-    arrays::write(&path, &[array("x", &[ROWS, 9], 0.5), array("y", &[ROWS], 2.0)], Default::default(), false)
-        .expect("a file");
+    arrays::write(
+        &path,
+        &[array("x", &[ROWS, 9], 0.5), array("y", &[ROWS], 2.0)],
+        Default::default(),
+        false,
+    )
+    .expect("a file");
     std::fs::read(path).expect("a file")
 }
 
-/// The whole bytes, every way to cut them short, and many ways to flip a bit or overwrite some bytes with ones.
+/// The whole bytes, every way to cut them short, and many ways to flip a bit or overwrite some
+/// bytes with ones.
 fn broken(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let number = |i: usize, below: usize| (philox::uniform(1, 0, 3, i as u64) * below as f64) as usize;
+    let number =
+        |i: usize, below: usize| (philox::uniform(1, 0, 3, i as u64) * below as f64) as usize;
     let mut all: Vec<Vec<u8>> = (0..bytes.len()).map(|len| bytes[..len].to_vec()).collect();
     for i in 0..3000 {
         let mut changed = bytes.to_vec();
@@ -87,7 +112,12 @@ fn try_all(folder: &Path, name: &str, bytes: &[u8], source: &Path) -> usize {
             Ok(dataset) => assert!(dataset.train.rows > 0, "a data set has rows"),
             Err(error) => {
                 refused += 1;
-                assert!(error.to_string().contains(folder.to_str().expect("a plain name")), "no place: {error}");
+                assert!(
+                    error
+                        .to_string()
+                        .contains(folder.to_str().expect("a plain name")),
+                    "no place: {error}"
+                );
             }
         }
     }
@@ -98,11 +128,21 @@ fn try_all(folder: &Path, name: &str, bytes: &[u8], source: &Path) -> usize {
 fn idx() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let images = idx_images();
-    let refused = try_all(folder.path(), "train-images-idx3-ubyte", &images, folder.path());
+    let refused = try_all(
+        folder.path(),
+        "train-images-idx3-ubyte",
+        &images,
+        folder.path(),
+    );
     assert!(refused >= images.len(), "every cut is noticed");
     std::fs::remove_file(folder.path().join("train-images-idx3-ubyte")).expect("the file is there");
     let packed = gzipped(&images);
-    let refused = try_all(folder.path(), "train-images-idx3-ubyte.gz", &packed, folder.path());
+    let refused = try_all(
+        folder.path(),
+        "train-images-idx3-ubyte.gz",
+        &packed,
+        folder.path(),
+    );
     assert!(refused >= packed.len(), "every cut is noticed");
 }
 
@@ -111,7 +151,12 @@ fn npz_plain_and_compressed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for compressed in [false, true] {
         let bytes = npz(compressed);
-        let refused = try_all(folder.path(), "data.npz", &bytes, &folder.path().join("data.npz"));
+        let refused = try_all(
+            folder.path(),
+            "data.npz",
+            &bytes,
+            &folder.path().join("data.npz"),
+        );
         assert!(refused >= bytes.len() / 2, "cuts are noticed");
     }
 }
@@ -120,7 +165,12 @@ fn npz_plain_and_compressed() {
 fn safetensors_files() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bytes = safetensors(folder.path());
-    let refused = try_all(folder.path(), "data.safetensors", &bytes, &folder.path().join("data.safetensors"));
+    let refused = try_all(
+        folder.path(),
+        "data.safetensors",
+        &bytes,
+        &folder.path().join("data.safetensors"),
+    );
     assert!(refused >= bytes.len(), "every cut is noticed");
 }
 
@@ -131,14 +181,23 @@ fn an_array_that_cannot_be() {
     let path = folder.path().join("data.npz");
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 900000), }";
     let padded = format!("{header:<117}\n");
-    let npy =
-        [b"\x93NUMPY\x01\x00".to_vec(), (padded.len() as u16).to_le_bytes().to_vec(), padded.into_bytes()].concat();
+    let npy = [
+        b"\x93NUMPY\x01\x00".to_vec(),
+        (padded.len() as u16).to_le_bytes().to_vec(),
+        padded.into_bytes(),
+    ]
+    .concat();
     let mut writer = zip::ZipWriter::new(std::fs::File::create(&path).expect("a file can be made"));
-    writer.start_file("x.npy", zip::write::SimpleFileOptions::default()).expect("an entry");
+    writer
+        .start_file("x.npy", zip::write::SimpleFileOptions::default())
+        .expect("an entry");
     writer.write_all(&npy).expect("an entry");
     writer.finish().expect("a file");
     let error = data::load(path.to_str(), &model()).expect_err("there is no such array");
-    assert!(error.to_string().contains("array `x` cannot be read"), "{error}");
+    assert!(
+        error.to_string().contains("array `x` cannot be read"),
+        "{error}"
+    );
 }
 
 /// NumPy's `float16` and `bool`, which the reader of npy files does not know as numbers.
@@ -146,17 +205,34 @@ fn an_array_that_cannot_be() {
 fn small_types() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("data.npz");
-    let values: Vec<u8> = (0..9 * ROWS).flat_map(|i| half::f16::from_f64(i as f64 / 64.0).to_le_bytes()).collect();
+    let values: Vec<u8> = (0..9 * ROWS)
+        .flat_map(|i| half::f16::from_f64(i as f64 / 64.0).to_le_bytes())
+        .collect();
     let header = format!("{{'descr': '<f2', 'fortran_order': False, 'shape': ({ROWS}, 9), }}");
     let padded = format!("{header:<117}\n");
-    let start = [b"\x93NUMPY\x01\x00".to_vec(), (padded.len() as u16).to_le_bytes().to_vec()].concat();
+    let start = [
+        b"\x93NUMPY\x01\x00".to_vec(),
+        (padded.len() as u16).to_le_bytes().to_vec(),
+    ]
+    .concat();
     let mut writer = zip::ZipWriter::new(std::fs::File::create(&path).expect("a file can be made"));
-    writer.start_file("x.npy", zip::write::SimpleFileOptions::default()).expect("an entry");
-    writer.write_all(&[start, padded.into_bytes(), values].concat()).expect("an entry");
+    writer
+        .start_file("x.npy", zip::write::SimpleFileOptions::default())
+        .expect("an entry");
+    writer
+        .write_all(&[start, padded.into_bytes(), values].concat())
+        .expect("an entry");
     writer.finish().expect("a file");
     let dataset = data::load(path.to_str(), &model()).expect("half floats are numbers");
-    let data::Values::Floats(read) = &dataset.train.column("x").expect("a column").values else { panic!("floats") };
-    assert!(read.iter().enumerate().all(|(i, &value)| value == i as f32 / 64.0), "{read:?}");
+    let data::Values::Floats(read) = &dataset.train.column("x").expect("a column").values else {
+        panic!("floats")
+    };
+    assert!(
+        read.iter()
+            .enumerate()
+            .all(|(i, &value)| value == i as f32 / 64.0),
+        "{read:?}"
+    );
 }
 
 /// What `dgc bound` is given is held to what the model says.
@@ -167,14 +243,33 @@ fn a_batch_that_does_not_fit() {
     let bound = |x: f64, y: f64| {
         let array = |name: &str, shape: &[usize], value: f64| {
             let data = vec![value; shape.iter().product()];
-            (name.to_string(), arrays::NamedArray { name: name.to_string(), shape: shape.to_vec(), data })
+            (
+                name.to_string(),
+                arrays::NamedArray {
+                    name: name.to_string(),
+                    shape: shape.to_vec(),
+                    data,
+                },
+            )
         };
         let batch = [array("x", &[2, 9], x), array("y", &[2], y)].into();
-        bound::bound(&model, &parameters, &batch, None, 0, &bound::Engine::Reference).map(|report| report.json)
+        bound::bound(
+            &model,
+            &parameters,
+            &batch,
+            None,
+            0,
+            &bound::Engine::Reference,
+        )
+        .map(|report| report.json)
     };
     let json = bound(0.5, 2.0).expect("a batch");
     assert_eq!(json["sizes"], serde_json::json!({ "x": 9, "y": 3, "z": 2 }));
-    for (x, y, told) in [(1.5, 0.0, "`x`: row 0"), (f64::NAN, 0.0, "`x`: row 0"), (0.5, 3.0, "label `y` = 3")] {
+    for (x, y, told) in [
+        (1.5, 0.0, "`x`: row 0"),
+        (f64::NAN, 0.0, "`x`: row 0"),
+        (0.5, 3.0, "label `y` = 3"),
+    ] {
         let error = bound(x, y).expect_err("it does not fit").to_string();
         assert!(error.contains(told), "{error}");
     }
@@ -228,7 +323,8 @@ fn rows_have_the_shape_of_their_variable() {
 #[test]
 fn pixels_are_values_of_their_variable() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    std::fs::write(folder.path().join("train-images-idx3-ubyte"), idx_images()).expect("a file can be written");
+    std::fs::write(folder.path().join("train-images-idx3-ubyte"), idx_images())
+        .expect("a file can be written");
     for (kind, distribution, value) in [
         ("count", "poisson", "feature 1 is 0.003"),
         ("positive", "gamma", "feature 0 is 0"),
@@ -238,8 +334,11 @@ fn pixels_are_values_of_their_variable() {
             "model pixels {{\n data x: {kind}[9]\n latent z: real\n generative {{\n z ~ normal(0, 1)\n z -> x ~ {distribution}(linear)\n}}\n\
              inference {{\n x -> z ~ normal(linear)\n}}\n}}\n"
         );
-        let error =
-            data::load(folder.path().to_str(), &common::check("pixels.dgm", &text, &[])).expect_err("no such values");
+        let error = data::load(
+            folder.path().to_str(),
+            &common::check("pixels.dgm", &text, &[]),
+        )
+        .expect_err("no such values");
         assert!(error.to_string().contains(value), "{error}");
     }
 }
@@ -252,18 +351,37 @@ fn a_row_has_all_labels_or_none() {
                 inference {\n x -> y ~ categorical(linear)\n x -> w ~ categorical(linear)\n w, x, y -> z ~ normal(linear)\n}\n\
                 objective {\n sum y\n sum w\n}\n}\n";
     let model = common::check("two.dgm", text, &[]);
-    let load = |arrays: &[(&str, &[usize], f64)]| data::load(save(folder.path(), arrays).to_str(), &model);
-    let error = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], -1.0)]).expect_err("a label is missing");
-    assert!(error.to_string().contains("row 0 has the label `y` and not `w`"), "{error}");
+    let load =
+        |arrays: &[(&str, &[usize], f64)]| data::load(save(folder.path(), arrays).to_str(), &model);
+    let error = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], -1.0)])
+        .expect_err("a label is missing");
+    assert!(
+        error
+            .to_string()
+            .contains("row 0 has the label `y` and not `w`"),
+        "{error}"
+    );
     // Wherever a label is declared, it may be missing; and what is misspelt is named.
-    let loaded =
-        load(&[("x", &[4, 9], 1.0), ("label", &[4], 2.0), ("test_x", &[4, 9], 1.0)]).expect("data without labels");
-    assert_eq!((loaded.train.classes("y"), loaded.train.classes("w")), (Some(&[-1; 4][..]), Some(&[-1; 4][..])));
+    let loaded = load(&[
+        ("x", &[4, 9], 1.0),
+        ("label", &[4], 2.0),
+        ("test_x", &[4, 9], 1.0),
+    ])
+    .expect("data without labels");
+    assert_eq!(
+        (loaded.train.classes("y"), loaded.train.classes("w")),
+        (Some(&[-1; 4][..]), Some(&[-1; 4][..]))
+    );
     assert_eq!(loaded.others, ["label", "test_x"]);
     // Labels that are left out are left out together.
     let loaded = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], 1.0)]).expect("data");
-    let split = data::split(&loaded.train, &["y", "w"], Some(1), 0, 0).expect("a split").train;
-    let (y, w) = (split.classes("y").expect("y"), split.classes("w").expect("w"));
+    let split = data::split(&loaded.train, &["y", "w"], Some(1), 0, 0)
+        .expect("a split")
+        .train;
+    let (y, w) = (
+        split.classes("y").expect("y"),
+        split.classes("w").expect("w"),
+    );
     assert_eq!(y.iter().filter(|&&class| class >= 0).count(), 1);
     assert!(y.iter().zip(w).all(|(y, w)| (*y >= 0) == (*w >= 0)));
 }

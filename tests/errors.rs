@@ -10,7 +10,11 @@ fn every_mistake_is_explained() {
     insta::glob!("errors/*.dgm", |path| {
         files += 1;
         let text = std::fs::read_to_string(path).expect("a model can be read");
-        let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("a file has a name")
+            .to_string_lossy()
+            .into_owned();
         let mistakes = match driver::check(&name, &text, &[]) {
             Ok(_) => panic!("{name} has a mistake that was not found"),
             Err(mistakes) => mistakes,

@@ -1,4 +1,5 @@
-//! What is reported of rows: active units where the means are known, and what a classifier has to report.
+//! What is reported of rows: active units where the means are known, and what a classifier has to
+//! report.
 
 mod common;
 
@@ -16,25 +17,60 @@ use dgc::{
     },
 };
 
-/// The active units on rows whose x is −1 and 1 in turn, labels unseen, as (latent, active, all); other parameters than these are 0.
-fn active(model: &Checked, parameters: &[(&str, &[f64])], samples: usize) -> Vec<(String, usize, usize)> {
-    let mut session = Session::new(programs::parameters(model), &Device::cpu(1)).expect("a session");
+/// The active units on rows whose x is −1 and 1 in turn, labels unseen, as (latent, active, all);
+/// other parameters than these are 0.
+fn active(
+    model: &Checked,
+    parameters: &[(&str, &[f64])],
+    samples: usize,
+) -> Vec<(String, usize, usize)> {
+    let mut session =
+        Session::new(programs::parameters(model), &Device::cpu(1)).expect("a session");
     for (name, values) in parameters {
-        let entry = session.layout.find(name).unwrap_or_else(|| panic!("there is a parameter {name}")).clone();
+        let entry = session
+            .layout
+            .find(name)
+            .unwrap_or_else(|| panic!("there is a parameter {name}"))
+            .clone();
         assert_eq!(entry.len(), values.len(), "{name}");
-        session.set(session.parameters, &entry, values).expect("a parameter");
+        session
+            .set(session.parameters, &entry, values)
+            .expect("a parameter");
     }
-    let values = Values::Floats((0..40).map(|row| if row % 2 == 0 { -1.0 } else { 1.0 }).collect());
-    let table = Table { rows: 40, columns: vec![Column { name: "x".to_string(), width: 1, values }] };
+    let values = Values::Floats(
+        (0..40)
+            .map(|row| if row % 2 == 0 { -1.0 } else { 1.0 })
+            .collect(),
+    );
+    let table = Table {
+        rows: 40,
+        columns: vec![Column {
+            name: "x".to_string(),
+            width: 1,
+            values,
+        }],
+    };
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a case");
     // Batches that the rows do not fill.
-    let what = Evaluate { rows: 7, samples, likelihood: false };
+    let what = Evaluate {
+        rows: 7,
+        samples,
+        likelihood: false,
+    };
     let build = programs::evaluate(model, case, what);
     let evaluator = Evaluator::new(&mut session, model, case, &build).expect("an evaluator");
     let inferred = evaluator.run(&mut session, &table, 0).expect("numbers");
     let units = active_units(&inferred, table.rows);
-    units.map(|Units { latent, active, all }| (latent.to_string(), active, all)).collect()
+    units
+        .map(
+            |Units {
+                 latent,
+                 active,
+                 all,
+             }| (latent.to_string(), active, all),
+        )
+        .collect()
 }
 
 /// The mean of unit j is 5 + w_j x, whose variance over the rows is w_j².
@@ -47,12 +83,22 @@ fn units_are_active_whose_means_vary() {
         &[],
     );
     let weights: [f64; 5] = [0.0, 0.099, 0.101, -1.0, -0.05];
-    let wanted = weights.iter().filter(|weight| weight.powi(2) > 0.01).count();
-    let parameters = [("q.z.mean.weight.x", &weights[..]), ("q.z.mean.bias", &[5.0; 5])];
-    assert_eq!(active(&model, &parameters, 1), [("z".to_string(), wanted, 5)]);
+    let wanted = weights
+        .iter()
+        .filter(|weight| weight.powi(2) > 0.01)
+        .count();
+    let parameters = [
+        ("q.z.mean.weight.x", &weights[..]),
+        ("q.z.mean.bias", &[5.0; 5]),
+    ];
+    assert_eq!(
+        active(&model, &parameters, 1),
+        [("z".to_string(), wanted, 5)]
+    );
 }
 
-/// An auxiliary variable and an unseen label are averaged out: q(y = 1 | x) is ½ (1 + tanh x), so the mean of z is w x + v a + u q(y = 1).
+/// An auxiliary variable and an unseen label are averaged out: q(y = 1 | x) is ½ (1 + tanh x), so
+/// the mean of z is w x + v a + u q(y = 1).
 #[test]
 fn what_else_is_inferred_is_averaged_out() {
     let model = check(
@@ -63,11 +109,15 @@ fn what_else_is_inferred_is_averaged_out() {
          objective {\n sum y\n}\n}\n",
         &[],
     );
-    // PyTorch's order: a row of the weight for each unit. Over x = ±1 the mean of u q(y = 1 | x) varies by u² ¼ tanh(1)² = 0.145 u².
+    // PyTorch's order: a row of the weight for each unit. Over x = ±1 the mean of u q(y = 1 | x)
+    // varies by u² ¼ tanh(1)² = 0.145 u².
     let parameters: [(&str, &[f64]); 3] = [
         ("q.y.logits.weight.x", &[-1.0, 1.0]),
         ("q.z.mean.weight.a", &[1.0, 0.0, 0.0, 0.0]),
-        ("q.z.mean.weight.y", &[0.0, 0.0, 0.0, 0.25, 0.0, 0.28, 0.0, 1.0]),
+        (
+            "q.z.mean.weight.y",
+            &[0.0, 0.0, 0.0, 0.25, 0.0, 0.28, 0.0, 1.0],
+        ),
     ];
     // a ~ N(0, 1) whatever x is: 5000 samples leave a variance of 0.0002 of its mean.
     let found = active(&model, &parameters, 5000);
@@ -80,8 +130,16 @@ fn a_classifier_reports_its_error_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = |arguments: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dgc"));
-        let output = command.args(arguments).current_dir(folder.path()).output().expect("dgc runs");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = command
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .expect("dgc runs");
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("text")
     };
     let text = "model classifier {\n data x: real[2]\n label y: class[2]\n inference {\n x -> y ~ categorical(linear)\n}\n\
@@ -93,13 +151,35 @@ fn a_classifier_reports_its_error_alone() {
         data,
     };
     let labels = (0..20).map(|row| f64::from(row % 2)).collect();
-    let data = [array("x", &[20, 2], common::numbers("x", 40, 1.0)), array("y", &[20], labels)];
-    dgc::run::arrays::write(&folder.path().join("data.safetensors"), &data, Default::default(), false).expect("data");
-    run(&["train", "classifier.dgm", "--data", "data.safetensors", "-o", "run"]);
+    let data = [
+        array("x", &[20, 2], common::numbers("x", 40, 1.0)),
+        array("y", &[20], labels),
+    ];
+    dgc::run::arrays::write(
+        &folder.path().join("data.safetensors"),
+        &data,
+        Default::default(),
+        false,
+    )
+    .expect("data");
+    run(&[
+        "train",
+        "classifier.dgm",
+        "--data",
+        "data.safetensors",
+        "-o",
+        "run",
+    ]);
     let report = run(&["eval", "run"]);
     let lines: Vec<&str> = report.lines().collect();
     assert_eq!(lines[0], "20 train rows, 10 samples each");
     assert!(lines[1].starts_with("error of y:"), "{report}");
-    let json: serde_json::Value = serde_json::from_str(&run(&["eval", "run", "--json"])).expect("JSON");
-    assert!(json["error of y"].is_number() && json.get("labelled").is_none() && json.get("units").is_none(), "{json}");
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&["eval", "run", "--json"])).expect("JSON");
+    assert!(
+        json["error of y"].is_number()
+            && json.get("labelled").is_none()
+            && json.get("units").is_none(),
+        "{json}"
+    );
 }

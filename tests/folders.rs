@@ -1,4 +1,5 @@
-//! What the folders of runs and of compiled models promise: nothing of others is lost, and a run goes on with what it began with.
+//! What the folders of runs and of compiled models promise: nothing of others is lost, and a run
+//! goes on with what it began with.
 
 mod common;
 
@@ -13,25 +14,60 @@ fn files_of_others_stay() {
     std::fs::create_dir(&mine).expect("a folder can be made");
     for name in [".tmpnotes", "model.dgm"] {
         std::fs::write(mine.join(name), "mine").expect("a file can be written");
-        assert!(fails(at, &["train", "small.dgm", "-o", "mine"]).contains("the folder holds other files"));
+        assert!(
+            fails(at, &["train", "small.dgm", "-o", "mine"])
+                .contains("the folder holds other files")
+        );
     }
-    let other =
-        |arguments: &[&str]| assert!(fails(at, arguments).contains("the folder holds other files"), "{arguments:?}");
+    let other = |arguments: &[&str]| {
+        assert!(
+            fails(at, arguments).contains("the folder holds other files"),
+            "{arguments:?}"
+        )
+    };
     other(&["train", "small.dgm", "-o", "mine"]);
     other(&["compile", "small.dgm", "-o", "mine"]);
     for name in ["model.dgm", ".tmpnotes"] {
-        assert_eq!(std::fs::read_to_string(mine.join(name)).expect("a file"), "mine");
+        assert_eq!(
+            std::fs::read_to_string(mine.join(name)).expect("a file"),
+            "mine"
+        );
     }
     fine(at, &["compile", "small.dgm", "-o", "compiled"]);
-    fine(at, &["compile", "small.dgm", "--set", "hidden=3", "-o", "compiled"]);
+    fine(
+        at,
+        &[
+            "compile",
+            "small.dgm",
+            "--set",
+            "hidden=3",
+            "-o",
+            "compiled",
+        ],
+    );
     other(&["train", "small.dgm", "-o", "compiled"]);
     // What was not finished has no list, and is made again.
     std::fs::remove_file(at.join("compiled/compiled.json")).expect("a file can be removed");
     fine(at, &["compile", "small.dgm", "-o", "compiled"]);
-    fine(at, &["train", "small.dgm", "--data", "data.safetensors", "--epochs", "1", "-o", "run"]);
+    fine(
+        at,
+        &[
+            "train",
+            "small.dgm",
+            "--data",
+            "data.safetensors",
+            "--epochs",
+            "1",
+            "-o",
+            "run",
+        ],
+    );
     other(&["compile", "small.dgm", "-o", "run"]);
     fine(at, &["train", "run", "--resume", "--epochs", "2"]);
-    assert!(fails(at, &["predict", "run", "-o", "nowhere/labels.csv"]).contains("there is no folder nowhere"));
+    assert!(
+        fails(at, &["predict", "run", "-o", "nowhere/labels.csv"])
+            .contains("there is no folder nowhere")
+    );
 }
 
 /// A run of another model, or on other data, is another run; the same data may lie elsewhere.
@@ -40,28 +76,93 @@ fn a_run_goes_on_with_what_it_began_with() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     common::write_small_adgm(at);
-    let rename = |from: &str, to: &str| std::fs::rename(at.join(from), at.join(to)).expect("a file can be renamed");
-    fine(at, &["train", "small.dgm", "--data", "data.safetensors", "--epochs", "1", "-o", "run"]);
+    let rename = |from: &str, to: &str| {
+        std::fs::rename(at.join(from), at.join(to)).expect("a file can be renamed")
+    };
+    fine(
+        at,
+        &[
+            "train",
+            "small.dgm",
+            "--data",
+            "data.safetensors",
+            "--epochs",
+            "1",
+            "-o",
+            "run",
+        ],
+    );
     let text = std::fs::read_to_string(at.join("small.dgm")).expect("a model");
-    std::fs::write(at.join("other.dgm"), text.replace("hidden = 7", "hidden = 8")).expect("a file can be written");
-    assert!(fails(at, &["train", "other.dgm", "-o", "run", "--resume"]).contains("a run of another model"));
+    std::fs::write(
+        at.join("other.dgm"),
+        text.replace("hidden = 7", "hidden = 8"),
+    )
+    .expect("a file can be written");
+    assert!(
+        fails(at, &["train", "other.dgm", "-o", "run", "--resume"])
+            .contains("a run of another model")
+    );
     assert!(fails(at, &["train", "gone.dgm", "-o", "run", "--resume"]).contains("gone.dgm"));
-    fine(at, &["train", "small.dgm", "-o", "run", "--resume", "--epochs", "2"]);
+    fine(
+        at,
+        &[
+            "train",
+            "small.dgm",
+            "-o",
+            "run",
+            "--resume",
+            "--epochs",
+            "2",
+        ],
+    );
     rename("data.safetensors", "moved.safetensors");
-    assert!(fails(at, &["train", "run", "--resume", "--epochs", "3"]).contains("there is no such file"));
-    fine(at, &["train", "run", "--resume", "--epochs", "3", "--data", "moved.safetensors"]);
+    assert!(
+        fails(at, &["train", "run", "--resume", "--epochs", "3"]).contains("there is no such file")
+    );
+    fine(
+        at,
+        &[
+            "train",
+            "run",
+            "--resume",
+            "--epochs",
+            "3",
+            "--data",
+            "moved.safetensors",
+        ],
+    );
     fine(at, &["eval", "run", "--samples", "1"]);
     let path = at.join("moved.safetensors");
     let mut arrays = dgc::run::arrays::read(&path).expect("arrays").0;
-    arrays.iter_mut().find(|array| array.name == "x").expect("x").data[5] = 0.5;
+    arrays
+        .iter_mut()
+        .find(|array| array.name == "x")
+        .expect("x")
+        .data[5] = 0.5;
     dgc::run::arrays::write(&path, &arrays, Default::default(), false).expect("a file");
     let checkpoint = || std::fs::read(at.join("run/checkpoint.safetensors")).expect("a checkpoint");
     let before = checkpoint();
-    for arguments in [&["train", "run", "--resume", "--epochs", "4"][..], &["eval", "run", "--samples", "1"]] {
-        assert!(fails(at, arguments).contains("not the data that the run began with"), "{arguments:?}");
+    for arguments in [
+        &["train", "run", "--resume", "--epochs", "4"][..],
+        &["eval", "run", "--samples", "1"],
+    ] {
+        assert!(
+            fails(at, arguments).contains("not the data that the run began with"),
+            "{arguments:?}"
+        );
     }
     assert!(checkpoint() == before);
-    fine(at, &["eval", "run", "--samples", "1", "--data", "moved.safetensors"]);
+    fine(
+        at,
+        &[
+            "eval",
+            "run",
+            "--samples",
+            "1",
+            "--data",
+            "moved.safetensors",
+        ],
+    );
 }
 
 /// What never came to a checkpoint has nothing to lose.
@@ -71,10 +172,24 @@ fn a_run_that_failed_at_once_is_begun_anew() {
     let at = folder.path();
     common::write_small_adgm(at);
     let text = std::fs::read_to_string(at.join("small.dgm")).expect("a model");
-    let wrong = text.replace("weight 0.1 * rows / labelled", "weight rows / (labelled - 9)");
+    let wrong = text.replace(
+        "weight 0.1 * rows / labelled",
+        "weight rows / (labelled - 9)",
+    );
     assert_ne!(text, wrong);
     std::fs::write(at.join("wrong.dgm"), wrong).expect("a file can be written");
-    let train = |model| ["train", model, "--data", "data.safetensors", "--epochs", "1", "-o", "run"];
+    let train = |model| {
+        [
+            "train",
+            model,
+            "--data",
+            "data.safetensors",
+            "--epochs",
+            "1",
+            "-o",
+            "run",
+        ]
+    };
     assert!(fails(at, &train("wrong.dgm")).contains("nothing is learned yet"));
     fine(at, &train("small.dgm"));
     assert!(fails(at, &train("small.dgm")).contains("there is a run already"));

@@ -20,12 +20,18 @@ fn linear(parameters: &Arrays, prefix: &str, parents: &[(&str, &Rows)]) -> Rows 
     let rows = parents.first().map_or(1, |(_, rows)| rows.len());
     let mut out = vec![bias.clone(); rows];
     for (name, values) in parents {
-        let name = if name.is_empty() { format!("{prefix}.weight") } else { format!("{prefix}.weight.{name}") };
+        let name = if name.is_empty() {
+            format!("{prefix}.weight")
+        } else {
+            format!("{prefix}.weight.{name}")
+        };
         let weight = &parameters[&name];
         let inputs = weight.shape[1];
         for (out, row) in out.iter_mut().zip(values.iter()) {
             for (o, out) in out.iter_mut().enumerate() {
-                *out += (0..inputs).map(|i| weight.data[o * inputs + i] * row[i]).sum::<f64>();
+                *out += (0..inputs)
+                    .map(|i| weight.data[o * inputs + i] * row[i])
+                    .sum::<f64>();
             }
         }
     }
@@ -33,12 +39,17 @@ fn linear(parameters: &Arrays, prefix: &str, parents: &[(&str, &Rows)]) -> Rows 
 }
 
 fn map(rows: &Rows, f: impl Fn(f64) -> f64) -> Rows {
-    rows.iter().map(|row| row.iter().map(|&x| f(x)).collect()).collect()
+    rows.iter()
+        .map(|row| row.iter().map(|&x| f(x)).collect())
+        .collect()
 }
 
 /// Each feature normalised over all rows, by the batch's statistics.
 fn batch_norm(parameters: &Arrays, prefix: &str, rows: &Rows) -> Rows {
-    let (weight, bias) = (&parameters[&format!("{prefix}.weight")].data, &parameters[&format!("{prefix}.bias")].data);
+    let (weight, bias) = (
+        &parameters[&format!("{prefix}.weight")].data,
+        &parameters[&format!("{prefix}.bias")].data,
+    );
     let count = rows.len() as f64;
     let mean = |f: &dyn Fn(&Vec<f64>) -> f64| rows.iter().map(f).sum::<f64>() / count;
     let moments: Vec<(f64, f64)> = (0..weight.len())
@@ -48,8 +59,14 @@ fn batch_norm(parameters: &Arrays, prefix: &str, rows: &Rows) -> Rows {
         })
         .collect();
     let one = |row: &Vec<f64>| {
-        let normal = row.iter().zip(&moments).map(|(x, (centre, variance))| (x - centre) / (variance + 1e-5).sqrt());
-        normal.zip(weight.iter().zip(bias)).map(|(x, (weight, bias))| x * weight + bias).collect()
+        let normal = row
+            .iter()
+            .zip(&moments)
+            .map(|(x, (centre, variance))| (x - centre) / (variance + 1e-5).sqrt());
+        normal
+            .zip(weight.iter().zip(bias))
+            .map(|(x, (weight, bias))| x * weight + bias)
+            .collect()
     };
     rows.iter().map(one).collect()
 }
@@ -57,7 +74,10 @@ fn batch_norm(parameters: &Arrays, prefix: &str, rows: &Rows) -> Rows {
 /// `dense > batchnorm > relu`.
 fn body(parameters: &Arrays, prefix: &str, parents: &[(&str, &Rows)]) -> Rows {
     let dense = linear(parameters, &format!("{prefix}.dense1"), parents);
-    map(&batch_norm(parameters, &format!("{prefix}.batchnorm1"), &dense), |x| x.max(0.0))
+    map(
+        &batch_norm(parameters, &format!("{prefix}.batchnorm1"), &dense),
+        |x| x.max(0.0),
+    )
 }
 
 fn log_softmax(row: &[f64]) -> Vec<f64> {
@@ -66,13 +86,17 @@ fn log_softmax(row: &[f64]) -> Vec<f64> {
 }
 
 fn log_normal(x: f64, mean: f64, log_variance: f64) -> f64 {
-    -0.5 * ((2.0 * std::f64::consts::PI).ln() + log_variance + (x - mean).powi(2) / log_variance.exp())
+    -0.5 * ((2.0 * std::f64::consts::PI).ln()
+        + log_variance
+        + (x - mean).powi(2) / log_variance.exp())
 }
 
 /// Γ(x + r) / (Γ(r) x!) is a product for whole x; the mean is m, the variance m + m²/r.
 fn log_negative_binomial(x: f64, log_mean: f64, log_dispersion: f64) -> f64 {
     let (mean, dispersion) = (log_mean.exp(), log_dispersion.exp());
-    let combinations: f64 = (0..x as usize).map(|i| ((dispersion + i as f64) / (i as f64 + 1.0)).ln()).sum();
+    let combinations: f64 = (0..x as usize)
+        .map(|i| ((dispersion + i as f64) / (i as f64 + 1.0)).ln())
+        .sum();
     let share = mean / (mean + dispersion);
     combinations + dispersion * (1.0 - share).ln() + x * share.ln()
 }
@@ -81,48 +105,86 @@ fn log_negative_binomial(x: f64, log_mean: f64, log_dispersion: f64) -> f64 {
 #[test]
 fn the_bound_of_the_cells_is_what_its_formulas_say() {
     let model = small(&common::root().join("models/cells.dgm"));
-    let size = |name: &str| model.variables.iter().find(|variable| variable.name == name).expect("a variable").size();
+    let size = |name: &str| {
+        model
+            .variables
+            .iter()
+            .find(|variable| variable.name == name)
+            .expect("a variable")
+            .size()
+    };
     let (classes, latent) = (size("cell_type"), size("z"));
     let (parameters, batch) = (parameters(&model), batch(&model, 7, 3));
     let mut noise = Arrays::new();
-    for (case, shape) in [("labelled", vec![1, 3, latent]), ("unlabelled", vec![1, 4, classes, latent])] {
+    for (case, shape) in [
+        ("labelled", vec![1, 3, latent]),
+        ("unlabelled", vec![1, 4, classes, latent]),
+    ] {
         let name = format!("{case}.z");
         let data = numbers(&name, shape.iter().product(), 1.0);
         noise.insert(name.clone(), NamedArray { name, shape, data });
     }
     let rows_of = |name: &str| -> Rows {
         let array = &batch[name];
-        array.data.chunks(array.data.len() / 7).map(<[f64]>::to_vec).collect()
+        array
+            .data
+            .chunks(array.data.len() / 7)
+            .map(<[f64]>::to_vec)
+            .collect()
     };
     let mut wanted = Vec::new();
     for (case, rows, known) in [("labelled", 0..3, true), ("unlabelled", 3..7, false)] {
-        let (counts, library) = (rows_of("counts")[rows.clone()].to_vec(), rows_of("library")[rows.clone()].to_vec());
+        let (counts, library) = (
+            rows_of("counts")[rows.clone()].to_vec(),
+            rows_of("library")[rows.clone()].to_vec(),
+        );
         let logs = [map(&counts, f64::ln_1p), map(&library, f64::ln_1p)];
-        let h = body(&parameters, "q.h", &[("counts", &logs[0]), ("library", &logs[1])]);
-        let log_q: Rows =
-            linear(&parameters, "q.cell_type.logits", &[("h", &h)]).iter().map(|row| log_softmax(row)).collect();
+        let h = body(
+            &parameters,
+            "q.h",
+            &[("counts", &logs[0]), ("library", &logs[1])],
+        );
+        let log_q: Rows = linear(&parameters, "q.cell_type.logits", &[("h", &h)])
+            .iter()
+            .map(|row| log_softmax(row))
+            .collect();
         // The classes of each row that count.
         let pairs: Vec<(usize, usize)> = (0..counts.len())
             .flat_map(|row| {
                 let seen = batch["cell_type"].data[rows.start + row];
-                (0..classes).filter(move |&k| !known || k as f64 == seen).map(move |k| (row, k))
+                (0..classes)
+                    .filter(move |&k| !known || k as f64 == seen)
+                    .map(move |k| (row, k))
             })
             .collect();
-        let of = |values: &Rows| -> Rows { pairs.iter().map(|&(row, _)| values[row].clone()).collect() };
-        let one_hot: Rows =
-            pairs.iter().map(|&(_, k)| (0..classes).map(|other| f64::from(other == k)).collect()).collect();
+        let of =
+            |values: &Rows| -> Rows { pairs.iter().map(|&(row, _)| values[row].clone()).collect() };
+        let one_hot: Rows = pairs
+            .iter()
+            .map(|&(_, k)| (0..classes).map(|other| f64::from(other == k)).collect())
+            .collect();
         let parents: [(&str, &Rows); 2] = [("h", &of(&h)), ("cell_type", &one_hot)];
         let inner = body(&parameters, "q.z", &parents);
         let mean = linear(&parameters, "q.z.mean", &[("", &inner)]);
         let log_variance = linear(&parameters, "q.z.log_variance", &[("", &inner)]);
-        let drawn: Rows = noise[&format!("{case}.z")].data.chunks(latent).map(<[f64]>::to_vec).collect();
+        let drawn: Rows = noise[&format!("{case}.z")]
+            .data
+            .chunks(latent)
+            .map(<[f64]>::to_vec)
+            .collect();
         let z: Rows = (0..pairs.len())
             .map(|pair| {
                 let scale = |i: usize| (0.5 * log_variance[pair][i]).exp();
-                (0..latent).map(|i| mean[pair][i] + scale(i) * drawn[pair][i]).collect()
+                (0..latent)
+                    .map(|i| mean[pair][i] + scale(i) * drawn[pair][i])
+                    .collect()
             })
             .collect();
-        let hidden = body(&parameters, "p.share", &[("cell_type", &one_hot), ("z", &z)]);
+        let hidden = body(
+            &parameters,
+            "p.share",
+            &[("cell_type", &one_hot), ("z", &z)],
+        );
         let shares = linear(&parameters, "p.share.dense2", &[("", &hidden)]);
         let dispersion = &parameters["p.counts.log_dispersion.bias"].data;
         let depth = |name: &str| parameters[&format!("p.library.{name}.bias")].data[0];
@@ -136,19 +198,32 @@ fn the_bound_of_the_cells_is_what_its_formulas_say() {
                 weight -= log_normal(z[pair][i], mean[pair][i], log_variance[pair][i]);
             }
             for (gene, share) in log_softmax(&shares[pair]).into_iter().enumerate() {
-                weight += log_negative_binomial(counts[row][gene], total.ln() + share, dispersion[gene]);
+                weight +=
+                    log_negative_binomial(counts[row][gene], total.ln() + share, dispersion[gene]);
             }
             let own = log_q[row][k];
-            bounds[row] += if known { weight } else { own.exp() * (weight - own) };
+            bounds[row] += if known {
+                weight
+            } else {
+                own.exp() * (weight - own)
+            };
         }
         wanted.push((case, bounds));
     }
-    for (engine, tolerance) in [(Engine::Reference, 1e-10), (Engine::Device(Device::cpu(2)), 2e-5)] {
-        let json = bound(&model, &parameters, &batch, Some(&noise), 0, &engine).expect("a bound").json;
+    for (engine, tolerance) in [
+        (Engine::Reference, 1e-10),
+        (Engine::Device(Device::cpu(2)), 2e-5),
+    ] {
+        let json = bound(&model, &parameters, &batch, Some(&noise), 0, &engine)
+            .expect("a bound")
+            .json;
         for (case, wanted) in &wanted {
             for (row, wanted) in wanted.iter().enumerate() {
                 let found = json[*case]["per_row"][row].as_f64().expect("a number");
-                assert!((found / wanted - 1.0).abs() < tolerance, "{case}, row {row}: {found} instead of {wanted}");
+                assert!(
+                    (found / wanted - 1.0).abs() < tolerance,
+                    "{case}, row {row}: {found} instead of {wanted}"
+                );
             }
         }
     }
@@ -166,28 +241,49 @@ fn heads_by_name_are_heads() {
         check("named.dgm", &text, &[])
     };
     let plain = model("linear", "linear");
-    let named = model("log_variance = linear, mean = linear", "mean = [dense(2)], log_variance = linear");
+    let named = model(
+        "log_variance = linear, mean = linear",
+        "mean = [dense(2)], log_variance = linear",
+    );
     let mut own = parameters(&plain);
     let batch = batch(&plain, 5, 0);
     let loss = |model, parameters: &Arrays| {
-        let report = bound(model, parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
+        let report =
+            bound(model, parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
         report.json["loss"].as_f64().expect("a loss")
     };
     let wanted = loss(&plain, &own);
     for kind in ["weight", "bias"] {
-        let old = if kind == "weight" { "q.z.mean.weight.h" } else { "q.z.mean.bias" };
+        let old = if kind == "weight" {
+            "q.z.mean.weight.h"
+        } else {
+            "q.z.mean.bias"
+        };
         let array = own.remove(old).expect("a parameter of the plain model");
-        let name = format!("q.z.mean.dense1.{kind}{}", if kind == "weight" { ".h" } else { "" });
+        let name = format!(
+            "q.z.mean.dense1.{kind}{}",
+            if kind == "weight" { ".h" } else { "" }
+        );
         own.insert(name.clone(), NamedArray { name, ..array });
     }
     assert!((loss(&named, &own) / wanted - 1.0).abs() < 1e-12);
     // A number and a constant are the same for every row, and a constant has a gradient.
     let constant = model(
-        "mean = body2, log_variance = 0.3".replace("body2", "[dense(3)]").as_str(),
+        "mean = body2, log_variance = 0.3"
+            .replace("body2", "[dense(3)]")
+            .as_str(),
         "mean = [add > dense(2)], log_variance = constant",
     );
     finite_differences(&constant);
     let parameters = parameters(&constant);
-    assert!(parameters.contains_key("q.z.log_variance.bias") && !parameters.contains_key("q.z.log_variance.weight.h"));
-    assert!(!parameters.keys().any(|name| name.starts_with("p.x.log_variance")), "a number is no parameter");
+    assert!(
+        parameters.contains_key("q.z.log_variance.bias")
+            && !parameters.contains_key("q.z.log_variance.weight.h")
+    );
+    assert!(
+        !parameters
+            .keys()
+            .any(|name| name.starts_with("p.x.log_variance")),
+        "a number is no parameter"
+    );
 }

@@ -1,4 +1,5 @@
-//! The CPU's matrix products: against sums in double precision, and the same bits however the work is split.
+//! The CPU's matrix products: against sums in double precision, and the same bits however the work
+//! is split.
 
 use dgc::backend::cpu::{
     isa::Isa,
@@ -18,7 +19,8 @@ struct Matrix {
     floats: Vec<f32>,
 }
 
-/// How a matrix lies in memory: elements of a row side by side, or of a column, or neither; with some floats between.
+/// How a matrix lies in memory: elements of a row side by side, or of a column, or neither; with
+/// some floats between.
 #[derive(Clone, Copy, Debug)]
 enum Layout {
     Rows(usize),
@@ -26,7 +28,13 @@ enum Layout {
     Apart,
 }
 
-const LAYOUTS: [Layout; 5] = [Layout::Rows(0), Layout::Columns(0), Layout::Rows(3), Layout::Columns(5), Layout::Apart];
+const LAYOUTS: [Layout; 5] = [
+    Layout::Rows(0),
+    Layout::Columns(0),
+    Layout::Rows(3),
+    Layout::Columns(5),
+    Layout::Apart,
+];
 
 impl Matrix {
     /// Between -1 and 1, from a linear congruential generator.
@@ -36,13 +44,24 @@ impl Matrix {
             Layout::Columns(between) => (1, rows + between),
             Layout::Apart => (2 * columns + 1, 2),
         };
-        let len = if rows * columns == 0 { 0 } else { (rows - 1) * row_stride + (columns - 1) * column_stride + 1 };
-        let mut matrix = Matrix { rows, columns, row_stride, column_stride, floats: vec![OUTSIDE; len] };
+        let len = if rows * columns == 0 {
+            0
+        } else {
+            (rows - 1) * row_stride + (columns - 1) * column_stride + 1
+        };
+        let mut matrix = Matrix {
+            rows,
+            columns,
+            row_stride,
+            column_stride,
+            floats: vec![OUTSIDE; len],
+        };
         let mut state = seed;
         for row in 0..rows {
             for column in 0..columns {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                matrix.floats[row * row_stride + column * column_stride] = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+                matrix.floats[row * row_stride + column * column_stride] =
+                    (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
             }
         }
         matrix
@@ -53,7 +72,11 @@ impl Matrix {
     }
 
     fn view(&self) -> View {
-        View { start: self.floats.as_ptr(), row_stride: self.row_stride, column_stride: self.column_stride }
+        View {
+            start: self.floats.as_ptr(),
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        }
     }
 
     /// Elements that are none of the matrix's.
@@ -68,15 +91,18 @@ impl Matrix {
     }
 }
 
-/// All that multiplies on this CPU: by each instruction set, the portable one among them, in single precision, and in bf16.
+/// All that multiplies on this CPU: by each instruction set, the portable one among them, in single
+/// precision, and in bf16.
 fn multipliers() -> Vec<Multiplier> {
     let sets = match Isa::detect() {
         Isa::Avx512 => vec![Isa::Avx512, Isa::Avx2, Isa::Portable],
         Isa::Avx2 => vec![Isa::Avx2, Isa::Portable],
         Isa::Portable => vec![Isa::Portable],
     };
-    let mut all: Vec<Multiplier> =
-        sets.iter().flat_map(|&set| [Multiplier::F32(set), Multiplier::Rounded(set)]).collect();
+    let mut all: Vec<Multiplier> = sets
+        .iter()
+        .flat_map(|&set| [Multiplier::F32(set), Multiplier::Rounded(set)])
+        .collect();
     all.extend(Isa::has_bf16().then_some(Multiplier::Pairs));
     all
 }
@@ -89,10 +115,15 @@ fn operand(by: Multiplier, value: f32) -> f32 {
     }
 }
 
-/// `c` = `a` · `b`, or `c` += `a` · `b`, in tiles of so many rows; the workspaces are exactly as long as asked for.
+/// `c` = `a` · `b`, or `c` += `a` · `b`, in tiles of so many rows; the workspaces are exactly as
+/// long as asked for.
 fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
     let (n, k) = (b.columns, b.rows);
-    assert_eq!((a.rows, a.columns, b.columns), (c.rows, k, c.columns), "the extents agree");
+    assert_eq!(
+        (a.rows, a.columns, b.columns),
+        (c.rows, k, c.columns),
+        "the extents agree"
+    );
     let mut packed = vec![f32::NAN; matmul::packed_len(by, k, n)];
     let mut workspace = vec![f32::NAN; matmul::workspace_len(by, k)];
     for panel in 0..matmul::panels(by, n) {
@@ -101,16 +132,43 @@ fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, t
     }
     let (a_view, c_start) = (a.view(), c.floats.as_mut_ptr());
     for first in (0..c.rows).step_by(tile) {
-        let extent = Extent { rows: tile.min(c.rows - first), n, k };
-        let left = View { start: a_view.start.wrapping_add(first * a.row_stride), ..a_view };
-        let out = View { start: c_start.wrapping_add(first * c.row_stride), ..c.view() };
-        // SAFETY: the tile lies within `a` and `c`; the workspaces have the lengths that are asked for.
-        unsafe { matmul::multiply(by, extent, Rows::View(left), packed.as_ptr(), out, add, workspace.as_mut_ptr()) };
+        let extent = Extent {
+            rows: tile.min(c.rows - first),
+            n,
+            k,
+        };
+        let left = View {
+            start: a_view.start.wrapping_add(first * a.row_stride),
+            ..a_view
+        };
+        let out = View {
+            start: c_start.wrapping_add(first * c.row_stride),
+            ..c.view()
+        };
+        // SAFETY: the tile lies within `a` and `c`; the workspaces have the lengths that are asked
+        // for.
+        unsafe {
+            matmul::multiply(
+                by,
+                extent,
+                Rows::View(left),
+                packed.as_ptr(),
+                out,
+                add,
+                workspace.as_mut_ptr(),
+            )
+        };
     }
 }
 
-/// Each element within what rounding allows of the sum in double precision, and nothing else changed.
-fn check(by: Multiplier, (m, n, k): (usize, usize, usize), [left, right, out]: [Layout; 3], add: bool) {
+/// Each element within what rounding allows of the sum in double precision, and nothing else
+/// changed.
+fn check(
+    by: Multiplier,
+    (m, n, k): (usize, usize, usize),
+    [left, right, out]: [Layout; 3],
+    add: bool,
+) {
     let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
     let before = Matrix::new(m, n, out, 3);
     let mut c = before.clone();
@@ -118,20 +176,31 @@ fn check(by: Multiplier, (m, n, k): (usize, usize, usize), [left, right, out]: [
     let what = format!("{by:?}, {m} x {n} x {k}, {left:?} · {right:?} -> {out:?}, add {add}");
     for row in 0..m {
         for column in 0..n {
-            let start = if add { f64::from(before.at(row, column)) } else { 0.0 };
+            let start = if add {
+                f64::from(before.at(row, column))
+            } else {
+                0.0
+            };
             let (mut sum, mut size) = (start, start.abs());
             for kk in 0..k {
-                let product = f64::from(operand(by, a.at(row, kk))) * f64::from(operand(by, b.at(kk, column)));
+                let product = f64::from(operand(by, a.at(row, kk)))
+                    * f64::from(operand(by, b.at(kk, column)));
                 sum += product;
                 size += product.abs();
             }
             // Each step rounds once (twice without fused multiply-adds), by 2^-24 of a partial sum.
             let bound = 2.0 * (k + 1) as f64 * size * f64::from(f32::EPSILON) / 2.0;
             let found = f64::from(c.at(row, column));
-            assert!((found - sum).abs() <= bound, "{what}: [{row}, {column}] is {found}, expected {sum} ± {bound}");
+            assert!(
+                (found - sum).abs() <= bound,
+                "{what}: [{row}, {column}] is {found}, expected {sum} ± {bound}"
+            );
         }
     }
-    assert!(before.outside() == c.outside(), "{what}: only elements of C are written");
+    assert!(
+        before.outside() == c.outside(),
+        "{what}: only elements of C are written"
+    );
 }
 
 /// Every edge of strips, panels and vectors.
@@ -143,7 +212,12 @@ fn products_of_all_small_extents() {
             for (j, &n) in edges.iter().enumerate() {
                 for (l, &k) in [1, 2, 3, 4, 5, 7, 16, 33].iter().enumerate() {
                     let layout = |number: usize| LAYOUTS[number % LAYOUTS.len()];
-                    check(by, (m, n, k), [layout(i + j), layout(j + l), layout(i + l)], (i + j + l) % 2 == 0);
+                    check(
+                        by,
+                        (m, n, k),
+                        [layout(i + j), layout(j + l), layout(i + l)],
+                        (i + j + l) % 2 == 0,
+                    );
                 }
             }
         }
@@ -194,42 +268,66 @@ fn empty_products() {
     }
 }
 
-/// What a product of zero floats between rows means: one row for all, as where a value lacks an axis.
+/// What a product of zero floats between rows means: one row for all, as where a value lacks an
+/// axis.
 #[test]
 fn a_stride_of_zero_repeats() {
     for by in multipliers() {
-        let (mut a, mut b) = (Matrix::new(20, 9, Layout::Rows(0), 1), Matrix::new(9, 40, Layout::Rows(0), 2));
+        let (mut a, mut b) = (
+            Matrix::new(20, 9, Layout::Rows(0), 1),
+            Matrix::new(9, 40, Layout::Rows(0), 2),
+        );
         (a.row_stride, b.column_stride) = (0, 0);
         let mut c = Matrix::new(20, 40, Layout::Rows(0), 3);
         multiply(by, &a, &b, &mut c, false, 20);
-        let sum: f64 = (0..9).map(|k| f64::from(operand(by, a.at(0, k))) * f64::from(operand(by, b.at(k, 0)))).sum();
-        assert!(c.floats.iter().all(|&found| (f64::from(found) - sum).abs() < 1e-5), "{by:?}: {sum} everywhere");
+        let sum: f64 = (0..9)
+            .map(|k| f64::from(operand(by, a.at(0, k))) * f64::from(operand(by, b.at(k, 0))))
+            .sum();
+        assert!(
+            c.floats
+                .iter()
+                .all(|&found| (f64::from(found) - sum).abs() < 1e-5),
+            "{by:?}: {sum} everywhere"
+        );
     }
 }
 
-/// A value that is not finite stays in its row or column: what fills the rest of a panel or a strip has no influence.
+/// A value that is not finite stays in its row or column: what fills the rest of a panel or a strip
+/// has no influence.
 #[test]
 fn infinities_stay_in_their_rows_and_columns() {
     for by in multipliers() {
-        let (mut a, mut b) = (Matrix::new(30, 20, Layout::Rows(0), 1), Matrix::new(20, 45, Layout::Columns(0), 2));
+        let (mut a, mut b) = (
+            Matrix::new(30, 20, Layout::Rows(0), 1),
+            Matrix::new(20, 45, Layout::Columns(0), 2),
+        );
         a.floats[17 * a.row_stride + 3] = f32::INFINITY;
         b.floats[4 + 36 * b.column_stride] = f32::NAN;
         let mut c = Matrix::new(30, 45, Layout::Rows(0), 3);
         multiply(by, &a, &b, &mut c, false, 30);
         for row in 0..30 {
             for column in 0..45 {
-                assert_eq!(c.at(row, column).is_finite(), row != 17 && column != 36, "{by:?}: [{row}, {column}]");
+                assert_eq!(
+                    c.at(row, column).is_finite(),
+                    row != 17 && column != 36,
+                    "{by:?}: [{row}, {column}]"
+                );
             }
         }
     }
 }
 
-/// Each element has the same bits in a tile of any height, with any number of columns, and in any layout of C.
+/// Each element has the same bits in a tile of any height, with any number of columns, and in any
+/// layout of C.
 #[test]
 fn bits_do_not_depend_on_the_split() {
     let (m, n, k) = (61, 101, 1300);
     for by in multipliers() {
-        for (left, right) in [(LAYOUTS[0], LAYOUTS[1]), (LAYOUTS[1], LAYOUTS[0]), (LAYOUTS[4], LAYOUTS[4])] {
+        for (left, right) in [
+            (LAYOUTS[0], LAYOUTS[1]),
+            (LAYOUTS[1], LAYOUTS[0]),
+            (LAYOUTS[4], LAYOUTS[4]),
+        ] {
             for add in [false, true] {
                 let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
                 let mut whole = Matrix::new(m, n, Layout::Rows(0), 3);
@@ -238,7 +336,10 @@ fn bits_do_not_depend_on_the_split() {
                 for tile in [1, 2, 5, 6, 13, 14, 15, 29, 60] {
                     let mut tiled = before.clone();
                     multiply(by, &a, &b, &mut tiled, add, tile);
-                    assert!(tiled.floats == whole.floats, "{by:?}, tiles of {tile}, add {add}");
+                    assert!(
+                        tiled.floats == whole.floats,
+                        "{by:?}, tiles of {tile}, add {add}"
+                    );
                 }
                 for (first, columns) in [(0, 1), (1, 16), (3, 17), (30, 33), (100, 1)] {
                     let mut part = b.clone();
@@ -254,8 +355,13 @@ fn bits_do_not_depend_on_the_split() {
                     multiply(by, &a, &part, &mut c, add, 7);
                     for row in 0..m {
                         for column in 0..columns {
-                            let (found, expected) = (c.at(row, column), whole.at(row, first + column));
-                            assert_eq!(found.to_bits(), expected.to_bits(), "{by:?}, columns {first} + {columns}");
+                            let (found, expected) =
+                                (c.at(row, column), whole.at(row, first + column));
+                            assert_eq!(
+                                found.to_bits(),
+                                expected.to_bits(),
+                                "{by:?}, columns {first} + {columns}"
+                            );
                         }
                     }
                 }
@@ -264,12 +370,15 @@ fn bits_do_not_depend_on_the_split() {
     }
 }
 
-/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the order of k; in bf16 whether
-/// there is an instruction for pairs or not.
+/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the
+/// order of k; in bf16 whether there is an instruction for pairs or not.
 #[test]
 fn bits_are_those_of_one_chain_of_fused_additions() {
     let (m, n, k) = (23, 47, 1100);
-    let (a, b) = (Matrix::new(m, k, Layout::Rows(0), 1), Matrix::new(k, n, Layout::Columns(0), 2));
+    let (a, b) = (
+        Matrix::new(m, k, Layout::Rows(0), 1),
+        Matrix::new(k, n, Layout::Columns(0), 2),
+    );
     let before = Matrix::new(m, n, Layout::Rows(0), 3);
     for by in multipliers() {
         let mut c = before.clone();
@@ -279,21 +388,35 @@ fn bits_are_those_of_one_chain_of_fused_additions() {
                 let chain = (0..k).fold(before.at(row, column), |sum, kk| {
                     let (a, b) = (operand(by, a.at(row, kk)), operand(by, b.at(kk, column)));
                     match by {
-                        Multiplier::F32(Isa::Portable) | Multiplier::Rounded(Isa::Portable) => a * b + sum,
+                        Multiplier::F32(Isa::Portable) | Multiplier::Rounded(Isa::Portable) => {
+                            a * b + sum
+                        }
                         _ => a.mul_add(b, sum),
                     }
                 });
-                assert_eq!(c.at(row, column).to_bits(), chain.to_bits(), "{by:?}: [{row}, {column}]");
+                assert_eq!(
+                    c.at(row, column).to_bits(),
+                    chain.to_bits(),
+                    "{by:?}: [{row}, {column}]"
+                );
             }
         }
     }
 }
 
-/// To bf16 is rounded as the crate `half` does it: ties to even, beyond the largest to infinity, NaN to NaN.
+/// To bf16 is rounded as the crate `half` does it: ties to even, beyond the largest to infinity,
+/// NaN to NaN.
 #[test]
 fn operands_are_rounded_to_nearest() {
     let step = 2f32.powi(-8);
-    let mut values = vec![1.0, 1.0 + step, 1.0 + 3.0 * step, -1.0 - step, 1.0 + step + f32::EPSILON, f32::MIN_POSITIVE];
+    let mut values = vec![
+        1.0,
+        1.0 + step,
+        1.0 + 3.0 * step,
+        -1.0 - step,
+        1.0 + step + f32::EPSILON,
+        f32::MIN_POSITIVE,
+    ];
     values.extend([
         0.0,
         f32::MAX,
@@ -316,7 +439,10 @@ fn operands_are_rounded_to_nearest() {
                 multiply(by, &a, &b, &mut c, false, m);
                 for (row, &value) in values.iter().enumerate().take(m) {
                     let (found, wanted) = (c.at(row, 0), operand(by, value));
-                    assert!(found == wanted || found.is_nan() && wanted.is_nan(), "{by:?}: {found}, not {wanted}");
+                    assert!(
+                        found == wanted || found.is_nan() && wanted.is_nan(),
+                        "{by:?}: {found}, not {wanted}"
+                    );
                 }
             }
         }

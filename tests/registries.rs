@@ -7,14 +7,18 @@ use dgc::{
     distribution::{DISTRIBUTIONS, Distribution, Domain},
     driver,
     optimizer::OPTIMIZERS,
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, eval, philox, scalar_table},
+    tensor::{
+        Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, eval, philox, scalar_table,
+    },
 };
 use std::collections::HashMap;
 
 /// A graph's one output, for values and noise by name.
 fn evaluate(graph: &Graph, values: &[(&str, Vec<f64>)]) -> Vec<f64> {
-    let values: HashMap<String, Vec<f64>> =
-        values.iter().map(|(name, data)| (name.to_string(), data.clone())).collect();
+    let values: HashMap<String, Vec<f64>> = values
+        .iter()
+        .map(|(name, data)| (name.to_string(), data.clone()))
+        .collect();
     let mut outputs = eval::run(graph, &values, None).expect("values for everything");
     outputs.remove(0).2.data
 }
@@ -30,7 +34,9 @@ fn quadrature(distribution: &dyn Distribution) -> (Vec<f64>, Vec<(f64, f64)>) {
     };
     // Points of (0, 1) on the real line, on the positive numbers, and at integers.
     let real = grid(40_000, |u| (60.0 * (u - 0.5), 60.0));
-    let positive = grid(40_000, |u| ((24.0 * (u - 0.5)).exp(), 24.0 * (24.0 * (u - 0.5)).exp()));
+    let positive = grid(40_000, |u| {
+        ((24.0 * (u - 0.5)).exp(), 24.0 * (24.0 * (u - 0.5)).exp())
+    });
     let unit = grid(40_000, |u| (u, 1.0));
     let counts: Vec<(f64, f64)> = (0..400).map(|x| (f64::from(x), 1.0)).collect();
     match distribution.name() {
@@ -46,14 +52,28 @@ fn quadrature(distribution: &dyn Distribution) -> (Vec<f64>, Vec<(f64, f64)>) {
     }
 }
 
-fn row_and_feature(graph: &mut Graph, rows: usize, features: usize) -> (dgc::id::Id<Axis>, dgc::id::Id<Axis>) {
-    let axis = |name: &str, size, kind| Axis { name: name.to_string(), size, kind };
-    (graph.new_axis(axis("row", rows, AxisKind::Row)), graph.new_axis(axis("feature", features, AxisKind::Feature)))
+fn row_and_feature(
+    graph: &mut Graph,
+    rows: usize,
+    features: usize,
+) -> (dgc::id::Id<Axis>, dgc::id::Id<Axis>) {
+    let axis = |name: &str, size, kind| Axis {
+        name: name.to_string(),
+        size,
+        kind,
+    };
+    (
+        graph.new_axis(axis("row", rows, AxisKind::Row)),
+        graph.new_axis(axis("feature", features, AxisKind::Feature)),
+    )
 }
 
 #[test]
 fn every_density_sums_to_one_and_has_its_mean() {
-    for distribution in DISTRIBUTIONS.iter().filter(|known| known.support() != Domain::Class) {
+    for distribution in DISTRIBUTIONS
+        .iter()
+        .filter(|known| known.support() != Domain::Class)
+    {
         let (heads, points) = quadrature(*distribution);
         let mut graph = Graph::new();
         let (row, feature) = row_and_feature(&mut graph, points.len(), 1);
@@ -61,28 +81,53 @@ fn every_density_sums_to_one_and_has_its_mean() {
         let value = graph.input("value", Axes::from([row, feature]));
         let density = distribution.log_prob(&mut graph, &heads, value, feature);
         graph.output(OutputKind::Value, "density", density, vec![row]);
-        let found = evaluate(&graph, &[("value", points.iter().map(|(x, _)| *x).collect())]);
-        let total =
-            |f: fn(f64) -> f64| -> f64 { found.iter().zip(&points).map(|(d, (x, w))| d.exp() * w * f(*x)).sum() };
-        assert!((total(|_| 1.0) - 1.0).abs() < 1e-5, "{} sums to {}", distribution.name(), total(|_| 1.0));
+        let found = evaluate(
+            &graph,
+            &[("value", points.iter().map(|(x, _)| *x).collect())],
+        );
+        let total = |f: fn(f64) -> f64| -> f64 {
+            found
+                .iter()
+                .zip(&points)
+                .map(|(d, (x, w))| d.exp() * w * f(*x))
+                .sum()
+        };
+        assert!(
+            (total(|_| 1.0) - 1.0).abs() < 1e-5,
+            "{} sums to {}",
+            distribution.name(),
+            total(|_| 1.0)
+        );
         let mean = distribution.mean(&mut graph, &heads, feature);
         graph.outputs.clear();
         graph.output(OutputKind::Value, "mean", mean, vec![]);
         let wanted = evaluate(&graph, &[("value", vec![0.5; points.len()])])[0];
-        assert!((total(|x| x) - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{}: mean {wanted}", distribution.name());
+        assert!(
+            (total(|x| x) - wanted).abs() < 1e-4 * wanted.abs().max(1.0),
+            "{}: mean {wanted}",
+            distribution.name()
+        );
         sample_has_the_mean(*distribution, wanted);
         closed_form_kl(*distribution, &points);
     }
 }
 
 fn sample_has_the_mean(distribution: &dyn Distribution, mean: f64) {
-    let Some(kind) = distribution.noise() else { return };
+    let Some(kind) = distribution.noise() else {
+        return;
+    };
     let count = 100_000;
     let mut graph = Graph::new();
     let (row, feature) = row_and_feature(&mut graph, count, 1);
-    let heads: Vec<Node> = quadrature(distribution).0.iter().map(|&head| graph.constant(head)).collect();
+    let heads: Vec<Node> = quadrature(distribution)
+        .0
+        .iter()
+        .map(|&head| graph.constant(head))
+        .collect();
     let noise = graph.noise("noise", kind, Axes::from([row, feature]));
-    let sample = distribution.sample(&mut graph, &heads, noise).expect("noise makes a sample");
+    let sample = distribution
+        .sample(&mut graph, &heads, noise)
+        .expect("noise makes a sample");
     graph.output(OutputKind::Value, "sample", sample, vec![row, feature]);
     let draw = |element| match kind {
         NoiseKind::Normal => philox::normal(0, 0, 7, element),
@@ -90,7 +135,11 @@ fn sample_has_the_mean(distribution: &dyn Distribution, mean: f64) {
     };
     let samples = evaluate(&graph, &[("noise", (0..count as u64).map(draw).collect())]);
     let found = samples.iter().sum::<f64>() / count as f64;
-    assert!((found - mean).abs() < 0.02, "{}: samples have mean {found}, not {mean}", distribution.name());
+    assert!(
+        (found - mean).abs() < 0.02,
+        "{}: samples have mean {found}, not {mean}",
+        distribution.name()
+    );
 }
 
 fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
@@ -99,26 +148,50 @@ fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
     }
     let mut graph = Graph::new();
     let (row, feature) = row_and_feature(&mut graph, points.len(), 1);
-    let q: Vec<Node> = [0.3, -0.4].iter().map(|&head| graph.constant(head)).collect();
-    let p: Vec<Node> = [-0.5, 0.3].iter().map(|&head| graph.constant(head)).collect();
+    let q: Vec<Node> = [0.3, -0.4]
+        .iter()
+        .map(|&head| graph.constant(head))
+        .collect();
+    let p: Vec<Node> = [-0.5, 0.3]
+        .iter()
+        .map(|&head| graph.constant(head))
+        .collect();
     let value = graph.input("value", Axes::from([row, feature]));
     let of_q = distribution.log_prob(&mut graph, &q, value, feature);
     let of_p = distribution.log_prob(&mut graph, &p, value, feature);
-    let kl = distribution.kl(&mut graph, &q, &p, feature).expect("a closed form");
+    let kl = distribution
+        .kl(&mut graph, &q, &p, feature)
+        .expect("a closed form");
     let xs: Vec<f64> = points.iter().map(|(x, _)| *x).collect();
     let mut run = |node, axes| {
         graph.outputs.clear();
         graph.output(OutputKind::Value, "found", node, axes);
         evaluate(&graph, &[("value", xs.clone())])
     };
-    let (of_q, of_p, kl) = (run(of_q, vec![row]), run(of_p, vec![row]), run(kl, vec![])[0]);
-    let wanted: f64 = of_q.iter().zip(&of_p).zip(points).map(|((q, p), (_, w))| q.exp() * (q - p) * w).sum();
-    assert!((kl - wanted).abs() < 1e-4, "{}: KL {kl} instead of {wanted}", distribution.name());
+    let (of_q, of_p, kl) = (
+        run(of_q, vec![row]),
+        run(of_p, vec![row]),
+        run(kl, vec![])[0],
+    );
+    let wanted: f64 = of_q
+        .iter()
+        .zip(&of_p)
+        .zip(points)
+        .map(|((q, p), (_, w))| q.exp() * (q - p) * w)
+        .sum();
+    assert!(
+        (kl - wanted).abs() < 1e-4,
+        "{}: KL {kl} instead of {wanted}",
+        distribution.name()
+    );
 }
 
 #[test]
 fn class_densities_sum_to_one() {
-    for distribution in DISTRIBUTIONS.iter().filter(|known| known.support() == Domain::Class) {
+    for distribution in DISTRIBUTIONS
+        .iter()
+        .filter(|known| known.support() == Domain::Class)
+    {
         let mut graph = Graph::new();
         let (row, feature) = row_and_feature(&mut graph, 4, 4);
         let logits = graph.input("logits", Axes::from(feature));
@@ -128,7 +201,11 @@ fn class_densities_sum_to_one() {
         graph.output(OutputKind::Value, "density", density, vec![row]);
         let found = evaluate(&graph, &[("logits", vec![0.3, -1.0, 2.0, 0.0])]);
         let total: f64 = found.iter().map(|x| x.exp()).sum();
-        assert!((total - 1.0).abs() < 1e-12, "{} sums to {total}", distribution.name());
+        assert!(
+            (total - 1.0).abs() < 1e-12,
+            "{} sums to {total}",
+            distribution.name()
+        );
     }
 }
 
@@ -145,16 +222,21 @@ fn every_scalar_gradient_matches_finite_differences() {
         for &x in points {
             let inputs = [x, 0.7, -0.2];
             let mut graph = Graph::new();
-            let nodes: Vec<Node> =
-                (0..row.arity).map(|operand| graph.input(&operand.to_string(), Axes::none())).collect();
+            let nodes: Vec<Node> = (0..row.arity)
+                .map(|operand| graph.input(&operand.to_string(), Axes::none()))
+                .collect();
             let result = graph.scalar(row.scalar, &nodes);
             let gradients = dgc::gradient::reverse(&mut graph, result, &nodes);
             for (operand, gradient) in gradients.into_iter().enumerate() {
                 graph.outputs.clear();
                 graph.output(OutputKind::Value, "gradient", gradient, vec![]);
-                let values: Vec<(String, f64)> =
-                    (0..row.arity).map(|operand| (operand.to_string(), inputs[operand])).collect();
-                let values: Vec<(&str, Vec<f64>)> = values.iter().map(|(name, x)| (name.as_str(), vec![*x])).collect();
+                let values: Vec<(String, f64)> = (0..row.arity)
+                    .map(|operand| (operand.to_string(), inputs[operand]))
+                    .collect();
+                let values: Vec<(&str, Vec<f64>)> = values
+                    .iter()
+                    .map(|(name, x)| (name.as_str(), vec![*x]))
+                    .collect();
                 let found = evaluate(&graph, &values)[0];
                 let at = |delta: f64| {
                     let mut moved = inputs;
@@ -181,8 +263,11 @@ fn optimisers_follow_their_definitions() {
              inference {{\n x -> z ~ normal(linear)\n}}\n train {{\n optimizer {}(rate = 0.1)\n}}\n}}\n",
             optimizer.name()
         );
-        let text =
-            if optimizer.name() == "sgd" { text.replace("rate = 0.1", "rate = 0.1, momentum = 0.9") } else { text };
+        let text = if optimizer.name() == "sgd" {
+            text.replace("rate = 0.1", "rate = 0.1, momentum = 0.9")
+        } else {
+            text
+        };
         let model = check("steps.dgm", &text, &[]);
         let graph = driver::update(&model, 2, 1);
         let names = optimizer.state();
@@ -191,17 +276,27 @@ fn optimisers_follow_their_definitions() {
         values.insert("others".to_string(), vec![2.0]);
         for group in ["weights", "others"] {
             let len = values[group].len();
-            names.iter().for_each(|name| drop(values.insert(format!("{group}.{name}"), vec![0.0; len])));
+            names
+                .iter()
+                .for_each(|name| drop(values.insert(format!("{group}.{name}"), vec![0.0; len])));
         }
-        let mut wanted: Vec<(f64, f64, f64, bool)> =
-            vec![(0.5, 0.0, 0.0, true), (-1.0, 0.0, 0.0, true), (2.0, 0.0, 0.0, false)];
+        let mut wanted: Vec<(f64, f64, f64, bool)> = vec![
+            (0.5, 0.0, 0.0, true),
+            (-1.0, 0.0, 0.0, true),
+            (2.0, 0.0, 0.0, false),
+        ];
         for step in 1..=5 {
             let gradient = |index: usize| (step as f64 * 0.7 + index as f64).sin();
-            values.insert("weights.gradient".to_string(), vec![gradient(0), gradient(1)]);
+            values.insert(
+                "weights.gradient".to_string(),
+                vec![gradient(0), gradient(1)],
+            );
             values.insert("others.gradient".to_string(), vec![gradient(2)]);
             values.insert("rate".to_string(), vec![0.1]);
             values.insert("step".to_string(), vec![f64::from(step)]);
-            for (kind, name, array) in eval::run(&graph, &values, None).expect("values for everything") {
+            for (kind, name, array) in
+                eval::run(&graph, &values, None).expect("values for everything")
+            {
                 if kind == OutputKind::Next {
                     values.insert(name, array.data);
                 }
@@ -220,7 +315,8 @@ fn optimisers_follow_their_definitions() {
                         }
                         *m = 0.9 * *m + 0.1 * g;
                         *v = 0.999 * *v + 0.001 * g * g;
-                        let (first, second) = (*m / (1.0 - 0.9f64.powf(t)), *v / (1.0 - 0.999f64.powf(t)));
+                        let (first, second) =
+                            (*m / (1.0 - 0.9f64.powf(t)), *v / (1.0 - 0.999f64.powf(t)));
                         *x -= 0.1 * first / (second.sqrt() + 1e-8);
                     }
                     "adamax" => {
@@ -234,6 +330,10 @@ fn optimisers_follow_their_definitions() {
         }
         let found = [values["weights"].clone(), values["others"].clone()].concat();
         let wanted: Vec<f64> = wanted.iter().map(|(x, ..)| *x).collect();
-        assert!(distance(&found, &wanted) < 1e-9, "{}: {found:?} instead of {wanted:?}", optimizer.name());
+        assert!(
+            distance(&found, &wanted) < 1e-9,
+            "{}: {found:?} instead of {wanted:?}",
+            optimizer.name()
+        );
     }
 }

@@ -1,11 +1,17 @@
-//! `bench/results`: a table is made from rows, and takes its place in a README. Skipped, loudly, without python3.
+//! `bench/results`: a table is made from rows, and takes its place in a README. Skipped, loudly,
+//! without python3.
 
 mod common;
 
 use std::process::{Command, Output};
 
 fn python(arguments: &[&str]) -> Option<Output> {
-    match Command::new("python3").args(["-B"]).args(arguments).current_dir(common::root()).output() {
+    match Command::new("python3")
+        .args(["-B"])
+        .args(arguments)
+        .current_dir(common::root())
+        .output()
+    {
         Ok(output) => Some(output),
         Err(error) => {
             eprintln!("SKIPPED: python3 cannot be started: {error}");
@@ -26,17 +32,24 @@ fn row(name: &str, seed: u64, error: f64, samples: u64) -> serde_json::Value {
 #[test]
 fn a_table_is_made_of_rows() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (rows, readme) = (folder.path().join("rows.jsonl"), folder.path().join("README.md"));
+    let (rows, readme) = (
+        folder.path().join("rows.jsonl"),
+        folder.path().join("README.md"),
+    );
     let mut smooth = row("adgm-smooth", 0, 2.5, 1);
-    smooth["objective"] = "sum y; smooth y by vat(radius = 1, weight = 10); inform y weight 3".into();
+    smooth["objective"] =
+        "sum y; smooth y by vat(radius = 1, weight = 10); inform y weight 3".into();
     let mut rounded = row("adgm-smooth", 1, 3.5, 1);
     rounded["precision"] = "bf16".into();
     let mut elsewhere = row("adgm-gpu", 0, 2.0, 1);
     elsewhere["machine"]["gpu"] = "a GPU".into();
     let mut unlabelled = row("vae", 0, 0.0, 1);
-    for (name, value) in
-        [("model", "vae".into()), ("objective", "".into()), ("labels", ().into()), ("error", ().into())]
-    {
+    for (name, value) in [
+        ("model", "vae".into()),
+        ("objective", "".into()),
+        ("labels", ().into()),
+        ("error", ().into()),
+    ] {
         unlabelled[name] = value;
     }
     let mut earlier = row("adgm-before", 0, 9.25, 1);
@@ -56,19 +69,38 @@ fn a_table_is_made_of_rows() {
     let before = "Before.\n\n<!-- results -->\nold\n<!-- /results -->\nAfter.\n";
     std::fs::write(&readme, before).expect("a file");
     let [rows, to] = [&rows, &readme].map(|path| path.to_string_lossy().into_owned());
-    let Some(output) = python(&["bench/results/table", "--rows", &rows, "--readme", &to, "--write"]) else { return };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(&readme).expect("the file");
-    assert!(!text.contains("9.25"), "a recipe that no file has any more: {text}");
+    let Some(output) = python(&[
+        "bench/results/table",
+        "--rows",
+        &rows,
+        "--readme",
+        &to,
+        "--write",
+    ]) else {
+        return;
+    };
     assert!(
-        text.starts_with("Before.\n\n<!-- results -->\n") && text.ends_with("<!-- /results -->\nAfter.\n"),
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = std::fs::read_to_string(&readme).expect("the file");
+    assert!(
+        !text.contains("9.25"),
+        "a recipe that no file has any more: {text}"
+    );
+    assert!(
+        text.starts_with("Before.\n\n<!-- results -->\n")
+            && text.ends_with("<!-- /results -->\nAfter.\n"),
         "{text}"
     );
     assert!(!text.contains("old"), "{text}");
-    // The mean of 4, 5 and 6, whose deviation is 1 as that of a sample; what is missing is left out; what others published.
+    // The mean of 4, 5 and 6, whose deviation is 1 as that of a sample; what is missing is left
+    // out; what others published.
     let seeds = "| [ADGM](models/adgm.dgm) | `sum y` | 50 | 3 | 5.00 ± 1.00 | 0.96 ± 0.02 | −90.5 ± 0.0 |  | z 11 of 100 | 61 ± 0 | 110 ± 0 |";
     let one = "| [ADGM](models/adgm.dgm) | `sum y`, 5 samples | 50 | 1 | 3.50 | 0.96 ± 0.02 | −90.5 |  | z 10 of 100 | 61 | 110 |";
-    // What is done with the label, by name; a precision other than f32, and which they are where seeds differ.
+    // What is done with the label, by name; a precision other than f32, and which they are where
+    // seeds differ.
     let held = "| [ADGM](models/adgm.dgm), bf16, f32 | `sum y`, `smooth y by vat`, `inform y` | 50 | 2 | 3.00 ± 0.71 |";
     // On what it was, if that was no CPU.
     let gpu = "| [ADGM](models/adgm.dgm), on a GPU | `sum y` | 50 | 1 | 2.00 |";
@@ -77,7 +109,11 @@ fn a_table_is_made_of_rows() {
     for line in [seeds, one, held, gpu, density] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }
-    let nothing = folder.path().join("nothing.jsonl").to_string_lossy().into_owned();
+    let nothing = folder
+        .path()
+        .join("nothing.jsonl")
+        .to_string_lossy()
+        .into_owned();
     let output = python(&["bench/results/table", "--rows", &nothing]).expect("it started before");
     assert!(String::from_utf8_lossy(&output.stderr).contains("bench/results/run makes them"));
 }
@@ -87,18 +123,41 @@ fn a_table_is_made_of_rows() {
 fn rows_are_merged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("rows.jsonl");
-    for row in [row("adgm", 1, 5.0, 1), row("adgm", 0, 4.0, 1), row("adgm", 1, 6.0, 1)] {
+    for row in [
+        row("adgm", 1, 5.0, 1),
+        row("adgm", 0, 4.0, 1),
+        row("adgm", 1, 6.0, 1),
+    ] {
         let script = "import json, pathlib, sys; sys.path.insert(0, 'bench/results'); import common; \
                       common.add_row(json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]))";
-        let Some(output) = python(&["-c", script, &row.to_string(), &path.to_string_lossy()]) else { return };
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let Some(output) = python(&["-c", script, &row.to_string(), &path.to_string_lossy()])
+        else {
+            return;
+        };
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let text = std::fs::read_to_string(&path).expect("the rows");
-    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     let found: Vec<(u64, f64)> = rows
         .iter()
-        .map(|row| (row["seed"].as_u64().expect("a seed"), row["error"].as_f64().expect("an error")))
+        .map(|row| {
+            (
+                row["seed"].as_u64().expect("a seed"),
+                row["error"].as_f64().expect("an error"),
+            )
+        })
         .collect();
     assert_eq!(found, [(0, 4.0), (1, 6.0)]);
-    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("a folder").count(),
+        1,
+        "nothing is left behind"
+    );
 }

@@ -1,5 +1,6 @@
-//! What is asked of predictions beside the bound. Virtual adversarial training: the direction against one found by differences, and
-//! the term against its definition; the information of rows and labels against its definition.
+//! What is asked of predictions beside the bound. Virtual adversarial training: the direction
+//! against one found by differences, and the term against its definition; the information of rows
+//! and labels against its definition.
 
 mod common;
 
@@ -23,11 +24,20 @@ fn model(within: bool, smooth: &str) -> Checked {
     y, z -> x ~ normal(linear)
     x, y -> a ~ normal(linear)
   }";
-        ("  latent a: real[2]\n  latent z: real[1]\n", generative, "a, x", "    sum y\n")
+        (
+            "  latent a: real[2]\n  latent z: real[1]\n",
+            generative,
+            "a, x",
+            "    sum y\n",
+        )
     } else {
         ("", "", "x", "")
     };
-    let inference = if within { "    x -> a ~ normal(body)\n    x -> z ~ normal(linear)\n" } else { "" };
+    let inference = if within {
+        "    x -> a ~ normal(body)\n    x -> z ~ normal(linear)\n"
+    } else {
+        ""
+    };
     let text = format!(
         "model small {{
   data  x: real[4]
@@ -50,7 +60,14 @@ fn model(within: bool, smooth: &str) -> Checked {
 const ROWS: usize = 3;
 
 fn array(name: &str, shape: Vec<usize>, data: Vec<f64>) -> (String, NamedArray) {
-    (name.to_string(), NamedArray { name: name.to_string(), shape, data })
+    (
+        name.to_string(),
+        NamedArray {
+            name: name.to_string(),
+            shape,
+            data,
+        },
+    )
 }
 
 fn rows() -> Vec<f64> {
@@ -58,8 +75,17 @@ fn rows() -> Vec<f64> {
 }
 
 /// The report for a batch of unlabelled rows.
-fn report(model: &Checked, engine: &Engine, parameters: &Arrays, rows: &[f64]) -> dgc::run::bound::Report {
-    let batch: Arrays = [array("x", vec![ROWS, 4], rows.to_vec()), array("y", vec![ROWS], vec![-1.0; ROWS])].into();
+fn report(
+    model: &Checked,
+    engine: &Engine,
+    parameters: &Arrays,
+    rows: &[f64],
+) -> dgc::run::bound::Report {
+    let batch: Arrays = [
+        array("x", vec![ROWS, 4], rows.to_vec()),
+        array("y", vec![ROWS], vec![-1.0; ROWS]),
+    ]
+    .into();
     bound(model, parameters, &batch, None, 3, engine).expect("a bound")
 }
 
@@ -86,16 +112,27 @@ fn divergence(from: &[f64], to: &[f64]) -> f64 {
 /// Adds a direction of that length.
 fn moved(x: &[f64], direction: &[f64], length: f64) -> Vec<f64> {
     let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
-    x.iter().zip(direction).map(|(x, d)| x + length * d / norm).collect()
+    x.iter()
+        .zip(direction)
+        .map(|(x, d)| x + length * d / norm)
+        .collect()
 }
 
-/// The clean prediction of each row, and its data moved as the definition says, the gradient by central differences.
-fn adversaries(parameters: &Arrays, radius: f64, step: f64, rounds: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+/// The clean prediction of each row, and its data moved as the definition says, the gradient by
+/// central differences.
+fn adversaries(
+    parameters: &Arrays,
+    radius: f64,
+    step: f64,
+    rounds: usize,
+) -> Vec<(Vec<f64>, Vec<f64>)> {
     let stream = philox::stream("unlabelled.y.smooth.x");
     let of_row = |row: usize| {
         let x = &rows()[row * 4..][..4];
         let clean = log_q(parameters, x);
-        let mut direction: Vec<f64> = (0..4).map(|i| philox::normal(3, 0, stream, (row * 4 + i) as u64)).collect();
+        let mut direction: Vec<f64> = (0..4)
+            .map(|i| philox::normal(3, 0, stream, (row * 4 + i) as u64))
+            .collect();
         for _ in 0..rounds {
             let start = moved(x, &direction, step);
             let slope = |i: usize| {
@@ -115,28 +152,43 @@ fn adversaries(parameters: &Arrays, radius: f64, step: f64, rounds: usize) -> Ve
 
 /// The mean divergence of predictions that are held from those with these parameters.
 fn mean(parameters: &Arrays, adversaries: &[(Vec<f64>, Vec<f64>)]) -> f64 {
-    let sum: f64 = adversaries.iter().map(|(clean, x)| divergence(clean, &log_q(parameters, x))).sum();
+    let sum: f64 = adversaries
+        .iter()
+        .map(|(clean, x)| divergence(clean, &log_q(parameters, x)))
+        .sum();
     sum / ROWS as f64
 }
 
 #[test]
 fn the_term_is_as_it_is_defined() {
-    for (radius, step, rounds, ramp) in [(2.0, 0.1, 1, ""), (0.5, 1.0, 1, ""), (1.0, 0.1, 3, " warmup 2 from 7")] {
-        let line =
-            format!("    smooth y by vat(radius = {radius}, weight = 0.5, step = {step}, rounds = {rounds}){ramp}");
+    for (radius, step, rounds, ramp) in [
+        (2.0, 0.1, 1, ""),
+        (0.5, 1.0, 1, ""),
+        (1.0, 0.1, 3, " warmup 2 from 7"),
+    ] {
+        let line = format!(
+            "    smooth y by vat(radius = {radius}, weight = 0.5, step = {step}, rounds = {rounds}){ramp}"
+        );
         let model = model(false, &line);
         let parameters = parameters(&model);
         let wanted = mean(&parameters, &adversaries(&parameters, radius, step, rounds));
         for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
-            let loss = report(&model, &engine, &parameters, &rows()).json["loss"].as_f64().expect("a loss");
+            let loss = report(&model, &engine, &parameters, &rows()).json["loss"]
+                .as_f64()
+                .expect("a loss");
             let error = (loss - 0.5 * wanted).abs() / wanted;
-            let most = if matches!(engine, Engine::Reference) { 1e-6 } else { 1e-3 };
+            let most = if matches!(engine, Engine::Reference) {
+                1e-6
+            } else {
+                1e-3
+            };
             assert!(error < most, "{line}: {loss}, not {}", 0.5 * wanted);
         }
     }
 }
 
-/// The direction and the clean prediction are constants: the gradient is that of the moved prediction alone.
+/// The direction and the clean prediction are constants: the gradient is that of the moved
+/// prediction alone.
 #[test]
 fn gradients_flow_through_the_moved_prediction_alone() {
     let model = model(false, "    smooth y by vat(radius = 1)");
@@ -161,13 +213,17 @@ fn gradients_are_slopes(
                 loss(&changed)
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((gradient - slope).abs() < most, "{} {element}: {gradient}, not {slope}", array.name);
+            assert!(
+                (gradient - slope).abs() < most,
+                "{} {element}: {gradient}, not {slope}",
+                array.name
+            );
         }
     }
 }
 
-/// Within a model whose q(y | a, x) reads a latent, what it reads is drawn again from the moved data, by the same noise: where nothing
-/// moves, nothing changes.
+/// Within a model whose q(y | a, x) reads a latent, what it reads is drawn again from the moved
+/// data, by the same noise: where nothing moves, nothing changes.
 #[test]
 fn latents_are_drawn_by_the_same_noise() {
     let loss = |smooth: &str| {
@@ -177,7 +233,10 @@ fn latents_are_drawn_by_the_same_noise() {
     };
     let (plain, still) = (loss(""), loss("    smooth y by vat(radius = 0)"));
     assert!((still - plain).abs() < 1e-12, "{still} and {plain}");
-    let (near, far) = (loss("    smooth y by vat(radius = 0.1)"), loss("    smooth y by vat(radius = 1)"));
+    let (near, far) = (
+        loss("    smooth y by vat(radius = 0.1)"),
+        loss("    smooth y by vat(radius = 1)"),
+    );
     assert!(plain < near && near < far, "{plain}, {near}, {far}");
 }
 
@@ -185,8 +244,13 @@ fn latents_are_drawn_by_the_same_noise() {
 fn information(parameters: &Arrays) -> f64 {
     let predictions: Vec<Vec<f64>> = rows().chunks(4).map(|x| log_q(parameters, x)).collect();
     let entropy = |q: &[f64]| -q.iter().map(|q| q * q.ln()).sum::<f64>();
-    let each: Vec<Vec<f64>> = predictions.iter().map(|logs| logs.iter().map(|log| log.exp()).collect()).collect();
-    let mean: Vec<f64> = (0..3).map(|class| each.iter().map(|q| q[class]).sum::<f64>() / ROWS as f64).collect();
+    let each: Vec<Vec<f64>> = predictions
+        .iter()
+        .map(|logs| logs.iter().map(|log| log.exp()).collect())
+        .collect();
+    let mean: Vec<f64> = (0..3)
+        .map(|class| each.iter().map(|q| q[class]).sum::<f64>() / ROWS as f64)
+        .collect();
     entropy(&mean) - each.iter().map(|q| entropy(q)).sum::<f64>() / ROWS as f64
 }
 
@@ -196,12 +260,22 @@ fn information_is_as_it_is_defined() {
     let parameters = parameters(&model);
     let wanted = -0.5 * information(&parameters);
     assert!(wanted < -1e-3, "there is some: {wanted}");
-    for (engine, most) in [(Engine::Reference, 1e-12), (Engine::Device(Device::cpu(1)), 1e-6)] {
-        let loss = report(&model, &engine, &parameters, &rows()).json["loss"].as_f64().expect("a loss");
+    for (engine, most) in [
+        (Engine::Reference, 1e-12),
+        (Engine::Device(Device::cpu(1)), 1e-6),
+    ] {
+        let loss = report(&model, &engine, &parameters, &rows()).json["loss"]
+            .as_f64()
+            .expect("a loss");
         assert!((loss - wanted).abs() < most, "{loss}, not {wanted}");
     }
     let report = report(&model, &Engine::Reference, &parameters, &rows());
-    gradients_are_slopes(&report, &parameters, |changed| -0.5 * information(changed), 1e-8);
+    gradients_are_slopes(
+        &report,
+        &parameters,
+        |changed| -0.5 * information(changed),
+        1e-8,
+    );
 }
 
 /// A class that no row can have is no logarithm of 0.
@@ -209,11 +283,21 @@ fn information_is_as_it_is_defined() {
 fn information_of_certain_predictions_is_finite() {
     let model = model(false, "    inform y");
     let mut parameters = parameters(&model);
-    parameters.get_mut("q.y.logits.bias").expect("a parameter").data = vec![1e4, 0.0, -1e4];
+    parameters
+        .get_mut("q.y.logits.bias")
+        .expect("a parameter")
+        .data = vec![1e4, 0.0, -1e4];
     for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
         let report = report(&model, &engine, &parameters, &rows());
         let loss = report.json["loss"].as_f64().expect("a loss");
         assert!(loss.abs() < 1e-6, "{loss}");
-        assert!(report.gradients.iter().flat_map(|array| &array.data).all(|x| x.is_finite()), "no NaN");
+        assert!(
+            report
+                .gradients
+                .iter()
+                .flat_map(|array| &array.data)
+                .all(|x| x.is_finite()),
+            "no NaN"
+        );
     }
 }

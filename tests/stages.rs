@@ -44,18 +44,34 @@ fn every_model_at_every_stage() {
     for file in models() {
         let full = load(&file, &[]);
         let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
-        let sets: Vec<(&str, &str)> = SMALL.iter().copied().filter(|(name, _)| has(name)).collect();
+        let sets: Vec<(&str, &str)> = SMALL
+            .iter()
+            .copied()
+            .filter(|(name, _)| has(name))
+            .collect();
         let model = load(&file, &sets);
         // Of a model whose steps change, those that it ends with.
         let settled = settled(&model);
         for (name, stage) in STAGES {
-            let model = if matches!(stage, Stage::Ast | Stage::Graph | Stage::Bound) { &model } else { &settled };
-            insta::assert_snapshot!(format!("{}-{name}", model.name), emit(model, *stage, Precision::F32));
+            let model = if matches!(stage, Stage::Ast | Stage::Graph | Stage::Bound) {
+                &model
+            } else {
+                &settled
+            };
+            insta::assert_snapshot!(
+                format!("{}-{name}", model.name),
+                emit(model, *stage, Precision::F32)
+            );
         }
         // Without the library, which `kernels/` holds.
         let cuda = emit(&settled, Stage::Cuda, Precision::F32);
-        let (_, own) = cuda.split_once(BEGIN).expect("the model's functions follow the library");
+        let (_, own) = cuda
+            .split_once(BEGIN)
+            .expect("the model's functions follow the library");
         let heading = cuda.lines().next().expect("a source has lines");
-        insta::assert_snapshot!(format!("{}-cuda", model.name), format!("{heading}\n\n{own}"));
+        insta::assert_snapshot!(
+            format!("{}-cuda", model.name),
+            format!("{heading}\n\n{own}")
+        );
     }
 }

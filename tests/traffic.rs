@@ -1,4 +1,5 @@
-//! What kernels move, counted by the emulated GPU, beside what the emitter says and what the plan says is the least.
+//! What kernels move, counted by the emulated GPU, beside what the emitter says and what the plan
+//! says is the least.
 
 mod common;
 
@@ -26,7 +27,14 @@ fn counted(path: &std::path::Path) -> BTreeMap<String, Counted> {
         let mut words = line.split(' ');
         let name = words.next().expect("a name").to_string();
         let numbers: Vec<usize> = words.map(|word| word.parse().expect("a number")).collect();
-        (name, Counted { bytes: numbers[0] + numbers[1], sectors: numbers[2], least: numbers[3] })
+        (
+            name,
+            Counted {
+                bytes: numbers[0] + numbers[1],
+                sectors: numbers[2],
+                least: numbers[3],
+            },
+        )
     };
     text.lines().map(line).collect()
 }
@@ -41,16 +49,40 @@ fn launches_move_what_the_emitter_says() {
         let path = folder.path().join("launches");
         // The emulated GPU starts with this variable.
         let path = path.to_str().expect("a plain name");
-        return emulator::passes("launches_move_what_the_emitter_says", &[("DGC_EMULATOR_COUNT", path)]);
+        return emulator::passes(
+            "launches_move_what_the_emitter_says",
+            &[("DGC_EMULATOR_COUNT", path)],
+        );
     };
     // Widths of whole sectors, as models mostly have.
-    let sets = [("pixels", "48"), ("classes", "8"), ("aux", "8"), ("latent", "16"), ("hidden", "32"), ("samples", "1")];
+    let sets = [
+        ("pixels", "48"),
+        ("classes", "8"),
+        ("aux", "8"),
+        ("latent", "16"),
+        ("hidden", "32"),
+        ("samples", "1"),
+    ];
     let model = common::load(&common::root().join("models/adgm.dgm"), &sets);
     let (parameters, batch) = (parameters(&model), batch(&model, 40, 16));
-    let device = Device::Cuda { nvrtc: None, precision: Precision::F32 };
-    bound(&model, &parameters, &batch, None, 5, &Engine::Device(device)).expect("a bound");
+    let device = Device::Cuda {
+        nvrtc: None,
+        precision: Precision::F32,
+    };
+    bound(
+        &model,
+        &parameters,
+        &batch,
+        None,
+        5,
+        &Engine::Device(device),
+    )
+    .expect("a bound");
     let model = common::settled(&model);
-    let plan = driver::plan(&driver::step(&model, &[16, 24], Mode::BOUND), NoiseSource::Generated);
+    let plan = driver::plan(
+        &driver::step(&model, &[16, 24], Mode::BOUND),
+        NoiseSource::Generated,
+    );
     let source = emit::emit(&plan, "bound", Precision::F32);
     let counted = counted(std::path::Path::new(&path));
     let (mut said, mut found, mut sectors, mut least) = (0, 0, 0, 0);
@@ -70,8 +102,19 @@ fn launches_move_what_the_emitter_says() {
         least += own.least;
     }
     let minimum = plan.total_cost().bytes as usize;
-    eprintln!("{found} bytes counted, {said} said, {minimum} at least; {sectors} sectors asked for, {least} needed");
-    assert!(found as f64 >= 0.95 * said as f64, "{found} bytes counted, {said} said");
-    assert!(found as f64 <= 1.5 * minimum as f64, "{found} bytes counted, {minimum} at least");
-    assert!(sectors as f64 <= 1.5 * least as f64, "{sectors} sectors asked for, {least} needed");
+    eprintln!(
+        "{found} bytes counted, {said} said, {minimum} at least; {sectors} sectors asked for, {least} needed"
+    );
+    assert!(
+        found as f64 >= 0.95 * said as f64,
+        "{found} bytes counted, {said} said"
+    );
+    assert!(
+        found as f64 <= 1.5 * minimum as f64,
+        "{found} bytes counted, {minimum} at least"
+    );
+    assert!(
+        sectors as f64 <= 1.5 * least as f64,
+        "{sectors} sectors asked for, {least} needed"
+    );
 }

@@ -1,4 +1,5 @@
-//! Training: the same numbers from run to run, for any number of threads, and after a resumption; and it learns.
+//! Training: the same numbers from run to run, for any number of threads, and after a resumption;
+//! and it learns.
 
 mod common;
 
@@ -14,17 +15,28 @@ use dgc::{
 };
 
 fn adgm(sets: &[(&str, &str)]) -> Checked {
-    let small = [("hidden", "20"), ("aux", "4"), ("latent", "5"), ("batch.labelled", "10"), ("batch.unlabelled", "30")];
+    let small = [
+        ("hidden", "20"),
+        ("aux", "4"),
+        ("latent", "5"),
+        ("batch.labelled", "10"),
+        ("batch.unlabelled", "30"),
+    ];
     // The line weighs nothing after seven steps.
     let smooth = [("warmup.smooth", "1")];
-    load(&common::root().join("models/adgm.dgm"), &[&small[..], &smooth, sets].concat())
+    load(
+        &common::root().join("models/adgm.dgm"),
+        &[&small[..], &smooth, sets].concat(),
+    )
 }
 
 /// Some rows of the excerpt, a few of them labelled.
 fn table(model: &Checked) -> Table {
     let dataset = data::load(None, model).expect("the excerpt is there");
     let rows: Vec<usize> = (0..200).collect();
-    data::split(&dataset.train.select(&rows), &["y"], Some(40), 0, 0).expect("a split").train
+    data::split(&dataset.train.select(&rows), &["y"], Some(40), 0, 0)
+        .expect("a split")
+        .train
 }
 
 fn trainer(threads: usize) -> Trainer {
@@ -39,7 +51,10 @@ fn steps(trainer: &mut Trainer, count: usize) {
 
 fn bits(trainer: &Trainer) -> Vec<u32> {
     let session = &trainer.session;
-    let values = session.device.read(session.parameters, 0, session.layout.total).expect("parameters");
+    let values = session
+        .device
+        .read(session.parameters, 0, session.layout.total)
+        .expect("parameters");
     values.iter().map(|x| x.to_bits()).collect()
 }
 
@@ -79,13 +94,18 @@ fn a_resumed_run_goes_on_bit_for_bit() {
 fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     let model = adgm(&[]);
     let mut programs = programs::training(&model);
-    let trainer = |programs: &Training| Trainer::with(model.clone(), programs, table(&model), 7, &Device::cpu(1));
+    let trainer = |programs: &Training| {
+        Trainer::with(model.clone(), programs, table(&model), 7, &Device::cpu(1))
+    };
     let mut left_out = trainer(&programs).expect("a trainer");
     assert!(programs.settled.take().is_some(), "the weight ends at 0");
     let mut kept = trainer(&programs).expect("a trainer");
     let smoothness = |trainer: &mut Trainer| {
         let means = trainer.take_means().expect("numbers");
-        means.iter().filter(|(name, _)| name.starts_with("smoothness")).count()
+        means
+            .iter()
+            .filter(|(name, _)| name.starts_with("smoothness"))
+            .count()
     };
     for trainer in [&mut left_out, &mut kept] {
         steps(trainer, 7);
@@ -96,11 +116,18 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     assert_eq!(smoothness(&mut kept), 2);
     let gradient = |trainer: &Trainer| {
         let session = &trainer.session;
-        session.device.read(session.gradients, 0, session.layout.trained).expect("a gradient").into_owned()
+        session
+            .device
+            .read(session.gradients, 0, session.layout.trained)
+            .expect("a gradient")
+            .into_owned()
     };
     let (left_out, kept) = (gradient(&left_out), gradient(&kept));
     let most = kept.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-    let far = left_out.iter().zip(&kept).fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
+    let far = left_out
+        .iter()
+        .zip(&kept)
+        .fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
     assert!(far <= 1e-6 * most, "{far} of {most}");
     // What weighs nothing from the beginning is in no program.
     let none = programs::training(&adgm(&[("smooth.weight", "0"), ("warmup.smooth", "0")]));
@@ -117,8 +144,13 @@ fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
     let bytes = std::fs::read(&path).expect("the checkpoint can be read");
     for len in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..len]).expect("a file can be written");
-        let error = trainer.restore(&path).expect_err("a cut checkpoint is refused");
-        assert!(error.to_string().contains("checkpoint.safetensors"), "{error}");
+        let error = trainer
+            .restore(&path)
+            .expect_err("a cut checkpoint is refused");
+        assert!(
+            error.to_string().contains("checkpoint.safetensors"),
+            "{error}"
+        );
     }
     let nowhere = folder.path().join("missing").join("checkpoint.safetensors");
     assert!(trainer.save(&nowhere).is_err());
@@ -132,7 +164,11 @@ fn the_loss_falls() {
     steps(&mut trainer, 10);
     let loss = |trainer: &mut Trainer| {
         let means = trainer.take_means().expect("numbers");
-        means.iter().find(|(name, _)| name == "loss").expect("a loss").1
+        means
+            .iter()
+            .find(|(name, _)| name == "loss")
+            .expect("a loss")
+            .1
     };
     let first = loss(&mut trainer);
     steps(&mut trainer, 150);
@@ -144,15 +180,35 @@ fn the_loss_falls() {
 
 #[test]
 fn a_loss_that_is_no_number_stops_the_run() {
-    let model = load(&common::root().join("models/vae.dgm"), &[("pixels", "3"), ("hidden", "4"), ("latent", "2")]);
+    let model = load(
+        &common::root().join("models/vae.dgm"),
+        &[("pixels", "3"), ("hidden", "4"), ("latent", "2")],
+    );
     let values = Values::Floats(vec![f32::NAN; 6]);
-    let table = Table { rows: 2, columns: vec![Column { name: "x".to_string(), width: 3, values }] };
+    let table = Table {
+        rows: 2,
+        columns: vec![Column {
+            name: "x".to_string(),
+            width: 3,
+            values,
+        }],
+    };
     let mut trainer = Trainer::new(model, table, 0, &Device::cpu(1)).expect("a trainer");
     // Greys that are no numbers are drawn as zeros, so the parameters are spoiled instead.
     let parameters = trainer.session.parameters;
-    trainer.session.device.fill(parameters, 0, 1, &mut |values| values[0] = f32::NAN).expect("parameters");
-    let error = trainer.step().expect_err("the loss is no number").to_string();
-    assert!(error.contains("step 1") && error.contains("diverged"), "{error}");
+    trainer
+        .session
+        .device
+        .fill(parameters, 0, 1, &mut |values| values[0] = f32::NAN)
+        .expect("parameters");
+    let error = trainer
+        .step()
+        .expect_err("the loss is no number")
+        .to_string();
+    assert!(
+        error.contains("step 1") && error.contains("diverged"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -162,21 +218,41 @@ fn the_rate_follows_its_schedule() {
         let text = text.replace("  train {\n", &format!("  train {{\n    schedule {line}\n"));
         let (model, _) = dgc::driver::check("vae.dgm", &text, &[]).expect("a model");
         // Steps of half an epoch, in a run of four epochs.
-        let rate = |step: usize| model.train.schedule.rate(0.8, 0.5 * step as f64, 0.5 * (step + 1) as f64, 4.0);
+        let rate = |step: usize| {
+            model
+                .train
+                .schedule
+                .rate(0.8, 0.5 * step as f64, 0.5 * (step + 1) as f64, 4.0)
+        };
         (0..8).map(rate).collect::<Vec<f64>>()
     };
     let close = |line: &str, expected: [f64; 8]| {
         let rates = rates(line);
-        let far = rates.iter().zip(expected).any(|(rate, expected)| (rate - expected).abs() > 1e-12);
+        let far = rates
+            .iter()
+            .zip(expected)
+            .any(|(rate, expected)| (rate - expected).abs() > 1e-12);
         assert!(!far, "{line}: {rates:?} instead of {expected:?}");
     };
     close("constant", [0.8; 8]);
     // A rate never rises to its floor.
     close("cosine(floor = 1)", [0.8; 8]);
-    close("warmup(epochs = 2)", [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]);
-    close("constant warmup 2", [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8]);
-    close("step(every = 1, factor = 0.5, floor = 0.15)", [0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15]);
-    close("step(every = 1, factor = 0.5) warmup 1", [0.4, 0.8, 0.4, 0.4, 0.2, 0.2, 0.1, 0.1]);
+    close(
+        "warmup(epochs = 2)",
+        [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8],
+    );
+    close(
+        "constant warmup 2",
+        [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8],
+    );
+    close(
+        "step(every = 1, factor = 0.5, floor = 0.15)",
+        [0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15],
+    );
+    close(
+        "step(every = 1, factor = 0.5) warmup 1",
+        [0.4, 0.8, 0.4, 0.4, 0.2, 0.2, 0.1, 0.1],
+    );
     let half = std::f64::consts::FRAC_1_SQRT_2;
     let eighth = (std::f64::consts::PI / 8.0).cos();
     let sine = (std::f64::consts::PI / 8.0).sin();
@@ -206,22 +282,62 @@ fn weights_warm_up() {
         for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
             let (name, changing) = model.changing().swap_remove(0);
             let weight = model.changed(changing, epoch);
-            assert!(name == input && (weight - expected).abs() < 1e-12, "{line}: {weight} after {epoch} epochs");
+            assert!(
+                name == input && (weight - expected).abs() < 1e-12,
+                "{line}: {weight} after {epoch} epochs"
+            );
         }
     };
     close("beta z 0.5 warmup 4", &[], "beta.z", [0.0, 0.125, 0.5, 0.5]);
-    close("beta z 1 warmup 4 from 3", &[], "beta.z", [3.0, 2.5, 1.0, 1.0]);
-    close("beta z 1 warmup epochs / 2 from 3", &[], "beta.z", [3.0, 2.5, 1.0, 1.0]);
-    close("labelled 0.2 warmup 4 from 1", &[], "labelled", [1.0, 0.8, 0.2, 0.2]);
-    let sets = [("weight.labelled", "0"), ("warmup.labelled", "2"), ("from.labelled", "3")];
-    close("labelled 0.2 warmup 4 from 1", &sets, "labelled", [3.0, 1.5, 0.0, 0.0]);
+    close(
+        "beta z 1 warmup 4 from 3",
+        &[],
+        "beta.z",
+        [3.0, 2.5, 1.0, 1.0],
+    );
+    close(
+        "beta z 1 warmup epochs / 2 from 3",
+        &[],
+        "beta.z",
+        [3.0, 2.5, 1.0, 1.0],
+    );
+    close(
+        "labelled 0.2 warmup 4 from 1",
+        &[],
+        "labelled",
+        [1.0, 0.8, 0.2, 0.2],
+    );
+    let sets = [
+        ("weight.labelled", "0"),
+        ("warmup.labelled", "2"),
+        ("from.labelled", "3"),
+    ];
+    close(
+        "labelled 0.2 warmup 4 from 1",
+        &sets,
+        "labelled",
+        [3.0, 1.5, 0.0, 0.0],
+    );
     let line = "smooth y by vat(radius = 1, weight = 0) warmup 4 from 8";
     close(line, &[], "smooth.y", [8.0, 6.0, 0.0, 0.0]);
-    let sets = [("smooth.weight", "5"), ("warmup.smooth", "2"), ("from.smooth", "3")];
+    let sets = [
+        ("smooth.weight", "5"),
+        ("warmup.smooth", "2"),
+        ("from.smooth", "3"),
+    ];
     close(line, &sets, "smooth.y", [3.0, 4.0, 5.0, 5.0]);
-    let text = text.replace("  objective {\n", "  objective {\n    labelled 0.1 warmup 9\n    beta z 1 warmup 8\n");
-    let (_, lints) = dgc::driver::check("m2.dgm", &text, &[("epochs".to_string(), "8".to_string())]).expect("a model");
+    let text = text.replace(
+        "  objective {\n",
+        "  objective {\n    labelled 0.1 warmup 9\n    beta z 1 warmup 8\n",
+    );
+    let (_, lints) =
+        dgc::driver::check("m2.dgm", &text, &[("epochs".to_string(), "8".to_string())])
+            .expect("a model");
     let told = dgc::diagnostic::render(&lints, "m2.dgm", &text, false);
-    assert!(told.contains("labelled 0.1 warmup 9") && told.contains("9 epochs of warm-up, 8 of training"), "{told}");
+    assert!(
+        told.contains("labelled 0.1 warmup 9")
+            && told.contains("9 epochs of warm-up, 8 of training"),
+        "{told}"
+    );
     assert_eq!(lints.len(), 1, "{told}");
 }

@@ -25,7 +25,11 @@ pub struct Build {
 impl Build {
     /// One that a device makes itself when it is loaded.
     pub fn new(name: &str, plan: Plan) -> Self {
-        Build { name: name.to_string(), plan, cuda: None }
+        Build {
+            name: name.to_string(),
+            plan,
+            cuda: None,
+        }
     }
 }
 
@@ -36,7 +40,8 @@ pub struct Place {
     pub offset: usize,
 }
 
-/// Rows of a table, of `width` floats each, that are to stand at the start of another array, one after the other.
+/// Rows of a table, of `width` floats each, that are to stand at the start of another array, one
+/// after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather<'r> {
     pub table: Id<Array>,
@@ -70,12 +75,19 @@ pub trait Backend {
     fn allocate(&mut self, len: usize) -> Result<Id<Array>>;
 
     /// Lets `write` set the `len` floats from `offset` on; what it finds there is unspecified.
-    fn fill(&mut self, array: Id<Array>, offset: usize, len: usize, write: &mut dyn FnMut(&mut [f32])) -> Result<()>;
+    fn fill(
+        &mut self,
+        array: Id<Array>,
+        offset: usize,
+        len: usize,
+        write: &mut dyn FnMut(&mut [f32]),
+    ) -> Result<()>;
 
     /// The `len` floats from `offset` on.
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>>;
 
-    /// Whether a table of that many floats had better lie on the device, for rows to be gathered there.
+    /// Whether a table of that many floats had better lie on the device, for rows to be gathered
+    /// there.
     fn keeps(&self, _len: usize) -> bool {
         false
     }
@@ -85,10 +97,12 @@ pub trait Backend {
         unreachable!("the rows of a device that keeps no table are written by the host")
     }
 
-    /// Notes the first `len` floats of an array as the programs that were run leave them, for `noted` to give.
+    /// Notes the first `len` floats of an array as the programs that were run leave them, for
+    /// `noted` to give.
     fn note(&mut self, array: Id<Array>, len: usize) -> Result<()>;
 
-    /// Gives `take` the oldest floats that were noted and not given; false if there are none, or none yet and it is not to `wait`.
+    /// Gives `take` the oldest floats that were noted and not given; false if there are none, or
+    /// none yet and it is not to `wait`.
     fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
@@ -107,19 +121,29 @@ pub trait Backend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The CPU with that many threads, or as many as there are cores for 0.
-    Cpu { threads: usize, precision: Precision },
+    Cpu {
+        threads: usize,
+        precision: Precision,
+    },
     /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
-    Cuda { nvrtc: Option<PathBuf>, precision: Precision },
+    Cuda {
+        nvrtc: Option<PathBuf>,
+        precision: Precision,
+    },
 }
 
 impl Device {
     /// The CPU in f32, with that many threads, or as many as there are cores for 0.
     pub const fn cpu(threads: usize) -> Self {
-        Device::Cpu { threads, precision: Precision::F32 }
+        Device::Cpu {
+            threads,
+            precision: Precision::F32,
+        }
     }
 }
 
-/// What a contraction's operands are rounded to before they are multiplied. All else is in f32: sums, weights, log-densities.
+/// What a contraction's operands are rounded to before they are multiplied. All else is in f32:
+/// sums, weights, log-densities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -127,7 +151,8 @@ pub enum Precision {
     F32,
     /// 10 bits of fraction, on a GPU's tensor cores.
     Tf32,
-    /// 7 bits of fraction, on tensor cores, or by what a CPU has for it; where it has nothing, no faster than f32.
+    /// 7 bits of fraction, on tensor cores, or by what a CPU has for it; where it has nothing, no
+    /// faster than f32.
     Bf16,
 }
 
@@ -148,6 +173,8 @@ impl std::fmt::Display for Precision {
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
     Ok(match device {
         Device::Cpu { threads, precision } => Box::new(cpu::Cpu::new(*threads, *precision)?),
-        Device::Cuda { nvrtc, precision } => Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?),
+        Device::Cuda { nvrtc, precision } => {
+            Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?)
+        }
     })
 }

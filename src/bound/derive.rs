@@ -11,12 +11,19 @@ use std::collections::BTreeSet;
 /// The bounds of every case: `labelled` and `unlabelled`, or `all` where the model has no label.
 pub fn derive(model: &Checked) -> Objective {
     let with_role = |role: Role| -> Vec<Id<Variable>> {
-        variables(model).filter(|&id| model.variables[id.index()].role == role).collect()
+        variables(model)
+            .filter(|&id| model.variables[id.index()].role == role)
+            .collect()
     };
     let (data, labels) = (with_role(Role::Data), with_role(Role::Label));
     let case = |name, observed: Vec<Id<Variable>>| {
         let [bound, exact] = [false, true].map(|exact| bound(model, &observed, exact));
-        Case { name, observed, bound, exact }
+        Case {
+            name,
+            observed,
+            bound,
+            exact,
+        }
     };
     let cases = if labels.is_empty() {
         vec![case("all", data)]
@@ -35,12 +42,24 @@ pub fn likelihood(model: &Checked, observed: &[Id<Variable>]) -> Term {
     for &factor in scopes.iter().rev() {
         let child = factor.of(model).child;
         if is_class(model, child) {
-            body = Term::LogSumExp { variable: child, body: Box::new(body) };
+            body = Term::LogSumExp {
+                variable: child,
+                body: Box::new(body),
+            };
         }
     }
-    let estimate = Term::LogMeanExp { order: 0.0, body: Box::new(body) };
-    let continuous = scopes.iter().rev().filter(|id| !is_class(model, id.of(model).child));
-    continuous.fold(estimate, |body, &factor| Term::Expect { factor, body: Box::new(body) })
+    let estimate = Term::LogMeanExp {
+        order: 0.0,
+        body: Box::new(body),
+    };
+    let continuous = scopes
+        .iter()
+        .rev()
+        .filter(|id| !is_class(model, id.of(model).child));
+    continuous.fold(estimate, |body, &factor| Term::Expect {
+        factor,
+        body: Box::new(body),
+    })
 }
 
 fn variables(model: &Checked) -> impl Iterator<Item = Id<Variable>> + use<> {
@@ -56,7 +75,10 @@ fn factors(model: &Checked, side: Side) -> impl Iterator<Item = (FactorId, &Fact
         Side::Generative => &model.generative,
         Side::Inference => &model.inference,
     };
-    factors.iter().enumerate().map(move |(index, factor)| (FactorId { side, index }, factor))
+    factors
+        .iter()
+        .enumerate()
+        .map(move |(index, factor)| (FactorId { side, index }, factor))
 }
 
 /// The factors of q whose children are not observed, in the order in which they are drawn.
@@ -69,11 +91,18 @@ fn scopes(model: &Checked, observed: &[Id<Variable>]) -> Vec<FactorId> {
 }
 
 /// log p of every variable and −log q of every unobserved one that `counts`.
-fn log_weight(model: &Checked, observed: &[Id<Variable>], counts: impl Fn(Id<Variable>) -> bool) -> Vec<Term> {
+fn log_weight(
+    model: &Checked,
+    observed: &[Id<Variable>],
+    counts: impl Fn(Id<Variable>) -> bool,
+) -> Vec<Term> {
     let p = factors(model, Side::Generative)
         .filter(|(_, factor)| matches!(factor.kind, FactorKind::Distribution { .. }))
         .map(|(id, _)| Term::LogProb(id));
-    let q = scopes(model, observed).into_iter().filter(|id| counts(id.of(model).child)).map(Term::NegativeLogProb);
+    let q = scopes(model, observed)
+        .into_iter()
+        .filter(|id| counts(id.of(model).child))
+        .map(Term::NegativeLogProb);
     p.chain(q).collect()
 }
 
@@ -97,13 +126,22 @@ fn bound(model: &Checked, observed: &[Id<Variable>], exact: bool) -> Term {
 /// E_q[Σ log p − Σ log q], each term in the outermost scope that knows its variables.
 fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
     let mut levels: Vec<Vec<Term>> = vec![Vec::new(); scopes.len() + 1];
-    for term in analytic(model, log_weight(model, observed, |_| true), observed, exact) {
+    for term in analytic(
+        model,
+        log_weight(model, observed, |_| true),
+        observed,
+        exact,
+    ) {
         levels[level(model, scopes, &term)].push(term);
     }
     let mut term: Option<Term> = None;
     for (depth, mut terms) in levels.into_iter().enumerate().rev() {
         terms.extend(term);
-        let body = if terms.len() == 1 { terms.remove(0) } else { Term::Sum(terms) };
+        let body = if terms.len() == 1 {
+            terms.remove(0)
+        } else {
+            Term::Sum(terms)
+        };
         term = Some(match depth.checked_sub(1) {
             Some(scope) => enter(model, scopes[scope], body, exact),
             None => body,
@@ -112,14 +150,27 @@ fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], exa
     term.expect("there is at least the outermost level")
 }
 
-/// The log of a mean over samples, inside the sums over classes. Where q of a summed class reads samples, the class is weighed by
-/// the mean of its probabilities over them: Σ_k m_k (log W_k − log m_k) ≤ log Σ_k W_k for any m, by Jensen's inequality.
-fn importance(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], order: f64, exact: bool) -> Term {
+/// The log of a mean over samples, inside the sums over classes. Where q of a summed class reads
+/// samples, the class is weighed by the mean of its probabilities over them: Σ_k m_k (log W_k − log
+/// m_k) ≤ log Σ_k W_k for any m, by Jensen's inequality.
+fn importance(
+    model: &Checked,
+    observed: &[Id<Variable>],
+    scopes: &[FactorId],
+    order: f64,
+    exact: bool,
+) -> Term {
     let weight = log_weight(model, observed, |child| !is_summed(model, child, exact));
-    let innermost = Term::LogMeanExp { order, body: Box::new(Term::Sum(weight)) };
+    let innermost = Term::LogMeanExp {
+        order,
+        body: Box::new(Term::Sum(weight)),
+    };
     scopes.iter().rev().fold(innermost, |body, &factor| {
         if is_summed(model, factor.of(model).child, exact) {
-            return Term::EnumerateMean { factor, body: Box::new(body) };
+            return Term::EnumerateMean {
+                factor,
+                body: Box::new(body),
+            };
         }
         enter(model, factor, body, exact)
     })
@@ -135,11 +186,20 @@ fn enter(model: &Checked, factor: FactorId, body: Term, exact: bool) -> Term {
     }
 }
 
-/// The terms of latents with an `analytic` line in closed form, and those of drawn classes where they have one.
-fn analytic(model: &Checked, terms: Vec<Term>, observed: &[Id<Variable>], exact: bool) -> Vec<Term> {
+/// The terms of latents with an `analytic` line in closed form, and those of drawn classes where
+/// they have one.
+fn analytic(
+    model: &Checked,
+    terms: Vec<Term>,
+    observed: &[Id<Variable>],
+    exact: bool,
+) -> Vec<Term> {
     let closed = |id: &FactorId| {
         let child = id.of(model).child;
-        let drawn = model.objective.drawn(child).is_some_and(|discrete| discrete.closed);
+        let drawn = model
+            .objective
+            .drawn(child)
+            .is_some_and(|discrete| discrete.closed);
         model.objective.analytic.contains(&child) || drawn && !exact && !observed.contains(&child)
     };
     let prior_of = |q: FactorId| {
@@ -163,13 +223,20 @@ fn level(model: &Checked, scopes: &[FactorId], term: &Term) -> usize {
     let known: BTreeSet<Id<Variable>> = match term {
         Term::LogProb(id) | Term::NegativeLogProb(id) => reads(model, *id, true),
         // A closed form knows the parents alone.
-        Term::NegativeKl { q, p } => reads(model, *q, false).union(&reads(model, *p, false)).copied().collect(),
+        Term::NegativeKl { q, p } => reads(model, *q, false)
+            .union(&reads(model, *p, false))
+            .copied()
+            .collect(),
         _ => unreachable!("a log-weight holds densities alone"),
     };
-    scopes.iter().rposition(|id| known.contains(&id.of(model).child)).map_or(0, |scope| scope + 1)
+    scopes
+        .iter()
+        .rposition(|id| known.contains(&id.of(model).child))
+        .map_or(0, |scope| scope + 1)
 }
 
-/// The random variables that a factor's density reads, through deterministic nodes; its child among them if asked for.
+/// The random variables that a factor's density reads, through deterministic nodes; its child among
+/// them if asked for.
 fn reads(model: &Checked, factor: FactorId, child: bool) -> BTreeSet<Id<Variable>> {
     let factor = factor.of(model);
     let mut open: Vec<Id<Variable>> = factor.parents.clone();
@@ -181,7 +248,10 @@ fn reads(model: &Checked, factor: FactorId, child: bool) -> BTreeSet<Id<Variable
         }
         if model.variables[variable.index()].role == Role::Node {
             let all = model.generative.iter().chain(&model.inference);
-            open.extend(all.filter(|factor| factor.child == variable).flat_map(|factor| factor.parents.iter()));
+            open.extend(
+                all.filter(|factor| factor.child == variable)
+                    .flat_map(|factor| factor.parents.iter()),
+            );
         }
     }
     found

@@ -1,7 +1,8 @@
 //! Bounds as terms: a small algebra over factors, read as mathematics before anything is lowered.
 //!
-//! A case fixes which variables are observed. Its bound nests one scope for each unobserved variable, in the order in
-//! which `q` draws them; a log-density stands in the outermost scope that knows all of its variables.
+//! A case fixes which variables are observed. Its bound nests one scope for each unobserved
+//! variable, in the order in which `q` draws them; a log-density stands in the outermost scope that
+//! knows all of its variables.
 
 mod derive;
 mod print;
@@ -55,7 +56,8 @@ pub enum Term {
         factor: FactorId,
         body: Box<Term>,
     },
-    /// Σ over the values k of the child of m(k) · (body − log m(k)), m(k) the mean over samples of q(k | …).
+    /// Σ over the values k of the child of m(k) · (body − log m(k)), m(k) the mean over samples of
+    /// q(k | …).
     EnumerateMean {
         factor: FactorId,
         body: Box<Term>,

@@ -8,7 +8,11 @@ pub fn print(model: &Checked, objective: &Objective) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
     for case in objective.cases.iter().filter(bounded) {
-        let observed: Vec<_> = case.observed.iter().map(|id| model.variables[id.index()].name.as_str()).collect();
+        let observed: Vec<_> = case
+            .observed
+            .iter()
+            .map(|id| model.variables[id.index()].name.as_str())
+            .collect();
         text += &format!("{}({}) =\n", case.name, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
@@ -20,7 +24,8 @@ pub fn print(model: &Checked, objective: &Objective) -> String {
 /// `p(x | y, z)`, as a reader of the figure would write it.
 pub fn factor(model: &Checked, id: FactorId) -> String {
     let factor = id.of(model);
-    let name = |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
+    let name =
+        |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
     let letter = factor.side.letter();
     if factor.parents.is_empty() {
         return format!("{letter}({})", name(&factor.child));
@@ -41,19 +46,40 @@ fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
         Term::LogProb(id) => *text += &format!("{indent}+ log {}\n", factor(model, *id)),
         Term::NegativeLogProb(id) => *text += &format!("{indent}− log {}\n", factor(model, *id)),
         Term::NegativeKl { q, p } => {
-            *text += &format!("{indent}− KL({} ‖ {})\n", factor(model, *q), factor(model, *p));
+            *text += &format!(
+                "{indent}− KL({} ‖ {})\n",
+                factor(model, *q),
+                factor(model, *p)
+            );
         }
-        Term::Sum(terms) => terms.iter().for_each(|term| write(model, term, depth, text)),
+        Term::Sum(terms) => terms
+            .iter()
+            .for_each(|term| write(model, term, depth, text)),
         Term::Expect { factor: id, body } => {
-            scope(format!("+ E[{} ~ {}] (", child(id), factor(model, *id)), body, ")");
+            scope(
+                format!("+ E[{} ~ {}] (", child(id), factor(model, *id)),
+                body,
+                ")",
+            );
         }
-        Term::Enumerate { factor: id, body } => scope(format!("+ Σ_{} {} (", child(id), factor(model, *id)), body, ")"),
+        Term::Enumerate { factor: id, body } => scope(
+            format!("+ Σ_{} {} (", child(id), factor(model, *id)),
+            body,
+            ")",
+        ),
         Term::EnumerateMean { factor: id, body } => {
             let q = factor(model, *id);
-            scope(format!("+ Σ_{} mean_s {q} (− log mean_s {q}", child(id)), body, ")");
+            scope(
+                format!("+ Σ_{} mean_s {q} (− log mean_s {q}", child(id)),
+                body,
+                ")",
+            );
         }
         Term::Choose { factor: id, body } => {
-            let discrete = model.objective.drawn(id.of(model).child).expect("it is drawn");
+            let discrete = model
+                .objective
+                .drawn(id.of(model).child)
+                .expect("it is drawn");
             let (q, by) = (factor(model, *id), discrete.estimator.name());
             scope(format!("+ E[{} ~ {q}, by {by}] (", child(id)), body, ")");
         }
@@ -63,7 +89,11 @@ fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
             scope(format!("+ 1/{power} log mean_s exp {power} ("), body, ")");
         }
         Term::LogSumExp { variable, body } => {
-            scope(format!("+ log Σ_{} exp (", model.variables[variable.index()].name), body, ")");
+            scope(
+                format!("+ log Σ_{} exp (", model.variables[variable.index()].name),
+                body,
+                ")",
+            );
         }
     }
 }
@@ -72,34 +102,77 @@ fn loss(model: &Checked, objective: &Objective) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
     let q_of = |label: crate::id::Id<crate::model::Variable>| {
-        let index = model.inference.iter().position(|factor| factor.child == label);
+        let index = model
+            .inference
+            .iter()
+            .position(|factor| factor.child == label);
         let index = index.expect("check finds the label's factor in q");
-        factor(model, FactorId { side: Side::Inference, index })
+        factor(
+            model,
+            FactorId {
+                side: Side::Inference,
+                index,
+            },
+        )
     };
-    let bounded = objective.cases.iter().filter(|case| case.bound != Term::Sum(Vec::new()));
-    let mut parts: Vec<String> = bounded.map(|case| format!("− mean {}", case.name)).collect();
+    let bounded = objective
+        .cases
+        .iter()
+        .filter(|case| case.bound != Term::Sum(Vec::new()));
+    let mut parts: Vec<String> = bounded
+        .map(|case| format!("− mean {}", case.name))
+        .collect();
     for classify in &settings.classify {
-        parts.push(format!("+ {} · mean labelled (− log {})", classify.weight, q_of(classify.label)));
+        parts.push(format!(
+            "+ {} · mean labelled (− log {})",
+            classify.weight,
+            q_of(classify.label)
+        ));
     }
     for smooth in &settings.smooth {
         let (q, radius) = (q_of(smooth.label), smooth.radius);
         // A weight that changes is said below.
-        let weight = if smooth.ramp.changes() { String::new() } else { format!("{} · ", smooth.ramp.weight) };
-        let means: Vec<String> = objective.cases.iter().map(|case| format!("mean {}", case.name)).collect();
-        let (means, moved) = (means.join(" + "), format!("{q} where the data are moved by {radius} to its harm"));
+        let weight = if smooth.ramp.changes() {
+            String::new()
+        } else {
+            format!("{} · ", smooth.ramp.weight)
+        };
+        let means: Vec<String> = objective
+            .cases
+            .iter()
+            .map(|case| format!("mean {}", case.name))
+            .collect();
+        let (means, moved) = (
+            means.join(" + "),
+            format!("{q} where the data are moved by {radius} to its harm"),
+        );
         parts.push(format!("+ {weight}({means}) KL({q} ‖ {moved})"));
     }
     // These are over the rows whose labels are unseen.
-    let mean = if objective.cases.len() > 1 { "mean unlabelled" } else { "mean" };
+    let mean = if objective.cases.len() > 1 {
+        "mean unlabelled"
+    } else {
+        "mean"
+    };
     for inform in &settings.inform {
         let q = q_of(inform.label);
-        parts.push(format!("− {} · (H({mean} {q}) − {mean} H({q}))", inform.weight));
+        parts.push(format!(
+            "− {} · (H({mean} {q}) − {mean} H({q}))",
+            inform.weight
+        ));
     }
     for line in &settings.matches {
         let (node, target) = (name(line.node), name(line.target));
         let clean = if line.clean { "clean " } else { "" };
-        let over = if line.standardized { format!(" / var {clean}{target}") } else { String::new() };
-        parts.push(format!("+ {} · {mean} ({node} − {clean}{target})²{over}", line.weight));
+        let over = if line.standardized {
+            format!(" / var {clean}{target}")
+        } else {
+            String::new()
+        };
+        parts.push(format!(
+            "+ {} · {mean} ({node} − {clean}{target})²{over}",
+            line.weight
+        ));
     }
     let loss = parts.join(" ");
     let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
@@ -114,7 +187,12 @@ fn loss(model: &Checked, objective: &Objective) -> String {
             // Its weight stands before it.
             Weighed::Smoothness(_) => continue,
         };
-        let Ramp { weight, warmup, from, .. } = ramp;
+        let Ramp {
+            weight,
+            warmup,
+            from,
+            ..
+        } = ramp;
         text += &format!("with {what} times {weight}");
         if warmup > 0.0 {
             text += &format!(", from {from} over {warmup} epochs");
@@ -122,7 +200,10 @@ fn loss(model: &Checked, objective: &Objective) -> String {
         text.push('\n');
     }
     for (latent, nats) in &settings.free_bits {
-        text += &format!("with the mean of the terms of {} at most −{nats}\n", name(*latent));
+        text += &format!(
+            "with the mean of the terms of {} at most −{nats}\n",
+            name(*latent)
+        );
     }
     text
 }

@@ -48,7 +48,10 @@ impl Bench {
         programs.settled = None;
         let rows = match model.train.batch {
             Batch::All(rows) => rows,
-            Batch::Cases { labelled, unlabelled } => labelled + unlabelled,
+            Batch::Cases {
+                labelled,
+                unlabelled,
+            } => labelled + unlabelled,
         };
         let table = random(&model.variables, rows.max(100));
         let device = self.device.choice_for(&programs)?;
@@ -60,7 +63,11 @@ impl Bench {
         trainer.settle()?;
         let before = trainer.spent();
         // Where the device works behind the host, some steps are timed together.
-        let at_once = if matches!(device, backend::Device::Cuda { .. }) { 10 } else { 1 };
+        let at_once = if matches!(device, backend::Device::Cuda { .. }) {
+            10
+        } else {
+            1
+        };
         let mut times = Vec::new();
         for _ in 0..self.steps.max(1) {
             let begun = Instant::now();
@@ -75,7 +82,11 @@ impl Bench {
             let sum = |all: &[Spent]| all.iter().map(part).sum::<f64>();
             (sum(&spent) - sum(&before)) / (times.len() * at_once) as f64
         };
-        let (contraction, packing, loops) = (total(|s| s.contraction), total(|s| s.packing), total(|s| s.loops));
+        let (contraction, packing, loops) = (
+            total(|s| s.contraction),
+            total(|s| s.packing),
+            total(|s| s.loops),
+        );
         let busy = contraction + packing + loops;
         let mut text = format!(
             "{:.3} ms a step (median of {}, fastest {:.3}) on {}, first step after {:.0} ms\n",
@@ -129,12 +140,33 @@ fn random(variables: &[crate::model::Variable], rows: usize) -> Table {
         let stream = philox::stream(&variable.name);
         let bit = |element: usize| philox::uniform(0, 0, stream, element as u64) < 0.2;
         let values = match variable.role {
-            Role::Label => Values::Classes((0..rows).map(|row| (row % variable.size()) as i32).collect()),
-            _ => Values::Floats((0..rows * variable.size()).map(|element| f32::from(u8::from(bit(element)))).collect()),
+            Role::Label => Values::Classes(
+                (0..rows)
+                    .map(|row| (row % variable.size()) as i32)
+                    .collect(),
+            ),
+            _ => Values::Floats(
+                (0..rows * variable.size())
+                    .map(|element| f32::from(u8::from(bit(element))))
+                    .collect(),
+            ),
         };
-        let width = if variable.role == Role::Label { 1 } else { variable.size() };
-        Column { name: variable.name.clone(), width, values }
+        let width = if variable.role == Role::Label {
+            1
+        } else {
+            variable.size()
+        };
+        Column {
+            name: variable.name.clone(),
+            width,
+            values,
+        }
     };
-    let observed = variables.iter().filter(|variable| matches!(variable.role, Role::Data | Role::Label));
-    Table { rows, columns: observed.map(column).collect() }
+    let observed = variables
+        .iter()
+        .filter(|variable| matches!(variable.role, Role::Data | Role::Label));
+    Table {
+        rows,
+        columns: observed.map(column).collect(),
+    }
 }

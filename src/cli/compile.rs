@@ -25,7 +25,8 @@ use crate::{
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// Compile a model: print any stage on the way, or write its programs into a folder that `dgc train` takes
+/// Compile a model: print any stage on the way, or write its programs into a folder that `dgc
+/// train` takes
 #[derive(Args)]
 pub struct Compile {
     #[command(flatten)]
@@ -65,8 +66,11 @@ enum Target {
 }
 
 fn architecture(text: &str) -> std::result::Result<String, String> {
-    let digits = text.strip_prefix("sm_").filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= EARLIEST));
-    let expected = format!("expected an architecture such as sm_90, from sm_{EARLIEST} on, found `{text}`");
+    let digits = text
+        .strip_prefix("sm_")
+        .filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= EARLIEST));
+    let expected =
+        format!("expected an architecture such as sm_90, from sm_{EARLIEST} on, found `{text}`");
     digits.map(|_| text.to_string()).ok_or(expected)
 }
 
@@ -101,15 +105,31 @@ impl Compile {
         let model = self.model.check()?;
         if self.output.is_none() && !self.report {
             if self.target == Target::Cuda {
-                let help = "name a folder with -o, ask for --report, or for the source with --emit cuda";
-                return Err(Error::new("--target cuda: nothing says what to do with the programs").help(help));
+                let help =
+                    "name a folder with -o, ask for --report, or for the source with --emit cuda";
+                return Err(
+                    Error::new("--target cuda: nothing says what to do with the programs")
+                        .help(help),
+                );
             }
-            return print(&emit(&model, self.emit.unwrap_or(Stage::Plan), self.precision));
+            return print(&emit(
+                &model,
+                self.emit.unwrap_or(Stage::Plan),
+                self.precision,
+            ));
         }
-        let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
+        let architectures = if self.target == Target::Cuda {
+            self.arch.as_slice()
+        } else {
+            &[]
+        };
         if architectures.is_empty() && self.precision != Precision::F32 {
-            let message = format!("--precision {}: programs for the CPU are the same in each", self.precision);
-            return Err(Error::new(message).help("leave it out here, and give it to dgc train; or --target cuda"));
+            let message = format!(
+                "--precision {}: programs for the CPU are the same in each",
+                self.precision
+            );
+            return Err(Error::new(message)
+                .help("leave it out here, and give it to dgc train; or --target cuda"));
         }
         if !architectures.is_empty() {
             library::find_nvrtc(self.nvrtc.as_deref())?;
@@ -127,10 +147,19 @@ impl Compile {
     /// The costs of all programs, beside what the GPU of the first architecture can do.
     fn report_of(&self, made: &Made) -> String {
         let first = self.arch.first().map_or("sm_90", String::as_str);
-        let gpu = GPUS.iter().find(|gpu| gpu.arch == first).unwrap_or(&GPUS[1]);
-        let mut text = format!("µs least: by the peak and the bandwidth of {} ({})\n", gpu.name, gpu.arch);
+        let gpu = GPUS
+            .iter()
+            .find(|gpu| gpu.arch == first)
+            .unwrap_or(&GPUS[1]);
+        let mut text = format!(
+            "µs least: by the peak and the bandwidth of {} ({})\n",
+            gpu.name, gpu.arch
+        );
         for build in &made.builds {
-            let own = made.assembled.iter().find(|own| own.program == build.name && own.architecture == gpu.arch);
+            let own = made
+                .assembled
+                .iter()
+                .find(|own| own.program == build.name && own.architecture == gpu.arch);
             let functions = own.map_or(Vec::new(), |own| assembly::functions(&own.log));
             text += &report::program(build, &functions, emit::THREADS, gpu, self.precision);
         }
@@ -138,11 +167,22 @@ impl Compile {
     }
 
     fn write(&self, folder: &Path, model: &Checked, made: Made) -> Result<()> {
-        let architectures = if self.target == Target::Cuda { self.arch.as_slice() } else { &[] };
+        let architectures = if self.target == Target::Cuda {
+            self.arch.as_slice()
+        } else {
+            &[]
+        };
         compiled::write(folder, model, &self.model.changes.sets, made)?;
-        let target = if architectures.is_empty() { "the CPU".to_string() } else { architectures.join(", ") };
+        let target = if architectures.is_empty() {
+            "the CPU".to_string()
+        } else {
+            architectures.join(", ")
+        };
         let folder = folder.display();
-        print(&format!("{}: compiled for {target}; train it with: dgc train {folder}\n", model.file))
+        print(&format!(
+            "{}: compiled for {target}; train it with: dgc train {folder}\n",
+            model.file
+        ))
     }
 }
 
@@ -160,6 +200,13 @@ pub fn emit(model: &Checked, stage: Stage, precision: Precision) -> String {
         Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
         Stage::Simplified => tensor::print(&simplified()),
         Stage::Plan => plan::print(&driver::plan(&simplified(), NoiseSource::Generated)),
-        Stage::Cuda => emit::emit(&driver::plan(&simplified(), NoiseSource::Generated), &model.file, precision).text,
+        Stage::Cuda => {
+            emit::emit(
+                &driver::plan(&simplified(), NoiseSource::Generated),
+                &model.file,
+                precision,
+            )
+            .text
+        }
     }
 }

@@ -27,7 +27,9 @@ pub struct Device {
 
 /// Reads a precision by its name.
 pub fn precision(text: &str) -> std::result::Result<Precision, String> {
-    let known = Precision::ALL.into_iter().find(|known| known.to_string() == text);
+    let known = Precision::ALL
+        .into_iter()
+        .find(|known| known.to_string() == text);
     known.ok_or_else(|| {
         let known = Precision::ALL.map(|known| known.to_string());
         format!("expected one of {}, found `{text}`", known.join(", "))
@@ -52,10 +54,14 @@ fn threads(text: &str) -> std::result::Result<usize, String> {
 
 impl Device {
     pub fn choice(&self) -> Result<backend::Device> {
-        self.choose(Some(self.nvrtc.as_deref()), self.precision.unwrap_or_default())
+        self.choose(
+            Some(self.nvrtc.as_deref()),
+            self.precision.unwrap_or_default(),
+        )
     }
 
-    /// The same for programs that may have been compiled ahead of time: without a compiler, and at their precision.
+    /// The same for programs that may have been compiled ahead of time: without a compiler, and at
+    /// their precision.
     pub fn choice_for(&self, programs: &Training) -> Result<backend::Device> {
         match &programs.gradient.cuda {
             Some(binary) => self.choose(None, self.precision.unwrap_or(binary.precision)),
@@ -63,15 +69,25 @@ impl Device {
         }
     }
 
-    fn choose(&self, compiler: Option<Option<&Path>>, precision: Precision) -> Result<backend::Device> {
+    fn choose(
+        &self,
+        compiler: Option<Option<&Path>>,
+        precision: Precision,
+    ) -> Result<backend::Device> {
         let gpu = match self.device {
             Kind::Cpu => false,
             Kind::Auto => cuda::is_there(compiler),
             Kind::Cuda => true,
         };
         if gpu {
-            return Ok(backend::Device::Cuda { nvrtc: self.nvrtc.clone(), precision });
+            return Ok(backend::Device::Cuda {
+                nvrtc: self.nvrtc.clone(),
+                precision,
+            });
         }
-        Ok(backend::Device::Cpu { threads: self.threads, precision })
+        Ok(backend::Device::Cpu {
+            threads: self.threads,
+            precision,
+        })
     }
 }

@@ -28,7 +28,10 @@ impl Doctor {
             Isa::Avx2 => "AVX2 with fused multiply-add",
             Isa::Portable => "no vector instructions that dgc uses",
         };
-        text += &format!("CPU       {} threads, {instructions}\n", available_parallelism().map_or(1, usize::from));
+        text += &format!(
+            "CPU       {} threads, {instructions}\n",
+            available_parallelism().map_or(1, usize::from)
+        );
         text += &found("driver", library::find_driver());
         if library::find_driver().is_ok() {
             match cuda::gpus() {

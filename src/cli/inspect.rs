@@ -26,7 +26,11 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<()> {
-        let texts = self.files.iter().map(|file| Ok((file, read_text(file)?))).collect::<Result<Vec<_>>>()?;
+        let texts = self
+            .files
+            .iter()
+            .map(|file| Ok((file, read_text(file)?)))
+            .collect::<Result<Vec<_>>>()?;
         let (mut reports, mut mistaken) = (Vec::new(), Vec::new());
         for (file, text) in &texts {
             let shown = file.display().to_string();
@@ -47,7 +51,11 @@ impl Check {
         if self.json {
             print(&format!("{:#}\n", serde_json::Value::from(reports)))?;
         }
-        if mistaken.is_empty() { Ok(()) } else { Err(Error::new(mistaken.join("; "))) }
+        if mistaken.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::new(mistaken.join("; ")))
+        }
     }
 }
 
@@ -76,9 +84,14 @@ impl Fmt {
             if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
                 continue;
             }
-            if syntax::parse(&formatted).map(|tree| syntax::print(&tree)) != Ok(syntax::print(&tree)) {
-                let title = format!("{shown}: the usual layout would read as another model; the file is left as it is");
-                return Err(Error::new(title).help("this is a mistake of dgc: please report it with the file"));
+            if syntax::parse(&formatted).map(|tree| syntax::print(&tree))
+                != Ok(syntax::print(&tree))
+            {
+                let title = format!(
+                    "{shown}: the usual layout would read as another model; the file is left as it is"
+                );
+                return Err(Error::new(title)
+                    .help("this is a mistake of dgc: please report it with the file"));
             }
             if self.check {
                 unusual.push(shown);
@@ -88,9 +101,10 @@ impl Fmt {
         }
         match unusual.as_slice() {
             [] => Ok(()),
-            files => {
-                Err(Error::new(format!("not laid out as usual: {}", files.join(", "))).help("run `dgc fmt` on them"))
-            }
+            files => Err(
+                Error::new(format!("not laid out as usual: {}", files.join(", ")))
+                    .help("run `dgc fmt` on them"),
+            ),
         }
     }
 }
@@ -122,7 +136,9 @@ pub struct Graph {
 impl Graph {
     pub fn run(self) -> Result<()> {
         let model = self.model.check()?;
-        let Some(path) = &self.output else { return print(&model::print(&model)) };
+        let Some(path) = &self.output else {
+            return print(&model::print(&model));
+        };
         let drawing = match path.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => model::to_svg(&model),
             Some("dot") => model::to_dot(&model),
@@ -142,22 +158,41 @@ pub struct List {}
 
 impl List {
     pub fn run(self) -> Result<()> {
-        let mut text = String::from("distributions: their values, with constants, with a network and its heads\n");
+        let mut text = String::from(
+            "distributions: their values, with constants, with a network and its heads\n",
+        );
         for known in distribution::DISTRIBUTIONS {
             let constants = known.arguments().join(", ");
-            let call =
-                if constants.is_empty() { known.name().to_string() } else { format!("{}({constants})", known.name()) };
-            let (heads, values) = (known.heads().join(", "), model::domain_name(known.support()));
-            let network = if heads.is_empty() { String::new() } else { format!("{}(network): {heads}", known.name()) };
-            let drawn = if known.noise().is_some() { "may be inferred" } else { "density only" };
+            let call = if constants.is_empty() {
+                known.name().to_string()
+            } else {
+                format!("{}({constants})", known.name())
+            };
+            let (heads, values) = (
+                known.heads().join(", "),
+                model::domain_name(known.support()),
+            );
+            let network = if heads.is_empty() {
+                String::new()
+            } else {
+                format!("{}(network): {heads}", known.name())
+            };
+            let drawn = if known.noise().is_some() {
+                "may be inferred"
+            } else {
+                "density only"
+            };
             text += &format!("  {values:9} {call:36} {network:52} {drawn}\n");
         }
         text += "of several components, in `generative`, without parents\n";
-        text += "  mixture(distribution, components)    each component with learned heads and weight\n";
+        text +=
+            "  mixture(distribution, components)    each component with learned heads and weight\n";
         text += "  vamp(components)                     q of the latent at learned pseudo-inputs\n";
         let arguments = |arguments: &[layer::Argument]| -> String {
             let one = |argument: &layer::Argument| match argument.default {
-                Some(default) if default != 0.0 && default < 1e-3 => format!("{} = {default:e}", argument.name),
+                Some(default) if default != 0.0 && default < 1e-3 => {
+                    format!("{} = {default:e}", argument.name)
+                }
                 Some(default) if default.is_nan() => format!("[{}]", argument.name),
                 Some(default) => format!("{} = {default}", argument.name),
                 None => argument.name.to_string(),
@@ -175,7 +210,11 @@ impl List {
         }
         text += "estimators of discrete variables\n";
         for known in estimator::ESTIMATORS {
-            let call = if known.takes_network() { "network".to_string() } else { arguments(known.arguments()) };
+            let call = if known.takes_network() {
+                "network".to_string()
+            } else {
+                arguments(known.arguments())
+            };
             text += format!("  {:5} {:18} {call}", known.keyword(), known.name()).trim_end();
             text.push('\n');
         }

@@ -78,24 +78,40 @@ impl Changes {
     fn compiled(&self, folder: &Path) -> Result<Compiled> {
         let mut compiled = compiled::read(folder)?;
         if let Some((name, _)) = self.sets.iter().find(|(name, _)| name != "epochs") {
-            let message = format!("--set {name}=…: {} was compiled with its settings", folder.display());
-            return Err(Error::new(message).help("compile it again with them; only `epochs` may be changed"));
+            let message = format!(
+                "--set {name}=…: {} was compiled with its settings",
+                folder.display()
+            );
+            return Err(Error::new(message)
+                .help("compile it again with them; only `epochs` may be changed"));
         }
         compiled.sets.extend(self.sets.iter().cloned());
-        compiled.model = check_text(Path::new(&compiled.file), &compiled.model.source, &compiled.sets)?;
+        compiled.model = check_text(
+            Path::new(&compiled.file),
+            &compiled.model.source,
+            &compiled.sets,
+        )?;
         Ok(compiled)
     }
 }
 
 fn set(text: &str) -> std::result::Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
     Ok((name.trim().to_string(), value.trim().to_string()))
 }
 
 /// A count of which none would be of no use.
 fn at_least_one(text: &str) -> std::result::Result<usize, String> {
-    let count = text.parse::<usize>().map_err(|_| format!("expected a whole number, found `{text}`"))?;
-    if count == 0 { Err("expected at least 1".to_string()) } else { Ok(count) }
+    let count = text
+        .parse::<usize>()
+        .map_err(|_| format!("expected a whole number, found `{text}`"))?;
+    if count == 0 {
+        Err("expected at least 1".to_string())
+    } else {
+        Ok(count)
+    }
 }
 
 impl Model {
@@ -117,7 +133,10 @@ fn read_text(file: &Path) -> Result<String> {
             file if file.exists() => None,
             file => near(file),
         };
-        Error { help, ..Error::file(file, "cannot be read", error) }
+        Error {
+            help,
+            ..Error::file(file, "cannot be read", error)
+        }
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -127,18 +146,38 @@ fn read_text(file: &Path) -> Result<String> {
     Ok(syntax::plain(&text))
 }
 
-/// "did you mean …?" for a model that is not there: the file of the same folder that is called nearly so, its ending aside.
+/// "did you mean …?" for a model that is not there: the file of the same folder that is called
+/// nearly so, its ending aside.
 fn near(file: &Path) -> Option<String> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let there = fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
-    let stems = there.flatten().filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".dgm")?.to_string()));
+    let stems = there.flatten().filter_map(|entry| {
+        Some(
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".dgm")?
+                .to_string(),
+        )
+    });
     let stems: Vec<String> = stems.collect();
-    let near = diagnostic::nearest(file.file_stem()?.to_str()?, stems.iter().map(String::as_str))?;
-    Some(format!("did you mean `{}`?", file.with_file_name(format!("{near}.dgm")).display()))
+    let near = diagnostic::nearest(
+        file.file_stem()?.to_str()?,
+        stems.iter().map(String::as_str),
+    )?;
+    Some(format!(
+        "did you mean `{}`?",
+        file.with_file_name(format!("{near}.dgm")).display()
+    ))
 }
 
 fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Checked> {
-    let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let name = file.file_name().map_or_else(
+        || file.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     let shown = file.display().to_string();
     let colour = std::io::stderr().is_terminal();
     match driver::check(&name, text, sets) {
@@ -148,8 +187,14 @@ fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Chec
         }
         Err(mistakes) => {
             eprint!("{}", diagnostic::render(&mistakes, &shown, text, colour));
-            let count = mistakes.iter().filter(|diagnostic| diagnostic.is_error()).count();
-            Err(Error::new(format!("{shown}: {count} {}", if count == 1 { "mistake" } else { "mistakes" })))
+            let count = mistakes
+                .iter()
+                .filter(|diagnostic| diagnostic.is_error())
+                .count();
+            Err(Error::new(format!(
+                "{shown}: {count} {}",
+                if count == 1 { "mistake" } else { "mistakes" }
+            )))
         }
     }
 }

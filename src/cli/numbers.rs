@@ -23,7 +23,8 @@ pub struct Bound {
     /// A batch: an array for each observed variable, labels −1 where there is none
     #[arg(long)]
     batch: PathBuf,
-    /// Noise, named CASE.VARIABLE, with axes sample, row, class, feature; drawn by --seed if left out
+    /// Noise, named CASE.VARIABLE, with axes sample, row, class, feature; drawn by --seed if left
+    /// out
     #[arg(long)]
     noise: Option<PathBuf>,
     /// Write the gradient of the loss by every parameter to this safetensors file
@@ -40,14 +41,22 @@ pub struct Bound {
 }
 
 fn read(path: &Path) -> Result<Arrays> {
-    Ok(arrays::read(path)?.0.into_iter().map(|array| (array.name.clone(), array)).collect())
+    Ok(arrays::read(path)?
+        .0
+        .into_iter()
+        .map(|array| (array.name.clone(), array))
+        .collect())
 }
 
 impl Bound {
     pub fn run(self) -> Result<()> {
         let model = self.model.check()?;
         let noise = self.noise.as_deref().map(read).transpose()?;
-        let engine = if self.reference { Engine::Reference } else { Engine::Device(self.device.choice()?) };
+        let engine = if self.reference {
+            Engine::Reference
+        } else {
+            Engine::Device(self.device.choice()?)
+        };
         let (params, batch) = (read(&self.params)?, read(&self.batch)?);
         let report = bound::bound(&model, &params, &batch, noise.as_ref(), self.seed, &engine)?;
         if let Some(path) = &self.grads {

@@ -15,7 +15,10 @@ pub(super) fn shape(variable: &Variable) -> Result<(usize, usize)> {
         }
         [height, width] => Ok((*height, *width)),
         [channels, height, width] if *channels > 1 => {
-            let message = format!("`{}` has {channels} channels of {height} · {width}", variable.name);
+            let message = format!(
+                "`{}` has {channels} channels of {height} · {width}",
+                variable.name
+            );
             Err(Error::new(message).help("pictures are drawn of one channel"))
         }
         _ => {
@@ -23,29 +26,48 @@ pub(super) fn shape(variable: &Variable) -> Result<(usize, usize)> {
             if side * side == variable.size() {
                 return Ok((side, side));
             }
-            let message = format!("`{}` has {} features, which are no square image", variable.name, variable.size());
-            Err(Error::new(message).help(format!("declare its shape: `{}: binary[HEIGHT, WIDTH]`", variable.name)))
+            let message = format!(
+                "`{}` has {} features, which are no square image",
+                variable.name,
+                variable.size()
+            );
+            Err(Error::new(message).help(format!(
+                "declare its shape: `{}: binary[HEIGHT, WIDTH]`",
+                variable.name
+            )))
         }
     }
 }
 
 /// Images with greys from 0 to 1 in a grid of `across` columns, a pixel apart, as a PNG file.
-pub(super) fn png(images: &[Vec<f32>], across: usize, (height, width): (usize, usize)) -> Result<Vec<u8>> {
+pub(super) fn png(
+    images: &[Vec<f32>],
+    across: usize,
+    (height, width): (usize, usize),
+) -> Result<Vec<u8>> {
     let down = images.len().div_ceil(across);
     let (total_height, total_width) = (down * (height + 1) + 1, across * (width + 1) + 1);
     let mut pixels = vec![64u8; total_height * total_width];
     for (number, image) in images.iter().enumerate() {
-        let (top, left) = ((number / across) * (height + 1) + 1, (number % across) * (width + 1) + 1);
+        let (top, left) = (
+            (number / across) * (height + 1) + 1,
+            (number % across) * (width + 1) + 1,
+        );
         for (index, grey) in image.iter().enumerate() {
             let (row, column) = (index / width, index % width);
-            pixels[(top + row) * total_width + left + column] = (grey.clamp(0.0, 1.0) * 255.0).round() as u8;
+            pixels[(top + row) * total_width + left + column] =
+                (grey.clamp(0.0, 1.0) * 255.0).round() as u8;
         }
     }
-    let failed = |error: png::EncodingError| Error::new(format!("the picture cannot be encoded: {error}"));
+    let failed =
+        |error: png::EncodingError| Error::new(format!("the picture cannot be encoded: {error}"));
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, total_width as u32, total_height as u32);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels)).map_err(failed)?;
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(&pixels))
+        .map_err(failed)?;
     Ok(file)
 }

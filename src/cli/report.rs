@@ -15,7 +15,8 @@ pub struct Gpu {
     pub arch: &'static str,
     /// Bytes a second.
     bandwidth: f64,
-    /// Operations a second: in single precision without tensor cores, and on them in tf32 and bf16 with sums in f32.
+    /// Operations a second: in single precision without tensor cores, and on them in tf32 and bf16
+    /// with sums in f32.
     peaks: [f64; 3],
     /// Of a multiprocessor: threads, blocks, registers and bytes of shared memory.
     threads: usize,
@@ -86,20 +87,35 @@ impl Gpu {
         let warp = (32 * function.registers).next_multiple_of(256).max(1);
         let by_registers = self.registers / (warp * threads / 32);
         let by_shared = self.shared / (function.shared + 1024);
-        let blocks = self.blocks.min(self.threads / threads).min(by_registers).min(by_shared);
+        let blocks = self
+            .blocks
+            .min(self.threads / threads)
+            .min(by_registers)
+            .min(by_shared);
         (blocks * threads) as f64 / self.threads as f64
     }
 }
 
-/// The report of one program; `functions` are what the assembler said of it for the GPU's architecture, if it was asked.
-pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu, precision: Precision) -> String {
+/// The report of one program; `functions` are what the assembler said of it for the GPU's
+/// architecture, if it was asked.
+pub fn program(
+    build: &Build,
+    functions: &[Function],
+    threads: usize,
+    gpu: &Gpu,
+    precision: Precision,
+) -> String {
     let plan = &build.plan;
     let launches = match &build.cuda {
         Some(binary) => Cow::Borrowed(&binary.launches),
         None => Cow::Owned(emit::emit(plan, &build.name, precision).launches),
     };
     let moved = launches.iter().map(|launch| launch.moved).sum::<usize>() as f64 / 1024.0;
-    let contractions = plan.kernels.iter().filter(|kernel| kernel.contraction.is_some()).count();
+    let contractions = plan
+        .kernels
+        .iter()
+        .filter(|kernel| kernel.contraction.is_some())
+        .count();
     let mut text = format!(
         "{}: {} kernels, {contractions} of them contractions, in {} launches; {} in {precision}\n  {:44} {:>9} {:>9} {:>9} {:>9}\n",
         build.name,
@@ -119,7 +135,10 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu,
     let total = plan.total_cost();
     text += &format!("  {:44} {}\n", "total", costs(total, gpu, precision));
     let least = total.bytes as f64 / 1024.0;
-    text += &format!("  moved by the launches: {moved:.1} KiB, {:.2} times the least\n", moved / least);
+    text += &format!(
+        "  moved by the launches: {moved:.1} KiB, {:.2} times the least\n",
+        moved / least
+    );
     let tiled = plan.tiled_operations();
     if tiled > total.products {
         let times = tiled as f64 / total.products as f64;
@@ -129,7 +148,10 @@ pub fn program(build: &Build, functions: &[Function], threads: usize, gpu: &Gpu,
         );
     }
     for function in functions {
-        let moved = launches.iter().find(|launch| launch.function == function.name).map_or(0, |launch| launch.moved);
+        let moved = launches
+            .iter()
+            .find(|launch| launch.function == function.name)
+            .map_or(0, |launch| launch.moved);
         text += &format!(
             "  {:44} {:9.1} KiB moved, {:3} registers, {:6} B shared, {} B spilled, {:3.0} % occupancy\n",
             function.name,

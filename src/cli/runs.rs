@@ -33,7 +33,8 @@ struct Source {
     /// The data set; the run's own if left out
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
-    /// Which of its rows; if left out the test rows, else those that the run held out, else the training rows
+    /// Which of its rows; if left out the test rows, else those that the run held out, else the
+    /// training rows
     #[arg(long, value_enum)]
     part: Option<Part>,
     /// Samples a row
@@ -85,7 +86,11 @@ impl Source {
             settings.know_again(&dataset)?;
         }
         // Which rows were held out is known of the run's own data alone.
-        let held = if self.data.is_none() { settings.validation } else { 0 };
+        let held = if self.data.is_none() {
+            settings.validation
+        } else {
+            0
+        };
         let part = self.part.unwrap_or(match (&dataset.test, held) {
             (Some(_), _) => Part::Test,
             (None, 0) => Part::Train,
@@ -96,7 +101,11 @@ impl Source {
             (dataset.test, (0..rows).collect())
         } else {
             let split = data::split(&dataset.train, &[], None, held, settings.seed)?;
-            if part == Part::Train { (Some(split.train), split.kept) } else { (split.validation, split.held) }
+            if part == Part::Train {
+                (Some(split.train), split.kept)
+            } else {
+                (split.validation, split.held)
+            }
         };
         let mut table = found.ok_or_else(|| {
             let message = format!("--part {}: there are no such rows", part.name());
@@ -106,7 +115,13 @@ impl Source {
             table = table.select(&(0..rows).collect::<Vec<_>>());
             numbers.truncate(rows);
         }
-        Ok(Opened { model, session, part, table, numbers })
+        Ok(Opened {
+            model,
+            session,
+            part,
+            table,
+            numbers,
+        })
     }
 }
 
@@ -125,20 +140,49 @@ impl Opened {
     fn infer(&mut self, samples: usize, likelihood: bool, seed: u64) -> Result<Inferred> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        infer(&mut self.session, &self.model, case, &self.table, samples, likelihood, seed)
+        infer(
+            &mut self.session,
+            &self.model,
+            case,
+            &self.table,
+            samples,
+            likelihood,
+            seed,
+        )
     }
 
-    /// The rows that have every label, and what is inferred of them, labels seen; none for a model or rows without labels.
+    /// The rows that have every label, and what is inferred of them, labels seen; none for a model
+    /// or rows without labels.
     fn infer_labelled(&mut self, samples: usize, seed: u64) -> Result<Option<(usize, Inferred)>> {
-        let labels: Vec<&[i32]> = self.model.labels().filter_map(|label| self.table.classes(&label.name)).collect();
-        let rows: Vec<usize> =
-            (0..self.table.rows).filter(|&row| labels.iter().all(|classes| classes[row] >= 0)).collect();
+        let labels: Vec<&[i32]> = self
+            .model
+            .labels()
+            .filter_map(|label| self.table.classes(&label.name))
+            .collect();
+        let rows: Vec<usize> = (0..self.table.rows)
+            .filter(|&row| labels.iter().all(|classes| classes[row] >= 0))
+            .collect();
         let objective = driver::derive(&self.model);
-        let Some(case) = objective.cases.iter().find(|case| case.name == "labelled" && !rows.is_empty()) else {
+        let Some(case) = objective
+            .cases
+            .iter()
+            .find(|case| case.name == "labelled" && !rows.is_empty())
+        else {
             return Ok(None);
         };
         let table = self.table.select(&rows);
-        Ok(Some((rows.len(), infer(&mut self.session, &self.model, case, &table, samples, false, seed)?)))
+        Ok(Some((
+            rows.len(),
+            infer(
+                &mut self.session,
+                &self.model,
+                case,
+                &table,
+                samples,
+                false,
+                seed,
+            )?,
+        )))
     }
 }
 
@@ -153,13 +197,21 @@ fn infer(
 ) -> Result<Inferred> {
     // Many samples make a row large; fewer rows at once keep the working memory the same.
     let rows = (1000 / samples).clamp(1, 200).min(table.rows);
-    let what = Evaluate { rows, samples, likelihood };
-    Evaluator::new(session, model, case, &programs::evaluate(model, case, what))?.run(session, table, seed)
+    let what = Evaluate {
+        rows,
+        samples,
+        likelihood,
+    };
+    Evaluator::new(session, model, case, &programs::evaluate(model, case, what))?
+        .run(session, table, seed)
 }
 
 /// The bound, its terms and the like: what is one number a row.
 fn numbers(inferred: &Inferred) -> impl Iterator<Item = (&str, f64)> {
-    inferred.iter().filter(|(name, _)| !name.contains('.')).map(|(name, values)| (name.as_str(), mean(values)))
+    inferred
+        .iter()
+        .filter(|(name, _)| !name.contains('.'))
+        .map(|(name, values)| (name.as_str(), mean(values)))
 }
 
 /// Bounds, the log-likelihood and the label error on the test rows
@@ -178,7 +230,8 @@ impl Eval {
         let inferred = opened.infer(self.source.samples, true, self.source.seed)?;
         let labelled = opened.infer_labelled(self.source.samples, self.source.seed)?;
         let (rows, part) = (opened.table.rows, opened.part.name());
-        let inferences = std::iter::once(&inferred).chain(labelled.iter().map(|(_, labelled)| labelled));
+        let inferences =
+            std::iter::once(&inferred).chain(labelled.iter().map(|(_, labelled)| labelled));
         for (name, values) in inferences.flatten().filter(|(name, _)| !name.contains('.')) {
             if let Some(row) = values.iter().position(|value| !value.is_finite()) {
                 let message = format!("{name} of row {row} of these is {}", values[row]);
@@ -186,7 +239,8 @@ impl Eval {
                 return Err(Error::new(message).help(help));
             }
         }
-        let mut report = serde_json::json!({ "part": part, "rows": rows, "samples": self.source.samples });
+        let mut report =
+            serde_json::json!({ "part": part, "rows": rows, "samples": self.source.samples });
         let mut text = format!("{rows} {part} rows, {} samples each", self.source.samples);
         // A classifier has no bound, so no numbers either.
         let has_bound = numbers(&inferred).next().is_some();
@@ -207,7 +261,12 @@ impl Eval {
                 text += &format!("  {name:20} {mean:12.4}\n");
             }
         }
-        for Units { latent, active, all } in active_units(&inferred, rows) {
+        for Units {
+            latent,
+            active,
+            all,
+        } in active_units(&inferred, rows)
+        {
             report["units"][latent] = serde_json::json!({ "active": active, "of": all });
             text += &format!("{latent}: {active} of {all} units active\n");
         }
@@ -215,7 +274,9 @@ impl Eval {
             let probabilities = &inferred[&format!("predict.{}", label.name)];
             let predicted = likeliest(probabilities, label.size());
             let classes = opened.table.classes(&label.name).unwrap_or(&[]);
-            let Some(wrong) = error(&predicted, classes) else { continue };
+            let Some(wrong) = error(&predicted, classes) else {
+                continue;
+            };
             let confusion = confusion(&predicted, classes, label.size());
             report[format!("error of {}", label.name)] = wrong.into();
             report[format!("confusion of {}", label.name)] = serde_json::json!(confusion);
@@ -226,7 +287,11 @@ impl Eval {
                 text += &format!("  {class:3} {}\n", counts.join(" "));
             }
         }
-        print(&if self.json { format!("{report:#}\n") } else { text })
+        print(&if self.json {
+            format!("{report:#}\n")
+        } else {
+            text
+        })
     }
 }
 
@@ -241,7 +306,8 @@ fn confusion(predicted: &[usize], classes: &[i32], count: usize) -> Vec<Vec<usiz
     counts
 }
 
-/// Write the label of each row, with its probability, as CSV; rows by their place in the data set, from 0
+/// Write the label of each row, with its probability, as CSV; rows by their place in the data set,
+/// from 0
 #[derive(Args)]
 pub struct Predict {
     #[command(flatten)]
@@ -256,31 +322,47 @@ impl Predict {
         folder_of(&self.output)?;
         let mut opened = self.source.open()?;
         let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
-        let labels: Vec<(String, usize)> =
-            opened.model.labels().map(|label| (label.name.clone(), label.size())).collect();
+        let labels: Vec<(String, usize)> = opened
+            .model
+            .labels()
+            .map(|label| (label.name.clone(), label.size()))
+            .collect();
         if labels.is_empty() {
-            return Err(Error::new("the model has no label to predict").help("`dgc encode` writes its latents"));
+            return Err(Error::new("the model has no label to predict")
+                .help("`dgc encode` writes its latents"));
         }
         let failed = |error: csv::Error| Error::file(&self.output, "cannot be written", error);
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let header = labels.iter().flat_map(|(name, _)| [name.clone(), format!("probability of {name}")]);
-        writer.write_record(std::iter::once("row".to_string()).chain(header)).map_err(failed)?;
+        let header = labels
+            .iter()
+            .flat_map(|(name, _)| [name.clone(), format!("probability of {name}")]);
+        writer
+            .write_record(std::iter::once("row".to_string()).chain(header))
+            .map_err(failed)?;
         for (row, number) in opened.numbers.iter().enumerate() {
             let mut record = vec![number.to_string()];
             for (name, size) in &labels {
-                let probabilities = &inferred[&format!("predict.{name}")][row * size..(row + 1) * size];
+                let probabilities =
+                    &inferred[&format!("predict.{name}")][row * size..(row + 1) * size];
                 let class = likeliest(probabilities, *size)[0];
                 record.extend([class.to_string(), format!("{:.6}", probabilities[class])]);
             }
             writer.write_record(&record).map_err(failed)?;
         }
-        let bytes = writer.into_inner().map_err(|error| Error::file(&self.output, "cannot be written", error))?;
+        let bytes = writer
+            .into_inner()
+            .map_err(|error| Error::file(&self.output, "cannot be written", error))?;
         write_whole(&self.output, &bytes)?;
-        print(&format!("{} rows in {}\n", opened.table.rows, self.output.display()))
+        print(&format!(
+            "{} rows in {}\n",
+            opened.table.rows,
+            self.output.display()
+        ))
     }
 }
 
-/// Write the mean of every latent's posterior for each row, as npz; `row number` is their place in the data set, from 0
+/// Write the mean of every latent's posterior for each row, as npz; `row number` is their place in
+/// the data set, from 0
 #[derive(Args)]
 pub struct Encode {
     #[command(flatten)]
@@ -299,17 +381,30 @@ impl Encode {
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = NpzWriter::new_compressed(&mut bytes);
         for (name, values) in &inferred {
-            let Some(latent) = name.strip_prefix("encode.").or_else(|| name.strip_prefix("predict.")) else { continue };
+            let Some(latent) = name
+                .strip_prefix("encode.")
+                .or_else(|| name.strip_prefix("predict."))
+            else {
+                continue;
+            };
             let width = values.len() / opened.table.rows;
             let array = Array2::from_shape_vec((opened.table.rows, width), values.clone());
             let array = array.expect("a latent has as many numbers for each row");
-            writer.add_array(latent, &array).map_err(|error| failed(error.to_string()))?;
+            writer
+                .add_array(latent, &array)
+                .map_err(|error| failed(error.to_string()))?;
         }
         let numbers: Array1<i64> = opened.numbers.iter().map(|&number| number as i64).collect();
-        writer.add_array("row number", &numbers).map_err(|error| failed(error.to_string()))?;
+        writer
+            .add_array("row number", &numbers)
+            .map_err(|error| failed(error.to_string()))?;
         writer.finish().map_err(|error| failed(error.to_string()))?;
         write_whole(&self.output, &bytes.into_inner())?;
-        print(&format!("{} rows in {}\n", opened.table.rows, self.output.display()))
+        print(&format!(
+            "{} rows in {}\n",
+            opened.table.rows,
+            self.output.display()
+        ))
     }
 }
 
@@ -331,79 +426,134 @@ pub struct Sample {
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        let layout = |model: &Checked| programs::parameters(model).with(&programs::generative_parameters(model));
+        let layout = |model: &Checked| {
+            programs::parameters(model).with(&programs::generative_parameters(model))
+        };
         folder_of(&self.output)?;
         let mut opened = self.source.open_with(layout)?;
         let model = opened.model.clone();
         let generated = model.generated();
         let [(output, image)] = generated.as_slice() else {
-            return Err(Error::new("only a model that generates one data variable can be drawn as a picture"));
+            return Err(Error::new(
+                "only a model that generates one data variable can be drawn as a picture",
+            ));
         };
         if let Some(variable) = model.not_drawn() {
-            return Err(Error::new(format!("data of the model cannot be drawn: not {variable}"))
-                .help("`dgc encode` writes the latents of rows that there are"));
+            return Err(
+                Error::new(format!("data of the model cannot be drawn: not {variable}"))
+                    .help("`dgc encode` writes the latents of rows that there are"),
+            );
         }
         let shape = picture::shape(image)?;
         let classes: Vec<(Id<Variable>, usize)> = class_variables(&model);
         let lines = self.lines;
         // Without a class there is nothing to vary but the draw, and an analogy draws nothing.
-        let columns = classes.first().map_or(if self.analogy { 1 } else { lines }, |(_, size)| *size);
+        let columns = classes
+            .first()
+            .map_or(if self.analogy { 1 } else { lines }, |(_, size)| *size);
         let rows = lines * columns;
-        let fixed = if self.analogy { self.latents(&mut opened, lines, columns)? } else { Vec::new() };
+        let fixed = if self.analogy {
+            self.latents(&mut opened, lines, columns)?
+        } else {
+            Vec::new()
+        };
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(&model, rows, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);
-        let loaded = opened.session.load(&Build::new("generate", plan), &|_| None)?;
+        let loaded = opened
+            .session
+            .load(&Build::new("generate", plan), &|_| None)?;
         // The first changes from column to column, the next from line to line, and so on.
         let mut stride = 1;
         for (id, size) in &classes {
             let name = format!("generate.{}", model.variables[id.index()].name);
             opened.session.fill(&loaded, &name, &mut |array| {
-                array.iter_mut().enumerate().for_each(|(row, class)| *class = (row / stride % size) as f32);
+                array
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(row, class)| *class = (row / stride % size) as f32);
             })?;
             stride *= size;
         }
         for (id, values) in &fixed {
             let name = format!("generate.{}", model.variables[id.index()].name);
-            opened.session.fill(&loaded, &name, &mut |array| array.copy_from_slice(values))?;
+            opened
+                .session
+                .fill(&loaded, &name, &mut |array| array.copy_from_slice(values))?;
         }
-        opened.session.run(&loaded, crate::backend::NoiseKey { seed: self.source.seed, step: 0 })?;
-        let means = opened.session.read(&loaded, output)?.expect("data are generated").to_vec();
+        opened.session.run(
+            &loaded,
+            crate::backend::NoiseKey {
+                seed: self.source.seed,
+                step: 0,
+            },
+        )?;
+        let means = opened
+            .session
+            .read(&loaded, output)?
+            .expect("data are generated")
+            .to_vec();
         let mut pictures: Vec<Vec<f32>> = Vec::new();
         for line in 0..lines {
             if self.analogy {
                 let mut original = vec![0.0; image.size()];
-                let column = opened.table.column(&image.name).expect("the data have every variable");
+                let column = opened
+                    .table
+                    .column(&image.name)
+                    .expect("the data have every variable");
                 column.copy_row(line, &mut original);
                 pictures.push(original);
             }
-            let of_line =
-                means[line * columns * image.size()..(line + 1) * columns * image.size()].chunks(image.size());
+            let of_line = means[line * columns * image.size()..(line + 1) * columns * image.size()]
+                .chunks(image.size());
             pictures.extend(of_line.map(<[f32]>::to_vec));
         }
         let across = columns + usize::from(self.analogy);
         write_whole(&self.output, &picture::png(&pictures, across, shape)?)?;
-        print(&format!("{lines} × {across} pictures in {}\n", self.output.display()))
+        print(&format!(
+            "{lines} × {across} pictures in {}\n",
+            self.output.display()
+        ))
     }
 
-    /// The latents of the first test rows that nothing but the prior generates, each repeated for every column.
-    fn latents(&self, opened: &mut Opened, lines: usize, columns: usize) -> Result<Vec<(Id<Variable>, Vec<f32>)>> {
+    /// The latents of the first test rows that nothing but the prior generates, each repeated for
+    /// every column.
+    fn latents(
+        &self,
+        opened: &mut Opened,
+        lines: usize,
+        columns: usize,
+    ) -> Result<Vec<(Id<Variable>, Vec<f32>)>> {
         if opened.table.rows < lines {
-            return Err(Error::new(format!("--lines {lines}: there are {} rows", opened.table.rows)));
+            return Err(Error::new(format!(
+                "--lines {lines}: there are {} rows",
+                opened.table.rows
+            )));
         }
         opened.table = opened.table.select(&(0..lines).collect::<Vec<_>>());
         let inferred = opened.infer(self.source.samples, false, self.source.seed)?;
-        let roots = opened.model.generative.iter().filter(|factor| factor.parents.is_empty());
+        let roots = opened
+            .model
+            .generative
+            .iter()
+            .filter(|factor| factor.parents.is_empty());
         let mut fixed = Vec::new();
         for factor in roots {
             let variable = &opened.model.variables[factor.child.index()];
-            let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else { continue };
-            let repeated = means.chunks(variable.size()).flat_map(|row| row.repeat(columns)).collect();
+            let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else {
+                continue;
+            };
+            let repeated = means
+                .chunks(variable.size())
+                .flat_map(|row| row.repeat(columns))
+                .collect();
             fixed.push((factor.child, repeated));
         }
         if fixed.is_empty() {
-            return Err(Error::new("--analogy: every latent of the model has a parent in `generative`")
-                .help("an analogy keeps a latent that depends on nothing, and varies the class"));
+            return Err(Error::new(
+                "--analogy: every latent of the model has a parent in `generative`",
+            )
+            .help("an analogy keeps a latent that depends on nothing, and varies the class"));
         }
         Ok(fixed)
     }

@@ -39,24 +39,28 @@ pub struct Train {
     /// Passes over the training rows; short for --set epochs=…
     #[arg(long)]
     epochs: Option<usize>,
-    /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or .safetensors file with an array for
-    /// each observed variable, such as `x` and `y`; `test.x` and `test.y` hold the test rows, if there are any. If left out: the data
-    /// of the run that --from names, else `mnist`. With --resume: where the run's own data lie now
+    /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or
+    /// .safetensors file with an array for each observed variable, such as `x` and `y`; `test.x`
+    /// and `test.y` hold the test rows, if there are any. If left out: the data of the run that
+    /// --from names, else `mnist`. With --resume: where the run's own data lie now
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// Keep this many labels, as even over the classes as it goes; all that there are if left out
     #[arg(long)]
     labels: Option<usize>,
-    /// Hold this many training rows out, and report on them instead of the test rows; none if left out
+    /// Hold this many training rows out, and report on them instead of the test rows; none if left
+    /// out
     #[arg(long)]
     validation: Option<usize>,
     /// The seed of everything random; 0 if left out
     #[arg(long)]
     seed: Option<u64>,
-    /// Samples a row when the run evaluates itself after each epoch; as many as in training if left out
+    /// Samples a row when the run evaluates itself after each epoch; as many as in training if left
+    /// out
     #[arg(long, value_parser = at_least_one)]
     samples: Option<usize>,
-    /// Take a data variable's values from what another run infers for its latent of the same name: M2 on M1's `z` is --from z=RUN
+    /// Take a data variable's values from what another run infers for its latent of the same name:
+    /// M2 on M1's `z` is --from z=RUN
     #[arg(long, value_name = "VARIABLE=RUN", value_parser = set)]
     from: Vec<(String, String)>,
     #[command(flatten)]
@@ -76,9 +80,20 @@ const ASTRAY: f64 = 10.0;
 
 impl Train {
     pub fn run(mut self) -> Result<()> {
-        self.changes.sets.extend(self.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
-        let compiled = if compiled::is_compiled(&self.file) { Some(self.compiled()?) } else { None };
-        let (folder, mut settings, model) = if self.resume { self.reopen()? } else { self.begin(compiled.as_ref())? };
+        self.changes.sets.extend(
+            self.epochs
+                .map(|epochs| ("epochs".to_string(), epochs.to_string())),
+        );
+        let compiled = if compiled::is_compiled(&self.file) {
+            Some(self.compiled()?)
+        } else {
+            None
+        };
+        let (folder, mut settings, model) = if self.resume {
+            self.reopen()?
+        } else {
+            self.begin(compiled.as_ref())?
+        };
         let named = match &compiled {
             Some(compiled) => compiled.model.source.clone(),
             // The folder of a run has its own text.
@@ -86,21 +101,42 @@ impl Train {
             None => read_text(&self.file)?,
         };
         if named != model.source {
-            let message = format!("{}: a run of another model than {}", folder.path.display(), self.file.display());
+            let message = format!(
+                "{}: a run of another model than {}",
+                folder.path.display(),
+                self.file.display()
+            );
             return Err(Error::new(message).help("go on with it by itself: dgc train RUN --resume"));
         }
-        let lock = if self.resume { Some(folder.lock()?) } else { None };
+        let lock = if self.resume {
+            Some(folder.lock()?)
+        } else {
+            None
+        };
         let dataset = data::load(settings.data.as_deref(), &model)?;
         settings.know_again(&dataset)?;
         if !dataset.others.is_empty() && !self.resume {
-            let names: Vec<String> = dataset.others.iter().map(|name| format!("`{name}`")).collect();
-            eprintln!("note: the data also hold {}, which the model does not name", names.join(", "));
+            let names: Vec<String> = dataset
+                .others
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
+            eprintln!(
+                "note: the data also hold {}, which the model does not name",
+                names.join(", ")
+            );
         }
         let labels: Vec<&str> = model.labels().map(|label| label.name.as_str()).collect();
         if settings.labels.is_some() && labels.is_empty() {
             return Err(Error::new("--labels: the model has no label").help("leave the option out"));
         }
-        let split = data::split(&dataset.train, &labels, settings.labels, settings.validation, settings.seed)?;
+        let split = data::split(
+            &dataset.train,
+            &labels,
+            settings.labels,
+            settings.validation,
+            settings.seed,
+        )?;
         let held = match split.validation {
             Some(rows) => Some(("validation", rows)),
             None => dataset.test.map(|rows| ("test", rows)),
@@ -113,7 +149,13 @@ impl Train {
         let device = self.device.choice_for(&programs)?;
         let mut trainer = Trainer::with(model, &programs, split.train, settings.seed, &device)?;
         for (variable, run) in &self.from {
-            trainer.read_upstream(variable, &Folder { path: PathBuf::from(run) }.checkpoint())?;
+            trainer.read_upstream(
+                variable,
+                &Folder {
+                    path: PathBuf::from(run),
+                }
+                .checkpoint(),
+            )?;
         }
         if self.resume && folder.checkpoint().exists() {
             trainer.restore(&folder.checkpoint())?;
@@ -128,15 +170,29 @@ impl Train {
         }
         let first_loss = folder.first_loss();
         let stop = on_interrupt();
-        Loop { trainer, evaluate, folder, held, samples: settings.samples, first_loss, stop }.run()
+        Loop {
+            trainer,
+            evaluate,
+            folder,
+            held,
+            samples: settings.samples,
+            first_loss,
+            stop,
+        }
+        .run()
     }
 
     /// The compiled model that is named in place of a file.
     fn compiled(&self) -> Result<Compiled> {
         let compiled = self.changes.compiled(&self.file)?;
         if let Some(samples) = self.samples {
-            let message = format!("--samples {samples}: {} was compiled with its samples", self.file.display());
-            return Err(Error::new(message).help("leave the option out, and run `dgc eval` afterwards"));
+            let message = format!(
+                "--samples {samples}: {} was compiled with its samples",
+                self.file.display()
+            );
+            return Err(
+                Error::new(message).help("leave the option out, and run `dgc eval` afterwards")
+            );
         }
         Ok(compiled)
     }
@@ -145,24 +201,39 @@ impl Train {
         let (mut model, sets) = match compiled {
             Some(compiled) => (compiled.model.clone(), compiled.sets.clone()),
             None if self.file.is_dir() => {
-                return Err(Error::new(format!("{}: a folder, not a model file", self.file.display()))
-                    .help("to go on with a run, add --resume"));
+                return Err(Error::new(format!(
+                    "{}: a folder, not a model file",
+                    self.file.display()
+                ))
+                .help("to go on with a run, add --resume"));
             }
-            None => (check_text(&self.file, &read_text(&self.file)?, &self.changes.sets)?, self.changes.sets.clone()),
+            None => (
+                check_text(&self.file, &read_text(&self.file)?, &self.changes.sets)?,
+                self.changes.sets.clone(),
+            ),
         };
         let (mut from, mut below) = (Vec::new(), Vec::new());
         for (variable, run) in &self.from {
             if compiled.is_some() {
-                let message = format!("--from {variable}={run}: {} was compiled without", self.file.display());
+                let message = format!(
+                    "--from {variable}={run}: {} was compiled without",
+                    self.file.display()
+                );
                 return Err(Error::new(message).help("train the model's own file"));
             }
             let (folder, settings) = Folder::open(Path::new(run))?;
             let upstream = folder.model(&settings)?;
             model = model
                 .with_upstream(variable, upstream)
-                .map_err(|(message, help)| Error::new(format!("--from {variable}={run}: {message}")).help(help))?;
+                .map_err(|(message, help)| {
+                    Error::new(format!("--from {variable}={run}: {message}")).help(help)
+                })?;
             below.push(settings.data);
-            from.push(From { variable: variable.clone(), file: settings.file, sets: settings.sets });
+            from.push(From {
+                variable: variable.clone(),
+                file: settings.file,
+                sets: settings.sets,
+            });
         }
         // All see the same rows, if nothing else is said.
         let data = match &self.data {
@@ -186,13 +257,20 @@ impl Train {
             resolved: model.settings.clone(),
             from,
         };
-        let path = self.output.clone().unwrap_or_else(|| Path::new("runs").join(&model.name));
+        let path = self
+            .output
+            .clone()
+            .unwrap_or_else(|| Path::new("runs").join(&model.name));
         Ok((Folder::new(&path)?, settings, model))
     }
 
     fn reopen(&self) -> Result<(Folder, Settings, Checked)> {
         let is_run = self.file.is_dir() && !compiled::is_compiled(&self.file);
-        let path = if is_run { &self.file } else { self.output.as_ref().unwrap_or(&self.file) };
+        let path = if is_run {
+            &self.file
+        } else {
+            self.output.as_ref().unwrap_or(&self.file)
+        };
         let (folder, mut settings) = Folder::open(path)?;
         // What a run draws is fixed; how long it goes on, and how fast, may change.
         let moved = self.data.is_some() && settings.fingerprint.is_some();
@@ -205,11 +283,22 @@ impl Train {
             ("--from", !self.from.is_empty()),
             ("-o", is_run && self.output.is_some()),
         ];
-        let other = self.changes.sets.iter().find(|(name, _)| !RESUMABLE.contains(&name.as_str()));
+        let other = self
+            .changes
+            .sets
+            .iter()
+            .find(|(name, _)| !RESUMABLE.contains(&name.as_str()));
         let other = other.map(|(name, _)| format!("--set {name}"));
-        if let Some(name) = fixed.iter().find(|(_, given)| *given).map(|(name, _)| name.to_string()).or(other) {
-            return Err(Error::new(format!("{name}: a run goes on with the settings that it began with"))
-                .help("only `epochs`, `rate` and the place of the data may be changed"));
+        if let Some(name) = fixed
+            .iter()
+            .find(|(_, given)| *given)
+            .map(|(name, _)| name.to_string())
+            .or(other)
+        {
+            return Err(Error::new(format!(
+                "{name}: a run goes on with the settings that it began with"
+            ))
+            .help("only `epochs`, `rate` and the place of the data may be changed"));
         }
         if let Some(data) = &self.data {
             settings.data = Some(data::whole_path(data));
@@ -274,7 +363,8 @@ impl Loop {
                         return Err(self.with_checkpoint(error));
                     }
                 };
-                // What is logged and not saved is forgotten when the run goes on; what is saved and not logged would be missed.
+                // What is logged and not saved is forgotten when the run goes on; what is saved and
+                // not logged would be missed.
                 self.folder.log(&metrics)?;
                 self.trainer.save(&self.folder.checkpoint())?;
                 bar.suspend(|| print(&line(&metrics, epochs)))?;
@@ -304,33 +394,52 @@ impl Loop {
         print(&format!("done: {}\n", self.folder.path.display()))
     }
 
-    /// The program that evaluates the rows held out, or some of the training rows where there are none.
+    /// The program that evaluates the rows held out, or some of the training rows where there are
+    /// none.
     fn evaluator(&mut self) -> Result<Evaluator> {
-        let rows = self.held.as_ref().map_or(self.trainer.table.rows, |(_, table)| table.rows);
+        let rows = self
+            .held
+            .as_ref()
+            .map_or(self.trainer.table.rows, |(_, table)| table.rows);
         let model = &self.trainer.model;
         let objective = driver::derive(model);
         let case = objective.cases.last().expect("a model has a case");
         let build = self.evaluate.take().unwrap_or_else(|| {
-            let what = Evaluate { rows: rows.min(200), samples: self.samples, likelihood: false };
+            let what = Evaluate {
+                rows: rows.min(200),
+                samples: self.samples,
+                likelihood: false,
+            };
             programs::evaluate(model, case, what)
         });
         Evaluator::new(&mut self.trainer.session, model, case, &build)
     }
 
-    /// That the parameters are numbers, and give numbers: only such a state is kept. Gives what was inferred of the rows held out.
+    /// That the parameters are numbers, and give numbers: only such a state is kept. Gives what was
+    /// inferred of the rows held out.
     fn healthy(&mut self, evaluator: &Evaluator) -> Result<Inferred> {
         self.trainer.check_finite()?;
         let some = match &self.held {
             Some(_) => None,
-            None => Some(self.trainer.table.select(&(0..self.trainer.table.rows.min(200)).collect::<Vec<_>>())),
+            None => Some(
+                self.trainer
+                    .table
+                    .select(&(0..self.trainer.table.rows.min(200)).collect::<Vec<_>>()),
+            ),
         };
-        let table = self.held.as_ref().map(|(_, table)| table).or(some.as_ref()).expect("one of the two is there");
+        let table = self
+            .held
+            .as_ref()
+            .map(|(_, table)| table)
+            .or(some.as_ref())
+            .expect("one of the two is there");
         let inferred = evaluator.run(&mut self.trainer.session, table, self.trainer.seed)?;
         for (output, values) in &inferred {
             // A classifier has no bound, but predictions.
             let found = mean(values);
             if !found.is_finite() {
-                let what = format!("the mean {output} of rows that were not just trained on is {found}");
+                let what =
+                    format!("the mean {output} of rows that were not just trained on is {found}");
                 return Err(self.trainer.diverged(self.trainer.step, what));
             }
         }
@@ -346,12 +455,22 @@ impl Loop {
             ),
             _ => "there is no checkpoint yet".to_string(),
         };
-        error.help = Some(error.help.map_or(kept.clone(), |help| format!("{help}; {kept}")));
+        error.help = Some(
+            error
+                .help
+                .map_or(kept.clone(), |help| format!("{help}; {kept}")),
+        );
         error
     }
 
     /// What happened in an epoch; an error if it went astray.
-    fn metrics(&mut self, epoch: u64, seconds: f64, speed: f64, evaluator: &Evaluator) -> Result<Value> {
+    fn metrics(
+        &mut self,
+        epoch: u64,
+        seconds: f64,
+        speed: f64,
+        evaluator: &Evaluator,
+    ) -> Result<Value> {
         let mut metrics = json!({
             "epoch": epoch,
             "step": self.trainer.step,
@@ -385,8 +504,13 @@ impl Loop {
             let labels: Vec<_> = self.trainer.model.labels().collect();
             for label in &labels {
                 let classes = table.classes(&label.name).unwrap_or(&[]);
-                let predicted = likeliest(&inferred[&format!("predict.{}", label.name)], label.size());
-                let key = if labels.len() == 1 { "error".to_string() } else { format!("error of {}", label.name) };
+                let predicted =
+                    likeliest(&inferred[&format!("predict.{}", label.name)], label.size());
+                let key = if labels.len() == 1 {
+                    "error".to_string()
+                } else {
+                    format!("error of {}", label.name)
+                };
                 found[key] = json!(error(&predicted, classes));
             }
             metrics[*name] = found;
@@ -396,20 +520,33 @@ impl Loop {
 
     /// The mean bounds of the epoch so far, for the bar.
     fn bounds(&self) -> String {
-        let bounds = self.trainer.means().filter_map(|(name, mean)| Some((name.strip_suffix(".bound")?, mean)));
-        bounds.map(|(case, mean)| format!("{case} {mean:.1}  ")).collect()
+        let bounds = self
+            .trainer
+            .means()
+            .filter_map(|(name, mean)| Some((name.strip_suffix(".bound")?, mean)));
+        bounds
+            .map(|(case, mean)| format!("{case} {mean:.1}  "))
+            .collect()
     }
 
     /// The last errors on the rows held out, for the bar.
     fn standing(&self, metrics: &Value) -> String {
-        self.held.as_ref().map_or(String::new(), |(name, _)| errors(name, &metrics[*name]))
+        self.held
+            .as_ref()
+            .map_or(String::new(), |(name, _)| errors(name, &metrics[*name]))
     }
 }
 
 /// `test error 3.10 %`, for each label.
 fn errors(held: &str, found: &Value) -> String {
-    let all = found.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("error"));
-    let shown = all.filter_map(|(name, value)| Some(format!("{held} {name} {:.2} %  ", 100.0 * value.as_f64()?)));
+    let all = found
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| name.starts_with("error"));
+    let shown = all.filter_map(|(name, value)| {
+        Some(format!("{held} {name} {:.2} %  ", 100.0 * value.as_f64()?))
+    });
     shown.collect()
 }
 
@@ -444,8 +581,10 @@ fn line(metrics: &Value, epochs: u64) -> String {
         let errors = errors(held, &metrics[held]);
         parts.extend((!errors.is_empty()).then(|| errors.trim_end().to_string()));
     }
-    let (seconds, speed) =
-        (metrics["seconds"].as_f64().unwrap_or(0.0), metrics["rows_per_second"].as_f64().unwrap_or(0.0));
+    let (seconds, speed) = (
+        metrics["seconds"].as_f64().unwrap_or(0.0),
+        metrics["rows_per_second"].as_f64().unwrap_or(0.0),
+    );
     parts.push(format!("{seconds:.1} s, {speed:.0} rows/s"));
     parts.join("  ") + "\n"
 }

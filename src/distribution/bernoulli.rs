@@ -1,4 +1,5 @@
-//! The Bernoulli distribution, its parameter the logit. Greys between 0 and 1 count as probabilities of a one.
+//! The Bernoulli distribution, its parameter the logit. Greys between 0 and 1 count as
+//! probabilities of a one.
 
 use super::{Distribution, Domain, within_unit};
 use crate::{

@@ -1,4 +1,5 @@
-//! The beta distribution, its parameters the logs of α and β. A density only: no reparametrised sample.
+//! The beta distribution, its parameters the logs of α and β. A density only: no reparametrised
+//! sample.
 
 use super::{Distribution, Domain, positive};
 use crate::{

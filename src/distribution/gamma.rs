@@ -1,4 +1,5 @@
-//! The gamma distribution, its parameters the logs of the shape α and of the rate β. A density only: no reparametrised sample.
+//! The gamma distribution, its parameters the logs of the shape α and of the rate β. A density
+//! only: no reparametrised sample.
 
 use super::{Distribution, Domain, positive};
 use crate::{

@@ -1,6 +1,8 @@
-//! Distributions: heads, links, support, log-density and sampling, one file each, written with the tensor builder.
+//! Distributions: heads, links, support, log-density and sampling, one file each, written with the
+//! tensor builder.
 //!
-//! To add one: a new file with a unit struct that implements [`Distribution`], and a line in [`DISTRIBUTIONS`].
+//! To add one: a new file with a unit struct that implements [`Distribution`], and a line in
+//! [`DISTRIBUTIONS`].
 
 mod bernoulli;
 mod beta;
@@ -36,25 +38,29 @@ pub enum Domain {
     Class,
 }
 
-/// How far a head that is a logarithm may be from 0: positive parameters lie between e⁻³⁰ and e³⁰, standard deviations between 3·10⁻⁷
-/// and 3·10⁶. Farther out single precision cannot tell a value from its mean, and the density of a class that is all but impossible,
-/// or its gradient, is infinite; times its probability of 0 that is no number.
+/// How far a head that is a logarithm may be from 0: positive parameters lie between e⁻³⁰ and e³⁰,
+/// standard deviations between 3·10⁻⁷ and 3·10⁶. Farther out single precision cannot tell a value
+/// from its mean, and the density of a class that is all but impossible, or its gradient, is
+/// infinite; times its probability of 0 that is no number.
 pub const LOG_BOUND: f64 = 30.0;
 
 /// A distribution of a variable given its parents.
 ///
-/// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number per feature of `axis`.
+/// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number
+/// per feature of `axis`.
 pub trait Distribution: Sync + Debug {
     /// As written in a model: `normal`.
     fn name(&self) -> &'static str;
 
     fn support(&self) -> Domain;
 
-    /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean", "log_variance"]`. Each has the child's features.
-    /// One whose name begins with `log_` is the logarithm of a positive parameter, and where it is learned it is held within ±[`LOG_BOUND`].
+    /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean",
+    /// "log_variance"]`. Each has the child's features. One whose name begins with `log_` is the
+    /// logarithm of a positive parameter, and where it is learned it is held within ±[`LOG_BOUND`].
     fn heads(&self) -> &'static [&'static str];
 
-    /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where constants make no sense.
+    /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where
+    /// constants make no sense.
     fn arguments(&self) -> &'static [&'static str] {
         &[]
     }
@@ -67,11 +73,13 @@ pub trait Distribution: Sync + Debug {
     /// Head values for constant arguments, one number for each of [`Distribution::heads`].
     fn constant_heads(&self, arguments: &[f64]) -> Vec<f64>;
 
-    /// log p(value), summed over `axis`, the child's features. `value` and each of `heads` may have any other axes.
+    /// log p(value), summed over `axis`, the child's features. `value` and each of `heads` may have
+    /// any other axes.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node;
 
-    /// A reparametrised sample from noise named by the caller, or `None` where there is none: then it can't be a latent's posterior.
-    /// `noise` is standard normal or uniform on (0, 1), by [`Distribution::noise`], with every axis of the sample.
+    /// A reparametrised sample from noise named by the caller, or `None` where there is none: then
+    /// it can't be a latent's posterior. `noise` is standard normal or uniform on (0, 1), by
+    /// [`Distribution::noise`], with every axis of the sample.
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
         let _ = (graph, heads, noise);
         None
@@ -82,7 +90,8 @@ pub trait Distribution: Sync + Debug {
         None
     }
 
-    /// The mean of the distribution, for pictures and reconstructions. Probabilities for `bernoulli` and `categorical`.
+    /// The mean of the distribution, for pictures and reconstructions. Probabilities for
+    /// `bernoulli` and `categorical`.
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node;
 
     /// Whether [`Distribution::kl`] to the distribution of that name has a closed form.
@@ -90,7 +99,8 @@ pub trait Distribution: Sync + Debug {
         false
     }
 
-    /// KL(q ‖ p) in closed form, summed over `axis`, where `self` is q and p is one that [`Distribution::has_kl`] names.
+    /// KL(q ‖ p) in closed form, summed over `axis`, where `self` is q and p is one that
+    /// [`Distribution::has_kl`] names.
     fn kl(&self, _graph: &mut Graph, _q: &[Node], _p: &[Node], _axis: Id<Axis>) -> Option<Node> {
         None
     }
@@ -114,15 +124,26 @@ pub const DISTRIBUTIONS: &[&dyn Distribution] = &[
 
 /// The distribution of that name.
 pub fn find(name: &str) -> Option<&'static dyn Distribution> {
-    DISTRIBUTIONS.iter().copied().find(|distribution| distribution.name() == name)
+    DISTRIBUTIONS
+        .iter()
+        .copied()
+        .find(|distribution| distribution.name() == name)
 }
 
 fn positive(name: &str, value: f64) -> Result<(), String> {
     let fits = value > 0.0 && value.is_finite();
-    if fits { Ok(()) } else { Err(format!("`{name}` must be above 0, found {value}")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("`{name}` must be above 0, found {value}"))
+    }
 }
 
 fn within_unit(name: &str, value: f64) -> Result<(), String> {
     let fits = value > 0.0 && value < 1.0;
-    if fits { Ok(()) } else { Err(format!("`{name}` must be between 0 and 1, found {value}")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("`{name}` must be between 0 and 1, found {value}"))
+    }
 }

@@ -1,4 +1,5 @@
-//! The negative binomial distribution, its parameters the logs of the mean m and of the dispersion r: variance m + m²/r.
+//! The negative binomial distribution, its parameters the logs of the mean m and of the dispersion
+//! r: variance m + m²/r.
 
 use super::{Distribution, Domain, positive};
 use crate::{

@@ -1,6 +1,8 @@
-//! Estimators: what stands for a discrete variable that is neither observed nor summed over, and what keeps its gradient right.
+//! Estimators: what stands for a discrete variable that is neither observed nor summed over, and
+//! what keeps its gradient right.
 //!
-//! To add one: a new file with a unit struct that implements [`Estimator`], and a line in [`ESTIMATORS`].
+//! To add one: a new file with a unit struct that implements [`Estimator`], and a line in
+//! [`ESTIMATORS`].
 
 mod relax;
 mod score;
@@ -32,7 +34,8 @@ pub struct Choice<'a> {
 pub struct Drawn {
     /// A one-hot or relaxed vector along the choice's axis.
     pub value: Node,
-    /// Where several values stand for it: the axis that counts them, and the weight of each in the bound.
+    /// Where several values stand for it: the axis that counts them, and the weight of each in the
+    /// bound.
     pub slots: Option<(Id<Axis>, Node)>,
 }
 
@@ -71,8 +74,8 @@ pub trait Estimator: Sync + Debug {
 
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn;
 
-    /// A number whose value is 0, and whose gradient is what the gradient through `body` lacks: `body` is the rest of the bound, for
-    /// each value that was drawn.
+    /// A number whose value is 0, and whose gradient is what the gradient through `body` lacks:
+    /// `body` is the rest of the bound, for each value that was drawn.
     fn gradient(
         &self,
         _graph: &mut Graph,
@@ -86,12 +89,20 @@ pub trait Estimator: Sync + Debug {
 }
 
 /// Every estimator, in the order in which `dgc list` shows them.
-pub const ESTIMATORS: &[&dyn Estimator] =
-    &[&relax::GUMBEL, &relax::STRAIGHT_THROUGH, &score::LeaveOneOut, &score::Learned, &top::Top];
+pub const ESTIMATORS: &[&dyn Estimator] = &[
+    &relax::GUMBEL,
+    &relax::STRAIGHT_THROUGH,
+    &score::LeaveOneOut,
+    &score::Learned,
+    &top::Top,
+];
 
 /// The estimator of that name.
 pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {
-    ESTIMATORS.iter().copied().find(|estimator| estimator.keyword() == keyword && estimator.name() == name)
+    ESTIMATORS
+        .iter()
+        .copied()
+        .find(|estimator| estimator.keyword() == keyword && estimator.name() == name)
 }
 
 /// Standard Gumbel noise: −log(−log u).
@@ -107,7 +118,10 @@ pub fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
     let along = Axes::from(axis);
     let most = graph.max(values, &along);
     let less = graph.scalar(Scalar::Greater, &[most, values]);
-    let (index, beyond) = (graph.iota(axis), graph.constant(graph.axis(axis).size as f64));
+    let (index, beyond) = (
+        graph.iota(axis),
+        graph.constant(graph.axis(axis).size as f64),
+    );
     let candidates = graph.scalar(Scalar::Select, &[less, beyond, index]);
     let negative = graph.neg(candidates);
     let last = graph.max(negative, &along);

@@ -1,5 +1,5 @@
-//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q, times how good it was beside a baseline,
-//! keeps the gradient unbiased.
+//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q, times
+//! how good it was beside a baseline, keeps the gradient unbiased.
 
 use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
 use crate::tensor::{Axes, Graph, Node};
@@ -9,7 +9,10 @@ fn draw(graph: &mut Graph, choice: &Choice) -> Drawn {
     let noise = gumbel(graph, choice.uniform);
     let perturbed = graph.add(choice.log_q, noise);
     let perturbed = graph.stop_gradient(perturbed);
-    Drawn { value: greatest(graph, perturbed, choice.axis), slots: None }
+    Drawn {
+        value: greatest(graph, perturbed, choice.axis),
+        slots: None,
+    }
 }
 
 /// log q of what was drawn.
@@ -17,7 +20,8 @@ fn log_q(graph: &mut Graph, choice: &Choice, drawn: &Drawn) -> Node {
     graph.contract(drawn.value, choice.log_q, &Axes::from(choice.axis))
 }
 
-/// The baseline of a sample is the mean of the row's other samples (Kool et al. 2019; VIMCO within `bound importance`).
+/// The baseline of a sample is the mean of the row's other samples (Kool et al. 2019; VIMCO within
+/// `bound importance`).
 #[derive(Debug)]
 pub struct LeaveOneOut;
 
@@ -51,12 +55,16 @@ impl Estimator for LeaveOneOut {
         // f − mean of the others = S / (S − 1) · (f − mean of all)
         let mean = graph.mean(body, &sample);
         let centred = graph.sub(body, mean);
-        let signal = graph.scale(centred, choice.samples as f64 / (choice.samples as f64 - 1.0));
+        let signal = graph.scale(
+            centred,
+            choice.samples as f64 / (choice.samples as f64 - 1.0),
+        );
         Some(score(graph, signal, log_q))
     }
 }
 
-/// The baseline is a network on the parents of q, fitted by least squares as it goes (NVIL, Mnih and Gregor 2014).
+/// The baseline is a network on the parents of q, fitted by least squares as it goes (NVIL, Mnih
+/// and Gregor 2014).
 #[derive(Debug)]
 pub struct Learned;
 

@@ -1,4 +1,5 @@
-//! The likeliest classes summed, and one of the others drawn for them all (Liu et al. 2019): unbiased, at the cost of a few classes.
+//! The likeliest classes summed, and one of the others drawn for them all (Liu et al. 2019):
+//! unbiased, at the cost of a few classes.
 
 use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
 use crate::{
@@ -22,7 +23,13 @@ impl Estimator for Top {
     }
 
     fn arguments(&self) -> &'static [Argument] {
-        const COUNT: Argument = Argument { name: "count", default: None, least: 1.0, most: 1e6, whole: true };
+        const COUNT: Argument = Argument {
+            name: "count",
+            default: None,
+            least: 1.0,
+            most: 1e6,
+            whole: true,
+        };
         &[COUNT]
     }
 
@@ -30,7 +37,11 @@ impl Estimator for Top {
         let along = Axes::from(choice.axis);
         let count = choice.arguments[0] as usize;
         let name = format!("{}.drawn", graph.axis(choice.axis).name);
-        let slots = graph.new_axis(Axis { name, size: count + 1, kind: AxisKind::Class });
+        let slots = graph.new_axis(Axis {
+            name,
+            size: count + 1,
+            kind: AxisKind::Class,
+        });
         let slot = |graph: &mut Graph, number: usize| {
             let number = graph.constant(number as f64);
             graph.one_hot(number, slots)
@@ -55,7 +66,10 @@ impl Estimator for Top {
         let rest = rest(graph, summed, slots);
         let rest = graph.stop_gradient(rest);
         weights.push(graph.mul(last, rest));
-        Drawn { value: graph.total(values), slots: Some((slots, graph.total(weights))) }
+        Drawn {
+            value: graph.total(values),
+            slots: Some((slots, graph.total(weights))),
+        }
     }
 
     fn gradient(
@@ -74,8 +88,9 @@ impl Estimator for Top {
         let log_q = graph.contract(drawn.value, choice.log_q, &Axes::from(choice.axis));
         let log_q = graph.contract(last, log_q, &over);
         let of_last = graph.contract(last, body, &over);
-        // The baseline is what the likeliest classes are worth. It is not of the drawn class, but the others' weight depends on q:
-        // E over the others of b ∇log q · weight = b ∇weight, which is given back.
+        // The baseline is what the likeliest classes are worth. It is not of the drawn class, but
+        // the others' weight depends on q: E over the others of b ∇log q · weight = b ∇weight,
+        // which is given back.
         let summed = graph.mul(first, weights);
         let worth = graph.contract(summed, body, &over);
         let total = graph.sum(summed, &over);

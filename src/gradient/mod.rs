@@ -1,13 +1,16 @@
 //! Reverse-mode differentiation: the gradient of a graph is more of the same graph.
 //!
-//! An adjoint may lack axes of its node: it is then constant along them. It never has an axis that its node lacks:
-//! whatever an operand lacks is summed over before anything else is done with it.
+//! An adjoint may lack axes of its node: it is then constant along them. It never has an axis that
+//! its node lacks: whatever an operand lacks is summed over before anything else is done with it.
 
 use crate::tensor::{Axes, Graph, Node, Op, ReduceKind, Scalar};
 
 /// The gradient of `of`, a value without axes, by each of `by`.
 pub fn reverse(graph: &mut Graph, of: Node, by: &[Node]) -> Vec<Node> {
-    assert!(graph.axes_of(of).is_empty(), "a gradient is taken of one number");
+    assert!(
+        graph.axes_of(of).is_empty(),
+        "a gradient is taken of one number"
+    );
     let count = graph.nodes.len();
     let active = depends_on(graph, by, count);
     let mut adjoints: Vec<Vec<Node>> = vec![Vec::new(); count];
@@ -22,16 +25,24 @@ pub fn reverse(graph: &mut Graph, of: Node, by: &[Node]) -> Vec<Node> {
         adjoints[node.index()].push(adjoint);
         let op = graph.op(node).clone();
         let operands = op.operands();
-        for (operand, contribution) in operands.iter().zip(contributions(graph, &op, node, adjoint)) {
+        for (operand, contribution) in operands
+            .iter()
+            .zip(contributions(graph, &op, node, adjoint))
+        {
             if let Some(contribution) = contribution.filter(|_| active[operand.index()]) {
                 adjoints[operand.index()].push(contribution);
             }
         }
     }
     by.iter()
-        .map(|node| match adjoints.get(node.index()).and_then(|adjoints| adjoints.first()) {
-            Some(&adjoint) => adjoint,
-            None => graph.constant(0.0),
+        .map(|node| {
+            match adjoints
+                .get(node.index())
+                .and_then(|adjoints| adjoints.first())
+            {
+                Some(&adjoint) => adjoint,
+                None => graph.constant(0.0),
+            }
         })
         .collect()
 }
@@ -59,7 +70,9 @@ fn total(graph: &mut Graph, mut values: Vec<Node>) -> Node {
 /// The gradient by each operand of `op`, from the gradient `adjoint` by its result `node`.
 fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<Option<Node>> {
     match op {
-        Op::Constant(_) | Op::Input { .. } | Op::Parameter(_) | Op::Noise { .. } | Op::Iota(_) => Vec::new(),
+        Op::Constant(_) | Op::Input { .. } | Op::Parameter(_) | Op::Noise { .. } | Op::Iota(_) => {
+            Vec::new()
+        }
         Op::StopGradient(_) | Op::OneHot(..) => vec![None],
         Op::Scalar(scalar, operands) => {
             let gradients = (scalar.row().gradient)(graph, operands, node, adjoint);
@@ -87,7 +100,8 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
             vec![Some(graph.scalar(Scalar::Select, &[below, zero, adjoint]))]
         }
         Op::Contract(left, right, _) => {
-            let (left_axes, right_axes) = (graph.axes_of(*left).clone(), graph.axes_of(*right).clone());
+            let (left_axes, right_axes) =
+                (graph.axes_of(*left).clone(), graph.axes_of(*right).clone());
             let over_left = right_axes.minus(&left_axes);
             let over_right = left_axes.minus(&right_axes);
             vec![
@@ -96,8 +110,14 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
             ]
         }
         Op::Window(value, window) => {
-            let own = window.terms.iter().any(|(axis, _)| graph.axes_of(*value).contains(*axis));
-            assert!(!own, "only the plan reads along two axes of a value at once");
+            let own = window
+                .terms
+                .iter()
+                .any(|(axis, _)| graph.axes_of(*value).contains(*axis));
+            assert!(
+                !own,
+                "only the plan reads along two axes of a value at once"
+            );
             vec![Some(graph.fold(adjoint, window))]
         }
         // A value that lacks an axis of the positions is counted as often as it is summed.
@@ -112,5 +132,9 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
 }
 
 fn product_over(graph: &mut Graph, adjoint: Node, factor: Node, over: &Axes) -> Node {
-    if over.is_empty() { graph.mul(adjoint, factor) } else { graph.contract(adjoint, factor, over) }
+    if over.is_empty() {
+        graph.mul(adjoint, factor)
+    } else {
+        graph.contract(adjoint, factor, over)
+    }
 }

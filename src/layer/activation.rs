@@ -9,7 +9,10 @@ pub struct Activation {
     formula: fn(&mut Graph, Node) -> Node,
 }
 
-pub const RELU: Activation = Activation { name: "relu", formula: |g, x| g.scalar(Scalar::Relu, &[x]) };
+pub const RELU: Activation = Activation {
+    name: "relu",
+    formula: |g, x| g.scalar(Scalar::Relu, &[x]),
+};
 
 /// max(x, 0.01 x).
 pub const LEAKY_RELU: Activation = Activation {
@@ -30,14 +33,32 @@ pub const ELU: Activation = Activation {
 };
 
 /// x Φ(x), with the exact normal distribution function (Hendrycks and Gimpel 2016).
-pub const GELU: Activation = Activation { name: "gelu", formula: |g, x| g.scalar(Scalar::Gelu, &[x]) };
-pub const SOFTPLUS: Activation = Activation { name: "softplus", formula: |g, x| g.scalar(Scalar::Softplus, &[x]) };
-pub const TANH: Activation = Activation { name: "tanh", formula: |g, x| g.scalar(Scalar::Tanh, &[x]) };
-pub const SIGMOID: Activation = Activation { name: "sigmoid", formula: |g, x| g.scalar(Scalar::Sigmoid, &[x]) };
+pub const GELU: Activation = Activation {
+    name: "gelu",
+    formula: |g, x| g.scalar(Scalar::Gelu, &[x]),
+};
+pub const SOFTPLUS: Activation = Activation {
+    name: "softplus",
+    formula: |g, x| g.scalar(Scalar::Softplus, &[x]),
+};
+pub const TANH: Activation = Activation {
+    name: "tanh",
+    formula: |g, x| g.scalar(Scalar::Tanh, &[x]),
+};
+pub const SIGMOID: Activation = Activation {
+    name: "sigmoid",
+    formula: |g, x| g.scalar(Scalar::Sigmoid, &[x]),
+};
 /// Of what is above 0.
-pub const LOG: Activation = Activation { name: "log", formula: |g, x| g.log(x) };
+pub const LOG: Activation = Activation {
+    name: "log",
+    formula: |g, x| g.log(x),
+};
 /// log(1 + x), of what is above −1, such as counts.
-pub const LOG1P: Activation = Activation { name: "log1p", formula: |g, x| g.scalar(Scalar::Log1P, &[x]) };
+pub const LOG1P: Activation = Activation {
+    name: "log1p",
+    formula: |g, x| g.scalar(Scalar::Log1P, &[x]),
+};
 
 impl std::fmt::Debug for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,7 +78,8 @@ impl Layer for Activation {
     }
 }
 
-/// `residual [...]`: the input is added to what the layers inside make of it. The lowering does so; this is its name.
+/// `residual [...]`: the input is added to what the layers inside make of it. The lowering does so;
+/// this is its name.
 #[derive(Debug)]
 pub struct Residual;
 

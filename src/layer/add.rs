@@ -18,20 +18,38 @@ impl Layer for Add {
     /// What has one feature is added to each of the others'.
     fn outputs(&self, inputs: &[Vec<usize>], _: &[f64]) -> Result<Vec<usize>, Misfit> {
         let size = |shape: &Vec<usize>| shape.iter().product::<usize>();
-        let most = inputs.iter().max_by_key(|shape| size(shape)).cloned().unwrap_or_default();
-        if !inputs.is_empty() && inputs.iter().all(|shape| size(shape) == size(&most) || size(shape) == 1) {
+        let most = inputs
+            .iter()
+            .max_by_key(|shape| size(shape))
+            .cloned()
+            .unwrap_or_default();
+        if !inputs.is_empty()
+            && inputs
+                .iter()
+                .all(|shape| size(shape) == size(&most) || size(shape) == 1)
+        {
             return Ok(most);
         }
         let listed: Vec<String> = inputs.iter().map(|shape| size(shape).to_string()).collect();
-        let why = format!("it takes values of as many features, or of one, not {}", listed.join(" and "));
+        let why = format!(
+            "it takes values of as many features, or of one, not {}",
+            listed.join(" and ")
+        );
         let help = "bring the parents to one size before: `a -> b = dense(10)`".to_string();
-        Err(Misfit { why, help, of_inputs: true })
+        Err(Misfit {
+            why,
+            help,
+            of_inputs: true,
+        })
     }
 
     fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
         let parts: Vec<Part> = parts.iter().map(|part| flat(context, part)).collect();
         let graph = context.graph();
-        let largest = parts.iter().max_by_key(|part| graph.axis(part.axes[0]).size).expect("a network has parents");
+        let largest = parts
+            .iter()
+            .max_by_key(|part| graph.axis(part.axes[0]).size)
+            .expect("a network has parents");
         let (features, shape) = (graph.axis(largest.axes[0]).size, largest.shape.clone());
         let out = context.new_axis("", features, AxisKind::Feature);
         let graph = context.graph();
@@ -39,7 +57,11 @@ impl Layer for Add {
         for part in &parts {
             let (value, own) = (part.dense(graph), part.axes[0]);
             let all = graph.axis(own).size == features;
-            terms.push(if all { graph.rename(value, own, out) } else { graph.sum(value, &Axes::from(own)) });
+            terms.push(if all {
+                graph.rename(value, own, out)
+            } else {
+                graph.sum(value, &Axes::from(own))
+            });
         }
         terms.sort_by_key(|&term| graph.axes_of(term).len());
         Part::made(graph.total(terms), vec![out], shape)

@@ -1,4 +1,5 @@
-//! The combinator of a ladder network: an estimate of a value from a disturbed version of it and from what lies above.
+//! The combinator of a ladder network: an estimate of a value from a disturbed version of it and
+//! from what lies above.
 
 use super::{Context, Layer, Misfit, Part, flat};
 use crate::tensor::{Node, Scalar, Start};
@@ -19,26 +20,46 @@ impl Layer for Combinator {
         let sizes: Vec<usize> = inputs.iter().map(|shape| shape.iter().product()).collect();
         let why = match sizes.as_slice() {
             [one, other] if one == other => return Ok(inputs[0].clone()),
-            [one, other] => format!("it takes two values of as many features, not {one} and {other}"),
-            [_] => "it takes two values, the disturbed one and the one from above, not one".to_string(),
-            _ => format!("it takes two values, the disturbed one and the one from above, not {}", sizes.len()),
+            [one, other] => {
+                format!("it takes two values of as many features, not {one} and {other}")
+            }
+            [_] => {
+                "it takes two values, the disturbed one and the one from above, not one".to_string()
+            }
+            _ => format!(
+                "it takes two values, the disturbed one and the one from above, not {}",
+                sizes.len()
+            ),
         };
-        let help = "name a disturbed value and one from above before the arrow, of as many features".to_string();
-        Err(Misfit { why, help, of_inputs: true })
+        let help =
+            "name a disturbed value and one from above before the arrow, of as many features"
+                .to_string();
+        Err(Misfit {
+            why,
+            help,
+            of_inputs: true,
+        })
     }
 
-    /// (z − μ(u)) v(u) + μ(u) for parents z, u; μ(u) = a₁ σ(a₂ u + a₃) + a₄ u + a₅ and v(u) = a₆ σ(a₇ u + a₈) + a₉ u + a₁₀, the numbers a of
-    /// each feature (Rasmus et al. 2015, equation 2).
+    /// (z − μ(u)) v(u) + μ(u) for parents z, u; μ(u) = a₁ σ(a₂ u + a₃) + a₄ u + a₅ and v(u) = a₆
+    /// σ(a₇ u + a₈) + a₉ u + a₁₀, the numbers a of each feature (Rasmus et al. 2015, equation 2).
     fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
-        let [lateral, above] = parts else { unreachable!("check counts the parents of a combinator") };
+        let [lateral, above] = parts else {
+            unreachable!("check counts the parents of a combinator")
+        };
         let (lateral, above) = (flat(context, lateral), flat(context, above));
         let (axis, above_axis) = (lateral.axes[0], above.axes[0]);
         let value = lateral.dense(context.graph());
         let u = above.dense(context.graph());
-        let u = if above_axis == axis { u } else { context.graph().rename(u, above_axis, axis) };
+        let u = if above_axis == axis {
+            u
+        } else {
+            context.graph().rename(u, above_axis, axis)
+        };
         let mut formula = |first: usize| {
             let mut a = |offset: usize| {
-                // Only the slope within the sigmoid starts at 1: the estimate starts at 0 whatever the parents are.
+                // Only the slope within the sigmoid starts at 1: the estimate starts at 0 whatever
+                // the parents are.
                 let start = Start::Constant(if offset == 1 { 1.0 } else { 0.0 });
                 context.parameter(&format!("a{}", first + offset), &[axis], start)
             };
@@ -54,6 +75,9 @@ impl Layer for Combinator {
         let graph = context.graph();
         let centred = graph.sub(value, mean);
         let scaled = graph.mul(centred, slope);
-        Part { name: String::new(), ..lateral.with(graph.add(scaled, mean)) }
+        Part {
+            name: String::new(),
+            ..lateral.with(graph.add(scaled, mean))
+        }
     }
 }

@@ -11,7 +11,8 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Node, Start, Window},
 };
 
-/// Each channel of a pixel is a weighted sum of the pixels in a window, of all channels (LeCun et al. 1989).
+/// Each channel of a pixel is a weighted sum of the pixels in a window, of all channels (LeCun et
+/// al. 1989).
 #[derive(Debug)]
 pub struct Conv;
 
@@ -27,7 +28,11 @@ const ARGUMENTS: &[Argument] = &[
 ];
 
 fn places(arguments: &[f64]) -> Places {
-    Places { size: arguments[1] as usize, stride: arguments[2] as usize, padding: arguments[3] as usize }
+    Places {
+        size: arguments[1] as usize,
+        stride: arguments[2] as usize,
+        padding: arguments[3] as usize,
+    }
 }
 
 /// The shape of a convolution's result, each side made by `along`.
@@ -55,13 +60,22 @@ fn outputs(
 
 /// The axes of a window, and of the image that is made: channels, height and width.
 fn axes(context: &mut dyn Context, shape: &[usize], size: usize) -> ([Id<Axis>; 2], Vec<Id<Axis>>) {
-    let window = ["kernel_height", "kernel_width"].map(|name| context.new_axis(name, size, AxisKind::Window));
+    let window = ["kernel_height", "kernel_width"]
+        .map(|name| context.new_axis(name, size, AxisKind::Window));
     let height = context.new_axis("height", shape[1], AxisKind::Position);
     let width = context.new_axis("width", shape[2], AxisKind::Position);
-    (window, vec![context.new_axis("", shape[0], AxisKind::Feature), height, width])
+    (
+        window,
+        vec![
+            context.new_axis("", shape[0], AxisKind::Feature),
+            height,
+            width,
+        ],
+    )
 }
 
-/// bias + Σ over parts: `of_image` of those that are images, and of vectors one number for each channel, the same at all pixels.
+/// bias + Σ over parts: `of_image` of those that are images, and of vectors one number for each
+/// channel, the same at all pixels.
 fn joined(
     context: &mut dyn Context,
     parts: &[Part],
@@ -71,14 +85,27 @@ fn joined(
     let start = |inputs, outputs| Start::HiddenWeight { inputs, outputs };
     let mut terms = vec![context.parameter("bias", &[out], Start::Bias)];
     for part in parts {
-        terms.push(if part.is_image() { of_image(context, part) } else { term(context, part, out, &start) });
+        terms.push(if part.is_image() {
+            of_image(context, part)
+        } else {
+            term(context, part, out, &start)
+        });
     }
     total(context, terms)
 }
 
 /// Every image with its axes, before the layer makes axes of its own.
 fn images(context: &mut dyn Context, parts: &[Part]) -> Vec<Part> {
-    parts.iter().map(|part| if part.is_image() { image(context, part) } else { flat(context, part) }).collect()
+    parts
+        .iter()
+        .map(|part| {
+            if part.is_image() {
+                image(context, part)
+            } else {
+                flat(context, part)
+            }
+        })
+        .collect()
 }
 
 impl Layer for Conv {
@@ -91,7 +118,9 @@ impl Layer for Conv {
     }
 
     fn outputs(&self, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
-        outputs(self.name(), inputs, arguments, &|side| places(arguments).along(side))
+        outputs(self.name(), inputs, arguments, &|side| {
+            places(arguments).along(side)
+        })
     }
 
     fn joins(&self) -> bool {
@@ -101,16 +130,29 @@ impl Layer for Conv {
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let (parts, places) = (images(context, parts), places(arguments));
         let shapes: Vec<Vec<usize>> = parts.iter().map(|part| part.shape.clone()).collect();
-        let shape = self.outputs(&shapes, arguments).expect("check has seen the shapes");
+        let shape = self
+            .outputs(&shapes, arguments)
+            .expect("check has seen the shapes");
         let (window, made) = axes(context, &shape, places.size);
         let area = places.size * places.size;
         let of_image = |context: &mut dyn Context, part: &Part| {
-            let start = Start::HiddenWeight { inputs: part.shape[0] * area, outputs: shape[0] * area };
-            let weight = context.parameter(&part.weight(), &[made[0], part.axes[0], window[0], window[1]], start);
+            let start = Start::HiddenWeight {
+                inputs: part.shape[0] * area,
+                outputs: shape[0] * area,
+            };
+            let weight = context.parameter(
+                &part.weight(),
+                &[made[0], part.axes[0], window[0], window[1]],
+                start,
+            );
             let graph = context.graph();
             let value = part.dense(graph);
             let value = places.read(graph, value, &part.axes[1..], &made[1..], &window);
-            graph.contract(value, weight, &Axes::from([part.axes[0], window[0], window[1]]))
+            graph.contract(
+                value,
+                weight,
+                &Axes::from([part.axes[0], window[0], window[1]]),
+            )
         };
         let node = joined(context, &parts, made[0], &of_image);
         Part::made(node, made, shape)
@@ -127,7 +169,9 @@ impl Layer for ConvTranspose {
     }
 
     fn outputs(&self, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
-        outputs(self.name(), inputs, arguments, &|side| places(arguments).covered(side))
+        outputs(self.name(), inputs, arguments, &|side| {
+            places(arguments).covered(side)
+        })
     }
 
     fn joins(&self) -> bool {
@@ -137,14 +181,23 @@ impl Layer for ConvTranspose {
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let (parts, places) = (images(context, parts), places(arguments));
         let shapes: Vec<Vec<usize>> = parts.iter().map(|part| part.shape.clone()).collect();
-        let shape = self.outputs(&shapes, arguments).expect("check has seen the shapes");
+        let shape = self
+            .outputs(&shapes, arguments)
+            .expect("check has seen the shapes");
         let (window, made) = axes(context, &shape, places.size);
         let area = places.size * places.size;
         let of_image = |context: &mut dyn Context, part: &Part| {
             // So many windows lie over a pixel.
             let inputs = (part.shape[0] * area).div_ceil(places.stride * places.stride);
-            let start = Start::HiddenWeight { inputs, outputs: shape[0] * area };
-            let weight = context.parameter(&part.weight(), &[part.axes[0], made[0], window[0], window[1]], start);
+            let start = Start::HiddenWeight {
+                inputs,
+                outputs: shape[0] * area,
+            };
+            let weight = context.parameter(
+                &part.weight(),
+                &[part.axes[0], made[0], window[0], window[1]],
+                start,
+            );
             let graph = context.graph();
             let value = part.dense(graph);
             // A kernel of one pixel has no places to lay down.
@@ -161,16 +214,22 @@ impl Layer for ConvTranspose {
     }
 }
 
-/// Whether a head on that part is one for each pixel, and not one linear layer: it is an image as high and wide as the child.
+/// Whether a head on that part is one for each pixel, and not one linear layer: it is an image as
+/// high and wide as the child.
 pub fn matches(parts: &[Part], child: &[usize]) -> bool {
     match parts {
-        [part] => part.name.is_empty() && part.is_image() && child.len() == 3 && part.shape[1..] == child[1..],
+        [part] => {
+            part.name.is_empty()
+                && part.is_image()
+                && child.len() == 3
+                && part.shape[1..] == child[1..]
+        }
         _ => false,
     }
 }
 
-/// A linear map from channels to those of an image of that shape, the same at each pixel: `weight` [out, in, 1, 1]. The image is a
-/// vector over `out`.
+/// A linear map from channels to those of an image of that shape, the same at each pixel: `weight`
+/// [out, in, 1, 1]. The image is a vector over `out`.
 pub fn pointwise(
     context: &mut dyn Context,
     part: &Part,
@@ -179,14 +238,23 @@ pub fn pointwise(
     bias: Start,
 ) -> Node {
     let part = image(context, part);
-    let window = ["kernel_height", "kernel_width"].map(|name| context.new_axis(name, 1, AxisKind::Window));
+    let window =
+        ["kernel_height", "kernel_width"].map(|name| context.new_axis(name, 1, AxisKind::Window));
     let channels = context.new_axis("", shape[0], AxisKind::Feature);
     let bias = context.parameter("bias", &[channels], bias);
     let start = start(part.shape[0], shape[0]);
-    let weight = context.parameter("weight", &[channels, part.axes[0], window[0], window[1]], start);
+    let weight = context.parameter(
+        "weight",
+        &[channels, part.axes[0], window[0], window[1]],
+        start,
+    );
     let graph = context.graph();
     let value = part.dense(graph);
-    let sum = graph.contract(value, weight, &Axes::from([part.axes[0], window[0], window[1]]));
+    let sum = graph.contract(
+        value,
+        weight,
+        &Axes::from([part.axes[0], window[0], window[1]]),
+    );
     let sum = graph.add(bias, sum);
     let merge = Window::split(graph, out, &[channels, part.axes[1], part.axes[2]]);
     graph.fold(sum, &merge)

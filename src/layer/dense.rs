@@ -24,12 +24,16 @@ impl Layer for Dense {
     }
 
     fn outputs(&self, _: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
-        let given: Vec<usize> =
-            arguments.iter().filter(|argument| !argument.is_nan()).map(|&size| size as usize).collect();
+        let given: Vec<usize> = arguments
+            .iter()
+            .filter(|argument| !argument.is_nan())
+            .map(|&size| size as usize)
+            .collect();
         if given.len() == 2 {
             return Err(Misfit {
                 why: "an image has a height and a width".to_string(),
-                help: "write `dense(size)`, or `dense(channels, height, width)` for an image".to_string(),
+                help: "write `dense(size)`, or `dense(channels, height, width)` for an image"
+                    .to_string(),
                 of_inputs: false,
             });
         }
@@ -41,16 +45,23 @@ impl Layer for Dense {
     }
 
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
-        let shape = self.outputs(&[], arguments).expect("check has seen the arguments");
+        let shape = self
+            .outputs(&[], arguments)
+            .expect("check has seen the arguments");
         let parts: Vec<Part> = parts.iter().map(|part| flat(context, part)).collect();
         let out = context.new_axis("", shape.iter().product(), AxisKind::Feature);
         let start = |inputs, outputs| Start::HiddenWeight { inputs, outputs };
-        Part::made(linear(context, &parts, out, &start, Start::Bias), vec![out], shape)
+        Part::made(
+            linear(context, &parts, out, &start, Start::Bias),
+            vec![out],
+            shape,
+        )
     }
 }
 
-/// bias + Σ over parts of weight · part, over the features `out`. Named parts have a weight each, `weight.PART` [out, in];
-/// a nameless one has `weight`. What has the fewest axes is summed first, so that nothing is repeated along axes that it lacks.
+/// bias + Σ over parts of weight · part, over the features `out`. Named parts have a weight each,
+/// `weight.PART` [out, in]; a nameless one has `weight`. What has the fewest axes is summed first,
+/// so that nothing is repeated along axes that it lacks.
 pub fn linear(
     context: &mut dyn Context,
     parts: &[Part],
@@ -74,7 +85,10 @@ pub(super) fn term(
     start: &dyn Fn(usize, usize) -> Start,
 ) -> Node {
     // Each parent's weight starts as that of a layer of its own, as in the ADGM authors' code.
-    let (inputs, outputs) = (context.graph().axis(part.axes[0]).size, context.graph().axis(out).size);
+    let (inputs, outputs) = (
+        context.graph().axis(part.axes[0]).size,
+        context.graph().axis(out).size,
+    );
     let weight = context.parameter(&part.weight(), &[out, part.axes[0]], start(inputs, outputs));
     let graph = context.graph();
     match part.value {

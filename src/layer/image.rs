@@ -1,4 +1,5 @@
-//! Images and vectors: a vector's features are an image's channels, in each its rows, in each its columns.
+//! Images and vectors: a vector's features are an image's channels, in each its rows, in each its
+//! columns.
 //!
 //! An image in memory has its channels innermost; a variable, and a vector, are as files hold them.
 
@@ -10,33 +11,54 @@ use crate::{
 
 /// The part with axes for channels, height and width; it holds an image.
 pub fn image(context: &mut dyn Context, part: &Part) -> Part {
-    let [axis] = part.axes[..] else { return part.clone() };
+    let [axis] = part.axes[..] else {
+        return part.clone();
+    };
     let graph = context.graph();
     let value = part.dense(graph);
     let name = graph.axis(axis).name.clone();
     let mut along = |suffix: &str, at: usize, kind| {
         let name = format!("{name}.{suffix}");
-        graph.new_axis(Axis { name, size: part.shape[at], kind })
+        graph.new_axis(Axis {
+            name,
+            size: part.shape[at],
+            kind,
+        })
     };
-    let (height, width) = (along("height", 1, AxisKind::Position), along("width", 2, AxisKind::Position));
+    let (height, width) = (
+        along("height", 1, AxisKind::Position),
+        along("width", 2, AxisKind::Position),
+    );
     let axes = vec![along("channel", 0, AxisKind::Feature), height, width];
     let split = Window::split(graph, axis, &axes);
-    Part { axes, ..part.with(graph.window(value, &split)) }
+    Part {
+        axes,
+        ..part.with(graph.window(value, &split))
+    }
 }
 
 /// The part with one axis.
 pub fn flat(context: &mut dyn Context, part: &Part) -> Part {
-    let [channel, ..] = part.axes[..] else { unreachable!("a part has features") };
+    let [channel, ..] = part.axes[..] else {
+        unreachable!("a part has features")
+    };
     if part.axes.len() == 1 {
         return part.clone();
     }
     let graph = context.graph();
     let name = format!("{}.flat", graph.axis(channel).name);
     let size = part.shape.iter().product();
-    let axis = graph.new_axis(Axis { name, size, kind: AxisKind::Feature });
+    let axis = graph.new_axis(Axis {
+        name,
+        size,
+        kind: AxisKind::Feature,
+    });
     let merge = Window::split(graph, axis, &part.axes);
     let value = part.dense(graph);
-    Part { axes: vec![axis], ..part.with(graph.fold(value, &merge)) }
+    Part {
+        axes: vec![axis],
+        ..part.with(graph.fold(value, &merge))
+    }
 }
 
 /// The places of a window along one side of an image.
@@ -55,7 +77,9 @@ impl Places {
 
     /// Pixels along a side that so many windows cover, without the padding.
     pub fn covered(self, windows: usize) -> Option<usize> {
-        ((windows - 1) * self.stride + self.size).checked_sub(2 * self.padding).filter(|&side| side > 0)
+        ((windows - 1) * self.stride + self.size)
+            .checked_sub(2 * self.padding)
+            .filter(|&side| side > 0)
     }
 
     /// Whether each pixel is a window.
@@ -66,7 +90,12 @@ impl Places {
     /// The pixel of a window's place along one side.
     fn window(self, side: Id<Axis>, window: Id<Axis>, place: Id<Axis>) -> Window {
         let terms = vec![(window, self.stride as isize), (place, 1)];
-        Window { axis: side, terms, offset: -(self.padding as isize), divisor: 1 }
+        Window {
+            axis: side,
+            terms,
+            offset: -(self.padding as isize),
+            divisor: 1,
+        }
     }
 
     /// An image as windows, for both sides: those of the image, the windows and their places.
@@ -79,10 +108,15 @@ impl Places {
         places: &[Id<Axis>],
     ) -> Node {
         // Width first, so that in the gradient height comes first.
-        [1, 0].into_iter().fold(image, |image, side| match self.are_pixels() {
-            true => graph.rename(image, sides[side], windows[side]),
-            false => graph.window(image, &self.window(sides[side], windows[side], places[side])),
-        })
+        [1, 0]
+            .into_iter()
+            .fold(image, |image, side| match self.are_pixels() {
+                true => graph.rename(image, sides[side], windows[side]),
+                false => graph.window(
+                    image,
+                    &self.window(sides[side], windows[side], places[side]),
+                ),
+            })
     }
 
     /// The transpose: windows laid down over an image.
@@ -103,12 +137,18 @@ impl Places {
 
 /// That there is an image among what goes into a layer; the heights and widths of all that are.
 pub(super) fn sides(layer: &str, inputs: &[Vec<usize>]) -> Result<Vec<(usize, usize)>, Misfit> {
-    let sides: Vec<(usize, usize)> =
-        inputs.iter().filter(|shape| shape.len() == 3).map(|shape| (shape[1], shape[2])).collect();
+    let sides: Vec<(usize, usize)> = inputs
+        .iter()
+        .filter(|shape| shape.len() == 3)
+        .map(|shape| (shape[1], shape[2]))
+        .collect();
     if !sides.is_empty() {
         return Ok(sides);
     }
-    let found: Vec<String> = inputs.iter().map(|shape| format!("a vector of {}", shape[0])).collect();
+    let found: Vec<String> = inputs
+        .iter()
+        .map(|shape| format!("a vector of {}", shape[0]))
+        .collect();
     Err(Misfit {
         why: format!("it is given {}, and needs an image", found.join(" and ")),
         help: format!(
@@ -123,7 +163,10 @@ pub(super) fn agreed(made: &[(usize, usize)]) -> Result<(usize, usize), Misfit> 
     match made.iter().find(|side| **side != made[0]) {
         None => Ok(made[0]),
         Some(other) => Err(Misfit {
-            why: format!("its parents make images of {} · {} and of {} · {}", made[0].0, made[0].1, other.0, other.1),
+            why: format!(
+                "its parents make images of {} · {} and of {} · {}",
+                made[0].0, made[0].1, other.0, other.1
+            ),
             help: "give it images of one size, or let a `dense` layer join them".to_string(),
             of_inputs: true,
         }),

@@ -1,4 +1,5 @@
-//! Layers: parameter shapes, initialisation and the forward pass, one file each, written with the tensor builder.
+//! Layers: parameter shapes, initialisation and the forward pass, one file each, written with the
+//! tensor builder.
 //!
 //! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
 
@@ -41,7 +42,13 @@ pub const LEFT_OUT: f64 = f64::NAN;
 impl Argument {
     /// A whole number from `least` on, of pixels or channels.
     const fn count(name: &'static str, default: Option<f64>, least: f64) -> Self {
-        Argument { name, default, least, most: 1e6, whole: true }
+        Argument {
+            name,
+            default,
+            least,
+            most: 1e6,
+            whole: true,
+        }
     }
 
     pub fn holds(&self, value: f64) -> bool {
@@ -50,7 +57,11 @@ impl Argument {
 
     /// `expected a number from 0 to 1`.
     pub fn expected(&self) -> String {
-        let kind = if self.whole { "a whole number" } else { "a number" };
+        let kind = if self.whole {
+            "a whole number"
+        } else {
+            "a number"
+        };
         format!("expected {kind} from {} to {}", self.least, self.most)
     }
 }
@@ -59,12 +70,21 @@ impl Argument {
 pub trait Context {
     fn graph(&mut self) -> &mut Graph;
 
-    /// The layer's parameter `NAME` over `axes`, in PyTorch's order; its full name is `FACTOR.LAYER.NAME`.
+    /// The layer's parameter `NAME` over `axes`, in PyTorch's order; its full name is
+    /// `FACTOR.LAYER.NAME`.
     fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node;
 
-    /// A running average kept beside the parameters: its value as the step begins, and the means to replace it.
-    /// In training each case in turn moves it by `momentum` towards `observed`; the value given back is the one to use in evaluation.
-    fn running_average(&mut self, name: &str, axes: &[Id<Axis>], start: f64, observed: Node, momentum: f64) -> Node;
+    /// A running average kept beside the parameters: its value as the step begins, and the means to
+    /// replace it. In training each case in turn moves it by `momentum` towards `observed`; the
+    /// value given back is the one to use in evaluation.
+    fn running_average(
+        &mut self,
+        name: &str,
+        axes: &[Id<Axis>],
+        start: f64,
+        observed: Node,
+        momentum: f64,
+    ) -> Node;
 
     /// An axis that this layer makes, called `FACTOR.LAYER` and maybe `.NAME`.
     fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis>;
@@ -72,7 +92,8 @@ pub trait Context {
     /// Noise with the axes of `like`, which is of the part with that name.
     fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node;
 
-    /// Whether statistics are the batch's (training and `dgc bound`) or the running averages (evaluation).
+    /// Whether statistics are the batch's (training and `dgc bound`) or the running averages
+    /// (evaluation).
     fn batch_statistics(&self) -> bool;
 
     /// Whether noise and dropout are on: in training alone, and not in its clean pass.
@@ -84,7 +105,8 @@ pub trait Context {
 pub struct Part {
     pub name: String,
     pub value: Value,
-    /// One, or an image's channels, height and width. A vector may hold an image: then its shape says so.
+    /// One, or an image's channels, height and width. A vector may hold an image: then its shape
+    /// says so.
     pub axes: Vec<Id<Axis>>,
     /// One number of features, or an image's channels, height and width.
     pub shape: Vec<usize>,
@@ -93,17 +115,30 @@ pub struct Part {
 impl Part {
     /// What a layer makes.
     pub fn made(node: Node, axes: Vec<Id<Axis>>, shape: Vec<usize>) -> Self {
-        Part { name: String::new(), value: Value::Dense(node), axes, shape }
+        Part {
+            name: String::new(),
+            value: Value::Dense(node),
+            axes,
+            shape,
+        }
     }
 
     /// A vector of a variable.
     pub fn of_variable(name: &str, value: Value, axis: Id<Axis>, shape: &[usize]) -> Self {
-        Part { name: name.to_string(), value, axes: vec![axis], shape: features(shape) }
+        Part {
+            name: name.to_string(),
+            value,
+            axes: vec![axis],
+            shape: features(shape),
+        }
     }
 
     /// The same with other numbers.
     pub fn with(&self, node: Node) -> Self {
-        Part { value: Value::Dense(node), ..self.clone() }
+        Part {
+            value: Value::Dense(node),
+            ..self.clone()
+        }
     }
 
     /// The value with its features: a class that is summed over as one-hot vectors.
@@ -123,11 +158,16 @@ impl Part {
 
     /// `weight.PARENT`, or `weight` of a nameless part.
     fn weight(&self) -> String {
-        if self.name.is_empty() { "weight".to_string() } else { format!("weight.{}", self.name) }
+        if self.name.is_empty() {
+            "weight".to_string()
+        } else {
+            format!("weight.{}", self.name)
+        }
     }
 }
 
-/// A variable's shape as layers see it: `[28, 28]` is an image of one channel, `[3, 32, 32]` one of three, all else a vector.
+/// A variable's shape as layers see it: `[28, 28]` is an image of one channel, `[3, 32, 32]` one of
+/// three, all else a vector.
 pub fn features(shape: &[usize]) -> Vec<usize> {
     match *shape {
         [height, width] => vec![1, height, width],
@@ -138,7 +178,11 @@ pub fn features(shape: &[usize]) -> Vec<usize> {
 
 /// `3 · 32 · 32`.
 pub fn shape_text(shape: &[usize]) -> String {
-    shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" · ")
+    shape
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 /// Why a layer cannot work on what it is given, and a way out.
@@ -155,7 +199,8 @@ pub struct Misfit {
 pub enum Value {
     /// A value that has the part's feature axis.
     Dense(Node),
-    /// A class variable that is being summed over: class k of this class axis. A weight's columns are then the classes themselves.
+    /// A class variable that is being summed over: class k of this class axis. A weight's columns
+    /// are then the classes themselves.
     Enumerated(Id<Axis>),
 }
 
@@ -177,12 +222,14 @@ pub trait Layer: Sync + Debug {
         false
     }
 
-    /// Whether several parents must have been joined before it: not so for one that acts on each element alone.
+    /// Whether several parents must have been joined before it: not so for one that acts on each
+    /// element alone.
     fn needs_joined(&self) -> bool {
         false
     }
 
-    /// What comes out, of the shape that [`Layer::outputs`] says. `parts` holds one part unless [`Layer::joins`].
+    /// What comes out, of the shape that [`Layer::outputs`] says. `parts` holds one part unless
+    /// [`Layer::joins`].
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part;
 }
 

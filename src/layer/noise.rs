@@ -15,10 +15,17 @@ impl Layer for Dropout {
     }
 
     fn arguments(&self) -> &'static [Argument] {
-        &[Argument { name: "rate", default: Some(0.5), least: 0.0, most: 0.99, whole: false }]
+        &[Argument {
+            name: "rate",
+            default: Some(0.5),
+            least: 0.0,
+            most: 0.99,
+            whole: false,
+        }]
     }
 
-    /// In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al. 2014).
+    /// In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava
+    /// et al. 2014).
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let value = parts[0].dense(context.graph());
         if !context.noisy() || arguments[0] == 0.0 {
@@ -39,7 +46,13 @@ impl Layer for Noise {
     }
 
     fn arguments(&self) -> &'static [Argument] {
-        &[Argument { name: "scale", default: None, least: 0.0, most: 1e6, whole: false }]
+        &[Argument {
+            name: "scale",
+            default: None,
+            least: 0.0,
+            most: 1e6,
+            whole: false,
+        }]
     }
 
     /// In training `scale` · N(0, 1) is added to each element.

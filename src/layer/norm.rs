@@ -25,8 +25,14 @@ pub struct LayerNorm;
 
 /// The value, an image with an axis for each of its channels, height and width.
 fn apart(context: &mut dyn Context, parts: &[Part]) -> (Node, Part) {
-    let [part] = parts else { unreachable!("check wants a layer that joins the parents before a normalisation") };
-    let part = if part.is_image() { image(context, part) } else { part.clone() };
+    let [part] = parts else {
+        unreachable!("check wants a layer that joins the parents before a normalisation")
+    };
+    let part = if part.is_image() {
+        image(context, part)
+    } else {
+        part.clone()
+    };
     (part.dense(context.graph()), part)
 }
 
@@ -56,7 +62,8 @@ fn affine(context: &mut dyn Context, value: Node, axes: &[Id<Axis>]) -> Node {
     graph.add(scaled, bias)
 }
 
-/// A part's features, of an image its channels, normalised over every other axis that the value has (Ioffe and Szegedy 2015).
+/// A part's features, of an image its channels, normalised over every other axis that the value has
+/// (Ioffe and Szegedy 2015).
 fn standardize(context: &mut dyn Context, parts: &[Part]) -> Part {
     let (value, part) = apart(context, parts);
     let axis = part.axes[0];
@@ -65,7 +72,11 @@ fn standardize(context: &mut dyn Context, parts: &[Part]) -> Part {
     let (mean, variance) = moments(graph, value, &over);
     let stored_mean = context.running_average("running_mean", &[axis], 0.0, mean, MOMENTUM);
     let stored_variance = context.running_average("running_var", &[axis], 1.0, variance, MOMENTUM);
-    let (mean, variance) = if context.batch_statistics() { (mean, variance) } else { (stored_mean, stored_variance) };
+    let (mean, variance) = if context.batch_statistics() {
+        (mean, variance)
+    } else {
+        (stored_mean, stored_variance)
+    };
     part.with(normalise(context.graph(), value, mean, variance))
 }
 

@@ -12,11 +12,22 @@ pub struct MaxPool;
 #[derive(Debug)]
 pub struct MeanPool;
 
-const ARGUMENTS: &[Argument] = &[Argument::count("size", None, 1.0), Argument::count("stride", Some(LEFT_OUT), 1.0)];
+const ARGUMENTS: &[Argument] = &[
+    Argument::count("size", None, 1.0),
+    Argument::count("stride", Some(LEFT_OUT), 1.0),
+];
 
 fn places(arguments: &[f64]) -> Places {
-    let stride = if arguments[1].is_nan() { arguments[0] } else { arguments[1] };
-    Places { size: arguments[0] as usize, stride: stride as usize, padding: 0 }
+    let stride = if arguments[1].is_nan() {
+        arguments[0]
+    } else {
+        arguments[1]
+    };
+    Places {
+        size: arguments[0] as usize,
+        stride: stride as usize,
+        padding: 0,
+    }
 }
 
 fn outputs(layer: &str, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
@@ -24,7 +35,10 @@ fn outputs(layer: &str, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<
     match places.along(height).zip(places.along(width)) {
         Some((high, wide)) => Ok(vec![inputs[0][0], high, wide]),
         None => Err(Misfit {
-            why: format!("its window of {} does not fit the image of {height} · {width}", places.size),
+            why: format!(
+                "its window of {} does not fit the image of {height} · {width}",
+                places.size
+            ),
             help: "pool smaller windows, or fewer times".to_string(),
             of_inputs: true,
         }),
@@ -38,11 +52,17 @@ fn forward(
     reduce: &dyn Fn(&mut Graph, Node, &Axes) -> Node,
 ) -> Part {
     let (part, places) = (image(context, part), places(arguments));
-    let shape = outputs("", std::slice::from_ref(&part.shape), arguments).expect("check has seen the shape");
+    let shape = outputs("", std::slice::from_ref(&part.shape), arguments)
+        .expect("check has seen the shape");
     let value = part.dense(context.graph());
-    let window = ["window_height", "window_width"].map(|name| context.new_axis(name, places.size, AxisKind::Window));
+    let window = ["window_height", "window_width"]
+        .map(|name| context.new_axis(name, places.size, AxisKind::Window));
     let height = context.new_axis("height", shape[1], AxisKind::Position);
-    let axes = vec![part.axes[0], height, context.new_axis("width", shape[2], AxisKind::Position)];
+    let axes = vec![
+        part.axes[0],
+        height,
+        context.new_axis("width", shape[2], AxisKind::Position),
+    ];
     let graph = context.graph();
     let windows = places.read(graph, value, &part.axes[1..], &axes[1..], &window);
     Part::made(reduce(graph, windows, &Axes::from(window)), axes, shape)
@@ -62,7 +82,9 @@ impl Layer for MaxPool {
     }
 
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
-        forward(context, arguments, &parts[0], &|graph, value, over| graph.max(value, over))
+        forward(context, arguments, &parts[0], &|graph, value, over| {
+            graph.max(value, over)
+        })
     }
 }
 
@@ -80,6 +102,8 @@ impl Layer for MeanPool {
     }
 
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
-        forward(context, arguments, &parts[0], &|graph, value, over| graph.mean(value, over))
+        forward(context, arguments, &parts[0], &|graph, value, over| {
+            graph.mean(value, over)
+        })
     }
 }

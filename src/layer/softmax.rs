@@ -10,8 +10,14 @@ pub struct Softmax {
 }
 
 /// exp(x) / Σ exp(x).
-pub const SOFTMAX: Softmax = Softmax { name: "softmax", formula: |graph, logs| graph.exp(logs) };
-pub const LOG_SOFTMAX: Softmax = Softmax { name: "log_softmax", formula: |_, logs| logs };
+pub const SOFTMAX: Softmax = Softmax {
+    name: "softmax",
+    formula: |graph, logs| graph.exp(logs),
+};
+pub const LOG_SOFTMAX: Softmax = Softmax {
+    name: "log_softmax",
+    formula: |_, logs| logs,
+};
 
 impl std::fmt::Debug for Softmax {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

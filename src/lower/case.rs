@@ -24,7 +24,12 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(name: String, node: Node) -> Self {
-        Entry { name, node, adds: true, shown: true }
+        Entry {
+            name,
+            node,
+            adds: true,
+            shown: true,
+        }
     }
 
     /// Whether it is one of a variable's own terms.
@@ -35,13 +40,22 @@ impl Entry {
 
     /// What has a gradient and no value.
     pub(super) fn silent(node: Node) -> Self {
-        Entry { name: String::new(), node, adds: true, shown: false }
+        Entry {
+            name: String::new(),
+            node,
+            adds: true,
+            shown: false,
+        }
     }
 }
 
 /// The sum of the parts.
 pub(super) fn total(graph: &mut Graph, entries: &[Entry]) -> Node {
-    let mut parts: Vec<Node> = entries.iter().filter(|entry| entry.adds).map(|entry| entry.node).collect();
+    let mut parts: Vec<Node> = entries
+        .iter()
+        .filter(|entry| entry.adds)
+        .map(|entry| entry.node)
+        .collect();
     parts.sort_by_key(|&part| graph.axes_of(part).len());
     graph.total(parts)
 }
@@ -51,7 +65,8 @@ pub(super) fn total(graph: &mut Graph, entries: &[Entry]) -> Node {
 pub(super) enum Averages {
     Kept,
     Moved,
-    /// Moved from where they stood as the step began, whatever a pass before has done: a clean pass is what evaluation repeats.
+    /// Moved from where they stood as the step began, whatever a pass before has done: a clean pass
+    /// is what evaluation repeats.
     MovedAnew,
 }
 
@@ -71,7 +86,8 @@ pub(super) struct Lowering<'m> {
     /// The running averages as the case leaves them.
     pub running: BTreeMap<String, Node>,
     pub case: String,
-    /// What the names of parameters and noise begin with: `from.z.` within a model that infers `z` for another.
+    /// What the names of parameters and noise begin with: `from.z.` within a model that infers `z`
+    /// for another.
     pub scope: String,
     pub row: Id<Axis>,
     /// There while the samples of a case are being drawn; none if there is one sample.
@@ -79,7 +95,8 @@ pub(super) struct Lowering<'m> {
     observed: Vec<Id<Variable>>,
     values: HashMap<Id<Variable>, Value>,
     heads: HashMap<FactorId, Vec<Node>>,
-    /// log q of the values that were drawn, within a log-mean-exp that has to keep their gradients right.
+    /// log q of the values that were drawn, within a log-mean-exp that has to keep their gradients
+    /// right.
     pub(super) scores: Vec<Node>,
 }
 
@@ -114,7 +131,10 @@ impl<'m> Lowering<'m> {
         self.scores.clear();
         self.observed = observed.to_vec();
         for &variable in observed {
-            self.graph.set_origin(&format!("{case} {}", self.model.variables[variable.index()].name));
+            self.graph.set_origin(&format!(
+                "{case} {}",
+                self.model.variables[variable.index()].name
+            ));
             let value = self.observe(variable);
             self.values.insert(variable, Value::Dense(value));
         }
@@ -124,9 +144,15 @@ impl<'m> Lowering<'m> {
         self.observed.contains(&variable)
     }
 
-    /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data are binarised.
+    /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data
+    /// are binarised.
     fn observe(&mut self, variable: Id<Variable>) -> Node {
-        if let Some(upstream) = self.model.upstream.iter().find(|upstream| upstream.variable == variable) {
+        if let Some(upstream) = self
+            .model
+            .upstream
+            .iter()
+            .find(|upstream| upstream.variable == variable)
+        {
             return self.inferred(upstream);
         }
         let features = self.feature_axis(variable);
@@ -139,7 +165,11 @@ impl<'m> Lowering<'m> {
         }
         let value = self.graph.input(&name, row.with(features));
         if self.mode.binarise && declared.domain == Domain::Binary {
-            let uniform = self.graph.noise(&format!("{name}.draw"), NoiseKind::Uniform, row.with(features));
+            let uniform = self.graph.noise(
+                &format!("{name}.draw"),
+                NoiseKind::Uniform,
+                row.with(features),
+            );
             return self.graph.scalar(Scalar::Greater, &[value, uniform]);
         }
         value
@@ -147,12 +177,20 @@ impl<'m> Lowering<'m> {
 
     /// The unobserved variables among the first so many factors of q, as it draws them.
     fn drawn_before(&self, index: usize) -> Vec<(Id<Variable>, FactorId)> {
-        let before = (0..index).map(|index| FactorId { side: Side::Inference, index });
-        let drawn = before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
-        drawn.map(|id| (id.of(self.model).child, id)).filter(|(child, _)| !self.is_observed(*child)).collect()
+        let before = (0..index).map(|index| FactorId {
+            side: Side::Inference,
+            index,
+        });
+        let drawn =
+            before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
+        drawn
+            .map(|id| (id.of(self.model).child, id))
+            .filter(|(child, _)| !self.is_observed(*child))
+            .collect()
     }
 
-    /// `body` with the continuous latents drawn anew, by the same noise, that stand among the first so many factors of q.
+    /// `body` with the continuous latents drawn anew, by the same noise, that stand among the first
+    /// so many factors of q.
     pub(super) fn drawn_again<T>(&mut self, index: usize, body: impl FnOnce(&mut Self) -> T) -> T {
         let sample = (self.samples > 1).then(|| self.sample_axis());
         let outside = std::mem::replace(&mut self.sample, sample);
@@ -168,9 +206,13 @@ impl<'m> Lowering<'m> {
 
     /// Everything but the observed variables is to be made anew; gives what it was.
     pub(super) fn forget_drawn(&mut self) -> Known {
-        let known = Known { values: self.values.clone(), heads: std::mem::take(&mut self.heads) };
+        let known = Known {
+            values: self.values.clone(),
+            heads: std::mem::take(&mut self.heads),
+        };
         let observed = &self.observed;
-        self.values.retain(|variable, _| observed.contains(variable));
+        self.values
+            .retain(|variable, _| observed.contains(variable));
         known
     }
 
@@ -178,12 +220,14 @@ impl<'m> Lowering<'m> {
         (self.values, self.heads) = (known.values, known.heads);
     }
 
-    /// What another model infers, with its parameters as they are: drawn anew in training, the mean in evaluation.
+    /// What another model infers, with its parameters as they are: drawn anew in training, the mean
+    /// in evaluation.
     fn inferred(&mut self, upstream: &'m Upstream) -> Node {
         let draws = self.mode.batch_statistics;
         let data = (0..upstream.model.variables.len()).map(Id::new);
-        let data: Vec<Id<Variable>> =
-            data.filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data).collect();
+        let data: Vec<Id<Variable>> = data
+            .filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data)
+            .collect();
         self.within(upstream, &data, |inner| {
             let factor = inner.inference_of(upstream.latent);
             for (_, id) in inner.drawn_before(factor.index) {
@@ -198,14 +242,18 @@ impl<'m> Lowering<'m> {
         })
     }
 
-    /// The same rows of this case in the model that infers a variable, whose parameters stay as they are.
+    /// The same rows of this case in the model that infers a variable, whose parameters stay as
+    /// they are.
     pub(super) fn within<T>(
         &mut self,
         upstream: &'m Upstream,
         observed: &[Id<Variable>],
         body: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        let mode = Mode { binarise: self.mode.binarise, ..Mode::EVALUATE };
+        let mode = Mode {
+            binarise: self.mode.binarise,
+            ..Mode::EVALUATE
+        };
         let mut inner = Lowering::new(&upstream.model, mode, 1);
         let rows = self.graph.axis(self.row).size;
         std::mem::swap(&mut inner.graph, &mut self.graph);
@@ -223,7 +271,10 @@ impl<'m> Lowering<'m> {
         self.drawn_again(model.inference.len(), |lowering| {
             for (index, factor) in model.inference.iter().enumerate() {
                 if matches!(factor.kind, FactorKind::Distribution { .. }) {
-                    lowering.distribution(FactorId { side: Side::Inference, index });
+                    lowering.distribution(FactorId {
+                        side: Side::Inference,
+                        index,
+                    });
                 }
             }
         });
@@ -236,15 +287,20 @@ impl<'m> Lowering<'m> {
 
     pub(super) fn feature_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
         if self.model.variables[variable.index()].role == Role::Node {
-            let Value::Dense(node) = self.value(variable) else { unreachable!("a network's output has features") };
+            let Value::Dense(node) = self.value(variable) else {
+                unreachable!("a network's output has features")
+            };
             let axes = self.graph.axes_of(node).clone();
-            let feature = axes.iter().find(|&axis| self.graph.axis(axis).kind == AxisKind::Feature);
+            let feature = axes
+                .iter()
+                .find(|&axis| self.graph.axis(axis).kind == AxisKind::Feature);
             return feature.expect("a network's output has a feature axis");
         }
         super::feature_axis(&mut self.graph, self.model, variable)
     }
 
-    /// The value of a variable that is observed or drawn already, or computed from such; an unobserved class is enumerated.
+    /// The value of a variable that is observed or drawn already, or computed from such; an
+    /// unobserved class is enumerated.
     pub(super) fn value(&mut self, variable: Id<Variable>) -> Value {
         if let Some(&value) = self.values.get(&variable) {
             return value;
@@ -254,14 +310,24 @@ impl<'m> Lowering<'m> {
         }
         let model = self.model;
         let mut factors = model.inference.iter().chain(&model.generative);
-        let factor = factors.find(|factor| factor.child == variable).expect("check orders the factors");
+        let factor = factors
+            .find(|factor| factor.child == variable)
+            .expect("check orders the factors");
         let FactorKind::Deterministic(network) = &factor.kind else {
-            panic!("`{}` is read before it is drawn", model.variables[variable.index()].name)
+            panic!(
+                "`{}` is read before it is drawn",
+                model.variables[variable.index()].name
+            )
         };
         let prefix = self.factor_name(factor);
         let parts = self.network(&prefix, &factor.parents, network);
-        let [part] = parts.as_slice() else { panic!("check wants a layer that joins the parents of a node") };
-        let mut scope = Scope { prefix: self.factor_name(factor), lowering: self };
+        let [part] = parts.as_slice() else {
+            panic!("check wants a layer that joins the parents of a node")
+        };
+        let mut scope = Scope {
+            prefix: self.factor_name(factor),
+            lowering: self,
+        };
         let vector = layer::flat(&mut scope, part);
         let value = Value::Dense(vector.dense(&mut self.graph));
         self.values.insert(variable, value);
@@ -271,7 +337,11 @@ impl<'m> Lowering<'m> {
     /// The factor's distribution and its heads.
     pub(super) fn distribution(&mut self, id: FactorId) -> (&'static dyn Distribution, Vec<Node>) {
         let factor = id.of(self.model);
-        let FactorKind::Distribution { distribution, heads } = &factor.kind else {
+        let FactorKind::Distribution {
+            distribution,
+            heads,
+        } = &factor.kind
+        else {
             panic!("a deterministic node has no density")
         };
         if let Some(known) = self.heads.get(&id) {
@@ -284,7 +354,10 @@ impl<'m> Lowering<'m> {
             Heads::Mixture(mixture) => self.components(factor, *distribution, mixture),
             Heads::Constants(arguments) => {
                 let heads = distribution.constant_heads(arguments);
-                heads.into_iter().map(|head| self.graph.constant(head)).collect()
+                heads
+                    .into_iter()
+                    .map(|head| self.graph.constant(head))
+                    .collect()
             }
         };
         self.graph.set_origin_of(outer);
@@ -296,7 +369,10 @@ impl<'m> Lowering<'m> {
     pub(super) fn enter(&mut self, id: FactorId) -> usize {
         let factor = id.of(self.model);
         let formula = bound::factor_text(self.model, id);
-        let place = format!("{} log {formula}, {}:{}", self.case, self.model.file, factor.line);
+        let place = format!(
+            "{} log {formula}, {}:{}",
+            self.case, self.model.file, factor.line
+        );
         let outer = self.graph.origin();
         self.graph.set_origin(place.trim_start());
         outer
@@ -328,11 +404,20 @@ impl<'m> Lowering<'m> {
         let heads = self.of_one_component(id, heads);
         let child = id.of(self.model).child;
         let axis = self.feature_axis(child);
-        let axes = heads.iter().flat_map(|&head| self.batch_axes(head).iter().collect::<Vec<_>>());
+        let axes = heads
+            .iter()
+            .flat_map(|&head| self.batch_axes(head).iter().collect::<Vec<_>>());
         let axes: Axes = axes.chain([self.row, axis]).chain(self.sample).collect();
         let outer = self.enter(id);
-        let name = format!("{}.{}{}", self.case, self.scope, self.model.variables[child.index()].name);
-        let kind = distribution.noise().expect("check wants a reparametrised sample of a latent");
+        let name = format!(
+            "{}.{}{}",
+            self.case,
+            self.scope,
+            self.model.variables[child.index()].name
+        );
+        let kind = distribution
+            .noise()
+            .expect("check wants a reparametrised sample of a latent");
         let noise = self.graph.noise(&name, kind, axes);
         let sample = distribution.sample(&mut self.graph, &heads, noise);
         let sample = sample.expect("check wants a reparametrised sample of a latent");
@@ -350,7 +435,10 @@ impl<'m> Lowering<'m> {
             }
             Term::NegativeLogProb(id) => {
                 let density = self.log_prob(*id);
-                vec![Entry::new(format!("-log {}", self.short(*id)), self.graph.neg(density))]
+                vec![Entry::new(
+                    format!("-log {}", self.short(*id)),
+                    self.graph.neg(density),
+                )]
             }
             Term::NegativeKl { q, p } => {
                 let child = q.of(self.model).child;
@@ -367,7 +455,10 @@ impl<'m> Lowering<'m> {
                 let entries = self.term(body);
                 let weight = total(&mut self.graph, &entries);
                 let class = Axes::from(self.class_axis(*variable));
-                vec![Entry::new("log weight".to_string(), self.graph.log_sum_exp(weight, &class))]
+                vec![Entry::new(
+                    "log weight".to_string(),
+                    self.graph.log_sum_exp(weight, &class),
+                )]
             }
         }
     }
@@ -380,14 +471,21 @@ impl<'m> Lowering<'m> {
     }
 
     /// The mean over samples; the outermost draw of a case brings the samples in.
-    pub(super) fn with_samples(&mut self, body: impl FnOnce(&mut Self) -> Vec<Entry>) -> Vec<Entry> {
+    pub(super) fn with_samples(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Vec<Entry>,
+    ) -> Vec<Entry> {
         let outermost = self.sample.is_none() && self.samples > 1;
         if outermost {
             self.sample = Some(self.sample_axis());
         }
         let mut entries = body(self);
         if outermost {
-            let sample = Axes::from(self.sample.take().expect("the samples were brought in above"));
+            let sample = Axes::from(
+                self.sample
+                    .take()
+                    .expect("the samples were brought in above"),
+            );
             for entry in &mut entries {
                 entry.node = self.graph.mean(entry.node, &sample);
             }
@@ -407,13 +505,21 @@ impl<'m> Lowering<'m> {
     }
 
     pub(super) fn sample_axis(&mut self) -> Id<Axis> {
-        let axis = Axis { name: "sample".to_string(), size: self.samples, kind: AxisKind::Sample };
+        let axis = Axis {
+            name: "sample".to_string(),
+            size: self.samples,
+            kind: AxisKind::Sample,
+        };
         self.graph.new_axis(axis)
     }
 
     pub(super) fn class_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
         let variable = &self.model.variables[variable.index()];
-        self.graph.new_axis(Axis { name: variable.name.clone(), size: variable.size(), kind: AxisKind::Class })
+        self.graph.new_axis(Axis {
+            name: variable.name.clone(),
+            size: variable.size(),
+            kind: AxisKind::Class,
+        })
     }
 
     /// `p(x)`.
@@ -423,7 +529,14 @@ impl<'m> Lowering<'m> {
 
     /// The factor of q with this child.
     pub(super) fn inference_of(&self, child: Id<Variable>) -> FactorId {
-        let index = self.model.inference.iter().position(|factor| factor.child == child);
-        FactorId { side: Side::Inference, index: index.expect("check finds the factor in q") }
+        let index = self
+            .model
+            .inference
+            .iter()
+            .position(|factor| factor.child == child);
+        FactorId {
+            side: Side::Inference,
+            index: index.expect("check finds the factor in q"),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Classes: summed over, or with a value that stands for them; and the means of several samples' weights.
+//! Classes: summed over, or with a value that stands for them; and the means of several samples'
+//! weights.
 
 use super::{
     case::{Entry, Lowering, total},
@@ -16,7 +17,8 @@ use crate::{
 const MOMENTUM: f64 = 0.1;
 
 impl Lowering<'_> {
-    /// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities sum to one.
+    /// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities
+    /// sum to one.
     pub(super) fn enumerate(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
         let class = self.class_axis(factor.of(self.model).child);
         let log_q = self.log_prob(factor);
@@ -38,7 +40,10 @@ impl Lowering<'_> {
         let mean = self.log_mean(each);
         let m = self.graph.exp(mean);
         let own = self.graph.neg(mean);
-        let mut entries = vec![Entry::new(format!("-log q({})", self.model.variables[child.index()].name), own)];
+        let mut entries = vec![Entry::new(
+            format!("-log q({})", self.model.variables[child.index()].name),
+            own,
+        )];
         entries.extend(self.term(body));
         for entry in &mut entries {
             if class.is_subset(self.graph.axes_of(entry.node)) {
@@ -50,7 +55,10 @@ impl Lowering<'_> {
 
     /// log of the mean over samples of exp(value).
     fn log_mean(&mut self, value: Node) -> Node {
-        match self.sample.filter(|&sample| self.graph.axes_of(value).contains(sample)) {
+        match self
+            .sample
+            .filter(|&sample| self.graph.axes_of(value).contains(sample))
+        {
             None => value,
             Some(sample) => {
                 let sum = self.graph.log_sum_exp(value, &Axes::from(sample));
@@ -82,11 +90,15 @@ impl Lowering<'_> {
         entries
     }
 
-    /// What the bound would be if each sample in turn had the geometric mean of the others' weights (VIMCO, Mnih and Rezende 2016).
+    /// What the bound would be if each sample in turn had the geometric mean of the others' weights
+    /// (VIMCO, Mnih and Rezende 2016).
     fn without_each(&mut self, raised: Node, power: f64) -> Node {
         let sample = self.sample.expect("check wants two samples");
-        let other =
-            self.graph.new_axis(Axis { name: "other sample".to_string(), size: self.samples, kind: AxisKind::Sample });
+        let other = self.graph.new_axis(Axis {
+            name: "other sample".to_string(),
+            size: self.samples,
+            kind: AxisKind::Sample,
+        });
         let count = self.samples as f64;
         let sum = self.graph.sum(raised, &Axes::from(sample));
         let others = self.graph.sub(sum, raised);
@@ -103,7 +115,11 @@ impl Lowering<'_> {
     /// The mean over what a variable's estimator draws for it.
     pub(super) fn choose(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
         let child = factor.of(self.model).child;
-        let discrete = self.model.objective.drawn(child).expect("the bound chooses what is drawn");
+        let discrete = self
+            .model
+            .objective
+            .drawn(child)
+            .expect("the bound chooses what is drawn");
         self.with_samples(|lowering| lowering.chosen(factor, discrete, body))
     }
 
@@ -112,11 +128,19 @@ impl Lowering<'_> {
         let axis = self.feature_axis(discrete.variable);
         let outer = self.enter(factor);
         let log_q = self.graph.log_softmax(heads[0], axis);
-        let axes: Axes = self.batch_axes(log_q).iter().chain([self.row, axis]).chain(self.sample).collect();
+        let axes: Axes = self
+            .batch_axes(log_q)
+            .iter()
+            .chain([self.row, axis])
+            .chain(self.sample)
+            .collect();
         let name = self.model.variables[discrete.variable.index()].name.clone();
-        let uniform = self.graph.noise(&format!("{}.{name}", self.case), NoiseKind::Uniform, axes);
+        let uniform = self
+            .graph
+            .noise(&format!("{}.{name}", self.case), NoiseKind::Uniform, axes);
         let changing = discrete.estimator.changing(&discrete.arguments, 0.0);
-        let changing = changing.map(|(number, _)| self.graph.input(&format!("{number}.{name}"), Axes::none()));
+        let changing =
+            changing.map(|(number, _)| self.graph.input(&format!("{number}.{name}"), Axes::none()));
         let choice = Choice {
             log_q,
             axis,
@@ -144,20 +168,35 @@ impl Lowering<'_> {
                 }
             }
         }
-        let depends = drawn.slots.is_none_or(|(slots, _)| self.graph.axes_of(worth).contains(slots));
+        let depends = drawn
+            .slots
+            .is_none_or(|(slots, _)| self.graph.axes_of(worth).contains(slots));
         if !of_weights && depends {
-            let baseline = discrete.network.is_some().then(|| self.baseline(factor.of(self.model), discrete, worth));
-            let silent = discrete.estimator.gradient(&mut self.graph, &choice, &drawn, worth, baseline);
+            let baseline = discrete
+                .network
+                .is_some()
+                .then(|| self.baseline(factor.of(self.model), discrete, worth));
+            let silent =
+                discrete
+                    .estimator
+                    .gradient(&mut self.graph, &choice, &drawn, worth, baseline);
             entries.extend(silent.map(Entry::silent));
         }
         self.graph.set_origin_of(outer);
         entries
     }
 
-    /// A network on the parents of q that predicts what a value is worth, by running averages of that.
+    /// A network on the parents of q that predicts what a value is worth, by running averages of
+    /// that.
     fn baseline(&mut self, factor: &Factor, discrete: &Discrete, worth: Node) -> Baseline {
-        let network = discrete.network.as_ref().expect("a learned baseline has a network");
-        let prefix = format!("baseline.{}", self.model.variables[discrete.variable.index()].name);
+        let network = discrete
+            .network
+            .as_ref()
+            .expect("a learned baseline has a network");
+        let prefix = format!(
+            "baseline.{}",
+            self.model.variables[discrete.variable.index()].name
+        );
         let mut parts: Vec<Part> = Vec::new();
         for &parent in &factor.parents {
             let part = self.part(parent);
@@ -167,7 +206,10 @@ impl Lowering<'_> {
             });
         }
         self.layers(&prefix, &network.layers, &mut parts);
-        let mut scope = Scope { prefix: format!("{prefix}.value"), lowering: self };
+        let mut scope = Scope {
+            prefix: format!("{prefix}.value"),
+            lowering: self,
+        };
         let out = scope.new_axis("", 1, AxisKind::Feature);
         let start = |inputs, outputs| Start::LatentHeadWeight { inputs, outputs };
         let value = layer::linear(&mut scope, &parts, out, &start, Start::Bias);
@@ -183,6 +225,10 @@ impl Lowering<'_> {
         let variance = scope.running_average("running_var", &[], 1.0, spread, MOMENTUM);
         let graph = scope.graph();
         let least = graph.shift(variance, 1e-8);
-        Baseline { value, mean, scale: graph.scalar(Scalar::Sqrt, &[least]) }
+        Baseline {
+            value,
+            mean,
+            scale: graph.scalar(Scalar::Sqrt, &[least]),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! From terms over factors to operations on named axes.
 //!
-//! Each case is lowered on its own: its observed variables are inputs, its latents samples, a summed variable a class axis.
-//! Cases share parameters by name, and hand the running averages on in turn.
+//! Each case is lowered on its own: its observed variables are inputs, its latents samples, a
+//! summed variable a class axis. Cases share parameters by name, and hand the running averages on
+//! in turn.
 
 mod case;
 mod choice;
@@ -37,10 +38,22 @@ pub struct Mode {
 }
 
 impl Mode {
-    pub const TRAIN: Mode = Mode { batch_statistics: true, noisy: true, binarise: true };
+    pub const TRAIN: Mode = Mode {
+        batch_statistics: true,
+        noisy: true,
+        binarise: true,
+    };
     /// `dgc bound`: training's statistics, nothing random but the given noise.
-    pub const BOUND: Mode = Mode { batch_statistics: true, noisy: false, binarise: false };
-    pub const EVALUATE: Mode = Mode { batch_statistics: false, noisy: false, binarise: false };
+    pub const BOUND: Mode = Mode {
+        batch_statistics: true,
+        noisy: false,
+        binarise: false,
+    };
+    pub const EVALUATE: Mode = Mode {
+        batch_statistics: false,
+        noisy: false,
+        binarise: false,
+    };
 }
 
 /// What a row of metrics is called: `unlabelled.bound`, `labelled.log p(x)`.
@@ -51,7 +64,11 @@ fn metric(case: &str, name: &str) -> String {
 /// The feature axis of a variable.
 fn feature_axis(graph: &mut Graph, model: &Checked, variable: Id<Variable>) -> Id<Axis> {
     let variable = &model.variables[variable.index()];
-    graph.new_axis(Axis { name: variable.name.clone(), size: variable.size(), kind: AxisKind::Feature })
+    graph.new_axis(Axis {
+        name: variable.name.clone(),
+        size: variable.size(),
+        kind: AxisKind::Feature,
+    })
 }
 
 fn is_class(model: &Checked, variable: Id<Variable>) -> bool {
@@ -60,5 +77,9 @@ fn is_class(model: &Checked, variable: Id<Variable>) -> bool {
 
 /// The rows' axis of a case.
 fn row_axis(graph: &mut Graph, case: &str, rows: usize) -> Id<Axis> {
-    graph.new_axis(Axis { name: format!("{case}.row"), size: rows, kind: AxisKind::Row })
+    graph.new_axis(Axis {
+        name: format!("{case}.row"),
+        size: rows,
+        kind: AxisKind::Row,
+    })
 }

@@ -24,11 +24,23 @@ impl Context for Scope<'_, '_> {
     fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node {
         let name = format!("{}.{name}", self.prefix);
         let trained = self.lowering.scope.is_empty();
-        let parameter = self.lowering.graph.declare(Parameter { name, axes: axes.to_vec(), start, trained });
+        let parameter = self.lowering.graph.declare(Parameter {
+            name,
+            axes: axes.to_vec(),
+            start,
+            trained,
+        });
         self.lowering.graph.read(parameter)
     }
 
-    fn running_average(&mut self, name: &str, axes: &[Id<Axis>], start: f64, observed: Node, momentum: f64) -> Node {
+    fn running_average(
+        &mut self,
+        name: &str,
+        axes: &[Id<Axis>],
+        start: f64,
+        observed: Node,
+        momentum: f64,
+    ) -> Node {
         let name = format!("{}.{name}", self.prefix);
         let graph = &mut self.lowering.graph;
         let parameter = graph.declare(Parameter {
@@ -39,7 +51,11 @@ impl Context for Scope<'_, '_> {
         });
         let stored = graph.read(parameter);
         if self.lowering.mode.batch_statistics && self.lowering.averages != Averages::Kept {
-            let moved = self.lowering.running.get(&name).filter(|_| self.lowering.averages == Averages::Moved);
+            let moved = self
+                .lowering
+                .running
+                .get(&name)
+                .filter(|_| self.lowering.averages == Averages::Moved);
             let current = moved.copied().unwrap_or(stored);
             let kept = graph.scale(current, 1.0 - momentum);
             let moved = graph.scale(observed, momentum);
@@ -57,7 +73,11 @@ impl Context for Scope<'_, '_> {
     }
 
     fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node {
-        let part = if part.is_empty() { String::new() } else { format!(".{part}") };
+        let part = if part.is_empty() {
+            String::new()
+        } else {
+            format!(".{part}")
+        };
         let name = format!("{}.{}{part}", self.lowering.case, self.prefix);
         let axes = self.lowering.graph.axes_of(like).clone();
         self.lowering.graph.noise(&name, kind, axes)
@@ -73,8 +93,14 @@ impl Context for Scope<'_, '_> {
 }
 
 impl Lowering<'_> {
-    /// The network's output: one part, or the parents themselves if it has no layer that joins them.
-    pub(super) fn network(&mut self, prefix: &str, parents: &[Id<Variable>], network: &Network) -> Vec<Part> {
+    /// The network's output: one part, or the parents themselves if it has no layer that joins
+    /// them.
+    pub(super) fn network(
+        &mut self,
+        prefix: &str,
+        parents: &[Id<Variable>],
+        network: &Network,
+    ) -> Vec<Part> {
         let mut parts: Vec<Part> = parents.iter().map(|&parent| self.part(parent)).collect();
         self.layers(prefix, &network.layers, &mut parts);
         parts
@@ -93,15 +119,24 @@ impl Lowering<'_> {
                 self.residual(prefix, layer, parts);
                 continue;
             }
-            let mut scope = Scope { prefix: format!("{prefix}.{}", layer.name), lowering: self };
+            let mut scope = Scope {
+                prefix: format!("{prefix}.{}", layer.name),
+                lowering: self,
+            };
             if layer.layer.joins() {
                 *parts = vec![layer.layer.forward(&mut scope, &layer.arguments, parts)];
                 continue;
             }
             // Before the parents are joined, a layer acts on each of them.
             for part in parts.iter_mut() {
-                let made = layer.layer.forward(&mut scope, &layer.arguments, std::slice::from_ref(part));
-                *part = Part { name: std::mem::take(&mut part.name), ..made };
+                let made =
+                    layer
+                        .layer
+                        .forward(&mut scope, &layer.arguments, std::slice::from_ref(part));
+                *part = Part {
+                    name: std::mem::take(&mut part.name),
+                    ..made
+                };
             }
         }
     }
@@ -112,27 +147,50 @@ impl Lowering<'_> {
         self.layers(prefix, &block.inner, parts);
         for (part, mut before) in parts.iter_mut().zip(before) {
             if part.axes.len() != before.axes.len() {
-                let mut scope = Scope { prefix: prefix.to_string(), lowering: self };
-                (*part, before) = (layer::image(&mut scope, part), layer::image(&mut scope, &before));
+                let mut scope = Scope {
+                    prefix: prefix.to_string(),
+                    lowering: self,
+                };
+                (*part, before) = (
+                    layer::image(&mut scope, part),
+                    layer::image(&mut scope, &before),
+                );
             }
-            // The block's output has features of its own; they are named as the input's to be added to it.
+            // The block's output has features of its own; they are named as the input's to be added
+            // to it.
             let inner = part.dense(&mut self.graph);
             let axes = part.axes.iter().zip(&before.axes);
-            let inner = axes.fold(inner, |inner, (own, outer)| self.graph.rename(inner, *own, *outer));
+            let inner = axes.fold(inner, |inner, (own, outer)| {
+                self.graph.rename(inner, *own, *outer)
+            });
             let outer = before.dense(&mut self.graph);
             *part = before.with(self.graph.add(outer, inner));
         }
     }
 
     /// The heads of a factor's distribution, each a linear layer on the network.
-    pub(super) fn heads(&mut self, factor: &Factor, distribution: &dyn Distribution, network: &Network) -> Vec<Node> {
+    pub(super) fn heads(
+        &mut self,
+        factor: &Factor,
+        distribution: &dyn Distribution,
+        network: &Network,
+    ) -> Vec<Node> {
         let prefix = self.factor_name(factor);
         let parts = self.network(&prefix, &factor.parents, network);
-        distribution.heads().iter().map(|head| self.linear_head(factor, head, &parts)).collect()
+        distribution
+            .heads()
+            .iter()
+            .map(|head| self.linear_head(factor, head, &parts))
+            .collect()
     }
 
     /// Heads that are given by name.
-    pub(super) fn each_head(&mut self, factor: &Factor, distribution: &dyn Distribution, heads: &[Head]) -> Vec<Node> {
+    pub(super) fn each_head(
+        &mut self,
+        factor: &Factor,
+        distribution: &dyn Distribution,
+        heads: &[Head],
+    ) -> Vec<Node> {
         let one = |(name, head): (&&str, &Head)| match head {
             Head::Number(number) => self.graph.constant(*number),
             Head::Constant => self.linear_head(factor, name, &[]),
@@ -143,8 +201,16 @@ impl Lowering<'_> {
             Head::Network(network) => {
                 let prefix = format!("{}.{name}", self.factor_name(factor));
                 let parts = self.network(&prefix, &factor.parents, network);
-                let [part] = parts.as_slice() else { panic!("check wants a head's network to join its parents") };
-                let part = layer::flat(&mut Scope { prefix, lowering: self }, part);
+                let [part] = parts.as_slice() else {
+                    panic!("check wants a head's network to join its parents")
+                };
+                let part = layer::flat(
+                    &mut Scope {
+                        prefix,
+                        lowering: self,
+                    },
+                    part,
+                );
                 let (value, out) = (part.dense(&mut self.graph), self.feature_axis(factor.child));
                 let value = self.graph.rename(value, part.axes[0], out);
                 self.held(name, value)
@@ -158,12 +224,19 @@ impl Lowering<'_> {
         let variable = &self.model.variables[factor.child.index()];
         let latent = variable.role == Role::Latent && variable.domain != Domain::Class;
         let shape = layer::features(&variable.shape);
-        let mut scope = Scope { prefix: format!("{}.{head}", self.factor_name(factor)), lowering: self };
+        let mut scope = Scope {
+            prefix: format!("{}.{head}", self.factor_name(factor)),
+            lowering: self,
+        };
         let start = |inputs, outputs| match latent {
             true => Start::LatentHeadWeight { inputs, outputs },
             false => Start::DataHeadWeight { inputs, outputs },
         };
-        let bias = if latent { Start::LatentHeadBias } else { Start::Bias };
+        let bias = if latent {
+            Start::LatentHeadBias
+        } else {
+            Start::Bias
+        };
         let value = match layer::matches(parts, &shape) {
             true => layer::pointwise(&mut scope, &parts[0], (out, &shape), &start, bias),
             false => layer::linear(&mut scope, parts, out, &start, bias),
@@ -177,7 +250,10 @@ impl Lowering<'_> {
             return value;
         }
         // One comparison, since it is kept for the gradient.
-        let (size, bound) = (self.graph.scalar(Scalar::Abs, &[value]), self.graph.constant(LOG_BOUND));
+        let (size, bound) = (
+            self.graph.scalar(Scalar::Abs, &[value]),
+            self.graph.constant(LOG_BOUND),
+        );
         let beyond = self.graph.scalar(Scalar::Greater, &[size, bound]);
         let sign = self.graph.scalar(Scalar::Sign, &[value]);
         let edge = self.graph.scale(sign, LOG_BOUND);
@@ -186,11 +262,20 @@ impl Lowering<'_> {
 
     /// `q.z`.
     pub(super) fn factor_name(&self, factor: &Factor) -> String {
-        format!("{}{}.{}", self.scope, factor.side.letter(), self.model.variables[factor.child.index()].name)
+        format!(
+            "{}{}.{}",
+            self.scope,
+            factor.side.letter(),
+            self.model.variables[factor.child.index()].name
+        )
     }
 
     /// The axes of every row, sample and class of this case.
     pub(super) fn batch_axes(&self, node: Node) -> Axes {
-        self.graph.axes_of(node).iter().filter(|&axis| self.graph.axis(axis).kind.is_batch()).collect()
+        self.graph
+            .axes_of(node)
+            .iter()
+            .filter(|&axis| self.graph.axis(axis).kind.is_batch())
+            .collect()
     }
 }

@@ -15,12 +15,17 @@ use crate::{
 
 /// The loss of one batch, `rows[i]` rows of case i, with every running average's next value.
 ///
-/// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean of each of its terms;
-/// `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for each `smooth`, `information.LABEL` for each `inform`,
-/// `match.NODE` for each `match`. Weights that change in training, or that depend on the training rows, are inputs:
-/// `labelled`, `beta.VARIABLE`, `smooth.LABEL` and `weight.LABEL`.
+/// Outputs, beside `loss`: for each case `CASE.bound` (mean over rows), `CASE.per_row` and the mean
+/// of each of its terms; `classification.LABEL` for each `classify`, `smoothness.CASE.LABEL` for
+/// each `smooth`, `information.LABEL` for each `inform`, `match.NODE` for each `match`. Weights
+/// that change in training, or that depend on the training rows, are inputs: `labelled`,
+/// `beta.VARIABLE`, `smooth.LABEL` and `weight.LABEL`.
 pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
-    assert_eq!(objective.cases.len(), rows.len(), "each case has a number of rows");
+    assert_eq!(
+        objective.cases.len(),
+        rows.len(),
+        "each case has a number of rows"
+    );
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
     let mut loss = Vec::new();
     let last = rows.iter().rposition(|&rows| rows > 0);
@@ -28,9 +33,14 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
         if rows == 0 {
             continue;
         }
-        // Evaluation infers as the last case does; the others' statistics are those of other values.
+        // Evaluation infers as the last case does; the others' statistics are those of other
+        // values.
         let of_all = last == Some(number);
-        lowering.averages = if of_all { Averages::Moved } else { Averages::Kept };
+        lowering.averages = if of_all {
+            Averages::Moved
+        } else {
+            Averages::Kept
+        };
         lowering.begin(case.name, rows, &case.observed);
         loss.extend(case_loss(&mut lowering, case));
         if case.name == "labelled" {
@@ -47,14 +57,22 @@ pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode)
     let loss = graph.total(loss);
     graph.output(OutputKind::Value, "loss", loss, Vec::new());
     for (name, node) in std::mem::take(&mut lowering.running) {
-        let known = lowering.graph.parameters.iter().find(|parameter| parameter.name == name);
-        let axes = known.expect("a running average is declared before it moves").axes.clone();
+        let known = lowering
+            .graph
+            .parameters
+            .iter()
+            .find(|parameter| parameter.name == name);
+        let axes = known
+            .expect("a running average is declared before it moves")
+            .axes
+            .clone();
         lowering.graph.output(OutputKind::Next, name, node, axes);
     }
     lowering.graph
 }
 
-/// −(mean bound), with weights and free bits on the terms of variables that are inferred; reports the bound without them.
+/// −(mean bound), with weights and free bits on the terms of variables that are inferred; reports
+/// the bound without them.
 fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     let entries = lowering.term(&case.bound);
     if entries.is_empty() {
@@ -66,14 +84,31 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     lowering.graph.set_origin(&format!("{name} bound"));
     let per_row = total(&mut lowering.graph, &entries);
     let bound = lowering.graph.mean(per_row, &row);
-    lowering.graph.output(OutputKind::Value, metric(name, "bound"), bound, Vec::new());
-    lowering.graph.output(OutputKind::Value, metric(name, "per_row"), per_row, vec![lowering.row]);
+    lowering
+        .graph
+        .output(OutputKind::Value, metric(name, "bound"), bound, Vec::new());
+    lowering.graph.output(
+        OutputKind::Value,
+        metric(name, "per_row"),
+        per_row,
+        vec![lowering.row],
+    );
     let objective = weighted(lowering, &entries, bound);
-    for Entry { name: term, node, .. } in entries.iter().filter(|entry| entry.shown) {
+    for Entry {
+        name: term, node, ..
+    } in entries.iter().filter(|entry| entry.shown)
+    {
         let mean = lowering.graph.mean(*node, &row);
-        lowering.graph.output(OutputKind::Value, metric(name, term), mean, Vec::new());
+        lowering
+            .graph
+            .output(OutputKind::Value, metric(name, term), mean, Vec::new());
     }
-    let objective = match lowering.model.objective.labelled.filter(|_| name == "labelled") {
+    let objective = match lowering
+        .model
+        .objective
+        .labelled
+        .filter(|_| name == "labelled")
+    {
         Some(ramp) => {
             let weight = lowering.ramp_value(Weighed::Labelled, ramp);
             lowering.graph.mul(weight, objective)
@@ -83,8 +118,9 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
     vec![lowering.graph.neg(objective)]
 }
 
-/// The mean bound with the terms of what q infers multiplied by their weight, and held at its free bits. Each term is counted once, by its
-/// weight, so that the gradient of one that weighs little is not what is left of two that nearly cancel.
+/// The mean bound with the terms of what q infers multiplied by their weight, and held at its free
+/// bits. Each term is counted once, by its weight, so that the gradient of one that weighs little
+/// is not what is left of two that nearly cancel.
 fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
     let model = lowering.model;
     let settings = &model.objective;
@@ -92,11 +128,17 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
     let (mut rest, mut parts) = (entries.to_vec(), Vec::new());
     for (index, variable) in model.variables.iter().enumerate() {
         let id = Id::new(index);
-        let free = settings.free_bits.iter().find(|(free, _)| *free == id).map(|(_, nats)| *nats);
+        let free = settings
+            .free_bits
+            .iter()
+            .find(|(free, _)| *free == id)
+            .map(|(_, nats)| *nats);
         let weight = lowering.weight(id);
         let own: Vec<Entry> = match (weight, free) {
             (None, None) => Vec::new(),
-            _ => rest.extract_if(.., |entry| entry.adds && entry.is_of(&variable.name)).collect(),
+            _ => rest
+                .extract_if(.., |entry| entry.adds && entry.is_of(&variable.name))
+                .collect(),
         };
         if own.is_empty() {
             continue;
@@ -123,12 +165,15 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
 }
 
 impl Lowering<'_> {
-    /// The sum of the parts, each variable's by its weight: what a gradient that is not a derivative is kept right by.
+    /// The sum of the parts, each variable's by its weight: what a gradient that is not a
+    /// derivative is kept right by.
     pub(super) fn worth(&mut self, entries: &[Entry]) -> Node {
         let model = self.model;
         let mut parts = entries.to_vec();
         for beta in &model.objective.betas {
-            let Some(weight) = self.weight(beta.variable) else { continue };
+            let Some(weight) = self.weight(beta.variable) else {
+                continue;
+            };
             let name = &model.variables[beta.variable.index()].name;
             for part in parts.iter_mut().filter(|part| part.is_of(name)) {
                 part.node = self.graph.mul(weight, part.node);
@@ -137,10 +182,15 @@ impl Lowering<'_> {
         total(&mut self.graph, &parts)
     }
 
-    /// The weight of a variable's terms, if a line gives it one. A label that is observed has a likelihood, which q has no part in.
+    /// The weight of a variable's terms, if a line gives it one. A label that is observed has a
+    /// likelihood, which q has no part in.
     fn weight(&mut self, variable: Id<Variable>) -> Option<Node> {
         let model = self.model;
-        let mut betas = model.objective.betas.iter().filter(|_| !self.is_observed(variable));
+        let mut betas = model
+            .objective
+            .betas
+            .iter()
+            .filter(|_| !self.is_observed(variable));
         let beta = betas.find(|beta| beta.variable == variable)?;
         Some(self.ramp_value(Weighed::Terms(variable), beta.ramp))
     }
@@ -148,7 +198,9 @@ impl Lowering<'_> {
     /// The weight as it is at a step: an input, if it changes.
     pub(super) fn ramp_value(&mut self, weighed: Weighed, ramp: Ramp) -> Node {
         match ramp.changes() {
-            true => self.graph.input(&self.model.input_of(weighed), Axes::none()),
+            true => self
+                .graph
+                .input(&self.model.input_of(weighed), Axes::none()),
             false => self.graph.constant(ramp.weight),
         }
     }
@@ -166,7 +218,12 @@ fn classification(lowering: &mut Lowering) -> Vec<Node> {
         let mean = graph.mean(density, &axes);
         let cross_entropy = graph.neg(mean);
         let label = &model.variables[classify.label.index()].name;
-        graph.output(OutputKind::Value, format!("classification.{label}"), cross_entropy, Vec::new());
+        graph.output(
+            OutputKind::Value,
+            format!("classification.{label}"),
+            cross_entropy,
+            Vec::new(),
+        );
         let weight = match classify.weight {
             Expression::Number(weight) => graph.constant(weight),
             _ => graph.input(&format!("weight.{label}"), Axes::none()),
@@ -185,9 +242,10 @@ pub struct Evaluate {
     pub likelihood: bool,
 }
 
-/// What is inferred of each row, by running averages, with greys as they are. Every output has the row axis first:
-/// `bound` and its terms, if there is one, `likelihood` (the log-likelihood estimate), `predict.LABEL` (the mean over samples of q's
-/// probabilities; axes row, class) and `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
+/// What is inferred of each row, by running averages, with greys as they are. Every output has the
+/// row axis first: `bound` and its terms, if there is one, `likelihood` (the log-likelihood
+/// estimate), `predict.LABEL` (the mean over samples of q's probabilities; axes row, class) and
+/// `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
 pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
     let mut lowering = Lowering::new(model, Mode::EVALUATE, what.samples);
     lowering.begin(case.name, what.rows, &case.observed);
@@ -195,10 +253,14 @@ pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
     let row = lowering.row;
     if !entries.is_empty() {
         let bound = total(&mut lowering.graph, &entries);
-        lowering.graph.output(OutputKind::Value, "bound", bound, vec![row]);
+        lowering
+            .graph
+            .output(OutputKind::Value, "bound", bound, vec![row]);
     }
     for entry in &entries {
-        lowering.graph.output(OutputKind::Value, entry.name.clone(), entry.node, vec![row]);
+        lowering
+            .graph
+            .output(OutputKind::Value, entry.name.clone(), entry.node, vec![row]);
     }
     for index in 0..model.variables.len() {
         report(&mut lowering, case, Id::new(index));
@@ -209,7 +271,9 @@ pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
         let term = bound::likelihood(model, &case.observed);
         let entries = lowering.term(&term);
         let estimate = total(&mut lowering.graph, &entries);
-        lowering.graph.output(OutputKind::Value, "likelihood", estimate, vec![row]);
+        lowering
+            .graph
+            .output(OutputKind::Value, "likelihood", estimate, vec![row]);
     }
     lowering.graph
 }
@@ -218,7 +282,10 @@ pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
 fn report(lowering: &mut Lowering, case: &Case, variable: Id<Variable>) {
     let model = lowering.model;
     let declared = &model.variables[variable.index()];
-    let inferred = model.inference.iter().any(|factor| factor.child == variable);
+    let inferred = model
+        .inference
+        .iter()
+        .any(|factor| factor.child == variable);
     if !inferred || !matches!(declared.role, Role::Label | Role::Latent) {
         return;
     }
@@ -227,15 +294,29 @@ fn report(lowering: &mut Lowering, case: &Case, variable: Id<Variable>) {
     let axis = lowering.feature_axis(variable);
     let mean = distribution.mean(&mut lowering.graph, &heads, axis);
     let mean = average(lowering, case, mean);
-    let prefix = if is_class(model, variable) { "predict" } else { "encode" };
+    let prefix = if is_class(model, variable) {
+        "predict"
+    } else {
+        "encode"
+    };
     let order = vec![lowering.row, axis];
-    lowering.graph.output(OutputKind::Value, format!("{prefix}.{}", declared.name), mean, order);
+    lowering.graph.output(
+        OutputKind::Value,
+        format!("{prefix}.{}", declared.name),
+        mean,
+        order,
+    );
 }
 
 /// The mean over samples, and over summed classes by q's probabilities, innermost class first.
 fn average(lowering: &mut Lowering, case: &Case, mut value: Node) -> Node {
     let model = lowering.model;
-    for factor in model.inference.iter().rev().filter(|factor| !case.observed.contains(&factor.child)) {
+    for factor in model
+        .inference
+        .iter()
+        .rev()
+        .filter(|factor| !case.observed.contains(&factor.child))
+    {
         if !is_class(model, factor.child) {
             continue;
         }

@@ -1,8 +1,9 @@
-//! Virtual adversarial training (Miyato et al. 2019): the prediction of a label may not change much where the data change most to
-//! its harm.
+//! Virtual adversarial training (Miyato et al. 2019): the prediction of a label may not change much
+//! where the data change most to its harm.
 //!
-//! The direction of harm is a gradient within the loss: a step of the power method on the divergence's curvature, from a random
-//! direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖, again for each round with d = g; then r = ε g/‖g‖.
+//! The direction of harm is a gradient within the loss: a step of the power method on the
+//! divergence's curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ
+//! d/‖d‖, again for each round with d = g; then r = ε g/‖g‖.
 
 use super::{
     case::{Averages, Lowering},
@@ -20,26 +21,39 @@ use crate::{
 const TINY: f64 = 1e-30;
 
 impl Lowering<'_> {
-    /// weight · mean over rows and samples of KL(q(y | x) ‖ q(y | x + r)) for each `smooth` line, of the case that was lowered last.
+    /// weight · mean over rows and samples of KL(q(y | x) ‖ q(y | x + r)) for each `smooth` line,
+    /// of the case that was lowered last.
     pub(super) fn smoothing(&mut self) -> Vec<Node> {
         let model = self.model;
-        model.objective.smooth.iter().map(|smooth| self.smoothed(smooth)).collect()
+        model
+            .objective
+            .smooth
+            .iter()
+            .map(|smooth| self.smoothed(smooth))
+            .collect()
     }
 
     fn smoothed(&mut self, smooth: &Smooth) -> Node {
         let model = self.model;
         let name = &model.variables[smooth.label.index()].name;
-        self.graph.set_origin(&format!("{} smoothness of q({name} | …)", self.case));
+        self.graph
+            .set_origin(&format!("{} smoothness of q({name} | …)", self.case));
         let data: Vec<Id<Variable>> = (0..model.variables.len())
             .map(Id::new)
-            .filter(|&id| model.variables[id.index()].role == Role::Data && !super::is_class(model, id))
+            .filter(|&id| {
+                model.variables[id.index()].role == Role::Data && !super::is_class(model, id)
+            })
             .collect();
         let clean = self.log_probabilities(smooth.label, &[]);
         let clean = self.graph.stop_gradient(clean);
-        let mut direction: Vec<Node> = data.iter().map(|&id| self.random_direction(id, name)).collect();
+        let mut direction: Vec<Node> = data
+            .iter()
+            .map(|&id| self.random_direction(id, name))
+            .collect();
         for _ in 0..smooth.rounds {
             let small = self.of_length(&direction, smooth.step);
-            let change: Vec<(Id<Variable>, Node)> = data.iter().copied().zip(small.iter().copied()).collect();
+            let change: Vec<(Id<Variable>, Node)> =
+                data.iter().copied().zip(small.iter().copied()).collect();
             let divergence = self.divergence(smooth.label, clean, &change);
             let all = self.graph.axes_of(divergence).clone();
             let sum = self.graph.sum(divergence, &all);
@@ -51,13 +65,22 @@ impl Lowering<'_> {
         let all = self.graph.axes_of(divergence).clone();
         let mean = self.graph.mean(divergence, &all);
         let case = self.case.clone();
-        self.graph.output(OutputKind::Value, metric("smoothness", &format!("{case}.{name}")), mean, Vec::new());
+        self.graph.output(
+            OutputKind::Value,
+            metric("smoothness", &format!("{case}.{name}")),
+            mean,
+            Vec::new(),
+        );
         let weight = self.ramp_value(Weighed::Smoothness(smooth.label), smooth.ramp);
         self.graph.mul(weight, mean)
     }
 
     fn random_direction(&mut self, data: Id<Variable>, label: &str) -> Node {
-        let name = format!("{}.{label}.smooth.{}", self.case, self.model.variables[data.index()].name);
+        let name = format!(
+            "{}.{label}.smooth.{}",
+            self.case,
+            self.model.variables[data.index()].name
+        );
         let axes = Axes::from(self.row).with(self.feature_axis(data));
         self.graph.noise(&name, NoiseKind::Normal, axes)
     }
@@ -88,7 +111,12 @@ impl Lowering<'_> {
     }
 
     /// Σ_k q(k | x) (log q(k | x) − log q(k | x + r)), of each row and sample.
-    fn divergence(&mut self, label: Id<Variable>, clean: Node, change: &[(Id<Variable>, Node)]) -> Node {
+    fn divergence(
+        &mut self,
+        label: Id<Variable>,
+        clean: Node,
+        change: &[(Id<Variable>, Node)],
+    ) -> Node {
         let changed = self.log_probabilities(label, change);
         let axis = Axes::from(self.feature_axis(label));
         let ratio = self.graph.sub(clean, changed);
@@ -96,13 +124,23 @@ impl Lowering<'_> {
         self.graph.contract(q, ratio, &axis)
     }
 
-    /// log q(y | …) with data changed by so much, by the noise that drew what it reads; running averages stay as they are.
-    pub(super) fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node {
+    /// log q(y | …) with data changed by so much, by the noise that drew what it reads; running
+    /// averages stay as they are.
+    pub(super) fn log_probabilities(
+        &mut self,
+        label: Id<Variable>,
+        change: &[(Id<Variable>, Node)],
+    ) -> Node {
         let factor = self.inference_of(label);
-        let (kept, averages) = (self.forget_drawn(), std::mem::replace(&mut self.averages, Averages::Kept));
+        let (kept, averages) = (
+            self.forget_drawn(),
+            std::mem::replace(&mut self.averages, Averages::Kept),
+        );
         for &(data, by) in change {
             let value = self.value(data);
-            let Value::Dense(value) = value else { unreachable!("data are dense") };
+            let Value::Dense(value) = value else {
+                unreachable!("data are dense")
+            };
             let changed = self.graph.add(value, by);
             self.set(data, changed);
         }

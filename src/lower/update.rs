@@ -1,5 +1,5 @@
-//! The optimiser's update of all parameters, as one graph over two flat axes: the weights, which priors and decay apply to,
-//! and the others.
+//! The optimiser's update of all parameters, as one graph over two flat axes: the weights, which
+//! priors and decay apply to, and the others.
 
 use crate::{
     id::Id,
@@ -8,8 +8,9 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
 
-/// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs `weights.gradient`, `rate`, `step` and,
-/// if there is a prior on weights, `prior`, its precision per training row; writes the next values, and the output `gradient_norm` before clipping.
+/// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs
+/// `weights.gradient`, `rate`, `step` and, if there is a prior on weights, `prior`, its precision
+/// per training row; writes the next values, and the output `gradient_norm` before clipping.
 pub fn update(model: &Checked, weights: usize, others: usize) -> Graph {
     let mut graph = Graph::new();
     graph.set_origin(&format!("{} update", model.train.optimizer.name()));
@@ -28,7 +29,10 @@ pub fn update(model: &Checked, weights: usize, others: usize) -> Graph {
     let squares = graph.total(squares);
     let norm = graph.scalar(Scalar::Sqrt, &[squares]);
     graph.output(OutputKind::Value, "gradient_norm", norm, Vec::new());
-    let (rate, step) = (graph.input("rate", Axes::none()), graph.input("step", Axes::none()));
+    let (rate, step) = (
+        graph.input("rate", Axes::none()),
+        graph.input("step", Axes::none()),
+    );
     for group in groups {
         let gradient = clip(&mut graph, model, group.gradient, norm);
         let state = &group.state;
@@ -61,9 +65,19 @@ struct Group {
 }
 
 impl Group {
-    fn new(graph: &mut Graph, model: &Checked, name: &'static str, len: usize, decays: bool) -> Self {
+    fn new(
+        graph: &mut Graph,
+        model: &Checked,
+        name: &'static str,
+        len: usize,
+        decays: bool,
+    ) -> Self {
         // The flat axis is split into tiles as rows are.
-        let axis = graph.new_axis(Axis { name: name.to_string(), size: len, kind: AxisKind::Row });
+        let axis = graph.new_axis(Axis {
+            name: name.to_string(),
+            size: len,
+            kind: AxisKind::Row,
+        });
         let array = |graph: &mut Graph, name: &str| {
             let parameter = graph.declare(Parameter {
                 name: name.to_string(),
@@ -74,8 +88,15 @@ impl Group {
             graph.read(parameter)
         };
         let value = array(graph, name);
-        let names = model.train.optimizer.state().iter().map(|state| format!("{name}.{state}"));
-        let state = names.map(|name| (name.clone(), array(graph, &name))).collect();
+        let names = model
+            .train
+            .optimizer
+            .state()
+            .iter()
+            .map(|state| format!("{name}.{state}"));
+        let state = names
+            .map(|name| (name.clone(), array(graph, &name)))
+            .collect();
         let mut gradient = graph.input(&format!("{name}.gradient"), Axes::from(axis));
         if model.train.weight_prior.is_some() && decays {
             // −log N(θ; 0, scale²) per training row has the gradient θ / (scale² rows).
@@ -83,7 +104,14 @@ impl Group {
             let pull = graph.mul(prior, value);
             gradient = graph.add(gradient, pull);
         }
-        Group { name, axis, value, gradient, state, decays }
+        Group {
+            name,
+            axis,
+            value,
+            gradient,
+            state,
+            decays,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! From a syntax tree to a checked model: names, shapes, supports and graphs, every mistake reported at once.
+//! From a syntax tree to a checked model: names, shapes, supports and graphs, every mistake
+//! reported at once.
 
 use super::{
     Checked, Factor, Role, Side, Variable,
@@ -32,7 +33,8 @@ pub fn check(
     factors::lint(&mut checker, &generative, &inference, &objective.matches);
     checker.finish();
     if checker.diagnostics.iter().any(Diagnostic::is_error) {
-        // A net that is used five times has its mistakes once, and what follows from a mistake is not worth a warning.
+        // A net that is used five times has its mistakes once, and what follows from a mistake is
+        // not worth a warning.
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
             if !mistakes.contains(&diagnostic) {
@@ -115,7 +117,10 @@ impl<'a> Checker<'a> {
     }
 
     pub fn find(&self, name: &str) -> Option<Id<Variable>> {
-        self.variables.iter().position(|variable| variable.name == name).map(Id::new)
+        self.variables
+            .iter()
+            .position(|variable| variable.name == name)
+            .map(Id::new)
     }
 
     pub fn variable(&self, id: Id<Variable>) -> &Variable {
@@ -126,8 +131,12 @@ impl<'a> Checker<'a> {
     pub fn lookup(&mut self, name: &Name) -> Option<Id<Variable>> {
         let found = self.find(&name.text);
         if found.is_none() {
-            let help = suggest(&name.text, self.variables.iter().map(|variable| variable.name.as_str()));
-            let help = help.unwrap_or_else(|| "a variable is declared as `latent z: real[10]`".to_string());
+            let help = suggest(
+                &name.text,
+                self.variables.iter().map(|variable| variable.name.as_str()),
+            );
+            let help = help
+                .unwrap_or_else(|| "a variable is declared as `latent z: real[10]`".to_string());
             self.report(
                 Diagnostic::error(name.span, format!("unknown variable `{}`", name.text))
                     .label("not declared in this model")
@@ -140,18 +149,31 @@ impl<'a> Checker<'a> {
     fn declarations(&mut self, tree: &File) {
         for item in &tree.items {
             match item {
-                Item::Size(bindings) => bindings.iter().for_each(|(name, value)| self.size(name, value)),
+                Item::Size(bindings) => bindings
+                    .iter()
+                    .for_each(|(name, value)| self.size(name, value)),
                 Item::Variable(variable) => self.declare(variable),
                 Item::Net { name, layers } => {
                     if name.text == "linear" {
-                        let title = "`linear` is the network without layers, and cannot be defined anew";
-                        self.report(Diagnostic::error(name.span, title).help("choose another name"));
+                        let title =
+                            "`linear` is the network without layers, and cannot be defined anew";
+                        self.report(
+                            Diagnostic::error(name.span, title).help("choose another name"),
+                        );
                     } else if layer::find(&name.text).is_some() {
-                        let title = format!("`{}` is a layer, and cannot be defined anew", name.text);
+                        let title =
+                            format!("`{}` is a layer, and cannot be defined anew", name.text);
                         let help = "choose another name";
-                        self.report(Diagnostic::error(name.span, title).label("named as a layer").help(help));
+                        self.report(
+                            Diagnostic::error(name.span, title)
+                                .label("named as a layer")
+                                .help(help),
+                        );
                     }
-                    if let Some((first, _)) = self.nets.insert(name.text.clone(), (name.span, layers.clone())) {
+                    if let Some((first, _)) = self
+                        .nets
+                        .insert(name.text.clone(), (name.span, layers.clone()))
+                    {
                         self.twice("net", name, first);
                     }
                 }
@@ -162,23 +184,40 @@ impl<'a> Checker<'a> {
 
     fn twice(&mut self, what: &str, name: &Name, first: Span) {
         self.report(
-            Diagnostic::error(name.span, format!("{what} `{}` is defined twice", name.text))
-                .label("defined again here")
-                .note(first, "first defined here")
-                .help("remove one of the two, or rename it"),
+            Diagnostic::error(
+                name.span,
+                format!("{what} `{}` is defined twice", name.text),
+            )
+            .label("defined again here")
+            .note(first, "first defined here")
+            .help("remove one of the two, or rename it"),
         );
     }
 
     fn size(&mut self, name: &Name, value: &Expression) {
-        if let Some(first) = self.declared_sizes.iter().find(|known| known.text == name.text).map(|known| known.span) {
+        if let Some(first) = self
+            .declared_sizes
+            .iter()
+            .find(|known| known.text == name.text)
+            .map(|known| known.span)
+        {
             self.twice("size", name, first);
             return;
         }
-        let optimizers = OPTIMIZERS.iter().flat_map(|optimizer| optimizer.arguments());
+        let optimizers = OPTIMIZERS
+            .iter()
+            .flat_map(|optimizer| optimizer.arguments());
         let settings = ["samples", "epochs", "batch", "prior"];
-        if settings.into_iter().chain(optimizers.map(|argument| argument.name)).any(|known| known == name.text) {
+        if settings
+            .into_iter()
+            .chain(optimizers.map(|argument| argument.name))
+            .any(|known| known == name.text)
+        {
             let title = format!("`{}` is a setting, and no name for a size", name.text);
-            let help = format!("`--set {}=…` would reach both: choose another name", name.text);
+            let help = format!(
+                "`--set {}=…` would reach both: choose another name",
+                name.text
+            );
             self.report(Diagnostic::error(name.span, title).help(help));
         }
         self.declared_sizes.push(name.clone());
@@ -190,7 +229,11 @@ impl<'a> Checker<'a> {
                 written
             }
         };
-        let number = self.whole(name.span, number.unwrap_or(1.0), &format!("size `{}`", name.text));
+        let number = self.whole(
+            name.span,
+            number.unwrap_or(1.0),
+            &format!("size `{}`", name.text),
+        );
         self.sizes.insert(name.text.clone(), number as f64);
     }
 
@@ -198,9 +241,12 @@ impl<'a> Checker<'a> {
     fn whole(&mut self, span: Span, number: f64, what: &str) -> usize {
         if number.fract() != 0.0 || !(1.0..=LARGEST).contains(&number) {
             self.report(
-                Diagnostic::error(span, format!("{what} must be a whole number from 1 to {LARGEST}"))
-                    .label(format!("found {number}"))
-                    .help("a size is the length of an axis, such as 500"),
+                Diagnostic::error(
+                    span,
+                    format!("{what} must be a whole number from 1 to {LARGEST}"),
+                )
+                .label(format!("found {number}"))
+                .help("a size is the length of an axis, such as 500"),
             );
             return 1;
         }
@@ -214,21 +260,29 @@ impl<'a> Checker<'a> {
             "label" => Role::Label,
             _ => Role::Latent,
         };
-        let domain = DOMAINS.iter().find(|(known, _)| *known == declared.domain.text).map(|(_, domain)| *domain);
+        let domain = DOMAINS
+            .iter()
+            .find(|(known, _)| *known == declared.domain.text)
+            .map(|(_, domain)| *domain);
         if domain.is_none() {
             let help = suggest(&declared.domain.text, DOMAINS.iter().map(|(name, _)| *name));
-            let mut unknown =
-                Diagnostic::error(declared.domain.span, format!("unknown type `{}`", declared.domain.text))
-                    .label("expected what values the variable takes");
+            let mut unknown = Diagnostic::error(
+                declared.domain.span,
+                format!("unknown type `{}`", declared.domain.text),
+            )
+            .label("expected what values the variable takes");
             unknown.help = help;
             self.report(unknown);
         }
         let domain = domain.unwrap_or(Domain::Real);
         if role == Role::Label && domain != Domain::Class {
             self.report(
-                Diagnostic::error(declared.domain.span, format!("label `{}` is not discrete", name.text))
-                    .label(format!("expected `class`, found `{}`", domain_name(domain)))
-                    .help("a label is `class[K]`; an observed variable of another type is `data`"),
+                Diagnostic::error(
+                    declared.domain.span,
+                    format!("label `{}` is not discrete", name.text),
+                )
+                .label(format!("expected `class`, found `{}`", domain_name(domain)))
+                .help("a label is `class[K]`; an observed variable of another type is `data`"),
             );
         }
         let shape: Vec<usize> = declared
@@ -250,25 +304,56 @@ impl<'a> Checker<'a> {
             return;
         }
         let shape = if shape.is_empty() { vec![1] } else { shape };
-        self.variables.push(Variable { name: name.text.clone(), role, domain, shape, span: name.span });
+        self.variables.push(Variable {
+            name: name.text.clone(),
+            role,
+            domain,
+            shape,
+            span: name.span,
+        });
     }
 
     /// Both graphs as written, with deterministic nodes declared.
     fn arrows<'t>(&mut self, tree: &'t File) -> Arrows<'t> {
         let mut arrows = Arrows::default();
         for item in &tree.items {
-            let Item::Graph { keyword, arrows: written } = item else { continue };
-            let side = if keyword.text == "generative" { Side::Generative } else { Side::Inference };
-            if let Some(first) = arrows.keywords.iter().find(|(known, _)| *known == side).map(|(_, span)| *span) {
+            let Item::Graph {
+                keyword,
+                arrows: written,
+            } = item
+            else {
+                continue;
+            };
+            let side = if keyword.text == "generative" {
+                Side::Generative
+            } else {
+                Side::Inference
+            };
+            if let Some(first) = arrows
+                .keywords
+                .iter()
+                .find(|(known, _)| *known == side)
+                .map(|(_, span)| *span)
+            {
                 self.twice("block", keyword, first);
             }
             arrows.keywords.push((side, keyword.span));
-            arrows.written.extend(written.iter().map(|arrow| (side, arrow)));
+            arrows
+                .written
+                .extend(written.iter().map(|arrow| (side, arrow)));
         }
         for (_, arrow) in &arrows.written {
-            if matches!(arrow.body, ast::ArrowBody::Equation(_)) && self.find(&arrow.child.text).is_none() {
+            if matches!(arrow.body, ast::ArrowBody::Equation(_))
+                && self.find(&arrow.child.text).is_none()
+            {
                 let (name, span) = (arrow.child.text.clone(), arrow.child.span);
-                self.variables.push(Variable { name, role: Role::Node, domain: Domain::Real, shape: vec![1], span });
+                self.variables.push(Variable {
+                    name,
+                    role: Role::Node,
+                    domain: Domain::Real,
+                    shape: vec![1],
+                    span,
+                });
             }
         }
         arrows
@@ -295,7 +380,11 @@ impl<'a> Checker<'a> {
             ExpressionKind::Call(call) => {
                 let title = format!("`{}(…)` is not a number", call.name.text);
                 let help = "numbers are written as arithmetic over sizes: `2 * hidden`";
-                self.report(Diagnostic::error(expression.span, title).label("expected a number").help(help));
+                self.report(
+                    Diagnostic::error(expression.span, title)
+                        .label("expected a number")
+                        .help(help),
+                );
                 None
             }
             ExpressionKind::Binary(operator, left, right) => {
@@ -314,13 +403,21 @@ impl<'a> Checker<'a> {
     /// Settings that no part of the model took.
     fn finish(&mut self) {
         for (name, help) in self.sets.unused() {
-            let mut unknown = Diagnostic::error(Span::default(), format!("`--set {name}=…` names no size or setting"));
+            let mut unknown = Diagnostic::error(
+                Span::default(),
+                format!("`--set {name}=…` names no size or setting"),
+            );
             unknown.help = help;
             self.report(unknown);
         }
         let nets = self.nets.clone();
-        for (name, (span, _)) in nets.iter().filter(|(name, _)| !self.used_nets.contains(name)).collect::<Vec<_>>() {
-            let unused = Diagnostic::warning(*span, format!("net `{name}` is never used")).label("defined here");
+        for (name, (span, _)) in nets
+            .iter()
+            .filter(|(name, _)| !self.used_nets.contains(name))
+            .collect::<Vec<_>>()
+        {
+            let unused = Diagnostic::warning(*span, format!("net `{name}` is never used"))
+                .label("defined here");
             self.report(unused.help("name it in an arrow, or remove it"));
         }
         for (name, (_, layers)) in &nets {
@@ -331,7 +428,11 @@ impl<'a> Checker<'a> {
         for name in self.declared_sizes.clone() {
             if !self.used_sizes.contains(&name.text) {
                 let title = format!("size `{}` is never used", name.text);
-                self.report(Diagnostic::warning(name.span, title).label("declared here").help("use it, or remove it"));
+                self.report(
+                    Diagnostic::warning(name.span, title)
+                        .label("declared here")
+                        .help("use it, or remove it"),
+                );
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The graphs of a model as pictures: DOT for other tools, SVG to look at.
 //!
-//! As in papers: circles for random variables, grey where observed, half grey for a label; a square for a deterministic node.
+//! As in papers: circles for random variables, grey where observed, half grey for a label; a square
+//! for a deterministic node.
 
 use super::{Checked, Factor, Role, Variable};
 use crate::id::Id;
@@ -30,7 +31,11 @@ pub fn to_dot(model: &Checked) -> String {
         for factor in factors {
             for parent in &factor.parents {
                 let name_of = |id: Id<Variable>| &model.variables[id.index()].name;
-                text += &format!("    {name}_{} -> {name}_{}\n", name_of(*parent), name_of(factor.child));
+                text += &format!(
+                    "    {name}_{} -> {name}_{}\n",
+                    name_of(*parent),
+                    name_of(factor.child)
+                );
             }
         }
         text += "  }\n";
@@ -40,8 +45,10 @@ pub fn to_dot(model: &Checked) -> String {
 
 /// The variables that a graph speaks of, in the order of their declaration.
 fn variables(factors: &[Factor]) -> Vec<Id<Variable>> {
-    let mut ids: Vec<Id<Variable>> =
-        factors.iter().flat_map(|factor| factor.parents.iter().copied().chain([factor.child])).collect();
+    let mut ids: Vec<Id<Variable>> = factors
+        .iter()
+        .flat_map(|factor| factor.parents.iter().copied().chain([factor.child]))
+        .collect();
     ids.sort();
     ids.dedup();
     ids
@@ -64,11 +71,17 @@ pub fn to_svg(model: &Checked) -> String {
             let (x, y) = places[id];
             (left + (x + 0.5) * ACROSS, 64.0 + y * DOWN)
         };
-        body += &format!("  <text x=\"{:.0}\" y=\"22\" class=\"title\">{name}</text>\n", left + width / 2.0);
+        body += &format!(
+            "  <text x=\"{:.0}\" y=\"22\" class=\"title\">{name}</text>\n",
+            left + width / 2.0
+        );
         for factor in factors {
             for parent in &factor.parents {
-                let others: Vec<(f64, f64)> =
-                    places.keys().filter(|id| *id != parent && **id != factor.child).map(at).collect();
+                let others: Vec<(f64, f64)> = places
+                    .keys()
+                    .filter(|id| *id != parent && **id != factor.child)
+                    .map(at)
+                    .collect();
                 body += &arrow(at(parent), at(&factor.child), &others);
             }
         }
@@ -91,14 +104,19 @@ pub fn to_svg(model: &Checked) -> String {
     )
 }
 
-/// Columns and rows: a child below all of its parents, the nodes of a row centred, neighbouring rows shifted so that
-/// an arrow over two rows passes beside the node between.
+/// Columns and rows: a child below all of its parents, the nodes of a row centred, neighbouring
+/// rows shifted so that an arrow over two rows passes beside the node between.
 fn places(factors: &[Factor]) -> BTreeMap<Id<Variable>, (f64, f64)> {
     let ids = variables(factors);
     let mut depth: BTreeMap<Id<Variable>, usize> = ids.iter().map(|id| (*id, 0)).collect();
     // The factors are in order, so one pass finds the longest paths.
     for factor in factors {
-        let below = factor.parents.iter().map(|parent| depth[parent] + 1).max().unwrap_or(0);
+        let below = factor
+            .parents
+            .iter()
+            .map(|parent| depth[parent] + 1)
+            .max()
+            .unwrap_or(0);
         depth.insert(factor.child, below);
     }
     let rows = depth.values().max().map_or(0, |most| most + 1);
@@ -109,7 +127,11 @@ fn places(factors: &[Factor]) -> BTreeMap<Id<Variable>, (f64, f64)> {
     let mut places = BTreeMap::new();
     for (row, ids) in of_row.iter().enumerate() {
         for (column, id) in ids.iter().enumerate() {
-            let shift = if alone || (rows > 2 && ids.len() == 1) { [0.0, 0.7, 0.35][row % 3] } else { 0.0 };
+            let shift = if alone || (rows > 2 && ids.len() == 1) {
+                [0.0, 0.7, 0.35][row % 3]
+            } else {
+                0.0
+            };
             let x = column as f64 + (widest - ids.len() as f64) / 2.0 + shift;
             places.insert(*id, (x, row as f64));
         }
@@ -132,11 +154,17 @@ fn arrow(from: (f64, f64), to: (f64, f64), others: &[(f64, f64)]) -> String {
         let aside = (other.0 - from.0) * across.0 + (other.1 - from.1) * across.1;
         if aside > 0.0 { -90.0 } else { 90.0 }
     });
-    let middle = ((from.0 + to.0) / 2.0 + across.0 * bend, (from.1 + to.1) / 2.0 + across.1 * bend);
+    let middle = (
+        (from.0 + to.0) / 2.0 + across.0 * bend,
+        (from.1 + to.1) / 2.0 + across.1 * bend,
+    );
     let towards = |start: (f64, f64)| {
         let (x, y) = (middle.0 - start.0, middle.1 - start.1);
         let far = x.hypot(y).max(1.0);
-        (start.0 + x / far * (RADIUS + 1.0), start.1 + y / far * (RADIUS + 1.0))
+        (
+            start.0 + x / far * (RADIUS + 1.0),
+            start.1 + y / far * (RADIUS + 1.0),
+        )
     };
     let (begin, end) = (towards(from), towards(to));
     format!(
@@ -147,7 +175,9 @@ fn arrow(from: (f64, f64), to: (f64, f64), others: &[(f64, f64)]) -> String {
 
 fn node(variable: &Variable, (x, y): (f64, f64)) -> String {
     let shape = match variable.role {
-        Role::Data => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" class=\"seen\"/>"),
+        Role::Data => {
+            format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" class=\"seen\"/>")
+        }
         Role::Label => format!(
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\"/><path class=\"seen\" style=\"fill: #c8c8c8\" \
              d=\"M{x:.1} {:.1} A{RADIUS} {RADIUS} 0 0 0 {x:.1} {:.1} Z\"/>",
@@ -163,5 +193,9 @@ fn node(variable: &Variable, (x, y): (f64, f64)) -> String {
             2.0 * RADIUS
         ),
     };
-    format!("  {shape}<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n", y + 6.0, variable.name)
+    format!(
+        "  {shape}<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n",
+        y + 6.0,
+        variable.name
+    )
 }

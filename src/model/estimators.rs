@@ -6,31 +6,55 @@ use super::{
 };
 use crate::{diagnostic::Diagnostic, distribution::Domain, id::Id};
 
-pub(super) fn check(checker: &mut Checker, objective: &Objective, (p, q): (&[Factor], &[Factor]), treated: &[&str]) {
+pub(super) fn check(
+    checker: &mut Checker,
+    objective: &Objective,
+    (p, q): (&[Factor], &[Factor]),
+    treated: &[&str],
+) {
     hidden(checker, objective, (p, q), treated);
     drawn(checker, objective, q);
     importance(checker, objective);
 }
 
 /// Every discrete variable that may be unobserved is summed over, or a value stands for it.
-fn hidden(checker: &mut Checker, objective: &Objective, (p, q): (&[Factor], &[Factor]), treated: &[&str]) {
+fn hidden(
+    checker: &mut Checker,
+    objective: &Objective,
+    (p, q): (&[Factor], &[Factor]),
+    treated: &[&str],
+) {
     if p.is_empty() {
         return;
     }
     for index in 0..checker.variables.len() {
         let (id, variable) = (Id::new(index), checker.variables[index].clone());
-        let hidden = matches!(variable.role, Role::Label | Role::Latent) && variable.domain == Domain::Class;
-        let lines = objective.drawn.iter().filter(|discrete| discrete.variable == id).map(|discrete| discrete.span);
+        let hidden =
+            matches!(variable.role, Role::Label | Role::Latent) && variable.domain == Domain::Class;
+        let lines = objective
+            .drawn
+            .iter()
+            .filter(|discrete| discrete.variable == id)
+            .map(|discrete| discrete.span);
         let mut lines = lines.skip(usize::from(!objective.sums.contains(&id)));
         if let Some(second) = lines.next() {
-            let title = format!("`{}` has two lines that say what to do with it", variable.name);
-            checker.report(Diagnostic::error(second, title).help("keep one of `sum`, `relax`, `score` and `top`"));
+            let title = format!(
+                "`{}` has two lines that say what to do with it",
+                variable.name
+            );
+            checker.report(
+                Diagnostic::error(second, title)
+                    .help("keep one of `sum`, `relax`, `score` and `top`"),
+            );
         }
         if hidden && !treated.contains(&variable.name.as_str()) && factor_of(q, id).is_some() {
             checker.report(
                 Diagnostic::error(
                     variable.span,
-                    format!("`{}` is discrete, and nothing says what to do with it", variable.name),
+                    format!(
+                        "`{}` is discrete, and nothing says what to do with it",
+                        variable.name
+                    ),
                 )
                 .label("where it is not observed, it cannot be sampled in a differentiable way")
                 .help(format!(
@@ -47,7 +71,8 @@ fn drawn(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
     for discrete in &objective.drawn {
         let name = checker.variable(discrete.variable).name.clone();
         let (estimator, span) = (discrete.estimator, discrete.span);
-        let mut report = |title: String, help: String| checker.report(Diagnostic::error(span, title).help(help));
+        let mut report =
+            |title: String, help: String| checker.report(Diagnostic::error(span, title).help(help));
         let needs = estimator.least_samples();
         if objective.samples < needs {
             report(
@@ -56,7 +81,8 @@ fn drawn(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
             );
         }
         let kind = factor_of(q, discrete.variable).map(|factor| &factor.kind);
-        if matches!(kind, Some(FactorKind::Distribution { distribution, .. }) if distribution.name() != "categorical") {
+        if matches!(kind, Some(FactorKind::Distribution { distribution, .. }) if distribution.name() != "categorical")
+        {
             report(
                 format!("q of `{name}` has nothing to learn"),
                 format!("let q infer it: `… -> {name} ~ categorical(…)`, or write `sum {name}`"),
@@ -66,14 +92,22 @@ fn drawn(checker: &mut Checker, objective: &Objective, q: &[Factor]) {
         let corrected = estimator.keyword() != "relax";
         if corrected && !objective.free_bits.is_empty() {
             report(
-                format!("`{}` weighs the bound row by row, and `free_bits` is about its mean", estimator.keyword()),
+                format!(
+                    "`{}` weighs the bound row by row, and `free_bits` is about its mean",
+                    estimator.keyword()
+                ),
                 "remove the line `free_bits`, or `relax` or `sum` the variable".to_string(),
             );
         }
         if corrected && objective.bound != Bound::Evidence && estimator.name() != "leave_one_out" {
             report(
-                format!("the importance-weighted bound cannot take `{}`", estimator.name()),
-                format!("write `score {name} by leave_one_out`, `relax {name} by gumbel` or `sum {name}`"),
+                format!(
+                    "the importance-weighted bound cannot take `{}`",
+                    estimator.name()
+                ),
+                format!(
+                    "write `score {name} by leave_one_out`, `relax {name} by gumbel` or `sum {name}`"
+                ),
             );
         }
     }
@@ -84,15 +118,25 @@ fn importance(checker: &mut Checker, objective: &Objective) {
     if objective.bound == Bound::Evidence {
         return;
     }
-    if !objective.betas.is_empty() || !objective.free_bits.is_empty() || !objective.analytic.is_empty() {
+    if !objective.betas.is_empty()
+        || !objective.free_bits.is_empty()
+        || !objective.analytic.is_empty()
+    {
         let latent = objective.betas.iter().map(|beta| beta.variable);
-        let latent =
-            latent.chain(objective.free_bits.iter().map(|(latent, _)| *latent)).chain(objective.analytic.clone());
-        let span = latent.map(|id| checker.variable(id).span).next().unwrap_or_default();
+        let latent = latent
+            .chain(objective.free_bits.iter().map(|(latent, _)| *latent))
+            .chain(objective.analytic.clone());
+        let span = latent
+            .map(|id| checker.variable(id).span)
+            .next()
+            .unwrap_or_default();
         checker.report(
-            Diagnostic::error(span, "the importance-weighted bound has no terms of single latents")
-                .label("has a line `beta`, `free_bits` or `analytic`")
-                .help("remove that line, or the line `bound`"),
+            Diagnostic::error(
+                span,
+                "the importance-weighted bound has no terms of single latents",
+            )
+            .label("has a line `beta`, `free_bits` or `analytic`")
+            .help("remove that line, or the line `bound`"),
         );
     }
 }

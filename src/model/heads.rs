@@ -27,12 +27,17 @@ pub(super) fn of(
     if distribution.heads().is_empty() {
         if let Some(argument) = call.arguments.first() {
             let title = format!("`{kind}` takes no arguments");
-            checker.report(Diagnostic::error(argument.span, title).help(format!("write `~ {kind}`")));
+            checker
+                .report(Diagnostic::error(argument.span, title).help(format!("write `~ {kind}`")));
             return None;
         }
         return Some(Heads::Constants(Vec::new()));
     }
-    if call.arguments.iter().any(|argument| argument.name.is_some() && is_network(checker, &argument.value)) {
+    if call
+        .arguments
+        .iter()
+        .any(|argument| argument.name.is_some() && is_network(checker, &argument.value))
+    {
         return each(checker, parents, arrow, call, distribution);
     }
     let net = match call.arguments.as_slice() {
@@ -40,7 +45,9 @@ pub(super) fn of(
         _ => None,
     };
     if let Some(layers) = net {
-        return Some(Heads::Network(network(checker, &layers, parents, arrow.span)?));
+        return Some(Heads::Network(network(
+            checker, &layers, parents, arrow.span,
+        )?));
     }
     constants(checker, parents, arrow, call, distribution)
 }
@@ -55,50 +62,81 @@ fn constants(
 ) -> Option<Heads> {
     let (kind, names) = (distribution.name(), distribution.arguments());
     if call.arguments.is_empty() || names.is_empty() {
-        let constants =
-            if names.is_empty() { String::new() } else { format!(", or constants: `{kind}({})`", names.join(", ")) };
+        let constants = if names.is_empty() {
+            String::new()
+        } else {
+            format!(", or constants: `{kind}({})`", names.join(", "))
+        };
         checker.report(
             Diagnostic::error(call.span, format!("`{kind}` needs a network"))
-                .label(format!("its {} come from somewhere", distribution.heads().join(" and ")))
-                .help(format!("name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}")),
+                .label(format!(
+                    "its {} come from somewhere",
+                    distribution.heads().join(" and ")
+                ))
+                .help(format!(
+                    "name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}"
+                )),
         );
         return None;
     }
-    if let Some(network) = call.arguments.iter().find(|argument| layers_of(checker, &argument.value).is_some()) {
+    if let Some(network) = call
+        .arguments
+        .iter()
+        .find(|argument| layers_of(checker, &argument.value).is_some())
+    {
         let title = format!("`{kind}` takes one network, or numbers");
         let help = format!(
             "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
             distribution.heads().join(" and "),
             names.join(", ")
         );
-        checker.report(Diagnostic::error(network.span, title).label("neither a number nor alone").help(help));
+        checker.report(
+            Diagnostic::error(network.span, title)
+                .label("neither a number nor alone")
+                .help(help),
+        );
         return None;
     }
     let arguments: Vec<Argument> = names
         .iter()
-        .map(|&name| Argument { name, default: None, least: f64::NEG_INFINITY, most: f64::INFINITY, whole: false })
+        .map(|&name| Argument {
+            name,
+            default: None,
+            least: f64::NEG_INFINITY,
+            most: f64::INFINITY,
+            whole: false,
+        })
         .collect();
     let values = arguments_of(checker, call, &arguments, "distribution")?;
     if let Err(message) = distribution.check_arguments(&values) {
         checker.report(
             Diagnostic::error(call.span, format!("`{kind}`: {message}"))
                 .label("not an argument that it takes")
-                .help("`dgc list` shows the distributions; a network in place of numbers learns them"),
+                .help(
+                    "`dgc list` shows the distributions; a network in place of numbers learns them",
+                ),
         );
         return None;
     }
     if !parents.is_empty() {
         let label = format!("`{kind}` has constant arguments");
-        unused_parents(checker, arrow, &label, "remove the parents, or name a network");
+        unused_parents(
+            checker,
+            arrow,
+            &label,
+            "remove the parents, or name a network",
+        );
         return None;
     }
     Some(Heads::Constants(values))
 }
 
-/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)`, whose brackets are missing.
+/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)`, whose brackets
+/// are missing.
 fn is_network(checker: &Checker, value: &ArgumentValue) -> bool {
     let call = |value: &ast::Expression| matches!(value.kind, ExpressionKind::Call(_));
-    layers_of(checker, value).is_some() || matches!(value, ArgumentValue::Expression(value) if call(value))
+    layers_of(checker, value).is_some()
+        || matches!(value, ArgumentValue::Expression(value) if call(value))
 }
 
 /// `negative_binomial(log_mean = body, log_dispersion = constant)`.
@@ -114,26 +152,46 @@ fn each(
     let written = format!("write `{kind}({})`", written.join(", "));
     let mut heads: Vec<Option<Head>> = vec![None; names.len()];
     let before = checker.diagnostics.len();
-    let report = |checker: &mut Checker, span: Span, title: String, label: &str, help: Option<String>| {
-        let mut mistake = Diagnostic::error(span, title).label(label);
-        mistake.help = help;
-        checker.report(mistake);
-    };
+    let report =
+        |checker: &mut Checker, span: Span, title: String, label: &str, help: Option<String>| {
+            let mut mistake = Diagnostic::error(span, title).label(label);
+            mistake.help = help;
+            checker.report(mistake);
+        };
     let mut given: Vec<&str> = Vec::new();
     for argument in &call.arguments {
         let Some(name) = &argument.name else {
-            let title = format!("each head of `{kind}` is given by its name, or all come from one network");
-            report(checker, argument.span, title, "without a name", Some(written.clone()));
+            let title =
+                format!("each head of `{kind}` is given by its name, or all come from one network");
+            report(
+                checker,
+                argument.span,
+                title,
+                "without a name",
+                Some(written.clone()),
+            );
             continue;
         };
         let Some(index) = names.iter().position(|known| *known == name.text) else {
             let title = format!("`{kind}` has no head `{}`", name.text);
-            report(checker, name.span, title, "not known", suggest(&name.text, names.iter().copied()));
+            report(
+                checker,
+                name.span,
+                title,
+                "not known",
+                suggest(&name.text, names.iter().copied()),
+            );
             continue;
         };
         if given.contains(&name.text.as_str()) {
             let title = format!("head `{}` is given twice", name.text);
-            report(checker, argument.span, title, "given again here", Some("keep one of the two".to_string()));
+            report(
+                checker,
+                argument.span,
+                title,
+                "given again here",
+                Some("keep one of the two".to_string()),
+            );
             continue;
         }
         given.push(&name.text);
@@ -143,7 +201,11 @@ fn each(
     let fine = checker.diagnostics.len() == before;
     for name in names.iter().filter(|name| fine && !given.contains(name)) {
         let title = format!("`{kind}` lacks its head `{name}`");
-        checker.report(Diagnostic::error(call.span, title).label("all heads are given, or none").help(written.clone()));
+        checker.report(
+            Diagnostic::error(call.span, title)
+                .label("all heads are given, or none")
+                .help(written.clone()),
+        );
     }
     let heads: Vec<Head> = heads.into_iter().flatten().collect();
     if checker.diagnostics.len() > before {
@@ -152,21 +214,37 @@ fn each(
     let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
     if !parents.is_empty() && !heads.iter().any(reads) {
         let label = "each head is a constant";
-        unused_parents(checker, arrow, label, "remove the parents, or name a network");
+        unused_parents(
+            checker,
+            arrow,
+            label,
+            "remove the parents, or name a network",
+        );
         return None;
     }
     Some(Heads::Each(heads))
 }
 
 /// `linear`, `constant`, a number or a network.
-fn head(checker: &mut Checker, parents: &[Id<Variable>], arrow: &Arrow, argument: &ast::Argument) -> Option<Head> {
+fn head(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    argument: &ast::Argument,
+) -> Option<Head> {
     let Some(layers) = layers_of(checker, &argument.value) else {
-        let ArgumentValue::Expression(expression) = &argument.value else { return None };
+        let ArgumentValue::Expression(expression) = &argument.value else {
+            return None;
+        };
         if let ExpressionKind::Call(call) = &expression.kind {
             let text = &checker.source[call.span.range()];
             let help = format!("write `{} = [{text}]`", argument.name.as_ref()?.text);
             let title = "layers within arguments stand in brackets";
-            checker.report(Diagnostic::error(argument.span, title).label("expected a network").help(help));
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("expected a network")
+                    .help(help),
+            );
             return None;
         }
         return checker.number(expression).map(Head::Number);
@@ -194,7 +272,12 @@ fn head(checker: &mut Checker, parents: &[Id<Variable>], arrow: &Arrow, argument
 }
 
 /// That each network fits the parents, and what is a head itself the child.
-pub(super) fn check(checker: &mut Checker, factor: &Factor, distribution: &dyn Distribution, heads: &Heads) {
+pub(super) fn check(
+    checker: &mut Checker,
+    factor: &Factor,
+    distribution: &dyn Distribution,
+    heads: &Heads,
+) {
     let child = checker.variable(factor.child).clone();
     match heads {
         Heads::Network(network) => {
@@ -203,19 +286,27 @@ pub(super) fn check(checker: &mut Checker, factor: &Factor, distribution: &dyn D
         Heads::Constants(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
             for (name, head) in distribution.heads().iter().zip(heads) {
-                let Head::Network(network) = head else { continue };
+                let Head::Network(network) = head else {
+                    continue;
+                };
                 let made = shapes::fits(checker, network, &factor.parents, factor.span);
-                let Some([shape]) = made.as_deref() else { continue };
+                let Some([shape]) = made.as_deref() else {
+                    continue;
+                };
                 let (size, wanted) = (shape.iter().product::<usize>(), child.size());
                 if size == wanted {
                     continue;
                 }
                 let title = format!("the network of `{name}` does not fit `{}`", child.name);
                 let label = format!("makes {size} features, but `{}` has {wanted}", child.name);
-                let help =
-                    format!("a head that is given by name is the network's output: end it with `dense({wanted})`");
+                let help = format!(
+                    "a head that is given by name is the network's output: end it with `dense({wanted})`"
+                );
                 checker.report(
-                    Diagnostic::error(factor.span, title).label(label).note(child.span, "declared here").help(help),
+                    Diagnostic::error(factor.span, title)
+                        .label(label)
+                        .note(child.span, "declared here")
+                        .help(help),
                 );
             }
         }

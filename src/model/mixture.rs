@@ -17,7 +17,8 @@ use crate::{
 /// What stands in the place of a distribution's name.
 pub(super) const NAMES: [&str; 2] = ["mixture", "vamp"];
 
-/// The distribution of each component, and their number. `q` is the arrow of the child in `inference`.
+/// The distribution of each component, and their number. `q` is the arrow of the child in
+/// `inference`.
 pub(super) fn of(
     checker: &mut Checker,
     side: Side,
@@ -29,7 +30,11 @@ pub(super) fn of(
     if side == Side::Inference {
         let title = format!("`{kind}` cannot be drawn from in a differentiable way");
         let help = "it is a prior: write it in `generative`";
-        checker.report(Diagnostic::error(call.span, title).label("a factor of `inference`").help(help));
+        checker.report(
+            Diagnostic::error(call.span, title)
+                .label("a factor of `inference`")
+                .help(help),
+        );
         return None;
     }
     if !arrow.parents.is_empty() {
@@ -38,7 +43,10 @@ pub(super) fn of(
         unused_parents(checker, arrow, &label, help);
         return None;
     }
-    let positional = call.arguments.iter().all(|argument| argument.name.is_none());
+    let positional = call
+        .arguments
+        .iter()
+        .all(|argument| argument.name.is_none());
     let expressions: Vec<&ast::Expression> = call
         .arguments
         .iter()
@@ -49,11 +57,23 @@ pub(super) fn of(
         .collect();
     if kind == "vamp" {
         let &[count] = expressions.as_slice() else {
-            return wrong(checker, call, "`vamp` takes the number of its pseudo-inputs", "vamp(500)");
+            return wrong(
+                checker,
+                call,
+                "`vamp` takes the number of its pseudo-inputs",
+                "vamp(500)",
+            );
         };
         let components = components(checker, count)?;
-        return vamp(checker, arrow, call, q)
-            .map(|distribution| (distribution, Mixture { components, source: Components::Pseudo(Vec::new()) }));
+        return vamp(checker, arrow, call, q).map(|distribution| {
+            (
+                distribution,
+                Mixture {
+                    components,
+                    source: Components::Pseudo(Vec::new()),
+                },
+            )
+        });
     }
     let &[name, count] = expressions.as_slice() else {
         let title = "`mixture` takes the distribution of its components, and their number";
@@ -77,7 +97,13 @@ pub(super) fn of(
         return None;
     }
     let components = components(checker, count)?;
-    Some((distribution, Mixture { components, source: Components::Learned }))
+    Some((
+        distribution,
+        Mixture {
+            components,
+            source: Components::Learned,
+        },
+    ))
 }
 
 fn wrong<T>(checker: &mut Checker, call: &Call, title: &str, example: &str) -> Option<T> {
@@ -91,31 +117,58 @@ fn components(checker: &mut Checker, count: &ast::Expression) -> Option<usize> {
 }
 
 /// The distribution of q, which is each component's.
-fn vamp(checker: &mut Checker, arrow: &Arrow, call: &Call, q: Option<&Arrow>) -> Option<&'static dyn Distribution> {
+fn vamp(
+    checker: &mut Checker,
+    arrow: &Arrow,
+    call: &Call,
+    q: Option<&Arrow>,
+) -> Option<&'static dyn Distribution> {
     let name = &arrow.child.text;
     let child = checker.find(name).map(|id| checker.variable(id).clone());
     if child.is_none_or(|child| child.role != Role::Latent || child.domain == Domain::Class) {
         let title = format!("`{name}` is not a continuous latent");
         let help = "`vamp` is made of q of a `latent`; `mixture(normal, 10)` learns components of any variable";
-        checker.report(Diagnostic::error(call.span, title).label("expected a latent").help(help));
+        checker.report(
+            Diagnostic::error(call.span, title)
+                .label("expected a latent")
+                .help(help),
+        );
         return None;
     }
     // What is wrong with q is told of there.
-    let ArrowBody::Distribution(q) = &q?.body else { return None };
+    let ArrowBody::Distribution(q) = &q?.body else {
+        return None;
+    };
     distribution::find(&q.name.text)
 }
 
 /// Finds the data that q reads of each latent with `vamp`, and reports what else it reads.
 pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor]) {
-    let nodes: Vec<Factor> =
-        p.iter().chain(q).filter(|factor| matches!(factor.kind, FactorKind::Deterministic(_))).cloned().collect();
+    let nodes: Vec<Factor> = p
+        .iter()
+        .chain(q)
+        .filter(|factor| matches!(factor.kind, FactorKind::Deterministic(_)))
+        .cloned()
+        .collect();
     for factor in p {
-        let FactorKind::Distribution { heads: Heads::Mixture(mixture), .. } = &mut factor.kind else { continue };
-        let Components::Pseudo(data) = &mut mixture.source else { continue };
-        let Some(inferred) = factor_of(q, factor.child) else { continue };
+        let FactorKind::Distribution {
+            heads: Heads::Mixture(mixture),
+            ..
+        } = &mut factor.kind
+        else {
+            continue;
+        };
+        let Components::Pseudo(data) = &mut mixture.source else {
+            continue;
+        };
+        let Some(inferred) = factor_of(q, factor.child) else {
+            continue;
+        };
         let name = checker.variable(factor.child).name.clone();
         let read = behind(&nodes, inferred);
-        let other = read.iter().find(|&&id| checker.variable(id).role != Role::Data);
+        let other = read
+            .iter()
+            .find(|&&id| checker.variable(id).role != Role::Data);
         let (title, label) = match (other, read.is_empty()) {
             (None, false) => {
                 *data = read;
@@ -123,21 +176,31 @@ pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor
             }
             (Some(&other), _) => {
                 let other = checker.variable(other).name.clone();
-                let title = format!("`vamp` has pseudo-inputs for data alone, and q of `{name}` reads `{other}`");
+                let title = format!(
+                    "`vamp` has pseudo-inputs for data alone, and q of `{name}` reads `{other}`"
+                );
                 (title, format!("`{other}` is not always observed"))
             }
-            (None, true) => {
-                (format!("q of `{name}` reads no data that pseudo-inputs could stand for"), "reads nothing".to_string())
-            }
+            (None, true) => (
+                format!("q of `{name}` reads no data that pseudo-inputs could stand for"),
+                "reads nothing".to_string(),
+            ),
         };
-        let help =
-            format!("let q of `{name}` read data alone, or write `{name} ~ mixture(normal, {})`", mixture.components);
-        checker
-            .report(Diagnostic::error(factor.span, title).note(inferred.span, "inferred here").label(label).help(help));
+        let help = format!(
+            "let q of `{name}` read data alone, or write `{name} ~ mixture(normal, {})`",
+            mixture.components
+        );
+        checker.report(
+            Diagnostic::error(factor.span, title)
+                .note(inferred.span, "inferred here")
+                .label(label)
+                .help(help),
+        );
     }
 }
 
-/// The random variables that a factor reads, through deterministic nodes, in the order of their declaration.
+/// The random variables that a factor reads, through deterministic nodes, in the order of their
+/// declaration.
 fn behind(nodes: &[Factor], factor: &Factor) -> Vec<Id<Variable>> {
     let mut open = factor.parents.clone();
     let mut found: Vec<Id<Variable>> = Vec::new();

@@ -1,6 +1,7 @@
 //! A checked model: two acyclic graphs over typed variables, every shape known.
 //!
-//! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and later stages rely on it.
+//! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and
+//! later stages rely on it.
 
 mod check;
 mod costs;
@@ -62,7 +63,8 @@ pub struct Variable {
     pub name: String,
     pub role: Role,
     pub domain: Domain,
-    /// Axis sizes as written: `binary[28, 28]` is `[28, 28]`; for `class[10]` the number of classes.
+    /// Axis sizes as written: `binary[28, 28]` is `[28, 28]`; for `class[10]` the number of
+    /// classes.
     pub shape: Vec<usize>,
     pub span: Span,
 }
@@ -82,7 +84,8 @@ pub enum Role {
     Label,
     /// Never observed.
     Latent,
-    /// A function of its parents: `x -> h = body`. Its features are those of its network's last layer.
+    /// A function of its parents: `x -> h = body`. Its features are those of its network's last
+    /// layer.
     Node,
 }
 
@@ -118,29 +121,46 @@ pub struct Factor {
 impl Checked {
     /// The variables that are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
-        self.variables.iter().filter(|variable| variable.role == Role::Label)
+        self.variables
+            .iter()
+            .filter(|variable| variable.role == Role::Label)
     }
 }
 
 impl Checked {
-    /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE`, `smooth.LABEL` and an estimator's `NUMBER.VARIABLE`.
+    /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE`, `smooth.LABEL`
+    /// and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         let ramps = self.objective.ramps().filter(|(_, ramp)| ramp.changes());
         let ramps = ramps.map(|(weighed, ramp)| (self.input_of(weighed), Changing::Ramp(ramp)));
-        let drawn = self.objective.drawn.iter().enumerate().filter_map(|(index, discrete)| {
-            let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
-            Some((format!("{number}.{}", name(discrete.variable)), Changing::Drawn(index)))
-        });
+        let drawn = self
+            .objective
+            .drawn
+            .iter()
+            .enumerate()
+            .filter_map(|(index, discrete)| {
+                let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
+                Some((
+                    format!("{number}.{}", name(discrete.variable)),
+                    Changing::Drawn(index),
+                ))
+            });
         ramps.chain(drawn).collect()
     }
 
-    /// The model without the lines that in the end weigh nothing, and after how many epochs they do; none if there are no such lines.
-    /// Its steps change the parameters alike from there on, and cost less.
+    /// The model without the lines that in the end weigh nothing, and after how many epochs they
+    /// do; none if there are no such lines. Its steps change the parameters alike from there on,
+    /// and cost less.
     pub fn settled(&self) -> Option<(u64, Checked)> {
         let gone = |line: &Smooth| line.ramp.weight == 0.0;
-        let last =
-            self.objective.smooth.iter().filter(|line| gone(line)).map(|line| line.ramp.warmup.ceil() as u64).max()?;
+        let last = self
+            .objective
+            .smooth
+            .iter()
+            .filter(|line| gone(line))
+            .map(|line| line.ramp.warmup.ceil() as u64)
+            .max()?;
         let mut model = self.clone();
         model.objective.smooth.retain(|line| !gone(line));
         Some((last, model))
@@ -162,7 +182,10 @@ impl Checked {
 #[derive(Clone, Debug)]
 pub enum FactorKind {
     /// `~`: the child's distribution.
-    Distribution { distribution: &'static dyn Distribution, heads: Heads },
+    Distribution {
+        distribution: &'static dyn Distribution,
+        heads: Heads,
+    },
     /// `=`: the child is the network's output.
     Deterministic(Network),
 }
@@ -171,11 +194,14 @@ pub enum FactorKind {
 pub enum Heads {
     /// `normal(body)`: a network, then one linear layer for each of the distribution's heads.
     Network(Network),
-    /// `normal(0, 1)`: the distribution's constant arguments, one for each of [`Distribution::arguments`].
+    /// `normal(0, 1)`: the distribution's constant arguments, one for each of
+    /// [`Distribution::arguments`].
     Constants(Vec<f64>),
-    /// `normal(mean = body, log_variance = constant)`: one for each of [`Distribution::heads`], in their order.
+    /// `normal(mean = body, log_variance = constant)`: one for each of [`Distribution::heads`], in
+    /// their order.
     Each(Vec<Head>),
-    /// `mixture(normal, 10)` or `vamp(500)`, in `generative`, without parents: the distribution's heads for each component.
+    /// `mixture(normal, 10)` or `vamp(500)`, in `generative`, without parents: the distribution's
+    /// heads for each component.
     Mixture(Mixture),
 }
 
@@ -191,8 +217,8 @@ pub struct Mixture {
 pub enum Components {
     /// Each component has heads and a weight of its own.
     Learned,
-    /// They are those of q at learned pseudo-inputs, which stand for these data variables; all weigh as much (Tomczak and Welling
-    /// 2018).
+    /// They are those of q at learned pseudo-inputs, which stand for these data variables; all
+    /// weigh as much (Tomczak and Welling 2018).
     Pseudo(Vec<Id<Variable>>),
 }
 
@@ -245,7 +271,8 @@ pub struct Objective {
     pub bound: Bound,
     /// Labels and discrete latents summed over where not observed.
     pub sums: Vec<Id<Variable>>,
-    /// Those that a value stands for. Every label and every class latent that q infers is in one of the two.
+    /// Those that a value stands for. Every label and every class latent that q infers is in one of
+    /// the two.
     pub drawn: Vec<Discrete>,
     pub classify: Vec<Classify>,
     pub smooth: Vec<Smooth>,
@@ -264,7 +291,9 @@ pub struct Objective {
 impl Objective {
     /// What is done with a discrete variable that is not summed over.
     pub fn drawn(&self, variable: Id<Variable>) -> Option<&Discrete> {
-        self.drawn.iter().find(|discrete| discrete.variable == variable)
+        self.drawn
+            .iter()
+            .find(|discrete| discrete.variable == variable)
     }
 }
 
@@ -272,12 +301,13 @@ impl Objective {
 pub enum Bound {
     /// Mean over samples of the log-weight.
     Evidence,
-    /// 1/(1 − α) times the log of the mean over samples of the weight to the power 1 − α. `bound importance` is α = 0 (Burda et al.
-    /// 2016), `bound renyi(0.5)` another (Li and Turner 2016).
+    /// 1/(1 − α) times the log of the mean over samples of the weight to the power 1 − α. `bound
+    /// importance` is α = 0 (Burda et al. 2016), `bound renyi(0.5)` another (Li and Turner 2016).
     Power(f64),
 }
 
-/// `relax y by gumbel(temperature = 0.5)`: a discrete variable that is neither observed nor summed over.
+/// `relax y by gumbel(temperature = 0.5)`: a discrete variable that is neither observed nor summed
+/// over.
 #[derive(Clone, Debug)]
 pub struct Discrete {
     pub variable: Id<Variable>,
@@ -299,7 +329,8 @@ pub struct Classify {
     pub span: Span,
 }
 
-/// `smooth y by vat(radius = 2)`: the change of q(y | …) in the direction that changes it most is added to the loss.
+/// `smooth y by vat(radius = 2)`: the change of q(y | …) in the direction that changes it most is
+/// added to the loss.
 #[derive(Clone, Debug)]
 pub struct Smooth {
     pub label: Id<Variable>,
@@ -319,8 +350,8 @@ pub struct Inform {
     pub weight: f64,
 }
 
-/// `match r to clean h standardized weight 10`: the squared difference of two nodes, its mean over rows and features, is added to the
-/// loss.
+/// `match r to clean h standardized weight 10`: the squared difference of two nodes, its mean over
+/// rows and features, is added to the loss.
 #[derive(Clone, Debug)]
 pub struct Match {
     pub node: Id<Variable>,
@@ -328,7 +359,8 @@ pub struct Match {
     pub target: Id<Variable>,
     /// Whether the target is made without noise and dropout.
     pub clean: bool,
-    /// Whether each feature's difference counts in standard deviations of the target over the batch.
+    /// Whether each feature's difference counts in standard deviations of the target over the
+    /// batch.
     pub standardized: bool,
     pub weight: f64,
 }
@@ -376,7 +408,12 @@ impl fmt::Display for Expression {
                     Expression::Binary(..) if right => format!("({side})"),
                     _ => side.to_string(),
                 };
-                write!(f, "{} {operator} {}", group(left, false), group(right, true))
+                write!(
+                    f,
+                    "{} {operator} {}",
+                    group(left, false),
+                    group(right, true)
+                )
             }
             Expression::Binary(operator, left, right) => match **right {
                 Expression::Binary('+' | '-', ..) => write!(f, "{left} {operator} ({right})"),
@@ -411,7 +448,8 @@ pub struct Train {
     pub clip_norm: Option<f64>,
     /// `clip value 1`: each element of the gradient is clamped to ± this.
     pub clip_value: Option<f64>,
-    /// `prior weights normal(0, 1)`: standard deviation of the prior on weights (not biases), per training row.
+    /// `prior weights normal(0, 1)`: standard deviation of the prior on weights (not biases), per
+    /// training row.
     pub weight_prior: Option<f64>,
     pub initialize: Initialize,
     pub epochs: usize,
@@ -431,7 +469,8 @@ pub enum Batch {
 /// How weights start; biases start at 0 but for `Glorot`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initialize {
-    /// The ADGM authors' recipe: hidden weights Glorot normal with ReLU's gain, data and label heads with gain 1, latent heads and biases N(0, 0.001²).
+    /// The ADGM authors' recipe: hidden weights Glorot normal with ReLU's gain, data and label
+    /// heads with gain 1, latent heads and biases N(0, 0.001²).
     Glorot,
     /// He normal for hidden weights; heads as in `Glorot`.
     He,

@@ -1,4 +1,5 @@
-//! Networks as they are used: nets by name and repetitions written out, layers numbered, arguments in their order.
+//! Networks as they are used: nets by name and repetitions written out, layers numbered, arguments
+//! in their order.
 
 use super::{LayerUse, Network, Variable, check::Checker, shapes};
 use crate::{
@@ -10,25 +11,44 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// The values of a call's arguments in their order, defaults filled in.
-pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argument], what: &str) -> Option<Vec<f64>> {
+pub(super) fn arguments_of(
+    checker: &mut Checker,
+    call: &Call,
+    arguments: &[Argument],
+    what: &str,
+) -> Option<Vec<f64>> {
     let name = &call.name.text;
     let mut values: Vec<Option<f64>> = vec![None; arguments.len()];
     let mut fine = true;
     for (position, given) in call.arguments.iter().enumerate() {
         let index = match &given.name {
-            Some(wanted) => arguments.iter().position(|argument| argument.name == wanted.text),
+            Some(wanted) => arguments
+                .iter()
+                .position(|argument| argument.name == wanted.text),
             None => (position < arguments.len()).then_some(position),
         };
         let Some(index) = index else {
             fine = false;
             let (span, title) = match &given.name {
-                Some(wanted) => (wanted.span, format!("{what} `{name}` has no argument `{}`", wanted.text)),
-                None => (given.span, format!("{what} `{name}` takes {}", counted(arguments.len(), "argument"))),
+                Some(wanted) => (
+                    wanted.span,
+                    format!("{what} `{name}` has no argument `{}`", wanted.text),
+                ),
+                None => (
+                    given.span,
+                    format!(
+                        "{what} `{name}` takes {}",
+                        counted(arguments.len(), "argument")
+                    ),
+                ),
             };
-            let mut unknown = Diagnostic::error(span, title).label("one too many").help(written(name, arguments));
+            let mut unknown = Diagnostic::error(span, title)
+                .label("one too many")
+                .help(written(name, arguments));
             if let Some(wanted) = &given.name {
                 unknown.label = "not known".to_string();
-                unknown.help = suggest(&wanted.text, arguments.iter().map(|argument| argument.name));
+                unknown.help =
+                    suggest(&wanted.text, arguments.iter().map(|argument| argument.name));
             }
             checker.report(unknown);
             continue;
@@ -43,9 +63,12 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
         if values[index].is_some() {
             fine = false;
             checker.report(
-                Diagnostic::error(given.span, format!("`{}` is given twice", arguments[index].name))
-                    .label("given again here")
-                    .help("keep one of the two"),
+                Diagnostic::error(
+                    given.span,
+                    format!("`{}` is given twice", arguments[index].name),
+                )
+                .label("given again here")
+                .help("keep one of the two"),
             );
         }
         let Some(value) = checker.number(expression) else {
@@ -63,18 +86,32 @@ pub(super) fn arguments_of(checker: &mut Checker, call: &Call, arguments: &[Argu
             checker.report(Diagnostic::error(call.span, title).help(written(name, arguments)));
         }
     }
-    if fine { values.into_iter().collect() } else { None }
+    if fine {
+        values.into_iter().collect()
+    } else {
+        None
+    }
 }
 
 /// How a call is written.
 fn written(name: &str, arguments: &[Argument]) -> String {
-    let shown = arguments.iter().filter(|argument| argument.default.is_none_or(|default| !default.is_nan()));
+    let shown = arguments
+        .iter()
+        .filter(|argument| argument.default.is_none_or(|default| !default.is_nan()));
     let names: Vec<&str> = shown.map(|argument| argument.name).collect();
-    if names.is_empty() { format!("write `{name}`") } else { format!("write `{name}({})`", names.join(", ")) }
+    if names.is_empty() {
+        format!("write `{name}`")
+    } else {
+        format!("write `{name}({})`", names.join(", "))
+    }
 }
 
 fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }
 
 /// Layers of a network at most.
@@ -98,8 +135,15 @@ pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<
         ArgumentValue::Layers(layers) => Some(layers.clone()),
         ArgumentValue::Expression(expression) => match &expression.kind {
             ExpressionKind::Name(name) if !checker.sizes.contains_key(name) => {
-                let name = Name { text: name.clone(), span: expression.span };
-                let call = Call { arguments: Vec::new(), span: name.span, name };
+                let name = Name {
+                    text: name.clone(),
+                    span: expression.span,
+                };
+                let call = Call {
+                    arguments: Vec::new(),
+                    span: name.span,
+                    name,
+                };
                 Some(vec![ast::Layer::Call(call)])
             }
             _ => None,
@@ -115,7 +159,8 @@ pub(super) fn examine(checker: &mut Checker, layers: &[ast::Layer]) {
     }
 }
 
-/// The layers of a network on these parents, nets by name and repetitions written out, each layer numbered.
+/// The layers of a network on these parents, nets by name and repetitions written out, each layer
+/// numbered.
 pub(super) fn network(
     checker: &mut Checker,
     layers: &[ast::Layer],
@@ -149,8 +194,12 @@ fn expand(
     let mut result = Some(Vec::new());
     for layer in layers {
         let expanded = match layer {
-            ast::Layer::Repeat { count, layers } => repeat(checker, count, layers, counts, expanding),
-            ast::Layer::Residual { span, layers } => residual(checker, *span, layers, counts, expanding),
+            ast::Layer::Repeat { count, layers } => {
+                repeat(checker, count, layers, counts, expanding)
+            }
+            ast::Layer::Residual { span, layers } => {
+                residual(checker, *span, layers, counts, expanding)
+            }
             ast::Layer::Call(call) => layer_call(checker, call, counts, expanding),
         };
         // The mistakes of the layers behind are told too.
@@ -182,7 +231,11 @@ fn repeat(
         if result.len() > MOST_LAYERS {
             let title = format!("a network has more than {MOST_LAYERS} layers");
             let help = "repeat less, or a smaller network";
-            checker.report(Diagnostic::error(count.span, title).label("repeated here").help(help));
+            checker.report(
+                Diagnostic::error(count.span, title)
+                    .label("repeated here")
+                    .help(help),
+            );
             return None;
         }
     }
@@ -205,7 +258,13 @@ fn residual(
         checker.report(none.help("write `residual [dense(100) > relu]`, or remove the block"));
         return None;
     }
-    Some(vec![LayerUse { name: format!("residual{count}"), layer, arguments: Vec::new(), inner, span }])
+    Some(vec![LayerUse {
+        name: format!("residual{count}"),
+        layer,
+        arguments: Vec::new(),
+        inner,
+        span,
+    }])
 }
 
 /// That the parents are joined before the layers that need it.
@@ -214,12 +273,22 @@ fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Optio
     let early = unjoined.find(|layer| layer.layer.needs_joined() || !layer.inner.is_empty());
     let Some(early) = early else { return Some(()) };
     checker.report(match early.inner.is_empty() {
-        true => {
-            Diagnostic::error(span, format!("`{}` stands before any layer that joins the parents", early.layer.name()))
-                .help(format!("begin the network with `dense(size)`, then `{}`", early.layer.name()))
-        }
-        false => Diagnostic::error(early.span, "a residual block stands before any layer that joins the parents")
-            .help("begin the network with `dense(size)`"),
+        true => Diagnostic::error(
+            span,
+            format!(
+                "`{}` stands before any layer that joins the parents",
+                early.layer.name()
+            ),
+        )
+        .help(format!(
+            "begin the network with `dense(size)`, then `{}`",
+            early.layer.name()
+        )),
+        false => Diagnostic::error(
+            early.span,
+            "a residual block stands before any layer that joins the parents",
+        )
+        .help("begin the network with `dense(size)`"),
     });
     None
 }
@@ -239,7 +308,11 @@ fn layer_call(
         if expanding.contains(name) {
             let title = format!("net `{name}` contains itself");
             let help = "write its layers out, or repeat them: `3 * [dense(100) > relu]`";
-            checker.report(Diagnostic::error(call.span, title).label("this is a circle").help(help));
+            checker.report(
+                Diagnostic::error(call.span, title)
+                    .label("this is a circle")
+                    .help(help),
+            );
             return None;
         }
         expanding.push(name.clone());
@@ -248,10 +321,16 @@ fn layer_call(
         return expanded;
     }
     let Some(layer) = layer::find(name).filter(|layer| layer.name() != "residual") else {
-        let known: Vec<String> = checker.nets.keys().cloned().chain(["linear".to_string()]).collect();
+        let known: Vec<String> = checker
+            .nets
+            .keys()
+            .cloned()
+            .chain(["linear".to_string()])
+            .collect();
         let layers = LAYERS.iter().map(|layer| layer.name());
         let mut unknown =
-            Diagnostic::error(call.name.span, format!("unknown net or layer `{name}`")).label("not defined");
+            Diagnostic::error(call.name.span, format!("unknown net or layer `{name}`"))
+                .label("not defined");
         unknown.help = suggest(name, known.iter().map(String::as_str).chain(layers));
         checker.report(unknown);
         return None;
@@ -260,5 +339,11 @@ fn layer_call(
     let count = counts.entry(layer.name()).or_default();
     *count += 1;
     let name = format!("{}{count}", layer.name());
-    Some(vec![LayerUse { name, layer, arguments, inner: Vec::new(), span: call.span }])
+    Some(vec![LayerUse {
+        name,
+        layer,
+        arguments,
+        inner: Vec::new(),
+        span: call.span,
+    }])
 }

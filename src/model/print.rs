@@ -15,13 +15,30 @@ pub fn print(model: &Checked) -> String {
         };
         let shape: Vec<String> = variable.shape.iter().map(usize::to_string).collect();
         let domain = super::domain_name(variable.domain);
-        let domain = if variable.role == Role::Node { "" } else { domain };
-        let parameters = if variable.domain == Domain::Class { " values" } else { "" };
-        text += &format!("  {role} {}: {domain}[{}]{parameters}\n", variable.name, shape.join(", "));
+        let domain = if variable.role == Role::Node {
+            ""
+        } else {
+            domain
+        };
+        let parameters = if variable.domain == Domain::Class {
+            " values"
+        } else {
+            ""
+        };
+        text += &format!(
+            "  {role} {}: {domain}[{}]{parameters}\n",
+            variable.name,
+            shape.join(", ")
+        );
     }
-    for (name, factors) in [("generative", &model.generative), ("inference", &model.inference)] {
+    for (name, factors) in [
+        ("generative", &model.generative),
+        ("inference", &model.inference),
+    ] {
         text += &format!("{name}\n");
-        factors.iter().for_each(|one| text += &format!("  {}\n", factor(model, one)));
+        factors
+            .iter()
+            .for_each(|one| text += &format!("  {}\n", factor(model, one)));
     }
     text
 }
@@ -29,18 +46,31 @@ pub fn print(model: &Checked) -> String {
 fn factor(model: &Checked, factor: &Factor) -> String {
     let name = |id: &crate::id::Id<super::Variable>| model.variables[id.index()].name.as_str();
     let parents: Vec<&str> = factor.parents.iter().map(name).collect();
-    let arrow = if parents.is_empty() { String::new() } else { format!("{} -> ", parents.join(", ")) };
+    let arrow = if parents.is_empty() {
+        String::new()
+    } else {
+        format!("{} -> ", parents.join(", "))
+    };
     let body = match &factor.kind {
         FactorKind::Deterministic(network) => format!("= {}", layers(&network.layers)),
-        FactorKind::Distribution { distribution, heads } => match heads {
-            Heads::Network(network) => format!("~ {}({})", distribution.name(), layers(&network.layers)),
+        FactorKind::Distribution {
+            distribution,
+            heads,
+        } => match heads {
+            Heads::Network(network) => {
+                format!("~ {}({})", distribution.name(), layers(&network.layers))
+            }
             Heads::Each(heads) => {
                 let each = distribution.heads().iter().zip(heads);
-                let each: Vec<String> = each.map(|(name, one)| format!("{name} = {}", head(one))).collect();
+                let each: Vec<String> = each
+                    .map(|(name, one)| format!("{name} = {}", head(one)))
+                    .collect();
                 format!("~ {}({})", distribution.name(), each.join(", "))
             }
             Heads::Mixture(mixture) => match mixture.source {
-                Components::Learned => format!("~ mixture({}, {})", distribution.name(), mixture.components),
+                Components::Learned => {
+                    format!("~ mixture({}, {})", distribution.name(), mixture.components)
+                }
                 Components::Pseudo(_) => format!("~ vamp({})", mixture.components),
             },
             Heads::Constants(values) => {

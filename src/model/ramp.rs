@@ -27,7 +27,11 @@ impl Ramp {
 
     /// The weight after so many epochs.
     pub fn after(&self, epoch: f64) -> f64 {
-        let gone = if self.changes() { (epoch / self.warmup).min(1.0) } else { 1.0 };
+        let gone = if self.changes() {
+            (epoch / self.warmup).min(1.0)
+        } else {
+            1.0
+        };
         self.from + (self.weight - self.from) * gone
     }
 }
@@ -47,8 +51,14 @@ impl Objective {
     /// Every weight that may change.
     pub fn ramps(&self) -> impl Iterator<Item = (Weighed, Ramp)> {
         let labelled = self.labelled.map(|ramp| (Weighed::Labelled, ramp));
-        let terms = self.betas.iter().map(|beta| (Weighed::Terms(beta.variable), beta.ramp));
-        let smoothness = self.smooth.iter().map(|smooth| (Weighed::Smoothness(smooth.label), smooth.ramp));
+        let terms = self
+            .betas
+            .iter()
+            .map(|beta| (Weighed::Terms(beta.variable), beta.ramp));
+        let smoothness = self
+            .smooth
+            .iter()
+            .map(|smooth| (Weighed::Smoothness(smooth.label), smooth.ramp));
         labelled.into_iter().chain(terms).chain(smoothness)
     }
 }
@@ -68,21 +78,31 @@ impl Checked {
 impl Reader<'_, '_, '_> {
     /// The weight of the labelled rows' bound.
     pub(super) fn labelled(&mut self, p: &[Factor]) -> Option<Ramp> {
-        let has_label = self.checker.variables.iter().any(|variable| variable.role == Role::Label);
+        let has_label = self
+            .checker
+            .variables
+            .iter()
+            .any(|variable| variable.role == Role::Label);
         if !has_label || p.is_empty() {
             let (title, help) = match has_label {
-                false => ("there are no labelled rows to weigh", "declare a variable as `label`, or remove the line"),
-                true => {
-                    ("a classifier has no bound to weigh", "`classify y weight …` is the weight of labelled rows here")
-                }
+                false => (
+                    "there are no labelled rows to weigh",
+                    "declare a variable as `label`, or remove the line",
+                ),
+                true => (
+                    "a classifier has no bound to weigh",
+                    "`classify y weight …` is the weight of labelled rows here",
+                ),
             };
-            self.checker.report(Diagnostic::error(self.setting.span, title).help(help));
+            self.checker
+                .report(Diagnostic::error(self.setting.span, title).help(help));
             return None;
         }
         self.ramp("weight", "labelled")
     }
 
-    /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and `from.SUBJECT`.
+    /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and
+    /// `from.SUBJECT`.
     pub(super) fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
         let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
         self.ramp_to(weight, subject)
@@ -93,16 +113,30 @@ impl Reader<'_, '_, '_> {
         let (mut warmup, mut from) = (0.0, 0.0);
         if self.keyword("warmup")? {
             warmup = self.number_of(real("warmup", 0.0, 1e6), subject)?;
-            from = if self.keyword("from")? { self.number_of(real("from", 0.0, 1e6), subject)? } else { 0.0 };
+            from = if self.keyword("from")? {
+                self.number_of(real("from", 0.0, 1e6), subject)?
+            } else {
+                0.0
+            };
         }
-        Some(Ramp { weight, warmup, from, span: self.setting.span })
+        Some(Ramp {
+            weight,
+            warmup,
+            from,
+            span: self.setting.span,
+        })
     }
 }
 
 /// Warns of weights that would still change when the run ends.
 pub(super) fn check(checker: &mut Checker, objective: &Objective, epochs: usize) {
-    for (_, ramp) in objective.ramps().filter(|(_, ramp)| ramp.warmup > epochs as f64) {
+    for (_, ramp) in objective
+        .ramps()
+        .filter(|(_, ramp)| ramp.warmup > epochs as f64)
+    {
         let label = format!("{} epochs of warm-up, {epochs} of training", ramp.warmup);
-        checker.report(Diagnostic::warning(ramp.span, "the warm-up is longer than the run").label(label));
+        checker.report(
+            Diagnostic::warning(ramp.span, "the warm-up is longer than the run").label(label),
+        );
     }
 }

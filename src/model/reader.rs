@@ -17,16 +17,34 @@ pub(super) struct Reader<'c, 's, 'a> {
 }
 
 pub(super) const fn whole(name: &'static str, least: f64, most: f64) -> Argument {
-    Argument { name, default: None, least, most, whole: true }
+    Argument {
+        name,
+        default: None,
+        least,
+        most,
+        whole: true,
+    }
 }
 
 pub(super) const fn real(name: &'static str, least: f64, most: f64) -> Argument {
-    Argument { name, default: None, least, most, whole: false }
+    Argument {
+        name,
+        default: None,
+        least,
+        most,
+        whole: false,
+    }
 }
 
 impl Reader<'_, '_, '_> {
-    pub fn unknown<'n>(&mut self, name: &Name, what: &str, known: impl IntoIterator<Item = &'n str>) {
-        let mut unknown = Diagnostic::error(name.span, format!("unknown {what} `{}`", name.text)).label("not known");
+    pub fn unknown<'n>(
+        &mut self,
+        name: &Name,
+        what: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
+        let mut unknown = Diagnostic::error(name.span, format!("unknown {what} `{}`", name.text))
+            .label("not known");
         unknown.help = suggest(&name.text, known);
         self.checker.report(unknown);
     }
@@ -69,16 +87,25 @@ impl Reader<'_, '_, '_> {
         if self.keyword("weight")? {
             return self.number_of(argument, subject);
         }
-        Some(set_number(self.checker, &format!("{}.{subject}", argument.name), &argument, 1.0))
+        Some(set_number(
+            self.checker,
+            &format!("{}.{subject}", argument.name),
+            &argument,
+            1.0,
+        ))
     }
 
     pub fn name(&mut self, expected: &str) -> Option<Name> {
         let value = self.take(expected)?.clone();
         match value.kind {
-            ExpressionKind::Name(text) => Some(Name { text, span: value.span }),
+            ExpressionKind::Name(text) => Some(Name {
+                text,
+                span: value.span,
+            }),
             kind => {
                 let title = format!("expected {expected}");
-                let mut diagnostic = Diagnostic::error(value.span, title).label("found an expression");
+                let mut diagnostic =
+                    Diagnostic::error(value.span, title).label("found an expression");
                 if let ExpressionKind::Binary(..) = kind {
                     diagnostic = diagnostic
                         .help("an operator joins what stands beside it: a comma parts two values, as in `z, -1`");
@@ -101,8 +128,15 @@ impl Reader<'_, '_, '_> {
         let role = self.checker.variable(id).role;
         if role != Role::Latent && role != Role::Label {
             let title = format!("`{}` is neither a latent nor a label", name.text);
-            let help = format!("`{}` is about the terms of a variable that q infers", self.setting.keyword.text);
-            self.checker.report(Diagnostic::error(name.span, title).label("expected a latent or a label").help(help));
+            let help = format!(
+                "`{}` is about the terms of a variable that q infers",
+                self.setting.keyword.text
+            );
+            self.checker.report(
+                Diagnostic::error(name.span, title)
+                    .label("expected a latent or a label")
+                    .help(help),
+            );
             return None;
         }
         Some((name, id))
@@ -113,8 +147,15 @@ impl Reader<'_, '_, '_> {
         let variable = self.checker.variable(id);
         if variable.role != Role::Latent || variable.domain == Domain::Class {
             let title = format!("`{}` is not a continuous latent", name.text);
-            let help = format!("`{}` is about the terms of a `latent` that is sampled", self.setting.keyword.text);
-            self.checker.report(Diagnostic::error(name.span, title).label("expected a latent").help(help));
+            let help = format!(
+                "`{}` is about the terms of a `latent` that is sampled",
+                self.setting.keyword.text
+            );
+            self.checker.report(
+                Diagnostic::error(name.span, title)
+                    .label("expected a latent")
+                    .help(help),
+            );
             return None;
         }
         Some((name, id))
@@ -126,7 +167,8 @@ impl Reader<'_, '_, '_> {
         let found = choices.iter().find(|choice| **choice == name.text);
         if found.is_none() {
             let title = format!("`{}` does not belong here", name.text);
-            let mut unknown = Diagnostic::error(name.span, title).label(format!("expected {}", quoted.join(" or ")));
+            let mut unknown = Diagnostic::error(name.span, title)
+                .label(format!("expected {}", quoted.join(" or ")));
             // Of one word, the line's example says more.
             if choices.len() > 1 {
                 unknown.help = suggest(&name.text, choices.iter().copied());
@@ -156,17 +198,28 @@ impl Reader<'_, '_, '_> {
         match value.kind {
             ExpressionKind::Call(call) => Some(call),
             ExpressionKind::Name(text) => {
-                let name = Name { text, span: value.span };
-                Some(Call { name, arguments: Vec::new(), span: value.span })
+                let name = Name {
+                    text,
+                    span: value.span,
+                };
+                Some(Call {
+                    name,
+                    arguments: Vec::new(),
+                    span: value.span,
+                })
             }
             _ => {
-                self.checker.report(Diagnostic::error(value.span, format!("expected {expected}")));
+                self.checker.report(Diagnostic::error(
+                    value.span,
+                    format!("expected {expected}"),
+                ));
                 None
             }
         }
     }
 
-    /// `weight 0.1 * rows / labelled`, 1 if it is left out: arithmetic that may also name the numbers of training rows.
+    /// `weight 0.1 * rows / labelled`, 1 if it is left out: arithmetic that may also name the
+    /// numbers of training rows.
     pub fn weight(&mut self) -> Option<Expression> {
         let (written, span) = if self.keyword("weight")? {
             let value = self.take("a weight")?.clone();
@@ -176,21 +229,29 @@ impl Reader<'_, '_, '_> {
         };
         let argument = real("classify.weight", 0.0, 1e12);
         let number = set_number(self.checker, "classify.weight", &argument, f64::NAN);
-        let weight = if number.is_nan() { written } else { Expression::Number(number) };
+        let weight = if number.is_nan() {
+            written
+        } else {
+            Expression::Number(number)
+        };
         let example = weight.value(60_000.0, 100.0);
         if !example.is_finite() || example < 0.0 {
             let title = "a weight is a finite number from 0 on";
             let label = format!("{example} for 60000 rows, 100 of them labelled");
-            self.checker.report(Diagnostic::error(span, title).label(label));
+            self.checker
+                .report(Diagnostic::error(span, title).label(label));
             return None;
         }
         Some(weight)
     }
 
     pub fn end(&mut self) -> Option<()> {
-        let Some(extra) = self.setting.values.get(self.next) else { return Some(()) };
+        let Some(extra) = self.setting.values.get(self.next) else {
+            return Some(());
+        };
         let title = format!("`{}` ends before this", self.setting.keyword.text);
-        self.checker.report(Diagnostic::error(extra.span, title).label("one value too many"));
+        self.checker
+            .report(Diagnostic::error(extra.span, title).label("one value too many"));
         None
     }
 }
@@ -201,9 +262,15 @@ fn weight(checker: &mut Checker, value: &ast::Expression) -> Option<Expression> 
         ExpressionKind::Name(name) if name == "labelled" => Some(Expression::Labelled),
         ExpressionKind::Binary(operator, left, right) => {
             let (left, right) = (weight(checker, left), weight(checker, right));
-            Some(Expression::Binary(*operator, Box::new(left?), Box::new(right?)))
+            Some(Expression::Binary(
+                *operator,
+                Box::new(left?),
+                Box::new(right?),
+            ))
         }
-        ExpressionKind::Number(_) | ExpressionKind::Name(_) => checker.number(value).map(Expression::Number),
+        ExpressionKind::Number(_) | ExpressionKind::Name(_) => {
+            checker.number(value).map(Expression::Number)
+        }
         ExpressionKind::Call(call) => {
             let title = format!("`{}(…)` is not a weight", call.name.text);
             let help = "a weight is arithmetic over numbers, sizes, `rows` and `labelled`";
@@ -213,8 +280,14 @@ fn weight(checker: &mut Checker, value: &ast::Expression) -> Option<Expression> 
     }
 }
 
-/// The number of `--set NAME=…` if there is one and it is in the argument's range, else the one written.
-pub(super) fn set_number(checker: &mut Checker, name: &str, argument: &Argument, written: f64) -> f64 {
+/// The number of `--set NAME=…` if there is one and it is in the argument's range, else the one
+/// written.
+pub(super) fn set_number(
+    checker: &mut Checker,
+    name: &str,
+    argument: &Argument,
+    written: f64,
+) -> f64 {
     let given = checker.sets.given(name).map(str::to_string);
     let keep = Some(written).filter(|written| !written.is_nan());
     match (checker.sets.number(name, keep), given) {

@@ -10,7 +10,11 @@ pub(super) struct Sets {
 
 impl Sets {
     pub fn new(given: &[(String, String)]) -> Self {
-        Sets { given: given.to_vec(), taken: Vec::new(), resolved: Vec::new() }
+        Sets {
+            given: given.to_vec(),
+            taken: Vec::new(),
+            resolved: Vec::new(),
+        }
     }
 
     /// The number set for a size or setting, or the one written; the last of several wins.
@@ -34,13 +38,27 @@ impl Sets {
 
     /// What was given for a name.
     pub fn given(&self, name: &str) -> Option<&str> {
-        self.given.iter().rev().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+        self.given
+            .iter()
+            .rev()
+            .find(|(known, _)| known == name)
+            .map(|(_, text)| text.as_str())
     }
 
     /// Names that nothing took, each with the nearest that there is.
     pub fn unused(&self) -> Vec<(String, Option<String>)> {
-        let unused = self.given.iter().filter(|(name, _)| !self.taken.contains(name));
-        unused.map(|(name, _)| (name.clone(), suggest(name, self.taken.iter().map(String::as_str)))).collect()
+        let unused = self
+            .given
+            .iter()
+            .filter(|(name, _)| !self.taken.contains(name));
+        unused
+            .map(|(name, _)| {
+                (
+                    name.clone(),
+                    suggest(name, self.taken.iter().map(String::as_str)),
+                )
+            })
+            .collect()
     }
 
     pub fn resolved(&self) -> Vec<(String, String)> {

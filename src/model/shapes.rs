@@ -8,23 +8,40 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// Gives each deterministic node the shape of its network's last layer, and reports layers that do not fit.
+/// Gives each deterministic node the shape of its network's last layer, and reports layers that do
+/// not fit.
 pub(super) fn check(checker: &mut Checker, factors: &[Factor]) {
     let node = |factor: &&Factor| matches!(factor.kind, FactorKind::Deterministic(_));
     let (mut open, others): (Vec<&Factor>, Vec<&Factor>) = factors.iter().partition(node);
     let mut unknown: BTreeSet<Id<Variable>> = open.iter().map(|factor| factor.child).collect();
-    // Nodes after those that they read; what is left over is in a circle, or reads what has no shape.
-    while let Some(next) = open.iter().position(|factor| factor.parents.iter().all(|parent| !unknown.contains(parent)))
-    {
+    // Nodes after those that they read; what is left over is in a circle, or reads what has no
+    // shape.
+    while let Some(next) = open.iter().position(|factor| {
+        factor
+            .parents
+            .iter()
+            .all(|parent| !unknown.contains(parent))
+    }) {
         let factor = open.remove(next);
-        let FactorKind::Deterministic(network) = &factor.kind else { unreachable!("it is a node") };
+        let FactorKind::Deterministic(network) = &factor.kind else {
+            unreachable!("it is a node")
+        };
         if let Some([shape]) = fits(checker, network, &factor.parents, factor.span).as_deref() {
             checker.variables[factor.child.index()].shape = shape.clone();
             unknown.remove(&factor.child);
         }
     }
-    for factor in others.into_iter().filter(|factor| factor.parents.iter().all(|parent| !unknown.contains(parent))) {
-        if let FactorKind::Distribution { distribution, heads } = &factor.kind {
+    for factor in others.into_iter().filter(|factor| {
+        factor
+            .parents
+            .iter()
+            .all(|parent| !unknown.contains(parent))
+    }) {
+        if let FactorKind::Distribution {
+            distribution,
+            heads,
+        } = &factor.kind
+        {
             heads::check(checker, factor, *distribution, heads);
         }
     }
@@ -38,7 +55,9 @@ pub(super) fn fits(
     arrow: Span,
 ) -> Option<Vec<Vec<usize>>> {
     let mut made = None;
-    let shapes = parents.iter().map(|&parent| layer::features(&checker.variable(parent).shape));
+    let shapes = parents
+        .iter()
+        .map(|&parent| layer::features(&checker.variable(parent).shape));
     let shapes = shapes.collect();
     // What is wrong whatever the parents are is told once.
     let misfit = walk(&network.layers, None).err();
@@ -60,8 +79,12 @@ pub(super) fn examine(checker: &mut Checker, layers: &[LayerUse]) {
     }
 }
 
-/// The shapes after the layers, from those of the parents, or of the parts that they were joined to; none where they are unknown.
-fn walk(layers: &[LayerUse], mut parts: Option<Vec<Vec<usize>>>) -> Result<Option<Vec<Vec<usize>>>, Diagnostic> {
+/// The shapes after the layers, from those of the parents, or of the parts that they were joined
+/// to; none where they are unknown.
+fn walk(
+    layers: &[LayerUse],
+    mut parts: Option<Vec<Vec<usize>>>,
+) -> Result<Option<Vec<Vec<usize>>>, Diagnostic> {
     for used in layers {
         if !used.inner.is_empty() {
             let inner = walk(&used.inner, parts.clone())?;
@@ -78,14 +101,22 @@ fn walk(layers: &[LayerUse], mut parts: Option<Vec<Vec<usize>>>) -> Result<Optio
                     ),
                     [] => unreachable!("a shape has numbers"),
                 };
-                return Err(differs.label(format!("takes {}, gives {}", text(outer), text(inner))).help(help));
+                return Err(differs
+                    .label(format!("takes {}, gives {}", text(outer), text(inner)))
+                    .help(help));
             }
             continue;
         }
         let made = match (&parts, used.layer.joins()) {
-            (Some(parts), true) => used.layer.outputs(parts, &used.arguments).map(|made| Some(vec![made])),
+            (Some(parts), true) => used
+                .layer
+                .outputs(parts, &used.arguments)
+                .map(|made| Some(vec![made])),
             (Some(parts), false) => {
-                let each = parts.iter().map(|part| used.layer.outputs(std::slice::from_ref(part), &used.arguments));
+                let each = parts.iter().map(|part| {
+                    used.layer
+                        .outputs(std::slice::from_ref(part), &used.arguments)
+                });
                 each.collect::<Result<Vec<_>, _>>().map(Some)
             }
             (None, true) => match used.layer.outputs(&[], &used.arguments) {
@@ -96,7 +127,9 @@ fn walk(layers: &[LayerUse], mut parts: Option<Vec<Vec<usize>>>) -> Result<Optio
         };
         parts = made.map_err(|misfit| {
             let title = format!("`{}` does not fit what it is given", used.layer.name());
-            Diagnostic::error(used.span, title).label(misfit.why).help(misfit.help)
+            Diagnostic::error(used.span, title)
+                .label(misfit.why)
+                .help(misfit.help)
         })?;
     }
     Ok(parts)

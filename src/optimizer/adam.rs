@@ -1,4 +1,5 @@
-//! Adam and its relatives (Kingma and Ba 2015; Loshchilov and Hutter 2019), as PyTorch defines them.
+//! Adam and its relatives (Kingma and Ba 2015; Loshchilov and Hutter 2019), as PyTorch defines
+//! them.
 
 use super::{Optimizer, Update, rate};
 use crate::{
@@ -18,12 +19,24 @@ pub struct AdamW;
 pub struct Adamax;
 
 const fn fraction(name: &'static str, default: f64) -> Argument {
-    Argument { name, default: Some(default), least: 0.0, most: 0.999_999, whole: false }
+    Argument {
+        name,
+        default: Some(default),
+        least: 0.0,
+        most: 0.999_999,
+        whole: false,
+    }
 }
 
 const BETA1: Argument = fraction("beta1", 0.9);
 const BETA2: Argument = fraction("beta2", 0.999);
-const EPSILON: Argument = Argument { name: "epsilon", default: Some(1e-8), least: 0.0, most: 1.0, whole: false };
+const EPSILON: Argument = Argument {
+    name: "epsilon",
+    default: Some(1e-8),
+    least: 0.0,
+    most: 1.0,
+    whole: false,
+};
 
 /// decay · average + (1 − decay) · value.
 fn average(graph: &mut Graph, average: Node, value: Node, decay: f64) -> Node {
@@ -32,7 +45,8 @@ fn average(graph: &mut Graph, average: Node, value: Node, decay: f64) -> Node {
     graph.add(kept, new)
 }
 
-/// 1 − decayᵗ, as −(exp(t log decay) − 1) so that single precision keeps its digits at the first steps.
+/// 1 − decayᵗ, as −(exp(t log decay) − 1) so that single precision keeps its digits at the first
+/// steps.
 fn correction(graph: &mut Graph, step: Node, decay: f64) -> Node {
     if decay == 0.0 {
         return graph.constant(1.0);
@@ -42,9 +56,12 @@ fn correction(graph: &mut Graph, step: Node, decay: f64) -> Node {
     graph.neg(less)
 }
 
-/// m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; θ ← θ − rate · m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
+/// m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; θ ← θ − rate · m̂ / (√v̂ + ε), with m̂ = m / (1 −
+/// β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
 fn adam(graph: &mut Graph, update: &Update, parameter: Node) -> (Node, Vec<Node>) {
-    let &[_, beta1, beta2, epsilon, ..] = update.arguments else { unreachable!("check fills in the arguments") };
+    let &[_, beta1, beta2, epsilon, ..] = update.arguments else {
+        unreachable!("check fills in the arguments")
+    };
     let first = average(graph, update.state[0], update.gradient, beta1);
     let square = graph.square(update.gradient);
     let second = average(graph, update.state[1], square, beta2);
@@ -86,8 +103,13 @@ impl Optimizer for AdamW {
     }
 
     fn arguments(&self) -> &'static [Argument] {
-        const DECAY: Argument =
-            Argument { name: "weight_decay", default: Some(0.01), least: 0.0, most: 1e3, whole: false };
+        const DECAY: Argument = Argument {
+            name: "weight_decay",
+            default: Some(0.01),
+            least: 0.0,
+            most: 1e3,
+            whole: false,
+        };
         const ARGUMENTS: &[Argument] = &[rate(3e-4), BETA1, BETA2, EPSILON, DECAY];
         ARGUMENTS
     }
@@ -125,7 +147,9 @@ impl Optimizer for Adamax {
 
     /// m ← β₁ m + (1 − β₁) g; u ← max(β₂ u, |g| + ε); θ ← θ − rate / (1 − β₁ᵗ) · m / u.
     fn update(&self, graph: &mut Graph, update: &Update) -> (Node, Vec<Node>) {
-        let &[_, beta1, beta2, epsilon] = update.arguments else { unreachable!("check fills in the arguments") };
+        let &[_, beta1, beta2, epsilon] = update.arguments else {
+            unreachable!("check fills in the arguments")
+        };
         let first = average(graph, update.state[0], update.gradient, beta1);
         let kept = graph.scale(update.state[1], beta2);
         let size = graph.scalar(Scalar::Abs, &[update.gradient]);

@@ -1,6 +1,8 @@
-//! Optimisers: state and update, one file each, written with the tensor builder over the flat axis of all parameters.
+//! Optimisers: state and update, one file each, written with the tensor builder over the flat axis
+//! of all parameters.
 //!
-//! To add one: a new file with a unit struct that implements [`Optimizer`], and a line in [`OPTIMIZERS`].
+//! To add one: a new file with a unit struct that implements [`Optimizer`], and a line in
+//! [`OPTIMIZERS`].
 
 mod adam;
 mod sgd;
@@ -33,7 +35,8 @@ pub trait Optimizer: Sync + Debug {
     /// `rate` first.
     fn arguments(&self) -> &'static [Argument];
 
-    /// The names of the state kept for each parameter, all 0 at the start: `["first_moment", "second_moment"]`.
+    /// The names of the state kept for each parameter, all 0 at the start: `["first_moment",
+    /// "second_moment"]`.
     fn state(&self) -> &'static [&'static str];
 
     /// The new parameter and the new state.
@@ -45,10 +48,19 @@ pub const OPTIMIZERS: &[&dyn Optimizer] = &[&sgd::Sgd, &adam::Adam, &adam::AdamW
 
 /// The optimiser of that name.
 pub fn find(name: &str) -> Option<&'static dyn Optimizer> {
-    OPTIMIZERS.iter().copied().find(|optimizer| optimizer.name() == name)
+    OPTIMIZERS
+        .iter()
+        .copied()
+        .find(|optimizer| optimizer.name() == name)
 }
 
 /// The learning rate, every optimiser's first argument.
 const fn rate(default: f64) -> Argument {
-    Argument { name: "rate", default: Some(default), least: 0.0, most: 1e3, whole: false }
+    Argument {
+        name: "rate",
+        default: Some(default),
+        least: 0.0,
+        most: 1e3,
+        whole: false,
+    }
 }

@@ -15,8 +15,13 @@ impl Optimizer for Sgd {
     }
 
     fn arguments(&self) -> &'static [Argument] {
-        const MOMENTUM: Argument =
-            Argument { name: "momentum", default: Some(0.0), least: 0.0, most: 0.9999, whole: false };
+        const MOMENTUM: Argument = Argument {
+            name: "momentum",
+            default: Some(0.0),
+            least: 0.0,
+            most: 0.9999,
+            whole: false,
+        };
         const ARGUMENTS: &[Argument] = &[rate(0.01), MOMENTUM];
         ARGUMENTS
     }

@@ -1,4 +1,5 @@
-//! Contractions as matrix products: which axes make rows, columns and sums, and whether they lie so that they can.
+//! Contractions as matrix products: which axes make rows, columns and sums, and whether they lie so
+//! that they can.
 
 use super::schedule::canonical;
 use crate::{
@@ -31,18 +32,31 @@ pub(super) struct Shape {
     pub rows: Layout,
     pub columns: Layout,
     pub summed: Layout,
-    /// Row and column strides of out, left and right; those of an operand that is read through windows are 0.
+    /// Row and column strides of out, left and right; those of an operand that is read through
+    /// windows are 0.
     pub out: (usize, usize),
     pub left: (usize, usize),
     pub right: (usize, usize),
 }
 
-/// The product with `left`'s free axes as rows; none where the axes of a group do not lie side by side in both arrays.
+/// The product with `left`'s free axes as rows; none where the axes of a group do not lie side by
+/// side in both arrays.
 pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand) -> Option<Shape> {
-    let rows: Vec<_> = out.iter().copied().filter(|axis| left.contains(*axis)).collect();
-    let columns: Vec<_> = out.iter().copied().filter(|axis| right.contains(*axis)).collect();
+    let rows: Vec<_> = out
+        .iter()
+        .copied()
+        .filter(|axis| left.contains(*axis))
+        .collect();
+    let columns: Vec<_> = out
+        .iter()
+        .copied()
+        .filter(|axis| right.contains(*axis))
+        .collect();
     let both_have = |axes: &[Id<Axis>]| -> Layout {
-        axes.iter().copied().filter(|axis| left.contains(*axis) && right.contains(*axis)).collect()
+        axes.iter()
+            .copied()
+            .filter(|axis| left.contains(*axis) && right.contains(*axis))
+            .collect()
     };
     let summed = match (left, right) {
         (Operand::Laid(layout), _) | (_, Operand::Laid(layout)) => both_have(layout),

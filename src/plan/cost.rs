@@ -39,7 +39,8 @@ impl Contraction {
 }
 
 impl Plan {
-    /// The least that a kernel costs if its parts hand nothing on through memory that no other kernel reads.
+    /// The least that a kernel costs if its parts hand nothing on through memory that no other
+    /// kernel reads.
     pub fn cost(&self, kernel: &Kernel) -> Cost {
         let mut extents: BTreeMap<(Id<Buffer>, bool), u64> = BTreeMap::new();
         let mut others = 0;
@@ -48,10 +49,15 @@ impl Plan {
             for instruction in &nest.instructions {
                 let (access, written) = match instruction {
                     Instruction::Load(access) => (access, false),
-                    Instruction::Store(_, access) | Instruction::Reduce { access, .. } => (access, true),
+                    Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
+                        (access, true)
+                    }
                     _ => continue,
                 };
-                let tiles = kernel.tile.filter(|_| access.partial > 0).map_or(1, |tile| tile.count);
+                let tiles = kernel
+                    .tile
+                    .filter(|_| access.partial > 0)
+                    .map_or(1, |tile| tile.count);
                 let extent = (elements(nest, access) * tiles) as u64;
                 let most = extents.entry((access.buffer, written)).or_default();
                 *most = extent.max(*most);
@@ -60,54 +66,97 @@ impl Plan {
         let mut products = 0;
         if let Some(contraction) = &kernel.contraction {
             products = contraction.operations();
-            extents.insert((contraction.out.buffer, true), (contraction.m * contraction.n) as u64);
+            extents.insert(
+                (contraction.out.buffer, true),
+                (contraction.m * contraction.n) as u64,
+            );
             for product in &contraction.products {
-                for (matrix, rows) in [(product.left, contraction.m), (product.right, contraction.n)] {
+                for (matrix, rows) in [
+                    (product.left, contraction.m),
+                    (product.right, contraction.n),
+                ] {
                     // Through windows an element is seen many times.
                     let extent = (rows * product.k).min(self.buffer(matrix.buffer).len);
                     extents.insert((matrix.buffer, false), extent as u64);
                 }
             }
         }
-        // What a kernel writes and reads again may stay with it; what nobody else reads need not be written.
-        let written: BTreeSet<Id<Buffer>> = extents.keys().filter(|(_, written)| *written).map(|(id, _)| *id).collect();
-        let counted = extents.iter().filter(|((buffer, is_write), _)| match is_write {
-            true => self.is_read_elsewhere(*buffer, kernel),
-            false => !written.contains(buffer),
-        });
-        Cost { products, others, bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>() }
+        // What a kernel writes and reads again may stay with it; what nobody else reads need not be
+        // written.
+        let written: BTreeSet<Id<Buffer>> = extents
+            .keys()
+            .filter(|(_, written)| *written)
+            .map(|(id, _)| *id)
+            .collect();
+        let counted = extents
+            .iter()
+            .filter(|((buffer, is_write), _)| match is_write {
+                true => self.is_read_elsewhere(*buffer, kernel),
+                false => !written.contains(buffer),
+            });
+        Cost {
+            products,
+            others,
+            bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>(),
+        }
     }
 
     /// Of a whole run.
     pub fn total_cost(&self) -> Cost {
-        self.kernels.iter().map(|kernel| self.cost(kernel)).fold(Cost::default(), |a, b| a + b)
+        self.kernels
+            .iter()
+            .map(|kernel| self.cost(kernel))
+            .fold(Cost::default(), |a, b| a + b)
     }
 
     fn is_read_elsewhere(&self, buffer: Id<Buffer>, kernel: &Kernel) -> bool {
         let outside = !matches!(self.buffer(buffer).place, super::Place::Arena(_));
-        outside || self.kernels.iter().filter(|other| other.name != kernel.name).any(|other| other.reads(buffer))
+        outside
+            || self
+                .kernels
+                .iter()
+                .filter(|other| other.name != kernel.name)
+                .any(|other| other.reads(buffer))
     }
 
-    /// The contractions' operations if every value of a case had all of its samples and classes, as where rows are tiled.
+    /// The contractions' operations if every value of a case had all of its samples and classes, as
+    /// where rows are tiled.
     pub fn tiled_operations(&self) -> u64 {
         let axes_of = |buffer: Id<Buffer>| &self.buffer(buffer).axes;
         let kind = |axis: &Id<Axis>| self.axes[axis.index()].kind;
         // The samples and classes that come with each axis of rows.
         let mut with: BTreeMap<Id<Axis>, BTreeSet<Id<Axis>>> = BTreeMap::new();
         for buffer in &self.buffers {
-            let inner = buffer.axes.iter().filter(|axis| matches!(kind(axis), AxisKind::Sample | AxisKind::Class));
+            let inner = buffer
+                .axes
+                .iter()
+                .filter(|axis| matches!(kind(axis), AxisKind::Sample | AxisKind::Class));
             let inner: Vec<Id<Axis>> = inner.copied().collect();
             // Weights have classes too, where a parent is one; only values with rows are a case's.
-            for row in buffer.axes.iter().filter(|axis| kind(axis) == AxisKind::Row) {
+            for row in buffer
+                .axes
+                .iter()
+                .filter(|axis| kind(axis) == AxisKind::Row)
+            {
                 with.entry(*row).or_default().extend(&inner);
             }
         }
-        let contractions = self.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
+        let contractions = self
+            .kernels
+            .iter()
+            .filter_map(|kernel| kernel.contraction.as_ref());
         let operations = contractions.flat_map(|contraction| {
             contraction.products.iter().map(|product| {
-                let own: BTreeSet<Id<Axis>> =
-                    [product.left, product.right].iter().flat_map(|matrix| axes_of(matrix.buffer)).copied().collect();
-                let missing = own.iter().filter_map(|axis| with.get(axis)).flatten().collect::<BTreeSet<_>>();
+                let own: BTreeSet<Id<Axis>> = [product.left, product.right]
+                    .iter()
+                    .flat_map(|matrix| axes_of(matrix.buffer))
+                    .copied()
+                    .collect();
+                let missing = own
+                    .iter()
+                    .filter_map(|axis| with.get(axis))
+                    .flatten()
+                    .collect::<BTreeSet<_>>();
                 let missing = missing.into_iter().filter(|axis| !own.contains(axis));
                 let times: usize = missing.map(|axis| self.axes[axis.index()].size).product();
                 2 * (contraction.m * contraction.n * product.k * times) as u64
@@ -119,25 +168,44 @@ impl Plan {
 
 impl Kernel {
     fn reads(&self, buffer: Id<Buffer>) -> bool {
-        let loaded = self.loops().flat_map(|nest| &nest.instructions).any(|instruction| match instruction {
-            Instruction::Load(access) => access.buffer == buffer,
-            _ => false,
-        });
-        let products = self.contraction.iter().flat_map(|contraction| &contraction.products);
-        loaded || products.flat_map(|product| [product.left, product.right]).any(|matrix| matrix.buffer == buffer)
+        let loaded = self
+            .loops()
+            .flat_map(|nest| &nest.instructions)
+            .any(|instruction| match instruction {
+                Instruction::Load(access) => access.buffer == buffer,
+                _ => false,
+            });
+        let products = self
+            .contraction
+            .iter()
+            .flat_map(|contraction| &contraction.products);
+        loaded
+            || products
+                .flat_map(|product| [product.left, product.right])
+                .any(|matrix| matrix.buffer == buffer)
     }
 }
 
 /// Operations of a loop nest.
 fn operations(nest: &Loop) -> u64 {
     let working = nest.instructions.iter().filter(|instruction| {
-        matches!(instruction, Instruction::Scalar(..) | Instruction::Reduce { .. } | Instruction::OneHot(..))
+        matches!(
+            instruction,
+            Instruction::Scalar(..) | Instruction::Reduce { .. } | Instruction::OneHot(..)
+        )
     });
     (working.count() * nest.elements()) as u64
 }
 
 /// Elements that an access touches.
 pub fn elements(nest: &Loop, access: &Access) -> usize {
-    let direct = access.strides.iter().zip(&nest.sizes).filter(|(stride, _)| **stride > 0).map(|(_, size)| size);
-    direct.chain(access.spans.iter().map(|span| &span.size)).product()
+    let direct = access
+        .strides
+        .iter()
+        .zip(&nest.sizes)
+        .filter(|(stride, _)| **stride > 0)
+        .map(|(_, size)| size);
+    direct
+        .chain(access.spans.iter().map(|span| &span.size))
+        .product()
 }

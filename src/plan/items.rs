@@ -1,11 +1,15 @@
-//! The graph as the scheduler sees it: views resolved, sums of contractions joined, sums over rows split by tile.
+//! The graph as the scheduler sees it: views resolved, sums of contractions joined, sums over rows
+//! split by tile.
 //!
 //! An item's operands precede it.
 
 use super::{NoiseSource, schedule::canonical, view::Use};
 use crate::{
     id::Id,
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Output, Parameter, ReduceKind, Scalar, Window},
+    tensor::{
+        Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Output, Parameter, ReduceKind, Scalar,
+        Window,
+    },
 };
 
 pub(super) type ItemId = Id<Item>;
@@ -13,7 +17,8 @@ pub(super) type ItemId = Id<Item>;
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub kind: Kind,
-    /// The axes of the value; those of a [`Kind::Partial`] are without its `row`, whose tiles stand for it.
+    /// The axes of the value; those of a [`Kind::Partial`] are without its `row`, whose tiles stand
+    /// for it.
     pub axes: Axes,
     /// How they lie in memory, outermost first, if not in the usual order.
     pub order: Option<Vec<Id<Axis>>>,
@@ -80,7 +85,9 @@ impl Items {
     /// Has an elementwise item read another operand.
     pub fn replace(&mut self, id: ItemId, operand: ItemId, other: ItemId) {
         if let Kind::Scalar(_, uses) = &mut self.items[id.index()].kind {
-            uses.iter_mut().filter(|used| used.item == operand).for_each(|used| used.item = other);
+            uses.iter_mut()
+                .filter(|used| used.item == operand)
+                .for_each(|used| used.item = other);
         }
     }
 }
@@ -88,46 +95,80 @@ impl Items {
 impl Kind {
     pub fn uses(&self) -> Vec<Use> {
         match self {
-            Kind::Constant(_) | Kind::Input(_) | Kind::Parameter(_) | Kind::Noise(..) | Kind::Iota(_) => Vec::new(),
+            Kind::Constant(_)
+            | Kind::Input(_)
+            | Kind::Parameter(_)
+            | Kind::Noise(..)
+            | Kind::Iota(_) => Vec::new(),
             Kind::Scalar(_, uses) => uses.clone(),
-            Kind::OneHot(value, _) | Kind::Reduce(_, value) | Kind::Copy(value) | Kind::Merge(value, _) => {
+            Kind::OneHot(value, _)
+            | Kind::Reduce(_, value)
+            | Kind::Copy(value)
+            | Kind::Merge(value, _) => {
                 vec![value.clone()]
             }
             Kind::Partial { value, .. } => vec![value.clone()],
             Kind::Combine(_, partial) => vec![Use::of(*partial)],
-            Kind::Products(products) => {
-                products.iter().flat_map(|product| [product.left.clone(), product.right.clone()]).collect()
-            }
+            Kind::Products(products) => products
+                .iter()
+                .flat_map(|product| [product.left.clone(), product.right.clone()])
+                .collect(),
         }
     }
 
     pub fn is_leaf(&self) -> bool {
-        matches!(self, Kind::Constant(_) | Kind::Input(_) | Kind::Parameter(_))
+        matches!(
+            self,
+            Kind::Constant(_) | Kind::Input(_) | Kind::Parameter(_)
+        )
     }
 }
 
 /// The row axis among these, if there is one: values of one case have one.
 pub(super) fn row_of(graph: &Graph, axes: &Axes) -> Option<Id<Axis>> {
-    axes.iter().find(|&axis| graph.axis(axis).kind == AxisKind::Row)
+    axes.iter()
+        .find(|&axis| graph.axis(axis).kind == AxisKind::Row)
 }
 
 pub(super) fn gather(graph: &Graph, noise: NoiseSource) -> Items {
     let (users, made) = (count_users(graph), vec![None; graph.nodes.len()]);
-    let mut gathering = Gathering { graph, noise, users, made, items: Vec::new(), copies: Vec::new() };
-    // What is read within a sum of contractions is made with the sum's root; so every node is made when first asked for.
-    let wanted: Vec<Node> = gathering.graph.ids().filter(|&node| gathering.is_root(node)).collect();
+    let mut gathering = Gathering {
+        graph,
+        noise,
+        users,
+        made,
+        items: Vec::new(),
+        copies: Vec::new(),
+    };
+    // What is read within a sum of contractions is made with the sum's root; so every node is made
+    // when first asked for.
+    let wanted: Vec<Node> = gathering
+        .graph
+        .ids()
+        .filter(|&node| gathering.is_root(node))
+        .collect();
     for node in wanted {
         gathering.make(node);
     }
     let outputs = gathering.outputs();
-    Items { items: gathering.items, outputs }
+    Items {
+        items: gathering.items,
+        outputs,
+    }
 }
 
 fn count_users(graph: &Graph) -> Vec<usize> {
     let mut users = vec![0; graph.nodes.len()];
-    graph.nodes.iter().flat_map(|data| data.op.operands()).for_each(|operand| users[operand.index()] += 1);
+    graph
+        .nodes
+        .iter()
+        .flat_map(|data| data.op.operands())
+        .for_each(|operand| users[operand.index()] += 1);
     // An output counts twice, for its value is wanted as it is.
-    graph.outputs.iter().for_each(|output| users[output.node.index()] += 2);
+    graph
+        .outputs
+        .iter()
+        .for_each(|output| users[output.node.index()] += 2);
     users
 }
 
@@ -142,9 +183,13 @@ struct Gathering<'a> {
 }
 
 impl Gathering<'_> {
-    /// Whether the node is wanted for itself: not one inside a sum, which is wanted as a part of it.
+    /// Whether the node is wanted for itself: not one inside a sum, which is wanted as a part of
+    /// it.
     fn is_root(&self, node: Node) -> bool {
-        let inner = matches!(self.graph.op(node), Op::Contract(..) | Op::Scalar(Scalar::Add, _));
+        let inner = matches!(
+            self.graph.op(node),
+            Op::Contract(..) | Op::Scalar(Scalar::Add, _)
+        );
         !self.is_within_fold(node) && self.users[node.index()] > if inner { 1 } else { 0 }
     }
 
@@ -152,22 +197,36 @@ impl Gathering<'_> {
     fn is_within_fold(&self, node: Node) -> bool {
         self.users[node.index()] == 1
             && matches!(self.graph.op(node), Op::Fold(inner, _) if !matches!(self.graph.op(*inner), Op::Fold(..)))
-            && self.graph.nodes[node.index()..].iter().any(|data| match &data.op {
-                Op::Fold(value, window) if *value == node => {
-                    let Op::Fold(_, first) = self.graph.op(node) else { return false };
-                    window.terms.iter().all(|(axis, _)| *axis != first.axis)
-                }
-                _ => false,
-            })
+            && self.graph.nodes[node.index()..]
+                .iter()
+                .any(|data| match &data.op {
+                    Op::Fold(value, window) if *value == node => {
+                        let Op::Fold(_, first) = self.graph.op(node) else {
+                            return false;
+                        };
+                        window.terms.iter().all(|(axis, _)| *axis != first.axis)
+                    }
+                    _ => false,
+                })
     }
 
     fn push(&mut self, kind: Kind, axes: Axes, origin: usize) -> ItemId {
-        self.items.push(Item { kind, axes, order: None, origin });
+        self.items.push(Item {
+            kind,
+            axes,
+            order: None,
+            origin,
+        });
         Id::new(self.items.len() - 1)
     }
 
     fn push_ordered(&mut self, kind: Kind, order: Vec<Id<Axis>>, origin: usize) -> ItemId {
-        self.items.push(Item { kind, axes: order.iter().copied().collect(), order: Some(order), origin });
+        self.items.push(Item {
+            kind,
+            axes: order.iter().copied().collect(),
+            order: Some(order),
+            origin,
+        });
         Id::new(self.items.len() - 1)
     }
 
@@ -178,7 +237,9 @@ impl Gathering<'_> {
         let data = self.graph.node(node).clone();
         let (axes, origin) = (data.axes.clone(), data.origin);
         let used = match &data.op {
-            Op::Constant(bits) => Use::of(self.push(Kind::Constant(f64::from_bits(*bits)), axes, origin)),
+            Op::Constant(bits) => {
+                Use::of(self.push(Kind::Constant(f64::from_bits(*bits)), axes, origin))
+            }
             Op::Input { name, .. } => Use::of(self.push(Kind::Input(name.clone()), axes, origin)),
             Op::Noise { name, kind, .. } => {
                 let kind = match self.noise {
@@ -238,7 +299,11 @@ impl Gathering<'_> {
         let item = &self.items[used.item.index()];
         // A position is no place in memory.
         let inline = matches!(item.kind, Kind::Iota(_));
-        let read = if inline { None } else { used.through(self.graph, &item.axes, window) };
+        let read = if inline {
+            None
+        } else {
+            used.through(self.graph, &item.axes, window)
+        };
         read.unwrap_or_else(|| {
             let copy = self.copy(&used, &Axes::none(), origin);
             let read = copy.through(self.graph, &self.items[copy.item.index()].axes, window);
@@ -246,9 +311,15 @@ impl Gathering<'_> {
         })
     }
 
-    /// A contraction. What is read through windows makes the rows of its result, or what has its outermost axis.
+    /// A contraction. What is read through windows makes the rows of its result, or what has its
+    /// outermost axis.
     fn products(&mut self, products: Vec<ProductOf>, axes: Axes, origin: usize) -> ItemId {
-        let ProductOf { left, right, windows, .. } = &products[0];
+        let ProductOf {
+            left,
+            right,
+            windows,
+            ..
+        } = &products[0];
         if !*windows {
             return self.push(Kind::Products(products), axes, origin);
         }
@@ -261,7 +332,11 @@ impl Gathering<'_> {
         };
         let rows = axes.intersection(&self.axes_of(first));
         let columns = axes.minus(&rows);
-        let order = [canonical(self.graph, rows.iter()), canonical(self.graph, columns.iter())].concat();
+        let order = [
+            canonical(self.graph, rows.iter()),
+            canonical(self.graph, columns.iter()),
+        ]
+        .concat();
         self.push_ordered(Kind::Products(products), order, origin)
     }
 
@@ -269,14 +344,29 @@ impl Gathering<'_> {
         used.is_laid(&self.items[used.item.index()].axes)
     }
 
-    /// A value in memory without gaps; of one that is the same for all rows and pixels, the axes that are summed over outermost.
+    /// A value in memory without gaps; of one that is the same for all rows and pixels, the axes
+    /// that are summed over outermost.
     fn copy(&mut self, used: &Use, over: &Axes, origin: usize) -> Use {
         let axes = self.axes_of(used);
-        let many = axes.iter().any(|axis| self.graph.axis(axis).kind <= AxisKind::Position);
-        let summed = if many { Axes::none() } else { axes.intersection(over) };
+        let many = axes
+            .iter()
+            .any(|axis| self.graph.axis(axis).kind <= AxisKind::Position);
+        let summed = if many {
+            Axes::none()
+        } else {
+            axes.intersection(over)
+        };
         let free = axes.minus(&summed);
-        let order = [canonical(self.graph, summed.iter()), canonical(self.graph, free.iter())].concat();
-        if let Some((_, _, copy)) = self.copies.iter().find(|(known, same, _)| known == used && *same == order) {
+        let order = [
+            canonical(self.graph, summed.iter()),
+            canonical(self.graph, free.iter()),
+        ]
+        .concat();
+        if let Some((_, _, copy)) = self
+            .copies
+            .iter()
+            .find(|(known, same, _)| known == used && *same == order)
+        {
             return Use::of(*copy);
         }
         let copy = self.push_ordered(Kind::Copy(used.clone()), order.clone(), origin);
@@ -284,21 +374,30 @@ impl Gathering<'_> {
         Use::of(copy)
     }
 
-    /// A product of operands that lie so that a contraction can read them: one of them may be read through windows, where that is
-    /// more than there is in memory.
+    /// A product of operands that lie so that a contraction can read them: one of them may be read
+    /// through windows, where that is more than there is in memory.
     fn product(&mut self, left: Node, right: Node, over: &Axes) -> ProductOf {
         let origin = self.graph.node(left).origin;
         let windows = [left, right].iter().any(|&node| self.is_window(node));
         let (mut left, mut right) = (self.make(left), self.make(right));
-        let count = |gathering: &Self, used: &Use| gathering.graph.elements(&gathering.axes_of(used));
-        let own = |gathering: &Self, used: &Use| gathering.graph.elements(&gathering.items[used.item.index()].axes);
+        let count =
+            |gathering: &Self, used: &Use| gathering.graph.elements(&gathering.axes_of(used));
+        let own = |gathering: &Self, used: &Use| {
+            gathering
+                .graph
+                .elements(&gathering.items[used.item.index()].axes)
+        };
         for used in [&mut left, &mut right] {
             if !self.is_laid(used) && count(self, used) <= own(self, used) {
                 *used = self.copy(used, over, origin);
             }
         }
         if !self.is_laid(&left) && !self.is_laid(&right) {
-            let smaller = if count(self, &left) < count(self, &right) { &mut left } else { &mut right };
+            let smaller = if count(self, &left) < count(self, &right) {
+                &mut left
+            } else {
+                &mut right
+            };
             *smaller = self.copy(smaller, over, origin);
         }
         for used in [&mut left, &mut right] {
@@ -306,7 +405,11 @@ impl Gathering<'_> {
                 *used = self.copy(used, over, origin);
             }
         }
-        ProductOf { left, right, windows }
+        ProductOf {
+            left,
+            right,
+            windows,
+        }
     }
 
     /// Whether a value is one seen through a window.
@@ -321,17 +424,31 @@ impl Gathering<'_> {
     /// Whether a value's axes lie in the usual order, those that are summed over side by side.
     fn is_in_order(&self, used: &Use, over: &Axes) -> bool {
         let item = &self.items[used.item.index()];
-        let axes = item.order.clone().unwrap_or_else(|| canonical(self.graph, item.axes.iter()));
-        let axes: Vec<Id<Axis>> = axes.into_iter().filter_map(|axis| used.called(axis)).collect();
+        let axes = item
+            .order
+            .clone()
+            .unwrap_or_else(|| canonical(self.graph, item.axes.iter()));
+        let axes: Vec<Id<Axis>> = axes
+            .into_iter()
+            .filter_map(|axis| used.called(axis))
+            .collect();
         let (summed, free): (Vec<Id<Axis>>, Vec<Id<Axis>>) =
             axes.iter().copied().partition(|axis| over.contains(*axis));
         let sorted = |axes: &[Id<Axis>]| canonical(self.graph, axes.iter().copied()) == *axes;
-        let together = axes == [summed.as_slice(), &free].concat() || axes == [free.as_slice(), &summed].concat();
+        let together = axes == [summed.as_slice(), &free].concat()
+            || axes == [free.as_slice(), &summed].concat();
         sorted(&summed) && sorted(&free) && together
     }
 
     /// A reduction; one over rows in two, by tile and over the tiles.
-    fn reduction(&mut self, kind: ReduceKind, value: Node, over: &Axes, axes: Axes, origin: usize) -> Use {
+    fn reduction(
+        &mut self,
+        kind: ReduceKind,
+        value: Node,
+        over: &Axes,
+        axes: Axes,
+        origin: usize,
+    ) -> Use {
         let value = self.make(value);
         let Some(row) = row_of(self.graph, over) else {
             return Use::of(self.push(Kind::Reduce(kind, value), axes, origin));
@@ -340,7 +457,8 @@ impl Gathering<'_> {
         Use::of(self.push(Kind::Combine(kind, partial), axes, origin))
     }
 
-    /// A tree of additions: contractions with equal axes become one, and narrow terms are added before wide ones.
+    /// A tree of additions: contractions with equal axes become one, and narrow terms are added
+    /// before wide ones.
     fn sum(&mut self, root: Node) -> Use {
         let mut leaves = Vec::new();
         self.leaves(root, true, &mut leaves);
@@ -354,7 +472,10 @@ impl Gathering<'_> {
                     let product = self.product(left, right, &over);
                     // Sums along the positions of windows are made in another way than others.
                     let (axes, windows) = (self.graph.axes_of(leaf), product.windows);
-                    match joined.iter_mut().find(|(known, same, _)| known == axes && *same == windows) {
+                    match joined
+                        .iter_mut()
+                        .find(|(known, same, _)| known == axes && *same == windows)
+                    {
                         Some((_, _, products)) => products.push(product),
                         None => joined.push((axes.clone(), windows, vec![product])),
                     }
@@ -378,7 +499,9 @@ impl Gathering<'_> {
     fn leaves(&self, node: Node, root: bool, leaves: &mut Vec<Node>) {
         match self.graph.op(node) {
             Op::Scalar(Scalar::Add, operands) if root || self.users[node.index()] == 1 => {
-                operands.iter().for_each(|&operand| self.leaves(operand, false, leaves));
+                operands
+                    .iter()
+                    .for_each(|&operand| self.leaves(operand, false, leaves));
             }
             _ => leaves.push(node),
         }

@@ -1,7 +1,8 @@
 //! From scheduled items to kernels: loops of instructions over buffers.
 
 use super::{
-    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Span, Tile, Windows,
+    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Span,
+    Tile, Windows,
     contraction::{self, Operand},
     items::{Item, ItemId, Items, Kind, ProductOf},
     schedule::{self, Slot, canonical, layout},
@@ -21,7 +22,13 @@ pub(super) fn build(graph: &Graph, items: &Items, slots: &[Slot]) -> Plan {
         kernels: Vec::new(),
         arena: 0,
     };
-    let mut builder = Builder { graph, items, plan, buffers: BTreeMap::new(), tiles: BTreeMap::new() };
+    let mut builder = Builder {
+        graph,
+        items,
+        plan,
+        buffers: BTreeMap::new(),
+        tiles: BTreeMap::new(),
+    };
     let drafts: Vec<Draft> = slots.iter().map(|slot| builder.draft(slot)).collect();
     builder.make_buffers(&drafts);
     for (slot, draft) in slots.iter().zip(&drafts) {
@@ -59,7 +66,11 @@ impl Builder<'_> {
         let tile = self.tile(slot);
         for &item in slot.before.iter().chain(&slot.after) {
             if let (Kind::Partial { .. }, Some(tile)) = (&self.items.get(item).kind, tile) {
-                let axis = Axis { name: "tile".to_string(), size: tile.count, kind: AxisKind::Row };
+                let axis = Axis {
+                    name: "tile".to_string(),
+                    size: tile.count,
+                    kind: AxisKind::Row,
+                };
                 let found = self.plan.axes.iter().position(|known| *known == axis);
                 let index = found.unwrap_or_else(|| {
                     self.plan.axes.push(axis);
@@ -83,12 +94,22 @@ impl Builder<'_> {
         let rows = match slot.contraction {
             Some(id) => self.rows(id, axis) * length,
             None => {
-                let most = slot.before.iter().map(|&id| self.domain(id).iter().map(|&axis| self.size(axis)).product());
+                let most = slot.before.iter().map(|&id| {
+                    self.domain(id)
+                        .iter()
+                        .map(|&axis| self.size(axis))
+                        .product()
+                });
                 most.max().unwrap_or(0) / 512
             }
         };
         let (size, count) = schedule::tiles(self.graph, axis, rows);
-        Some(Tile { axis, length, size, count })
+        Some(Tile {
+            axis,
+            length,
+            size,
+            count,
+        })
     }
 
     fn size(&self, axis: Id<Axis>) -> usize {
@@ -97,12 +118,19 @@ impl Builder<'_> {
 
     /// Rows of a contraction's matrix for each index of its tile axis.
     fn rows(&self, id: ItemId, tile: Id<Axis>) -> usize {
-        let Kind::Products(products) = &self.items.get(id).kind else { unreachable!("a contraction has products") };
+        let Kind::Products(products) = &self.items.get(id).kind else {
+            unreachable!("a contraction has products")
+        };
         let ProductOf { left, right, .. } = &products[0];
         let out = layout(self.graph, self.items, id);
-        let left = [left, right].into_iter().map(|used| self.used_axes(used)).find(|axes| axes.contains(tile));
+        let left = [left, right]
+            .into_iter()
+            .map(|used| self.used_axes(used))
+            .find(|axes| axes.contains(tile));
         let left = left.expect("one operand has the tile axis");
-        let rows = out.iter().filter(|axis| left.contains(**axis) && **axis != tile);
+        let rows = out
+            .iter()
+            .filter(|axis| left.contains(**axis) && **axis != tile);
         rows.map(|&axis| self.size(axis)).product()
     }
 
@@ -110,7 +138,9 @@ impl Builder<'_> {
     fn domain(&self, id: ItemId) -> Vec<Id<Axis>> {
         let called = |used: &Use| canonical(self.graph, self.used_axes(used).iter());
         match &self.items.get(id).kind {
-            Kind::Reduce(_, value) | Kind::Partial { value, .. } | Kind::Merge(value, _) => called(value),
+            Kind::Reduce(_, value) | Kind::Partial { value, .. } | Kind::Merge(value, _) => {
+                called(value)
+            }
             Kind::Combine(_, partial) => {
                 let (_, tiles) = self.tiles[partial];
                 let rest = canonical(self.graph, self.items.get(*partial).axes.iter());
@@ -118,7 +148,10 @@ impl Builder<'_> {
             }
             // Windows are short: what lies side by side in one of the two arrays is long.
             Kind::Copy(_) => match layout(self.graph, self.items, id) {
-                axes if axes.iter().any(|&axis| self.graph.axis(axis).kind == AxisKind::Window) => {
+                axes if axes
+                    .iter()
+                    .any(|&axis| self.graph.axis(axis).kind == AxisKind::Window) =>
+                {
                     canonical(self.graph, axes.into_iter())
                 }
                 axes => axes,
@@ -127,14 +160,19 @@ impl Builder<'_> {
         }
     }
 
-    /// Puts each item into the first loop over its axes that knows its operands. What waits for no reduction comes first,
-    /// narrow loops before wide ones, so that all of a wide loop finds what it reads.
+    /// Puts each item into the first loop over its axes that knows its operands. What waits for no
+    /// reduction comes first, narrow loops before wide ones, so that all of a wide loop finds what
+    /// it reads.
     fn nests(&self, list: &[ItemId]) -> Vec<Nest> {
-        let flows = |used: &Use| self.in_registers(&self.items.get(used.item).kind) && used.is_plain();
+        let flows =
+            |used: &Use| self.in_registers(&self.items.get(used.item).kind) && used.is_plain();
         let mut free: BTreeSet<ItemId> = BTreeSet::new();
         for &id in list {
             let uses = self.items.get(id).kind.uses();
-            if uses.iter().filter(|used| list.contains(&used.item)).all(|used| free.contains(&used.item) && flows(used))
+            if uses
+                .iter()
+                .filter(|used| list.contains(&used.item))
+                .all(|used| free.contains(&used.item) && flows(used))
             {
                 free.insert(id);
             }
@@ -144,11 +182,19 @@ impl Builder<'_> {
             let axes = self.domain(id);
             match nests.iter_mut().find(|nest| nest.axes == axes) {
                 Some(nest) => nest.items.push(id),
-                None => nests.push(Nest { axes, items: vec![id] }),
+                None => nests.push(Nest {
+                    axes,
+                    items: vec![id],
+                }),
             }
         }
         // A loop that feeds a wider one has fewer axes, and so no more elements.
-        let elements = |nest: &Nest| nest.axes.iter().map(|&axis| self.size(axis)).product::<usize>();
+        let elements = |nest: &Nest| {
+            nest.axes
+                .iter()
+                .map(|&axis| self.size(axis))
+                .product::<usize>()
+        };
         nests.sort_by_key(|nest| (elements(nest), nest.axes.len()));
         let mut nest_of: BTreeMap<ItemId, usize> = BTreeMap::new();
         for (number, nest) in nests.iter().enumerate() {
@@ -159,12 +205,19 @@ impl Builder<'_> {
             let uses = self.items.get(id).kind.uses();
             let known = uses.iter().filter_map(|used| {
                 let nest = *nest_of.get(&used.item)?;
-                Some(if flows(used) && nests[nest].axes == axes { nest } else { nest + 1 })
+                Some(if flows(used) && nests[nest].axes == axes {
+                    nest
+                } else {
+                    nest + 1
+                })
             });
             let known = known.max().unwrap_or(0);
             let found = (known..nests.len()).find(|&nest| nests[nest].axes == axes);
             let nest = found.unwrap_or_else(|| {
-                nests.push(Nest { axes, items: Vec::new() });
+                nests.push(Nest {
+                    axes,
+                    items: Vec::new(),
+                });
                 nests.len() - 1
             });
             nests[nest].items.push(id);
@@ -175,25 +228,34 @@ impl Builder<'_> {
 
     /// Whether a later item of the same loop can read the result before the loop is over.
     fn in_registers(&self, kind: &Kind) -> bool {
-        !matches!(kind, Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..) | Kind::Merge(..))
+        !matches!(
+            kind,
+            Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..) | Kind::Merge(..)
+        )
     }
 
     /// Every item that is read outside its own loop has a buffer.
     fn make_buffers(&mut self, drafts: &[Draft]) {
         let mut nest_of: BTreeMap<ItemId, (usize, usize, usize)> = BTreeMap::new();
         for (kernel, draft) in drafts.iter().enumerate() {
-            for (phase, nests) in [&draft.head, &draft.before, &draft.after].into_iter().enumerate() {
+            for (phase, nests) in [&draft.head, &draft.before, &draft.after]
+                .into_iter()
+                .enumerate()
+            {
                 for (nest, items) in nests.iter().enumerate() {
                     nest_of.extend(items.items.iter().map(|&id| (id, (kernel, phase, nest))));
                 }
             }
         }
-        let mut stored: BTreeSet<ItemId> = self.items.outputs.iter().map(|(_, item)| *item).collect();
+        let mut stored: BTreeSet<ItemId> =
+            self.items.outputs.iter().map(|(_, item)| *item).collect();
         for id in self.items.ids() {
             let kind = &self.items.get(id).kind;
             for used in kind.uses() {
                 let operand = &self.items.get(used.item).kind;
-                let same = nest_of.get(&id).is_some_and(|own| nest_of.get(&used.item) == Some(own));
+                let same = nest_of
+                    .get(&id)
+                    .is_some_and(|own| nest_of.get(&used.item) == Some(own));
                 let flows = same && used.is_plain() && self.in_registers(operand);
                 let inline = matches!(operand, Kind::Constant(_) | Kind::Iota(_));
                 if !flows && (!inline || matches!(kind, Kind::Products(_))) {
@@ -208,7 +270,8 @@ impl Builder<'_> {
         for id in stored {
             let buffer = self.make_buffer(id);
             self.plan.buffers.push(buffer);
-            self.buffers.insert(id, Id::new(self.plan.buffers.len() - 1));
+            self.buffers
+                .insert(id, Id::new(self.plan.buffers.len() - 1));
         }
     }
 
@@ -218,25 +281,46 @@ impl Builder<'_> {
         if let Some((_, tiles)) = self.tiles.get(&id) {
             axes.insert(0, *tiles);
         }
-        let output = self.items.outputs.iter().find(|(_, owner)| *owner == id).map(|(output, _)| output);
+        let output = self
+            .items
+            .outputs
+            .iter()
+            .find(|(_, owner)| *owner == id)
+            .map(|(output, _)| output);
         let position = |name: &str| {
-            let position = self.graph.parameters.iter().position(|parameter| parameter.name == name);
+            let position = self
+                .graph
+                .parameters
+                .iter()
+                .position(|parameter| parameter.name == name);
             position.expect("gradients and next values are named as parameters")
         };
         let (name, place) = match (output, &item.kind) {
             (Some(output), _) => match output.kind {
                 OutputKind::Value => (output.name.clone(), Place::Output),
-                OutputKind::Gradient => (format!("d {}", output.name), Place::Gradient(position(&output.name))),
-                OutputKind::Next => (output.name.clone(), Place::Parameter(position(&output.name))),
+                OutputKind::Gradient => (
+                    format!("d {}", output.name),
+                    Place::Gradient(position(&output.name)),
+                ),
+                OutputKind::Next => (
+                    output.name.clone(),
+                    Place::Parameter(position(&output.name)),
+                ),
             },
             (None, Kind::Input(name)) => (name.clone(), Place::Input),
-            (None, Kind::Parameter(parameter)) => {
-                (self.graph.parameter(*parameter).name.clone(), Place::Parameter(parameter.index()))
-            }
+            (None, Kind::Parameter(parameter)) => (
+                self.graph.parameter(*parameter).name.clone(),
+                Place::Parameter(parameter.index()),
+            ),
             (None, _) => (format!("t{}", id.index()), Place::Arena(0)),
         };
         let len = axes.iter().map(|&axis| self.size(axis)).product();
-        Buffer { name, axes, len, place }
+        Buffer {
+            name,
+            axes,
+            len,
+            place,
+        }
     }
 
     fn used_axes(&self, used: &Use) -> Axes {
@@ -244,8 +328,10 @@ impl Builder<'_> {
     }
 
     fn operand(&self, used: &Use) -> Operand {
-        let laid: Option<contraction::Layout> =
-            layout(self.graph, self.items, used.item).into_iter().map(|axis| used.called(axis)).collect();
+        let laid: Option<contraction::Layout> = layout(self.graph, self.items, used.item)
+            .into_iter()
+            .map(|axis| used.called(axis))
+            .collect();
         laid.map_or_else(|| Operand::Read(self.used_axes(used)), Operand::Laid)
     }
 
@@ -255,8 +341,15 @@ impl Builder<'_> {
         };
         let (head, before) = (loops(&draft.head, None), loops(&draft.before, draft.tile));
         let after = loops(&draft.after, draft.tile);
-        let contraction = slot.contraction.map(|id| self.contraction(id, draft.tile.expect("a contraction is tiled")));
-        let items = slot.head.iter().chain(&slot.before).chain(&slot.contraction).chain(&slot.after);
+        let contraction = slot
+            .contraction
+            .map(|id| self.contraction(id, draft.tile.expect("a contraction is tiled")));
+        let items = slot
+            .head
+            .iter()
+            .chain(&slot.before)
+            .chain(&slot.contraction)
+            .chain(&slot.after);
         let mut origins: Vec<String> = Vec::new();
         for &id in items {
             let origin = &self.graph.origins[self.items.get(id).origin];
@@ -270,7 +363,15 @@ impl Builder<'_> {
             None if draft.tile.is_some() => format!("k{number}_map"),
             None => format!("k{number}_small"),
         };
-        Kernel { name, origins, head, tile: draft.tile, before, contraction, after }
+        Kernel {
+            name,
+            origins,
+            head,
+            tile: draft.tile,
+            before,
+            contraction,
+            after,
+        }
     }
 
     /// What a contraction is called: after the last of its axes, the features that it makes.
@@ -282,11 +383,15 @@ impl Builder<'_> {
             }
             _ => axes.last(),
         };
-        axis.map_or(String::new(), |axis| self.plan.axes[axis.index()].name.replace('.', "_"))
+        axis.map_or(String::new(), |axis| {
+            self.plan.axes[axis.index()].name.replace('.', "_")
+        })
     }
 
     fn contraction(&self, id: ItemId, tile: Tile) -> Contraction {
-        let Kind::Products(products) = &self.items.get(id).kind else { unreachable!("a contraction has products") };
+        let Kind::Products(products) = &self.items.get(id).kind else {
+            unreachable!("a contraction has products")
+        };
         let out = layout(self.graph, self.items, id);
         let mut result: Option<Contraction> = None;
         for ProductOf { left, right, .. } in products {
@@ -294,16 +399,21 @@ impl Builder<'_> {
             let (left, right) = if swap { (right, left) } else { (left, right) };
             let operands = [self.operand(left), self.operand(right)];
             let shape = contraction::shape(self.graph, &out, &operands[0], &operands[1]);
-            let shape = shape.unwrap_or_else(|| panic!("no matrix product: {out:?} = {operands:?}"));
+            let shape =
+                shape.unwrap_or_else(|| panic!("no matrix product: {out:?} = {operands:?}"));
             let size = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).product();
             let sizes = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).collect();
-            let windows = |left: bool, used: &Use, rows: &[Id<Axis>], columns: &[Id<Axis>]| Windows {
-                left,
-                along_positions: shape.summed.iter().all(|&axis| self.graph.axis(axis).kind <= AxisKind::Position),
-                rows: sizes(rows),
-                columns: sizes(columns),
-                access: self.access(used, &[rows, columns].concat(), 0),
-            };
+            let windows =
+                |left: bool, used: &Use, rows: &[Id<Axis>], columns: &[Id<Axis>]| Windows {
+                    left,
+                    along_positions: shape
+                        .summed
+                        .iter()
+                        .all(|&axis| self.graph.axis(axis).kind <= AxisKind::Position),
+                    rows: sizes(rows),
+                    columns: sizes(columns),
+                    access: self.access(used, &[rows, columns].concat(), 0),
+                };
             let windows = match operands {
                 [Operand::Read(_), _] => Some(windows(true, left, &shape.rows, &shape.summed)),
                 [_, Operand::Read(_)] => Some(windows(false, right, &shape.summed, &shape.columns)),
@@ -314,9 +424,18 @@ impl Builder<'_> {
                 row_stride,
                 column_stride,
             };
-            let (m, n, k): (usize, usize, usize) = (size(&shape.rows), size(&shape.columns), size(&shape.summed));
-            let (left, right) = (matrix(left.item, shape.left), matrix(right.item, shape.right));
-            let product = Product { k, left, right, windows };
+            let (m, n, k): (usize, usize, usize) =
+                (size(&shape.rows), size(&shape.columns), size(&shape.summed));
+            let (left, right) = (
+                matrix(left.item, shape.left),
+                matrix(right.item, shape.right),
+            );
+            let product = Product {
+                k,
+                left,
+                right,
+                windows,
+            };
             let contraction = result.get_or_insert_with(|| Contraction {
                 out: matrix(id, shape.out),
                 m,
@@ -333,33 +452,48 @@ impl Builder<'_> {
     fn access(&self, used: &Use, along: &[Id<Axis>], partial: usize) -> Access {
         let buffer = self.buffers[&used.item];
         let axes = &self.plan.buffer(buffer).axes;
-        let mut access = Access { buffer, strides: vec![0; along.len()], partial, spans: Vec::new() };
+        let mut access = Access {
+            buffer,
+            strides: vec![0; along.len()],
+            partial,
+            spans: Vec::new(),
+        };
         for (position, &axis) in axes.iter().enumerate() {
-            let step: usize = axes[position + 1..].iter().map(|&inner| self.size(inner)).product();
+            let step: usize = axes[position + 1..]
+                .iter()
+                .map(|&inner| self.size(inner))
+                .product();
             let place = used.place(axis);
             for (index, axis) in along.iter().enumerate() {
                 let terms = place.terms.iter().filter(|(known, _)| known == axis);
                 access.strides[index] += terms.map(|(_, stride)| stride * step).sum::<usize>();
             }
-            access.spans.extend(place.windows.iter().map(|(window, stride)| {
-                let along = along.iter().map(|axis| {
-                    let terms = window.terms.iter().filter(|(known, _)| known == axis);
-                    terms.map(|(_, stride)| *stride).sum::<isize>()
-                });
-                Span {
-                    strides: along.collect(),
-                    offset: window.offset,
-                    divisor: window.divisor,
-                    size: self.size(window.axis),
-                    step: stride * step,
-                }
-            }));
+            access
+                .spans
+                .extend(place.windows.iter().map(|(window, stride)| {
+                    let along = along.iter().map(|axis| {
+                        let terms = window.terms.iter().filter(|(known, _)| known == axis);
+                        terms.map(|(_, stride)| *stride).sum::<isize>()
+                    });
+                    Span {
+                        strides: along.collect(),
+                        offset: window.offset,
+                        divisor: window.divisor,
+                        size: self.size(window.axis),
+                        step: stride * step,
+                    }
+                }));
         }
         access
     }
 
     fn nest(&self, nest: &Nest, tile: Option<Tile>) -> Loop {
-        let mut code = Code { builder: self, nest, instructions: Vec::new(), loaded: Vec::new() };
+        let mut code = Code {
+            builder: self,
+            nest,
+            instructions: Vec::new(),
+            loaded: Vec::new(),
+        };
         nest.items.iter().for_each(|&id| code.item(id));
         let tiled = tile.is_some_and(|tile| nest.axes.first() == Some(&tile.axis));
         Loop {
@@ -399,8 +533,17 @@ impl Code<'_> {
             }
             Kind::Noise(name, kind) => {
                 let strides = self.dense_strides();
-                let access = Access { buffer: Id::new(0), strides, partial: 0, spans: Vec::new() };
-                self.push(Instruction::Noise { stream: philox::stream(name), kind: *kind, access })
+                let access = Access {
+                    buffer: Id::new(0),
+                    strides,
+                    partial: 0,
+                    spans: Vec::new(),
+                };
+                self.push(Instruction::Noise {
+                    stream: philox::stream(name),
+                    kind: *kind,
+                    access,
+                })
             }
             Kind::Iota(axis) => {
                 let position = self.position(*axis);
@@ -423,20 +566,32 @@ impl Code<'_> {
             }
             Kind::Reduce(kind, value) => {
                 let (value, access) = (self.value(value), self.access(&Use::of(id), 0));
-                self.push(Instruction::Reduce { kind: *kind, value, access });
+                self.push(Instruction::Reduce {
+                    kind: *kind,
+                    value,
+                    access,
+                });
                 return;
             }
             Kind::Partial { kind, value, .. } => {
                 let value = self.value(value);
                 let len = self.builder.graph.elements(&item.axes);
                 let access = self.access(&Use::of(id), len);
-                self.push(Instruction::Reduce { kind: *kind, value, access });
+                self.push(Instruction::Reduce {
+                    kind: *kind,
+                    value,
+                    access,
+                });
                 return;
             }
             Kind::Combine(kind, partial) => {
                 let value = self.value(&Use::of(*partial));
                 let access = self.access(&Use::of(id), 0);
-                self.push(Instruction::Reduce { kind: *kind, value, access });
+                self.push(Instruction::Reduce {
+                    kind: *kind,
+                    value,
+                    access,
+                });
                 return;
             }
         };
@@ -471,7 +626,14 @@ impl Code<'_> {
 
     /// The strides of an array with the loop's axes and no gaps.
     fn dense_strides(&self) -> Vec<usize> {
-        let sizes: Vec<usize> = self.nest.axes.iter().map(|&axis| self.builder.size(axis)).collect();
-        (0..sizes.len()).map(|axis| sizes[axis + 1..].iter().product()).collect()
+        let sizes: Vec<usize> = self
+            .nest
+            .axes
+            .iter()
+            .map(|&axis| self.builder.size(axis))
+            .collect();
+        (0..sizes.len())
+            .map(|axis| sizes[axis + 1..].iter().product())
+            .collect()
     }
 }

@@ -1,4 +1,5 @@
-//! Places buffers in working memory: two may share bytes if no kernel lies in the lifetimes of both.
+//! Places buffers in working memory: two may share bytes if no kernel lies in the lifetimes of
+//! both.
 
 use super::{Instruction, Kernel, Loop, Place, Plan};
 
@@ -8,7 +9,9 @@ const ALIGNMENT: usize = 16;
 /// Gives each buffer in the arena its offset.
 pub(super) fn place(plan: &mut Plan) {
     let lifetimes = lifetimes(plan);
-    let placed = |index: &usize| matches!(plan.buffers[*index].place, Place::Arena(_)) && lifetimes[*index].is_some();
+    let placed = |index: &usize| {
+        matches!(plan.buffers[*index].place, Place::Arena(_)) && lifetimes[*index].is_some()
+    };
     let indices: Vec<usize> = (0..plan.buffers.len()).filter(placed).collect();
     let lives = indices.iter().map(|&index| {
         let (first, last) = lifetimes[index].expect("only buffers that live are placed");
@@ -21,8 +24,8 @@ pub(super) fn place(plan: &mut Plan) {
     plan.arena = len;
 }
 
-/// Offsets for arrays of so many floats that live from a first to a last moment, and the floats of all: the largest first, each
-/// as low as it fits.
+/// Offsets for arrays of so many floats that live from a first to a last moment, and the floats of
+/// all: the largest first, each as low as it fits.
 pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(lives[index].0), index));
@@ -31,8 +34,11 @@ pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
     for index in order {
         let (len, first, last) = lives[index];
         let alive = |other: &&usize| lives[**other].1 <= last && first <= lives[**other].2;
-        let mut taken: Vec<(usize, usize)> =
-            placed.iter().filter(alive).map(|&other| (offsets[other], offsets[other] + lives[other].0)).collect();
+        let mut taken: Vec<(usize, usize)> = placed
+            .iter()
+            .filter(alive)
+            .map(|&other| (offsets[other], offsets[other] + lives[other].0))
+            .collect();
         taken.sort_unstable();
         let mut start = 0;
         for (from, to) in taken {
@@ -65,17 +71,25 @@ fn touched(kernel: &Kernel) -> Vec<usize> {
     let mut buffers: Vec<usize> = kernel.loops().flat_map(loop_buffers).collect();
     if let Some(contraction) = &kernel.contraction {
         buffers.push(contraction.out.buffer.index());
-        let operands = contraction.products.iter().flat_map(|product| [product.left, product.right]);
+        let operands = contraction
+            .products
+            .iter()
+            .flat_map(|product| [product.left, product.right]);
         buffers.extend(operands.map(|matrix| matrix.buffer.index()));
     }
     buffers
 }
 
 fn loop_buffers(nest: &Loop) -> Vec<usize> {
-    let accesses = nest.instructions.iter().filter_map(|instruction| match instruction {
-        Instruction::Load(access) | Instruction::Store(_, access) | Instruction::Reduce { access, .. } => Some(access),
-        _ => None,
-    });
+    let accesses = nest
+        .instructions
+        .iter()
+        .filter_map(|instruction| match instruction {
+            Instruction::Load(access)
+            | Instruction::Store(_, access)
+            | Instruction::Reduce { access, .. } => Some(access),
+            _ => None,
+        });
     accesses.map(|access| access.buffer.index()).collect()
 }
 

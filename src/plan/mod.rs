@@ -1,9 +1,11 @@
-//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends take it as it is.
+//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends take it as it
+//! is.
 //!
-//! A kernel runs once for each tile, a range of its tile axis (the rows of a case, as a rule). Within a tile come
-//! elementwise loops, at most one contraction, and loops on its result; before all tiles, loops too small to split.
-//! Every sum over the tile axis is split here, by tile, and combined in a later kernel in the order of the tiles: results
-//! do not depend on how many threads run them.
+//! A kernel runs once for each tile, a range of its tile axis (the rows of a case, as a rule).
+//! Within a tile come elementwise loops, at most one contraction, and loops on its result; before
+//! all tiles, loops too small to split. Every sum over the tile axis is split here, by tile, and
+//! combined in a later kernel in the order of the tiles: results do not depend on how many threads
+//! run them.
 
 mod contraction;
 mod cost;
@@ -52,7 +54,8 @@ pub enum Place {
     Input,
     /// Read after each run.
     Output,
-    /// Part of the array of all parameters and running averages, by position in [`Plan::parameters`].
+    /// Part of the array of all parameters and running averages, by position in
+    /// [`Plan::parameters`].
     Parameter(usize),
     /// Part of the array of all gradients, by position in [`Plan::parameters`].
     Gradient(usize),
@@ -93,7 +96,8 @@ pub struct Loop {
     pub instructions: Vec<Instruction>,
 }
 
-/// One step of a loop's body. An instruction's result is known by its position; memory operands give a stride for each axis of the loop.
+/// One step of a loop's body. An instruction's result is known by its position; memory operands
+/// give a stride for each axis of the loop.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Instruction {
     Constant(f64),
@@ -110,7 +114,8 @@ pub enum Instruction {
     /// 1 where the value equals the position along the axis, else 0.
     OneHot(usize, usize),
     Store(usize, Access),
-    /// Reduces the value into the element; strides are 0 along the reduced axes. The first arrival replaces what was there.
+    /// Reduces the value into the element; strides are 0 along the reduced axes. The first arrival
+    /// replaces what was there.
     Reduce {
         kind: ReduceKind,
         value: usize,
@@ -118,7 +123,8 @@ pub enum Instruction {
     },
 }
 
-/// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of the tile, plus its windows' places.
+/// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of
+/// the tile, plus its windows' places.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
@@ -131,8 +137,9 @@ pub struct Access {
     pub spans: Vec<Span>,
 }
 
-/// A window's place along one axis of a buffer: p · `divisor` = Σ index · stride + `offset`. `step` floats lie between places; where
-/// p is no whole number below `size`, 0 is loaded, and nothing is stored.
+/// A window's place along one axis of a buffer: p · `divisor` = Σ index · stride + `offset`. `step`
+/// floats lie between places; where p is no whole number below `size`, 0 is loaded, and nothing is
+/// stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Span {
     pub strides: Vec<isize>,
@@ -142,7 +149,8 @@ pub struct Span {
     pub step: usize,
 }
 
-/// out[m, n] = Σ over products and k of left[m, k] · right[k, n]. Rows m run along the tile axis, `rows_per_index` for each index of it.
+/// out[m, n] = Σ over products and k of left[m, k] · right[k, n]. Rows m run along the tile axis,
+/// `rows_per_index` for each index of it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Contraction {
     pub out: Matrix,
@@ -162,13 +170,14 @@ pub struct Product {
     pub windows: Option<Windows>,
 }
 
-/// A matrix that is read through windows: the sizes of the axes that make its rows, and its columns, and the element's place by
-/// the indices of both.
+/// A matrix that is read through windows: the sizes of the axes that make its rows, and its
+/// columns, and the element's place by the indices of both.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Windows {
     /// Whether it is the left operand.
     pub left: bool,
-    /// Whether the sum runs along the windows' positions, of which there are many, and not along what is in a window.
+    /// Whether the sum runs along the windows' positions, of which there are many, and not along
+    /// what is in a window.
     pub along_positions: bool,
     pub rows: Vec<usize>,
     pub columns: Vec<usize>,
@@ -209,12 +218,17 @@ impl Plan {
 
     /// The buffers that are read after each run, without gradients and next values.
     pub fn outputs(&self) -> impl Iterator<Item = &Buffer> {
-        self.buffers.iter().filter(|buffer| buffer.place == Place::Output)
+        self.buffers
+            .iter()
+            .filter(|buffer| buffer.place == Place::Output)
     }
 
     /// Floating-point operations of the contractions of one run; a multiply-add is two.
     pub fn contraction_operations(&self) -> u64 {
-        let contractions = self.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
+        let contractions = self
+            .kernels
+            .iter()
+            .filter_map(|kernel| kernel.contraction.as_ref());
         contractions.map(Contraction::operations).sum()
     }
 }
@@ -223,7 +237,9 @@ impl Span {
     /// The place that a sum of indices names, if it names one.
     pub fn place(&self, sum: isize) -> Option<usize> {
         if self.divisor == 1 {
-            return (0..self.size as isize).contains(&sum).then_some(sum as usize);
+            return (0..self.size as isize)
+                .contains(&sum)
+                .then_some(sum as usize);
         }
         let divisor = self.divisor as isize;
         let place = sum.div_euclid(divisor);

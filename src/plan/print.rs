@@ -10,7 +10,11 @@ pub fn print(plan: &Plan) -> String {
     }
     text += "buffers\n";
     for (index, buffer) in plan.buffers.iter().enumerate() {
-        let axes: Vec<&str> = buffer.axes.iter().map(|axis| plan.axes[axis.index()].name.as_str()).collect();
+        let axes: Vec<&str> = buffer
+            .axes
+            .iter()
+            .map(|axis| plan.axes[axis.index()].name.as_str())
+            .collect();
         let place = match buffer.place {
             Place::Input => "input".to_string(),
             Place::Output => "output".to_string(),
@@ -18,10 +22,20 @@ pub fn print(plan: &Plan) -> String {
             Place::Gradient(_) => "gradient".to_string(),
             Place::Arena(offset) => format!("arena {offset}"),
         };
-        text += &format!("  b{index} {} [{}] {} floats, {place}\n", buffer.name, axes.join(", "), buffer.len);
+        text += &format!(
+            "  b{index} {} [{}] {} floats, {place}\n",
+            buffer.name,
+            axes.join(", "),
+            buffer.len
+        );
     }
-    let contractions = plan.kernels.iter().filter_map(|kernel| kernel.contraction.as_ref());
-    let products: usize = contractions.map(|contraction| contraction.products.len()).sum();
+    let contractions = plan
+        .kernels
+        .iter()
+        .filter_map(|kernel| kernel.contraction.as_ref());
+    let products: usize = contractions
+        .map(|contraction| contraction.products.len())
+        .sum();
     text + &format!(
         "{} kernels, {products} contractions of {} operations, {} floats of working memory\n",
         plan.kernels.len(),
@@ -72,19 +86,34 @@ fn print_contraction(plan: &Plan, contraction: &Contraction) -> String {
                 Some(windows) if windows.left == left => format!("windows of {name}"),
                 _ => name,
             };
-            let (left, right) = (through(true, matrix(&product.left)), through(false, matrix(&product.right)));
+            let (left, right) = (
+                through(true, matrix(&product.left)),
+                through(false, matrix(&product.right)),
+            );
             format!("{left} · {right} over {}", product.k)
         })
         .collect();
     let (m, n) = (contraction.m, contraction.n);
-    format!("{}[{m}, {n}] = {}", matrix(&contraction.out), products.join(" + "))
+    format!(
+        "{}[{m}, {n}] = {}",
+        matrix(&contraction.out),
+        products.join(" + ")
+    )
 }
 
 fn print_loop(plan: &Plan, nest: &Loop) -> String {
-    let axes = nest.axes.iter().zip(&nest.sizes).map(|(axis, size)| format!("{}:{size}", plan.axes[axis.index()].name));
+    let axes = nest
+        .axes
+        .iter()
+        .zip(&nest.sizes)
+        .map(|(axis, size)| format!("{}:{size}", plan.axes[axis.index()].name));
     let axes: Vec<String> = axes.collect();
     let place = |access: &Access| {
-        let windows = if access.spans.is_empty() { "" } else { " through windows" };
+        let windows = if access.spans.is_empty() {
+            ""
+        } else {
+            " through windows"
+        };
         format!("{}{windows}", name(plan, access.buffer))
     };
     let mut steps = Vec::new();
@@ -95,12 +124,19 @@ fn print_loop(plan: &Plan, nest: &Loop) -> String {
             Instruction::Load(access) => format!("r{number} = {}", place(access)),
             Instruction::Noise { kind, .. } => format!("r{number} = noise {kind:?}"),
             Instruction::Scalar(scalar, operands) => {
-                let operands: Vec<String> = operands.iter().map(|operand| format!("r{operand}")).collect();
+                let operands: Vec<String> = operands
+                    .iter()
+                    .map(|operand| format!("r{operand}"))
+                    .collect();
                 format!("r{number} = {}({})", scalar.row().name, operands.join(", "))
             }
             Instruction::OneHot(value, axis) => format!("r{number} = r{value} is position {axis}"),
             Instruction::Store(value, access) => format!("{} = r{value}", place(access)),
-            Instruction::Reduce { kind, value, access } => {
+            Instruction::Reduce {
+                kind,
+                value,
+                access,
+            } => {
                 let each = if access.partial > 0 { " by tile" } else { "" };
                 format!("{} = {kind:?} r{value}{each}", place(access)).to_string()
             }

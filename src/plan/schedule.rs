@@ -1,9 +1,10 @@
 //! Which kernel computes what.
 //!
-//! Contractions make kernels, in order. An elementwise operation goes to the earliest kernel that knows its operands, as a
-//! rule the one that makes them; or to the first one that reads it, where that saves memory traffic: with what it takes to
-//! make it there, again if that is little. What a sum over
-//! rows allows only afterwards gets a kernel of its own, unless the next reader can take it on.
+//! Contractions make kernels, in order. An elementwise operation goes to the earliest kernel that
+//! knows its operands, as a rule the one that makes them; or to the first one that reads it, where
+//! that saves memory traffic: with what it takes to make it there, again if that is little. What a
+//! sum over rows allows only afterwards gets a kernel of its own, unless the next reader can take
+//! it on.
 
 use super::{
     items::{ItemId, Items, Kind, row_of},
@@ -28,13 +29,16 @@ pub(super) struct Slot {
     pub after: Vec<ItemId>,
 }
 
-/// The axes of an item's buffer, outermost first: as its output is read, or rows, samples, classes, features.
+/// The axes of an item's buffer, outermost first: as its output is read, or rows, samples, classes,
+/// features.
 pub(super) fn layout(graph: &Graph, items: &Items, item: ItemId) -> Vec<Id<Axis>> {
     if let Some((output, _)) = items.outputs.iter().find(|(_, owner)| *owner == item) {
         return output.axes.clone();
     }
     let item = items.get(item);
-    item.order.clone().unwrap_or_else(|| canonical(graph, item.axes.iter()))
+    item.order
+        .clone()
+        .unwrap_or_else(|| canonical(graph, item.axes.iter()))
 }
 
 /// Rows, then samples, then classes, then features.
@@ -65,12 +69,14 @@ struct Draft {
 struct Scheduler<'a> {
     graph: &'a Graph,
     items: &'a mut Items,
-    /// Items that are made again in a kernel that reads them: the item, the kernel, and the item that is the same.
+    /// Items that are made again in a kernel that reads them: the item, the kernel, and the item
+    /// that is the same.
     again: BTreeMap<(ItemId, usize), ItemId>,
     users: Vec<Vec<ItemId>>,
     rows: Vec<Option<Id<Axis>>>,
     drafts: Vec<Draft>,
-    /// The kernel of an item: set for contractions and items with rows early on, for the others at the end.
+    /// The kernel of an item: set for contractions and items with rows early on, for the others at
+    /// the end.
     kernel: Vec<Option<usize>>,
     /// Of an item without rows: the first kernel whose head may compute it, or read it.
     available: Vec<usize>,
@@ -81,8 +87,15 @@ impl<'a> Scheduler<'a> {
         let count = items.items.len();
         let mut users: Vec<Vec<ItemId>> = vec![Vec::new(); count];
         for id in items.ids() {
-            let read: BTreeSet<ItemId> = items.get(id).kind.uses().iter().map(|used| used.item).collect();
-            read.into_iter().for_each(|operand| users[operand.index()].push(id));
+            let read: BTreeSet<ItemId> = items
+                .get(id)
+                .kind
+                .uses()
+                .iter()
+                .map(|used| used.item)
+                .collect();
+            read.into_iter()
+                .for_each(|operand| users[operand.index()].push(id));
         }
         let rows = items
             .items
@@ -93,7 +106,16 @@ impl<'a> Scheduler<'a> {
             })
             .collect();
         let (kernel, available) = (vec![None; count], vec![0; count]);
-        Scheduler { graph, items, again: BTreeMap::new(), users, rows, drafts: Vec::new(), kernel, available }
+        Scheduler {
+            graph,
+            items,
+            again: BTreeMap::new(),
+            users,
+            rows,
+            drafts: Vec::new(),
+            kernel,
+            available,
+        }
     }
 
     fn is_inline(&self, id: ItemId) -> bool {
@@ -127,7 +149,10 @@ impl<'a> Scheduler<'a> {
         let row = self.rows[id.index()];
         if let Kind::Products(_) = self.items.get(id).kind {
             let tile = row.unwrap_or_else(|| layout(self.graph, self.items, id)[0]);
-            self.drafts.push(Draft { tile: Some(tile), contraction: Some(id) });
+            self.drafts.push(Draft {
+                tile: Some(tile),
+                contraction: Some(id),
+            });
             self.kernel[id.index()] = Some(self.drafts.len() - 1);
             self.available[id.index()] = self.drafts.len();
             return;
@@ -139,7 +164,10 @@ impl<'a> Scheduler<'a> {
         let fits = |draft: &Draft| draft.tile.is_none_or(|tile| tile == row);
         let found = (known..self.drafts.len()).find(|&kernel| fits(&self.drafts[kernel]));
         let kernel = found.unwrap_or_else(|| {
-            self.drafts.push(Draft { tile: None, contraction: None });
+            self.drafts.push(Draft {
+                tile: None,
+                contraction: None,
+            });
             self.drafts.len() - 1
         });
         self.drafts[kernel].tile = Some(row);
@@ -150,18 +178,31 @@ impl<'a> Scheduler<'a> {
         self.graph.elements(&self.items.get(id).axes)
     }
 
-    /// The first kernel that reads an item with rows; items without rows read only tile by tile, later.
+    /// The first kernel that reads an item with rows; items without rows read only tile by tile,
+    /// later.
     fn first_reader(&self, id: ItemId) -> Option<usize> {
-        self.users[id.index()].iter().filter_map(|user| self.kernel[user.index()]).min()
+        self.users[id.index()]
+            .iter()
+            .filter_map(|user| self.kernel[user.index()])
+            .min()
     }
 
     /// Moves an item to the first kernel that reads it, where less is then stored.
     fn sink(&mut self, id: ItemId) {
-        let Some(row) = self.rows[id.index()] else { return };
-        if self.is_inline(id) || matches!(self.items.get(id).kind, Kind::Products(_) | Kind::Partial { .. }) {
+        let Some(row) = self.rows[id.index()] else {
+            return;
+        };
+        if self.is_inline(id)
+            || matches!(
+                self.items.get(id).kind,
+                Kind::Products(_) | Kind::Partial { .. }
+            )
+        {
             return;
         }
-        let (Some(early), Some(late)) = (self.kernel[id.index()], self.first_reader(id)) else { return };
+        let (Some(early), Some(late)) = (self.kernel[id.index()], self.first_reader(id)) else {
+            return;
+        };
         if late == early || self.is_output(id) || self.drafts[late].tile != Some(row) {
             return;
         }
@@ -171,19 +212,35 @@ impl<'a> Scheduler<'a> {
     }
 
     fn operands(&self, id: ItemId) -> BTreeSet<ItemId> {
-        self.items.get(id).kind.uses().iter().map(|used| used.item).collect()
+        self.items
+            .get(id)
+            .kind
+            .uses()
+            .iter()
+            .map(|used| used.item)
+            .collect()
     }
 
     /// What a later kernel would need in memory to make an item, and is not there for others.
     fn newly_stored(&self, id: ItemId, most: usize) -> usize {
-        let operands = self.operands(id).into_iter().filter(|&operand| !self.is_stored_without(operand, id));
-        operands.map(|operand| self.made_again(operand, id, most).unwrap_or_else(|| self.bytes(operand))).sum()
+        let operands = self
+            .operands(id)
+            .into_iter()
+            .filter(|&operand| !self.is_stored_without(operand, id));
+        operands
+            .map(|operand| {
+                self.made_again(operand, id, most)
+                    .unwrap_or_else(|| self.bytes(operand))
+            })
+            .sum()
     }
 
-    /// What is newly stored if a later kernel makes the operand itself, where that is less than the operand and next to no work.
+    /// What is newly stored if a later kernel makes the operand itself, where that is less than the
+    /// operand and next to no work.
     fn made_again(&self, operand: ItemId, user: ItemId, most: usize) -> Option<usize> {
         let plain = |id: ItemId| self.items.get(id).kind.uses().iter().all(Use::is_plain);
-        let (Kind::Scalar(scalar, _), Kind::Scalar(..)) = (&self.items.get(operand).kind, &self.items.get(user).kind)
+        let (Kind::Scalar(scalar, _), Kind::Scalar(..)) =
+            (&self.items.get(operand).kind, &self.items.get(user).kind)
         else {
             return None;
         };
@@ -193,7 +250,8 @@ impl<'a> Scheduler<'a> {
         Some(self.newly_stored(operand, most - 1)).filter(|&stored| stored < self.bytes(operand))
     }
 
-    /// Makes an item in a later kernel, and there what it reads and is not stored, as [`Scheduler::newly_stored`] counts it.
+    /// Makes an item in a later kernel, and there what it reads and is not stored, as
+    /// [`Scheduler::newly_stored`] counts it.
     fn make_at(&mut self, kernel: usize, id: ItemId, most: usize) {
         for operand in self.operands(id) {
             if self.is_stored_without(operand, id) || self.made_again(operand, id, most).is_none() {
@@ -204,12 +262,16 @@ impl<'a> Scheduler<'a> {
                 self.make_at(kernel, operand, most - 1);
                 continue;
             }
-            let again = self.again.get(&(operand, kernel)).copied().unwrap_or_else(|| {
-                let again = self.copy(operand);
-                self.again.insert((operand, kernel), again);
-                self.make_at(kernel, again, most - 1);
-                again
-            });
+            let again = self
+                .again
+                .get(&(operand, kernel))
+                .copied()
+                .unwrap_or_else(|| {
+                    let again = self.copy(operand);
+                    self.again.insert((operand, kernel), again);
+                    self.make_at(kernel, again, most - 1);
+                    again
+                });
             self.items.replace(id, operand, again);
             self.users[operand.index()].retain(|&user| user != id);
             self.users[again.index()].push(id);
@@ -220,7 +282,9 @@ impl<'a> Scheduler<'a> {
     /// The same item once more, in the same kernel and without users.
     fn copy(&mut self, id: ItemId) -> ItemId {
         let copy = self.items.push(self.items.get(id).clone());
-        self.operands(id).into_iter().for_each(|operand| self.users[operand.index()].push(copy));
+        self.operands(id)
+            .into_iter()
+            .for_each(|operand| self.users[operand.index()].push(copy));
         self.users.push(Vec::new());
         self.rows.push(self.rows[id.index()]);
         self.kernel.push(self.kernel[id.index()]);
@@ -228,22 +292,45 @@ impl<'a> Scheduler<'a> {
         copy
     }
 
-    /// Whether the operand is in memory anyway, read by another kernel than its own and by another item than `user`.
+    /// Whether the operand is in memory anyway, read by another kernel than its own and by another
+    /// item than `user`.
     fn is_stored_without(&self, operand: ItemId, user: ItemId) -> bool {
-        if self.rows[operand.index()].is_none() || self.is_inline(operand) || self.is_output(operand) {
+        if self.rows[operand.index()].is_none()
+            || self.is_inline(operand)
+            || self.is_output(operand)
+        {
             return true;
         }
         let own = self.kernel[operand.index()];
-        let others = self.users[operand.index()].iter().filter(|&&other| other != user);
-        others.map(|other| self.kernel[other.index()]).any(|kernel| kernel != own)
+        let others = self.users[operand.index()]
+            .iter()
+            .filter(|&&other| other != user);
+        others
+            .map(|other| self.kernel[other.index()])
+            .any(|kernel| kernel != own)
     }
 
-    /// Moves the items of a kernel without contraction into the first one that reads them, where the tiles agree.
+    /// Moves the items of a kernel without contraction into the first one that reads them, where
+    /// the tiles agree.
     fn merge(&mut self) {
         for kernel in 0..self.drafts.len() {
-            let Draft { tile: Some(tile), contraction: None } = self.drafts[kernel] else { continue };
-            let own: Vec<ItemId> = self.items.ids().filter(|id| self.kernel[id.index()] == Some(kernel)).collect();
-            let reader = own.iter().flat_map(|&id| self.readers(id)).filter(|(reader, _)| *reader != kernel).min();
+            let Draft {
+                tile: Some(tile),
+                contraction: None,
+            } = self.drafts[kernel]
+            else {
+                continue;
+            };
+            let own: Vec<ItemId> = self
+                .items
+                .ids()
+                .filter(|id| self.kernel[id.index()] == Some(kernel))
+                .collect();
+            let reader = own
+                .iter()
+                .flat_map(|&id| self.readers(id))
+                .filter(|(reader, _)| *reader != kernel)
+                .min();
             let target = match reader {
                 // A sum over the tiles is known to later kernels only.
                 Some((_, false)) | None => continue,
@@ -252,14 +339,18 @@ impl<'a> Scheduler<'a> {
             if self.drafts[target].tile != Some(tile) {
                 continue;
             }
-            own.iter().for_each(|id| self.kernel[id.index()] = Some(target));
+            own.iter()
+                .for_each(|id| self.kernel[id.index()] = Some(target));
             self.drafts[kernel].tile = None;
         }
     }
 
     /// The kernels that read an item, directly (true) or through items without rows (false).
     fn readers(&self, id: ItemId) -> Vec<(usize, bool)> {
-        let mut open: Vec<(ItemId, bool)> = self.users[id.index()].iter().map(|&user| (user, true)).collect();
+        let mut open: Vec<(ItemId, bool)> = self.users[id.index()]
+            .iter()
+            .map(|&user| (user, true))
+            .collect();
         let mut readers = Vec::new();
         while let Some((user, direct)) = open.pop() {
             match self.kernel[user.index()] {
@@ -273,11 +364,17 @@ impl<'a> Scheduler<'a> {
     /// Items without rows go to the head of the first kernel that reads them, or of a last one.
     fn place_heads(&mut self) {
         let last = self.drafts.len();
-        self.drafts.push(Draft { tile: None, contraction: None });
+        self.drafts.push(Draft {
+            tile: None,
+            contraction: None,
+        });
         for id in self.items.ids().rev() {
             if self.kernel[id.index()].is_none() && !self.is_inline(id) {
                 let reader = self.first_reader(id).unwrap_or(last);
-                debug_assert!(reader >= self.available[id.index()] || reader == last, "a head waits for its operands");
+                debug_assert!(
+                    reader >= self.available[id.index()] || reader == last,
+                    "a head waits for its operands"
+                );
                 self.kernel[id.index()] = Some(reader);
             }
         }
@@ -286,31 +383,47 @@ impl<'a> Scheduler<'a> {
     /// All items, operands first: those that are made again after the first of their kind.
     fn order(&self) -> Vec<ItemId> {
         let mut order: Vec<ItemId> = self.items.ids().collect();
-        let origin: BTreeMap<ItemId, ItemId> = self.again.iter().map(|(&(id, _), &again)| (again, id)).collect();
+        let origin: BTreeMap<ItemId, ItemId> = self
+            .again
+            .iter()
+            .map(|(&(id, _), &again)| (again, id))
+            .collect();
         order.sort_by_key(|id| (*origin.get(id).unwrap_or(id), *id));
         order
     }
 
-    /// The kernels that do something, with their items in the order in which they run: before a contraction what it
-    /// reads, everything else after it, where operands are in registers or in the cache.
+    /// The kernels that do something, with their items in the order in which they run: before a
+    /// contraction what it reads, everything else after it, where operands are in registers or in
+    /// the cache.
     fn slots(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> = self
             .drafts
             .iter()
-            .map(|draft| Slot { tile: draft.tile, contraction: draft.contraction, ..Slot::default() })
+            .map(|draft| Slot {
+                tile: draft.tile,
+                contraction: draft.contraction,
+                ..Slot::default()
+            })
             .collect();
         let order = self.order();
         let mut first: BTreeSet<ItemId> = BTreeSet::new();
         for &id in order.iter().rev() {
-            let Some(kernel) = self.kernel[id.index()] else { continue };
+            let Some(kernel) = self.kernel[id.index()] else {
+                continue;
+            };
             if self.drafts[kernel].contraction == Some(id) || first.contains(&id) {
                 let uses = self.items.get(id).kind.uses();
-                first
-                    .extend(uses.iter().map(|used| used.item).filter(|item| self.kernel[item.index()] == Some(kernel)));
+                first.extend(
+                    uses.iter()
+                        .map(|used| used.item)
+                        .filter(|item| self.kernel[item.index()] == Some(kernel)),
+                );
             }
         }
         for id in order {
-            let Some(kernel) = self.kernel[id.index()] else { continue };
+            let Some(kernel) = self.kernel[id.index()] else {
+                continue;
+            };
             let slot = &mut slots[kernel];
             if slot.contraction == Some(id) {
                 continue;
@@ -323,7 +436,8 @@ impl<'a> Scheduler<'a> {
             list.push(id);
         }
         slots.retain(|slot| {
-            slot.contraction.is_some() || !(slot.head.is_empty() && slot.before.is_empty() && slot.after.is_empty())
+            slot.contraction.is_some()
+                || !(slot.head.is_empty() && slot.before.is_empty() && slot.after.is_empty())
         });
         for slot in &mut slots {
             if slot.contraction.is_none() && slot.before.is_empty() {
@@ -334,12 +448,17 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// How many ranges an axis is split into, for `rows` rows of a matrix, or of elementwise work counted in rows of 512.
+/// How many ranges an axis is split into, for `rows` rows of a matrix, or of elementwise work
+/// counted in rows of 512.
 pub(super) fn tiles(graph: &Graph, axis: Id<Axis>, rows: usize) -> (usize, usize) {
     let length = graph.axis(axis).size;
     debug_assert!(length > 0 && graph.axis(axis).kind <= AxisKind::Feature);
-    // About 128 rows keep a tile in the second-level cache; a power of two divides evenly among cores.
-    let wanted = (rows / 96).max(1).next_power_of_two().max(if rows >= 48 { 2 } else { 1 });
+    // About 128 rows keep a tile in the second-level cache; a power of two divides evenly among
+    // cores.
+    let wanted = (rows / 96)
+        .max(1)
+        .next_power_of_two()
+        .max(if rows >= 48 { 2 } else { 1 });
     let size = length.div_ceil(wanted.min(length));
     (size, length.div_ceil(size))
 }

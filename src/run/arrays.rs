@@ -21,16 +21,26 @@ pub struct NamedArray {
 /// The arrays and the metadata of a file, numbers of any type as f64.
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
-    let broken = |error| Error::file(path, "is no safetensors file", error).help("the file may be cut short");
+    let broken = |error| {
+        Error::file(path, "is no safetensors file", error).help("the file may be cut short")
+    };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let mut arrays = Vec::new();
     for (name, view) in file.tensors() {
         let data = numbers(&view).ok_or_else(|| {
-            Error::new(format!("{}: array `{name}` has the unsupported type {:?}", path.display(), view.dtype()))
-                .help("store it as a float or integer array")
+            Error::new(format!(
+                "{}: array `{name}` has the unsupported type {:?}",
+                path.display(),
+                view.dtype()
+            ))
+            .help("store it as a float or integer array")
         })?;
-        arrays.push(NamedArray { name, shape: view.shape().to_vec(), data });
+        arrays.push(NamedArray {
+            name,
+            shape: view.shape().to_vec(),
+            data,
+        });
     }
     arrays.sort_by(|a, b| a.name.cmp(&b.name));
     Ok((arrays, header.metadata().clone().unwrap_or_default()))
@@ -38,7 +48,12 @@ pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
 
 fn numbers(view: &TensorView) -> Option<Vec<f64>> {
     fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes.as_chunks::<N>().0.iter().map(|&chunk| number(chunk)).collect()
+        bytes
+            .as_chunks::<N>()
+            .0
+            .iter()
+            .map(|&chunk| number(chunk))
+            .collect()
     }
     let bytes = view.data();
     Some(match view.dtype() {
@@ -59,19 +74,33 @@ fn numbers(view: &TensorView) -> Option<Vec<f64>> {
 }
 
 /// Writes arrays of f32, or of f64 if `double`; the file appears whole or not at all.
-pub fn write(path: &Path, arrays: &[NamedArray], metadata: HashMap<String, String>, double: bool) -> Result<()> {
+pub fn write(
+    path: &Path,
+    arrays: &[NamedArray],
+    metadata: HashMap<String, String>,
+    double: bool,
+) -> Result<()> {
     let bytes = |array: &NamedArray| -> Vec<u8> {
         match double {
             true => array.data.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            false => array.data.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+            false => array
+                .data
+                .iter()
+                .flat_map(|x| (*x as f32).to_le_bytes())
+                .collect(),
         }
     };
     let dtype = if double { Dtype::F64 } else { Dtype::F32 };
-    let stored: Vec<(&NamedArray, Vec<u8>)> = arrays.iter().map(|array| (array, bytes(array))).collect();
+    let stored: Vec<(&NamedArray, Vec<u8>)> =
+        arrays.iter().map(|array| (array, bytes(array))).collect();
     let views = stored.iter().map(|(array, bytes)| {
         let view = TensorView::new(dtype, array.shape.clone(), bytes);
-        (array.name.as_str(), view.expect("an array has as many numbers as its shape says"))
+        (
+            array.name.as_str(),
+            view.expect("an array has as many numbers as its shape says"),
+        )
     });
-    let file = serialize(views, Some(metadata)).map_err(|error| Error::file(path, "cannot be written", error))?;
+    let file = serialize(views, Some(metadata))
+        .map_err(|error| Error::file(path, "cannot be written", error))?;
     write_whole(path, &file)
 }

@@ -1,4 +1,5 @@
-//! Which rows each step takes: known from the seed and the step alone, so that a run resumes where it was.
+//! Which rows each step takes: known from the seed and the step alone, so that a run resumes where
+//! it was.
 
 use crate::tensor::philox;
 
@@ -10,7 +11,10 @@ pub fn shuffled(count: usize, seed: u64, stream: u32, epoch: u64) -> Vec<u32> {
 }
 
 fn shuffle(order: &mut [u32], seed: u64, stream: u32, epoch: u64) {
-    order.iter_mut().enumerate().for_each(|(index, row)| *row = index as u32);
+    order
+        .iter_mut()
+        .enumerate()
+        .for_each(|(index, row)| *row = index as u32);
     for last in (1..order.len()).rev() {
         let words = philox::words(seed, epoch, stream, last as u32);
         // 64 random bits, scaled to 0..=last: the bias is below 2⁻³².
@@ -34,7 +38,13 @@ impl Sequence {
     /// Over `rows`, named as `stream`.
     pub fn new(rows: Vec<u32>, seed: u64, stream: &str) -> Self {
         let order = vec![0; rows.len()];
-        Sequence { seed, stream: philox::stream(stream), rows, order, epoch: None }
+        Sequence {
+            seed,
+            stream: philox::stream(stream),
+            rows,
+            order,
+            epoch: None,
+        }
     }
 
     /// The rows at positions `first..first + out.len()` of the sequence.

@@ -39,9 +39,9 @@ pub struct Report {
     pub gradients: Vec<NamedArray>,
 }
 
-/// Batch norm is by the batch's statistics, dropout is off, data are taken as they are. Rows whose labels are −1 are the
-/// unlabelled case. Weights are those that training ends with; a line that weighs nothing then is left out. Without `noise`, it is
-/// drawn by `seed`.
+/// Batch norm is by the batch's statistics, dropout is off, data are taken as they are. Rows whose
+/// labels are −1 are the unlabelled case. Weights are those that training ends with; a line that
+/// weighs nothing then is left out. Without `noise`, it is drawn by `seed`.
 pub fn bound(
     model: &Checked,
     parameters: &Arrays,
@@ -54,13 +54,28 @@ pub fn bound(
     let model = settled.as_ref().unwrap_or(model);
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
-    let labelled = cases.rows.iter().filter(|(name, _)| *name == "labelled").map(|(_, rows)| rows.len()).sum::<usize>();
-    let population = Population { rows: rows.iter().sum::<usize>() as f64, labelled: labelled as f64 };
+    let labelled = cases
+        .rows
+        .iter()
+        .filter(|(name, _)| *name == "labelled")
+        .map(|(_, rows)| rows.len())
+        .sum::<usize>();
+    let population = Population {
+        rows: rows.iter().sum::<usize>() as f64,
+        labelled: labelled as f64,
+    };
     let graph = driver::step(model, &rows, Mode::BOUND);
-    let mut values: eval::Values =
-        population.weights(model).into_iter().map(|(name, value)| (name, vec![value])).collect();
+    let mut values: eval::Values = population
+        .weights(model)
+        .into_iter()
+        .map(|(name, value)| (name, vec![value]))
+        .collect();
     for parameter in &graph.parameters {
-        let shape: Vec<usize> = parameter.axes.iter().map(|&axis| graph.axis(axis).size).collect();
+        let shape: Vec<usize> = parameter
+            .axes
+            .iter()
+            .map(|&axis| graph.axis(axis).size)
+            .collect();
         // A batch's statistics do not read the running averages, which may be left out.
         let value = match (parameters.get(&parameter.name), parameter.trained) {
             (None, false) => vec![0.0; shape.iter().product()],
@@ -70,10 +85,12 @@ pub fn bound(
     }
     // As at the end of a run, when warm-ups are over.
     let changing = model.changing();
-    let end = changing.iter().fold(model.train.epochs as f64, |end, (_, input)| match input {
-        Changing::Ramp(ramp) => end.max(ramp.warmup),
-        Changing::Drawn(_) => end,
-    });
+    let end = changing
+        .iter()
+        .fold(model.train.epochs as f64, |end, (_, input)| match input {
+            Changing::Ramp(ramp) => end.max(ramp.warmup),
+            Changing::Drawn(_) => end,
+        });
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {
@@ -94,8 +111,12 @@ pub fn bound(
     let outputs = match engine {
         Engine::Reference => {
             let seed = eval::Seed { seed, step: 0 };
-            let outputs = eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::new)?;
-            outputs.into_iter().map(|(kind, name, array)| (kind, name, array.data)).collect()
+            let outputs =
+                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::new)?;
+            outputs
+                .into_iter()
+                .map(|(kind, name, array)| (kind, name, array.data))
+                .collect()
         }
         Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
     };
@@ -104,8 +125,21 @@ pub fn bound(
 
 type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
 
-fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, device: &Device) -> Result<Outputs> {
-    let plan = driver::plan(graph, if given { NoiseSource::Given } else { NoiseSource::Generated });
+fn on_device(
+    graph: &Graph,
+    values: &eval::Values,
+    given: bool,
+    seed: u64,
+    device: &Device,
+) -> Result<Outputs> {
+    let plan = driver::plan(
+        graph,
+        if given {
+            NoiseSource::Given
+        } else {
+            NoiseSource::Generated
+        },
+    );
     let mut session = Session::new(Layout::new(&graph.parameters, &graph.axes), device)?;
     let loaded = session.load(&Build::new("bound", plan), &|_| None)?;
     for entry in session.layout.entries.clone() {
@@ -114,7 +148,10 @@ fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, devic
     for name in loaded.names() {
         if let Some(value) = values.get(name) {
             session.fill(&loaded, name, &mut |array| {
-                array.iter_mut().zip(value).for_each(|(to, from)| *to = *from as f32);
+                array
+                    .iter_mut()
+                    .zip(value)
+                    .for_each(|(to, from)| *to = *from as f32);
             })?;
         }
     }
@@ -135,9 +172,20 @@ fn on_device(graph: &Graph, values: &eval::Values, given: bool, seed: u64, devic
     Ok(outputs)
 }
 
-fn report(model: &Checked, graph: &Graph, cases: &Cases, population: Population, outputs: &Outputs) -> Report {
-    let variables = model.variables.iter().filter(|variable| variable.role != Role::Node);
-    let sizes: BTreeMap<&str, usize> = variables.map(|variable| (variable.name.as_str(), variable.size())).collect();
+fn report(
+    model: &Checked,
+    graph: &Graph,
+    cases: &Cases,
+    population: Population,
+    outputs: &Outputs,
+) -> Report {
+    let variables = model
+        .variables
+        .iter()
+        .filter(|variable| variable.role != Role::Node);
+    let sizes: BTreeMap<&str, usize> = variables
+        .map(|variable| (variable.name.as_str(), variable.size()))
+        .collect();
     let mut json = json!({ "samples": model.objective.samples, "sizes": sizes });
     let weight = |classify: &Classify| classify.weight.value(population.rows, population.labelled);
     match model.objective.classify.as_slice() {
@@ -145,18 +193,26 @@ fn report(model: &Checked, graph: &Graph, cases: &Cases, population: Population,
         [only] => json["classify_weight"] = json!(weight(only)),
         several => {
             let name = |classify: &Classify| model.variables[classify.label.index()].name.clone();
-            let weights: BTreeMap<String, f64> = several.iter().map(|one| (name(one), weight(one))).collect();
+            let weights: BTreeMap<String, f64> =
+                several.iter().map(|one| (name(one), weight(one))).collect();
             json["classify_weight"] = json!(weights);
         }
     }
-    let number = |name: &str| outputs.iter().find(|(_, known, _)| known == name).map(|(_, _, data)| data.clone());
+    let number = |name: &str| {
+        outputs
+            .iter()
+            .find(|(_, known, _)| known == name)
+            .map(|(_, _, data)| data.clone())
+    };
     for (case, rows) in &cases.rows {
         if rows.is_empty() {
             continue;
         }
         let mut terms = serde_json::Map::new();
         for (kind, name, data) in outputs {
-            let term = name.strip_prefix(&format!("{case}.")).filter(|_| *kind == OutputKind::Value);
+            let term = name
+                .strip_prefix(&format!("{case}."))
+                .filter(|_| *kind == OutputKind::Value);
             if let Some(term) = term.filter(|term| !["bound", "per_row"].contains(term)) {
                 terms.insert(term.to_string(), json!(data[0]));
             }
@@ -165,20 +221,35 @@ fn report(model: &Checked, graph: &Graph, cases: &Cases, population: Population,
         let bound = number(&format!("{case}.bound")).map(|data| data[0]);
         json[*case] = json!({ "bound": bound, "per_row": per_row, "terms": terms });
     }
-    let classified: Vec<f64> =
-        outputs.iter().filter(|(_, name, _)| name.starts_with("classification.")).map(|(_, _, data)| data[0]).collect();
+    let classified: Vec<f64> = outputs
+        .iter()
+        .filter(|(_, name, _)| name.starts_with("classification."))
+        .map(|(_, _, data)| data[0])
+        .collect();
     if !classified.is_empty() {
         json["classification"] = json!(classified.iter().sum::<f64>());
     }
     json["loss"] = json!(number("loss").map(|data| data[0]));
-    let gradients = outputs.iter().filter(|(kind, _, _)| *kind == OutputKind::Gradient);
+    let gradients = outputs
+        .iter()
+        .filter(|(kind, _, _)| *kind == OutputKind::Gradient);
     let gradients = gradients.map(|(_, name, data)| {
-        let output = graph.outputs.iter().find(|output| output.kind == OutputKind::Gradient && output.name == *name);
+        let output = graph
+            .outputs
+            .iter()
+            .find(|output| output.kind == OutputKind::Gradient && output.name == *name);
         let axes = &output.expect("a gradient is an output").axes;
         let shape = axes.iter().map(|&axis| graph.axis(axis).size).collect();
-        NamedArray { name: name.clone(), shape, data: data.clone() }
+        NamedArray {
+            name: name.clone(),
+            shape,
+            data: data.clone(),
+        }
     });
-    Report { gradients: gradients.collect(), json }
+    Report {
+        gradients: gradients.collect(),
+        json,
+    }
 }
 
 /// Which rows of a batch belong to which case.
@@ -191,11 +262,15 @@ impl Cases {
         let given = model.given();
         let first = given.iter().find(|variable| variable.role == Role::Data);
         let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;
-        let count = batch.get(&first.name).map(|array| array.shape.first().copied().unwrap_or(0));
+        let count = batch
+            .get(&first.name)
+            .map(|array| array.shape.first().copied().unwrap_or(0));
         let count = count.ok_or_else(|| lacking(batch, &first.name, "batch"))?;
         for &variable in given.iter().filter(|variable| variable.role == Role::Data) {
             let place = format!("batch: `{}`", variable.name);
-            let array = batch.get(&variable.name).ok_or_else(|| lacking(batch, &variable.name, "batch"))?;
+            let array = batch
+                .get(&variable.name)
+                .ok_or_else(|| lacking(batch, &variable.name, "batch"))?;
             if variable.domain == Domain::Class {
                 check_classes(variable, &array.data, &place)?;
             } else {
@@ -203,20 +278,31 @@ impl Cases {
                 check_values(variable, values.iter().copied(), &place)?;
             }
         }
-        let labels: Vec<_> = model.variables.iter().filter(|variable| variable.role == Role::Label).collect();
+        let labels: Vec<_> = model
+            .variables
+            .iter()
+            .filter(|variable| variable.role == Role::Label)
+            .collect();
         if labels.is_empty() {
-            return Ok(Cases { rows: vec![("all", (0..count).collect())] });
+            return Ok(Cases {
+                rows: vec![("all", (0..count).collect())],
+            });
         }
         let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
-        let values: Vec<Vec<f64>> =
-            labels.iter().map(|label| find(batch, &label.name, &[count], "batch")).collect::<Result<_>>()?;
+        let values: Vec<Vec<f64>> = labels
+            .iter()
+            .map(|label| find(batch, &label.name, &[count], "batch"))
+            .collect::<Result<_>>()?;
         for row in 0..count {
             let mut seen = 0;
             for (label, values) in labels.iter().zip(&values) {
                 let value = values[row];
                 if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
                     let message = format!("batch: row {row} has label `{}` = {value}", label.name);
-                    let help = format!("expected a class from 0 to {}, or -1 for none", label.size() - 1);
+                    let help = format!(
+                        "expected a class from 0 to {}, or -1 for none",
+                        label.size() - 1
+                    );
                     return Err(Error::new(message).help(help));
                 }
                 seen += usize::from(value >= 0.0);
@@ -230,22 +316,38 @@ impl Cases {
                 }
             }
         }
-        Ok(Cases { rows: vec![("labelled", labelled), ("unlabelled", unlabelled)] })
+        Ok(Cases {
+            rows: vec![("labelled", labelled), ("unlabelled", unlabelled)],
+        })
     }
 
     /// The rows of a variable that a case reads.
     fn input(&self, graph: &Graph, batch: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
-        let (case, variable) = name.split_once('.').expect("inputs are named by case and variable");
-        let (_, rows) = self.rows.iter().find(|(known, _)| *known == case).expect("inputs are of known cases");
-        let features = graph.axes_of(node).iter().find(|&axis| graph.axis(axis).kind == AxisKind::Feature);
+        let (case, variable) = name
+            .split_once('.')
+            .expect("inputs are named by case and variable");
+        let (_, rows) = self
+            .rows
+            .iter()
+            .find(|(known, _)| *known == case)
+            .expect("inputs are of known cases");
+        let features = graph
+            .axes_of(node)
+            .iter()
+            .find(|&axis| graph.axis(axis).kind == AxisKind::Feature);
         let width = features.map_or(1, |axis| graph.axis(axis).size);
-        let array = batch.get(variable).ok_or_else(|| lacking(batch, variable, "batch"))?;
+        let array = batch
+            .get(variable)
+            .ok_or_else(|| lacking(batch, variable, "batch"))?;
         let count = self.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         if array.data.len() != count * width || array.shape.first() != Some(&count) {
             let message = format!("batch: `{variable}` has the shape {:?}", array.shape);
             return Err(Error::new(message).help(format!("expected {count} rows of {width}")));
         }
-        Ok(rows.iter().flat_map(|row| array.data[row * width..(row + 1) * width].iter().copied()).collect())
+        Ok(rows
+            .iter()
+            .flat_map(|row| array.data[row * width..(row + 1) * width].iter().copied())
+            .collect())
     }
 }
 
@@ -258,7 +360,9 @@ fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {
 }
 
 fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<f64>> {
-    let array = arrays.get(name).ok_or_else(|| lacking(arrays, name, what))?;
+    let array = arrays
+        .get(name)
+        .ok_or_else(|| lacking(arrays, name, what))?;
     if array.shape != shape {
         let message = format!("{what}: `{name}` has the shape {:?}", array.shape);
         return Err(Error::new(message).help(format!("expected {shape:?}")));
@@ -270,16 +374,27 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
     Ok(array.data.clone())
 }
 
-/// Noise from a file, whose axes are sample, row, classes, feature, in the graph's order: row, sample, classes, feature.
+/// Noise from a file, whose axes are sample, row, classes, feature, in the graph's order: row,
+/// sample, classes, feature.
 fn given_noise(graph: &Graph, noise: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
     let mut axes: Vec<Id<Axis>> = graph.axes_of(node).iter().collect();
     axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
     let sizes = |kind: AxisKind| -> Vec<usize> {
         let axes = axes.iter().map(|&axis| graph.axis(axis));
-        axes.filter(|axis| axis.kind == kind).map(|axis| axis.size).collect()
+        axes.filter(|axis| axis.kind == kind)
+            .map(|axis| axis.size)
+            .collect()
     };
-    let (rows, samples) = (sizes(AxisKind::Row).iter().product(), sizes(AxisKind::Sample).iter().product());
-    let shape = [vec![samples, rows], sizes(AxisKind::Class), sizes(AxisKind::Feature)].concat();
+    let (rows, samples) = (
+        sizes(AxisKind::Row).iter().product(),
+        sizes(AxisKind::Sample).iter().product(),
+    );
+    let shape = [
+        vec![samples, rows],
+        sizes(AxisKind::Class),
+        sizes(AxisKind::Feature),
+    ]
+    .concat();
     let data = find(noise, name, &shape, "noise")?;
     let inner: usize = shape[2..].iter().product();
     let mut ordered = Vec::with_capacity(data.len());

@@ -1,7 +1,8 @@
 //! Compiled models: a folder with a model's text, its programs, and machine code for some GPUs.
 //!
-//! Each program has a file `NAME.json` with its plan and launches; for GPUs also its source `NAME.cu` and an image for each
-//! architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files with their hashes.
+//! Each program has a file `NAME.json` with its plan and launches; for GPUs also its source
+//! `NAME.cu` and an image for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`.
+//! `compiled.json` lists the files with their hashes.
 
 use super::{
     folder::holds_only,
@@ -74,13 +75,24 @@ const MODEL: &str = "model.dgm";
 
 /// Every program of a model; all have one, `settled` aside, of each name.
 pub fn builds(model: &Checked) -> Vec<Build> {
-    let Training { gradient, settled, update } = programs::training(model);
+    let Training {
+        gradient,
+        settled,
+        update,
+    } = programs::training(model);
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a model has a case");
     // As a run evaluates itself after each epoch.
-    let what = Evaluate { rows: 200, samples: model.objective.samples, likelihood: false };
+    let what = Evaluate {
+        rows: 200,
+        samples: model.objective.samples,
+        likelihood: false,
+    };
     let evaluate = programs::evaluate(model, case, what);
-    [Some(gradient), settled, Some(update), Some(evaluate)].into_iter().flatten().collect()
+    [Some(gradient), settled, Some(update), Some(evaluate)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A compiled model that is not written yet.
@@ -92,16 +104,20 @@ pub struct Made {
     files: Vec<(String, Vec<u8>)>,
 }
 
-/// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of them PTX that later GPUs can
-/// take. The compiler's library must have been found if there are any.
+/// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of
+/// them PTX that later GPUs can take. The compiler's library must have been found if there are any.
 pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> Result<Made> {
     let builds = builds(model);
-    let earliest = architectures.iter().min_by_key(|arch| digits(arch)).map(|arch| format!("compute_{}", digits(arch)));
+    let earliest = architectures
+        .iter()
+        .min_by_key(|arch| digits(arch))
+        .map(|arch| format!("compute_{}", digits(arch)));
     let architectures: Vec<String> = architectures.iter().chain(&earliest).cloned().collect();
     let sources: Vec<Option<Source>> = builds
         .iter()
         .map(|Build { name, plan, .. }| {
-            (!architectures.is_empty()).then(|| emit::emit(plan, &format!("{name} of {}", model.file), precision))
+            (!architectures.is_empty())
+                .then(|| emit::emit(plan, &format!("{name} of {}", model.file), precision))
         })
         .collect();
     // Much of the compiler runs on one core, so several compile at once.
@@ -113,12 +129,22 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
         .collect();
     let compiled = work.into_par_iter().map(|(build, source, arch)| {
         let Image { code, log } = compile(&source.text, &build.name, arch, Effort::Full)?;
-        let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
-        let assembled = Assembled { program: build.name.clone(), architecture: arch.clone(), log };
+        let kind = if arch.starts_with("compute_") {
+            "ptx"
+        } else {
+            "cubin"
+        };
+        let assembled = Assembled {
+            program: build.name.clone(),
+            architecture: arch.clone(),
+            log,
+        };
         Ok(((format!("{}.{arch}.{kind}", build.name), code), assembled))
     });
-    let (images, assembled): (Vec<_>, Vec<_>) = compiled.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let mut files: Vec<(String, Vec<u8>)> = vec![(MODEL.to_string(), model.source.clone().into_bytes())];
+    let (images, assembled): (Vec<_>, Vec<_>) =
+        compiled.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let mut files: Vec<(String, Vec<u8>)> =
+        vec![(MODEL.to_string(), model.source.clone().into_bytes())];
     files.extend(images);
     for (Build { name, plan, .. }, source) in builds.iter().zip(sources) {
         let (mut launches, mut arena) = (Vec::new(), 0);
@@ -126,26 +152,47 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
             files.push((format!("{name}.cu"), source.text.into_bytes()));
             (launches, arena) = (source.launches, source.arena);
         }
-        let stored = Stored { plan: plan.clone(), launches, arena };
+        let stored = Stored {
+            plan: plan.clone(),
+            launches,
+            arena,
+        };
         let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
         files.push((format!("{name}.json"), json.into_bytes()));
     }
-    Ok(Made { builds, assembled, architectures, precision, files })
+    Ok(Made {
+        builds,
+        assembled,
+        architectures,
+        precision,
+        files,
+    })
 }
 
 /// Writes a compiled model into a folder.
 pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Made) -> Result<()> {
     // What an earlier compilation left, whole or not, may go; anything else may not.
-    let mut own: Vec<&str> = made.files.iter().map(|(name, _)| name.as_str()).filter(|name| *name != MODEL).collect();
+    let mut own: Vec<&str> = made
+        .files
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| *name != MODEL)
+        .collect();
     let same = fs::read(folder.join(MODEL)).is_ok_and(|text| text == model.source.as_bytes());
     own.extend(same.then_some(MODEL));
     if !is_compiled(folder) {
-        holds_only(folder, &|name| name.starts_with(".tmp") || own.contains(&name))?;
+        holds_only(folder, &|name| {
+            name.starts_with(".tmp") || own.contains(&name)
+        })?;
     }
     fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be made", error))?;
     // The list goes first and comes last, so that a folder that was not finished is none.
-    let former = fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
-    let former = former.iter().flat_map(|manifest| manifest.files.keys().map(String::as_str));
+    let former = fs::read(folder.join(MANIFEST))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    let former = former
+        .iter()
+        .flat_map(|manifest| manifest.files.keys().map(String::as_str));
     for name in std::iter::once(MANIFEST).chain(former) {
         let _ = fs::remove_file(folder.join(name));
     }
@@ -167,7 +214,10 @@ pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Ma
 
 /// 90 of `sm_90`.
 fn digits(arch: &str) -> u32 {
-    arch.rsplit('_').next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    arch.rsplit('_')
+        .next()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Whether a folder holds a compiled model.
@@ -178,7 +228,9 @@ pub fn is_compiled(folder: &Path) -> bool {
 /// Reads what [`write`] wrote, for this version of dgc; changed files are refused.
 pub fn read(folder: &Path) -> Result<Compiled> {
     let again = "make it again with dgc compile … -o";
-    let read = |path: PathBuf| fs::read(&path).map_err(|error| Error::file(&path, "cannot be read", error).help(again));
+    let read = |path: PathBuf| {
+        fs::read(&path).map_err(|error| Error::file(&path, "cannot be read", error).help(again))
+    };
     let path = folder.join(MANIFEST);
     let manifest: Manifest = serde_json::from_slice(&read(path.clone())?)
         .map_err(|error| Error::file(&path, "cannot be understood", error).help(again))?;
@@ -195,13 +247,18 @@ pub fn read(folder: &Path) -> Result<Compiled> {
     for (name, wanted) in &manifest.files {
         let bytes = read(folder.join(name))?;
         if hash(&bytes) != *wanted {
-            let message = format!("{}: not as `dgc compile` wrote it", folder.join(name).display());
+            let message = format!(
+                "{}: not as `dgc compile` wrote it",
+                folder.join(name).display()
+            );
             return Err(Error::new(message).help(again));
         }
         files.insert(name.as_str(), bytes);
     }
     let file = |name: &str| {
-        files.get(name).ok_or_else(|| Error::new(format!("{}: `{name}` is missing", folder.display())).help(again))
+        files.get(name).ok_or_else(|| {
+            Error::new(format!("{}: `{name}` is missing", folder.display())).help(again)
+        })
     };
     let text = String::from_utf8_lossy(file(MODEL)?).into_owned();
     let (model, _) = driver::check(&manifest.file, &text, &manifest.sets).map_err(|mistakes| {
@@ -210,19 +267,54 @@ pub fn read(folder: &Path) -> Result<Compiled> {
     })?;
     let build = |program: &str| -> Result<Build> {
         let name = format!("{program}.json");
-        let stored: Stored = serde_json::from_slice(file(&name)?)
-            .map_err(|error| Error::file(&folder.join(&name), "cannot be understood", error).help(again))?;
+        let stored: Stored = serde_json::from_slice(file(&name)?).map_err(|error| {
+            Error::file(&folder.join(&name), "cannot be understood", error).help(again)
+        })?;
         let mut images = Vec::new();
         for arch in &manifest.architectures {
-            let kind = if arch.starts_with("compute_") { "ptx" } else { "cubin" };
-            images.push((arch.clone(), file(&format!("{program}.{arch}.{kind}"))?.clone()));
+            let kind = if arch.starts_with("compute_") {
+                "ptx"
+            } else {
+                "cubin"
+            };
+            images.push((
+                arch.clone(),
+                file(&format!("{program}.{arch}.{kind}"))?.clone(),
+            ));
         }
-        let Stored { plan, launches, arena } = stored;
+        let Stored {
+            plan,
+            launches,
+            arena,
+        } = stored;
         let precision = manifest.precision;
-        let cuda = (!images.is_empty()).then_some(Binary { precision, launches, arena, images });
-        Ok(Build { name: program.to_string(), plan, cuda })
+        let cuda = (!images.is_empty()).then_some(Binary {
+            precision,
+            launches,
+            arena,
+            images,
+        });
+        Ok(Build {
+            name: program.to_string(),
+            plan,
+            cuda,
+        })
     };
-    let settled = manifest.files.contains_key("settled.json").then(|| build("settled")).transpose()?;
-    let training = Training { gradient: build("gradient")?, settled, update: build("update")? };
-    Ok(Compiled { training, evaluate: build("evaluate")?, model, file: manifest.file, sets: manifest.sets })
+    let settled = manifest
+        .files
+        .contains_key("settled.json")
+        .then(|| build("settled"))
+        .transpose()?;
+    let training = Training {
+        gradient: build("gradient")?,
+        settled,
+        update: build("update")?,
+    };
+    Ok(Compiled {
+        training,
+        evaluate: build("evaluate")?,
+        model,
+        file: manifest.file,
+        sets: manifest.sets,
+    })
 }

@@ -34,38 +34,73 @@ impl Evaluator {
         let plan = &build.plan;
         let width = |output: &Buffer| -> usize {
             let axes = output.axes.iter().map(|axis| &plan.axes[axis.index()]);
-            axes.filter(|axis| axis.kind != AxisKind::Row).map(|axis| axis.size).product()
+            axes.filter(|axis| axis.kind != AxisKind::Row)
+                .map(|axis| axis.size)
+                .product()
         };
-        let outputs = plan.outputs().map(|output| (output.name.clone(), width(output))).collect();
+        let outputs = plan
+            .outputs()
+            .map(|output| (output.name.clone(), width(output)))
+            .collect();
         let prefix = format!("{}.", case.name);
-        let inputs =
-            loaded.names().filter_map(|name| Some((name.to_string(), name.strip_prefix(&prefix)?.to_string())));
-        let inputs = inputs.filter(|(_, variable)| model.given().iter().any(|known| known.name == *variable)).collect();
-        let axes = plan.outputs().flat_map(|output| &output.axes).map(|axis| &plan.axes[axis.index()]);
-        let rows = axes.filter(|axis| axis.kind == AxisKind::Row).map(|axis| axis.size).max();
-        Ok(Evaluator { loaded, case: case.name, rows: rows.expect("a bound has rows"), outputs, inputs })
+        let inputs = loaded
+            .names()
+            .filter_map(|name| Some((name.to_string(), name.strip_prefix(&prefix)?.to_string())));
+        let inputs = inputs
+            .filter(|(_, variable)| model.given().iter().any(|known| known.name == *variable))
+            .collect();
+        let axes = plan
+            .outputs()
+            .flat_map(|output| &output.axes)
+            .map(|axis| &plan.axes[axis.index()]);
+        let rows = axes
+            .filter(|axis| axis.kind == AxisKind::Row)
+            .map(|axis| axis.size)
+            .max();
+        Ok(Evaluator {
+            loaded,
+            case: case.name,
+            rows: rows.expect("a bound has rows"),
+            outputs,
+            inputs,
+        })
     }
 
     /// Every output for every row; the noise is that of `seed`, the same at each call.
     pub fn run(&self, session: &mut Session, table: &Table, seed: u64) -> Result<Inferred> {
-        let mut inferred: Inferred = self.outputs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+        let mut inferred: Inferred = self
+            .outputs
+            .iter()
+            .map(|(name, _)| (name.clone(), Vec::new()))
+            .collect();
         let mut first = 0;
         while first < table.rows {
             let count = self.rows.min(table.rows - first);
             for (input, variable) in &self.inputs {
                 let column = table.column(variable);
-                let column = column.unwrap_or_else(|| panic!("the data have `{variable}`, which {} reads", self.case));
+                let column = column.unwrap_or_else(|| {
+                    panic!("the data have `{variable}`, which {} reads", self.case)
+                });
                 let width = column.width;
                 session.fill(&self.loaded, input, &mut |array| {
                     for (slot, out) in array.chunks_exact_mut(width).enumerate() {
-                        // The last batch is filled up with its first row, whose results are left out.
+                        // The last batch is filled up with its first row, whose results are left
+                        // out.
                         column.copy_row(if slot < count { first + slot } else { first }, out);
                     }
                 })?;
             }
-            session.run(&self.loaded, NoiseKey { seed: !seed, step: (first / self.rows) as u64 })?;
+            session.run(
+                &self.loaded,
+                NoiseKey {
+                    seed: !seed,
+                    step: (first / self.rows) as u64,
+                },
+            )?;
             for (name, width) in &self.outputs {
-                let values = session.read(&self.loaded, name)?.expect("an output has an array");
+                let values = session
+                    .read(&self.loaded, name)?
+                    .expect("an output has an array");
                 let kept = inferred.get_mut(name).expect("outputs are known");
                 kept.extend_from_slice(&values[..count * width]);
             }
@@ -78,12 +113,21 @@ impl Evaluator {
 /// The likeliest class of each row, from `classes` probabilities a row.
 pub fn likeliest(probabilities: &[f32], classes: usize) -> Vec<usize> {
     let rows = probabilities.chunks_exact(classes);
-    rows.map(|row| (0..classes).fold(0, |best, class| if row[class] > row[best] { class } else { best })).collect()
+    rows.map(|row| {
+        (0..classes).fold(
+            0,
+            |best, class| if row[class] > row[best] { class } else { best },
+        )
+    })
+    .collect()
 }
 
 /// The fraction of labelled rows that are predicted otherwise; none without labelled rows.
 pub fn error(predicted: &[usize], classes: &[i32]) -> Option<f64> {
-    let seen = predicted.iter().zip(classes).filter(|(_, class)| **class >= 0);
+    let seen = predicted
+        .iter()
+        .zip(classes)
+        .filter(|(_, class)| **class >= 0);
     let (mut rows, mut wrong) = (0usize, 0usize);
     for (predicted, class) in seen {
         rows += 1;
@@ -103,19 +147,27 @@ pub struct Units<'a> {
     pub all: usize,
 }
 
-/// The active units of each latent (Burda et al. 2016): those whose posterior mean has a variance over the rows above 0.01. The
-/// mean is that of `encode.LATENT`: over classes by q's probabilities, and over the samples of what else q reads, so that a mean
-/// over few samples counts a little of what their draws move as well.
+/// The active units of each latent (Burda et al. 2016): those whose posterior mean has a variance
+/// over the rows above 0.01. The mean is that of `encode.LATENT`: over classes by q's
+/// probabilities, and over the samples of what else q reads, so that a mean over few samples counts
+/// a little of what their draws move as well.
 pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
-    let means = inferred.iter().filter_map(|(name, values)| Some((name.strip_prefix("encode.")?, values)));
+    let means = inferred
+        .iter()
+        .filter_map(|(name, values)| Some((name.strip_prefix("encode.")?, values)));
     means.map(move |(latent, means)| {
         let all = means.len() / rows;
         let varies = |unit: &usize| variance(means.iter().skip(*unit).step_by(all)) > ACTIVE;
-        Units { latent, active: (0..all).filter(varies).count(), all }
+        Units {
+            latent,
+            active: (0..all).filter(varies).count(),
+            all,
+        }
     })
 }
 
-/// From the mean, since the squared mean taken off the mean square would lose small variances beside large means.
+/// From the mean, since the squared mean taken off the mean square would lose small variances
+/// beside large means.
 fn variance<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f64 {
     let wide = values.map(|value| f64::from(*value));
     let count = wide.clone().count() as f64;

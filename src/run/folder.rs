@@ -1,4 +1,5 @@
-//! A run's folder: the model's text, the settings, the metrics of each epoch and the last checkpoint.
+//! A run's folder: the model's text, the settings, the metrics of each epoch and the last
+//! checkpoint.
 
 use super::{
     arrays,
@@ -51,7 +52,8 @@ impl Settings {
             Some(known) if *known != found => {
                 let source = self.data.as_deref().unwrap_or("mnist");
                 let message = format!("{source}: not the data that the run began with");
-                Err(Error::new(message).help("name these with --data if they were moved, or begin another run"))
+                Err(Error::new(message)
+                    .help("name these with --data if they were moved, or begin another run"))
             }
             Some(_) => Ok(()),
             None => {
@@ -62,7 +64,8 @@ impl Settings {
     }
 }
 
-/// A model that infers a data variable: its text is kept beside the run's own, its parameters in the checkpoints.
+/// A model that infers a data variable: its text is kept beside the run's own, its parameters in
+/// the checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct From {
     pub variable: String,
@@ -82,28 +85,35 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of a new run; one that holds a run already, or anything else, is refused. Nothing is written yet. A run that
-    /// came to no checkpoint has nothing to lose, and is begun anew.
+    /// The folder of a new run; one that holds a run already, or anything else, is refused. Nothing
+    /// is written yet. A run that came to no checkpoint has nothing to lose, and is begun anew.
     pub fn new(path: &Path) -> Result<Self> {
-        let folder = Folder { path: path.to_path_buf() };
+        let folder = Folder {
+            path: path.to_path_buf(),
+        };
         let is_run = folder.settings_file().exists();
         if !is_run {
             // What a run that was killed at once left is its own: where it took the lock.
             let begun = path.join(".lock").exists();
-            holds_only(path, &|name| name == ".lock" || begun && name.starts_with(".tmp"))?;
+            holds_only(path, &|name| {
+                name == ".lock" || begun && name.starts_with(".tmp")
+            })?;
         }
         if is_run && (folder.checkpoint().exists() || folder.metrics_file().exists()) {
-            return Err(Error::new(format!("{}: there is a run already", path.display())).help(format!(
-                "name another folder with -o, or go on with it: dgc train {} --resume",
-                path.display()
-            )));
+            return Err(
+                Error::new(format!("{}: there is a run already", path.display())).help(format!(
+                    "name another folder with -o, or go on with it: dgc train {} --resume",
+                    path.display()
+                )),
+            );
         }
         Ok(folder)
     }
 
     /// Makes the folder, with the settings and the model's text.
     pub fn create_files(&self, settings: &Settings, model: &Checked) -> Result<Lock> {
-        fs::create_dir_all(&self.path).map_err(|error| Error::file(&self.path, "cannot be made", error))?;
+        fs::create_dir_all(&self.path)
+            .map_err(|error| Error::file(&self.path, "cannot be made", error))?;
         let lock = self.lock()?;
         write_whole(&self.model_file(), model.source.as_bytes())?;
         for upstream in &model.upstream {
@@ -119,15 +129,23 @@ impl Folder {
         write_whole(&self.settings_file(), json.as_bytes())
     }
 
-    /// Keeps other processes from training this run, and clears away what one that was killed had begun to write.
+    /// Keeps other processes from training this run, and clears away what one that was killed had
+    /// begun to write.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join(".lock");
         let failed = |error| Error::file(&path, "cannot be written", error);
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed)?;
         match file.try_lock() {
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(format!("{}: another process trains this run", self.path.display()))
-                    .help("wait for it, or name another folder with -o"));
+                return Err(Error::new(format!(
+                    "{}: another process trains this run",
+                    self.path.display()
+                ))
+                .help("wait for it, or name another folder with -o"));
             }
             // A file system without locks has none to keep.
             Err(fs::TryLockError::Error(_)) | Ok(()) => {}
@@ -140,13 +158,16 @@ impl Folder {
     }
 
     pub fn open(path: &Path) -> Result<(Self, Settings)> {
-        let folder = Folder { path: path.to_path_buf() };
+        let folder = Folder {
+            path: path.to_path_buf(),
+        };
         let file = folder.settings_file();
         let text = fs::read_to_string(&file).map_err(|error| {
-            Error::file(&file, "cannot be read", error).help("name the folder of a run, as `dgc train` made it")
+            Error::file(&file, "cannot be read", error)
+                .help("name the folder of a run, as `dgc train` made it")
         })?;
-        let settings =
-            serde_json::from_str(&text).map_err(|error| Error::file(&file, "cannot be understood", error))?;
+        let settings = serde_json::from_str(&text)
+            .map_err(|error| Error::file(&file, "cannot be understood", error))?;
         Ok((folder, settings))
     }
 
@@ -177,7 +198,9 @@ impl Folder {
             let upstream = read_model(&self.upstream_file(&from.variable), &from.file, &from.sets)?;
             model = model
                 .with_upstream(&from.variable, upstream)
-                .map_err(|(message, help)| Error::new(format!("{}: {message}", self.path.display())).help(help))?;
+                .map_err(|(message, help)| {
+                    Error::new(format!("{}: {message}", self.path.display())).help(help)
+                })?;
         }
         Ok(model)
     }
@@ -199,8 +222,13 @@ impl Folder {
     pub fn log(&self, metrics: &serde_json::Value) -> Result<()> {
         let file = self.metrics_file();
         let failed = |error| Error::file(&file, "cannot be written", error);
-        let mut log = fs::OpenOptions::new().create(true).append(true).open(&file).map_err(failed)?;
-        log.write_all(format!("{metrics}\n").as_bytes()).map_err(failed)
+        let mut log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .map_err(failed)?;
+        log.write_all(format!("{metrics}\n").as_bytes())
+            .map_err(failed)
     }
 
     /// The mean loss of the first epoch, if one was logged.
@@ -217,10 +245,16 @@ impl Folder {
 
     /// Forgets the metrics of epochs after that many, which a resumed run will write again.
     pub fn truncate_log(&self, epochs: u64) -> Result<()> {
-        let Ok(text) = fs::read_to_string(self.metrics_file()) else { return Ok(()) };
+        let Ok(text) = fs::read_to_string(self.metrics_file()) else {
+            return Ok(());
+        };
         let kept = text.lines().filter(|line| {
             let metrics: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            metrics.is_some_and(|metrics| metrics["epoch"].as_u64().is_some_and(|epoch| epoch <= epochs))
+            metrics.is_some_and(|metrics| {
+                metrics["epoch"]
+                    .as_u64()
+                    .is_some_and(|epoch| epoch <= epochs)
+            })
         });
         let kept: String = kept.map(|line| format!("{line}\n")).collect();
         write_whole(&self.metrics_file(), kept.as_bytes())
@@ -234,20 +268,26 @@ pub(super) fn holds_only(folder: &Path, own: &dyn Fn(&str) -> bool) -> Result<()
     match names.filter(|name| !own(name)).min() {
         None => Ok(()),
         Some(other) => {
-            let message = format!("{}: the folder holds other files, such as `{other}`", folder.display());
+            let message = format!(
+                "{}: the folder holds other files, such as `{other}`",
+                folder.display()
+            );
             Err(Error::new(message).help("name a new folder with -o"))
         }
     }
 }
 
 fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Checked> {
-    let text = fs::read_to_string(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     match driver::check(file, &text, sets) {
         Ok((model, _)) => Ok(model),
         Err(mistakes) => {
             let shown = path.display().to_string();
             let told = diagnostic::render(&mistakes, &shown, &text, false);
-            Err(Error::new(format!("the model of this run cannot be read\n\n{told}")))
+            Err(Error::new(format!(
+                "the model of this run cannot be read\n\n{told}"
+            )))
         }
     }
 }

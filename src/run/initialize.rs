@@ -14,8 +14,12 @@ const BEFORE: u64 = u64::MAX;
 /// Draws every parameter by the model's recipe; streams are named as the parameters.
 pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) -> Result<()> {
     for entry in session.layout.entries.clone() {
-        let (parameters, write) = (session.parameters, &mut |values: &mut [f32]| fill(&entry, recipe, seed, values));
-        session.device.fill(parameters, entry.offset, entry.len(), write)?;
+        let (parameters, write) = (session.parameters, &mut |values: &mut [f32]| {
+            fill(&entry, recipe, seed, values)
+        });
+        session
+            .device
+            .fill(parameters, entry.offset, entry.len(), write)?;
     }
     Ok(())
 }
@@ -26,7 +30,14 @@ fn fill(entry: &Entry, recipe: Initialize, seed: u64, values: &mut [f32]) {
         return;
     }
     let scale = deviation(entry.parameter.start, recipe);
-    vector::normal(Isa::detect(), seed, BEFORE, philox::stream(&entry.parameter.name), 0, values);
+    vector::normal(
+        Isa::detect(),
+        seed,
+        BEFORE,
+        philox::stream(&entry.parameter.name),
+        0,
+        values,
+    );
     values.iter_mut().for_each(|value| *value *= scale as f32);
 }
 
@@ -42,7 +53,9 @@ fn deviation(start: Start, recipe: Initialize) -> f64 {
         (Initialize::Normal(scale), _) => scale,
         (_, Start::Bias | Start::LatentHeadBias | Start::LatentHeadWeight { .. }) => SMALL,
         // ReLU's gain is √2.
-        (Initialize::Glorot, Start::HiddenWeight { inputs, outputs }) => 2f64.sqrt() * glorot(inputs, outputs),
+        (Initialize::Glorot, Start::HiddenWeight { inputs, outputs }) => {
+            2f64.sqrt() * glorot(inputs, outputs)
+        }
         (Initialize::He, Start::HiddenWeight { inputs, .. }) => (2.0 / inputs as f64).sqrt(),
         (_, Start::DataHeadWeight { inputs, outputs }) => glorot(inputs, outputs),
     }

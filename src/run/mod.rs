@@ -1,4 +1,5 @@
-//! What is done with compiled models: bounds, training, evaluation, sampling, and the files they read and write.
+//! What is done with compiled models: bounds, training, evaluation, sampling, and the files they
+//! read and write.
 
 pub mod arrays;
 pub mod batches;

@@ -17,13 +17,19 @@ impl Population {
         given
             .map(|classify| {
                 let label = &model.variables[classify.label.index()].name;
-                (format!("weight.{label}"), classify.weight.value(self.rows, self.labelled))
+                (
+                    format!("weight.{label}"),
+                    classify.weight.value(self.rows, self.labelled),
+                )
             })
             .collect()
     }
 
     /// The optimiser's input `prior`: the precision of the weights' prior, per training row.
     pub fn prior(&self, model: &Checked) -> f64 {
-        model.train.weight_prior.map_or(0.0, |scale| 1.0 / (scale * scale * self.rows))
+        model
+            .train
+            .weight_prior
+            .map_or(0.0, |scale| 1.0 / (scale * scale * self.rows))
     }
 }

@@ -33,8 +33,8 @@ pub fn parameters(model: &Checked) -> Layout {
     Layout::new(&graph.parameters, &graph.axes)
 }
 
-/// The parameters that generate data, some of which training may not read: those of a model that infers a variable. None if data
-/// cannot be generated.
+/// The parameters that generate data, some of which training may not read: those of a model that
+/// infers a variable. None if data cannot be generated.
 pub fn generative_parameters(model: &Checked) -> Layout {
     if model.not_drawn().is_some() {
         return Layout::new(&[], &[]);
@@ -47,7 +47,10 @@ pub fn generative_parameters(model: &Checked) -> Layout {
 pub fn batch_rows(model: &Checked) -> Vec<usize> {
     match model.train.batch {
         Batch::All(rows) => vec![rows],
-        Batch::Cases { labelled, unlabelled } => vec![labelled, unlabelled],
+        Batch::Cases {
+            labelled,
+            unlabelled,
+        } => vec![labelled, unlabelled],
     }
 }
 
@@ -66,12 +69,21 @@ pub fn training(model: &Checked) -> Training {
     let gradient = gradient("gradient", model);
     // Parameters lie alike for both.
     let settled = settled.filter(|settled| layout(settled) == layout(&gradient));
-    let Layout { weights, trained, .. } = layout(&gradient);
+    let Layout {
+        weights, trained, ..
+    } = layout(&gradient);
     let update = driver::update(model, weights, trained - weights);
-    Training { gradient, settled, update: Build::new("update", driver::plan(&update, NoiseSource::Generated)) }
+    Training {
+        gradient,
+        settled,
+        update: Build::new("update", driver::plan(&update, NoiseSource::Generated)),
+    }
 }
 
 /// What is inferred of a batch of rows.
 pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Build {
-    Build::new("evaluate", driver::plan(&driver::evaluate(model, case, what), NoiseSource::Generated))
+    Build::new(
+        "evaluate",
+        driver::plan(&driver::evaluate(model, case, what), NoiseSource::Generated),
+    )
 }

@@ -9,7 +9,8 @@ use crate::{
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// Where each parameter lies in one flat array: weights first, then the other trained ones, then running averages.
+/// Where each parameter lies in one flat array: weights first, then the other trained ones, then
+/// running averages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     pub entries: Vec<Entry>,
@@ -48,15 +49,36 @@ impl Layout {
         };
         let mut parameters = parameters.to_vec();
         parameters.sort_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)));
-        let mut layout = Layout { entries: Vec::new(), weights: 0, trained: 0, total: 0 };
+        let mut layout = Layout {
+            entries: Vec::new(),
+            weights: 0,
+            trained: 0,
+            total: 0,
+        };
         for parameter in parameters {
-            let shape: Vec<usize> = parameter.axes.iter().map(|axis| axes[axis.index()].size).collect();
+            let shape: Vec<usize> = parameter
+                .axes
+                .iter()
+                .map(|axis| axes[axis.index()].size)
+                .collect();
             let rank = rank(&parameter);
-            let entry = Entry { parameter, shape, offset: layout.total };
+            let entry = Entry {
+                parameter,
+                shape,
+                offset: layout.total,
+            };
             // Each begins where a vector of four floats may; what lies between stays 0.
             layout.total += entry.len().next_multiple_of(4);
-            layout.weights = if rank == 0 { layout.total } else { layout.weights };
-            layout.trained = if rank <= 1 { layout.total } else { layout.trained };
+            layout.weights = if rank == 0 {
+                layout.total
+            } else {
+                layout.weights
+            };
+            layout.trained = if rank <= 1 {
+                layout.total
+            } else {
+                layout.trained
+            };
             layout.entries.push(entry);
         }
         layout
@@ -66,7 +88,10 @@ impl Layout {
     pub fn with(mut self, other: &Layout) -> Self {
         for entry in &other.entries {
             if self.find(&entry.parameter.name).is_none() {
-                self.entries.push(Entry { offset: self.total, ..entry.clone() });
+                self.entries.push(Entry {
+                    offset: self.total,
+                    ..entry.clone()
+                });
                 self.total += entry.len().next_multiple_of(4);
             }
         }
@@ -74,7 +99,9 @@ impl Layout {
     }
 
     pub fn find(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.parameter.name == name)
+        self.entries
+            .iter()
+            .find(|entry| entry.parameter.name == name)
     }
 }
 
@@ -100,35 +127,62 @@ impl Session {
         let mut device = backend::open(device)?;
         let parameters = device.allocate(layout.total)?;
         let gradients = device.allocate(layout.trained)?;
-        Ok(Session { device, layout, parameters, gradients })
+        Ok(Session {
+            device,
+            layout,
+            parameters,
+            gradients,
+        })
     }
 
-    /// A program whose parameters and gradients are the session's; `shared` places further buffers by name.
-    pub fn load(&mut self, build: &Build, shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>) -> Result<Loaded> {
+    /// A program whose parameters and gradients are the session's; `shared` places further buffers
+    /// by name.
+    pub fn load(
+        &mut self,
+        build: &Build,
+        shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>,
+    ) -> Result<Loaded> {
         let plan = &build.plan;
         let mut arrays = BTreeMap::new();
-        let is_number = |buffer: &plan::Buffer| matches!(buffer.place, plan::Place::Output) && buffer.axes.is_empty();
-        let numbers: Vec<String> =
-            plan.buffers.iter().filter(|buffer| is_number(buffer)).map(|buffer| buffer.name.clone()).collect();
+        let is_number = |buffer: &plan::Buffer| {
+            matches!(buffer.place, plan::Place::Output) && buffer.axes.is_empty()
+        };
+        let numbers: Vec<String> = plan
+            .buffers
+            .iter()
+            .filter(|buffer| is_number(buffer))
+            .map(|buffer| buffer.name.clone())
+            .collect();
         let number_array = self.device.allocate(numbers.len())?;
         let mut places = Vec::with_capacity(plan.buffers.len());
         for buffer in &plan.buffers {
             let parameter = |index: usize| {
                 let name = &plan.parameters[index].name;
-                self.layout.find(name).unwrap_or_else(|| panic!("`{name}` is a parameter of the session")).offset
+                self.layout
+                    .find(name)
+                    .unwrap_or_else(|| panic!("`{name}` is a parameter of the session"))
+                    .offset
             };
             places.push(match (shared(buffer), &buffer.place) {
                 (Some(place), _) => Some(place),
                 (None, plan::Place::Arena(_)) => None,
-                (None, plan::Place::Parameter(index)) => {
-                    Some(Place { array: self.parameters, offset: parameter(*index) })
-                }
-                (None, plan::Place::Gradient(index)) => {
-                    Some(Place { array: self.gradients, offset: parameter(*index) })
-                }
+                (None, plan::Place::Parameter(index)) => Some(Place {
+                    array: self.parameters,
+                    offset: parameter(*index),
+                }),
+                (None, plan::Place::Gradient(index)) => Some(Place {
+                    array: self.gradients,
+                    offset: parameter(*index),
+                }),
                 (None, _) if is_number(buffer) => {
-                    let offset = numbers.iter().position(|name| *name == buffer.name).expect("it is a number");
-                    Some(Place { array: number_array, offset })
+                    let offset = numbers
+                        .iter()
+                        .position(|name| *name == buffer.name)
+                        .expect("it is a number");
+                    Some(Place {
+                        array: number_array,
+                        offset,
+                    })
                 }
                 (None, plan::Place::Input | plan::Place::Output) => {
                     let array = self.device.allocate(buffer.len)?;
@@ -137,7 +191,11 @@ impl Session {
                 }
             });
         }
-        Ok(Loaded { program: self.device.load(build, &places)?, arrays, numbers: (number_array, numbers) })
+        Ok(Loaded {
+            program: self.device.load(build, &places)?,
+            arrays,
+            numbers: (number_array, numbers),
+        })
     }
 
     pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {
@@ -149,12 +207,14 @@ impl Session {
         self.device.spent(loaded.program)
     }
 
-    /// Notes the outputs of a program that are single numbers as they are now; `noted` gives them, in the program's order.
+    /// Notes the outputs of a program that are single numbers as they are now; `noted` gives them,
+    /// in the program's order.
     pub fn note(&mut self, loaded: &Loaded) -> Result<()> {
         self.device.note(loaded.numbers.0, loaded.numbers.1.len())
     }
 
-    /// The oldest numbers that were noted; false if there are none, or none yet and it is not to `wait`.
+    /// The oldest numbers that were noted; false if there are none, or none yet and it is not to
+    /// `wait`.
     pub fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
         self.device.noted(wait, take)
     }
@@ -169,11 +229,20 @@ impl Session {
         if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
             return self.device.read(loaded.numbers.0, at, 1).map(Some);
         }
-        loaded.arrays.get(name).map(|(array, len)| self.device.read(*array, 0, *len)).transpose()
+        loaded
+            .arrays
+            .get(name)
+            .map(|(array, len)| self.device.read(*array, 0, *len))
+            .transpose()
     }
 
     /// Lets `write` set the floats of an input, if the program has it.
-    pub fn fill(&mut self, loaded: &Loaded, name: &str, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+    pub fn fill(
+        &mut self,
+        loaded: &Loaded,
+        name: &str,
+        write: &mut dyn FnMut(&mut [f32]),
+    ) -> Result<()> {
         match loaded.arrays.get(name) {
             Some((array, len)) => self.device.fill(*array, 0, *len, write),
             None => Ok(()),
@@ -192,16 +261,23 @@ impl Session {
 
     /// Sets the floats of a parameter, or of what is laid out alike.
     pub fn set(&mut self, array: Id<Array>, entry: &Entry, values: &[f64]) -> Result<()> {
-        self.device.fill(array, entry.offset, entry.len(), &mut |floats| {
-            floats.iter_mut().zip(values).for_each(|(to, from)| *to = *from as f32);
-        })
+        self.device
+            .fill(array, entry.offset, entry.len(), &mut |floats| {
+                floats
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(to, from)| *to = *from as f32);
+            })
     }
 }
 
 impl Loaded {
     /// The names of inputs and outputs.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.arrays.keys().chain(&self.numbers.1).map(String::as_str)
+        self.arrays
+            .keys()
+            .chain(&self.numbers.1)
+            .map(String::as_str)
     }
 
     /// The names of the outputs that are single numbers.

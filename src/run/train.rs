@@ -39,20 +39,23 @@ pub struct Trainer {
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
     changing: Vec<(String, Changing)>,
-    /// The programs that take a batch's gradient, each with the epochs after which it does, the earliest first.
+    /// The programs that take a batch's gradient, each with the epochs after which it does, the
+    /// earliest first.
     gradients: Vec<(u64, Loaded)>,
     /// The one of this step.
     gradient: usize,
     update: Loaded,
     state: State,
-    /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's numbers, then the update's.
+    /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's
+    /// numbers, then the update's.
     sums: Vec<(String, f64)>,
     summed: u64,
     /// The numbers of the step that reports next, as far as they have come.
     reported: Vec<f32>,
     /// Steps that have not reported yet.
     silent: u64,
-    /// Parameters that no step reads, by name: what generates the data of a model that infers a variable.
+    /// Parameters that no step reads, by name: what generates the data of a model that infers a
+    /// variable.
     carried: Vec<NamedArray>,
 }
 
@@ -72,18 +75,33 @@ impl Trainer {
     }
 
     /// The same with programs that were made of the model before.
-    pub fn with(model: Checked, programs: &Training, table: Table, seed: u64, device: &Device) -> Result<Self> {
+    pub fn with(
+        model: Checked,
+        programs: &Training,
+        table: Table,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
         let labelled = labelled_rows(&model, &table)?;
         let every: Vec<u32> = (0..table.rows as u32).collect();
         let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
             Batch::All(rows) => vec![("all", rows, every)],
-            Batch::Cases { labelled: seen, unlabelled } => {
-                vec![("labelled", seen, labelled.clone()), ("unlabelled", unlabelled, every)]
+            Batch::Cases {
+                labelled: seen,
+                unlabelled,
+            } => {
+                vec![
+                    ("labelled", seen, labelled.clone()),
+                    ("unlabelled", unlabelled, every),
+                ]
             }
         };
         for (case, rows, available) in &cases {
             if *rows > 0 && available.is_empty() {
-                let label = model.labels().next().map_or("y", |label| label.name.as_str());
+                let label = model
+                    .labels()
+                    .next()
+                    .map_or("y", |label| label.name.as_str());
                 let help = format!(
                     "give the data labels: an array `{label}` with classes, -1 where there is none, or the labels file of \
                      MNIST; or train without: --set batch.labelled=0"
@@ -91,7 +109,10 @@ impl Trainer {
                 return Err(Error::new(format!("there are no {case} rows to train on")).help(help));
             }
         }
-        let population = Population { rows: table.rows as f64, labelled: labelled.len() as f64 };
+        let population = Population {
+            rows: table.rows as f64,
+            labelled: labelled.len() as f64,
+        };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
         if let (Some(build), Some((epochs, _))) = (&programs.settled, model.settled()) {
@@ -104,7 +125,9 @@ impl Trainer {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
             }
         }
-        session.fill(&update, "prior", &mut |array| array[0] = population.prior(&model) as f32)?;
+        session.fill(&update, "prior", &mut |array| {
+            array[0] = population.prior(&model) as f32
+        })?;
         let feeds = cases
             .into_iter()
             .filter(|(_, rows, _)| *rows > 0)
@@ -139,16 +162,26 @@ impl Trainer {
         })
     }
 
-    /// Where the time went since the start: of the kernels of the gradient that is taken now, then of the update's.
+    /// Where the time went since the start: of the kernels of the gradient that is taken now, then
+    /// of the update's.
     pub fn spent(&self) -> Vec<Spent> {
-        [self.session.spent(&self.gradients[self.gradient].1), self.session.spent(&self.update)].concat()
+        [
+            self.session.spent(&self.gradients[self.gradient].1),
+            self.session.spent(&self.update),
+        ]
+        .concat()
     }
 
-    /// Takes up the gradient of the next step's epoch. Means begin anew with another one, which an epoch's first step alone takes up.
+    /// Takes up the gradient of the next step's epoch. Means begin anew with another one, which an
+    /// epoch's first step alone takes up.
     fn enter(&mut self) -> Result<()> {
         let (batch, rows) = self.pace();
         let epochs = self.step * batch / rows;
-        let gradient = self.gradients.iter().rposition(|(after, _)| *after <= epochs).expect("the first is after none");
+        let gradient = self
+            .gradients
+            .iter()
+            .rposition(|(after, _)| *after <= epochs)
+            .expect("the first is after none");
         if gradient != self.gradient {
             self.settle()?;
             self.gradient = gradient;
@@ -165,7 +198,11 @@ impl Trainer {
     /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
     fn pace(&self) -> (u64, u64) {
         let feed = self.feeds.last().expect("some case has rows");
-        let rows = if feed.case == "labelled" { self.population.labelled } else { self.population.rows };
+        let rows = if feed.case == "labelled" {
+            self.population.labelled
+        } else {
+            self.population.rows
+        };
         (feed.rows.len() as u64, rows as u64)
     }
 
@@ -190,11 +227,16 @@ impl Trainer {
     pub fn rate_after(&self, step: u64) -> f64 {
         let train = &self.model.train;
         let (start, end) = (self.epochs_after(step), self.epochs_after(step + 1));
-        train.schedule.rate(train.optimizer_arguments[0], start, end, train.epochs as f64)
+        train.schedule.rate(
+            train.optimizer_arguments[0],
+            start,
+            end,
+            train.epochs as f64,
+        )
     }
 
-    /// Takes one step. A loss that is no number is an error of this step, or of one soon after where the device works behind the
-    /// host; the parameters are then of no use.
+    /// Takes one step. A loss that is no number is an error of this step, or of one soon after
+    /// where the device works behind the host; the parameters are then of no use.
     pub fn step(&mut self) -> Result<()> {
         self.enter()?;
         self.feed()?;
@@ -202,14 +244,19 @@ impl Trainer {
         let (_, gradient) = &self.gradients[self.gradient];
         for (name, input) in &self.changing {
             let value = self.model.changed(*input, epoch) as f32;
-            self.session.fill(gradient, name, &mut |array| array[0] = value)?;
+            self.session
+                .fill(gradient, name, &mut |array| array[0] = value)?;
         }
-        let key = NoiseKey { seed: self.seed, step: self.step };
+        let key = NoiseKey {
+            seed: self.seed,
+            step: self.step,
+        };
         self.session.run(gradient, key)?;
         self.session.note(gradient)?;
         let rate = self.rate_after(self.step);
         for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
-            self.session.fill(&self.update, name, &mut |array| array[0] = value)?;
+            self.session
+                .fill(&self.update, name, &mut |array| array[0] = value)?;
         }
         self.session.run(&self.update, key)?;
         self.session.note(&self.update)?;
@@ -225,17 +272,31 @@ impl Trainer {
 
     /// Adds up what steps report, in their order.
     fn listen(&mut self, wait: bool) -> Result<()> {
-        while self.session.noted(wait, &mut |numbers| self.reported.extend_from_slice(numbers))? {
+        while self.session.noted(wait, &mut |numbers| {
+            self.reported.extend_from_slice(numbers)
+        })? {
             if self.reported.len() < self.sums.len() {
                 continue;
             }
-            for (what, name) in [("the loss", "loss"), ("the norm of the gradient", "gradient_norm")] {
-                let found = self.sums.iter().zip(&self.reported).find(|((known, _), _)| known == name);
+            for (what, name) in [
+                ("the loss", "loss"),
+                ("the norm of the gradient", "gradient_norm"),
+            ] {
+                let found = self
+                    .sums
+                    .iter()
+                    .zip(&self.reported)
+                    .find(|((known, _), _)| known == name);
                 if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
-                    return Err(self.diverged(self.step - self.silent + 1, format!("{what} is {number}")));
+                    return Err(
+                        self.diverged(self.step - self.silent + 1, format!("{what} is {number}"))
+                    );
                 }
             }
-            self.sums.iter_mut().zip(&self.reported).for_each(|((_, sum), number)| *sum += f64::from(*number));
+            self.sums
+                .iter_mut()
+                .zip(&self.reported)
+                .for_each(|((_, sum), number)| *sum += f64::from(*number));
             self.reported.clear();
             self.summed += 1;
             self.silent -= 1;
@@ -254,7 +315,10 @@ impl Trainer {
             }
             _ => "a smaller rate, `clip norm` or another seed may help",
         };
-        Error::new(format!("training diverged at step {step} (epoch {epoch:.2}): {what}")).help(help)
+        Error::new(format!(
+            "training diverged at step {step} (epoch {epoch:.2}): {what}"
+        ))
+        .help(help)
     }
 
     /// That every step's loss, every parameter, running average and moment is a number.
@@ -278,14 +342,23 @@ impl Trainer {
         let mut copies = Vec::new();
         let (_, gradient) = &self.gradients[self.gradient];
         for feed in &mut self.feeds {
-            feed.sequence.take(self.step * feed.rows.len() as u64, &mut feed.rows);
+            feed.sequence
+                .take(self.step * feed.rows.len() as u64, &mut feed.rows);
             for (input, variable) in &feed.inputs {
                 if let Some((table, width)) = self.tables.get(variable).copied() {
                     let to = self.session.array(gradient, input);
-                    copies.extend(to.map(|to| Gather { table, width, rows: &feed.rows, to }));
+                    copies.extend(to.map(|to| Gather {
+                        table,
+                        width,
+                        rows: &feed.rows,
+                        to,
+                    }));
                     continue;
                 }
-                let column = self.table.column(variable).expect("the data have every observed variable");
+                let column = self
+                    .table
+                    .column(variable)
+                    .expect("the data have every observed variable");
                 self.session.fill(gradient, input, &mut |array| {
                     for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
                         column.copy_row(*row as usize, out);
@@ -293,19 +366,28 @@ impl Trainer {
                 })?;
             }
         }
-        if copies.is_empty() { Ok(()) } else { self.session.device.gather(&copies) }
+        if copies.is_empty() {
+            Ok(())
+        } else {
+            self.session.device.gather(&copies)
+        }
     }
 
     /// The means over the steps of the epoch that have reported.
     pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
         let steps = self.summed.max(1) as f64;
-        self.sums.iter().map(move |(name, sum)| (name.as_str(), sum / steps))
+        self.sums
+            .iter()
+            .map(move |(name, sum)| (name.as_str(), sum / steps))
     }
 
     /// The means over all steps of the epoch; another begins.
     pub fn take_means(&mut self) -> Result<Vec<(String, f64)>> {
         self.settle()?;
-        let means = self.means().map(|(name, mean)| (name.to_string(), mean)).collect();
+        let means = self
+            .means()
+            .map(|(name, mean)| (name.to_string(), mean))
+            .collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
         Ok(means)
@@ -319,42 +401,80 @@ impl Trainer {
         for entry in &self.session.layout.entries {
             let name = entry.parameter.name.clone();
             let data = wide(&self.session.parameter(entry)?);
-            stored.push(NamedArray { name, shape: entry.shape.clone(), data });
+            stored.push(NamedArray {
+                name,
+                shape: entry.shape.clone(),
+                data,
+            });
             for (state, array) in self.state.iter().filter(|_| entry.parameter.trained) {
                 let name = format!("{state}/{}", entry.parameter.name);
-                let data = wide(&self.session.device.read(*array, entry.offset, entry.len())?);
-                stored.push(NamedArray { name, shape: entry.shape.clone(), data });
+                let data = wide(
+                    &self
+                        .session
+                        .device
+                        .read(*array, entry.offset, entry.len())?,
+                );
+                stored.push(NamedArray {
+                    name,
+                    shape: entry.shape.clone(),
+                    data,
+                });
             }
         }
         stored.extend(self.carried.iter().cloned());
         // Means go on where they were, to the last bit.
-        let sums: Vec<(&str, u64)> = self.sums.iter().map(|(name, sum)| (name.as_str(), sum.to_bits())).collect();
+        let sums: Vec<(&str, u64)> = self
+            .sums
+            .iter()
+            .map(|(name, sum)| (name.as_str(), sum.to_bits()))
+            .collect();
         let position = serde_json::json!({
             "format": FORMAT, "model": self.model.name,
             "step": self.step, "seed": self.seed, "summed": self.summed, "sums": sums,
         });
         // One entry, so that equal checkpoints are equal files.
-        arrays::write(path, &stored, [(METADATA.to_string(), position.to_string())].into(), false)
+        arrays::write(
+            path,
+            &stored,
+            [(METADATA.to_string(), position.to_string())].into(),
+            false,
+        )
     }
 
     /// Takes over what `save` wrote.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let (stored, metadata) = arrays::read(path)?;
         let position = read_parameters(&mut self.session, &stored, &metadata, path)?;
-        let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
-        for entry in self.session.layout.entries.clone().iter().filter(|entry| entry.parameter.trained) {
+        let by_name: HashMap<&str, &NamedArray> = stored
+            .iter()
+            .map(|array| (array.name.as_str(), array))
+            .collect();
+        for entry in self
+            .session
+            .layout
+            .entries
+            .clone()
+            .iter()
+            .filter(|entry| entry.parameter.trained)
+        {
             for (state, array) in &self.state {
                 let name = format!("{state}/{}", entry.parameter.name);
-                let found = by_name.get(name.as_str()).filter(|found| found.shape == entry.shape);
+                let found = by_name
+                    .get(name.as_str())
+                    .filter(|found| found.shape == entry.shape);
                 let found = found.ok_or_else(|| {
-                    let message = format!("{}: the optimiser's `{name}` is missing", path.display());
+                    let message =
+                        format!("{}: the optimiser's `{name}` is missing", path.display());
                     Error::new(message).help("a run goes on with the optimiser that it began with")
                 })?;
                 self.session.set(*array, entry, &found.data)?;
             }
         }
         let carried = programs::generative_parameters(&self.model);
-        let carried = carried.entries.iter().filter(|entry| self.session.layout.find(&entry.parameter.name).is_none());
+        let carried = carried
+            .entries
+            .iter()
+            .filter(|entry| self.session.layout.find(&entry.parameter.name).is_none());
         // A run that was begun by a version without them goes on without them.
         let carried = carried.filter_map(|entry| by_name.get(entry.parameter.name.as_str()));
         self.carried = carried.map(|array| (*array).clone()).collect();
@@ -364,25 +484,40 @@ impl Trainer {
         self.enter()?;
         self.summed = position["summed"].as_u64().unwrap_or(0);
         for (name, sum) in &mut self.sums {
-            let stored =
-                position["sums"].as_array().and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
+            let stored = position["sums"]
+                .as_array()
+                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
             *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
         }
         Ok(())
     }
 
-    /// Takes the parameters of the model that infers a variable from the checkpoint of its run: what infers it, and what generates
-    /// data from it.
+    /// Takes the parameters of the model that infers a variable from the checkpoint of its run:
+    /// what infers it, and what generates data from it.
     pub fn read_upstream(&mut self, variable: &str, path: &Path) -> Result<()> {
         let (stored, _) = arrays::read(path)?;
-        let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
+        let by_name: HashMap<&str, &NamedArray> = stored
+            .iter()
+            .map(|array| (array.name.as_str(), array))
+            .collect();
         let layout = self.session.layout.clone();
-        for entry in layout.clone().with(&programs::generative_parameters(&self.model)).entries {
-            let Some(name) = entry.parameter.name.strip_prefix(&scope(variable)) else { continue };
+        for entry in layout
+            .clone()
+            .with(&programs::generative_parameters(&self.model))
+            .entries
+        {
+            let Some(name) = entry.parameter.name.strip_prefix(&scope(variable)) else {
+                continue;
+            };
             let found = find(&by_name, name, &entry.shape, path)?;
             match layout.find(&entry.parameter.name) {
-                Some(_) => self.session.set(self.session.parameters, &entry, &found.data)?,
-                None => self.carried.push(NamedArray { name: entry.parameter.name.clone(), ..found.clone() }),
+                Some(_) => self
+                    .session
+                    .set(self.session.parameters, &entry, &found.data)?,
+                None => self.carried.push(NamedArray {
+                    name: entry.parameter.name.clone(),
+                    ..found.clone()
+                }),
             }
         }
         Ok(())
@@ -396,7 +531,10 @@ fn find<'a>(
     shape: &[usize],
     path: &Path,
 ) -> Result<&'a NamedArray> {
-    let found = stored.get(name).copied().filter(|found| found.shape == shape);
+    let found = stored
+        .get(name)
+        .copied()
+        .filter(|found| found.shape == shape);
     found.ok_or_else(|| {
         let message = format!("{}: parameter `{name}` of shape {shape:?} is missing", path.display());
         let generates = name.starts_with("from.") && stored.keys().any(|known| known.starts_with("from."));
@@ -414,13 +552,21 @@ pub fn read_parameters(
     metadata: &HashMap<String, String>,
     path: &Path,
 ) -> Result<serde_json::Value> {
-    let position: serde_json::Value =
-        metadata.get(METADATA).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let position: serde_json::Value = metadata
+        .get(METADATA)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
     if position["format"] != FORMAT {
-        let message = format!("{}: not a checkpoint of this version of dgc", path.display());
+        let message = format!(
+            "{}: not a checkpoint of this version of dgc",
+            path.display()
+        );
         return Err(Error::new(message).help("expected a file that `dgc train` wrote"));
     }
-    let by_name: HashMap<&str, &NamedArray> = stored.iter().map(|array| (array.name.as_str(), array)).collect();
+    let by_name: HashMap<&str, &NamedArray> = stored
+        .iter()
+        .map(|array| (array.name.as_str(), array))
+        .collect();
     for entry in session.layout.entries.clone() {
         let found = find(&by_name, &entry.parameter.name, &entry.shape, path)?;
         session.set(session.parameters, &entry, &found.data)?;
@@ -442,11 +588,13 @@ fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Arra
         let array = session.device.allocate(rows * width)?;
         for first in (0..rows).step_by(CHUNK) {
             let count = CHUNK.min(rows - first);
-            session.device.fill(array, first * width, count * width, &mut |floats| {
-                for (row, out) in (first..).zip(floats.chunks_exact_mut(width)) {
-                    column.copy_row(row, out);
-                }
-            })?;
+            session
+                .device
+                .fill(array, first * width, count * width, &mut |floats| {
+                    for (row, out) in (first..).zip(floats.chunks_exact_mut(width)) {
+                        column.copy_row(row, out);
+                    }
+                })?;
         }
         kept.insert(column.name.clone(), (array, width));
     }
@@ -455,22 +603,39 @@ fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Arra
 
 /// Nothing yet of each number that a step reports.
 fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
-    gradient.numbers().iter().chain(update.numbers()).map(|name| (name.clone(), 0.0)).collect()
+    gradient
+        .numbers()
+        .iter()
+        .chain(update.numbers())
+        .map(|name| (name.clone(), 0.0))
+        .collect()
 }
 
 /// The inputs of a case, each with the variable that it is read from.
 fn inputs(model: &Checked, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
-    let inputs = model.given().into_iter().map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
-    inputs.filter(|(input, _)| loaded.names().any(|name| name == input)).collect()
+    let inputs = model
+        .given()
+        .into_iter()
+        .map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
+    inputs
+        .filter(|(input, _)| loaded.names().any(|name| name == input))
+        .collect()
 }
 
 /// The rows with every label.
 fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
     let lacks = |name: &str| Error::new(format!("the data lack `{name}`"));
-    let labels = model.labels().map(|label| table.classes(&label.name).ok_or_else(|| lacks(&label.name)));
+    let labels = model
+        .labels()
+        .map(|label| table.classes(&label.name).ok_or_else(|| lacks(&label.name)));
     let labels: Vec<&[i32]> = labels.collect::<Result<_>>()?;
-    let rows = (0..table.rows as u32).filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
-    Ok(if labels.is_empty() { Vec::new() } else { rows.collect() })
+    let rows = (0..table.rows as u32)
+        .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
+    Ok(if labels.is_empty() {
+        Vec::new()
+    } else {
+        rows.collect()
+    })
 }
 
 /// The optimiser over the session's parameters, with its state.
@@ -483,7 +648,10 @@ fn load_update(session: &mut Session, model: &Checked, build: &Build) -> Result<
     }
     let (parameters, gradients) = (session.parameters, session.gradients);
     let loaded = session.load(build, &|buffer| {
-        let (group, array) = buffer.name.split_once('.').map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
+        let (group, array) = buffer
+            .name
+            .split_once('.')
+            .map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
         let offset = match group {
             "weights" => 0,
             "others" => weights,
@@ -492,7 +660,10 @@ fn load_update(session: &mut Session, model: &Checked, build: &Build) -> Result<
         let array = match array {
             None => parameters,
             Some("gradient") => gradients,
-            Some(name) => state.iter().find(|(known, _)| known == name).map(|(_, array)| *array)?,
+            Some(name) => state
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, array)| *array)?,
         };
         Some(Place { array, offset })
     })?;

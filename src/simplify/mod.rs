@@ -1,7 +1,8 @@
 //! A table of algebraic rules, applied as a graph is rebuilt from its operands up.
 //!
-//! Rebuilding interns equal nodes, so common subexpressions meet; what no output reads is left behind. A simplified
-//! operand may lack axes that it had: it is constant along them, and whoever sums over them scales by their size.
+//! Rebuilding interns equal nodes, so common subexpressions meet; what no output reads is left
+//! behind. A simplified operand may lack axes that it had: it is constant along them, and whoever
+//! sums over them scales by their size.
 
 mod rules;
 
@@ -9,13 +10,17 @@ use crate::tensor::{Axes, Graph, Node, Op, Output, ReduceKind, Scalar};
 
 /// The same outputs from fewer and narrower operations.
 pub fn run(graph: &Graph) -> Graph {
-    let mut simplifier = Simplifier { graph: graph.emptied() };
+    let mut simplifier = Simplifier {
+        graph: graph.emptied(),
+    };
     let simplified = rebuild(graph, |op, origin| {
         simplifier.graph.set_origin_of(origin);
         simplifier.make(op)
     });
     let mut result = simplifier.graph;
-    result.outputs = relabel(&graph.outputs, |node| simplified[node.index()].expect("outputs are rebuilt"));
+    result.outputs = relabel(&graph.outputs, |node| {
+        simplified[node.index()].expect("outputs are rebuilt")
+    });
     sweep(&result)
 }
 
@@ -31,23 +36,35 @@ fn sweep(graph: &Graph) -> Graph {
         swept.set_origin_of(origin);
         swept.push(op)
     });
-    swept.outputs = relabel(&graph.outputs, |node| kept[node.index()].expect("outputs are kept"));
+    swept.outputs = relabel(&graph.outputs, |node| {
+        kept[node.index()].expect("outputs are kept")
+    });
     swept
 }
 
-/// Calls `make` for each node that an output reads, operands first and in their new ids; gives the new id of each old one.
+/// Calls `make` for each node that an output reads, operands first and in their new ids; gives the
+/// new id of each old one.
 fn rebuild(graph: &Graph, mut make: impl FnMut(Op, usize) -> Node) -> Vec<Option<Node>> {
     let mut read = vec![false; graph.nodes.len()];
-    graph.outputs.iter().for_each(|output| read[output.node.index()] = true);
+    graph
+        .outputs
+        .iter()
+        .for_each(|output| read[output.node.index()] = true);
     for index in (0..read.len()).rev() {
         if read[index] {
-            graph.nodes[index].op.operands().iter().for_each(|operand| read[operand.index()] = true);
+            graph.nodes[index]
+                .op
+                .operands()
+                .iter()
+                .for_each(|operand| read[operand.index()] = true);
         }
     }
     let mut made: Vec<Option<Node>> = vec![None; graph.nodes.len()];
     for (index, data) in graph.nodes.iter().enumerate() {
         if read[index] {
-            let op = data.op.map(|operand| made[operand.index()].expect("operands precede their users"));
+            let op = data
+                .op
+                .map(|operand| made[operand.index()].expect("operands precede their users"));
             made[index] = Some(make(op, data.origin));
         }
     }
@@ -55,7 +72,13 @@ fn rebuild(graph: &Graph, mut make: impl FnMut(Op, usize) -> Node) -> Vec<Option
 }
 
 fn relabel(outputs: &[Output], new: impl Fn(Node) -> Node) -> Vec<Output> {
-    outputs.iter().map(|output| Output { node: new(output.node), ..output.clone() }).collect()
+    outputs
+        .iter()
+        .map(|output| Output {
+            node: new(output.node),
+            ..output.clone()
+        })
+        .collect()
 }
 
 /// Makes nodes in their simplest form.
@@ -64,7 +87,8 @@ struct Simplifier {
 }
 
 impl Simplifier {
-    /// The node of an operation whose operands are simple already, and may lack axes that the operation names.
+    /// The node of an operation whose operands are simple already, and may lack axes that the
+    /// operation names.
     fn make(&mut self, op: Op) -> Node {
         let op = match self.fit(op) {
             Ok(op) => op,
@@ -87,7 +111,11 @@ impl Simplifier {
                     return Ok(Op::Reduce(kind, value, over));
                 }
                 let times = self.graph.elements(&over.minus(&present)) as f64;
-                let reduced = if present.is_empty() { value } else { self.make(Op::Reduce(kind, value, present)) };
+                let reduced = if present.is_empty() {
+                    value
+                } else {
+                    self.make(Op::Reduce(kind, value, present))
+                };
                 Err(match kind {
                     ReduceKind::Sum => self.scale(reduced, times),
                     ReduceKind::Max => reduced,
@@ -104,7 +132,8 @@ impl Simplifier {
                     return Ok(Op::Contract(left, right, over));
                 }
                 let lone = over.minus(&shared);
-                let (of_left, of_right) = (lone.intersection(left_axes), lone.intersection(right_axes));
+                let (of_left, of_right) =
+                    (lone.intersection(left_axes), lone.intersection(right_axes));
                 let absent = lone.minus(&of_left).minus(&of_right);
                 let (left, right) = (self.sum(left, &of_left), self.sum(right, &of_right));
                 let product = match shared.is_empty() {
@@ -118,7 +147,8 @@ impl Simplifier {
                 true => Ok(Op::Rename(value, from, to)),
                 false => Err(value),
             },
-            // Where positions may name no place, a constant is 0 there; that is a value with the axes of the positions.
+            // Where positions may name no place, a constant is 0 there; that is a value with the
+            // axes of the positions.
             Op::Window(value, window) => match self.graph.axes_of(value).contains(window.axis) {
                 true => Ok(Op::Window(value, window)),
                 false => Err(self.graph.window(value, &window)),
@@ -137,7 +167,11 @@ impl Simplifier {
     }
 
     fn sum(&mut self, value: Node, over: &Axes) -> Node {
-        if over.is_empty() { value } else { self.make(Op::Reduce(ReduceKind::Sum, value, over.clone())) }
+        if over.is_empty() {
+            value
+        } else {
+            self.make(Op::Reduce(ReduceKind::Sum, value, over.clone()))
+        }
     }
 
     fn constant_of(&self, node: Node) -> Option<f64> {

@@ -14,31 +14,62 @@ pub(super) struct Rule {
 }
 
 pub(super) const RULES: &[Rule] = &[
-    Rule { identity: "f(constants) = constant, all x", apply: fold },
-    Rule { identity: "a + b = b + a, a · b = b · a: constants first, then by age, all x", apply: order },
-    Rule { identity: "x + 0 = x, all x", apply: add_zero },
     Rule {
-        identity: "x + (−y) = x − y; x − (−y) = x + y; x − 0 = x; 0 − x = −x; x − c = −c + x, all x", apply: signs
+        identity: "f(constants) = constant, all x",
+        apply: fold,
     },
-    Rule { identity: "−(−x) = x; −(c x) = (−c) x; −(x − y) = y − x, all x", apply: negate },
+    Rule {
+        identity: "a + b = b + a, a · b = b · a: constants first, then by age, all x",
+        apply: order,
+    },
+    Rule {
+        identity: "x + 0 = x, all x",
+        apply: add_zero,
+    },
+    Rule {
+        identity: "x + (−y) = x − y; x − (−y) = x + y; x − 0 = x; 0 − x = −x; x − c = −c + x, all x",
+        apply: signs,
+    },
+    Rule {
+        identity: "−(−x) = x; −(c x) = (−c) x; −(x − y) = y − x, all x",
+        apply: negate,
+    },
     Rule {
         identity: "0 x = 0, finite x; 1 x = x; −1 x = −x; c (d x) = (c d) x; c (−x) = (−c) x, all x",
         apply: multiply,
     },
-    Rule { identity: "x / c = (1/c) x, c ≠ 0, to rounding", apply: divide },
-    Rule { identity: "(−x) y = −(x y), all x", apply: pull_sign },
-    Rule { identity: "log(exp(x)) = x, all x", apply: log_exp },
+    Rule {
+        identity: "x / c = (1/c) x, c ≠ 0, to rounding",
+        apply: divide,
+    },
+    Rule {
+        identity: "(−x) y = −(x y), all x",
+        apply: pull_sign,
+    },
+    Rule {
+        identity: "log(exp(x)) = x, all x",
+        apply: log_exp,
+    },
     Rule {
         identity: "(w + m) + n = w + (m + n), where w alone has all axes: narrow sums first, to rounding",
         apply: hoist_add,
     },
-    Rule { identity: "(w · m) · n = w · (m · n), where w alone has all axes, to rounding", apply: hoist_mul },
-    Rule { identity: "Σ_i δ(i, j) x_i = x_j, all finite x", apply: identity_matrix },
+    Rule {
+        identity: "(w · m) · n = w · (m · n), where w alone has all axes, to rounding",
+        apply: hoist_mul,
+    },
+    Rule {
+        identity: "Σ_i δ(i, j) x_i = x_j, all finite x",
+        apply: identity_matrix,
+    },
     Rule {
         identity: "Σ c x = c Σ x; Σ −x = −Σ x; Σ a b = a Σ b, Σ (a b) c = a Σ b c, where a lacks the axes, to rounding",
         apply: sum_of_product,
     },
-    Rule { identity: "Σ (a + b) = n a + Σ b, where a lacks the axes, to rounding", apply: sum_of_sum },
+    Rule {
+        identity: "Σ (a + b) = n a + Σ b, where a lacks the axes, to rounding",
+        apply: sum_of_sum,
+    },
     Rule {
         identity: "Σ c (x − 1/n Σ x) = 0 and Σ (a + c (x − 1/n Σ x)) = Σ a, where c lacks the axes, finite x, to rounding",
         apply: sum_of_centred,
@@ -47,7 +78,10 @@ pub(super) const RULES: &[Rule] = &[
         identity: "Σ_i (Σ_j a_ij b_j) = Σ_j (Σ_i a_ij) b_j, where a is no window, to rounding",
         apply: sum_of_contraction,
     },
-    Rule { identity: "Σ_i Σ_j x = Σ_ij x, to rounding", apply: sum_of_reduction },
+    Rule {
+        identity: "Σ_i Σ_j x = Σ_ij x, to rounding",
+        apply: sum_of_reduction,
+    },
     Rule {
         identity: "fold_ij→p (Σ_k a_ik b_jk) = Σ_jk window(a)_pjk b_jk, where i steps by one place; in phases where by more, to rounding",
         apply: fold_of_contraction,
@@ -81,13 +115,18 @@ fn operand_if(op: &Op, scalar: Scalar) -> Option<Node> {
 
 fn fold(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let (scalar, operands) = scalar_of(op)?;
-    let values: Option<Vec<f64>> = operands.iter().map(|&operand| s.constant_of(operand)).collect();
+    let values: Option<Vec<f64>> = operands
+        .iter()
+        .map(|&operand| s.constant_of(operand))
+        .collect();
     Some(s.graph.constant((scalar.row().eval)(&values?)))
 }
 
 fn order(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let (scalar, operands) = scalar_of(op)?;
-    let &[left, right] = operands else { return None };
+    let &[left, right] = operands else {
+        return None;
+    };
     let key = |node| (s.constant_of(node).is_none(), node);
     let commutes = matches!(scalar, Scalar::Add | Scalar::Mul);
     (commutes && key(left) > key(right)).then(|| s.scalar(scalar, &[right, left]))
@@ -160,7 +199,10 @@ fn divide(s: &mut Simplifier, op: &Op) -> Option<Node> {
 
 fn pull_sign(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let [left, right] = operands_if(op, Scalar::Mul)?;
-    let (inner, other) = match (s.operands_of(left, Scalar::Neg), s.operands_of(right, Scalar::Neg)) {
+    let (inner, other) = match (
+        s.operands_of(left, Scalar::Neg),
+        s.operands_of(right, Scalar::Neg),
+    ) {
         (Some(inner), _) => (inner[0], right),
         (None, Some(inner)) => (inner[0], left),
         (None, None) => return None,
@@ -185,7 +227,9 @@ fn hoist_mul(s: &mut Simplifier, op: &Op) -> Option<Node> {
 fn hoist(s: &mut Simplifier, op: &Op, scalar: Scalar) -> Option<Node> {
     let [left, right] = operands_if(op, scalar)?;
     for (chain, narrow) in [(left, right), (right, left)] {
-        let Some(inner) = s.operands_of(chain, scalar) else { continue };
+        let Some(inner) = s.operands_of(chain, scalar) else {
+            continue;
+        };
         let axes = s.graph.axes_of(chain).union(s.graph.axes_of(narrow));
         for (wide, middle) in [(inner[0], inner[1]), (inner[1], inner[0])] {
             let joint = s.graph.axes_of(middle).union(s.graph.axes_of(narrow));
@@ -209,8 +253,12 @@ fn identity_matrix(s: &mut Simplifier, op: &Op) -> Option<Node> {
         _ => return None,
     };
     for (delta, value) in [(left, right), (right, left)] {
-        let Op::OneHot(index, from) = *s.graph.op(delta) else { continue };
-        let Op::Iota(to) = *s.graph.op(index) else { continue };
+        let Op::OneHot(index, from) = *s.graph.op(delta) else {
+            continue;
+        };
+        let Op::Iota(to) = *s.graph.op(index) else {
+            continue;
+        };
         let has = s.graph.axes_of(value);
         if *over == Axes::from(from) && has.contains(from) && !has.contains(to) {
             return Some(s.make(Op::Rename(value, from, to)));
@@ -220,7 +268,9 @@ fn identity_matrix(s: &mut Simplifier, op: &Op) -> Option<Node> {
 }
 
 fn sum_of_product(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else {
+        return None;
+    };
     if let Some(operands) = s.operands_of(*value, Scalar::Neg) {
         let sum = s.sum(operands[0], over);
         return Some(s.scalar(Scalar::Neg, &[sum]));
@@ -238,12 +288,16 @@ fn sum_of_product(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let mut factors = Vec::new();
     let varying = without_factors(s, *value, over, &mut factors);
     let sum = (!factors.is_empty()).then(|| s.sum(varying, over))?;
-    Some(factors.into_iter().rev().fold(sum, |product, factor| s.scalar(Scalar::Mul, &[factor, product])))
+    Some(factors.into_iter().rev().fold(sum, |product, factor| {
+        s.scalar(Scalar::Mul, &[factor, product])
+    }))
 }
 
 /// A product without its factors that lack all of the axes, however deep they are.
 fn without_factors(s: &mut Simplifier, node: Node, over: &Axes, factors: &mut Vec<Node>) -> Node {
-    let Some(operands) = s.operands_of(node, Scalar::Mul) else { return node };
+    let Some(operands) = s.operands_of(node, Scalar::Mul) else {
+        return node;
+    };
     let lacks = |s: &Simplifier, node| over.intersection(s.graph.axes_of(node)).is_empty();
     for (factor, varying) in [(operands[0], operands[1]), (operands[1], operands[0])] {
         if lacks(s, factor) {
@@ -256,22 +310,35 @@ fn without_factors(s: &mut Simplifier, node: Node, over: &Axes, factors: &mut Ve
 }
 
 fn sum_of_sum(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
-    let Op::Scalar(scalar @ (Scalar::Add | Scalar::Sub), operands) = s.graph.op(*value).clone() else { return None };
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else {
+        return None;
+    };
+    let Op::Scalar(scalar @ (Scalar::Add | Scalar::Sub), operands) = s.graph.op(*value).clone()
+    else {
+        return None;
+    };
     let lacks = |operand: &Node| !over.is_subset(s.graph.axes_of(*operand));
     if !operands.iter().any(lacks) {
         return None;
     }
-    let sums: Vec<Node> = operands.iter().map(|&operand| s.sum(operand, over)).collect();
+    let sums: Vec<Node> = operands
+        .iter()
+        .map(|&operand| s.sum(operand, over))
+        .collect();
     Some(s.scalar(scalar, &sums))
 }
 
 fn sum_of_centred(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else {
+        return None;
+    };
     if is_centred(s, *value, over) {
         return Some(s.graph.constant(0.0));
     }
-    let Op::Scalar(scalar @ (Scalar::Add | Scalar::Sub), operands) = s.graph.op(*value).clone() else { return None };
+    let Op::Scalar(scalar @ (Scalar::Add | Scalar::Sub), operands) = s.graph.op(*value).clone()
+    else {
+        return None;
+    };
     let (left, right) = (operands[0], operands[1]);
     // The other operand alone must be as large, or the sum would count what it lacks.
     let whole = |s: &Simplifier, operand: Node| over.is_subset(s.graph.axes_of(operand));
@@ -280,22 +347,31 @@ fn sum_of_centred(s: &mut Simplifier, op: &Op) -> Option<Node> {
     }
     if is_centred(s, left, over) && whole(s, right) {
         let sum = s.sum(right, over);
-        return Some(if scalar == Scalar::Sub { s.scalar(Scalar::Neg, &[sum]) } else { sum });
+        return Some(if scalar == Scalar::Sub {
+            s.scalar(Scalar::Neg, &[sum])
+        } else {
+            sum
+        });
     }
     None
 }
 
 /// Whether the values are c (x − mean of x over the axes) for a c that lacks the axes.
 fn is_centred(s: &mut Simplifier, node: Node, over: &Axes) -> bool {
-    let Some((scalar, operands)) = scalar_of(s.graph.op(node)) else { return false };
+    let Some((scalar, operands)) = scalar_of(s.graph.op(node)) else {
+        return false;
+    };
     let (scalar, operands) = (scalar, operands.to_vec());
     let lacks = |s: &Simplifier, node: Node| over.minus(s.graph.axes_of(node)) == *over;
     match (scalar, operands.as_slice()) {
         (Scalar::Neg, &[operand]) => is_centred(s, operand, over),
         (Scalar::Mul, &[left, right]) => {
-            lacks(s, left) && is_centred(s, right, over) || lacks(s, right) && is_centred(s, left, over)
+            lacks(s, left) && is_centred(s, right, over)
+                || lacks(s, right) && is_centred(s, left, over)
         }
-        (Scalar::Sub, &[value, mean]) if over.is_subset(s.graph.axes_of(value)) && lacks(s, mean) => {
+        (Scalar::Sub, &[value, mean])
+            if over.is_subset(s.graph.axes_of(value)) && lacks(s, mean) =>
+        {
             // The mean is known by what the rules make of it.
             let count: usize = over.iter().map(|axis| s.graph.axis(axis).size).product();
             let sum = s.sum(value, over);
@@ -306,16 +382,27 @@ fn is_centred(s: &mut Simplifier, node: Node, over: &Axes) -> bool {
 }
 
 fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
-    let Op::Contract(left, right, inner) = s.graph.op(*value).clone() else { return None };
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else {
+        return None;
+    };
+    let Op::Contract(left, right, inner) = s.graph.op(*value).clone() else {
+        return None;
+    };
     for (has, other, left_first) in [(left, right, true), (right, left, false)] {
         let own = over.minus(s.graph.axes_of(other));
         // What is seen through windows is more than what is made of it.
-        if own.is_empty() || !own.is_subset(s.graph.axes_of(has)) || matches!(s.graph.op(has), Op::Window(..)) {
+        if own.is_empty()
+            || !own.is_subset(s.graph.axes_of(has))
+            || matches!(s.graph.op(has), Op::Window(..))
+        {
             continue;
         }
         let summed = s.sum(has, &own);
-        let (left, right) = if left_first { (summed, other) } else { (other, summed) };
+        let (left, right) = if left_first {
+            (summed, other)
+        } else {
+            (other, summed)
+        };
         let product = s.make(Op::Contract(left, right, inner));
         return Some(s.sum(product, &over.minus(&own)));
     }
@@ -323,25 +410,37 @@ fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
 }
 
 fn sum_of_reduction(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Reduce(ReduceKind::Sum, value, over) = op else { return None };
-    let Op::Reduce(ReduceKind::Sum, inner, within) = s.graph.op(*value).clone() else { return None };
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else {
+        return None;
+    };
+    let Op::Reduce(ReduceKind::Sum, inner, within) = s.graph.op(*value).clone() else {
+        return None;
+    };
     Some(s.sum(inner, &over.union(&within)))
 }
 
 /// The gradient of a convolution by what it reads is one too, with its windows turned around.
 fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Fold(value, window) = op else { return None };
+    let Op::Fold(value, window) = op else {
+        return None;
+    };
     if let Op::Fold(inner, first) = s.graph.op(*value).clone() {
         // Either may be made first where they are of different sides of an image.
-        let apart = |term: &(Id<Axis>, isize)| term.0 != first.axis && first.terms.iter().all(|own| own.0 != term.0);
+        let apart = |term: &(Id<Axis>, isize)| {
+            term.0 != first.axis && first.terms.iter().all(|own| own.0 != term.0)
+        };
         if !window.terms.iter().all(apart) || !matches!(s.graph.op(inner), Op::Contract(..)) {
             return None;
         }
         let made = fold_of_contraction(s, &Op::Fold(inner, window.clone()))?;
         return Some(s.make(Op::Fold(made, first)));
     }
-    let Op::Contract(left, right, over) = s.graph.op(*value).clone() else { return None };
-    let &[(one, _), (other, _)] = window.terms.as_slice() else { return None };
+    let Op::Contract(left, right, over) = s.graph.op(*value).clone() else {
+        return None;
+    };
+    let &[(one, _), (other, _)] = window.terms.as_slice() else {
+        return None;
+    };
     for (moved, still) in [(left, right), (right, left)] {
         for (term, position, place) in [(0, one, other), (1, other, one)] {
             let (has, others) = (s.graph.axes_of(moved), s.graph.axes_of(still));
@@ -356,16 +455,23 @@ fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
                 return Some(s.make(Op::Contract(read, still, over.with(place))));
             }
             let (size, step) = (s.graph.axis(place).size as isize, window.terms[1 - term].1);
-            if stride > 1 && step == 1 && window.divisor == 1 && size > stride && size % stride == 0 {
-                return Some(in_phases(s, (moved, still, &over), (position, place, stride as usize), window));
+            if stride > 1 && step == 1 && window.divisor == 1 && size > stride && size % stride == 0
+            {
+                return Some(in_phases(
+                    s,
+                    (moved, still, &over),
+                    (position, place, stride as usize),
+                    window,
+                ));
             }
         }
     }
     None
 }
 
-/// Among wider steps most positions would name no place, and each would be multiplied. With k = stride t + r, and the positions
-/// q = i + t, a place is stride q + r: of each r a convolution with every stride-th place of the window.
+/// Among wider steps most positions would name no place, and each would be multiplied. With k =
+/// stride t + r, and the positions q = i + t, a place is stride q + r: of each r a convolution with
+/// every stride-th place of the window.
 fn in_phases(
     s: &mut Simplifier,
     (moved, still, over): (Node, Node, &Axes),
@@ -375,36 +481,69 @@ fn in_phases(
     let (many, all) = (s.graph.axis(position).clone(), s.graph.axis(place).clone());
     let steps = all.size / stride;
     let mut axis = |name: &str, size: usize, of: &Axis| {
-        s.graph.new_axis(Axis { name: format!("{}.{name}", of.name), size, kind: of.kind })
+        s.graph.new_axis(Axis {
+            name: format!("{}.{name}", of.name),
+            size,
+            kind: of.kind,
+        })
     };
     let (t, r) = (axis("step", steps, &all), axis("phase", stride, &all));
     let q = axis("step", many.size + steps - 1, &many);
-    let read = Window { axis: position, terms: vec![(q, 1), (t, -1)], offset: 0, divisor: 1 };
+    let read = Window {
+        axis: position,
+        terms: vec![(q, 1), (t, -1)],
+        offset: 0,
+        divisor: 1,
+    };
     let split = Window::split(&s.graph, place, &[t, r]);
-    let (read, split) = (s.make(Op::Window(moved, read)), s.make(Op::Window(still, split)));
+    let (read, split) = (
+        s.make(Op::Window(moved, read)),
+        s.make(Op::Window(still, split)),
+    );
     let product = s.make(Op::Contract(read, split, over.with(t)));
     let terms = vec![(q, stride as isize), (r, 1)];
-    s.make(Op::Fold(product, Window { terms, ..window.clone() }))
+    s.make(Op::Fold(
+        product,
+        Window {
+            terms,
+            ..window.clone()
+        },
+    ))
 }
 
 fn split_of_merged(s: &mut Simplifier, op: &Op) -> Option<Node> {
-    let Op::Window(value, window) = op else { return None };
-    let Op::Fold(inner, merge) = s.graph.op(*value).clone() else { return None };
+    let Op::Window(value, window) = op else {
+        return None;
+    };
+    let Op::Fold(inner, merge) = s.graph.op(*value).clone() else {
+        return None;
+    };
     let (from, to) = (ordered(s, &merge)?, ordered(s, window)?);
-    let sizes = |axes: &[Id<Axis>]| -> Vec<usize> { axes.iter().map(|&axis| s.graph.axis(axis).size).collect() };
+    let sizes = |axes: &[Id<Axis>]| -> Vec<usize> {
+        axes.iter().map(|&axis| s.graph.axis(axis).size).collect()
+    };
     let has = s.graph.axes_of(inner);
-    if merge.axis != window.axis || sizes(&from) != sizes(&to) || !from.iter().all(|&axis| has.contains(axis)) {
+    if merge.axis != window.axis
+        || sizes(&from) != sizes(&to)
+        || !from.iter().all(|&axis| has.contains(axis))
+    {
         return None;
     }
-    Some(from.into_iter().zip(to).fold(inner, |value, (from, to)| match from == to {
-        true => value,
-        false => s.make(Op::Rename(value, from, to)),
-    }))
+    Some(
+        from.into_iter()
+            .zip(to)
+            .fold(inner, |value, (from, to)| match from == to {
+                true => value,
+                false => s.make(Op::Rename(value, from, to)),
+            }),
+    )
 }
 
 /// The axes of a bijection, outermost first.
 fn ordered(s: &Simplifier, window: &Window) -> Option<Vec<Id<Axis>>> {
     let mut terms = window.terms.clone();
     terms.sort_by_key(|(_, stride)| std::cmp::Reverse(*stride));
-    window.is_bijection(&s.graph).then(|| terms.into_iter().map(|(axis, _)| axis).collect())
+    window
+        .is_bijection(&s.graph)
+        .then(|| terms.into_iter().map(|(axis, _)| axis).collect())
 }

@@ -2,17 +2,22 @@
 
 /// The same model with its usual layout; comments stay on their lines. The text must parse.
 ///
-/// Lines are indented by two spaces for each open brace, a statement's further lines by two more; a brace ends its line; the arrows
-/// of a graph stand below each other, parents to their left.
+/// Lines are indented by two spaces for each open brace, a statement's further lines by two more; a
+/// brace ends its line; the arrows of a graph stand below each other, parents to their left.
 pub fn format(text: &str) -> String {
     let mut lines: Vec<Line> = Vec::new();
     for raw in text.lines() {
-        let (code, comment) = raw.find("//").map_or((raw, ""), |at| (&raw[..at], raw[at..].trim_end()));
+        let (code, comment) = raw
+            .find("//")
+            .map_or((raw, ""), |at| (&raw[..at], raw[at..].trim_end()));
         statements(&mut lines, tokens(code));
         // A comment stands at the end of what stood before it.
         match lines.last_mut().filter(|_| !code.trim().is_empty()) {
             Some(line) => line.comment = comment,
-            None => lines.push(Line { comment, ..Line::default() }),
+            None => lines.push(Line {
+                comment,
+                ..Line::default()
+            }),
         }
     }
     place(&mut lines);
@@ -60,32 +65,52 @@ impl Line<'_> {
             _ if self.pad > 0 => format!("{:pad$}    {}", "", spaced(&self.tokens), pad = self.pad),
             _ => spaced(&self.tokens),
         };
-        let gap = if code.is_empty() || self.comment.is_empty() { "" } else { "  " };
-        format!("{indent}{code}{gap}{}", self.comment).trim_end().to_string()
+        let gap = if code.is_empty() || self.comment.is_empty() {
+            ""
+        } else {
+            "  "
+        };
+        format!("{indent}{code}{gap}{}", self.comment)
+            .trim_end()
+            .to_string()
     }
 }
 
-/// Adds the lines that a line's tokens make: a brace that opens ends one, and one that closes is one.
+/// Adds the lines that a line's tokens make: a brace that opens ends one, and one that closes is
+/// one.
 fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
     let mut own: Vec<&str> = Vec::new();
     for token in tokens {
         if token == "}" && !own.is_empty() {
-            lines.push(Line { tokens: std::mem::take(&mut own), ..Line::default() });
+            lines.push(Line {
+                tokens: std::mem::take(&mut own),
+                ..Line::default()
+            });
         }
         own.push(token);
         if token == "{" {
             let begun = std::mem::take(&mut own);
-            match lines.last_mut().filter(|head| begun.len() == 1 && !head.tokens.is_empty() && head.comment.is_empty())
-            {
+            match lines.last_mut().filter(|head| {
+                begun.len() == 1 && !head.tokens.is_empty() && head.comment.is_empty()
+            }) {
                 Some(head) => head.tokens.extend(begun),
-                None => lines.push(Line { tokens: begun, ..Line::default() }),
+                None => lines.push(Line {
+                    tokens: begun,
+                    ..Line::default()
+                }),
             }
         } else if token == "}" {
-            lines.push(Line { tokens: std::mem::take(&mut own), ..Line::default() });
+            lines.push(Line {
+                tokens: std::mem::take(&mut own),
+                ..Line::default()
+            });
         }
     }
     if !own.is_empty() {
-        lines.push(Line { tokens: own, ..Line::default() });
+        lines.push(Line {
+            tokens: own,
+            ..Line::default()
+        });
     }
 }
 
@@ -103,7 +128,10 @@ fn tokens(code: &str) -> Vec<&str> {
                 len = end(len + 1);
             }
             // `3e-4` is one number.
-            if rest[..len].ends_with(['e', 'E']) && rest[len..].starts_with(['+', '-']) && digit(len + 1) {
+            if rest[..len].ends_with(['e', 'E'])
+                && rest[len..].starts_with(['+', '-'])
+                && digit(len + 1)
+            {
                 len = end(len + 1);
             }
             len
@@ -128,7 +156,9 @@ fn spaced(tokens: &[&str]) -> String {
         let before = index.checked_sub(1).map(|before| tokens[before]);
         // A sign, not a difference: nothing that it could be taken from stands before it.
         let sign = before == Some("-")
-            && index.checked_sub(2).is_none_or(|at| !word(tokens[at]) && ![")", "]"].contains(&tokens[at]));
+            && index
+                .checked_sub(2)
+                .is_none_or(|at| !word(tokens[at]) && ![")", "]"].contains(&tokens[at]));
         let joined = match (before, *token) {
             (None, _) | (Some("(" | "["), _) | (_, "," | ")" | "]" | ":") => true,
             (Some(before), "(") => word(before),
@@ -139,8 +169,14 @@ fn spaced(tokens: &[&str]) -> String {
             text.push(' ');
         }
         // The names of variables stand below each other.
-        let declares = index == 0 && tokens.get(2) == Some(&":") && ["data", "label", "latent"].contains(token);
-        text += &if declares { format!("{token:6}") } else { token.to_string() };
+        let declares = index == 0
+            && tokens.get(2) == Some(&":")
+            && ["data", "label", "latent"].contains(token);
+        text += &if declares {
+            format!("{token:6}")
+        } else {
+            token.to_string()
+        };
     }
     text
 }
@@ -177,18 +213,30 @@ fn place(lines: &mut [Line]) {
 fn align(lines: &mut [Line]) {
     let mut start = 0;
     while start < lines.len() {
-        let graph = matches!(lines[start].tokens.first(), Some(&("generative" | "inference")))
-            && lines[start].tokens.last() == Some(&"{");
+        let graph = matches!(
+            lines[start].tokens.first(),
+            Some(&("generative" | "inference"))
+        ) && lines[start].tokens.last() == Some(&"{");
         let depth = lines[start].depth + 1;
         start += 1;
         if !graph {
             continue;
         }
-        let end = lines[start..].iter().position(|line| line.depth < depth).map_or(lines.len(), |len| start + len);
+        let end = lines[start..]
+            .iter()
+            .position(|line| line.depth < depth)
+            .map_or(lines.len(), |len| start + len);
         let arrow = |tokens: &[&str]| tokens.iter().position(|token| *token == "->");
-        let whole = |line: &Line| line.depth == depth && line.tokens.iter().any(|token| ["~", "="].contains(token));
-        let parents = |line: &Line| arrow(&line.tokens).map(|at| spaced(&line.tokens[..at]).chars().count());
-        let width = lines[start..end].iter().filter(|line| whole(line)).filter_map(parents).max();
+        let whole = |line: &Line| {
+            line.depth == depth && line.tokens.iter().any(|token| ["~", "="].contains(token))
+        };
+        let parents =
+            |line: &Line| arrow(&line.tokens).map(|at| spaced(&line.tokens[..at]).chars().count());
+        let width = lines[start..end]
+            .iter()
+            .filter(|line| whole(line))
+            .filter_map(parents)
+            .max();
         for line in lines[start..end].iter_mut().filter(|line| whole(line)) {
             line.pad = width.unwrap_or(0);
         }

@@ -1,8 +1,8 @@
 //! Text to syntax tree, by the grammar in `grammar/dgm.pest`.
 
 use super::ast::{
-    Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer, Name, Setting,
-    Variable,
+    Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer,
+    Name, Setting, Variable,
 };
 use crate::diagnostic::{Diagnostic, Span, suggest};
 use pest::{Parser, error::InputLocation, iterators::Pair};
@@ -14,7 +14,11 @@ struct Grammar;
 /// The tree of a model file, or every statement that is none.
 pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
     match parse_what_can_be(text) {
-        Parsed { tree: Some(tree), mistakes, .. } if mistakes.is_empty() => Ok(tree),
+        Parsed {
+            tree: Some(tree),
+            mistakes,
+            ..
+        } if mistakes.is_empty() => Ok(tree),
         Parsed { mistakes, .. } => Err(mistakes),
     }
 }
@@ -29,20 +33,37 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Whether a mistake of the rest may come of what is missing: it is about a name that stands there.
+    /// Whether a mistake of the rest may come of what is missing: it is about a name that stands
+    /// there.
     pub fn explains(&self, text: &str, mistake: &Diagnostic) -> bool {
-        let missing = |name: &str| self.lost.iter().any(|span| words(&text[span.range()]).any(|word| word == name));
-        mistake.title.split('`').skip(1).step_by(2).flat_map(words).any(missing)
+        let missing = |name: &str| {
+            self.lost
+                .iter()
+                .any(|span| words(&text[span.range()]).any(|word| word == name))
+        };
+        mistake
+            .title
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .flat_map(words)
+            .any(missing)
     }
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
 }
 
-/// Statements end with their line, so one that cannot be read is blanked out, and the rest is read again.
+/// Statements end with their line, so one that cannot be read is blanked out, and the rest is read
+/// again.
 pub fn parse_what_can_be(text: &str) -> Parsed {
-    let mut parsed = Parsed { tree: None, mistakes: Vec::new(), lost: Vec::new() };
+    let mut parsed = Parsed {
+        tree: None,
+        mistakes: Vec::new(),
+        lost: Vec::new(),
+    };
     let mut rest = text.to_string();
     loop {
         let at = match Grammar::parse(Rule::file, &rest) {
@@ -60,7 +81,10 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
         let Some(statement) = lost.filter(|_| parsed.mistakes.len() < MOST_MISTAKES) else {
             return parsed;
         };
-        let blank: String = rest[statement.range()].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
+        let blank: String = rest[statement.range()]
+            .bytes()
+            .map(|b| if b == b'\n' { '\n' } else { ' ' })
+            .collect();
         rest.replace_range(statement.range(), &blank);
         parsed.lost.push(statement);
     }
@@ -69,22 +93,41 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
 /// Statements that cannot be read that are told of at most.
 const MOST_MISTAKES: usize = 20;
 
-/// The lines of the statement that cannot be read at `at`, if the file is one without them: no braces are theirs, and they are not
-/// blank already.
+/// The lines of the statement that cannot be read at `at`, if the file is one without them: no
+/// braces are theirs, and they are not blank already.
 fn statement(text: &str, at: usize) -> Option<Span> {
     let line_start = |at: usize| text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    let line_end = |at: usize| {
+        text[at..]
+            .find('\n')
+            .map_or(text.len(), |newline| at + newline)
+    };
     let own = line_start(at);
     // A bracket that is open belongs to a statement that began before.
-    let start = open_brackets(&text[..at]).first().map_or(own, |&bracket| line_start(bracket));
+    let start = open_brackets(&text[..at])
+        .first()
+        .map_or(own, |&bracket| line_start(bracket));
     let line = text[own..line_end(at)].trim_start();
-    let word = line.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let word = line
+        .split(|c: char| !c.is_alphanumeric())
+        .next()
+        .unwrap_or_default();
     // The line where a bracket is missed may be a statement of its own.
-    let anew = start < own && (BLOCKS.contains(&word) || line.starts_with('}') || line.contains('~'));
+    let anew =
+        start < own && (BLOCKS.contains(&word) || line.starts_with('}') || line.contains('~'));
     // A list that is closed further on ends there.
-    let closed = |end: &usize| open_brackets(&text[start..*end]).is_empty() && !text[start..*end].contains(['{', '}']);
-    let further = text[at..].match_indices('\n').map(|(len, _)| at + len).find(closed);
-    let end = if anew { own - 1 } else { further.unwrap_or(line_end(at)) };
+    let closed = |end: &usize| {
+        open_brackets(&text[start..*end]).is_empty() && !text[start..*end].contains(['{', '}'])
+    };
+    let further = text[at..]
+        .match_indices('\n')
+        .map(|(len, _)| at + len)
+        .find(closed);
+    let end = if anew {
+        own - 1
+    } else {
+        further.unwrap_or(line_end(at))
+    };
     let lines = &text[start..end];
     let whole = !lines.trim().is_empty() && !lines.contains(['{', '}']);
     whole.then(|| Span::new(start, end))
@@ -93,18 +136,23 @@ fn statement(text: &str, at: usize) -> Option<Span> {
 /// The block, whole, whose first line cannot be read at `at`, if it stands within the model's own.
 fn whole_block(text: &str, at: usize) -> Option<Span> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let braces = |text: &str| text.matches('{').count() as isize - text.matches('}').count() as isize;
+    let braces =
+        |text: &str| text.matches('{').count() as isize - text.matches('}').count() as isize;
     let head = text[start..].split('{').next()?;
-    let begins = braces(&text[..start]) == 1 && !head.contains(['}', '\n']) && head.len() < text.len() - start;
+    let begins = braces(&text[..start]) == 1
+        && !head.contains(['}', '\n'])
+        && head.len() < text.len() - start;
     let mut depth = 0isize;
     let end = text[start..].char_indices().find(|(_, c)| {
         depth += isize::from(*c == '{') - isize::from(*c == '}');
         *c == '}' && depth == 0
     });
-    end.filter(|_| begins).map(|(len, _)| Span::new(start, start + len + 1))
+    end.filter(|_| begins)
+        .map(|(len, _)| Span::new(start, start + len + 1))
 }
 
-/// Where the brackets stand that are open at the end of a text, comments aside; braces close all of them.
+/// Where the brackets stand that are open at the end of a text, comments aside; braces close all of
+/// them.
 fn open_brackets(text: &str) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
     let mut comment = false;
@@ -121,19 +169,36 @@ fn open_brackets(text: &str) -> Vec<usize> {
     open
 }
 
-const BLOCKS: [&str; 9] = ["size", "data", "label", "latent", "net", "generative", "inference", "objective", "train"];
+const BLOCKS: [&str; 9] = [
+    "size",
+    "data",
+    "label",
+    "latent",
+    "net",
+    "generative",
+    "inference",
+    "objective",
+    "train",
+];
 
 /// What was expected, in the language's words, and where the reading ended.
 fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) {
     let (at, diagnostic) = unexpected(text, error);
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let code = text[line..].split('\n').next().unwrap_or_default().split("//").next().unwrap_or_default();
+    let code = text[line..]
+        .split('\n')
+        .next()
+        .unwrap_or_default()
+        .split("//")
+        .next()
+        .unwrap_or_default();
     let found = &text[diagnostic.span.range()];
     // Signs of other languages.
     for (sign, meant) in [("=>", "->"), ("<-", "->"), ("==", "="), ("|", "->")] {
         if let Some(column) = code.find(sign) {
             let span = Span::new(line + column, line + column + sign.len());
-            let unknown = Diagnostic::error(span, format!("`{sign}` is not a sign of the language"));
+            let unknown =
+                Diagnostic::error(span, format!("`{sign}` is not a sign of the language"));
             let help = match meant {
                 "->" => "parents stand before an arrow: `y, z -> x ~ bernoulli(body)`",
                 _ => "a name is given its value by one `=`",
@@ -142,15 +207,35 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         }
     }
     // The innermost bracket that is still open where the block ends.
-    let block = text[at..].find(['{', '}']).map_or(text.len(), |len| at + len);
+    let block = text[at..]
+        .find(['{', '}'])
+        .map_or(text.len(), |len| at + len);
     let unclosed = open_brackets(&text[..block]);
-    if let Some(&bracket) = open_brackets(&text[..at]).iter().rev().find(|bracket| unclosed.contains(bracket)) {
-        let (own, other) = if text[bracket..].starts_with('[') { ('[', ']') } else { ('(', ')') };
-        let open = Diagnostic::error(Span::new(bracket, bracket + 1), format!("`{own}` is never closed"));
-        return (open.label("opened here").help(format!("add `{other}` where the list ends")), at);
+    if let Some(&bracket) = open_brackets(&text[..at])
+        .iter()
+        .rev()
+        .find(|bracket| unclosed.contains(bracket))
+    {
+        let (own, other) = if text[bracket..].starts_with('[') {
+            ('[', ']')
+        } else {
+            ('(', ')')
+        };
+        let open = Diagnostic::error(
+            Span::new(bracket, bracket + 1),
+            format!("`{own}` is never closed"),
+        );
+        return (
+            open.label("opened here")
+                .help(format!("add `{other}` where the list ends")),
+            at,
+        );
     }
     let mut diagnostic = diagnostic;
-    if text[line..at].trim().is_empty() && !found.is_empty() && diagnostic.label.contains("a declaration") {
+    if text[line..at].trim().is_empty()
+        && !found.is_empty()
+        && diagnostic.label.contains("a declaration")
+    {
         diagnostic.help = suggest(found, BLOCKS).filter(|help| help.starts_with("did you mean"));
     }
     if text.trim().is_empty() {
@@ -167,7 +252,9 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         InputLocation::Span(span) => span,
     };
     // The whole word that could not be read, not its first letter.
-    let word = text[start..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - start);
+    let word = text[start..]
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len() - start);
     let end = end.max(start + word.max(text[start..].chars().next().map_or(0, char::len_utf8)));
     let found = match text[start..end].trim() {
         "" if start >= text.trim_end().len() => "the end of the file".to_string(),
@@ -175,13 +262,18 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         word => format!("`{word}`"),
     };
     let mut expected: Vec<&str> = match &error.variant {
-        pest::error::ErrorVariant::ParsingError { positives, .. } => positives.iter().map(|&rule| said(rule)).collect(),
+        pest::error::ErrorVariant::ParsingError { positives, .. } => {
+            positives.iter().map(|&rule| said(rule)).collect()
+        }
         pest::error::ErrorVariant::CustomError { .. } => Vec::new(),
     };
     expected.sort_unstable();
     expected.dedup();
     expected.retain(|word| !word.is_empty());
-    if let Some(&declaration) = expected.iter().find(|word| word.starts_with("a declaration")) {
+    if let Some(&declaration) = expected
+        .iter()
+        .find(|word| word.starts_with("a declaration"))
+    {
         // It says which words begin one.
         expected.retain(|word| *word == declaration || !word.contains(" or `"));
     }
@@ -190,11 +282,17 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         words => format!("expected {}", words.join(", or ")),
     };
     // The end of a line is a place, not a character.
-    let end = if text[start..end].trim().is_empty() { start } else { end };
-    let mut unexpected = Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label);
+    let end = if text[start..end].trim().is_empty() {
+        start
+    } else {
+        end
+    };
+    let mut unexpected =
+        Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label);
     let before = text[..start].rsplit('\n').next().unwrap_or("");
     if text[start..].starts_with('>') && before.matches('(').count() > before.matches(')').count() {
-        unexpected = unexpected.help("layers within parentheses stand in brackets: `[dense(5) > tanh]`");
+        unexpected =
+            unexpected.help("layers within parentheses stand in brackets: `[dense(5) > tanh]`");
     }
     (start, unexpected)
 }
@@ -211,7 +309,9 @@ fn said(rule: Rule) -> &'static str {
         Rule::section => "`objective` or `train`",
         Rule::shape => "a shape such as `[10]`",
         Rule::binding => "`NAME = SIZE`",
-        Rule::layers | Rule::layer | Rule::call | Rule::block | Rule::repeat | Rule::residual => "a layer",
+        Rule::layers | Rule::layer | Rule::call | Rule::block | Rule::repeat | Rule::residual => {
+            "a layer"
+        }
         Rule::arguments => "arguments in parentheses",
         Rule::argument => "an argument",
         Rule::arrow => "an arrow such as `x -> z ~ normal(body)`",
@@ -235,13 +335,19 @@ fn span(pair: &Pair<Rule>) -> Span {
 }
 
 fn name(pair: Pair<Rule>) -> Name {
-    Name { text: pair.as_str().trim().to_string(), span: span(&pair) }
+    Name {
+        text: pair.as_str().trim().to_string(),
+        span: span(&pair),
+    }
 }
 
 fn file(pair: Pair<Rule>) -> File {
     let mut inner = pair.into_inner();
     let name = name(inner.next().expect("a model has a name"));
-    let items = inner.filter(|pair| pair.as_rule() != Rule::EOI).map(item).collect();
+    let items = inner
+        .filter(|pair| pair.as_rule() != Rule::EOI)
+        .map(item)
+        .collect();
     File { name, items }
 }
 
@@ -251,22 +357,42 @@ fn item(pair: Pair<Rule>) -> Item {
     match rule {
         Rule::size => Item::Size(inner.map(binding).collect()),
         Rule::variable => {
-            let mut next = || inner.next().expect("a variable has a role, a name and a domain");
+            let mut next = || {
+                inner
+                    .next()
+                    .expect("a variable has a role, a name and a domain")
+            };
             let (role, own, domain) = (name(next()), name(next()), name(next()));
-            let shape = inner.next().map_or(Vec::new(), |shape| shape.into_inner().map(expression).collect());
-            Item::Variable(Variable { role, name: own, domain, shape })
+            let shape = inner.next().map_or(Vec::new(), |shape| {
+                shape.into_inner().map(expression).collect()
+            });
+            Item::Variable(Variable {
+                role,
+                name: own,
+                domain,
+                shape,
+            })
         }
         Rule::net => {
             let own = name(inner.next().expect("a net has a name"));
-            Item::Net { name: own, layers: layers(inner.next().expect("a net has layers")) }
+            Item::Net {
+                name: own,
+                layers: layers(inner.next().expect("a net has layers")),
+            }
         }
         Rule::graph => {
             let keyword = name(inner.next().expect("a graph has a keyword"));
-            Item::Graph { keyword, arrows: inner.map(arrow).collect() }
+            Item::Graph {
+                keyword,
+                arrows: inner.map(arrow).collect(),
+            }
         }
         _ => {
             let keyword = name(inner.next().expect("settings have a keyword"));
-            Item::Settings { keyword, settings: inner.map(setting).collect() }
+            Item::Settings {
+                keyword,
+                settings: inner.map(setting).collect(),
+            }
         }
     }
 }
@@ -278,7 +404,9 @@ fn binding(pair: Pair<Rule>) -> (Name, Expression) {
 }
 
 fn layers(pair: Pair<Rule>) -> Vec<Layer> {
-    pair.into_inner().flat_map(|layer| one_layer(layer.into_inner().next().expect("a layer is something"))).collect()
+    pair.into_inner()
+        .flat_map(|layer| one_layer(layer.into_inner().next().expect("a layer is something")))
+        .collect()
 }
 
 /// The layers of a block, or none for `[]`.
@@ -292,12 +420,18 @@ fn one_layer(pair: Pair<Rule>) -> Vec<Layer> {
         Rule::block => block(pair),
         Rule::residual => {
             let inner = pair.into_inner().next().expect("a residual has a block");
-            vec![Layer::Residual { span: own, layers: block(inner) }]
+            vec![Layer::Residual {
+                span: own,
+                layers: block(inner),
+            }]
         }
         Rule::repeat => {
             let mut inner = pair.into_inner();
             let count = atom(inner.next().expect("a repetition has a count"));
-            vec![Layer::Repeat { count, layers: one_layer(inner.next().expect("a repetition has a layer")) }]
+            vec![Layer::Repeat {
+                count,
+                layers: one_layer(inner.next().expect("a repetition has a layer")),
+            }]
         }
         _ => vec![Layer::Call(call(pair))],
     }
@@ -307,8 +441,14 @@ fn call(pair: Pair<Rule>) -> Call {
     let own = span(&pair);
     let mut inner = pair.into_inner();
     let callee = name(inner.next().expect("a call has a name"));
-    let arguments = inner.next().map_or(Vec::new(), |arguments| arguments.into_inner().map(argument).collect());
-    Call { name: callee, arguments, span: own }
+    let arguments = inner.next().map_or(Vec::new(), |arguments| {
+        arguments.into_inner().map(argument).collect()
+    });
+    Call {
+        name: callee,
+        arguments,
+        span: own,
+    }
 }
 
 fn argument(pair: Pair<Rule>) -> Argument {
@@ -319,7 +459,11 @@ fn argument(pair: Pair<Rule>) -> Argument {
         Rule::block => ArgumentValue::Layers(block(value)),
         _ => ArgumentValue::Expression(expression(value)),
     };
-    Argument { name: inner.pop().map(name), value, span: own }
+    Argument {
+        name: inner.pop().map(name),
+        value,
+        span: own,
+    }
 }
 
 fn arrow(pair: Pair<Rule>) -> Arrow {
@@ -335,30 +479,59 @@ fn arrow(pair: Pair<Rule>) -> Arrow {
                 let inner = part.into_inner().next().expect("a distribution is called");
                 body = Some(ArrowBody::Distribution(call(inner)));
             }
-            _ => body = Some(ArrowBody::Equation(layers(part.into_inner().next().expect("an equation has layers")))),
+            _ => {
+                body = Some(ArrowBody::Equation(layers(
+                    part.into_inner().next().expect("an equation has layers"),
+                )))
+            }
         }
     }
-    Arrow { parents, child: child.expect("an arrow has a child"), body: body.expect("an arrow has a body"), span: own }
+    Arrow {
+        parents,
+        child: child.expect("an arrow has a child"),
+        body: body.expect("an arrow has a body"),
+        span: own,
+    }
 }
 
 fn setting(pair: Pair<Rule>) -> Setting {
     let own = span(&pair);
     let mut inner = pair.into_inner();
     let keyword = name(inner.next().expect("a setting has a keyword"));
-    let values = inner.map(|value| expression(value.into_inner().next().expect("a value is an expression"))).collect();
-    Setting { keyword, values, span: own }
+    let values = inner
+        .map(|value| expression(value.into_inner().next().expect("a value is an expression")))
+        .collect();
+    Setting {
+        keyword,
+        values,
+        span: own,
+    }
 }
 
 /// A sum of terms, or a term of factors: operators of one rank, from the left.
 fn expression(pair: Pair<Rule>) -> Expression {
     let mut inner = pair.into_inner();
-    let operand = |pair: Pair<Rule>| if pair.as_rule() == Rule::term { expression(pair) } else { factor(pair) };
+    let operand = |pair: Pair<Rule>| {
+        if pair.as_rule() == Rule::term {
+            expression(pair)
+        } else {
+            factor(pair)
+        }
+    };
     let mut left = operand(inner.next().expect("an expression has an operand"));
     while let Some(operator) = inner.next() {
-        let operator = operator.as_str().trim().chars().next().expect("an operator is a sign");
+        let operator = operator
+            .as_str()
+            .trim()
+            .chars()
+            .next()
+            .expect("an operator is a sign");
         let right = operand(inner.next().expect("an operator has a right operand"));
         let span = Span::new(left.span.start, right.span.end);
-        left = Expression { kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)), span };
+        left = Expression {
+            kind: ExpressionKind::Binary(operator, Box::new(left), Box::new(right)),
+            span,
+        };
     }
     left
 }
@@ -370,11 +543,20 @@ fn factor(pair: Pair<Rule>) -> Expression {
     match first.as_rule() {
         Rule::minus => {
             let operand = factor(inner.next().expect("a sign has an operand"));
-            let zero = Expression { kind: ExpressionKind::Number(0.0), span: own };
-            Expression { kind: ExpressionKind::Binary('-', Box::new(zero), Box::new(operand)), span: own }
+            let zero = Expression {
+                kind: ExpressionKind::Number(0.0),
+                span: own,
+            };
+            Expression {
+                kind: ExpressionKind::Binary('-', Box::new(zero), Box::new(operand)),
+                span: own,
+            }
         }
         Rule::expression => expression(first),
-        Rule::function => Expression { span: span(&first), kind: ExpressionKind::Call(call(first)) },
+        Rule::function => Expression {
+            span: span(&first),
+            kind: ExpressionKind::Call(call(first)),
+        },
         _ => atom(first),
     }
 }
@@ -384,7 +566,9 @@ fn atom(pair: Pair<Rule>) -> Expression {
     let own = span(&pair);
     let text = pair.as_str().trim();
     let kind = match pair.as_rule() {
-        Rule::number => ExpressionKind::Number(text.parse().expect("the grammar's numbers are numbers")),
+        Rule::number => {
+            ExpressionKind::Number(text.parse().expect("the grammar's numbers are numbers"))
+        }
         _ => ExpressionKind::Name(text.to_string()),
     };
     Expression { kind, span: own }

@@ -1,6 +1,8 @@
 //! The syntax tree as text, a node a line.
 
-use super::ast::{Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer};
+use super::ast::{
+    Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer,
+};
 
 pub fn print(file: &File) -> String {
     let mut text = format!("model {}\n", file.name.text);
@@ -13,13 +15,21 @@ pub fn print(file: &File) -> String {
             }
             Item::Variable(variable) => {
                 let shape: Vec<String> = variable.shape.iter().map(expression).collect();
-                let (role, name, domain) = (&variable.role.text, &variable.name.text, &variable.domain.text);
+                let (role, name, domain) = (
+                    &variable.role.text,
+                    &variable.name.text,
+                    &variable.domain.text,
+                );
                 text += &format!("  {role} {name}: {domain}[{}]\n", shape.join(", "));
             }
-            Item::Net { name, layers } => text += &format!("  net {} = {}\n", name.text, self::layers(layers)),
+            Item::Net { name, layers } => {
+                text += &format!("  net {} = {}\n", name.text, self::layers(layers))
+            }
             Item::Graph { keyword, arrows } => {
                 text += &format!("  {}\n", keyword.text);
-                arrows.iter().for_each(|one| text += &format!("    {}\n", arrow(one)));
+                arrows
+                    .iter()
+                    .for_each(|one| text += &format!("    {}\n", arrow(one)));
             }
             Item::Settings { keyword, settings } => {
                 text += &format!("  {}\n", keyword.text);
@@ -35,19 +45,29 @@ pub fn print(file: &File) -> String {
 }
 
 fn arrow(arrow: &Arrow) -> String {
-    let parents: Vec<&str> = arrow.parents.iter().map(|parent| parent.text.as_str()).collect();
+    let parents: Vec<&str> = arrow
+        .parents
+        .iter()
+        .map(|parent| parent.text.as_str())
+        .collect();
     let body = match &arrow.body {
         ArrowBody::Distribution(distribution) => format!("~ {}", call(distribution)),
         ArrowBody::Equation(network) => format!("= {}", layers(network)),
     };
-    let arrow_sign = if parents.is_empty() { String::new() } else { format!("{} -> ", parents.join(", ")) };
+    let arrow_sign = if parents.is_empty() {
+        String::new()
+    } else {
+        format!("{} -> ", parents.join(", "))
+    };
     format!("{arrow_sign}{} {body}", arrow.child.text)
 }
 
 fn layers(layers: &[Layer]) -> String {
     let one = |layer: &Layer| match layer {
         Layer::Call(layer) => call(layer),
-        Layer::Repeat { count, layers } => format!("{} * [{}]", expression(count), self::layers(layers)),
+        Layer::Repeat { count, layers } => {
+            format!("{} * [{}]", expression(count), self::layers(layers))
+        }
         Layer::Residual { layers, .. } => format!("residual [{}]", self::layers(layers)),
     };
     layers.iter().map(one).collect::<Vec<_>>().join(" > ")
@@ -59,7 +79,10 @@ fn call(call: &Call) -> String {
             ArgumentValue::Expression(value) => expression(value),
             ArgumentValue::Layers(network) => format!("[{}]", layers(network)),
         };
-        argument.name.as_ref().map_or(value.clone(), |name| format!("{} = {value}", name.text))
+        argument
+            .name
+            .as_ref()
+            .map_or(value.clone(), |name| format!("{} = {value}", name.text))
     };
     if call.arguments.is_empty() {
         return call.name.text.clone();

@@ -1,12 +1,15 @@
 //! Named axes and sets of them.
 //!
-//! A value has a *set* of axes: combining values unites their axes, and no operation ever tiles, expands or reshapes.
+//! A value has a *set* of axes: combining values unites their axes, and no operation ever tiles,
+//! expands or reshapes.
 
 use crate::id::Id;
 use std::fmt;
 
 /// What an axis counts; also the order in which axes lie in memory, outermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum AxisKind {
     /// The rows of one case of a batch.
     Row,

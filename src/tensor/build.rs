@@ -10,7 +10,10 @@ impl Graph {
     }
 
     pub fn input(&mut self, name: &str, axes: Axes) -> Node {
-        self.push(Op::Input { name: name.to_string(), axes })
+        self.push(Op::Input {
+            name: name.to_string(),
+            axes,
+        })
     }
 
     pub fn read(&mut self, parameter: Id<Parameter>) -> Node {
@@ -18,7 +21,11 @@ impl Graph {
     }
 
     pub fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
-        self.push(Op::Noise { name: name.to_string(), kind, axes })
+        self.push(Op::Noise {
+            name: name.to_string(),
+            kind,
+            axes,
+        })
     }
 
     /// 0, 1, 2, … along the axis.
@@ -27,7 +34,12 @@ impl Graph {
     }
 
     pub fn scalar(&mut self, scalar: Scalar, operands: &[Node]) -> Node {
-        assert_eq!(scalar.row().arity, operands.len(), "{} has the wrong number of operands", scalar.row().name);
+        assert_eq!(
+            scalar.row().arity,
+            operands.len(),
+            "{} has the wrong number of operands",
+            scalar.row().name
+        );
         self.push(Op::Scalar(scalar, operands.to_vec()))
     }
 
@@ -78,11 +90,14 @@ impl Graph {
     /// The sum of all; 0 for none.
     pub fn total(&mut self, values: impl IntoIterator<Item = Node>) -> Node {
         let mut values = values.into_iter();
-        let Some(first) = values.next() else { return self.constant(0.0) };
+        let Some(first) = values.next() else {
+            return self.constant(0.0);
+        };
         values.fold(first, |sum, value| self.add(sum, value))
     }
 
-    /// Sum over `over`; a value that lacks one of the axes is constant along it, and so multiplied by its size.
+    /// Sum over `over`; a value that lacks one of the axes is constant along it, and so multiplied
+    /// by its size.
     pub fn sum(&mut self, value: Node, over: &Axes) -> Node {
         let absent = over.minus(self.axes_of(value));
         let summed = self.reduce(ReduceKind::Sum, value, over);
@@ -119,20 +134,31 @@ impl Graph {
     /// Over those of `over` that the value has.
     fn reduce(&mut self, kind: ReduceKind, value: Node, over: &Axes) -> Node {
         let over = over.intersection(self.axes_of(value));
-        if over.is_empty() { value } else { self.push(Op::Reduce(kind, value, over)) }
+        if over.is_empty() {
+            value
+        } else {
+            self.push(Op::Reduce(kind, value, over))
+        }
     }
 
-    /// Sum over `over` of left × right. An axis that one operand lacks is summed over in the other *before* the product.
+    /// Sum over `over` of left × right. An axis that one operand lacks is summed over in the other
+    /// *before* the product.
     pub fn contract(&mut self, left: Node, right: Node, over: &Axes) -> Node {
-        let shared = self.axes_of(left).intersection(self.axes_of(right)).intersection(over);
+        let shared = self
+            .axes_of(left)
+            .intersection(self.axes_of(right))
+            .intersection(over);
         let lone = over.minus(&shared);
         let left_lone = lone.intersection(self.axes_of(left));
         let right_lone = lone.intersection(self.axes_of(right));
         let absent = lone.minus(&left_lone).minus(&right_lone);
         let left = self.sum(left, &left_lone);
         let right = self.sum(right, &right_lone);
-        let product =
-            if shared.is_empty() { self.mul(left, right) } else { self.push(Op::Contract(left, right, shared)) };
+        let product = if shared.is_empty() {
+            self.mul(left, right)
+        } else {
+            self.push(Op::Contract(left, right, shared))
+        };
         match self.elements(&absent) {
             1 => product,
             times => self.scale(product, times as f64),
@@ -141,7 +167,10 @@ impl Graph {
 
     /// 1 at the position along `axis` that equals `index`, else 0.
     pub fn one_hot(&mut self, index: Node, axis: Id<Axis>) -> Node {
-        assert!(!self.axes_of(index).contains(axis), "a one-hot's index lacks its axis");
+        assert!(
+            !self.axes_of(index).contains(axis),
+            "a one-hot's index lacks its axis"
+        );
         self.push(Op::OneHot(index, axis))
     }
 
@@ -150,8 +179,15 @@ impl Graph {
         if from == to || !self.axes_of(value).contains(from) {
             return value;
         }
-        assert_eq!(self.axis(from).size, self.axis(to).size, "a renamed axis keeps its size");
-        assert!(!self.axes_of(value).contains(to), "a value has an axis once");
+        assert_eq!(
+            self.axis(from).size,
+            self.axis(to).size,
+            "a renamed axis keeps its size"
+        );
+        assert!(
+            !self.axes_of(value).contains(to),
+            "a value has an axis once"
+        );
         self.push(Op::Rename(value, from, to))
     }
 

@@ -1,4 +1,5 @@
-//! The reference interpreter: every operation by its definition, in double precision, obviously right and slow.
+//! The reference interpreter: every operation by its definition, in double precision, obviously
+//! right and slow.
 
 use super::{Axes, Axis, Graph, Node, NoiseKind, Op, OutputKind, ReduceKind, Window, philox};
 use crate::id::Id;
@@ -11,8 +12,8 @@ pub struct Array {
     pub data: Vec<f64>,
 }
 
-/// What a graph reads: inputs, parameters and noise, by name, in the order of axes that the graph gives them:
-/// parameters as declared, others as rows, samples, classes, features.
+/// What a graph reads: inputs, parameters and noise, by name, in the order of axes that the graph
+/// gives them: parameters as declared, others as rows, samples, classes, features.
 pub type Values = HashMap<String, Vec<f64>>;
 
 /// Noise for streams that are not among the values.
@@ -23,14 +24,26 @@ pub struct Seed {
 }
 
 /// Every output, in the graph's order, laid out as the output says.
-pub fn run(graph: &Graph, values: &Values, seed: Option<Seed>) -> Result<Vec<(OutputKind, String, Array)>, String> {
+pub fn run(
+    graph: &Graph,
+    values: &Values,
+    seed: Option<Seed>,
+) -> Result<Vec<(OutputKind, String, Array)>, String> {
     let mut arrays: Vec<Array> = Vec::with_capacity(graph.nodes.len());
     for node in graph.ids() {
-        let array = Evaluation { graph, arrays: &arrays, values, seed }.node(node)?;
+        let array = Evaluation {
+            graph,
+            arrays: &arrays,
+            values,
+            seed,
+        }
+        .node(node)?;
         arrays.push(array);
     }
     let read = |output: &super::Output| {
-        let array = tabulate(graph, &output.axes, |index| arrays[output.node.index()].at(graph, index));
+        let array = tabulate(graph, &output.axes, |index| {
+            arrays[output.node.index()].at(graph, index)
+        });
         (output.kind, output.name.clone(), array)
     };
     Ok(graph.outputs.iter().map(read).collect())
@@ -44,7 +57,10 @@ impl Array {
     fn at(&self, graph: &Graph, index: &Index) -> f64 {
         let mut offset = 0;
         for axis in &self.axes {
-            let (_, position) = index.iter().find(|(known, _)| known == axis).expect("a position names the axes");
+            let (_, position) = index
+                .iter()
+                .find(|(known, _)| known == axis)
+                .expect("a position names the axes");
             offset = offset * graph.axis(*axis).size + position;
         }
         self.data[offset]
@@ -67,7 +83,10 @@ fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) ->
             index[position].1 = 0;
         }
     }
-    Array { axes: axes.to_vec(), data }
+    Array {
+        axes: axes.to_vec(),
+        data,
+    }
 }
 
 struct Evaluation<'a> {
@@ -84,45 +103,70 @@ impl Evaluation<'_> {
         axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
         let of = |operand: Node| &self.arrays[operand.index()];
         Ok(match graph.op(node) {
-            Op::Constant(bits) => Array { axes, data: vec![f64::from_bits(*bits)] },
+            Op::Constant(bits) => Array {
+                axes,
+                data: vec![f64::from_bits(*bits)],
+            },
             Op::Input { name, .. } => self.given(name, axes)?,
-            Op::Parameter(id) => self.given(&graph.parameter(*id).name, graph.parameter(*id).axes.clone())?,
+            Op::Parameter(id) => self.given(
+                &graph.parameter(*id).name,
+                graph.parameter(*id).axes.clone(),
+            )?,
             Op::Noise { name, kind, .. } => self.noise(name, *kind, axes)?,
-            Op::Iota(axis) => Array { axes, data: (0..graph.axis(*axis).size).map(|i| i as f64).collect() },
+            Op::Iota(axis) => Array {
+                axes,
+                data: (0..graph.axis(*axis).size).map(|i| i as f64).collect(),
+            },
             Op::Scalar(scalar, operands) => {
                 let eval = scalar.row().eval;
                 tabulate(graph, &axes, |index| {
-                    let values: Vec<f64> = operands.iter().map(|&operand| of(operand).at(graph, index)).collect();
+                    let values: Vec<f64> = operands
+                        .iter()
+                        .map(|&operand| of(operand).at(graph, index))
+                        .collect();
                     eval(&values)
                 })
             }
-            Op::Reduce(kind, value, over) => {
-                tabulate(graph, &axes, |index| self.reduce(*kind, index, over, |index| of(*value).at(graph, index)))
-            }
+            Op::Reduce(kind, value, over) => tabulate(graph, &axes, |index| {
+                self.reduce(*kind, index, over, |index| of(*value).at(graph, index))
+            }),
             Op::Contract(left, right, over) => tabulate(graph, &axes, |index| {
-                let product = |index: &Index| of(*left).at(graph, index) * of(*right).at(graph, index);
+                let product =
+                    |index: &Index| of(*left).at(graph, index) * of(*right).at(graph, index);
                 self.reduce(ReduceKind::Sum, index, over, product)
             }),
             Op::OneHot(value, axis) => tabulate(graph, &axes, |index| {
-                let (_, position) = index.iter().find(|(known, _)| known == axis).expect("a one-hot has its axis");
+                let (_, position) = index
+                    .iter()
+                    .find(|(known, _)| known == axis)
+                    .expect("a one-hot has its axis");
                 f64::from(of(*value).at(graph, index) == *position as f64)
             }),
             Op::Rename(value, from, to) => tabulate(graph, &axes, |index| {
-                let renamed: Vec<_> =
-                    index.iter().map(|&(axis, at)| (if axis == *to { *from } else { axis }, at)).collect();
+                let renamed: Vec<_> = index
+                    .iter()
+                    .map(|&(axis, at)| (if axis == *to { *from } else { axis }, at))
+                    .collect();
                 of(*value).at(graph, &renamed)
             }),
-            Op::Window(value, window) => tabulate(graph, &axes, |index| match self.place(window, index) {
-                Some(place) => of(*value).at(graph, &[&[(window.axis, place)], index].concat()),
-                None => 0.0,
-            }),
+            Op::Window(value, window) => {
+                tabulate(graph, &axes, |index| match self.place(window, index) {
+                    Some(place) => of(*value).at(graph, &[&[(window.axis, place)], index].concat()),
+                    None => 0.0,
+                })
+            }
             Op::Fold(value, window) => {
                 let positions: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
                 tabulate(graph, &axes, |index| {
-                    let (_, place) = index.iter().find(|(axis, _)| *axis == window.axis).expect("a fold has its axis");
-                    self.reduce(ReduceKind::Sum, index, &positions, |index| match self.place(window, index) {
-                        Some(named) if named == *place => of(*value).at(graph, index),
-                        _ => 0.0,
+                    let (_, place) = index
+                        .iter()
+                        .find(|(axis, _)| *axis == window.axis)
+                        .expect("a fold has its axis");
+                    self.reduce(ReduceKind::Sum, index, &positions, |index| {
+                        match self.place(window, index) {
+                            Some(named) if named == *place => of(*value).at(graph, index),
+                            _ => 0.0,
+                        }
                     })
                 })
             }
@@ -131,41 +175,82 @@ impl Evaluation<'_> {
     }
 
     fn place(&self, window: &Window, index: &Index) -> Option<usize> {
-        let position =
-            |axis| index.iter().rev().find(|(known, _)| *known == axis).expect("a position names the axes").1;
+        let position = |axis| {
+            index
+                .iter()
+                .rev()
+                .find(|(known, _)| *known == axis)
+                .expect("a position names the axes")
+                .1
+        };
         window.place(self.graph, position)
     }
 
-    fn reduce(&self, kind: ReduceKind, index: &Index, over: &Axes, element: impl Fn(&Index) -> f64) -> f64 {
+    fn reduce(
+        &self,
+        kind: ReduceKind,
+        index: &Index,
+        over: &Axes,
+        element: impl Fn(&Index) -> f64,
+    ) -> f64 {
         let inner: Vec<Id<Axis>> = over.iter().collect();
-        let values = tabulate(self.graph, &inner, |inside| element(&[index, inside].concat())).data;
+        let values = tabulate(self.graph, &inner, |inside| {
+            element(&[index, inside].concat())
+        })
+        .data;
         let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         match kind {
             ReduceKind::Sum => values.iter().sum(),
             ReduceKind::Max => greatest,
-            ReduceKind::LogSumExp => greatest + values.iter().map(|value| (value - greatest).exp()).sum::<f64>().ln(),
+            ReduceKind::LogSumExp => {
+                greatest
+                    + values
+                        .iter()
+                        .map(|value| (value - greatest).exp())
+                        .sum::<f64>()
+                        .ln()
+            }
         }
     }
 
     fn given(&self, name: &str, axes: Vec<Id<Axis>>) -> Result<Array, String> {
-        let data = self.values.get(name).ok_or_else(|| format!("no value for `{name}`"))?.clone();
-        let wanted: usize = axes.iter().map(|&axis| self.graph.axis(axis).size).product();
+        let data = self
+            .values
+            .get(name)
+            .ok_or_else(|| format!("no value for `{name}`"))?
+            .clone();
+        let wanted: usize = axes
+            .iter()
+            .map(|&axis| self.graph.axis(axis).size)
+            .product();
         if data.len() != wanted {
-            return Err(format!("`{name}` has {} elements, expected {wanted}", data.len()));
+            return Err(format!(
+                "`{name}` has {} elements, expected {wanted}",
+                data.len()
+            ));
         }
         Ok(Array { axes, data })
     }
 
     fn noise(&self, name: &str, kind: NoiseKind, axes: Vec<Id<Axis>>) -> Result<Array, String> {
-        let Some(Seed { seed, step }) = self.seed.filter(|_| !self.values.contains_key(name)) else {
+        let Some(Seed { seed, step }) = self.seed.filter(|_| !self.values.contains_key(name))
+        else {
             return self.given(name, axes);
         };
-        let count: usize = axes.iter().map(|&axis| self.graph.axis(axis).size).product();
+        let count: usize = axes
+            .iter()
+            .map(|&axis| self.graph.axis(axis).size)
+            .product();
         let draw = match kind {
             NoiseKind::Normal => philox::normal,
             NoiseKind::Uniform => philox::uniform,
         };
         let stream = philox::stream(name);
-        Ok(Array { axes, data: (0..count as u64).map(|element| draw(seed, step, stream, element)).collect() })
+        Ok(Array {
+            axes,
+            data: (0..count as u64)
+                .map(|element| draw(seed, step, stream, element))
+                .collect(),
+        })
     }
 }

@@ -26,7 +26,11 @@ pub enum Op {
     /// A trained parameter or a running average, as the step begins.
     Parameter(Id<Parameter>),
     /// Random numbers, drawn anew each step; `name` is the stream, such as `unlabelled.z`.
-    Noise { name: String, kind: NoiseKind, axes: Axes },
+    Noise {
+        name: String,
+        kind: NoiseKind,
+        axes: Axes,
+    },
     /// 0, 1, 2, … along the axis.
     Iota(Id<Axis>),
     /// Elementwise over the united axes of the operands.
@@ -39,23 +43,29 @@ pub enum Op {
     OneHot(Node, Id<Axis>),
     /// The same numbers with axis `.1` called `.2`; of equal size.
     Rename(Node, Id<Axis>, Id<Axis>),
-    /// The value at the place along an axis that positions along others name, or 0. The value has the axis.
+    /// The value at the place along an axis that positions along others name, or 0. The value has
+    /// the axis.
     Window(Node, Window),
-    /// Sum over the positions that name a place along an axis. The value lacks the axis; where it lacks those of the positions, it
-    /// is constant along them. A window and a fold are each other's transpose.
+    /// Sum over the positions that name a place along an axis. The value lacks the axis; where it
+    /// lacks those of the positions, it is constant along them. A window and a fold are each
+    /// other's transpose.
     Fold(Node, Window),
     /// The value itself; no gradient flows through.
     StopGradient(Node),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum ReduceKind {
     Sum,
     Max,
     LogSumExp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum NoiseKind {
     /// N(0, 1).
     Normal,
@@ -78,7 +88,12 @@ pub struct Parameter {
 impl Parameter {
     /// Whether this is a weight of a linear layer, which priors and decay apply to.
     pub fn is_weight(&self) -> bool {
-        matches!(self.start, Start::HiddenWeight { .. } | Start::DataHeadWeight { .. } | Start::LatentHeadWeight { .. })
+        matches!(
+            self.start,
+            Start::HiddenWeight { .. }
+                | Start::DataHeadWeight { .. }
+                | Start::LatentHeadWeight { .. }
+        )
     }
 }
 
@@ -223,14 +238,19 @@ impl Graph {
         self.origin = origin;
     }
 
-    /// The node of that operation; the caller has made sure that the operands exist and the axes fit.
+    /// The node of that operation; the caller has made sure that the operands exist and the axes
+    /// fit.
     pub fn push(&mut self, op: Op) -> Node {
         if let Some(&node) = self.interned.get(&op) {
             return node;
         }
         let axes = self.axes_of_op(&op);
         let node = Id::new(self.nodes.len());
-        self.nodes.push(NodeData { op: op.clone(), axes, origin: self.origin });
+        self.nodes.push(NodeData {
+            op: op.clone(),
+            axes,
+            origin: self.origin,
+        });
         self.interned.insert(op, node);
         node
     }
@@ -242,14 +262,23 @@ impl Graph {
             Op::Input { axes, .. } | Op::Noise { axes, .. } => axes.clone(),
             Op::Parameter(parameter) => self.parameter(*parameter).axes.iter().copied().collect(),
             Op::Iota(axis) => Axes::from(*axis),
-            Op::Scalar(_, operands) => operands.iter().flat_map(|&node| self.axes_of(node).iter()).collect(),
+            Op::Scalar(_, operands) => operands
+                .iter()
+                .flat_map(|&node| self.axes_of(node).iter())
+                .collect(),
             Op::Reduce(_, value, over) => self.axes_of(*value).minus(over),
-            Op::Contract(left, right, over) => self.axes_of(*left).union(self.axes_of(*right)).minus(over),
+            Op::Contract(left, right, over) => {
+                self.axes_of(*left).union(self.axes_of(*right)).minus(over)
+            }
             Op::OneHot(value, axis) => self.axes_of(*value).with(*axis),
             Op::Rename(value, from, to) => self.axes_of(*value).without(*from).with(*to),
             Op::Window(value, window) => {
                 let named = window.terms.iter().map(|(axis, _)| *axis);
-                self.axes_of(*value).without(window.axis).iter().chain(named).collect()
+                self.axes_of(*value)
+                    .without(window.axis)
+                    .iter()
+                    .chain(named)
+                    .collect()
             }
             Op::Fold(value, window) => {
                 let named: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
@@ -259,13 +288,27 @@ impl Graph {
         }
     }
 
-    pub fn output(&mut self, kind: OutputKind, name: impl Into<String>, node: Node, axes: Vec<Id<Axis>>) {
-        self.outputs.push(Output { kind, name: name.into(), node, axes });
+    pub fn output(
+        &mut self,
+        kind: OutputKind,
+        name: impl Into<String>,
+        node: Node,
+        axes: Vec<Id<Axis>>,
+    ) {
+        self.outputs.push(Output {
+            kind,
+            name: name.into(),
+            node,
+            axes,
+        });
     }
 
     /// The parameter of that name, declared if it is new.
     pub fn declare(&mut self, parameter: Parameter) -> Id<Parameter> {
-        let found = self.parameters.iter().position(|known| known.name == parameter.name);
+        let found = self
+            .parameters
+            .iter()
+            .position(|known| known.name == parameter.name);
         Id::new(found.unwrap_or_else(|| {
             self.parameters.push(parameter);
             self.parameters.len() - 1
@@ -277,7 +320,11 @@ impl Op {
     /// The operands, in order.
     pub fn operands(&self) -> Vec<Node> {
         match self {
-            Op::Constant(_) | Op::Input { .. } | Op::Parameter(_) | Op::Noise { .. } | Op::Iota(_) => Vec::new(),
+            Op::Constant(_)
+            | Op::Input { .. }
+            | Op::Parameter(_)
+            | Op::Noise { .. }
+            | Op::Iota(_) => Vec::new(),
             Op::Scalar(_, operands) => operands.clone(),
             Op::Contract(left, right, _) => vec![*left, *right],
             Op::Reduce(_, value, _)
@@ -292,7 +339,9 @@ impl Op {
     /// The same operation on other operands.
     pub fn map(&self, mut f: impl FnMut(Node) -> Node) -> Op {
         match self {
-            Op::Scalar(scalar, operands) => Op::Scalar(*scalar, operands.iter().map(|&node| f(node)).collect()),
+            Op::Scalar(scalar, operands) => {
+                Op::Scalar(*scalar, operands.iter().map(|&node| f(node)).collect())
+            }
             Op::Contract(left, right, over) => Op::Contract(f(*left), f(*right), over.clone()),
             Op::Reduce(kind, value, over) => Op::Reduce(*kind, f(*value), over.clone()),
             Op::OneHot(value, axis) => Op::OneHot(f(*value), *axis),

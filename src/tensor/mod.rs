@@ -14,7 +14,9 @@ mod verify;
 mod window;
 
 pub use axes::{Axes, Axis, AxisKind};
-pub use graph::{Graph, Node, NodeData, NoiseKind, Op, Output, OutputKind, Parameter, ReduceKind, Start};
+pub use graph::{
+    Graph, Node, NodeData, NoiseKind, Op, Output, OutputKind, Parameter, ReduceKind, Start,
+};
 pub use print::print;
 pub use scalar::{Scalar, table as scalar_table};
 pub use verify::verify;

@@ -8,12 +8,21 @@ pub fn verify(graph: &Graph) {
     for node in graph.ids() {
         let data = graph.node(node);
         for operand in data.op.operands() {
-            assert!(operand < node, "{node:?} reads {operand:?}, which does not precede it");
+            assert!(
+                operand < node,
+                "{node:?} reads {operand:?}, which does not precede it"
+            );
         }
-        assert!(data.axes == graph.axes_of_op(&data.op), "{node:?} has other axes than its operation");
+        assert!(
+            data.axes == graph.axes_of_op(&data.op),
+            "{node:?} has other axes than its operation"
+        );
         match &data.op {
             Op::Scalar(scalar, operands) => {
-                assert!(operands.len() == scalar.row().arity, "{node:?}: wrong number of operands");
+                assert!(
+                    operands.len() == scalar.row().arity,
+                    "{node:?}: wrong number of operands"
+                );
             }
             Op::Reduce(_, value, over) => {
                 let fits = !over.is_empty() && over.is_subset(graph.axes_of(*value));
@@ -27,7 +36,10 @@ pub fn verify(graph: &Graph) {
                 );
             }
             Op::OneHot(value, axis) => {
-                assert!(!graph.axes_of(*value).contains(*axis), "{node:?}: the index has the axis")
+                assert!(
+                    !graph.axes_of(*value).contains(*axis),
+                    "{node:?}: the index has the axis"
+                )
             }
             Op::Rename(value, from, to) => {
                 let axes = graph.axes_of(*value);
@@ -35,14 +47,23 @@ pub fn verify(graph: &Graph) {
                     axes.contains(*from) && !axes.contains(*to),
                     "{node:?} renames an axis that is not there, or twice"
                 );
-                assert!(graph.axis(*from).size == graph.axis(*to).size, "{node:?} renames to another size");
+                assert!(
+                    graph.axis(*from).size == graph.axis(*to).size,
+                    "{node:?} renames to another size"
+                );
             }
             Op::Window(value, window) => {
-                assert!(graph.axes_of(*value).contains(window.axis), "{node:?} reads along an axis that is not there");
+                assert!(
+                    graph.axes_of(*value).contains(window.axis),
+                    "{node:?} reads along an axis that is not there"
+                );
                 assert!(is_map(window), "{node:?} names its places twice");
             }
             Op::Fold(value, window) => {
-                assert!(!graph.axes_of(*value).contains(window.axis), "{node:?} makes an axis that is there already");
+                assert!(
+                    !graph.axes_of(*value).contains(window.axis),
+                    "{node:?} makes an axis that is there already"
+                );
                 assert!(is_map(window), "{node:?} names its places twice");
             }
             _ => {}
@@ -50,11 +71,19 @@ pub fn verify(graph: &Graph) {
     }
     let mut names = BTreeSet::new();
     for parameter in &graph.parameters {
-        assert!(names.insert(&parameter.name), "parameter `{}` is declared twice", parameter.name);
+        assert!(
+            names.insert(&parameter.name),
+            "parameter `{}` is declared twice",
+            parameter.name
+        );
     }
     for output in &graph.outputs {
         let axes: Axes = output.axes.iter().copied().collect();
-        assert!(graph.axes_of(output.node).is_subset(&axes), "output `{}` lacks axes of its value", output.name);
+        assert!(
+            graph.axes_of(output.node).is_subset(&axes),
+            "output `{}` lacks axes of its value",
+            output.name
+        );
     }
 }
 
@@ -62,5 +91,8 @@ pub fn verify(graph: &Graph) {
 fn is_map(window: &Window) -> bool {
     let axes: BTreeSet<_> = window.terms.iter().map(|(axis, _)| *axis).collect();
     let strides = window.terms.iter().all(|(_, stride)| *stride != 0);
-    strides && window.divisor > 0 && axes.len() == window.terms.len() && !axes.contains(&window.axis)
+    strides
+        && window.divisor > 0
+        && axes.len() == window.terms.len()
+        && !axes.contains(&window.axis)
 }

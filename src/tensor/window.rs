@@ -3,11 +3,11 @@
 use super::{Axis, Graph, Node, Scalar};
 use crate::id::Id;
 
-/// The place p along `axis` that positions along other axes name: p · `divisor` = Σ position · stride + `offset`. Some name no
-/// place: p is no whole number then, or outside the axis.
+/// The place p along `axis` that positions along other axes name: p · `divisor` = Σ position ·
+/// stride + `offset`. Some name no place: p is no whole number then, or outside the axis.
 ///
-/// A window of a convolution along the height h is h = h' · stride + k − padding; a vector of features f is an image by
-/// f = height · width · c + width · h + w.
+/// A window of a convolution along the height h is h = h' · stride + k − padding; a vector of
+/// features f is an image by f = height · width · c + width · h + w.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     pub axis: Id<Axis>,
@@ -21,28 +21,53 @@ impl Window {
     pub fn split(graph: &Graph, axis: Id<Axis>, into: &[Id<Axis>]) -> Self {
         let size = |axis: &Id<Axis>| graph.axis(*axis).size;
         let stride = |at: usize| into[at + 1..].iter().map(size).product::<usize>() as isize;
-        let terms = into.iter().enumerate().map(|(at, &axis)| (axis, stride(at))).collect();
-        let window = Window { axis, terms, offset: 0, divisor: 1 };
-        assert!(window.is_bijection(graph), "an array has as many elements as the vector");
+        let terms = into
+            .iter()
+            .enumerate()
+            .map(|(at, &axis)| (axis, stride(at)))
+            .collect();
+        let window = Window {
+            axis,
+            terms,
+            offset: 0,
+            divisor: 1,
+        };
+        assert!(
+            window.is_bijection(graph),
+            "an array has as many elements as the vector"
+        );
         window
     }
 
     /// The place that the positions name, if they name one.
     pub fn place(&self, graph: &Graph, position: impl Fn(Id<Axis>) -> usize) -> Option<usize> {
-        let sum =
-            self.terms.iter().map(|&(axis, stride)| position(axis) as isize * stride).sum::<isize>() + self.offset;
+        let sum = self
+            .terms
+            .iter()
+            .map(|&(axis, stride)| position(axis) as isize * stride)
+            .sum::<isize>()
+            + self.offset;
         let place = sum.div_euclid(self.divisor as isize);
         let whole = sum.rem_euclid(self.divisor as isize) == 0;
-        (whole && place >= 0 && place < graph.axis(self.axis).size as isize).then_some(place as usize)
+        (whole && place >= 0 && place < graph.axis(self.axis).size as isize)
+            .then_some(place as usize)
     }
 
     /// Whether all positions name a place.
     pub fn is_total(&self, graph: &Graph) -> bool {
         let farthest = |negative: bool| -> isize {
-            let terms = self.terms.iter().filter(|(_, stride)| (*stride < 0) == negative);
-            terms.map(|&(axis, stride)| (graph.axis(axis).size as isize - 1) * stride).sum::<isize>() + self.offset
+            let terms = self
+                .terms
+                .iter()
+                .filter(|(_, stride)| (*stride < 0) == negative);
+            terms
+                .map(|&(axis, stride)| (graph.axis(axis).size as isize - 1) * stride)
+                .sum::<isize>()
+                + self.offset
         };
-        self.divisor == 1 && farthest(true) >= 0 && farthest(false) < graph.axis(self.axis).size as isize
+        self.divisor == 1
+            && farthest(true) >= 0
+            && farthest(false) < graph.axis(self.axis).size as isize
     }
 
     /// Whether each place has one name, and no other name is in use.
@@ -53,14 +78,20 @@ impl Window {
     /// Whether each place has one name, whatever else names none.
     pub fn names_each_once(&self, graph: &Graph) -> bool {
         let size = graph.axis(self.axis).size as isize;
-        self.offset <= 0 && self.names(graph).is_some_and(|count| self.offset + count >= size)
+        self.offset <= 0
+            && self
+                .names(graph)
+                .is_some_and(|count| self.offset + count >= size)
     }
 
-    /// How many sums the positions make from `offset` on, one after another and each once: strides are those of an array without
-    /// gaps. None if they do not.
+    /// How many sums the positions make from `offset` on, one after another and each once: strides
+    /// are those of an array without gaps. None if they do not.
     fn names(&self, graph: &Graph) -> Option<isize> {
-        let mut terms: Vec<(isize, usize)> =
-            self.terms.iter().map(|&(axis, stride)| (stride, graph.axis(axis).size)).collect();
+        let mut terms: Vec<(isize, usize)> = self
+            .terms
+            .iter()
+            .map(|&(axis, stride)| (stride, graph.axis(axis).size))
+            .collect();
         terms.retain(|(_, size)| *size > 1);
         terms.sort_unstable();
         let mut below = 1;
@@ -76,7 +107,11 @@ impl Window {
     pub fn solved(&self, term: usize) -> Self {
         let (axis, stride) = self.terms[term];
         let sign = stride.signum();
-        let others = self.terms.iter().enumerate().filter(|(other, _)| *other != term);
+        let others = self
+            .terms
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != term);
         let others = others.map(|(_, &(axis, stride))| (axis, -sign * stride));
         let own = (self.axis, sign * self.divisor as isize);
         Window {
@@ -89,7 +124,8 @@ impl Window {
 }
 
 impl Graph {
-    /// The value at the places along `window.axis` that the positions along the axes of its terms name; 0 where they name none.
+    /// The value at the places along `window.axis` that the positions along the axes of its terms
+    /// name; 0 where they name none.
     pub fn window(&mut self, value: Node, window: &Window) -> Node {
         if self.axes_of(value).contains(window.axis) {
             return self.push(super::Op::Window(value, window.clone()));
@@ -101,10 +137,13 @@ impl Graph {
         self.mul(value, mask)
     }
 
-    /// Sum over the positions along the axes of the window's terms that name a place: a value along `window.axis`. A value that
-    /// lacks one of these axes is constant along it.
+    /// Sum over the positions along the axes of the window's terms that name a place: a value along
+    /// `window.axis`. A value that lacks one of these axes is constant along it.
     pub fn fold(&mut self, value: Node, window: &Window) -> Node {
-        assert!(!self.axes_of(value).contains(window.axis), "a value has an axis once");
+        assert!(
+            !self.axes_of(value).contains(window.axis),
+            "a value has an axis once"
+        );
         self.push(super::Op::Fold(value, window.clone()))
     }
 
@@ -120,7 +159,11 @@ impl Graph {
             .collect();
         let sum = self.total(terms);
         let sum = self.shift(sum, window.offset as f64);
-        let (zero, one, size) = (self.constant(0.0), self.constant(1.0), self.axis(window.axis).size);
+        let (zero, one, size) = (
+            self.constant(0.0),
+            self.constant(1.0),
+            self.axis(window.axis).size,
+        );
         let end = self.constant((size * window.divisor) as f64);
         let mut mask = self.scalar(Scalar::Greater, &[end, sum]);
         let below = self.scalar(Scalar::Greater, &[zero, sum]);

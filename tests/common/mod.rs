@@ -25,7 +25,11 @@ pub fn root() -> PathBuf {
 
 /// A folder beside the repository with material for tests alone; says so loudly where it is absent.
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = root().parent().expect("the repository has a parent").join("shared").join(name);
+    let folder = root()
+        .parent()
+        .expect("the repository has a parent")
+        .join("shared")
+        .join(name);
     if folder.is_dir() {
         return Some(folder);
     }
@@ -45,7 +49,8 @@ pub fn models() -> Vec<PathBuf> {
     files
 }
 
-/// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is tested on the other.
+/// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is
+/// tested on the other.
 pub fn is_variant(file: &Path) -> bool {
     const VARIANTS: &[&str] = &[
         "adgm2",
@@ -66,19 +71,27 @@ pub fn is_variant(file: &Path) -> bool {
         "vamp",
         "vat",
     ];
-    file.file_stem().is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
+    file.file_stem()
+        .is_some_and(|name| VARIANTS.contains(&name.to_string_lossy().as_ref()))
 }
 
 /// A checked model from a file, with some sizes set.
 pub fn load(file: &Path, sets: &[(&str, &str)]) -> Checked {
     let text = std::fs::read_to_string(file).expect("the model can be read");
-    let name = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
+    let name = file
+        .file_name()
+        .expect("a file has a name")
+        .to_string_lossy()
+        .into_owned();
     check(&name, &text, sets)
 }
 
 /// A checked model from text.
 pub fn check(name: &str, text: &str, sets: &[(&str, &str)]) -> Checked {
-    let sets: Vec<(String, String)> = sets.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
+    let sets: Vec<(String, String)> = sets
+        .iter()
+        .map(|(a, b)| (a.to_string(), b.to_string()))
+        .collect();
     match driver::check(name, text, &sets) {
         Ok((model, _)) => model,
         Err(mistakes) => panic!("{}", dgc::diagnostic::render(&mistakes, name, text, false)),
@@ -87,14 +100,24 @@ pub fn check(name: &str, text: &str, sets: &[(&str, &str)]) -> Checked {
 
 pub fn read(path: &Path) -> Arrays {
     let (arrays, _) = arrays::read(path).expect("the arrays can be read");
-    arrays.into_iter().map(|array| (array.name.clone(), array)).collect()
+    arrays
+        .into_iter()
+        .map(|array| (array.name.clone(), array))
+        .collect()
 }
 
 /// The largest difference, in proportion to the largest number of the second list.
 pub fn distance(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len(), "as many numbers");
-    let scale = expected.iter().fold(0.0f64, |most, x| most.max(x.abs())).max(1e-30);
-    found.iter().zip(expected).fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) / scale
+    let scale = expected
+        .iter()
+        .fold(0.0f64, |most, x| most.max(x.abs()))
+        .max(1e-30);
+    found
+        .iter()
+        .zip(expected)
+        .fold(0.0f64, |most, (a, b)| most.max((a - b).abs()))
+        / scale
 }
 
 /// Sizes that leave a model small.
@@ -119,23 +142,41 @@ pub const SMALL: &[(&str, &str)] = &[
 pub fn small(file: &std::path::Path) -> Checked {
     let full = load(file, &[]);
     let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
-    load(file, &SMALL.iter().copied().filter(|(name, _)| has(name)).collect::<Vec<_>>())
+    load(
+        file,
+        &SMALL
+            .iter()
+            .copied()
+            .filter(|(name, _)| has(name))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Numbers from a stream of their own, of that scale.
 pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f64> {
-    (0..count as u64).map(|element| scale * philox::normal(1, 0, philox::stream(name), element)).collect()
+    (0..count as u64)
+        .map(|element| scale * philox::normal(1, 0, philox::stream(name), element))
+        .collect()
 }
 
 /// Random parameters for a model, with every layer of it.
 pub fn parameters(model: &Checked) -> Arrays {
     let rows = vec![2; driver::derive(model).cases.len()];
     let graph = driver::lower(model, &driver::derive(model), &rows, Mode::BOUND);
-    let entries = Layout::new(&graph.parameters, &graph.axes).entries.into_iter();
+    let entries = Layout::new(&graph.parameters, &graph.axes)
+        .entries
+        .into_iter();
     let arrays = entries.map(|entry| {
         let name = entry.parameter.name.clone();
         let data = numbers(&name, entry.len(), 0.5);
-        (name.clone(), NamedArray { name, shape: entry.shape, data })
+        (
+            name.clone(),
+            NamedArray {
+                name,
+                shape: entry.shape,
+                data,
+            },
+        )
     });
     arrays.collect()
 }
@@ -147,13 +188,26 @@ pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
         let (name, size) = (variable.name.clone(), variable.size());
         let (shape, data) = match (variable.role, variable.domain) {
             (Role::Label, _) => {
-                let class = |row: usize| if row < labelled { (row % size) as f64 } else { -1.0 };
+                let class = |row: usize| {
+                    if row < labelled {
+                        (row % size) as f64
+                    } else {
+                        -1.0
+                    }
+                };
                 (vec![rows], (0..rows).map(class).collect())
             }
-            (Role::Data, Domain::Class) => (vec![rows], (0..rows).map(|row| (row % size) as f64).collect()),
-            (Role::Data, Domain::Binary) => {
-                (vec![rows, size], numbers(&name, rows * size, 1.0).into_iter().map(|x| f64::from(x > 0.0)).collect())
-            }
+            (Role::Data, Domain::Class) => (
+                vec![rows],
+                (0..rows).map(|row| (row % size) as f64).collect(),
+            ),
+            (Role::Data, Domain::Binary) => (
+                vec![rows, size],
+                numbers(&name, rows * size, 1.0)
+                    .into_iter()
+                    .map(|x| f64::from(x > 0.0))
+                    .collect(),
+            ),
             (Role::Data, domain) => {
                 let fit = |x: f64| match domain {
                     Domain::Count => (3.0 * x.abs()).floor(),
@@ -161,7 +215,13 @@ pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
                     Domain::Unit => 1.0 / (1.0 + x.exp()),
                     _ => x,
                 };
-                (vec![rows, size], numbers(&name, rows * size, 1.0).into_iter().map(fit).collect())
+                (
+                    vec![rows, size],
+                    numbers(&name, rows * size, 1.0)
+                        .into_iter()
+                        .map(fit)
+                        .collect(),
+                )
             }
             _ => continue,
         };
@@ -173,19 +233,24 @@ pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
 /// The length of the difference of all numbers, in proportion to theirs.
 pub fn distance_of_all<'a>(pairs: impl Iterator<Item = (&'a [f64], &'a [f64])>) -> f64 {
     let pairs = pairs.flat_map(|(found, wanted)| found.iter().zip(wanted));
-    let (off, length) = pairs
-        .fold((0.0, 0.0), |(off, length), (found, wanted)| (off + (found - wanted).powi(2), length + wanted.powi(2)));
+    let (off, length) = pairs.fold((0.0, 0.0), |(off, length), (found, wanted)| {
+        (off + (found - wanted).powi(2), length + wanted.powi(2))
+    });
     (off / length).sqrt()
 }
 
 /// A model's text without the lines that begin with a word.
 fn without(text: &str, word: &str) -> String {
-    text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(word)).collect()
+    text.split_inclusive('\n')
+        .filter(|line| !line.trim_start().starts_with(word))
+        .collect()
 }
 
 /// A model's text with every term of the bound sampled, and of weight 1.
 pub fn sampled(text: &str) -> String {
-    ["beta ", "labelled ", "analytic "].iter().fold(text.to_string(), |text, line| without(&text, line))
+    ["beta ", "labelled ", "analytic "]
+        .iter()
+        .fold(text.to_string(), |text, line| without(&text, line))
 }
 
 pub fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
@@ -197,26 +262,52 @@ pub fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
 pub fn finite_differences(model: &Checked) {
     let (parameters, batch) = (parameters(model), batch(model, 5, 2));
     let report = bound(model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
-    assert!(!report.gradients.is_empty(), "{} has parameters", model.name);
+    assert!(
+        !report.gradients.is_empty(),
+        "{} has parameters",
+        model.name
+    );
     for gradient in &report.gradients {
-        let direction = numbers(&format!("direction {}", gradient.name), gradient.data.len(), 1.0);
+        let direction = numbers(
+            &format!("direction {}", gradient.name),
+            gradient.data.len(),
+            1.0,
+        );
         let step = 1e-5;
         let at = |sign: f64| {
             let mut moved = parameters.clone();
-            let array = moved.get_mut(&gradient.name).expect("a gradient is of a parameter");
-            array.data.iter_mut().zip(&direction).for_each(|(x, d)| *x += sign * step * d);
+            let array = moved
+                .get_mut(&gradient.name)
+                .expect("a gradient is of a parameter");
+            array
+                .data
+                .iter_mut()
+                .zip(&direction)
+                .for_each(|(x, d)| *x += sign * step * d);
             loss(model, &moved, &batch)
         };
         let wanted = (at(1.0) - at(-1.0)) / (2.0 * step);
-        let found: f64 = gradient.data.iter().zip(&direction).map(|(g, d)| g * d).sum();
+        let found: f64 = gradient
+            .data
+            .iter()
+            .zip(&direction)
+            .map(|(g, d)| g * d)
+            .sum();
         let error = (found - wanted).abs() / wanted.abs().max(1.0);
-        assert!(error < 1e-5, "{}: {} has slope {found} instead of {wanted}", model.name, gradient.name);
+        assert!(
+            error < 1e-5,
+            "{}: {} has slope {found} instead of {wanted}",
+            model.name,
+            gradient.name
+        );
     }
 }
 
 /// The model whose steps training ends with.
 pub fn settled(model: &Checked) -> Checked {
-    model.settled().map_or_else(|| model.clone(), |(_, settled)| settled)
+    model
+        .settled()
+        .map_or_else(|| model.clone(), |(_, settled)| settled)
 }
 
 /// Writes `small.dgm`, an ADGM, and `data.safetensors`, data for it, of sizes that no tile divides.
@@ -240,8 +331,19 @@ pub fn write_small_adgm(folder: &Path) {
         shape: shape.to_vec(),
         data,
     };
-    let greys = numbers("greys", rows * 9, 1.0).into_iter().map(|x| f64::from(x > 0.3)).collect();
-    let labels = (0..rows).map(|row| if row < 9 { (row % 3) as f64 } else { -1.0 }).collect();
+    let greys = numbers("greys", rows * 9, 1.0)
+        .into_iter()
+        .map(|x| f64::from(x > 0.3))
+        .collect();
+    let labels = (0..rows)
+        .map(|row| if row < 9 { (row % 3) as f64 } else { -1.0 })
+        .collect();
     let data = [array("x", &[rows, 9], greys), array("y", &[rows], labels)];
-    arrays::write(&folder.join("data.safetensors"), &data, Default::default(), false).expect("a file");
+    arrays::write(
+        &folder.join("data.safetensors"),
+        &data,
+        Default::default(),
+        false,
+    )
+    .expect("a file");
 }

@@ -6,12 +6,19 @@ use std::{
 };
 
 pub fn dgc(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dgc")).args(arguments).current_dir(folder).output().expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_dgc"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the program starts")
 }
 
 pub fn fine(folder: &Path, arguments: &[&str]) -> String {
     let output = dgc(folder, arguments);
-    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (text, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "dgc {arguments:?}: {text}{errors}");
     text.into_owned()
 }
@@ -20,7 +27,11 @@ pub fn fine(folder: &Path, arguments: &[&str]) -> String {
 pub fn fails(folder: &Path, arguments: &[&str]) -> String {
     let output = dgc(folder, arguments);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "dgc {arguments:?} was fine: {}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        !output.status.success(),
+        "dgc {arguments:?} was fine: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     assert!(!errors.contains("panicked"), "{errors}");
     errors
 }

@@ -36,31 +36,54 @@ impl Nest {
         let nest = &leveled(nest);
         let walk = Walk::new(nest);
         let groups = &walk.groups;
-        let mut sizes: Vec<usize> = groups.iter().map(|group| nest.sizes[group.clone()].iter().product()).collect();
+        let mut sizes: Vec<usize> = groups
+            .iter()
+            .map(|group| nest.sizes[group.clone()].iter().product())
+            .collect();
         if sizes.is_empty() {
             sizes.push(1);
         }
         let tiled = nest.tiled && tile.is_some();
-        let per_index = if tiled { nest.sizes[groups[0].start + 1..groups[0].end].iter().product() } else { 0 };
+        let per_index = if tiled {
+            nest.sizes[groups[0].start + 1..groups[0].end]
+                .iter()
+                .product()
+        } else {
+            0
+        };
         let tape = Tape::new(nest, addresses, &walk);
-        let resets = nest.instructions.iter().filter_map(|instruction| match instruction {
-            Instruction::Reduce { kind, access, .. } => {
-                let extent = |axes: std::ops::Range<usize>| -> usize {
-                    axes.filter(|&axis| access.strides[axis] > 0).map(|axis| nest.sizes[axis]).product()
-                };
-                let rows = tiled && access.strides[0] > 0;
-                Some(Reset {
-                    address: addresses[access.buffer.index()],
-                    value: if *kind == ReduceKind::Max { f32::NEG_INFINITY } else { 0.0 },
-                    per_index: if rows { extent(1..nest.sizes.len()) } else { 0 },
-                    len: extent(0..nest.sizes.len()),
-                    partial: access.partial,
-                })
-            }
-            _ => None,
-        });
+        let resets = nest
+            .instructions
+            .iter()
+            .filter_map(|instruction| match instruction {
+                Instruction::Reduce { kind, access, .. } => {
+                    let extent = |axes: std::ops::Range<usize>| -> usize {
+                        axes.filter(|&axis| access.strides[axis] > 0)
+                            .map(|axis| nest.sizes[axis])
+                            .product()
+                    };
+                    let rows = tiled && access.strides[0] > 0;
+                    Some(Reset {
+                        address: addresses[access.buffer.index()],
+                        value: if *kind == ReduceKind::Max {
+                            f32::NEG_INFINITY
+                        } else {
+                            0.0
+                        },
+                        per_index: if rows { extent(1..nest.sizes.len()) } else { 0 },
+                        len: extent(0..nest.sizes.len()),
+                        partial: access.partial,
+                    })
+                }
+                _ => None,
+            });
         let resets = resets.collect();
-        Nest { sizes, per_index, tape, resets }
+        Nest {
+            sizes,
+            per_index,
+            tape,
+            resets,
+        }
     }
 
     /// How many registers, memory operands and windows it needs.
@@ -74,8 +97,10 @@ impl Nest {
                 0 => (part.number * reset.partial, reset.len),
                 per_index => (part.start * per_index, (part.end - part.start) * per_index),
             };
-            // SAFETY: the result's elements of this tile lie within its buffer, and no other thread writes them.
-            unsafe { std::slice::from_raw_parts_mut(reset.address.0.add(start), len) }.fill(reset.value);
+            // SAFETY: the result's elements of this tile lie within its buffer, and no other thread
+            // writes them.
+            unsafe { std::slice::from_raw_parts_mut(reset.address.0.add(start), len) }
+                .fill(reset.value);
         }
         let (first, last) = match self.per_index {
             0 => (0, self.sizes[0]),

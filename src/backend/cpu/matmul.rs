@@ -1,17 +1,21 @@
-//! Matrix products with sums in single precision: C[m, n] = A[m, k] · B[k, n], B packed once and shared by all tiles of rows.
+//! Matrix products with sums in single precision: C[m, n] = A[m, k] · B[k, n], B packed once and
+//! shared by all tiles of rows.
 //!
-//! An element starts at 0, or at what C holds, and the products are added to it one after another in the order of k, by fused
-//! multiply-adds where the CPU has them. So it depends neither on the tile that its row is in, nor on how many rows or columns
-//! there are; and [`Isa::Avx512`] and [`Isa::Avx2`] give the same bits. Nothing is allocated here.
+//! An element starts at 0, or at what C holds, and the products are added to it one after another
+//! in the order of k, by fused multiply-adds where the CPU has them. So it depends neither on the
+//! tile that its row is in, nor on how many rows or columns there are; and [`Isa::Avx512`] and
+//! [`Isa::Avx2`] give the same bits. Nothing is allocated here.
 //!
-//! Operands may be rounded to bfloat16 as they are packed. A product of two such is exact in single precision, so an instruction
-//! that multiplies pairs of them ([`Multiplier::Pairs`]) gives the bits that fused multiply-adds give, twice as fast; but what is
-//! smaller than the least normal number, 1.2e-38, is 0 to it.
+//! Operands may be rounded to bfloat16 as they are packed. A product of two such is exact in single
+//! precision, so an instruction that multiplies pairs of them ([`Multiplier::Pairs`]) gives the
+//! bits that fused multiply-adds give, twice as fast; but what is smaller than the least normal
+//! number, 1.2e-38, is 0 to it.
 //!
-//! Rows are packed in strips, as high as the registers allow, and a block of strips meets one panel of B after another. What the
-//! innermost loops read again and again lies in the first-level cache: with AVX2 a panel, and a strip comes from the second, or
-//! from A itself where its rows go on along k; with AVX-512, whose strips are higher, a block is one strip, and the panels come
-//! from the second. The sums of a strip and a panel stay in registers.
+//! Rows are packed in strips, as high as the registers allow, and a block of strips meets one panel
+//! of B after another. What the innermost loops read again and again lies in the first-level cache:
+//! with AVX2 a panel, and a strip comes from the second, or from A itself where its rows go on
+//! along k; with AVX-512, whose strips are higher, a block is one strip, and the panels come from
+//! the second. The sums of a strip and a panel stay in registers.
 
 mod kernel;
 mod pack;
@@ -76,8 +80,18 @@ struct Blocking {
     depth: usize,
 }
 
-const AVX512: Blocking = Blocking { width: 32, rows: 14, block: 14, depth: 1024 };
-const OTHERS: Blocking = Blocking { width: 16, rows: 6, block: 96, depth: 512 };
+const AVX512: Blocking = Blocking {
+    width: 32,
+    rows: 14,
+    block: 14,
+    depth: 1024,
+};
+const OTHERS: Blocking = Blocking {
+    width: 16,
+    rows: 6,
+    block: 96,
+    depth: 512,
+};
 
 /// A matrix in memory, by the floats between rows and between columns.
 #[derive(Clone, Copy, Debug)]
@@ -132,12 +146,20 @@ pub fn made_workspace_len(by: Multiplier, k: usize) -> usize {
     (1 + by.together()) * workspace_len(by, k)
 }
 
-/// Packs one panel of B: for each k, or pair of them, its columns side by side, 0 where there are none.
+/// Packs one panel of B: for each k, or pair of them, its columns side by side, 0 where there are
+/// none.
 ///
 /// # Safety
-/// The CPU must have what `by` names, `b` must be readable for `k` rows and `n` columns, and `packed` writable for the whole of
-/// [`packed_len`] floats.
-pub unsafe fn pack_panel(by: Multiplier, k: usize, n: usize, b: View, panel: usize, packed: *mut f32) {
+/// The CPU must have what `by` names, `b` must be readable for `k` rows and `n` columns, and
+/// `packed` writable for the whole of [`packed_len`] floats.
+pub unsafe fn pack_panel(
+    by: Multiplier,
+    k: usize,
+    n: usize,
+    b: View,
+    panel: usize,
+    packed: *mut f32,
+) {
     debug_assert!(panel < panels(by, n), "the panel is one of B's");
     let (full, len) = (width(by), panel_len(by, k));
     let first = panel * full;
@@ -154,7 +176,8 @@ pub unsafe fn pack_panel(by: Multiplier, k: usize, n: usize, b: View, panel: usi
         line_stride: b.column_stride,
         depth_stride: b.row_stride,
     };
-    // SAFETY: the columns from `first` on lie within `b`, and `out` has `full` floats for each k, or pair of them.
+    // SAFETY: the columns from `first` on lie within `b`, and `out` has `full` floats for each k,
+    // or pair of them.
     unsafe { lines.pack(by, out.as_mut_ptr(), full) };
 }
 
@@ -175,8 +198,9 @@ fn parts(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 /// C = A · B, or C += A · B, for packed B.
 ///
 /// # Safety
-/// The CPU must have what `by` names; `a` must be readable and `c` writable for the extent, `packed` as [`pack_panel`] left it,
-/// `workspace` writable for [`workspace_len`] or [`made_workspace_len`] floats; `c` overlaps none of the others.
+/// The CPU must have what `by` names; `a` must be readable and `c` writable for the extent,
+/// `packed` as [`pack_panel`] left it, `workspace` writable for [`workspace_len`] or
+/// [`made_workspace_len`] floats; `c` overlaps none of the others.
 pub unsafe fn multiply(
     by: Multiplier,
     extent: Extent,
@@ -197,19 +221,35 @@ pub unsafe fn multiply(
             let (count, depth) = (last - first, along.len());
             let rows = match a {
                 Rows::View(a) => {
-                    let start = a.start.wrapping_add(first * a.row_stride + along.start * a.column_stride);
-                    pack::Lines { count, depth, start, line_stride: a.row_stride, depth_stride: a.column_stride }
+                    let start = a
+                        .start
+                        .wrapping_add(first * a.row_stride + along.start * a.column_stride);
+                    pack::Lines {
+                        count,
+                        depth,
+                        start,
+                        line_stride: a.row_stride,
+                        depth_stride: a.column_stride,
+                    }
                 }
                 Rows::Made(make) => {
                     let made = workspace.wrapping_add(workspace_len(by, k));
                     make(first..last, along.clone(), made);
-                    pack::Lines { count, depth, start: made, line_stride: depth, depth_stride: 1 }
+                    pack::Lines {
+                        count,
+                        depth,
+                        start: made,
+                        line_stride: depth,
+                        depth_stride: 1,
+                    }
                 }
             };
             // Few rows may be read where they are, if each goes on along k.
-            let packed_left = by != Multiplier::F32(isa) || isa == Isa::Avx512 || rows.depth_stride != 1;
+            let packed_left =
+                by != Multiplier::F32(isa) || isa == Isa::Avx512 || rows.depth_stride != 1;
             if packed_left {
-                // SAFETY: the block's rows and that part of k lie within `a`, and take at most `workspace_len` floats.
+                // SAFETY: the block's rows and that part of k lie within `a`, and take at most
+                // `workspace_len` floats.
                 unsafe { rows.pack_strips(by, blocking.rows, workspace) };
             }
             for panel in 0..panels(by, n) {
@@ -218,8 +258,16 @@ pub unsafe fn multiply(
                     let at = (first + row) * c.row_stride + column * c.column_stride;
                     let tile = Tile {
                         depth: floats,
-                        a: if packed_left { workspace.wrapping_add(row * floats) } else { rows.line(row) },
-                        a_strides: if packed_left { (1, end - row) } else { (rows.line_stride, 1) },
+                        a: if packed_left {
+                            workspace.wrapping_add(row * floats)
+                        } else {
+                            rows.line(row)
+                        },
+                        a_strides: if packed_left {
+                            (1, end - row)
+                        } else {
+                            (rows.line_stride, 1)
+                        },
                         b: packed.wrapping_add(panel * panel_len(by, k) + from * blocking.width),
                         c: c.start.wrapping_add(at).cast_mut(),
                         row_stride: c.row_stride,
@@ -227,7 +275,8 @@ pub unsafe fn multiply(
                         width: blocking.width.min(n - column),
                         add: add || from > 0,
                     };
-                    // SAFETY: the strip is packed or lies within `a`, the panel lies within packed B, and the tile within `c`.
+                    // SAFETY: the strip is packed or lies within `a`, the panel lies within packed
+                    // B, and the tile within `c`.
                     unsafe { tile.run(by, end - row) };
                 }
             }

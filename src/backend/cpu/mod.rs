@@ -1,6 +1,7 @@
 //! The CPU back end: runs a plan's kernels one after another, the tiles of each on all threads.
 //!
-//! A result depends on the plan alone, never on the number of threads. Nothing is allocated while a program runs.
+//! A result depends on the plan alone, never on the number of threads. Nothing is allocated while a
+//! program runs.
 
 pub mod isa;
 mod loops;
@@ -41,7 +42,8 @@ pub struct Cpu {
     arrays: Vec<Floats>,
     programs: Vec<Loaded>,
     scratch: Vec<Mutex<Scratch>>,
-    /// The packed right operands of the contraction that runs, where its program does not keep them.
+    /// The packed right operands of the contraction that runs, where its program does not keep
+    /// them.
     packed: Floats,
     /// Numbers that were noted, the oldest first, and arrays for others.
     notes: VecDeque<Vec<f32>>,
@@ -63,7 +65,10 @@ impl Floats {
     fn new(len: usize) -> Result<Self> {
         let (count, mut lines) = (len.div_ceil(16), Vec::new());
         lines.try_reserve_exact(count).map_err(|_| {
-            let message = format!("{} MiB of memory cannot be had", (len * size_of::<f32>()) >> 20);
+            let message = format!(
+                "{} MiB of memory cannot be had",
+                (len * size_of::<f32>()) >> 20
+            );
             Error::new(message).help("smaller sizes, fewer samples or rows at once need less")
         })?;
         lines.resize(count, Line([0.0; 16]));
@@ -124,12 +129,21 @@ enum Stage {
 
 impl Loaded {
     fn new(kernels: Vec<Compiled>, kept: Floats) -> Self {
-        let mut loaded = Loaded { kernels: Vec::new(), phases: Vec::new(), counts: Vec::new(), kept };
+        let mut loaded = Loaded {
+            kernels: Vec::new(),
+            phases: Vec::new(),
+            counts: Vec::new(),
+            kept,
+        };
         for (number, kernel) in kernels.iter().enumerate() {
             let head = usize::from(!kernel.head.is_empty());
             let pack = kernel.product.as_ref().map_or(0, Product::panels);
             let tiles = kernel.tile.map_or(0, |tile| tile.count);
-            for (stage, count) in [(Stage::Head, head), (Stage::Pack, pack), (Stage::Tiles, tiles)] {
+            for (stage, count) in [
+                (Stage::Head, head),
+                (Stage::Pack, pack),
+                (Stage::Tiles, tiles),
+            ] {
                 if count > 0 {
                     loaded.phases.push((number, stage));
                     loaded.counts.push(count);
@@ -160,7 +174,8 @@ fn timed(total: &AtomicU64, work: impl FnOnce()) {
 #[derive(Clone, Copy)]
 struct Address(*mut f32);
 
-// SAFETY: threads write to disjoint parts of a buffer, each to its own tile: the plan's verifier checks it.
+// SAFETY: threads write to disjoint parts of a buffer, each to its own tile: the plan's verifier
+// checks it.
 unsafe impl Send for Address {}
 // SAFETY: as above.
 unsafe impl Sync for Address {}
@@ -183,9 +198,14 @@ impl Cpu {
             Error::new(format!("the CPU does not multiply in {precision}"))
                 .help("--precision f32 or bf16, or --device cuda where there is a GPU")
         })?;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("dgc-{i}")).build();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("dgc-{i}"))
+            .build();
         let pool = pool.expect("threads can be started");
-        let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
+        let scratch = (0..pool.current_num_threads())
+            .map(|_| Mutex::default())
+            .collect();
         Ok(Cpu {
             pool,
             by,
@@ -202,8 +222,18 @@ impl Cpu {
         self.pool.current_num_threads()
     }
 
-    fn compile(&mut self, kernel: &Kernel, addresses: &[Address], packing: &mut Packing) -> Result<Compiled> {
-        let nests = |nests: &[plan::Loop]| nests.iter().map(|nest| Nest::new(nest, kernel.tile, addresses)).collect();
+    fn compile(
+        &mut self,
+        kernel: &Kernel,
+        addresses: &[Address],
+        packing: &mut Packing,
+    ) -> Result<Compiled> {
+        let nests = |nests: &[plan::Loop]| {
+            nests
+                .iter()
+                .map(|nest| Nest::new(nest, kernel.tile, addresses))
+                .collect()
+        };
         let compiled = Compiled {
             name: kernel.name.clone(),
             times: Times::default(),
@@ -218,7 +248,11 @@ impl Cpu {
         };
         for scratch in &mut self.scratch {
             let scratch = scratch.get_mut().expect("no thread has panicked");
-            let all = compiled.head.iter().chain(&compiled.before).chain(&compiled.after);
+            let all = compiled
+                .head
+                .iter()
+                .chain(&compiled.before)
+                .chain(&compiled.after);
             for nest in all {
                 scratch.reserve(nest.needs())?;
             }
@@ -233,22 +267,36 @@ impl Cpu {
     fn work(&self, kernel: &Compiled, stage: Stage, number: usize, key: NoiseKey, packed: Packed) {
         let loops = |nests: &[Nest], part: Part, scratch: &mut Scratch| {
             if !nests.is_empty() {
-                timed(&kernel.times.loops, || nests.iter().for_each(|nest| nest.run(part, key, scratch)));
+                timed(&kernel.times.loops, || {
+                    nests.iter().for_each(|nest| nest.run(part, key, scratch))
+                });
             }
         };
         match (stage, kernel.tile, &kernel.product) {
             (Stage::Head, ..) => {
-                let whole = Part { number: 0, start: 0, end: 0 };
+                let whole = Part {
+                    number: 0,
+                    start: 0,
+                    end: 0,
+                };
                 self.with_scratch(|scratch| loops(&kernel.head, whole, scratch));
             }
             (Stage::Pack, _, Some(product)) => self.with_scratch(|scratch| {
-                timed(&kernel.times.packing, || product.pack(number, packed, scratch.workspace()));
+                timed(&kernel.times.packing, || {
+                    product.pack(number, packed, scratch.workspace())
+                });
             }),
             (Stage::Tiles, Some(tile), product) => self.with_scratch(|scratch| {
-                let part = Part { number, start: number * tile.size, end: ((number + 1) * tile.size).min(tile.length) };
+                let part = Part {
+                    number,
+                    start: number * tile.size,
+                    end: ((number + 1) * tile.size).min(tile.length),
+                };
                 loops(&kernel.before, part, scratch);
                 if let Some(product) = product {
-                    timed(&kernel.times.contraction, || product.run(part, packed, scratch.workspace()));
+                    timed(&kernel.times.contraction, || {
+                        product.run(part, packed, scratch.workspace())
+                    });
                 }
                 loops(&kernel.after, part, scratch);
             }),
@@ -276,13 +324,21 @@ impl Backend for Cpu {
         Ok(Id::new(self.arrays.len() - 1))
     }
 
-    fn fill(&mut self, array: Id<Array>, offset: usize, len: usize, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+    fn fill(
+        &mut self,
+        array: Id<Array>,
+        offset: usize,
+        len: usize,
+        write: &mut dyn FnMut(&mut [f32]),
+    ) -> Result<()> {
         write(&mut self.arrays[array.index()].slice_mut()[offset..offset + len]);
         Ok(())
     }
 
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>> {
-        Ok(Cow::Borrowed(&self.arrays[array.index()].slice()[offset..offset + len]))
+        Ok(Cow::Borrowed(
+            &self.arrays[array.index()].slice()[offset..offset + len],
+        ))
     }
 
     fn note(&mut self, array: Id<Array>, len: usize) -> Result<()> {
@@ -294,7 +350,9 @@ impl Backend for Cpu {
     }
 
     fn noted(&mut self, _wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
-        let Some(note) = self.notes.pop_front() else { return Ok(false) };
+        let Some(note) = self.notes.pop_front() else {
+            return Ok(false);
+        };
         take(&note);
         self.spare.push(note);
         Ok(true)
@@ -306,32 +364,47 @@ impl Backend for Cpu {
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {
             let place = match (&buffer.place, place) {
-                (plan::Place::Arena(offset), _) => Place { array: arena, offset: *offset },
+                (plan::Place::Arena(offset), _) => Place {
+                    array: arena,
+                    offset: *offset,
+                },
                 (_, Some(place)) => *place,
                 (_, None) => panic!("`{}` has a place", buffer.name),
             };
             let array = &mut self.arrays[place.array.index()];
-            assert!(place.offset + buffer.len <= array.len, "`{}` lies within its array", buffer.name);
+            assert!(
+                place.offset + buffer.len <= array.len,
+                "`{}` lies within its array",
+                buffer.name
+            );
             // SAFETY: the offset is within the array, as was just checked.
             addresses.push(Address(unsafe { array.pointer().add(place.offset) }));
         }
         let mut packing = Packing::new(plan, &addresses);
-        let kernels = plan.kernels.iter().map(|kernel| self.compile(kernel, &addresses, &mut packing));
+        let kernels = plan
+            .kernels
+            .iter()
+            .map(|kernel| self.compile(kernel, &addresses, &mut packing));
         let kernels = kernels.collect::<Result<_>>()?;
         self.packed.reserve(packing.passing_len)?;
-        self.programs.push(Loaded::new(kernels, Floats::new(packing.kept_len)?));
+        self.programs
+            .push(Loaded::new(kernels, Floats::new(packing.kept_len)?));
         Ok(Id::new(self.programs.len() - 1))
     }
 
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()> {
         let kept = Address(self.programs[program.index()].kept.pointer());
-        let packed = Packed { kept, passing: Address(self.packed.pointer()) };
+        let packed = Packed {
+            kept,
+            passing: Address(self.packed.pointer()),
+        };
         let (this, program) = (&*self, &self.programs[program.index()]);
         let work = |phase: usize, number: usize| {
             let (kernel, stage) = program.phases[phase];
             this.work(&program.kernels[kernel], stage, number, key, packed);
         };
-        this.pool.install(|| team::run(&program.counts, this.threads(), &work));
+        this.pool
+            .install(|| team::run(&program.counts, this.threads(), &work));
         Ok(())
     }
 

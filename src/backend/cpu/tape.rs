@@ -1,7 +1,8 @@
-//! The body of a loop as a tape: each step works on a chunk of elements that stays in the first-level cache.
+//! The body of a loop as a tape: each step works on a chunk of elements that stays in the
+//! first-level cache.
 //!
-//! A register is a chunk of scratch memory. Operands that lie side by side in memory are read where they are, and a
-//! result that is stored so is written where it belongs.
+//! A register is a chunk of scratch memory. Operands that lie side by side in memory are read where
+//! they are, and a result that is stored so is written where it belongs.
 
 mod run;
 
@@ -14,7 +15,8 @@ use crate::{
     tensor::{NoiseKind, ReduceKind},
 };
 
-/// Elements worked on at once: registers, and what is read and written beside them, stay in the first-level cache.
+/// Elements worked on at once: registers, and what is read and written beside them, stay in the
+/// first-level cache.
 pub(super) const CHUNK: usize = 128;
 /// Floats between registers.
 const SPACING: usize = CHUNK + 48;
@@ -164,9 +166,18 @@ impl Tape {
     /// From a loop and how its axes are walked.
     pub fn new(nest: &plan::Loop, addresses: &[Address], walk: &Walk) -> Self {
         // Each chunk begins where what is repeated begins.
-        let chunk = walk.period().map_or(CHUNK, |period| CHUNK / period * period);
+        let chunk = walk
+            .period()
+            .map_or(CHUNK, |period| CHUNK / period * period);
         let (isa, steps, constants, sources) = (Isa::detect(), Vec::new(), Vec::new(), Vec::new());
-        let tape = Tape { isa, steps, constants, sources, registers: 0, chunk };
+        let tape = Tape {
+            isa,
+            steps,
+            constants,
+            sources,
+            registers: 0,
+            chunk,
+        };
         let count = nest.instructions.len();
         let mut writer = Writer {
             tape,
@@ -187,15 +198,25 @@ impl Tape {
 
     /// How many registers, sources and windows it needs.
     pub fn needs(&self) -> (usize, usize, usize) {
-        (self.registers, self.sources.len(), self.sources.iter().map(|source| source.outer.len()).sum())
+        (
+            self.registers,
+            self.sources.len(),
+            self.sources.iter().map(|source| source.outer.len()).sum(),
+        )
     }
 
     /// Begins a tile.
     pub fn start<'a>(&'a self, scratch: &'a mut Scratch, tile: usize, key: NoiseKey) -> Run<'a> {
         for &(register, value) in &self.constants {
-            scratch.registers.slice_mut()[register * SPACING..register * SPACING + CHUNK].fill(value);
+            scratch.registers.slice_mut()[register * SPACING..register * SPACING + CHUNK]
+                .fill(value);
         }
-        Run { tape: self, scratch, tile, key }
+        Run {
+            tape: self,
+            scratch,
+            tile,
+            key,
+        }
     }
 }
 
@@ -204,8 +225,12 @@ fn last_uses(nest: &plan::Loop) -> Vec<usize> {
     let mut last: Vec<usize> = (0..nest.instructions.len()).collect();
     for (number, instruction) in nest.instructions.iter().enumerate() {
         match instruction {
-            Instruction::Scalar(_, operands) => operands.iter().for_each(|&operand| last[operand] = number),
-            Instruction::OneHot(value, _) | Instruction::Store(value, _) | Instruction::Reduce { value, .. } => {
+            Instruction::Scalar(_, operands) => {
+                operands.iter().for_each(|&operand| last[operand] = number)
+            }
+            Instruction::OneHot(value, _)
+            | Instruction::Store(value, _)
+            | Instruction::Reduce { value, .. } => {
                 last[*value] = number;
             }
             _ => {}
@@ -258,18 +283,33 @@ impl Writer<'_> {
         match &self.nest.instructions[value] {
             Instruction::Constant(_) => true,
             Instruction::Load(access) => {
-                self.walk.joined(access).strides.last() == Some(&0) || self.walk.repeated(access).is_some()
+                self.walk.joined(access).strides.last() == Some(&0)
+                    || self.walk.repeated(access).is_some()
             }
             _ => false,
         }
     }
 
     fn source(&mut self, access: &Access) -> usize {
-        let Access { mut strides, spans, partial, .. } = self.walk.joined(access);
+        let Access {
+            mut strides,
+            spans,
+            partial,
+            ..
+        } = self.walk.joined(access);
         let inner = strides.pop().expect("there is an innermost loop");
         let address = self.addresses[access.buffer.index()];
-        let (each, outer) = spans.into_iter().partition(|span| span.strides[strides.len()] != 0);
-        self.tape.sources.push(Source { address, strides, inner, partial, outer, each });
+        let (each, outer) = spans
+            .into_iter()
+            .partition(|span| span.strides[strides.len()] != 0);
+        self.tape.sources.push(Source {
+            address,
+            strides,
+            inner,
+            partial,
+            outer,
+            each,
+        });
         self.tape.sources.len() - 1
     }
 
@@ -285,8 +325,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Where an operation's result goes, and the operand that is read there: in the place of an operand that is not read any more if
-    /// there is one, since few registers stay in the first-level cache.
+    /// Where an operation's result goes, and the operand that is read there: in the place of an
+    /// operand that is not read any more if there is one, since few registers stay in the
+    /// first-level cache.
     fn target_in_place(&mut self, number: usize, operands: &[usize]) -> (Place, Option<usize>) {
         if let Some((source, in_place)) = self.stored_at_once(number, operands) {
             return (Place::Memory(source), in_place);
@@ -299,32 +340,50 @@ impl Writer<'_> {
                 && matches!(self.place(operand), Place::Register(_))
         });
         match in_place {
-            Some(position) => (self.places[operands[position]].take().expect("it has a place"), in_place),
+            Some(position) => (
+                self.places[operands[position]]
+                    .take()
+                    .expect("it has a place"),
+                in_place,
+            ),
             None => (Place::Register(self.register()), None),
         }
     }
 
-    /// Where in memory a result is written at once, if it is stored side by side where the loop reads nothing, or only what was read by
-    /// earlier instructions of the same element, or one of the operands; and that operand.
-    fn stored_at_once(&mut self, number: usize, operands: &[usize]) -> Option<(usize, Option<usize>)> {
+    /// Where in memory a result is written at once, if it is stored side by side where the loop
+    /// reads nothing, or only what was read by earlier instructions of the same element, or one of
+    /// the operands; and that operand.
+    fn stored_at_once(
+        &mut self,
+        number: usize,
+        operands: &[usize],
+    ) -> Option<(usize, Option<usize>)> {
         let instructions = &self.nest.instructions;
-        let (position, access) =
-            instructions.iter().enumerate().find_map(|(position, instruction)| match instruction {
+        let (position, access) = instructions.iter().enumerate().find_map(
+            |(position, instruction)| match instruction {
                 Instruction::Store(value, access) if *value == number => Some((position, access)),
                 _ => None,
-            })?;
+            },
+        )?;
         if !access.spans.is_empty() || self.walk.joined(access).strides.last() != Some(&1) {
             return None;
         }
         let address = self.addresses[access.buffer.index()].0;
         let mut in_place = None;
         for (value, instruction) in instructions.iter().enumerate() {
-            let Instruction::Load(load) = instruction else { continue };
+            let Instruction::Load(load) = instruction else {
+                continue;
+            };
             if self.addresses[load.buffer.index()].0 != address {
                 continue;
             }
-            let same = load.strides == access.strides && load.partial == access.partial && load.spans.is_empty();
-            let mut read = operands.iter().enumerate().filter(|(_, operand)| **operand == value);
+            let same = load.strides == access.strides
+                && load.partial == access.partial
+                && load.spans.is_empty();
+            let mut read = operands
+                .iter()
+                .enumerate()
+                .filter(|(_, operand)| **operand == value);
             match (read.next(), read.next()) {
                 _ if !same || self.last_use[value] > number => return None,
                 (Some((operand, _)), None) if in_place.is_none() => in_place = Some(operand),
@@ -345,46 +404,75 @@ impl Writer<'_> {
             }
             Instruction::Position(axis) => {
                 let to = self.register();
-                self.tape.steps.push(Step::Count { to, axis: self.walk.group_of(*axis) });
+                self.tape.steps.push(Step::Count {
+                    to,
+                    axis: self.walk.group_of(*axis),
+                });
                 Place::Register(to)
             }
             Instruction::Load(access) => self.load(access),
-            Instruction::Noise { stream, kind, access } => {
+            Instruction::Noise {
+                stream,
+                kind,
+                access,
+            } => {
                 let to = self.target(number);
                 let strides = self.walk.joined(access).strides;
-                self.tape.steps.push(Step::Noise { to, stream: *stream, kind: *kind, strides });
+                self.tape.steps.push(Step::Noise {
+                    to,
+                    stream: *stream,
+                    kind: *kind,
+                    strides,
+                });
                 to
             }
             Instruction::Scalar(scalar, operands) => {
                 let mut from = [None; 3];
-                operands.iter().zip(&mut from).for_each(|(&operand, from)| *from = Some(self.place(operand)));
+                operands
+                    .iter()
+                    .zip(&mut from)
+                    .for_each(|(&operand, from)| *from = Some(self.place(operand)));
                 let (to, in_place) = self.target_in_place(number, operands);
                 if let Some(operand) = in_place {
                     from[operand] = None;
                 }
                 let operation = Operation::new(self.tape.isa, *scalar, in_place);
-                self.tape.steps.push(Step::Apply { operation, to, from });
+                self.tape.steps.push(Step::Apply {
+                    operation,
+                    to,
+                    from,
+                });
                 to
             }
             Instruction::OneHot(value, axis) => {
                 let from = self.place(*value);
                 let to = self.target(number);
-                self.tape.steps.push(Step::OneHot { to, from, axis: self.walk.group_of(*axis) });
+                self.tape.steps.push(Step::OneHot {
+                    to,
+                    from,
+                    axis: self.walk.group_of(*axis),
+                });
                 to
             }
             Instruction::Store(value, access) => {
                 if !self.stored[number] {
                     let (from, source) = (self.place(*value), self.source(access));
                     let side_by_side = self.tape.sources[source].inner == 1;
-                    self.tape.steps.push(match (access.spans.is_empty(), side_by_side) {
-                        (false, _) => Step::Lay { from, source },
-                        (true, true) => Step::Copy { from, source },
-                        (true, false) => Step::Scatter { from, source },
-                    });
+                    self.tape
+                        .steps
+                        .push(match (access.spans.is_empty(), side_by_side) {
+                            (false, _) => Step::Lay { from, source },
+                            (true, true) => Step::Copy { from, source },
+                            (true, false) => Step::Scatter { from, source },
+                        });
                 }
                 return;
             }
-            Instruction::Reduce { kind, value, access } => {
+            Instruction::Reduce {
+                kind,
+                value,
+                access,
+            } => {
                 let (from, source, kind) = (self.place(*value), self.source(access), *kind);
                 self.tape.steps.push(match self.tape.sources[source].inner {
                     0 => Step::Fold { kind, from, source },
@@ -395,7 +483,10 @@ impl Writer<'_> {
                         period: self.walk.repeated(access).unwrap_or(usize::MAX),
                     },
                     inner => {
-                        unreachable!("a reduction's result lies in the order of its loop: {inner} {:?}", self.nest)
+                        unreachable!(
+                            "a reduction's result lies in the order of its loop: {inner} {:?}",
+                            self.nest
+                        )
                     }
                 });
                 return;

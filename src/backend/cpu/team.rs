@@ -1,7 +1,8 @@
 //! Threads that go through phases of work together, without sleeping between them.
 //!
-//! A phase begins when every part of the one before is done. A thread takes the next part there is; one that comes late,
-//! or never, is not waited for. Waking a sleeping thread costs as much as a small kernel, and a step has hundreds of phases.
+//! A phase begins when every part of the one before is done. A thread takes the next part there is;
+//! one that comes late, or never, is not waited for. Waking a sleeping thread costs as much as a
+//! small kernel, and a step has hundreds of phases.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -17,7 +18,8 @@ struct Team<'a> {
     done: AtomicUsize,
 }
 
-/// Calls `work(phase, part)` for each part `0..counts[phase]` of each phase, on up to `threads` threads of the pool.
+/// Calls `work(phase, part)` for each part `0..counts[phase]` of each phase, on up to `threads`
+/// threads of the pool.
 pub(super) fn run(counts: &[usize], threads: usize, work: &(dyn Fn(usize, usize) + Sync)) {
     if threads == 1 {
         for (phase, &count) in counts.iter().enumerate() {
@@ -25,7 +27,12 @@ pub(super) fn run(counts: &[usize], threads: usize, work: &(dyn Fn(usize, usize)
         }
         return;
     }
-    let team = Team { counts, work, next: AtomicU64::new(0), done: AtomicUsize::new(0) };
+    let team = Team {
+        counts,
+        work,
+        next: AtomicU64::new(0),
+        done: AtomicUsize::new(0),
+    };
     rayon::join(|| team.lead(), || team.follow(threads - 1));
 }
 
@@ -47,7 +54,8 @@ impl Team<'_> {
         }
     }
 
-    /// Takes parts of whatever phase there is until the last is over; brings in the other threads first.
+    /// Takes parts of whatever phase there is until the last is over; brings in the other threads
+    /// first.
     fn follow(&self, threads: usize) {
         if threads > 1 {
             rayon::join(|| self.help(), || self.follow(threads - 1));
@@ -73,7 +81,8 @@ impl Team<'_> {
         }
     }
 
-    /// Does a part, and counts it as done even if it panics, so that nobody waits for it; the panic goes on to the caller.
+    /// Does a part, and counts it as done even if it panics, so that nobody waits for it; the panic
+    /// goes on to the caller.
     fn do_part(&self, phase: usize, part: usize) {
         struct Done<'a>(&'a AtomicUsize);
         impl Drop for Done<'_> {
@@ -93,7 +102,12 @@ impl Team<'_> {
             if now != phase || part >= self.counts[phase] {
                 return None;
             }
-            match self.next.compare_exchange_weak(next, next + 1, Ordering::AcqRel, Ordering::Acquire) {
+            match self.next.compare_exchange_weak(
+                next,
+                next + 1,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => return Some(part),
                 Err(changed) => next = changed,
             }
@@ -106,7 +120,9 @@ struct End<'a, 'b>(&'a Team<'b>);
 
 impl Drop for End<'_, '_> {
     fn drop(&mut self) {
-        self.0.next.store((self.0.counts.len() as u64) << 32, Ordering::Release);
+        self.0
+            .next
+            .store((self.0.counts.len() as u64) << 32, Ordering::Release);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Operands of contractions that are read through windows: lines of their elements, made as a contraction packs them.
+//! Operands of contractions that are read through windows: lines of their elements, made as a
+//! contraction packs them.
 
 use super::Address;
 use crate::plan::{self, Span};
@@ -41,12 +42,21 @@ struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     fn new(axes: &'a [(usize, usize, Vec<isize>)], mut position: usize) -> Self {
-        let mut counter = Counter { axes, index: [0; MOST_AXES], place: 0, sums: [0; MOST_SPANS] };
+        let mut counter = Counter {
+            axes,
+            index: [0; MOST_AXES],
+            place: 0,
+            sums: [0; MOST_SPANS],
+        };
         for (at, (size, stride, steps)) in axes.iter().enumerate().rev() {
             counter.index[at] = position % size;
             position /= size;
             counter.place += counter.index[at] * stride;
-            counter.sums.iter_mut().zip(steps).for_each(|(sum, step)| *sum += counter.index[at] as isize * step);
+            counter
+                .sums
+                .iter_mut()
+                .zip(steps)
+                .for_each(|(sum, step)| *sum += counter.index[at] as isize * step);
         }
         counter
     }
@@ -55,13 +65,19 @@ impl<'a> Counter<'a> {
         for (at, (size, stride, steps)) in self.axes.iter().enumerate().rev() {
             self.index[at] += 1;
             self.place += stride;
-            self.sums.iter_mut().zip(steps).for_each(|(sum, step)| *sum += step);
+            self.sums
+                .iter_mut()
+                .zip(steps)
+                .for_each(|(sum, step)| *sum += step);
             if self.index[at] < *size {
                 return;
             }
             self.index[at] = 0;
             self.place -= size * stride;
-            self.sums.iter_mut().zip(steps).for_each(|(sum, step)| *sum -= *size as isize * step);
+            self.sums
+                .iter_mut()
+                .zip(steps)
+                .for_each(|(sum, step)| *sum -= *size as isize * step);
         }
     }
 }
@@ -71,15 +87,39 @@ impl Reader {
     pub fn new(windows: &plan::Windows, address: Address) -> Self {
         let access = &windows.access;
         let axes = windows.rows.len() + windows.columns.len();
-        assert!(axes <= MOST_AXES && access.spans.len() <= MOST_SPANS, "a matrix has few axes");
+        assert!(
+            axes <= MOST_AXES && access.spans.len() <= MOST_SPANS,
+            "a matrix has few axes"
+        );
         let axis = |at: usize, size: usize| {
-            (size, access.strides[at], access.spans.iter().map(|span| span.strides[at]).collect::<Vec<isize>>())
+            (
+                size,
+                access.strides[at],
+                access
+                    .spans
+                    .iter()
+                    .map(|span| span.strides[at])
+                    .collect::<Vec<isize>>(),
+            )
         };
-        let first: Vec<_> = windows.rows.iter().enumerate().map(|(at, &size)| axis(at, size)).collect();
-        let second: Vec<_> =
-            windows.columns.iter().enumerate().map(|(at, &size)| axis(windows.rows.len() + at, size)).collect();
+        let first: Vec<_> = windows
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(at, &size)| axis(at, size))
+            .collect();
+        let second: Vec<_> = windows
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, &size)| axis(windows.rows.len() + at, size))
+            .collect();
         // The positions are summed over, or make rows or columns of the result.
-        let (rows, columns) = if windows.left == windows.along_positions { (second, first) } else { (first, second) };
+        let (rows, columns) = if windows.left == windows.along_positions {
+            (second, first)
+        } else {
+            (first, second)
+        };
         let width = columns.iter().map(|(size, ..)| size).product();
         let mut counter = Counter::new(&columns, 0);
         let mut runs: Vec<Run> = Vec::new();
@@ -106,30 +146,58 @@ impl Reader {
             (sums().min().unwrap_or(0), sums().max().unwrap_or(0))
         });
         let reach = reach.collect();
-        Reader { address, rows, offsets, spans: access.spans.clone(), runs, reach }
+        Reader {
+            address,
+            rows,
+            offsets,
+            spans: access.spans.clone(),
+            runs,
+            reach,
+        }
     }
 
     /// Writes some columns of some rows, a row every `stride` floats.
     ///
     /// # Safety
     /// The rows and columns must be the matrix's, and `out` writable for the rows.
-    pub unsafe fn lines(&self, rows: Range<usize>, columns: Range<usize>, out: *mut f32, stride: usize) {
+    pub unsafe fn lines(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: *mut f32,
+        stride: usize,
+    ) {
         let mut counter = Counter::new(&self.rows, rows.start);
-        counter.sums.iter_mut().zip(&self.offsets).for_each(|(sum, offset)| *sum += offset);
-        let begin = self.runs.partition_point(|run| run.columns.end <= columns.start);
-        let end = self.runs.partition_point(|run| run.columns.start < columns.end);
+        counter
+            .sums
+            .iter_mut()
+            .zip(&self.offsets)
+            .for_each(|(sum, offset)| *sum += offset);
+        let begin = self
+            .runs
+            .partition_point(|run| run.columns.end <= columns.start);
+        let end = self
+            .runs
+            .partition_point(|run| run.columns.start < columns.end);
         for line in 0..rows.len() {
             let out = out.wrapping_add(line * stride);
-            let inside = self.spans.iter().zip(&counter.sums).zip(&self.reach).all(|((span, own), (least, most))| {
-                span.divisor == 1 && own + least >= 0 && own + most < span.size as isize
-            });
+            let inside = self.spans.iter().zip(&counter.sums).zip(&self.reach).all(
+                |((span, own), (least, most))| {
+                    span.divisor == 1 && own + least >= 0 && own + most < span.size as isize
+                },
+            );
             let place = counter.place as isize + along(&self.spans, &counter.sums);
             for run in &self.runs[begin..end] {
                 let from = run.columns.start.max(columns.start);
                 let len = run.columns.end.min(columns.end) - from;
                 let to = out.wrapping_add(from - columns.start);
-                let start = if inside { Some(place + run.offset) } else { self.start(run, &counter) };
-                // SAFETY: a place that windows name lies within the buffer, as the plan's verifier checks.
+                let start = if inside {
+                    Some(place + run.offset)
+                } else {
+                    self.start(run, &counter)
+                };
+                // SAFETY: a place that windows name lies within the buffer, as the plan's verifier
+                // checks.
                 unsafe {
                     match start {
                         Some(start) => {
@@ -156,7 +224,11 @@ impl Reader {
 
 /// How far spans reach whose sums are the places that they name.
 fn along(spans: &[Span], sums: &[isize]) -> isize {
-    spans.iter().zip(sums).map(|(span, sum)| span.step as isize * sum).sum()
+    spans
+        .iter()
+        .zip(sums)
+        .map(|(span, sum)| span.step as isize * sum)
+        .sum()
 }
 
 /// Copies some floats, as a rule few.

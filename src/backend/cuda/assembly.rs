@@ -14,18 +14,25 @@ pub struct Function {
     pub spilled: usize,
 }
 
-/// The functions that a log written with `--ptxas-options=-v` tells of, those that a program launches, by name.
+/// The functions that a log written with `--ptxas-options=-v` tells of, those that a program
+/// launches, by name.
 pub fn functions(log: &str) -> Vec<Function> {
     let mut found: Vec<Function> = Vec::new();
     for line in log.lines() {
         if let Some((_, rest)) = line.split_once("Compiling entry function '") {
             let name = rest.split('\'').next().unwrap_or_default().to_string();
-            found.push(Function { name, ..Function::default() });
+            found.push(Function {
+                name,
+                ..Function::default()
+            });
         }
-        let Some(function) = found.last_mut() else { continue };
+        let Some(function) = found.last_mut() else {
+            continue;
+        };
         function.registers = number_before(line, " registers").unwrap_or(function.registers);
         function.shared = number_before(line, " bytes smem").unwrap_or(function.shared);
-        let spilled = ["stores", "loads"].map(|what| number_before(line, &format!(" bytes spill {what}")));
+        let spilled =
+            ["stores", "loads"].map(|what| number_before(line, &format!(" bytes spill {what}")));
         function.spilled += spilled.into_iter().flatten().sum::<usize>();
     }
     found.retain(|function| function.name != emit::GATHER);
@@ -36,11 +43,19 @@ pub fn functions(log: &str) -> Vec<Function> {
 /// 32 of `Used 32 registers`.
 fn number_before(line: &str, word: &str) -> Option<usize> {
     let (before, _) = line.split_once(word)?;
-    before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    before
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// `step2_…` before `step10_…`.
 fn natural(name: &str) -> (usize, String) {
-    let digits: String = name.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = name
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
     (digits.parse().unwrap_or(usize::MAX), name.to_string())
 }

@@ -1,7 +1,9 @@
-//! What the compiler made, kept for the next time: a compilation takes seconds, and a command needs the same programs again and again.
+//! What the compiler made, kept for the next time: a compilation takes seconds, and a command needs
+//! the same programs again and again.
 //!
-//! An entry is a file named by a hash of all that its code depends on, and holds a line with a hash of the code, then the code. What
-//! cannot be read or written is compiled as if there were no cache.
+//! An entry is a file named by a hash of all that its code depends on, and holds a line with a hash
+//! of the code, then the code. What cannot be read or written is compiled as if there were no
+//! cache.
 
 use super::compile::{self, Effort};
 use crate::{
@@ -24,16 +26,22 @@ pub fn folder() -> Option<PathBuf> {
         Some(folder) => Some(folder).filter(|folder| !folder.as_os_str().is_empty()),
         None => {
             let home = || Some(variable("HOME")?.join(".cache"));
-            let own = variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()).or_else(home);
+            let own = variable("XDG_CACHE_HOME")
+                .filter(|folder| folder.is_absolute())
+                .or_else(home);
             Some(own?.join("dgc"))
         }
     }
 }
 
-/// Machine code of a source for an architecture, from the cache or compiled now. The library must have been found.
+/// Machine code of a source for an architecture, from the cache or compiled now. The library must
+/// have been found.
 pub fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
     let (version, options) = (compile::version()?, compile::options(arch, Effort::Full)?);
-    let key = format!("{}\0{version:?}\0{options:?}\0{source}", env!("CARGO_PKG_VERSION"));
+    let key = format!(
+        "{}\0{version:?}\0{options:?}\0{source}",
+        env!("CARGO_PKG_VERSION")
+    );
     let entry = folder().map(|folder| folder.join(hash(key.as_bytes()) + ".cubin"));
     if let Some(code) = entry.as_deref().and_then(read) {
         return Ok(code);
@@ -60,11 +68,24 @@ fn write(entry: &Path, code: &[u8]) -> io::Result<()> {
 
 /// Removes the oldest entries beyond those that are kept.
 fn forget(folder: &Path) -> io::Result<()> {
-    let is_entry = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "cubin");
-    let paths = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(is_entry);
-    let age = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let is_entry = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "cubin")
+    };
+    let paths = fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_entry);
+    let age = |path: &PathBuf| {
+        fs::metadata(path)
+            .and_then(|data| data.modified())
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    };
     let mut entries: Vec<(SystemTime, PathBuf)> = paths.map(|path| (age(&path), path)).collect();
     entries.sort();
     let gone = entries.len().saturating_sub(MOST);
-    entries.iter().take(gone).try_for_each(|(_, path)| fs::remove_file(path))
+    entries
+        .iter()
+        .take(gone)
+        .try_for_each(|(_, path)| fs::remove_file(path))
 }

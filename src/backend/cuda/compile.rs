@@ -31,35 +31,65 @@ pub(super) fn options(arch: &str, effort: Effort) -> Result<Vec<String>> {
     options.extend(["--std=c++17", "--ptxas-options=-v"].map(String::from));
     // Versions before 13 may not know these.
     if version()? >= (13, 0) {
-        options.push(if effort == Effort::Full { "--split-compile=0" } else { "--Ofast-compile=max" }.to_string());
+        options.push(
+            if effort == Effort::Full {
+                "--split-compile=0"
+            } else {
+                "--Ofast-compile=max"
+            }
+            .to_string(),
+        );
     }
     Ok(options)
 }
 
 /// Compiles a source for an architecture such as `sm_90`. The library must have been found.
 pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<Image> {
-    let failed = |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));
-    let text = CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
-    let file = CString::new(format!("{name}.cu")).map_err(|_| Error::new("a model's name holds a zero byte"))?;
-    let program = Program(result::create_program(&text, Some(&file)).map_err(|error| failed("cannot begin", error))?);
+    let failed =
+        |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));
+    let text =
+        CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
+    let file = CString::new(format!("{name}.cu"))
+        .map_err(|_| Error::new("a model's name holds a zero byte"))?;
+    let program = Program(
+        result::create_program(&text, Some(&file))
+            .map_err(|error| failed("cannot begin", error))?,
+    );
     let options = options(arch, effort)?;
-    // SAFETY: the program lives until the end of this function, and the sizes are as NVRTC gave them.
+    // SAFETY: the program lives until the end of this function, and the sizes are as NVRTC gave
+    // them.
     unsafe {
         let done = result::compile_program(program.0, &options);
-        let log = result::get_program_log(program.0).map_err(|error| failed("has no log", error))?;
+        let log =
+            result::get_program_log(program.0).map_err(|error| failed("has no log", error))?;
         let log = CStr::from_ptr(log.as_ptr()).to_string_lossy().into_owned();
         done.map_err(|error| {
             let first: Vec<&str> = log.lines().take(12).collect();
-            Error::new(format!("NVRTC cannot compile {name} for {arch}: {error}\n{}", first.join("\n")))
-                .help("a mistake of dgc's if the architecture is one that this NVRTC knows")
+            Error::new(format!(
+                "NVRTC cannot compile {name} for {arch}: {error}\n{}",
+                first.join("\n")
+            ))
+            .help("a mistake of dgc's if the architecture is one that this NVRTC knows")
         })?;
         let mut len = 0;
         let virtual_code = arch.starts_with("compute_");
-        let size = if virtual_code { sys::nvrtcGetPTXSize } else { sys::nvrtcGetCUBINSize };
-        size(program.0, &raw mut len).result().map_err(|error| failed("has no code", error))?;
+        let size = if virtual_code {
+            sys::nvrtcGetPTXSize
+        } else {
+            sys::nvrtcGetCUBINSize
+        };
+        size(program.0, &raw mut len)
+            .result()
+            .map_err(|error| failed("has no code", error))?;
         let mut code = vec![0u8; len];
-        let get = if virtual_code { sys::nvrtcGetPTX } else { sys::nvrtcGetCUBIN };
-        get(program.0, code.as_mut_ptr().cast()).result().map_err(|error| failed("has no code", error))?;
+        let get = if virtual_code {
+            sys::nvrtcGetPTX
+        } else {
+            sys::nvrtcGetCUBIN
+        };
+        get(program.0, code.as_mut_ptr().cast())
+            .result()
+            .map_err(|error| failed("has no code", error))?;
         Ok(Image { code, log })
     }
 }

@@ -1,8 +1,9 @@
 //! From a plan to CUDA C++: one source for all of its kernels, and the launches in order.
 //!
-//! A loop nest becomes a piece of work whose threads each make elements, or sums; a contraction becomes one whose blocks each
-//! make a tile. What its operands are made by is its prologue, the loop that follows and its sums are its epilogue. Pieces that
-//! need not wait for each other share a launch.
+//! A loop nest becomes a piece of work whose threads each make elements, or sums; a contraction
+//! becomes one whose blocks each make a tile. What its operands are made by is its prologue, the
+//! loop that follows and its sums are its epilogue. Pieces that need not wait for each other share
+//! a launch.
 
 mod columns;
 mod contraction;
@@ -30,7 +31,10 @@ const LIBRARY: [(&str, &str); 6] = [
     ("reduce.cuh", include_str!("../../../kernels/reduce.cuh")),
     ("special.cuh", include_str!("../../../kernels/special.cuh")),
     ("tensor.cuh", include_str!("../../../kernels/tensor.cuh")),
-    ("contract.cuh", include_str!("../../../kernels/contract.cuh")),
+    (
+        "contract.cuh",
+        include_str!("../../../kernels/contract.cuh"),
+    ),
     ("gather.cuh", include_str!("../../../kernels/gather.cuh")),
 ];
 
@@ -61,7 +65,8 @@ pub struct Launch {
     pub function: String,
     /// Blocks of [`THREADS`] threads each.
     pub blocks: usize,
-    /// The function's arguments: the working memory if it uses any, these buffers, then the noise's key if it draws any.
+    /// The function's arguments: the working memory if it uses any, these buffers, then the noise's
+    /// key if it draws any.
     pub arena: bool,
     pub buffers: Vec<Id<Buffer>>,
     pub noise: bool,
@@ -72,8 +77,15 @@ pub struct Launch {
 /// The plan's kernels, whose contractions multiply at that precision.
 pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
     let plan = &columns::retiled(plan);
-    let mut emitter = Emitter { plan, precision, pieces: Vec::new(), unstored: contraction::made_by_readers(plan) };
-    plan.kernels.iter().for_each(|kernel| emitter.kernel(kernel));
+    let mut emitter = Emitter {
+        plan,
+        precision,
+        pieces: Vec::new(),
+        unstored: contraction::made_by_readers(plan),
+    };
+    plan.kernels
+        .iter()
+        .for_each(|kernel| emitter.kernel(kernel));
     let mut functions = String::new();
     let (launches, arena) = group::write(plan, &emitter.pieces, &mut functions);
     let mut text = format!(
@@ -83,8 +95,18 @@ pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
         env!("CARGO_PKG_VERSION")
     );
     // Narrow indices are quicker to divide.
-    let most = plan.buffers.iter().map(|buffer| buffer.len).chain([arena]).max().unwrap_or(0);
-    let index = if most < 1 << 31 { "unsigned" } else { "unsigned long long" };
+    let most = plan
+        .buffers
+        .iter()
+        .map(|buffer| buffer.len)
+        .chain([arena])
+        .max()
+        .unwrap_or(0);
+    let index = if most < 1 << 31 {
+        "unsigned"
+    } else {
+        "unsigned long long"
+    };
     let _ = writeln!(text, "typedef {index} Index;\n");
     text += "// A block among those of its piece of work: its column and row, and how many columns there are.\n";
     text += "struct Block {\n    unsigned x, y, count;\n};\n\n";
@@ -92,7 +114,11 @@ pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
         let _ = writeln!(text, "// ---- {name}\n\n{}\n", library.trim_end());
     }
     text += BEGIN;
-    Source { text: text + &functions, launches, arena }
+    Source {
+        text: text + &functions,
+        launches,
+        arena,
+    }
 }
 
 struct Emitter<'a> {
@@ -116,7 +142,9 @@ impl Emitter<'_> {
         self.functions(self.nests(kernel, "before", &kernel.before));
         let mut after = kernel.after.as_slice();
         if let Some(contraction) = &kernel.contraction {
-            let fused = after.first().and_then(|nest| Fused::of(self.plan, contraction, nest));
+            let fused = after
+                .first()
+                .and_then(|nest| Fused::of(self.plan, contraction, nest));
             let pieces = self.contraction(&kernel.name, contraction, fused.as_ref(), &kernel.head);
             self.functions(pieces);
             if let Some(Fused { nest, rest, .. }) = fused {
@@ -126,17 +154,33 @@ impl Emitter<'_> {
             }
         }
         self.functions(self.nests(kernel, "after", after));
-        let origins: String = kernel.origins.iter().map(|origin| format!("\n{origin}")).collect();
+        let origins: String = kernel
+            .origins
+            .iter()
+            .map(|origin| format!("\n{origin}"))
+            .collect();
         // Of many small pieces, the first tells where all come from.
-        let told = if self.pieces.len() - begun > 8 { begun + 1 } else { self.pieces.len() };
-        self.pieces[begun..told].iter_mut().for_each(|piece| piece.comment += &origins);
+        let told = if self.pieces.len() - begun > 8 {
+            begun + 1
+        } else {
+            self.pieces.len()
+        };
+        self.pieces[begun..told]
+            .iter_mut()
+            .for_each(|piece| piece.comment += &origins);
     }
 
     fn nests(&self, kernel: &Kernel, part: &str, nests: &[Loop]) -> Vec<Piece> {
         let name = |number: usize| format!("{}_{part}{}", kernel.name, number + 1);
         let nests = nests.iter().enumerate();
         let pieces = |(number, nest): (usize, &Loop)| {
-            self.nest(&name(number), nest, &self.sinks(nest), kernel.tile, &kernel.head)
+            self.nest(
+                &name(number),
+                nest,
+                &self.sinks(nest),
+                kernel.tile,
+                &kernel.head,
+            )
         };
         nests.flat_map(pieces).collect()
     }
@@ -151,14 +195,19 @@ impl Emitter<'_> {
         sinks
     }
 
-    /// Adds some pieces of work, in order. One that waits for a single other becomes one with it where both are small: one block
-    /// does both, which takes less time than another launch.
+    /// Adds some pieces of work, in order. One that waits for a single other becomes one with it
+    /// where both are small: one block does both, which takes less time than another launch.
     fn functions(&mut self, pieces: Vec<Piece>) {
         let begun = self.pieces.len();
         for piece in pieces {
-            let mut before =
-                self.pieces[begun..].iter().enumerate().filter(|(_, other)| group::waits(self.plan, &piece, other));
-            let only = before.next().map(|(number, _)| begun + number).filter(|_| before.next().is_none());
+            let mut before = self.pieces[begun..]
+                .iter()
+                .enumerate()
+                .filter(|(_, other)| group::waits(self.plan, &piece, other));
+            let only = before
+                .next()
+                .map(|(number, _)| begun + number)
+                .filter(|_| before.next().is_none());
             match only.filter(|&only| self.pieces[only].joins(&piece)) {
                 Some(only) => {
                     let first = std::mem::take(&mut self.pieces[only]);
@@ -172,7 +221,9 @@ impl Emitter<'_> {
     /// A loop's axes as a comment: `unlabelled.row:100, y:10`.
     fn axes(&self, nest: &Loop) -> String {
         let axes = nest.axes.iter().zip(&nest.sizes);
-        axes.map(|(axis, size)| format!("{}:{size}", self.plan.axes[axis.index()].name)).collect::<Vec<_>>().join(", ")
+        axes.map(|(axis, size)| format!("{}:{size}", self.plan.axes[axis.index()].name))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -210,7 +261,11 @@ impl Piece {
                 let _ = write!(body.text, "    {{\n{}    }}\n", part.text);
             }
             for (&(buffer, written), &floats) in &part.floats {
-                let _ = if written { body.writes(buffer, floats) } else { body.reads(buffer, floats) };
+                let _ = if written {
+                    body.writes(buffer, floats)
+                } else {
+                    body.reads(buffer, floats)
+                };
             }
             body.noise |= part.noise;
             body.scratch = body.scratch.take().or(part.scratch.clone());
@@ -220,7 +275,14 @@ impl Piece {
         let comment = format!("{}\n{}", self.comment, next.comment);
         // A launch of no blocks marks a piece that was joined; `launch` makes one block of it.
         let work = self.work + next.work;
-        Piece { name: self.name, comment, body, blocks: (0, 0), work, waits: work / THREADS }
+        Piece {
+            name: self.name,
+            comment,
+            body,
+            blocks: (0, 0),
+            work,
+            waits: work / THREADS,
+        }
     }
 }
 
@@ -286,21 +348,41 @@ fn literal(value: f64) -> String {
     }
 }
 
-/// Floats that an access touches; where each tile has an array of its own, those of the whole buffer, which are more.
+/// Floats that an access touches; where each tile has an array of its own, those of the whole
+/// buffer, which are more.
 fn floats(nest: &Loop, access: &Access) -> usize {
-    if access.partial > 0 { usize::MAX } else { elements(nest, access) }
+    if access.partial > 0 {
+        usize::MAX
+    } else {
+        elements(nest, access)
+    }
 }
 
-/// The place of an access that windows name, for the indices with these names, and the condition that they name one; what it takes
-/// beforehand is written with names that end in `mark`. Without windows there is no condition.
-fn place(body: &mut Body, depth: usize, access: &Access, names: &[String], mark: &str) -> (String, Option<String>) {
+/// The place of an access that windows name, for the indices with these names, and the condition
+/// that they name one; what it takes beforehand is written with names that end in `mark`. Without
+/// windows there is no condition.
+fn place(
+    body: &mut Body,
+    depth: usize,
+    access: &Access,
+    names: &[String],
+    mark: &str,
+) -> (String, Option<String>) {
     let (mut place, mut named) = (offset(access, names), Vec::new());
     for (number, span) in access.spans.iter().enumerate() {
         let variable = format!("p{mark}_{number}");
-        let terms = names.iter().zip(&span.strides).filter(|(_, stride)| **stride != 0);
-        let terms: String = terms.map(|(name, stride)| format!(" + (int)({name}) * {stride}")).collect();
+        let terms = names
+            .iter()
+            .zip(&span.strides)
+            .filter(|(_, stride)| **stride != 0);
+        let terms: String = terms
+            .map(|(name, stride)| format!(" + (int)({name}) * {stride}"))
+            .collect();
         body.line(depth, &format!("int {variable} = {}{terms};", span.offset));
-        named.push(format!("{variable} >= 0 && {variable} < {}", span.size * span.divisor));
+        named.push(format!(
+            "{variable} >= 0 && {variable} < {}",
+            span.size * span.divisor
+        ));
         let mut index = format!("(Index){variable}");
         if span.divisor > 1 {
             named.push(format!("{variable} % {} == 0", span.divisor));
@@ -312,7 +394,14 @@ fn place(body: &mut Body, depth: usize, access: &Access, names: &[String], mark:
 }
 
 /// A load, for the indices with these names.
-fn load(body: &mut Body, depth: usize, pointer: &str, access: &Access, names: &[String], mark: &str) -> String {
+fn load(
+    body: &mut Body,
+    depth: usize,
+    pointer: &str,
+    access: &Access,
+    names: &[String],
+    mark: &str,
+) -> String {
     match place(body, depth, access, names, mark) {
         (place, None) => format!("{pointer}[{place}]"),
         (place, Some(named)) => format!("({named}) ? {pointer}[{place}] : 0.0f"),
@@ -332,5 +421,9 @@ fn offset(access: &Access, names: &[String]) -> String {
             _ => terms.push(format!("{name} * {stride}u")),
         }
     }
-    if terms.is_empty() { "0".to_string() } else { terms.join(" + ") }
+    if terms.is_empty() {
+        "0".to_string()
+    } else {
+        terms.join(" + ")
+    }
 }

@@ -1,5 +1,5 @@
-//! What passes between host and device while the device works: large writes are copied ahead on a stream of their own, and numbers
-//! come back when they are there.
+//! What passes between host and device while the device works: large writes are copied ahead on a
+//! stream of their own, and numbers come back when they are there.
 
 use super::Check;
 use crate::error::Result;
@@ -23,12 +23,16 @@ impl Pinned {
     fn new(len: usize) -> Result<Self> {
         // SAFETY: fresh memory.
         let start = unsafe { result::malloc_host(len.max(1) * size_of::<f32>(), 0) };
-        Ok(Pinned { start: start.explain("host memory cannot be pinned")?, len })
+        Ok(Pinned {
+            start: start.explain("host memory cannot be pinned")?,
+            len,
+        })
     }
 
     fn floats(&mut self, len: usize) -> &mut [f32] {
         assert!(len <= self.len, "a copy stays within its memory");
-        // SAFETY: the memory is ours, aligned to pages, and of that length at least; any bits are a float.
+        // SAFETY: the memory is ours, aligned to pages, and of that length at least; any bits are a
+        // float.
         unsafe { std::slice::from_raw_parts_mut(self.start.cast(), len) }
     }
 }
@@ -46,7 +50,9 @@ struct Event(sys::CUevent);
 impl Event {
     fn new() -> Result<Self> {
         let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
-        Ok(Event(result::event::create(flags).explain("there is no event")?))
+        Ok(Event(
+            result::event::create(flags).explain("there is no event")?,
+        ))
     }
 
     fn record(&self, stream: sys::CUstream) -> Result<()> {
@@ -100,11 +106,17 @@ struct Slot {
 
 impl Writes {
     pub fn new() -> Result<Self> {
-        let stream = result::stream::create(result::stream::StreamKind::NonBlocking).explain("there is no stream")?;
-        Ok(Writes { stream, slots: Vec::new(), next: 0 })
+        let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
+            .explain("there is no stream")?;
+        Ok(Writes {
+            stream,
+            slots: Vec::new(),
+            next: 0,
+        })
     }
 
-    /// Lets `write` make `len` floats, which stand at `to` for all that `work` does from here on, and for nothing before.
+    /// Lets `write` make `len` floats, which stand at `to` for all that `work` does from here on,
+    /// and for nothing before.
     pub fn fill(
         &mut self,
         to: sys::CUdeviceptr,
@@ -115,19 +127,24 @@ impl Writes {
         if len <= SHORT {
             let mut values = [0.0; SHORT];
             write(&mut values[..len]);
-            // SAFETY: the place is the caller's; memory that is not pinned has been read when the call returns.
-            return unsafe { result::memcpy_htod_async(to, &values[..len], work) }.explain("a copy failed");
+            // SAFETY: the place is the caller's; memory that is not pinned has been read when the
+            // call returns.
+            return unsafe { result::memcpy_htod_async(to, &values[..len], work) }
+                .explain("a copy failed");
         }
         let ahead = self.stream;
         let slot = self.slot(len)?;
         let values = slot.host.floats(len);
         write(values);
-        // SAFETY: host and device memory stay until the slot is free again, which the next writer waits for.
-        unsafe { result::memcpy_htod_async(slot.device, values, ahead) }.explain("a copy failed")?;
+        // SAFETY: host and device memory stay until the slot is free again, which the next writer
+        // waits for.
+        unsafe { result::memcpy_htod_async(slot.device, values, ahead) }
+            .explain("a copy failed")?;
         slot.copied.record(ahead)?;
         slot.copied.holds(work)?;
         // SAFETY: as above.
-        unsafe { result::memcpy_dtod_async(to, slot.device, len * size_of::<f32>(), work) }.explain("a copy failed")?;
+        unsafe { result::memcpy_dtod_async(to, slot.device, len * size_of::<f32>(), work) }
+            .explain("a copy failed")?;
         slot.free.record(work)?;
         self.next = (self.next + 1) % SLOTS;
         Ok(())
@@ -139,7 +156,12 @@ impl Writes {
             // SAFETY: fresh memory, which is written before it is read.
             let device = unsafe { result::malloc_sync(len * size_of::<f32>()) };
             let device = device.explain("a batch finds no room on the device")?;
-            Ok(Slot { host: Pinned::new(len)?, device, copied: Event::new()?, free: Event::new()? })
+            Ok(Slot {
+                host: Pinned::new(len)?,
+                device,
+                copied: Event::new()?,
+                free: Event::new()?,
+            })
         };
         if self.slots.len() == self.next {
             self.slots.push(new(len)?);
@@ -174,19 +196,27 @@ impl Notes {
         let spare = self.spare.iter().position(|note| note.host.len >= len);
         let mut note = match spare {
             Some(at) => self.spare.swap_remove(at),
-            None => Note { host: Pinned::new(len)?, len, there: Event::new()? },
+            None => Note {
+                host: Pinned::new(len)?,
+                len,
+                there: Event::new()?,
+            },
         };
         note.len = len;
         // SAFETY: the place is the caller's; pinned memory is not touched before the event is over.
-        unsafe { result::memcpy_dtoh_async(note.host.floats(len), from, work) }.explain("a copy failed")?;
+        unsafe { result::memcpy_dtoh_async(note.host.floats(len), from, work) }
+            .explain("a copy failed")?;
         note.there.record(work)?;
         self.outstanding.push_back(note);
         Ok(())
     }
 
-    /// Gives `take` the oldest floats if they are there, or too many are asked for, or it is to `wait`.
+    /// Gives `take` the oldest floats if they are there, or too many are asked for, or it is to
+    /// `wait`.
     pub fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
-        let Some(first) = self.outstanding.front() else { return Ok(false) };
+        let Some(first) = self.outstanding.front() else {
+            return Ok(false);
+        };
         if wait || self.outstanding.len() > MOST_NOTES {
             first.there.wait("a program or a copy failed")?;
         } else if !first.there.is_over()? {

@@ -33,12 +33,19 @@ impl Dataset {
                 hash.update(column.name.as_bytes());
                 match &column.values {
                     Values::Bytes(values) => hash.update(values),
-                    Values::Floats(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
-                    Values::Classes(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+                    Values::Floats(values) => values
+                        .iter()
+                        .for_each(|value| hash.update(value.to_le_bytes())),
+                    Values::Classes(values) => values
+                        .iter()
+                        .for_each(|value| hash.update(value.to_le_bytes())),
                 }
             }
         }
-        hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -73,7 +80,9 @@ impl Column {
         let range = row * self.width..(row + 1) * self.width;
         match &self.values {
             Values::Bytes(bytes) => {
-                out.iter_mut().zip(&bytes[range]).for_each(|(out, byte)| *out = f32::from(*byte) / 255.0);
+                out.iter_mut()
+                    .zip(&bytes[range])
+                    .for_each(|(out, byte)| *out = f32::from(*byte) / 255.0);
             }
             Values::Floats(floats) => out.copy_from_slice(&floats[range]),
             Values::Classes(classes) => out[0] = classes[row] as f32,
@@ -97,7 +106,9 @@ impl Table {
     /// The rows at these positions, in this order.
     pub fn select(&self, rows: &[usize]) -> Table {
         fn pick<T: Copy>(values: &[T], width: usize, rows: &[usize]) -> Vec<T> {
-            rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
+            rows.iter()
+                .flat_map(|row| values[row * width..(row + 1) * width].iter().copied())
+                .collect()
         }
         let columns = self.columns.iter().map(|column| Column {
             values: match &column.values {
@@ -107,12 +118,15 @@ impl Table {
             },
             ..column.clone()
         });
-        Table { rows: rows.len(), columns: columns.collect() }
+        Table {
+            rows: rows.len(),
+            columns: columns.collect(),
+        }
     }
 }
 
-/// Reads a data set for a model: `mnist` or nothing for the excerpt that dgc carries, a folder of idx files, or an npz or
-/// safetensors file whose arrays are named as the model's variables.
+/// Reads a data set for a model: `mnist` or nothing for the excerpt that dgc carries, a folder of
+/// idx files, or an npz or safetensors file whose arrays are named as the model's variables.
 pub fn load(source: Option<&str>, model: &Checked) -> Result<Dataset> {
     let dataset = read(source, model)?;
     check_labels(model, &dataset, source.unwrap_or("mnist"))?;
@@ -123,14 +137,18 @@ pub fn load(source: Option<&str>, model: &Checked) -> Result<Dataset> {
 fn check_labels(model: &Checked, dataset: &Dataset, place: &str) -> Result<()> {
     for (part, table) in [("", Some(&dataset.train)), ("test ", dataset.test.as_ref())] {
         let Some(table) = table else { continue };
-        let labels: Vec<(&str, &[i32])> =
-            model.labels().filter_map(|label| Some((label.name.as_str(), table.classes(&label.name)?))).collect();
+        let labels: Vec<(&str, &[i32])> = model
+            .labels()
+            .filter_map(|label| Some((label.name.as_str(), table.classes(&label.name)?)))
+            .collect();
         // One label cannot contradict itself.
         let rows = if labels.len() < 2 { 0 } else { table.rows };
         for row in 0..rows {
-            let (seen, unseen): (Vec<_>, Vec<_>) = labels.iter().partition(|(_, classes)| classes[row] >= 0);
+            let (seen, unseen): (Vec<_>, Vec<_>) =
+                labels.iter().partition(|(_, classes)| classes[row] >= 0);
             if let ([(seen, _), ..], [(unseen, _), ..]) = (&seen[..], &unseen[..]) {
-                let message = format!("{place}: {part}row {row} has the label `{seen}` and not `{unseen}`");
+                let message =
+                    format!("{place}: {part}row {row} has the label `{seen}` and not `{unseen}`");
                 return Err(Error::new(message).help("a row has all of its labels, or none (-1)"));
             }
         }
@@ -139,17 +157,23 @@ fn check_labels(model: &Checked, dataset: &Dataset, place: &str) -> Result<()> {
 }
 
 fn read(source: Option<&str>, model: &Checked) -> Result<Dataset> {
-    let Some(source) = source.filter(|source| *source != "mnist") else { return idx::excerpt(model) };
+    let Some(source) = source.filter(|source| *source != "mnist") else {
+        return idx::excerpt(model);
+    };
     let path = Path::new(source);
     if path.is_dir() {
         return idx::folder(path, model);
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz" | "safetensors") if path.is_file() => arrays::file(path, model),
-        _ if !path.exists() => Err(Error::new(format!("--data {source}: there is no such file or folder"))
-            .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file")),
-        _ => Err(Error::new(format!("{source}: not a data set that dgc reads"))
-            .help("expected a folder of idx files, or an .npz or .safetensors file")),
+        _ if !path.exists() => Err(Error::new(format!(
+            "--data {source}: there is no such file or folder"
+        ))
+        .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file")),
+        _ => Err(
+            Error::new(format!("{source}: not a data set that dgc reads"))
+                .help("expected a folder of idx files, or an .npz or .safetensors file"),
+        ),
     }
 }
 
@@ -167,7 +191,11 @@ fn observed(model: &Checked) -> impl Iterator<Item = &Variable> {
 }
 
 /// Reports the first value that the variable cannot take.
-pub(super) fn check_values(variable: &Variable, mut values: impl Iterator<Item = f32>, place: &str) -> Result<()> {
+pub(super) fn check_values(
+    variable: &Variable,
+    mut values: impl Iterator<Item = f32>,
+    place: &str,
+) -> Result<()> {
     let (fits, expected): (fn(f32) -> bool, &str) = match variable.domain {
         Domain::Real => (f32::is_finite, "a finite number"),
         Domain::Positive => (|x| x > 0.0 && x.is_finite(), "a number above 0"),
@@ -186,37 +214,69 @@ pub(super) fn check_values(variable: &Variable, mut values: impl Iterator<Item =
     }
 }
 
-/// That a row's shape is the variable's: its features in a row, or its axes, those of one place aside. A variable of one axis takes
-/// any shape of as many numbers.
+/// That a row's shape is the variable's: its features in a row, or its axes, those of one place
+/// aside. A variable of one axis takes any shape of as many numbers.
 pub(super) fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<()> {
-    let axes = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
+    let axes = |shape: &[usize]| {
+        shape
+            .iter()
+            .copied()
+            .filter(|&size| size != 1)
+            .collect::<Vec<_>>()
+    };
     let (own, found) = (axes(&variable.shape), axes(shape));
-    let fits = shape.iter().product::<usize>() == variable.size() && (own.len() < 2 || found.len() < 2 || own == found);
+    let fits = shape.iter().product::<usize>() == variable.size()
+        && (own.len() < 2 || found.len() < 2 || own == found);
     if fits && variable.domain != Domain::Class {
         return Ok(());
     }
     let written = |shape: &[usize]| {
         let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-        if sizes.is_empty() { "one number".to_string() } else { sizes.join(" · ") }
+        if sizes.is_empty() {
+            "one number".to_string()
+        } else {
+            sizes.join(" · ")
+        }
     };
-    let kind = if variable.domain == Domain::Class { "a class".to_string() } else { written(&variable.shape) };
-    let message = format!("{place}: rows of {} do not fit `{}`, which is {kind}", written(shape), variable.name);
+    let kind = if variable.domain == Domain::Class {
+        "a class".to_string()
+    } else {
+        written(&variable.shape)
+    };
+    let message = format!(
+        "{place}: rows of {} do not fit `{}`, which is {kind}",
+        written(shape),
+        variable.name
+    );
     let help = match variable.domain {
         Domain::Class => "classes are an array of whole numbers, one a row".to_string(),
-        Domain::Real => format!("change its size with --set, or let a run infer it, with --from {}=RUN", variable.name),
-        _ => "change its size, for example with --set pixels=784; axes are in its order".to_string(),
+        Domain::Real => format!(
+            "change its size with --set, or let a run infer it, with --from {}=RUN",
+            variable.name
+        ),
+        _ => {
+            "change its size, for example with --set pixels=784; axes are in its order".to_string()
+        }
     };
     Err(Error::new(message).help(help))
 }
 
 /// Classes as integers, each from 0 to the number of classes; of a label also −1, for none.
 pub(super) fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result<Vec<i32>> {
-    let (least, none) = if variable.role == Role::Label { (-1.0, ", and -1 for none") } else { (0.0, "") };
+    let (least, none) = if variable.role == Role::Label {
+        (-1.0, ", and -1 for none")
+    } else {
+        (0.0, "")
+    };
     let class = |(row, &value): (usize, &f64)| {
         if value.fract() == 0.0 && value >= least && value < variable.size() as f64 {
             return Ok(value as i32);
         }
-        let help = format!("`{}` takes classes from 0 to {}{none}", variable.name, variable.size() - 1);
+        let help = format!(
+            "`{}` takes classes from 0 to {}{none}",
+            variable.name,
+            variable.size() - 1
+        );
         Err(Error::new(format!("{place}: row {row} has class {value}")).help(help))
     };
     values.iter().enumerate().map(class).collect()

@@ -17,36 +17,71 @@ pub struct Split {
     pub held: Vec<usize>,
 }
 
-/// Holds `validation` rows out, and keeps the labels of `labels` of the others, as even over the classes as it goes; both
-/// drawn by the seed. `names` are those of the labels, of which the first is meant: a row keeps all of its labels, or none.
-pub fn split(table: &Table, names: &[&str], labels: Option<usize>, validation: usize, seed: u64) -> Result<Split> {
+/// Holds `validation` rows out, and keeps the labels of `labels` of the others, as even over the
+/// classes as it goes; both drawn by the seed. `names` are those of the labels, of which the first
+/// is meant: a row keeps all of its labels, or none.
+pub fn split(
+    table: &Table,
+    names: &[&str],
+    labels: Option<usize>,
+    validation: usize,
+    seed: u64,
+) -> Result<Split> {
     if validation >= table.rows {
         let message = format!("--validation {validation}: there are {} rows", table.rows);
         return Err(Error::new(message).help("hold out fewer rows than there are"));
     }
     let order = shuffled(table.rows, seed, philox::stream("validation"), 0);
     let (held, mut kept): (Vec<usize>, Vec<usize>) = (
-        order[..validation].iter().map(|&row| row as usize).collect(),
-        order[validation..].iter().map(|&row| row as usize).collect(),
+        order[..validation]
+            .iter()
+            .map(|&row| row as usize)
+            .collect(),
+        order[validation..]
+            .iter()
+            .map(|&row| row as usize)
+            .collect(),
     );
     kept.sort_unstable();
     let held_out = (validation > 0).then(|| table.select(&held));
-    let mut train = if validation > 0 { table.select(&kept) } else { table.clone() };
+    let mut train = if validation > 0 {
+        table.select(&kept)
+    } else {
+        table.clone()
+    };
     if let (Some(label), Some(labels)) = (names.first(), labels) {
         let kept = kept_labels(&train, label, labels, seed)?;
-        for column in train.columns.iter_mut().filter(|column| names.contains(&column.name.as_str())) {
+        for column in train
+            .columns
+            .iter_mut()
+            .filter(|column| names.contains(&column.name.as_str()))
+        {
             if let Values::Classes(classes) = &mut column.values {
-                classes.iter_mut().zip(&kept).filter(|(_, kept)| !**kept).for_each(|(class, _)| *class = -1);
+                classes
+                    .iter_mut()
+                    .zip(&kept)
+                    .filter(|(_, kept)| !**kept)
+                    .for_each(|(class, _)| *class = -1);
             }
         }
     }
-    Ok(Split { train, validation: held_out, kept, held })
+    Ok(Split {
+        train,
+        validation: held_out,
+        kept,
+        held,
+    })
 }
 
 /// Whether each row keeps its labels.
 fn kept_labels(table: &Table, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
-    let classes = table.classes(label).ok_or_else(|| Error::new(format!("the data have no labels `{label}`")))?;
-    let count = classes.iter().max().map_or(0, |&most| (most + 1).max(0) as usize);
+    let classes = table
+        .classes(label)
+        .ok_or_else(|| Error::new(format!("the data have no labels `{label}`")))?;
+    let count = classes
+        .iter()
+        .max()
+        .map_or(0, |&most| (most + 1).max(0) as usize);
     let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); count];
     for row in shuffled(table.rows, seed, philox::stream("labels"), 0) {
         if let Ok(class) = usize::try_from(classes[row as usize]) {
@@ -58,12 +93,16 @@ fn kept_labels(table: &Table, label: &str, labels: usize, seed: u64) -> Result<V
         let help = format!(
             "labels are classes in an array `{label}` (-1 where there is none), or the labels file beside the images of MNIST"
         );
-        return Err(Error::new(format!("--labels {labels}: no row of the data has a label")).help(help));
+        return Err(
+            Error::new(format!("--labels {labels}: no row of the data has a label")).help(help),
+        );
     }
     let present = of_class.iter().filter(|rows| !rows.is_empty()).count();
     if labels > available || labels < present {
-        let message = format!("--labels {labels}: there are {available} labelled rows of {present} classes");
-        return Err(Error::new(message).help("keep at least one label of each class, and no more than there are"));
+        let message =
+            format!("--labels {labels}: there are {available} labelled rows of {present} classes");
+        return Err(Error::new(message)
+            .help("keep at least one label of each class, and no more than there are"));
     }
     // Round after round, each class that has rows left gives one.
     let mut kept = vec![false; table.rows];

@@ -4,7 +4,8 @@ use super::{super::isa::Isa, AVX512, Multiplier, OTHERS, pack::mask};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A kernel for 16 columns a vector, by how a float of a strip, broadcast, and a vector of a panel are multiplied and added.
+/// A kernel for 16 columns a vector, by how a float of a strip, broadcast, and a vector of a panel
+/// are multiplied and added.
 #[cfg(target_arch = "x86_64")]
 macro_rules! avx512_kernel {
     ($name:ident, $features:literal, |$factor:ident, $columns:ident, $sum:ident| $multiply:expr) => {
@@ -16,8 +17,12 @@ macro_rules! avx512_kernel {
         unsafe fn $name<const ROWS: usize, const VECTORS: usize>(&self) {
             const WIDTH: usize = AVX512.width;
             let direct = self.column_stride == 1;
-            let masks: [u16; VECTORS] = std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
-            debug_assert!(self.a_strides == (1, ROWS), "strips are packed for these kernels");
+            let masks: [u16; VECTORS] =
+                std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
+            debug_assert!(
+                self.a_strides == (1, ROWS),
+                "strips are packed for these kernels"
+            );
             let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
             if self.add {
                 for (row, sums) in sums.iter_mut().enumerate() {
@@ -26,7 +31,8 @@ macro_rules! avx512_kernel {
                     let start = unsafe { self.held(row, direct, &mut line) };
                     for (i, sum) in sums.iter_mut().enumerate() {
                         // SAFETY: the mask leaves out what is beyond the columns.
-                        *sum = unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
+                        *sum =
+                            unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
                     }
                 }
             }
@@ -34,7 +40,8 @@ macro_rules! avx512_kernel {
             for _ in 0..self.depth {
                 // SAFETY: `b` walks through a panel, `a` through a strip.
                 unsafe {
-                    let columns: [__m512; VECTORS] = std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
+                    let columns: [__m512; VECTORS] =
+                        std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
                     for (row, sums) in sums.iter_mut().enumerate() {
                         let factor = _mm512_set1_ps(*a.add(row));
                         for (sum, &columns) in sums.iter_mut().zip(&columns) {
@@ -48,7 +55,11 @@ macro_rules! avx512_kernel {
             }
             for (row, sums) in sums.iter().enumerate() {
                 let mut line = [0.0; WIDTH];
-                let start = if direct { self.row(row) } else { line.as_mut_ptr() };
+                let start = if direct {
+                    self.row(row)
+                } else {
+                    line.as_mut_ptr()
+                };
                 for (i, &sum) in sums.iter().enumerate() {
                     // SAFETY: the mask leaves out what is beyond the columns.
                     unsafe { _mm512_mask_storeu_ps(start.wrapping_add(16 * i), masks[i], sum) };
@@ -81,7 +92,8 @@ pub struct Tile {
 
 impl Tile {
     /// # Safety
-    /// The CPU must have what `by` names; `a`, `b` and `c` must be readable and `c` writable as their descriptions say.
+    /// The CPU must have what `by` names; `a`, `b` and `c` must be readable and `c` writable as
+    /// their descriptions say.
     pub unsafe fn run(&self, by: Multiplier, rows: usize) {
         // SAFETY: the caller vouches for the tile, and for the instruction set.
         macro_rules! by_rows {
@@ -107,7 +119,9 @@ impl Tile {
         }
         match by.isa() {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if self.width <= AVX512.width / 2 => by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            Isa::Avx512 if self.width <= AVX512.width / 2 => {
+                by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => by_rows!(avx512, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             #[cfg(target_arch = "x86_64")]
@@ -119,14 +133,20 @@ impl Tile {
     }
 
     #[cfg(target_arch = "x86_64")]
-    avx512_kernel!(avx512, "avx512f", |factor, columns, sum| _mm512_fmadd_ps(factor, columns, sum));
+    avx512_kernel!(avx512, "avx512f", |factor, columns, sum| _mm512_fmadd_ps(
+        factor, columns, sum
+    ));
 
     // Of each pair the upper half, the first, is added first.
     #[cfg(target_arch = "x86_64")]
-    avx512_kernel!(avx512_pairs, "avx512f,avx512bf16", |factor, columns, sum| {
-        let pairs = |floats: __m512| std::mem::transmute::<__m512, __m512bh>(floats);
-        _mm512_dpbf16_ps(sum, pairs(factor), pairs(columns))
-    });
+    avx512_kernel!(
+        avx512_pairs,
+        "avx512f,avx512bf16",
+        |factor, columns, sum| {
+            let pairs = |floats: __m512| std::mem::transmute::<__m512, __m512bh>(floats);
+            _mm512_dpbf16_ps(sum, pairs(factor), pairs(columns))
+        }
+    );
 
     /// `ROWS` rows and `VECTORS` vectors of 8 columns.
     ///
@@ -149,12 +169,14 @@ impl Tile {
             }
         }
         // One offset for all rows.
-        let starts: [*const f32; ROWS] = std::array::from_fn(|row| self.a.wrapping_add(row * self.a_strides.0));
+        let starts: [*const f32; ROWS] =
+            std::array::from_fn(|row| self.a.wrapping_add(row * self.a_strides.0));
         let (mut along, mut b) = (0, self.b);
         for _ in 0..self.depth {
             // SAFETY: `b` walks through a panel, `along` through a strip.
             unsafe {
-                let columns: [__m256; VECTORS] = std::array::from_fn(|i| _mm256_loadu_ps(b.add(8 * i)));
+                let columns: [__m256; VECTORS] =
+                    std::array::from_fn(|i| _mm256_loadu_ps(b.add(8 * i)));
                 for (start, sums) in starts.iter().zip(&mut sums) {
                     let factor = _mm256_set1_ps(*start.add(along));
                     for (sum, &columns) in sums.iter_mut().zip(&columns) {
@@ -167,7 +189,11 @@ impl Tile {
         }
         for (row, sums) in sums.iter().enumerate() {
             let mut line = [0.0; WIDTH];
-            let start = if direct { self.row(row) } else { line.as_mut_ptr() };
+            let start = if direct {
+                self.row(row)
+            } else {
+                line.as_mut_ptr()
+            };
             for (i, &sum) in sums.iter().enumerate() {
                 // SAFETY: the row, or the line, has all columns.
                 unsafe { _mm256_storeu_ps(start.add(8 * i), sum) };
@@ -196,7 +222,12 @@ impl Tile {
             }
             for k in 0..self.depth {
                 // SAFETY: within the panel.
-                let b = unsafe { self.b.add(k * WIDTH + start).cast::<[f32; COLUMNS]>().read() };
+                let b = unsafe {
+                    self.b
+                        .add(k * WIDTH + start)
+                        .cast::<[f32; COLUMNS]>()
+                        .read()
+                };
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: within the strip.
                     let a = unsafe { *self.a.add(row * self.a_strides.0 + k * self.a_strides.1) };
@@ -235,7 +266,8 @@ impl Tile {
         }
     }
 
-    /// Where the columns of a row that C holds lie side by side: in C, or in `line`, which they are read to.
+    /// Where the columns of a row that C holds lie side by side: in C, or in `line`, which they are
+    /// read to.
     ///
     /// # Safety
     /// As [`Tile::run`].

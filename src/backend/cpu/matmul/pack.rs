@@ -1,4 +1,5 @@
-//! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k, or for each pair of them.
+//! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k, or for each
+//! pair of them.
 
 use super::{super::isa::Isa, Multiplier, OTHERS, parts};
 
@@ -21,8 +22,8 @@ impl Lines {
     /// `out[k * stride + line]` = the line's element k, or pair k.
     ///
     /// # Safety
-    /// The CPU must have what `by` names; the lines must be readable at the places named, and `out` writable for `stride` floats
-    /// for each k or pair.
+    /// The CPU must have what `by` names; the lines must be readable at the places named, and `out`
+    /// writable for `stride` floats for each k or pair.
     pub unsafe fn pack(&self, by: Multiplier, out: *mut f32, stride: usize) {
         debug_assert!(self.count <= stride, "lines lie side by side");
         match by {
@@ -34,7 +35,8 @@ impl Lines {
                     self.pack_floats(isa, out, stride);
                     for k in 0..self.depth {
                         let line = std::slice::from_raw_parts_mut(out.add(k * stride), self.count);
-                        line.iter_mut().for_each(|float| *float = half::bf16::from_f32(*float).to_f32());
+                        line.iter_mut()
+                            .for_each(|float| *float = half::bf16::from_f32(*float).to_f32());
                     }
                 }
             }
@@ -56,11 +58,14 @@ impl Lines {
                 let bits = |k: usize| match k < self.depth {
                     // SAFETY: the caller vouches for all lines and all k.
                     true => half::bf16::from_f32(unsafe {
-                        *self.start.add(line * self.line_stride + k * self.depth_stride)
+                        *self
+                            .start
+                            .add(line * self.line_stride + k * self.depth_stride)
                     }),
                     false => half::bf16::ZERO,
                 };
-                let both = u32::from(bits(2 * pair).to_bits()) << 16 | u32::from(bits(2 * pair + 1).to_bits());
+                let both = u32::from(bits(2 * pair).to_bits()) << 16
+                    | u32::from(bits(2 * pair + 1).to_bits());
                 // SAFETY: `out` has room for each pair.
                 unsafe { *out.add(pair * stride + line) = f32::from_bits(both) };
             }
@@ -110,8 +115,9 @@ impl Lines {
                     for line in first..self.count.min(first + BLOCK) {
                         // SAFETY: the caller vouches for all lines and all k.
                         unsafe {
-                            *out.add(k * stride + line) =
-                                *self.start.add(line * self.line_stride + k * self.depth_stride)
+                            *out.add(k * stride + line) = *self
+                                .start
+                                .add(line * self.line_stride + k * self.depth_stride)
                         };
                     }
                 }
@@ -119,7 +125,8 @@ impl Lines {
         }
     }
 
-    /// Strips of at most `most` lines, as equal as they can be, one after another; each as [`Lines::pack`] packs it, without gaps.
+    /// Strips of at most `most` lines, as equal as they can be, one after another; each as
+    /// [`Lines::pack`] packs it, without gaps.
     ///
     /// # Safety
     /// As [`Lines::pack`], with `out` writable for `count` floats for each k or pair.
@@ -131,9 +138,19 @@ impl Lines {
         }
         for (first, end) in parts(self.count, most) {
             let start = self.start.wrapping_add(first * self.line_stride);
-            let strip = Lines { count: end - first, start, ..*self };
+            let strip = Lines {
+                count: end - first,
+                start,
+                ..*self
+            };
             // SAFETY: as the caller's, for some of its lines.
-            unsafe { strip.pack(by, out.add(first * self.depth.div_ceil(by.together())), strip.count) };
+            unsafe {
+                strip.pack(
+                    by,
+                    out.add(first * self.depth.div_ceil(by.together())),
+                    strip.count,
+                )
+            };
         }
     }
 
@@ -149,7 +166,10 @@ impl Lines {
         // Where strips begin, and the end: dividing for each k would take longer than copying.
         let mut bounds = [0; 1 + OTHERS.block];
         let strips = self.count.div_ceil(most);
-        bounds[1..].iter_mut().zip(parts(self.count, most)).for_each(|(bound, (_, end))| *bound = end);
+        bounds[1..]
+            .iter_mut()
+            .zip(parts(self.count, most))
+            .for_each(|(bound, (_, end))| *bound = end);
         for k in 0..self.depth {
             let line = self.start.wrapping_add(k * self.depth_stride);
             let later = line.wrapping_add(AHEAD * self.depth_stride);
@@ -159,8 +179,9 @@ impl Lines {
             for strip in 0..strips {
                 let first = bounds[strip];
                 let count = bounds[strip + 1] - first;
-                // SAFETY: floats are read only where there are lines. Of 8 lines or more no strip has fewer than 4, so that what is
-                // written beyond its lines belongs to its next k, which overwrites it.
+                // SAFETY: floats are read only where there are lines. Of 8 lines or more no strip
+                // has fewer than 4, so that what is written beyond its lines belongs to its next k,
+                // which overwrites it.
                 unsafe {
                     let to = out.add(first * self.depth + k * count);
                     if k + 1 < self.depth && first + 8 <= self.count {
@@ -186,7 +207,10 @@ impl Lines {
             let start = self.line(first);
             for k in (0..self.depth).step_by(8) {
                 let depth = (self.depth - k).min(8);
-                let (from, to) = (start.wrapping_add(k * self.depth_stride), out.wrapping_add(k * stride + first));
+                let (from, to) = (
+                    start.wrapping_add(k * self.depth_stride),
+                    out.wrapping_add(k * stride + first),
+                );
                 // SAFETY: elements are read only where there are lines and k.
                 unsafe {
                     if count == 8 && depth == 8 {
@@ -213,7 +237,12 @@ impl Lines {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     #[inline]
-    unsafe fn block(&self, from: *const f32, count: usize, depth: usize) -> [std::arch::x86_64::__m256; 8] {
+    unsafe fn block(
+        &self,
+        from: *const f32,
+        count: usize,
+        depth: usize,
+    ) -> [std::arch::x86_64::__m256; 8] {
         let mut block = [std::arch::x86_64::_mm256_setzero_ps(); 8];
         // SAFETY: as the caller's.
         unsafe {
@@ -240,9 +269,12 @@ impl Lines {
         use std::arch::x86_64::*;
         let mask = mask(self.count);
         // SAFETY: the mask leaves out what is beyond the lines.
-        let lines = |k: usize| unsafe { _mm512_maskz_loadu_ps(mask, self.start.add(k * self.depth_stride)) };
+        let lines = |k: usize| unsafe {
+            _mm512_maskz_loadu_ps(mask, self.start.add(k * self.depth_stride))
+        };
         // SAFETY: `out` has room for the lines at each k or pair.
-        let store = |at: usize, lines| unsafe { _mm512_mask_storeu_ps(out.add(at * stride), mask, lines) };
+        let store =
+            |at: usize, lines| unsafe { _mm512_mask_storeu_ps(out.add(at * stride), mask, lines) };
         if !PAIRS {
             return (0..self.depth).for_each(|k| store(k, lines(k)));
         }
@@ -262,7 +294,10 @@ impl Lines {
     #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
     unsafe fn transpose_avx512<const PAIRS: bool>(&self, out: *mut f32, stride: usize) {
         // Lines that are not there repeat the last one, and are not stored.
-        let starts = std::array::from_fn(|i| self.start.wrapping_add(i.min(self.count - 1) * self.line_stride));
+        let starts = std::array::from_fn(|i| {
+            self.start
+                .wrapping_add(i.min(self.count - 1) * self.line_stride)
+        });
         let lines = mask(self.count);
         let whole = self.depth / 4 * 4;
         let to = |k: usize| out.wrapping_add(if PAIRS { k / 2 } else { k } * stride);
@@ -289,7 +324,10 @@ impl Lines {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-unsafe fn pair(first: std::arch::x86_64::__m512, second: std::arch::x86_64::__m512) -> std::arch::x86_64::__m512 {
+unsafe fn pair(
+    first: std::arch::x86_64::__m512,
+    second: std::arch::x86_64::__m512,
+) -> std::arch::x86_64::__m512 {
     use std::arch::x86_64::*;
     // Lane by lane, of two vectors one after the other.
     const TAKEN: [u16; 32] = {
@@ -301,14 +339,18 @@ unsafe fn pair(first: std::arch::x86_64::__m512, second: std::arch::x86_64::__m5
         taken
     };
     let halves: __m512i;
-    // SAFETY: as the caller's. By its name, since the intrinsic cannot become part of a function that packs floats as well.
+    // SAFETY: as the caller's. By its name, since the intrinsic cannot become part of a function
+    // that packs floats as well.
     unsafe {
         std::arch::asm!(
             "vcvtne2ps2bf16 {}, {}, {}",
             lateout(zmm_reg) halves, in(zmm_reg) first, in(zmm_reg) second,
             options(pure, nomem, nostack, preserves_flags),
         );
-        _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_loadu_si512(TAKEN.as_ptr().cast()), halves))
+        _mm512_castsi512_ps(_mm512_permutexvar_epi16(
+            _mm512_loadu_si512(TAKEN.as_ptr().cast()),
+            halves,
+        ))
     }
 }
 
@@ -326,7 +368,10 @@ unsafe fn load(start: *const f32, count: usize) -> std::arch::x86_64::__m256 {
     unsafe {
         match count {
             8 => _mm256_loadu_ps(start),
-            _ => _mm256_maskload_ps(start, _mm256_loadu_si256(LANES.as_ptr().add(8 - count).cast())),
+            _ => _mm256_maskload_ps(
+                start,
+                _mm256_loadu_si256(LANES.as_ptr().add(8 - count).cast()),
+            ),
         }
     }
 }
@@ -337,22 +382,39 @@ unsafe fn load(start: *const f32, count: usize) -> std::arch::x86_64::__m256 {
 #[inline]
 fn transpose(rows: [std::arch::x86_64::__m256; 8]) -> [std::arch::x86_64::__m256; 8] {
     use std::arch::x86_64::*;
-    // Pairs of rows, then fours, then all, each within halves of a vector until the halves are exchanged.
+    // Pairs of rows, then fours, then all, each within halves of a vector until the halves are
+    // exchanged.
     let pairs: [__m256; 8] = std::array::from_fn(|i| {
         let (a, b) = (rows[i / 2 * 2], rows[i / 2 * 2 + 1]);
-        if i % 2 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
+        if i % 2 == 0 {
+            _mm256_unpacklo_ps(a, b)
+        } else {
+            _mm256_unpackhi_ps(a, b)
+        }
     });
     let fours: [__m256; 8] = std::array::from_fn(|i| {
-        let (a, b) = (pairs[i / 4 * 4 + i % 4 / 2], pairs[i / 4 * 4 + i % 4 / 2 + 2]);
-        if i % 2 == 0 { _mm256_shuffle_ps::<0b01_00_01_00>(a, b) } else { _mm256_shuffle_ps::<0b11_10_11_10>(a, b) }
+        let (a, b) = (
+            pairs[i / 4 * 4 + i % 4 / 2],
+            pairs[i / 4 * 4 + i % 4 / 2 + 2],
+        );
+        if i % 2 == 0 {
+            _mm256_shuffle_ps::<0b01_00_01_00>(a, b)
+        } else {
+            _mm256_shuffle_ps::<0b11_10_11_10>(a, b)
+        }
     });
     std::array::from_fn(|i| {
         let (a, b) = (fours[i % 4], fours[i % 4 + 4]);
-        if i < 4 { _mm256_permute2f128_ps::<0x20>(a, b) } else { _mm256_permute2f128_ps::<0x31>(a, b) }
+        if i < 4 {
+            _mm256_permute2f128_ps::<0x20>(a, b)
+        } else {
+            _mm256_permute2f128_ps::<0x31>(a, b)
+        }
     })
 }
 
-/// Elements `k` to `k + COUNT - 1` of 16 lines, at most 4 of each, to `COUNT` vectors of lines, or of their pairs.
+/// Elements `k` to `k + COUNT - 1` of 16 lines, at most 4 of each, to `COUNT` vectors of lines, or
+/// of their pairs.
 ///
 /// # Safety
 /// The lines must be readable there, and `out` writable for the lines in the mask.
@@ -376,7 +438,8 @@ unsafe fn turn<const COUNT: usize, const PAIRS: bool>(
             }
         }
     };
-    // Lines i, i + 4, i + 8 and i + 12 in one vector, so that to turn its 4 by 4 blocks around is to sort all lines.
+    // Lines i, i + 4, i + 8 and i + 12 in one vector, so that to turn its 4 by 4 blocks around is
+    // to sort all lines.
     let vector = |i: usize| {
         let vector = _mm512_castps128_ps512(four(i));
         let vector = _mm512_insertf32x4::<1>(vector, four(i + 4));
@@ -393,10 +456,12 @@ unsafe fn turn<const COUNT: usize, const PAIRS: bool>(
         _mm512_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
     ];
     // SAFETY: `out` has room for the lines at each k or pair.
-    let store = |at: usize, turned| unsafe { _mm512_mask_storeu_ps(out.add(at * stride), lines, turned) };
+    let store =
+        |at: usize, turned| unsafe { _mm512_mask_storeu_ps(out.add(at * stride), lines, turned) };
     match PAIRS {
         // What is beyond the elements is 0. SAFETY: pairs are asked for where the CPU has them.
-        true => (0..COUNT.div_ceil(2)).for_each(|at| store(at, unsafe { pair(turned[2 * at], turned[2 * at + 1]) })),
+        true => (0..COUNT.div_ceil(2))
+            .for_each(|at| store(at, unsafe { pair(turned[2 * at], turned[2 * at + 1]) })),
         false => (0..COUNT).for_each(|at| store(at, turned[at])),
     }
 }

@@ -1,12 +1,15 @@
-//! Elementary functions in single precision without branches, so that loops over them become vector instructions.
+//! Elementary functions in single precision without branches, so that loops over them become vector
+//! instructions.
 //!
-//! Polynomials and reductions are those of Moshier's Cephes library. `F` says whether the CPU multiplies and adds in one instruction,
-//! rounding once: without it such a product would be a call.
+//! Polynomials and reductions are those of Moshier's Cephes library. `F` says whether the CPU
+//! multiplies and adds in one instruction, rounding once: without it such a product would be a
+//! call.
 
 /// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
-/// `a` where the condition holds, else `b`, by masks: a branch would end the vectors, and both are computed anyway.
+/// `a` where the condition holds, else `b`, by masks: a branch would end the vectors, and both are
+/// computed anyway.
 #[inline(always)]
 pub(super) fn select(condition: bool, a: f32, b: f32) -> f32 {
     let mask = u32::from(condition).wrapping_neg();
@@ -28,10 +31,14 @@ fn polynomial<const F: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> 
     value
 }
 
-/// A whole number to which `ROUND` was added, as an integer: it stands in the last bits. A conversion would be slower.
+/// A whole number to which `ROUND` was added, as an integer: it stands in the last bits. A
+/// conversion would be slower.
 #[inline(always)]
 pub(super) fn whole(rounded: f32) -> i32 {
-    rounded.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed()
+    rounded
+        .to_bits()
+        .wrapping_sub(ROUND.to_bits())
+        .cast_signed()
 }
 
 /// 2ⁿ for n between −126 and 127.
@@ -48,8 +55,22 @@ pub(super) fn exp<const F: bool>(x: f32) -> f32 {
     let rounded = multiply_add::<F>(bounded, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
     // log 2 in two parts, the first with few enough digits that its product with n is exact.
-    let r = multiply_add::<F>(n, 2.121_944_4e-4, multiply_add::<F>(n, -0.693_359_4, bounded));
-    let p = polynomial::<F, _>(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let r = multiply_add::<F>(
+        n,
+        2.121_944_4e-4,
+        multiply_add::<F>(n, -0.693_359_4, bounded),
+    );
+    let p = polynomial::<F, _>(
+        r,
+        [
+            1.987_569_1e-4,
+            1.398_199_9e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            1.666_666_5e-1,
+            0.5,
+        ],
+    );
     let p = multiply_add::<F>(p, r * r, r) + 1.0;
     // In two steps, for results below the least normal number and near the greatest.
     let whole = whole(rounded);
@@ -61,7 +82,10 @@ pub(super) fn exp<const F: bool>(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn log<const F: bool>(x: f32) -> f32 {
     let subnormal = x < f32::MIN_POSITIVE;
-    let value = log_normal::<F>(select(subnormal, x * 8_388_608.0, x), select(subnormal, -23.0, 0.0));
+    let value = log_normal::<F>(
+        select(subnormal, x * 8_388_608.0, x),
+        select(subnormal, -23.0, 0.0),
+    );
     let value = select(x == 0.0, f32::NEG_INFINITY, value);
     let value = select(x == f32::INFINITY, x, value);
     select(x >= 0.0, value, f32::NAN)
@@ -90,7 +114,11 @@ fn log_normal<const F: bool>(x: f32, n: f32) -> f32 {
         ],
     );
     let square = m * m;
-    let rest = multiply_add::<F>(p * m, square, multiply_add::<F>(e, -2.121_944_4e-4, -0.5 * square));
+    let rest = multiply_add::<F>(
+        p * m,
+        square,
+        multiply_add::<F>(e, -2.121_944_4e-4, -0.5 * square),
+    );
     multiply_add::<F>(e, 0.693_359_4, m + rest)
 }
 
@@ -108,8 +136,18 @@ pub(super) fn log1p<const F: bool>(x: f32) -> f32 {
 /// A Taylor series near 0, where exp(x) − 1 cancels.
 #[inline(always)]
 pub(super) fn expm1<const F: bool>(x: f32) -> f32 {
-    let series =
-        polynomial::<F, _>(x, [1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
+    let series = polynomial::<F, _>(
+        x,
+        [
+            1.0 / 40320.0,
+            1.0 / 5040.0,
+            1.0 / 720.0,
+            1.0 / 120.0,
+            1.0 / 24.0,
+            1.0 / 6.0,
+            0.5,
+        ],
+    );
     let near = multiply_add::<F>(series * x, x, x);
     select(x.abs() < 0.5, near, exp::<F>(x) - 1.0)
 }
@@ -128,7 +166,8 @@ pub(super) fn sigmoid<const F: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<F>(-x))
 }
 
-/// max(x, 0) + log(1 + y) for y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded, between 1 and 2.
+/// max(x, 0) + log(1 + y) for y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded,
+/// between 1 and 2.
 #[inline(always)]
 pub(super) fn softplus<const F: bool>(x: f32) -> f32 {
     let y = exp::<F>(-x.abs());
@@ -177,7 +216,16 @@ fn normal_cdf<const F: bool>(x: f32) -> (f32, f32) {
     );
     let far = polynomial::<F, _>(
         inverse_square,
-        [-10.477_664, 12.977_2, -7.495_518_7, 2.921_019, -1.015_265_3, 4.218_463_3e-1, -2.820_767_5e-1, 5.641_896e-1],
+        [
+            -10.477_664,
+            12.977_2,
+            -7.495_518_7,
+            2.921_019,
+            -1.015_265_3,
+            4.218_463_3e-1,
+            -2.820_767_5e-1,
+            5.641_896e-1,
+        ],
     );
     let tail = 0.5 * bell * inverse * select(z < 2.0, middle, far);
     let away = select(x < 0.0, tail, 1.0 - tail);

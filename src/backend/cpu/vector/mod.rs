@@ -1,6 +1,8 @@
-//! Elementwise operations, reductions and noise over slices, as loops that the compiler turns into vector instructions.
+//! Elementwise operations, reductions and noise over slices, as loops that the compiler turns into
+//! vector instructions.
 //!
-//! Every loop body is compiled for each [`Isa`]. A result depends on its element alone, never on where a slice begins.
+//! Every loop body is compiled for each [`Isa`]. A result depends on its element alone, never on
+//! where a slice begins.
 
 mod functions;
 mod noise;
@@ -25,7 +27,8 @@ macro_rules! for_each_isa {
                 $body($($argument),*)
             }
             match isa {
-                // SAFETY: an `Isa` other than `Portable` is only detected where the CPU has its instructions.
+                // SAFETY: an `Isa` other than `Portable` is only detected where the CPU has its
+                // instructions.
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512 => unsafe { avx512($($argument),*) },
                 // SAFETY: as above.
@@ -53,7 +56,8 @@ impl Operation {
         Operation(function(isa, scalar, in_place))
     }
 
-    /// out[i] = operation(x[i], y[i], z[i]); operands that the operation lacks or that are in place are empty.
+    /// out[i] = operation(x[i], y[i], z[i]); operands that the operation lacks or that are in place
+    /// are empty.
     pub fn apply(self, out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
         // SAFETY: `new` has seen that the CPU has the instructions.
         unsafe { (self.0)(out, x, y, z) };
@@ -90,9 +94,10 @@ for_each_isa! {
     pub fn uniform(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) = noise::uniform;
 }
 
-/// `compiled!(isa, |out, x, y, z| loop)`: the function that does the loop, where `F` says whether there is an instruction that multiplies
-/// and adds. Each operand is a parameter: so the compiler knows that none overlaps the result. No function that takes a function: a long
-/// one would not be inlined there, and so be compiled without the vector instructions of the caller.
+/// `compiled!(isa, |out, x, y, z| loop)`: the function that does the loop, where `F` says whether
+/// there is an instruction that multiplies and adds. Each operand is a parameter: so the compiler
+/// knows that none overlaps the result. No function that takes a function: a long one would not be
+/// inlined there, and so be compiled without the vector instructions of the caller.
 macro_rules! compiled {
     ($isa:ident, |$out:ident, $x:ident, $y:ident, $z:ident| $loop:expr) => {{
         #[inline(always)]
@@ -119,13 +124,17 @@ macro_rules! compiled {
     }};
 }
 
-/// `each!(isa, in_place, |x, y| value)`: the function that sets out[i] to the value of x[i] and y[i], one of which may be out[i].
+/// `each!(isa, in_place, |x, y| value)`: the function that sets out[i] to the value of x[i] and
+/// y[i], one of which may be out[i].
 macro_rules! each {
     ($isa:ident, $in_place:ident, |$x:ident| $value:expr) => {
         match $in_place {
-            None => compiled!($isa, |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
-                *out = $value;
-            }),
+            None => compiled!(
+                $isa,
+                |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                    *out = $value;
+                }
+            ),
             _ => compiled!($isa, |out, _x, _y, _z| for out in out {
                 let $x = *out;
                 *out = $value;
@@ -134,17 +143,25 @@ macro_rules! each {
     };
     ($isa:ident, $in_place:ident, |$x:ident, $y:ident| $value:expr) => {
         match $in_place {
-            None => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in out.iter_mut().zip($x).zip($y) {
+            None => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in
+                out.iter_mut().zip($x).zip($y)
+            {
                 *out = $value;
             }),
-            Some(0) => compiled!($isa, |out, _x, $y, _z| for (out, &$y) in out.iter_mut().zip($y) {
-                let $x = *out;
-                *out = $value;
-            }),
-            _ => compiled!($isa, |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
-                let $y = *out;
-                *out = $value;
-            }),
+            Some(0) => compiled!(
+                $isa,
+                |out, _x, $y, _z| for (out, &$y) in out.iter_mut().zip($y) {
+                    let $x = *out;
+                    *out = $value;
+                }
+            ),
+            _ => compiled!(
+                $isa,
+                |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                    let $y = *out;
+                    *out = $value;
+                }
+            ),
         }
     };
     ($isa:ident, $in_place:ident, |$x:ident, $y:ident, $z:ident| $value:expr) => {
@@ -154,15 +171,21 @@ macro_rules! each {
             {
                 *out = $value;
             }),
-            Some(0) => compiled!($isa, |out, _x, $y, $z| for ((out, &$y), &$z) in out.iter_mut().zip($y).zip($z) {
+            Some(0) => compiled!($isa, |out, _x, $y, $z| for ((out, &$y), &$z) in
+                out.iter_mut().zip($y).zip($z)
+            {
                 let $x = *out;
                 *out = $value;
             }),
-            Some(1) => compiled!($isa, |out, $x, _y, $z| for ((out, &$x), &$z) in out.iter_mut().zip($x).zip($z) {
+            Some(1) => compiled!($isa, |out, $x, _y, $z| for ((out, &$x), &$z) in
+                out.iter_mut().zip($x).zip($z)
+            {
                 let $y = *out;
                 *out = $value;
             }),
-            _ => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in out.iter_mut().zip($x).zip($y) {
+            _ => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in
+                out.iter_mut().zip($x).zip($y)
+            {
                 let $z = *out;
                 *out = $value;
             }),
@@ -220,9 +243,15 @@ fn fold(x: &[f32], start: f32, function: impl Fn(f32, f32) -> f32) -> f32 {
     let mut strands = [start; STRANDS];
     let (blocks, rest) = x.as_chunks::<STRANDS>();
     for block in blocks {
-        strands.iter_mut().zip(block).for_each(|(strand, &x)| *strand = function(*strand, x));
+        strands
+            .iter_mut()
+            .zip(block)
+            .for_each(|(strand, &x)| *strand = function(*strand, x));
     }
-    strands.iter_mut().zip(rest).for_each(|(strand, &x)| *strand = function(*strand, x));
+    strands
+        .iter_mut()
+        .zip(rest)
+        .for_each(|(strand, &x)| *strand = function(*strand, x));
     let mut width = STRANDS / 2;
     while width > 0 {
         for strand in 0..width {
@@ -240,7 +269,9 @@ fn sum_body(x: &[f32]) -> f32 {
 
 #[inline(always)]
 fn max_body(x: &[f32]) -> f32 {
-    fold(x, f32::NEG_INFINITY, |x, y| if y > x || y.is_nan() { y } else { x })
+    fold(x, f32::NEG_INFINITY, |x, y| {
+        if y > x || y.is_nan() { y } else { x }
+    })
 }
 
 #[inline(always)]
@@ -250,5 +281,7 @@ fn add_assign_body(out: &mut [f32], x: &[f32]) {
 
 #[inline(always)]
 fn max_assign_body(out: &mut [f32], x: &[f32]) {
-    out.iter_mut().zip(x).for_each(|(out, &x)| *out = if x > *out || x.is_nan() { x } else { *out });
+    out.iter_mut()
+        .zip(x)
+        .for_each(|(out, &x)| *out = if x > *out || x.is_nan() { x } else { *out });
 }

@@ -1,4 +1,5 @@
-//! Philox and Box–Muller, thirty-two blocks at a time, in loops short enough for the compiler to make vectors of.
+//! Philox and Box–Muller, thirty-two blocks at a time, in loops short enough for the compiler to
+//! make vectors of.
 
 use super::functions::{ROUND, log, select, whole};
 
@@ -21,8 +22,16 @@ fn multiply(x: &[u32; LANES], factor: u32, high: &mut [u32; LANES], low: &mut [u
 /// The four words of blocks `first`, `first` + 1, …; see [`crate::tensor::philox`].
 #[inline(always)]
 fn words(seed: u64, step: u64, stream: u32, first: u32) -> Words {
-    let mut words = [[0; LANES], [stream; LANES], [step as u32; LANES], [(step >> 32) as u32; LANES]];
-    words[0].iter_mut().zip(0..).for_each(|(word, lane)| *word = first.wrapping_add(lane));
+    let mut words = [
+        [0; LANES],
+        [stream; LANES],
+        [step as u32; LANES],
+        [(step >> 32) as u32; LANES],
+    ];
+    words[0]
+        .iter_mut()
+        .zip(0..)
+        .for_each(|(word, lane)| *word = first.wrapping_add(lane));
     let (mut k0, mut k1) = (seed as u32, (seed >> 32) as u32);
     let (mut high, mut low) = ([[0; LANES]; 2], [[0; LANES]; 2]);
     for _ in 0..10 {
@@ -52,9 +61,10 @@ fn turn(v: f32) -> (f32, f32) {
     let quarter = rounded - ROUND;
     let angle = (v - quarter * 0.25) * std::f32::consts::TAU;
     let square = angle * angle;
-    let sine = angle + angle * square * ((-1.951_529_6e-4 * square + 8.332_161e-3) * square - 1.666_665_5e-1);
-    let cosine =
-        1.0 - 0.5 * square + square * square * ((2.443_315_7e-5 * square - 1.388_731_6e-3) * square + 4.166_664_6e-2);
+    let sine = angle
+        + angle * square * ((-1.951_529_6e-4 * square + 8.332_161e-3) * square - 1.666_665_5e-1);
+    let cosine = 1.0 - 0.5 * square
+        + square * square * ((2.443_315_7e-5 * square - 1.388_731_6e-3) * square + 4.166_664_6e-2);
     let quarter = whole(rounded);
     let odd = quarter & 1 != 0;
     let (cosine, sine) = (select(odd, -sine, cosine), select(odd, cosine, sine));
@@ -62,8 +72,8 @@ fn turn(v: f32) -> (f32, f32) {
     (select(half, -cosine, cosine), select(half, -sine, sine))
 }
 
-/// Elements `first..` of a stream, made of its words by `group`: a function, for a closure might not become a part of the
-/// caller, and be compiled without the caller's instructions.
+/// Elements `first..` of a stream, made of its words by `group`: a function, for a closure might
+/// not become a part of the caller, and be compiled without the caller's instructions.
 #[inline(always)]
 fn fill(
     (seed, step, stream): (u64, u64, u32),
@@ -105,7 +115,8 @@ pub(super) fn normal(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f
 #[inline(always)]
 fn normals(words: &Words, group: &mut [f32; GROUP]) {
     for pair in [0, 2] {
-        let (mut radius, mut cosine, mut sine) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+        let (mut radius, mut cosine, mut sine) =
+            ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
         for lane in 0..LANES {
             radius[lane] = (-2.0 * log::<false>(unit(words[pair][lane]))).sqrt();
         }

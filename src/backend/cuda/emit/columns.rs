@@ -1,8 +1,10 @@
-//! How many partial sums there are. The plan sums by ranges of its tile axis, as many as suit a few cores.
+//! How many partial sums there are. The plan sums by ranges of its tile axis, as many as suit a few
+//! cores.
 //!
-//! Sums over the rows of a contraction's result, the statistics of a batch norm, are made by the blocks that make the result: each has
-//! a range of rows of its own, so the partial sums become as many as there are blocks down the result. Sums over all of a loop, a
-//! gradient's norm, become as many as keep a GPU busy. So it is for those who make them and for those who add them.
+//! Sums over the rows of a contraction's result, the statistics of a batch norm, are made by the
+//! blocks that make the result: each has a range of rows of its own, so the partial sums become as
+//! many as there are blocks down the result. Sums over all of a loop, a gradient's norm, become as
+//! many as keep a GPU busy. So it is for those who make them and for those who add them.
 
 use super::{THREADS, contraction::MULTIPROCESSORS, epilogue::columns, heads::loads};
 use crate::{
@@ -22,19 +24,36 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
     let mut counts: BTreeMap<Id<Buffer>, usize> = BTreeMap::new();
     let tiles: Vec<Option<Tile>> = plan.kernels.iter().map(finer).collect();
     for (kernel, tile) in plan.kernels.iter().zip(&tiles) {
-        counts.extend(tile.iter().flat_map(|tile| partial(kernel).map(|access| (access.buffer, tile.count))));
+        counts.extend(
+            tile.iter()
+                .flat_map(|tile| partial(kernel).map(|access| (access.buffer, tile.count))),
+        );
     }
     for kernel in &plan.kernels {
-        let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.after.first()) else { continue };
-        counts.extend(columns(plan, contraction, nest).iter().map(|(access, count)| (access.buffer, *count)));
+        let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.after.first()) else {
+            continue;
+        };
+        counts.extend(
+            columns(plan, contraction, nest)
+                .iter()
+                .map(|(access, count)| (access.buffer, *count)),
+        );
     }
     // What is read together must have one number of parts.
     loop {
-        let wrong =
-            plan.kernels.iter().flat_map(|kernel| kernel.loops()).find_map(|nest| disagreeing(plan, nest, &counts));
+        let wrong = plan
+            .kernels
+            .iter()
+            .flat_map(|kernel| kernel.loops())
+            .find_map(|nest| disagreeing(plan, nest, &counts));
         let Some(wrong) = wrong else { break };
         counts.remove(&wrong);
-        for (kernel, _) in plan.kernels.iter().zip(&tiles).filter(|(_, tile)| tile.is_some()) {
+        for (kernel, _) in plan
+            .kernels
+            .iter()
+            .zip(&tiles)
+            .filter(|(_, tile)| tile.is_some())
+        {
             if partial(kernel).any(|access| access.buffer == wrong) {
                 counts.retain(|buffer, _| partial(kernel).all(|access| access.buffer != *buffer));
             }
@@ -42,16 +61,25 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
     }
     let mut plan = plan.clone();
     for (kernel, tile) in plan.kernels.iter_mut().zip(tiles) {
-        // A kernel that makes several sums makes each in the same number of parts, or none in more than the plan's.
+        // A kernel that makes several sums makes each in the same number of parts, or none in more
+        // than the plan's.
         if partial(kernel).all(|access| counts.contains_key(&access.buffer)) {
             kernel.tile = tile.or(kernel.tile);
         }
     }
     for kernel in &mut plan.kernels {
-        for nest in kernel.head.iter_mut().chain(&mut kernel.before).chain(&mut kernel.after) {
+        for nest in kernel
+            .head
+            .iter_mut()
+            .chain(&mut kernel.before)
+            .chain(&mut kernel.after)
+        {
             let read = loads(nest).find_map(|access| {
                 let count = *counts.get(&access.buffer)?;
-                Some((tile_axis(&plan.buffers[access.buffer.index()], nest)?, count))
+                Some((
+                    tile_axis(&plan.buffers[access.buffer.index()], nest)?,
+                    count,
+                ))
             });
             if let Some((position, count)) = read {
                 nest.axes[position] = counted(&mut plan.axes, nest.axes[position], count);
@@ -70,14 +98,19 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
 
 /// The partial sums that a kernel's loops make.
 fn partial(kernel: &Kernel) -> impl Iterator<Item = &Access> {
-    let instructions = kernel.before.iter().chain(&kernel.after).flat_map(|nest| &nest.instructions);
+    let instructions = kernel
+        .before
+        .iter()
+        .chain(&kernel.after)
+        .flat_map(|nest| &nest.instructions);
     instructions.filter_map(|instruction| match instruction {
         Instruction::Reduce { access, .. } if access.partial > 0 => Some(access),
         _ => None,
     })
 }
 
-/// More and smaller tiles for a kernel whose loops sum all that they visit, if the plan has too few for a GPU.
+/// More and smaller tiles for a kernel whose loops sum all that they visit, if the plan has too few
+/// for a GPU.
 fn finer(kernel: &Kernel) -> Option<Tile> {
     let tile = kernel.tile.filter(|_| kernel.contraction.is_none())?;
     let whole = |access: &Access| access.strides.iter().all(|&stride| stride == 0);
@@ -87,7 +120,11 @@ fn finer(kernel: &Kernel) -> Option<Tile> {
     let most = kernel.before.iter().map(Loop::elements).max().unwrap_or(0);
     let wanted = (most / (THREADS * LEAST_NUMBERS)).clamp(1, MOST_TILES);
     let size = tile.length.div_ceil(wanted);
-    let finer = Tile { size, count: tile.length.div_ceil(size), ..tile };
+    let finer = Tile {
+        size,
+        count: tile.length.div_ceil(size),
+        ..tile
+    };
     (finer.count > tile.count).then_some(finer)
 }
 
@@ -98,7 +135,10 @@ fn tile_axis(buffer: &Buffer, nest: &Loop) -> Option<usize> {
 
 /// An axis like the other, of that size.
 fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
-    let axis = Axis { size, ..axes[like.index()].clone() };
+    let axis = Axis {
+        size,
+        ..axes[like.index()].clone()
+    };
     let found = axes.iter().position(|known| *known == axis);
     Id::new(found.unwrap_or_else(|| {
         axes.push(axis);
@@ -107,24 +147,35 @@ fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
 }
 
 /// A buffer of those counted that a loop cannot read in another number of parts.
-fn disagreeing(plan: &Plan, nest: &Loop, counts: &BTreeMap<Id<Buffer>, usize>) -> Option<Id<Buffer>> {
+fn disagreeing(
+    plan: &Plan,
+    nest: &Loop,
+    counts: &BTreeMap<Id<Buffer>, usize>,
+) -> Option<Id<Buffer>> {
     let counted = |access: &&Access| counts.contains_key(&access.buffer);
     let first = loads(nest).find(counted)?;
-    let Some(position) = tile_axis(plan.buffer(first.buffer), nest) else { return Some(first.buffer) };
+    let Some(position) = tile_axis(plan.buffer(first.buffer), nest) else {
+        return Some(first.buffer);
+    };
     let count = counts[&first.buffer];
     let agrees = |access: &Access| match counts.get(&access.buffer) {
         Some(other) => {
-            *other == count && access.partial == 0 && tile_axis(plan.buffer(access.buffer), nest) == Some(position)
+            *other == count
+                && access.partial == 0
+                && tile_axis(plan.buffer(access.buffer), nest) == Some(position)
         }
         None => access.strides[position] == 0,
     };
-    let all = nest.instructions.iter().all(|instruction| match instruction {
-        Instruction::Load(access) | Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
-            agrees(access)
-        }
-        Instruction::Noise { access, .. } => access.strides[position] == 0,
-        Instruction::Position(axis) | Instruction::OneHot(_, axis) => *axis != position,
-        _ => true,
-    });
+    let all = nest
+        .instructions
+        .iter()
+        .all(|instruction| match instruction {
+            Instruction::Load(access)
+            | Instruction::Store(_, access)
+            | Instruction::Reduce { access, .. } => agrees(access),
+            Instruction::Noise { access, .. } => access.strides[position] == 0,
+            Instruction::Position(axis) | Instruction::OneHot(_, axis) => *axis != position,
+            _ => true,
+        });
     (!all).then_some(first.buffer)
 }

@@ -1,4 +1,5 @@
-//! Contractions as functions: operands made as they are loaded, and the loop that follows applied to their sums.
+//! Contractions as functions: operands made as they are loaded, and the loop that follows applied
+//! to their sums.
 
 use super::{
     Body, Emitter, Piece, THREADS,
@@ -31,43 +32,92 @@ pub(super) const MULTIPROCESSORS: usize = 132;
 /// The first that suits is taken.
 const TILES: [Tile; 5] = [
     // Logits of a few classes: of a wider tile most columns would be empty.
-    Tile { m: 64, n: 16, widest: 16, blocks: 0 },
-    // Each number in shared memory is multiplied 128 times, the most that registers hold sums for; if every multiprocessor has one.
-    Tile { m: 128, n: 128, widest: usize::MAX, blocks: MULTIPROCESSORS },
+    Tile {
+        m: 64,
+        n: 16,
+        widest: 16,
+        blocks: 0,
+    },
+    // Each number in shared memory is multiplied 128 times, the most that registers hold sums for;
+    // if every multiprocessor has one.
+    Tile {
+        m: 128,
+        n: 128,
+        widest: usize::MAX,
+        blocks: MULTIPROCESSORS,
+    },
     // Half as many sums of a thread, for results that are not as large.
-    Tile { m: 128, n: 64, widest: usize::MAX, blocks: MULTIPROCESSORS },
-    // A thousand rows of 500 features are 128 tiles, and weights of 500 by 500 are 64, which split-K makes 128 of.
-    Tile { m: 64, n: 64, widest: usize::MAX, blocks: MULTIPROCESSORS / 2 - 2 },
-    // A hundred rows of 500 features are 64 tiles, where 64 by 64 would be 16: what they lose by reading more is less than what
-    // idle multiprocessors lose.
-    Tile { m: 32, n: 32, widest: usize::MAX, blocks: 0 },
+    Tile {
+        m: 128,
+        n: 64,
+        widest: usize::MAX,
+        blocks: MULTIPROCESSORS,
+    },
+    // A thousand rows of 500 features are 128 tiles, and weights of 500 by 500 are 64, which
+    // split-K makes 128 of.
+    Tile {
+        m: 64,
+        n: 64,
+        widest: usize::MAX,
+        blocks: MULTIPROCESSORS / 2 - 2,
+    },
+    // A hundred rows of 500 features are 64 tiles, where 64 by 64 would be 16: what they lose by
+    // reading more is less than what idle multiprocessors lose.
+    Tile {
+        m: 32,
+        n: 32,
+        widest: usize::MAX,
+        blocks: 0,
+    },
 ];
 
-/// What a split of k has of it at least: enough to be worth a second function, which adds the parts.
+/// What a split of k has of it at least: enough to be worth a second function, which adds the
+/// parts.
 const LEAST_DEPTH: usize = 512;
 /// A split begins at a multiple of this, so that what is loaded by fours stays so.
 const STEP: usize = 32;
 
 /// How a contraction is made.
 enum Way {
-    /// A vector: a warp for each row. It reads the matrix once, and tensor cores could do nothing for it.
+    /// A vector: a warp for each row. It reads the matrix once, and tensor cores could do nothing
+    /// for it.
     Rows,
     /// By tiles, k in so many parts of so much.
-    Tiles { tile: &'static Tile, parts: usize, depth: usize },
+    Tiles {
+        tile: &'static Tile,
+        parts: usize,
+        depth: usize,
+    },
 }
 
 fn way(contraction: &Contraction) -> Way {
     let Contraction { m, n, products, .. } = contraction;
-    if *n == 1 && products.iter().all(|product| product.left.column_stride == 1 && product.windows.is_none()) {
+    if *n == 1
+        && products
+            .iter()
+            .all(|product| product.left.column_stride == 1 && product.windows.is_none())
+    {
         return Way::Rows;
     }
     let blocks = |tile: &Tile| m.div_ceil(tile.m) * n.div_ceil(tile.n);
     let suits = |tile: &&Tile| *n <= tile.widest && blocks(tile) >= tile.blocks;
-    let tile = TILES.iter().find(suits).expect("the last tile suits everything");
-    let depth: usize = products.iter().map(|product| product.k.next_multiple_of(STEP)).sum();
-    let parts = (MULTIPROCESSORS / blocks(tile)).min(depth / LEAST_DEPTH).max(1);
+    let tile = TILES
+        .iter()
+        .find(suits)
+        .expect("the last tile suits everything");
+    let depth: usize = products
+        .iter()
+        .map(|product| product.k.next_multiple_of(STEP))
+        .sum();
+    let parts = (MULTIPROCESSORS / blocks(tile))
+        .min(depth / LEAST_DEPTH)
+        .max(1);
     let each = depth.div_ceil(parts).next_multiple_of(STEP);
-    Way::Tiles { tile, parts: depth.div_ceil(each).max(1), depth: each }
+    Way::Tiles {
+        tile,
+        parts: depth.div_ceil(each).max(1),
+        depth: each,
+    }
 }
 
 /// Rows and columns of the tiles, if each makes whole sums.
@@ -82,23 +132,41 @@ pub(super) fn whole_tiles(contraction: &Contraction) -> Option<(usize, usize)> {
 fn operands(product: &Product) -> [prologue::Operand; 2] {
     let (left, right, k) = (product.left, product.right, product.k);
     [
-        prologue::Operand { buffer: left.buffer, across: left.row_stride, along: left.column_stride, k },
-        prologue::Operand { buffer: right.buffer, across: right.column_stride, along: right.row_stride, k },
+        prologue::Operand {
+            buffer: left.buffer,
+            across: left.row_stride,
+            along: left.column_stride,
+            k,
+        },
+        prologue::Operand {
+            buffer: right.buffer,
+            across: right.column_stride,
+            along: right.row_stride,
+            k,
+        },
     ]
 }
 
-/// Buffers that only contractions read, each making the elements that it takes: they need not be in memory.
+/// Buffers that only contractions read, each making the elements that it takes: they need not be in
+/// memory.
 pub(super) fn made_by_readers(plan: &Plan) -> BTreeSet<Id<Buffer>> {
     let (mut made, mut read) = (BTreeSet::new(), BTreeSet::new());
     for kernel in &plan.kernels {
         for nest in kernel.loops() {
             read.extend(loads(nest).map(|access| access.buffer));
         }
-        let Some(contraction) = &kernel.contraction else { continue };
+        let Some(contraction) = &kernel.contraction else {
+            continue;
+        };
         let prologues = prologues(plan, contraction);
         for (product, made_now) in contraction.products.iter().zip(prologues) {
             for (operand, prologue) in operands(product).iter().zip(made_now) {
-                if prologue.is_some() { &mut made } else { &mut read }.insert(operand.buffer);
+                if prologue.is_some() {
+                    &mut made
+                } else {
+                    &mut read
+                }
+                .insert(operand.buffer);
             }
         }
     }
@@ -116,7 +184,12 @@ fn prologues<'p>(plan: &'p Plan, contraction: &Contraction) -> Vec<[Option<Prolo
     };
     let both = |product: &Product| {
         let [left, right] = operands(product);
-        let windows = |side: bool| product.windows.as_ref().is_some_and(|windows| windows.left == side);
+        let windows = |side: bool| {
+            product
+                .windows
+                .as_ref()
+                .is_some_and(|windows| windows.left == side)
+        };
         [(left, windows(true)), (right, windows(false))]
             .map(|(operand, windows)| if windows { None } else { of(operand) })
     };
@@ -132,24 +205,47 @@ impl Emitter<'_> {
         fused: Option<&Fused>,
         heads: &[Loop],
     ) -> Vec<Piece> {
-        let Contraction { m, n, out, products, .. } = contraction;
+        let Contraction {
+            m,
+            n,
+            out,
+            products,
+            ..
+        } = contraction;
         let name_of = |matrix: &Matrix| self.plan.buffer(matrix.buffer).name.clone();
         let terms: Vec<String> = products
             .iter()
-            .map(|product| format!("{} · {} over {}", name_of(&product.left), name_of(&product.right), product.k))
+            .map(|product| {
+                format!(
+                    "{} · {} over {}",
+                    name_of(&product.left),
+                    name_of(&product.right),
+                    product.k
+                )
+            })
             .collect();
         let comment = format!("{}[{m}, {n}] = {}", name_of(out), terms.join(" + "));
         // Whole functions are not worth the trouble of joining.
         let piece = |name: &str, body: Body, blocks: (usize, usize), comment: &str| {
             let comment = comment.to_string();
-            Piece { name: name.to_string(), comment, body, blocks, work: usize::MAX / 2, waits: 1 }
+            Piece {
+                name: name.to_string(),
+                comment,
+                body,
+                blocks,
+                work: usize::MAX / 2,
+                waits: 1,
+            }
         };
         let along: usize = products.iter().map(|product| product.k).sum();
         let (tile, parts, depth) = match way(contraction) {
             Way::Rows => {
                 let body = self.rows(contraction, fused, heads);
                 let waits = along.div_ceil(32);
-                return vec![Piece { waits, ..piece(name, body, (m.div_ceil(THREADS / 32), 1), &comment) }];
+                return vec![Piece {
+                    waits,
+                    ..piece(name, body, (m.div_ceil(THREADS / 32), 1), &comment)
+                }];
             }
             Way::Tiles { tile, parts, depth } => (tile, parts, depth),
         };
@@ -163,9 +259,15 @@ impl Emitter<'_> {
                 let blocks = (m.div_ceil(THREADS).min(super::loops::MOST_BLOCKS), 1);
                 let comment = format!("{}: sums of its rows, in order", name_of(out));
                 let name = format!("{name}_rows");
-                Piece { work: *m, ..piece(&name, body, blocks, &comment) }
+                Piece {
+                    work: *m,
+                    ..piece(&name, body, blocks, &comment)
+                }
             });
-            let own = Piece { waits: waits(along), ..piece(name, body, blocks, &comment) };
+            let own = Piece {
+                waits: waits(along),
+                ..piece(name, body, blocks, &comment)
+            };
             return [own].into_iter().chain(last).collect();
         }
         // The first part of the sums goes to the result's own place, the others to working memory.
@@ -175,25 +277,47 @@ impl Emitter<'_> {
         strips(&mut body, *m, *n);
         let pointer = body.writes(out.buffer, count);
         let place = place(out, "column");
-        body.line(3, &format!("if (there && part == 0) {pointer}[{place}] = sum;"));
-        body.line(3, &format!("else if (there) scratch[(part - 1) * {count}u + row * {n}u + column] = sum;"));
+        body.line(
+            3,
+            &format!("if (there && part == 0) {pointer}[{place}] = sum;"),
+        );
+        body.line(
+            3,
+            &format!("else if (there) scratch[(part - 1) * {count}u + row * {n}u + column] = sum;"),
+        );
         body.text += "        }\n    }\n";
-        let mut last = Body { scratch: body.scratch.clone(), ..Body::default() };
+        let mut last = Body {
+            scratch: body.scratch.clone(),
+            ..Body::default()
+        };
         last.line(1, &super::loops::each(count, THREADS));
         last.line(2, &format!("Index row = i / {n}u, column = i % {n}u;"));
         let pointer = last.reads(out.buffer, count);
         last.line(2, &format!("float sum = {pointer}[{place}];"));
-        let ahead = if others <= 8 { "#pragma unroll" } else { "#pragma unroll 8" };
+        let ahead = if others <= 8 {
+            "#pragma unroll"
+        } else {
+            "#pragma unroll 8"
+        };
         last.line(1, ahead);
         last.line(2, &format!("for (Index part = 0; part < {others}u; ++part) sum += scratch[part * {count}u + i];"));
         self.finish(&mut last, 2, contraction, fused, None, OF_RESULT);
         last.line(1, "}");
         let elements = (count.div_ceil(THREADS).min(super::loops::MOST_BLOCKS), 1);
         let sum = format!("{}: the {parts} parts of the sums, in order", name_of(out));
-        let (of_parts, made) = (format!("{name}_parts"), format!("{comment}, k in {parts} parts of {depth}"));
+        let (of_parts, made) = (
+            format!("{name}_parts"),
+            format!("{comment}, k in {parts} parts of {depth}"),
+        );
         vec![
-            Piece { waits: waits(depth), ..piece(&of_parts, body, blocks, &made) },
-            Piece { work: count, ..piece(name, last, elements, &sum) },
+            Piece {
+                waits: waits(depth),
+                ..piece(&of_parts, body, blocks, &made)
+            },
+            Piece {
+                work: count,
+                ..piece(name, last, elements, &sum)
+            },
         ]
     }
 
@@ -207,30 +331,53 @@ impl Emitter<'_> {
             Precision::Bf16 => "Bf16",
         };
         body.line(1, &format!("using Tile = {kind}<{}, {}>;", tile.m, tile.n));
-        body.shared.insert(format!("{kind}<{}, {}>::Stage stage_{}_{}", tile.m, tile.n, tile.m, tile.n));
-        body.line(1, &format!("Tile::Stage& stage = shared.stage_{}_{};", tile.m, tile.n));
+        body.shared.insert(format!(
+            "{kind}<{}, {}>::Stage stage_{}_{}",
+            tile.m, tile.n, tile.m, tile.n
+        ));
+        body.line(
+            1,
+            &format!("Tile::Stage& stage = shared.stage_{}_{};", tile.m, tile.n),
+        );
         body.line(1, "Tile::Sums sums;");
         body.line(1, "Index m0 = block.y * Tile::M;");
         if let Some(depth) = depth {
             let across = n.div_ceil(tile.n);
-            body.line(1, &format!("Index n0 = block.x % {across}u * Tile::N, part = block.x / {across}u;"));
-            body.line(1, &format!("Index from = part * {depth}u, to = from + {depth}u;"));
+            body.line(
+                1,
+                &format!("Index n0 = block.x % {across}u * Tile::N, part = block.x / {across}u;"),
+            );
+            body.line(
+                1,
+                &format!("Index from = part * {depth}u, to = from + {depth}u;"),
+            );
         } else {
             body.line(1, "Index n0 = block.x * Tile::N;");
         }
         let mut start = 0;
         let mut sources = Vec::new();
         // Vectors are made before the first barrier.
-        for (number, (product, made)) in products.iter().zip(prologues(self.plan, contraction)).enumerate() {
+        for (number, (product, made)) in products
+            .iter()
+            .zip(prologues(self.plan, contraction))
+            .enumerate()
+        {
             let [left, right] = operands(product);
             let [made_left, made_right] = made;
             if let Some(windows) = &product.windows {
                 let name = format!("{}{number}", if windows.left { "left" } else { "right" });
                 read_through(&mut body, &name, windows);
             }
-            let windows = |side: &str| product.windows.as_ref().is_some_and(|windows| windows.left == (side == "left"));
-            let mut source = |side: &str, operand: prologue::Operand, places: usize, made: Option<Prologue>| match made
-            {
+            let windows = |side: &str| {
+                product
+                    .windows
+                    .as_ref()
+                    .is_some_and(|windows| windows.left == (side == "left"))
+            };
+            let mut source = |side: &str,
+                              operand: prologue::Operand,
+                              places: usize,
+                              made: Option<Prologue>| match made {
                 Some(prologue) => {
                     let name = format!("{side}{number}");
                     prologue.write(&mut body, &name);
@@ -239,10 +386,16 @@ impl Emitter<'_> {
                 None if windows(side) => format!("{side}{number}"),
                 None => {
                     let pointer = body.reads(operand.buffer, places * operand.k);
-                    format!("Operand{{{pointer}, {}u, {}u}}", operand.across, operand.along)
+                    format!(
+                        "Operand{{{pointer}, {}u, {}u}}",
+                        operand.across, operand.along
+                    )
                 }
             };
-            sources.push((source("left", left, *m, made_left), source("right", right, *n, made_right)));
+            sources.push((
+                source("left", left, *m, made_left),
+                source("right", right, *n, made_right),
+            ));
         }
         for (product, (left, right)) in products.iter().zip(sources) {
             // What is in a window lies side by side.
@@ -250,14 +403,23 @@ impl Emitter<'_> {
                 Some(windows) if windows.left == left => !windows.along_positions,
                 _ => stride == 1,
             };
-            let along_k = (along(true, product.left.column_stride), along(false, product.right.row_stride));
+            let along_k = (
+                along(true, product.left.column_stride),
+                along(false, product.right.row_stride),
+            );
             let k = product.k;
             let range = match depth {
                 None => format!("0, {k}u"),
                 Some(_) => format!("within(from, {start}u, {k}u), within(to, {start}u, {k}u)"),
             };
-            body.line(1, &format!("accumulate<Tile, {}, {}>(", along_k.0, along_k.1));
-            body.line(2, &format!("sums, stage, {left}, {right}, {m}u, {n}u, {range}, m0, n0);"));
+            body.line(
+                1,
+                &format!("accumulate<Tile, {}, {}>(", along_k.0, along_k.1),
+            );
+            body.line(
+                2,
+                &format!("sums, stage, {left}, {right}, {m}u, {n}u, {range}, m0, n0);"),
+            );
             start += k.next_multiple_of(STEP);
         }
         // Each thread keeps to one column.
@@ -268,24 +430,41 @@ impl Emitter<'_> {
     /// A warp for each row; the vector may be a head that is made again.
     fn rows(&self, contraction: &Contraction, fused: Option<&Fused>, heads: &[Loop]) -> Body {
         let mut body = Body::default();
-        body.line(1, &format!("Index row = block.x * {}u + threadIdx.x / 32, column = 0;", THREADS / 32));
+        body.line(
+            1,
+            &format!(
+                "Index row = block.x * {}u + threadIdx.x / 32, column = 0;",
+                THREADS / 32
+            ),
+        );
         body.line(1, &format!("if (row < {}u) {{", contraction.m));
         body.line(2, "float sum = 0.0f;");
         for product in &contraction.products {
             let (row, step, k) = (product.left.row_stride, product.right.row_stride, product.k);
             let left = body.reads(product.left.buffer, contraction.m * k);
             let vector = self.vector(product);
-            let head = vector.as_ref().and_then(|vector| Heads::of(self.plan, heads, vector, &|_| true));
+            let head = vector
+                .as_ref()
+                .and_then(|vector| Heads::of(self.plan, heads, vector, &|_| true));
             if let (Some(vector), Some(head)) = (vector, head) {
-                body.line(2, &format!("for (Index along = threadIdx.x % 32; along < {k}u; along += 32) {{"));
+                body.line(
+                    2,
+                    &format!("for (Index along = threadIdx.x % 32; along < {k}u; along += 32) {{"),
+                );
                 head.write(&mut body, 3, &vector, &["along".to_string()]);
                 let (_, variable) = &head.known(&vector)[0];
-                body.line(3, &format!("sum = fmaf({left}[row * {row}u + along], {variable}, sum);"));
+                body.line(
+                    3,
+                    &format!("sum = fmaf({left}[row * {row}u + along], {variable}, sum);"),
+                );
                 body.line(2, "}");
                 continue;
             }
             let right = body.reads(product.right.buffer, k);
-            body.line(2, &format!("sum += row_products({left} + row * {row}u, {right}, {step}u, {k}u);"));
+            body.line(
+                2,
+                &format!("sum += row_products({left} + row * {row}u, {right}, {step}u, {k}u);"),
+            );
         }
         body.line(2, "sum = warp_reduce<Sum>(sum);");
         body.line(2, "if (threadIdx.x % 32 == 0) {");
@@ -297,12 +476,26 @@ impl Emitter<'_> {
 
     /// The right operand of a product with a vector, as a loop that reads it.
     fn vector(&self, product: &Product) -> Option<Loop> {
-        let Matrix { buffer, row_stride, .. } = product.right;
+        let Matrix {
+            buffer, row_stride, ..
+        } = product.right;
         let axes = &self.plan.buffer(buffer).axes;
-        let axis = *axes.iter().find(|axis| self.plan.axes[axis.index()].size == product.k)?;
-        let access = Access { buffer, strides: vec![row_stride], partial: 0, spans: Vec::new() };
+        let axis = *axes
+            .iter()
+            .find(|axis| self.plan.axes[axis.index()].size == product.k)?;
+        let access = Access {
+            buffer,
+            strides: vec![row_stride],
+            partial: 0,
+            spans: Vec::new(),
+        };
         let instructions = vec![Instruction::Load(access)];
-        Some(Loop { axes: vec![axis], sizes: vec![product.k], tiled: false, instructions })
+        Some(Loop {
+            axes: vec![axis],
+            sizes: vec![product.k],
+            tiled: false,
+            instructions,
+        })
     }
 }
 
@@ -310,9 +503,16 @@ impl Emitter<'_> {
 fn read_through(body: &mut Body, name: &str, windows: &Windows) {
     let (rows, columns) = (windows.rows.len(), windows.columns.len());
     let names = names(rows + columns);
-    let (down, right) = if windows.left { ("place", "k") } else { ("k", "place") };
+    let (down, right) = if windows.left {
+        ("place", "k")
+    } else {
+        ("k", "place")
+    };
     let pointer = body.reads(windows.access.buffer, usize::MAX);
-    body.line(1, &format!("auto {name} = computed([&](Index place, Index k) {{"));
+    body.line(
+        1,
+        &format!("auto {name} = computed([&](Index place, Index k) {{"),
+    );
     unravel(body, 2, down, &names[..rows], &windows.rows, &|_| true);
     unravel(body, 2, right, &names[rows..], &windows.columns, &|_| true);
     let element = load(body, 2, &pointer, &windows.access, &names, "");
@@ -322,5 +522,8 @@ fn read_through(body: &mut Body, name: &str, windows: &Windows) {
 
 /// Where the element at `row` and the column of that name lies.
 pub(super) fn place(matrix: &Matrix, column: &str) -> String {
-    format!("row * {}u + {column} * {}u", matrix.row_stride, matrix.column_stride)
+    format!(
+        "row * {}u + {column} * {}u",
+        matrix.row_stride, matrix.column_stride
+    )
 }

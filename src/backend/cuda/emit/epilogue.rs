@@ -1,7 +1,9 @@
-//! What is done with a contraction's sums before they leave its block: the loop that follows, and sums over rows and columns of it.
+//! What is done with a contraction's sums before they leave its block: the loop that follows, and
+//! sums over rows and columns of it.
 //!
-//! A thread keeps to one column, so it adds what it sees of that column and the block joins its threads. The lanes of a warp see 32
-//! columns of one row; their sum is a part of the row's, and a second function adds the parts in order.
+//! A thread keeps to one column, so it adds what it sees of that column and the block joins its
+//! threads. The lanes of a warp see 32 columns of one row; their sum is a part of the row's, and a
+//! second function adds the parts in order.
 
 use super::{
     Body, Emitter, THREADS,
@@ -16,7 +18,8 @@ use crate::{
     tensor::ReduceKind,
 };
 
-/// Whose sums an epilogue finishes: the condition under which there is one, and the variable that names its column.
+/// Whose sums an epilogue finishes: the condition under which there is one, and the variable that
+/// names its column.
 #[derive(Clone, Copy)]
 pub(super) struct Whose {
     there: Option<&'static str>,
@@ -24,13 +27,20 @@ pub(super) struct Whose {
 }
 
 /// One of a tile's, which may lie beyond the result.
-const OF_TILE: Whose = Whose { there: Some(THERE), column: "own" };
+const OF_TILE: Whose = Whose {
+    there: Some(THERE),
+    column: "own",
+};
 /// One of the result's.
-pub(super) const OF_RESULT: Whose = Whose { there: None, column: "column" };
+pub(super) const OF_RESULT: Whose = Whose {
+    there: None,
+    column: "column",
+};
 
 impl Whose {
     fn when(self) -> String {
-        self.there.map_or(String::new(), |there| format!("if ({there}) "))
+        self.there
+            .map_or(String::new(), |there| format!("if ({there}) "))
     }
 }
 
@@ -46,47 +56,79 @@ fn row_axes(nest: &Loop, m: usize) -> Option<usize> {
 fn reads(contraction: &Contraction, nest: &Loop) -> Option<Access> {
     let (rows, out) = (row_axes(nest, contraction.m)?, &contraction.out);
     let mut strides = vec![0; nest.sizes.len()];
-    for (range, unit) in [(0..rows, out.row_stride), (rows..nest.sizes.len(), out.column_stride)] {
+    for (range, unit) in [
+        (0..rows, out.row_stride),
+        (rows..nest.sizes.len(), out.column_stride),
+    ] {
         let mut below = unit;
         for axis in range.rev() {
             strides[axis] = below;
             below *= nest.sizes[axis];
         }
     }
-    Some(Access { buffer: out.buffer, strides, partial: 0, spans: Vec::new() })
-}
-
-/// The sums of a loop that keep a contraction's columns and are made in parts, or that keep its rows and are whole.
-fn sums<'n>(contraction: &Contraction, nest: &'n Loop, of_columns: bool) -> impl Iterator<Item = (usize, &'n Access)> {
-    let rows = row_axes(nest, contraction.m).unwrap_or(0);
-    nest.instructions.iter().enumerate().filter_map(move |(number, instruction)| match instruction {
-        Instruction::Reduce { access, .. } if (access.partial > 0) == of_columns => {
-            let mut axes = access.strides.iter().zip(&nest.sizes).enumerate();
-            let kept = axes.all(
-                |(axis, (&stride, &size))| {
-                    if (axis < rows) == of_columns { stride == 0 } else { stride > 0 || size == 1 }
-                },
-            );
-            kept.then_some((number, access))
-        }
-        _ => None,
+    Some(Access {
+        buffer: out.buffer,
+        strides,
+        partial: 0,
+        spans: Vec::new(),
     })
 }
 
-/// The sums of columns in a loop that can be applied to a contraction's sums, and how many parts they have if its blocks make them.
-pub(super) fn columns<'n>(plan: &Plan, contraction: &Contraction, nest: &'n Loop) -> Vec<(&'n Access, usize)> {
-    let Some((tall, _)) = whole_tiles(contraction).filter(|_| fits(plan, contraction, nest)) else { return Vec::new() };
-    let count = contraction.m.div_ceil(tall);
-    sums(contraction, nest, true).map(|(_, access)| (access, count)).collect()
+/// The sums of a loop that keep a contraction's columns and are made in parts, or that keep its
+/// rows and are whole.
+fn sums<'n>(
+    contraction: &Contraction,
+    nest: &'n Loop,
+    of_columns: bool,
+) -> impl Iterator<Item = (usize, &'n Access)> {
+    let rows = row_axes(nest, contraction.m).unwrap_or(0);
+    nest.instructions.iter().enumerate().filter_map(
+        move |(number, instruction)| match instruction {
+            Instruction::Reduce { access, .. } if (access.partial > 0) == of_columns => {
+                let mut axes = access.strides.iter().zip(&nest.sizes).enumerate();
+                let kept = axes.all(|(axis, (&stride, &size))| {
+                    if (axis < rows) == of_columns {
+                        stride == 0
+                    } else {
+                        stride > 0 || size == 1
+                    }
+                });
+                kept.then_some((number, access))
+            }
+            _ => None,
+        },
+    )
 }
 
-/// Whether a loop can be applied to the sums of a contraction in registers: over its elements, each on its own. It sums only where
-/// it does not write what it reads.
+/// The sums of columns in a loop that can be applied to a contraction's sums, and how many parts
+/// they have if its blocks make them.
+pub(super) fn columns<'n>(
+    plan: &Plan,
+    contraction: &Contraction,
+    nest: &'n Loop,
+) -> Vec<(&'n Access, usize)> {
+    let Some((tall, _)) = whole_tiles(contraction).filter(|_| fits(plan, contraction, nest)) else {
+        return Vec::new();
+    };
+    let count = contraction.m.div_ceil(tall);
+    sums(contraction, nest, true)
+        .map(|(_, access)| (access, count))
+        .collect()
+}
+
+/// Whether a loop can be applied to the sums of a contraction in registers: over its elements, each
+/// on its own. It sums only where it does not write what it reads.
 fn fits(plan: &Plan, contraction: &Contraction, nest: &Loop) -> bool {
-    let Some(access) = reads(contraction, nest) else { return false };
-    let has_sums = nest.instructions.iter().any(|instruction| matches!(instruction, Instruction::Reduce { .. }));
+    let Some(access) = reads(contraction, nest) else {
+        return false;
+    };
+    let has_sums = nest
+        .instructions
+        .iter()
+        .any(|instruction| matches!(instruction, Instruction::Reduce { .. }));
     let can_sum = || whole_tiles(contraction).is_some() && !replaces(plan, nest);
-    let elementwise = loads(nest).all(|load| load.buffer != contraction.out.buffer || *load == access);
+    let elementwise =
+        loads(nest).all(|load| load.buffer != contraction.out.buffer || *load == access);
     nest.elements() == contraction.m * contraction.n && (!has_sums || can_sum()) && elementwise
 }
 
@@ -110,9 +152,17 @@ impl<'n> Fused<'n> {
         if let Some((tall, wide)) = whole_tiles(contraction) {
             let count = contraction.m.div_ceil(tall);
             let made = |access: &Access| plan.buffer(access.buffer).len == count * access.partial;
-            columns.extend(sums(contraction, nest, true).filter(|(_, access)| made(access)).map(|(number, _)| number));
+            columns.extend(
+                sums(contraction, nest, true)
+                    .filter(|(_, access)| made(access))
+                    .map(|(number, _)| number),
+            );
             // The lanes of a warp must be in one row.
-            rows.extend(sums(contraction, nest, false).filter(|_| wide >= 32).map(|(number, _)| number));
+            rows.extend(
+                sums(contraction, nest, false)
+                    .filter(|_| wide >= 32)
+                    .map(|(number, _)| number),
+            );
         }
         let (mut stores, mut rest) = (Vec::new(), Vec::new());
         for number in sinks(nest) {
@@ -123,7 +173,13 @@ impl<'n> Fused<'n> {
             }
         }
         let some = !(stores.is_empty() && columns.is_empty() && rows.is_empty());
-        some.then_some(Fused { nest, stores, columns, rows, rest })
+        some.then_some(Fused {
+            nest,
+            stores,
+            columns,
+            rows,
+            rest,
+        })
     }
 
     fn sum(&self, number: usize) -> (ReduceKind, &Access) {
@@ -136,7 +192,10 @@ impl<'n> Fused<'n> {
 
 /// Whether a kernel reads a buffer, but for that loop.
 fn uses(kernel: &Kernel, buffer: Id<Buffer>, but: &Loop) -> bool {
-    let products = kernel.contraction.iter().flat_map(|contraction| &contraction.products);
+    let products = kernel
+        .contraction
+        .iter()
+        .flat_map(|contraction| &contraction.products);
     let mut operands = products.flat_map(|product| [&product.left, &product.right]);
     let mut loops = kernel.loops().filter(|nest| !std::ptr::eq(*nest, but));
     operands.any(|matrix| matrix.buffer == buffer)
@@ -146,8 +205,8 @@ fn uses(kernel: &Kernel, buffer: Id<Buffer>, but: &Loop) -> bool {
 /// Whether a thread's `sum` is one of the result's.
 const THERE: &str = "there";
 
-/// Goes through a tile's sums, a strip of rows at a time, by `row`. The last row stands in for those beyond it, without a branch, so
-/// that what is loaded for some rows is on its way together.
+/// Goes through a tile's sums, a strip of rows at a time, by `row`. The last row stands in for
+/// those beyond it, without a branch, so that what is loaded for some rows is on its way together.
 pub(super) fn strips(body: &mut Body, m: usize, n: usize) {
     for line in [
         "#pragma unroll 1",
@@ -165,7 +224,8 @@ pub(super) fn strips(body: &mut Body, m: usize, n: usize) {
 }
 
 impl Emitter<'_> {
-    /// The rest of a function whose blocks have whole sums, and the function that adds parts of rows, if there are any.
+    /// The rest of a function whose blocks have whole sums, and the function that adds parts of
+    /// rows, if there are any.
     pub(super) fn epilogue(
         &self,
         name: &str,
@@ -176,17 +236,34 @@ impl Emitter<'_> {
     ) -> (Body, Option<Body>) {
         let Contraction { m, n, .. } = *contraction;
         let rows = fused.and_then(|fused| row_axes(fused.nest, m)).unwrap_or(0);
-        let heads = fused.and_then(|fused| Heads::of(self.plan, heads, fused.nest, &|axis| axis >= rows));
+        let heads =
+            fused.and_then(|fused| Heads::of(self.plan, heads, fused.nest, &|axis| axis >= rows));
         // The last column stands in for those beyond it.
-        body.line(1, &format!("Index own = column < {n}u ? column : {}u;", n - 1));
+        body.line(
+            1,
+            &format!("Index own = column < {n}u ? column : {}u;", n - 1),
+        );
         if let (Some(fused), Some(heads)) = (fused, &heads) {
             let names = names(fused.nest.sizes.len());
-            unravel(&mut body, 1, "own", &names[rows..], &fused.nest.sizes[rows..], &|_| true);
+            unravel(
+                &mut body,
+                1,
+                "own",
+                &names[rows..],
+                &fused.nest.sizes[rows..],
+                &|_| true,
+            );
             heads.write(&mut body, 1, fused.nest, &names);
         }
         let start = |body: &mut Body, depth: usize, fused: &Fused, sums: &[usize]| {
             for number in sums {
-                body.line(depth, &format!("float s{number} = {}::start();", operation(fused.sum(*number).0)));
+                body.line(
+                    depth,
+                    &format!(
+                        "float s{number} = {}::start();",
+                        operation(fused.sum(*number).0)
+                    ),
+                );
             }
         };
         if let Some(fused) = fused {
@@ -200,20 +277,54 @@ impl Emitter<'_> {
         };
         // All lanes of a warp meet to add a row.
         start(&mut body, 3, fused, &fused.rows);
-        self.finish(&mut body, 3, contraction, Some(fused), heads.as_ref(), OF_TILE);
+        self.finish(
+            &mut body,
+            3,
+            contraction,
+            Some(fused),
+            heads.as_ref(),
+            OF_TILE,
+        );
         let last = self.row_sums(name, &mut body, contraction, fused, rows);
         body.text += "        }\n    }\n";
         for &number in &fused.columns {
             let (kind, access) = fused.sum(number);
             body.shared.insert(COLUMNS.to_string());
             let operation = operation(kind);
-            body.line(1, &format!("s{number} = column_reduce<{operation}, Tile::N>(s{number}, shared.columns);"));
+            body.line(
+                1,
+                &format!(
+                    "s{number} = column_reduce<{operation}, Tile::N>(s{number}, shared.columns);"
+                ),
+            );
             let pointer = body.writes(access.buffer, usize::MAX);
             let names = names(access.strides.len());
-            body.line(1, &format!("if (threadIdx.x < Tile::N && column < {n}u) {{"));
-            unravel(&mut body, 2, "column", &names[rows..], &fused.nest.sizes[rows..], &|_| true);
-            let place = offset(&Access { partial: 0, ..access.clone() }, &names);
-            body.line(2, &format!("{pointer}[block.y * {}u + {place}] = s{number};", access.partial));
+            body.line(
+                1,
+                &format!("if (threadIdx.x < Tile::N && column < {n}u) {{"),
+            );
+            unravel(
+                &mut body,
+                2,
+                "column",
+                &names[rows..],
+                &fused.nest.sizes[rows..],
+                &|_| true,
+            );
+            let place = offset(
+                &Access {
+                    partial: 0,
+                    ..access.clone()
+                },
+                &names,
+            );
+            body.line(
+                2,
+                &format!(
+                    "{pointer}[block.y * {}u + {place}] = s{number};",
+                    access.partial
+                ),
+            );
             body.line(1, "}");
         }
         (body, last)
@@ -238,12 +349,25 @@ impl Emitter<'_> {
         for (position, &number) in fused.rows.iter().enumerate() {
             let (kind, access) = fused.sum(number);
             let (operation, names) = (operation(kind), names(access.strides.len()));
-            body.line(3, &format!("s{number} = warp_reduce<{operation}>(s{number});"));
+            body.line(
+                3,
+                &format!("s{number} = warp_reduce<{operation}>(s{number});"),
+            );
             let first = format!("if (threadIdx.x % 32 == 0 && {THERE})");
             let whole = |body: &mut Body, depth: usize, row: &str| {
                 let pointer = body.writes(access.buffer, m);
-                unravel(body, depth, row, &names[..rows], &fused.nest.sizes[..rows], &|_| true);
-                body.line(depth, &format!("{pointer}[{}] = s{number};", offset(access, &names)));
+                unravel(
+                    body,
+                    depth,
+                    row,
+                    &names[..rows],
+                    &fused.nest.sizes[..rows],
+                    &|_| true,
+                );
+                body.line(
+                    depth,
+                    &format!("{pointer}[{}] = s{number};", offset(access, &names)),
+                );
             };
             if groups == 1 {
                 body.line(3, &format!("{first} {{"));
@@ -252,10 +376,21 @@ impl Emitter<'_> {
                 continue;
             }
             let begin = position * groups * m;
-            body.line(3, &format!("{first} scratch[{begin}u + column / 32 * {m}u + row] = s{number};"));
+            body.line(
+                3,
+                &format!("{first} scratch[{begin}u + column / 32 * {m}u + row] = s{number};"),
+            );
             last.line(2, &format!("float s{number} = scratch[{begin}u + i];"));
-            last.line(2, &format!("for (Index part = 1; part < {groups}u; ++part) {{"));
-            last.line(3, &format!("s{number} = {operation}::join(s{number}, scratch[{begin}u + part * {m}u + i]);"));
+            last.line(
+                2,
+                &format!("for (Index part = 1; part < {groups}u; ++part) {{"),
+            );
+            last.line(
+                3,
+                &format!(
+                    "s{number} = {operation}::join(s{number}, scratch[{begin}u + part * {m}u + i]);"
+                ),
+            );
             last.line(2, "}");
             last.line(2, "{");
             whole(&mut last, 3, "i");
@@ -267,7 +402,8 @@ impl Emitter<'_> {
         })
     }
 
-    /// What becomes of the `sum` at `row` and `column`: it is stored, unless the fused loop alone reads it, and that loop runs.
+    /// What becomes of the `sum` at `row` and `column`: it is stored, unless the fused loop alone
+    /// reads it, and that loop runs.
     pub(super) fn finish(
         &self,
         body: &mut Body,
@@ -280,30 +416,66 @@ impl Emitter<'_> {
         let out = &contraction.out;
         let when = of.when();
         let later = |fused: &Fused| {
-            !fused.rest.is_empty() || self.plan.kernels.iter().any(|kernel| uses(kernel, out.buffer, fused.nest))
+            !fused.rest.is_empty()
+                || self
+                    .plan
+                    .kernels
+                    .iter()
+                    .any(|kernel| uses(kernel, out.buffer, fused.nest))
         };
-        let kept = !matches!(self.plan.buffer(out.buffer).place, Place::Arena(_)) || fused.is_none_or(later);
+        let kept = !matches!(self.plan.buffer(out.buffer).place, Place::Arena(_))
+            || fused.is_none_or(later);
         if kept {
             let pointer = body.writes(out.buffer, contraction.m * contraction.n);
             let place = place(out, of.column);
             body.line(depth, &format!("{when}{pointer}[{place}] = sum;"));
         }
-        let Some((fused, access)) = fused.and_then(|fused| Some((fused, reads(contraction, fused.nest)?))) else {
+        let Some((fused, access)) =
+            fused.and_then(|fused| Some((fused, reads(contraction, fused.nest)?)))
+        else {
             return;
         };
         let nest = fused.nest;
         let rows = row_axes(nest, contraction.m).unwrap_or(0);
         let names = loops::names(nest.sizes.len());
-        unravel(body, depth, "row", &names[..rows], &nest.sizes[..rows], &|_| true);
-        unravel(body, depth, of.column, &names[rows..], &nest.sizes[rows..], &|_| true);
+        unravel(
+            body,
+            depth,
+            "row",
+            &names[..rows],
+            &nest.sizes[..rows],
+            &|_| true,
+        );
+        unravel(
+            body,
+            depth,
+            of.column,
+            &names[rows..],
+            &nest.sizes[rows..],
+            &|_| true,
+        );
         let mut known = heads.map_or(Vec::new(), |heads| heads.known(nest));
         known.push((access, "sum".to_string()));
         let sinks = [fused.stores.as_slice(), &fused.columns, &fused.rows].concat();
-        instructions(body, depth, nest, &sinks, &names, &known, &mut |body, number, sink| match sink {
-            Instruction::Reduce { kind, value, .. } => {
-                body.line(depth, &format!("{when}s{number} = {}::join(s{number}, r{value});", operation(*kind)));
-            }
-            _ => store(body, depth, nest, sink, &names, of.there),
-        });
+        instructions(
+            body,
+            depth,
+            nest,
+            &sinks,
+            &names,
+            &known,
+            &mut |body, number, sink| match sink {
+                Instruction::Reduce { kind, value, .. } => {
+                    body.line(
+                        depth,
+                        &format!(
+                            "{when}s{number} = {}::join(s{number}, r{value});",
+                            operation(*kind)
+                        ),
+                    );
+                }
+                _ => store(body, depth, nest, sink, &names, of.there),
+            },
+        );
     }
 }

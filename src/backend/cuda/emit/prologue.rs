@@ -1,7 +1,9 @@
-//! What is done to an operand as a contraction loads it: a batch norm and its activation, a gradient's factors.
+//! What is done to an operand as a contraction loads it: a batch norm and its activation, a
+//! gradient's factors.
 //!
-//! A contraction need not wait for a loop that makes an operand of what is in memory: it makes each element when it takes it.
-//! Vectors over k that the loop needs, such as a batch norm's scales, are made again by each block, once, in shared memory.
+//! A contraction need not wait for a loop that makes an operand of what is in memory: it makes each
+//! element when it takes it. Vectors over k that the loop needs, such as a batch norm's scales, are
+//! made again by each block, once, in shared memory.
 
 use super::{
     Body, THREADS,
@@ -14,14 +16,16 @@ use crate::{
     plan::{Access, Buffer, Instruction, Kernel, Loop, Place, Plan, elements},
 };
 
-/// Arrays as large as the operand that its elements are made of, at most: each is read again for each tile beside it.
+/// Arrays as large as the operand that its elements are made of, at most: each is read again for
+/// each tile beside it.
 const MOST_WIDE: usize = 2;
 /// Instructions for an element, at most.
 const MOST_INSTRUCTIONS: usize = 32;
 /// Floats of shared memory for vectors over k; a tile takes up to 40 KiB of 48.
 pub(super) const MOST_SHARED: usize = 2000;
 
-/// An operand as a contraction sees it: floats between neighbours across and along k, and how many there are.
+/// An operand as a contraction sees it: floats between neighbours across and along k, and how many
+/// there are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operand {
     pub buffer: Id<Buffer>,
@@ -49,20 +53,32 @@ impl<'p> Prologue<'p> {
             nest.instructions.iter().position(is_store)
         };
         let makers = |kernel: &'p Kernel| kernel.before.iter().map(move |nest| (kernel, nest));
-        let mut makers =
-            plan.kernels.iter().flat_map(makers).filter_map(|(kernel, nest)| Some((kernel, nest, made(nest)?)));
+        let mut makers = plan
+            .kernels
+            .iter()
+            .flat_map(makers)
+            .filter_map(|(kernel, nest)| Some((kernel, nest, made(nest)?)));
         let (kernel, nest, sink) = makers.next().filter(|_| makers.next().is_none())?;
         // k is the last axis alone, so that vectors over it are vectors over k.
         let rows = nest.axes.len().checked_sub(1)?;
-        let dense: Vec<usize> = (0..nest.sizes.len()).map(|axis| nest.sizes[axis + 1..].iter().product()).collect();
-        let Instruction::Store(_, access) = &nest.instructions[sink] else { return None };
+        let dense: Vec<usize> = (0..nest.sizes.len())
+            .map(|axis| nest.sizes[axis + 1..].iter().product())
+            .collect();
+        let Instruction::Store(_, access) = &nest.instructions[sink] else {
+            return None;
+        };
         if nest.sizes[rows] != operand.k || operand.across != operand.k || access.strides != dense {
             return None;
         }
         let needed = needed(nest, &[sink]);
         let mut wide = 0;
         let mut count = 0;
-        for (instruction, _) in nest.instructions.iter().zip(&needed).filter(|(_, needed)| **needed) {
+        for (instruction, _) in nest
+            .instructions
+            .iter()
+            .zip(&needed)
+            .filter(|(_, needed)| **needed)
+        {
             count += 1;
             match instruction {
                 Instruction::Noise { .. } | Instruction::Reduce { .. } => return None,
@@ -81,12 +97,19 @@ impl<'p> Prologue<'p> {
         let (nest, rows, sink) = narrowed(nest, rows, sink, &needed);
         let heads = Heads::of(plan, &kernel.head, &nest, &|axis| axis == rows);
         let heads = heads.filter(|heads| heads.along(&nest, rows));
-        Some(Prologue { nest, rows, sink, heads })
+        Some(Prologue {
+            nest,
+            rows,
+            sink,
+            heads,
+        })
     }
 
     /// The vectors that a block makes, by the loads that they stand for.
     fn vectors(&self) -> Vec<(Access, String)> {
-        self.heads.as_ref().map_or(Vec::new(), |heads| heads.known(&self.nest))
+        self.heads
+            .as_ref()
+            .map_or(Vec::new(), |heads| heads.known(&self.nest))
     }
 
     /// Writes the operand as the variable of that name.
@@ -96,7 +119,10 @@ impl<'p> Prologue<'p> {
         if let Some(heads) = self.heads.as_ref().filter(|_| !vectors.is_empty()) {
             let mut own = names(self.nest.sizes.len());
             own[self.rows] = "i".to_string();
-            body.line(1, &format!("for (Index i = threadIdx.x; i < {k}u; i += {THREADS}u) {{"));
+            body.line(
+                1,
+                &format!("for (Index i = threadIdx.x; i < {k}u; i += {THREADS}u) {{"),
+            );
             heads.write(body, 2, &self.nest, &own);
             for (access, variable) in &vectors {
                 body.line(2, &format!("heads[{}u + i] = {variable};", body.heads));
@@ -105,15 +131,33 @@ impl<'p> Prologue<'p> {
             }
             body.line(1, "}");
         }
-        body.line(1, &format!("auto {name} = computed([&](Index place, Index k) {{"));
+        body.line(
+            1,
+            &format!("auto {name} = computed([&](Index place, Index k) {{"),
+        );
         let mut own = names(self.nest.sizes.len());
         own[self.rows] = "k".to_string();
-        unravel(body, 2, "place", &own[..self.rows], &self.nest.sizes[..self.rows], &|_| true);
-        instructions(body, 2, &self.nest, &[self.sink], &own, &known, &mut |body, _, sink| {
-            if let Instruction::Store(value, _) = sink {
-                body.line(2, &format!("return r{value};"));
-            }
-        });
+        unravel(
+            body,
+            2,
+            "place",
+            &own[..self.rows],
+            &self.nest.sizes[..self.rows],
+            &|_| true,
+        );
+        instructions(
+            body,
+            2,
+            &self.nest,
+            &[self.sink],
+            &own,
+            &known,
+            &mut |body, _, sink| {
+                if let Instruction::Store(value, _) = sink {
+                    body.line(2, &format!("return r{value};"));
+                }
+            },
+        );
         body.line(1, "});");
     }
 
@@ -123,13 +167,17 @@ impl<'p> Prologue<'p> {
     }
 }
 
-/// The loop with what its sink needs alone, and its rows' axes as one where every access walks them so.
+/// The loop with what its sink needs alone, and its rows' axes as one where every access walks them
+/// so.
 fn narrowed(nest: &Loop, rows: usize, sink: usize, needed: &[bool]) -> (Loop, usize, usize) {
     let own = |instruction: &Instruction| match instruction {
         Instruction::Load(access) | Instruction::Store(_, access) => (1..rows).all(|axis| {
             let size = nest.sizes[axis];
             access.strides[axis - 1] == access.strides[axis] * size
-                && access.spans.iter().all(|span| span.strides[axis - 1] == span.strides[axis] * size as isize)
+                && access
+                    .spans
+                    .iter()
+                    .all(|span| span.strides[axis - 1] == span.strides[axis] * size as isize)
         }),
         Instruction::Position(axis) | Instruction::OneHot(_, axis) => *axis >= rows,
         _ => true,
@@ -151,7 +199,10 @@ fn narrowed(nest: &Loop, rows: usize, sink: usize, needed: &[bool]) -> (Loop, us
         match instruction {
             Instruction::Load(access) | Instruction::Store(_, access) => {
                 access.strides.drain(..gone);
-                access.spans.iter_mut().for_each(|span| drop(span.strides.drain(..gone)));
+                access
+                    .spans
+                    .iter_mut()
+                    .for_each(|span| drop(span.strides.drain(..gone)));
             }
             Instruction::Position(axis) | Instruction::OneHot(_, axis) => *axis -= gone,
             _ => {}
