@@ -5,7 +5,7 @@ use crate::{
     diagnostic::Diagnostic,
     gradient,
     lower::{self, Evaluate, Mode},
-    model::{self, Checked},
+    model::{self, Model},
     plan::{self, NoiseSource, Plan},
     simplify, syntax,
     tensor::{self, Graph, Node, OutputKind},
@@ -17,7 +17,7 @@ pub fn check(
     file: &str,
     text: &str,
     sets: &[(String, String)],
-) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut parsed = syntax::parse_what_can_be(text);
     let checked = parsed
         .tree
@@ -40,12 +40,12 @@ pub fn check(
 }
 
 /// The bound of each case.
-pub fn derive(model: &Checked) -> Objective {
+pub fn derive(model: &Model) -> Objective {
     bound::derive(model)
 }
 
 /// The loss of one batch with `rows[i]` rows of case i.
-pub fn lower(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
+pub fn lower(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     verified(lower::train(model, objective, rows, mode))
 }
 
@@ -88,23 +88,23 @@ pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
 }
 
 /// One step of training, up to the gradients.
-pub fn step(model: &Checked, rows: &[usize], mode: Mode) -> Graph {
+pub fn step(model: &Model, rows: &[usize], mode: Mode) -> Graph {
     let objective = derive(model);
     simplify(&differentiate(lower(model, &objective, rows, mode)))
 }
 
 /// The optimiser's update of flat parameters.
-pub fn update(model: &Checked, weights: usize, others: usize) -> Graph {
+pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
     simplify(&verified(lower::update(model, weights, others)))
 }
 
 /// What is inferred of each row of a case.
-pub fn evaluate(model: &Checked, case: &bound::Case, what: Evaluate) -> Graph {
+pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     simplify(&verified(lower::evaluate(model, case, what)))
 }
 
 /// Data drawn from the generative graph.
-pub fn generate(model: &Checked, rows: usize, given: &[crate::id::Id<model::Variable>]) -> Graph {
+pub fn generate(model: &Model, rows: usize, given: &[crate::id::Id<model::Variable>]) -> Graph {
     simplify(&verified(lower::generate(model, rows, given)))
 }
 

@@ -6,7 +6,7 @@
 //! | stage | from → to | where |
 //! |---|---|---|
 //! | parse | text → [`syntax::ast::File`] | [`syntax`], `grammar/dgm.pest` |
-//! | check | → [`model::Checked`]: two acyclic graphs over typed variables, every shape known | [`model`] |
+//! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`model`] |
 //! | derive | → [`bound::Objective`]: a term for each case, read as mathematics | [`bound`] |
 //! | lower | → [`tensor::Graph`]: operations on values with named axes | [`lower`] |
 //! | differentiate | → the same, with gradients as outputs | [`gradient`] |

@@ -1,5 +1,6 @@
 //! Steady state allocates nothing.
 
+#[path = "integration/common/mod.rs"]
 mod common;
 
 use common::load;

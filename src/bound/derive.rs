@@ -4,12 +4,12 @@ use super::{Case, FactorId, Objective, Term};
 use crate::{
     distribution::Domain,
     id::Id,
-    model::{Bound, Checked, Factor, FactorKind, Role, Side, Variable},
+    model::{Bound, Factor, FactorKind, Model, Role, Side, Variable},
 };
 use std::collections::BTreeSet;
 
 /// The bounds of every case: `labelled` and `unlabelled`, or `all` where the model has no label.
-pub fn derive(model: &Checked) -> Objective {
+pub fn derive(model: &Model) -> Objective {
     let with_role = |role: Role| -> Vec<Id<Variable>> {
         variables(model)
             .filter(|&id| model.variables[id.index()].role == role)
@@ -36,7 +36,7 @@ pub fn derive(model: &Checked) -> Objective {
 
 /// log p(data), estimated by importance sampling with every discrete variable summed over exactly:
 /// log mean over samples of Σ over classes of p(everything) / q(continuous latents | …).
-pub fn likelihood(model: &Checked, observed: &[Id<Variable>]) -> Term {
+pub fn likelihood(model: &Model, observed: &[Id<Variable>]) -> Term {
     let scopes = scopes(model, observed);
     let mut body = Term::Sum(log_weight(model, observed, |child| !is_class(model, child)));
     for &factor in scopes.iter().rev() {
@@ -62,15 +62,15 @@ pub fn likelihood(model: &Checked, observed: &[Id<Variable>]) -> Term {
     })
 }
 
-fn variables(model: &Checked) -> impl Iterator<Item = Id<Variable>> + use<> {
+fn variables(model: &Model) -> impl Iterator<Item = Id<Variable>> + use<> {
     (0..model.variables.len()).map(Id::new)
 }
 
-fn is_class(model: &Checked, variable: Id<Variable>) -> bool {
+fn is_class(model: &Model, variable: Id<Variable>) -> bool {
     model.variables[variable.index()].domain == Domain::Class
 }
 
-fn factors(model: &Checked, side: Side) -> impl Iterator<Item = (FactorId, &Factor)> {
+fn factors(model: &Model, side: Side) -> impl Iterator<Item = (FactorId, &Factor)> {
     let factors = match side {
         Side::Generative => &model.generative,
         Side::Inference => &model.inference,
@@ -82,7 +82,7 @@ fn factors(model: &Checked, side: Side) -> impl Iterator<Item = (FactorId, &Fact
 }
 
 /// The factors of q whose children are not observed, in the order in which they are drawn.
-fn scopes(model: &Checked, observed: &[Id<Variable>]) -> Vec<FactorId> {
+fn scopes(model: &Model, observed: &[Id<Variable>]) -> Vec<FactorId> {
     factors(model, Side::Inference)
         .filter(|(_, factor)| matches!(factor.kind, FactorKind::Distribution { .. }))
         .filter(|(_, factor)| !observed.contains(&factor.child))
@@ -92,7 +92,7 @@ fn scopes(model: &Checked, observed: &[Id<Variable>]) -> Vec<FactorId> {
 
 /// log p of every variable and −log q of every unobserved one that `counts`.
 fn log_weight(
-    model: &Checked,
+    model: &Model,
     observed: &[Id<Variable>],
     counts: impl Fn(Id<Variable>) -> bool,
 ) -> Vec<Term> {
@@ -107,11 +107,11 @@ fn log_weight(
 }
 
 /// Whether a variable is summed over: each discrete one if the bound is to be exact.
-fn is_summed(model: &Checked, variable: Id<Variable>, exact: bool) -> bool {
+fn is_summed(model: &Model, variable: Id<Variable>, exact: bool) -> bool {
     is_class(model, variable) && (exact || model.objective.drawn(variable).is_none())
 }
 
-fn bound(model: &Checked, observed: &[Id<Variable>], exact: bool) -> Term {
+fn bound(model: &Model, observed: &[Id<Variable>], exact: bool) -> Term {
     if model.generative.is_empty() {
         // A classifier bounds nothing.
         return Term::Sum(Vec::new());
@@ -124,7 +124,7 @@ fn bound(model: &Checked, observed: &[Id<Variable>], exact: bool) -> Term {
 }
 
 /// E_q[Σ log p − Σ log q], each term in the outermost scope that knows its variables.
-fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
+fn evidence(model: &Model, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
     let mut levels: Vec<Vec<Term>> = vec![Vec::new(); scopes.len() + 1];
     for term in analytic(
         model,
@@ -154,7 +154,7 @@ fn evidence(model: &Checked, observed: &[Id<Variable>], scopes: &[FactorId], exa
 /// samples, the class is weighed by the mean of its probabilities over them: Σ_k m_k (log W_k − log
 /// m_k) ≤ log Σ_k W_k for any m, by Jensen's inequality.
 fn importance(
-    model: &Checked,
+    model: &Model,
     observed: &[Id<Variable>],
     scopes: &[FactorId],
     order: f64,
@@ -177,7 +177,7 @@ fn importance(
 }
 
 /// `body` within the scope of a factor's child.
-fn enter(model: &Checked, factor: FactorId, body: Term, exact: bool) -> Term {
+fn enter(model: &Model, factor: FactorId, body: Term, exact: bool) -> Term {
     let (child, body) = (factor.of(model).child, Box::new(body));
     match (is_class(model, child), is_summed(model, child, exact)) {
         (true, true) => Term::Enumerate { factor, body },
@@ -188,12 +188,7 @@ fn enter(model: &Checked, factor: FactorId, body: Term, exact: bool) -> Term {
 
 /// The terms of latents with an `analytic` line in closed form, and those of drawn classes where
 /// they have one.
-fn analytic(
-    model: &Checked,
-    terms: Vec<Term>,
-    observed: &[Id<Variable>],
-    exact: bool,
-) -> Vec<Term> {
+fn analytic(model: &Model, terms: Vec<Term>, observed: &[Id<Variable>], exact: bool) -> Vec<Term> {
     let closed = |id: &FactorId| {
         let child = id.of(model).child;
         let drawn = model
@@ -219,7 +214,7 @@ fn analytic(
 }
 
 /// How many scopes a term stands within: 0 knows observed variables only.
-fn level(model: &Checked, scopes: &[FactorId], term: &Term) -> usize {
+fn level(model: &Model, scopes: &[FactorId], term: &Term) -> usize {
     let known: BTreeSet<Id<Variable>> = match term {
         Term::LogProb(id) | Term::NegativeLogProb(id) => reads(model, *id, true),
         // A closed form knows the parents alone.
@@ -237,7 +232,7 @@ fn level(model: &Checked, scopes: &[FactorId], term: &Term) -> usize {
 
 /// The random variables that a factor's density reads, through deterministic nodes; its child among
 /// them if asked for.
-fn reads(model: &Checked, factor: FactorId, child: bool) -> BTreeSet<Id<Variable>> {
+fn reads(model: &Model, factor: FactorId, child: bool) -> BTreeSet<Id<Variable>> {
     let factor = factor.of(model);
     let mut open: Vec<Id<Variable>> = factor.parents.clone();
     open.extend(child.then_some(factor.child));

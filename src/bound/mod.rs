@@ -9,7 +9,7 @@ mod print;
 
 use crate::{
     id::Id,
-    model::{Checked, Factor, Side, Variable},
+    model::{Factor, Model, Side, Variable},
 };
 
 pub use derive::{derive, likelihood};
@@ -87,7 +87,7 @@ pub struct FactorId {
 }
 
 impl FactorId {
-    pub fn of(self, model: &Checked) -> &Factor {
+    pub fn of(self, model: &Model) -> &Factor {
         match self.side {
             Side::Generative => &model.generative[self.index],
             Side::Inference => &model.inference[self.index],

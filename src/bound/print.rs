@@ -1,10 +1,10 @@
 //! Bounds, printed as mathematics.
 
 use super::{FactorId, Objective, Term};
-use crate::model::{Bound, Checked, Ramp, Side, Weighed};
+use crate::model::{Bound, Model, Ramp, Side, Weighed};
 
 /// The bound of every case and the loss, a line for each term.
-pub fn print(model: &Checked, objective: &Objective) -> String {
+pub fn print(model: &Model, objective: &Objective) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
     for case in objective.cases.iter().filter(bounded) {
@@ -22,7 +22,7 @@ pub fn print(model: &Checked, objective: &Objective) -> String {
 }
 
 /// `p(x | y, z)`, as a reader of the figure would write it.
-pub fn factor(model: &Checked, id: FactorId) -> String {
+pub fn factor(model: &Model, id: FactorId) -> String {
     let factor = id.of(model);
     let name =
         |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
@@ -34,7 +34,7 @@ pub fn factor(model: &Checked, id: FactorId) -> String {
     format!("{letter}({} | {})", name(&factor.child), parents.join(", "))
 }
 
-fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
+fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
     let mut scope = |head: String, body: &Term, close: &str| {
         *text += &format!("{indent}{head}\n");
@@ -98,7 +98,7 @@ fn write(model: &Checked, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Checked, objective: &Objective) -> String {
+fn loss(model: &Model, objective: &Objective) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
     let q_of = |label: crate::id::Id<crate::model::Variable>| {

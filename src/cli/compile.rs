@@ -1,7 +1,7 @@
 //! `dgc compile`.
 
 use super::{
-    Model,
+    ModelFile,
     device::precision,
     print,
     report::{self, GPUS},
@@ -14,7 +14,7 @@ use crate::{
     bound, driver,
     error::{Error, Result},
     lower::Mode,
-    model::{self, Checked},
+    model::{self, Model},
     plan::{self, NoiseSource},
     run::{
         compiled::{self, Made},
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub struct Compile {
     #[command(flatten)]
-    model: Model,
+    model: ModelFile,
     /// The stage to print; `plan` if there is no -o
     #[arg(long, value_enum, conflicts_with = "output")]
     emit: Option<Stage>,
@@ -166,7 +166,7 @@ impl Compile {
         text
     }
 
-    fn write(&self, folder: &Path, model: &Checked, made: Made) -> Result<()> {
+    fn write(&self, folder: &Path, model: &Model, made: Made) -> Result<()> {
         let architectures = if self.target == Target::Cuda {
             self.arch.as_slice()
         } else {
@@ -187,7 +187,7 @@ impl Compile {
 }
 
 /// A stage of one training step, as text.
-pub fn emit(model: &Checked, stage: Stage, precision: Precision) -> String {
+pub fn emit(model: &Model, stage: Stage, precision: Precision) -> String {
     let objective = driver::derive(model);
     let rows = batch_rows(model);
     let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN);

@@ -1,6 +1,6 @@
 //! Commands that read a model and say something of it.
 
-use super::{Changes, Model, check_text, print, read_text};
+use super::{Changes, ModelFile, check_text, print, read_text};
 use crate::{
     bound, diagnostic, distribution, driver,
     error::{Error, Result},
@@ -113,7 +113,7 @@ impl Fmt {
 #[derive(Args)]
 pub struct Explain {
     #[command(flatten)]
-    model: Model,
+    model: ModelFile,
 }
 
 impl Explain {
@@ -127,7 +127,7 @@ impl Explain {
 #[derive(Args)]
 pub struct Graph {
     #[command(flatten)]
-    model: Model,
+    model: ModelFile,
     /// A file whose name ends in .svg, .dot or .txt; text on standard output if left out
     #[arg(short, long)]
     output: Option<PathBuf>,

@@ -18,7 +18,7 @@ pub use compile::{Stage, emit};
 use crate::{
     diagnostic, driver,
     error::{Error, Result},
-    model::Checked,
+    model::Model,
     run::compiled::{self, Compiled},
     syntax,
 };
@@ -58,7 +58,7 @@ enum Command {
 
 /// A model file and what is changed in it.
 #[derive(clap::Args)]
-struct Model {
+struct ModelFile {
     /// The model file, such as models/adgm.dgm
     file: PathBuf,
     #[command(flatten)]
@@ -114,13 +114,13 @@ fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
-impl Model {
+impl ModelFile {
     fn text(&self) -> Result<String> {
         read_text(&self.file)
     }
 
     /// The checked model; its lints are printed, its mistakes are the error.
-    fn check(&self) -> Result<Checked> {
+    fn check(&self) -> Result<Model> {
         let text = self.text()?;
         check_text(&self.file, &text, &self.changes.sets)
     }
@@ -173,7 +173,7 @@ fn near(file: &Path) -> Option<String> {
     ))
 }
 
-fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Checked> {
+fn check_text(file: &Path, text: &str, sets: &[(String, String)]) -> Result<Model> {
     let name = file.file_name().map_or_else(
         || file.display().to_string(),
         |name| name.to_string_lossy().into_owned(),

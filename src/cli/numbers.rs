@@ -1,6 +1,6 @@
 //! `dgc bound`.
 
-use super::{Model, device::Device, print};
+use super::{ModelFile, device::Device, print};
 use crate::error::Result;
 use crate::run::{
     arrays,
@@ -16,7 +16,7 @@ use std::{
 #[derive(Args)]
 pub struct Bound {
     #[command(flatten)]
-    model: Model,
+    model: ModelFile,
     /// Parameters, as safetensors
     #[arg(long)]
     params: PathBuf,

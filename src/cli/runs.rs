@@ -10,7 +10,7 @@ use crate::{
     files::{folder_of, write_whole},
     id::Id,
     lower::Evaluate,
-    model::{Checked, Variable},
+    model::{Model, Variable},
     plan::NoiseSource,
     run::{
         data::{self, Table},
@@ -62,7 +62,7 @@ enum Part {
 
 /// A run that was opened.
 struct Opened {
-    model: Checked,
+    model: Model,
     session: Session,
     part: Part,
     table: Table,
@@ -77,7 +77,7 @@ impl Source {
     }
 
     /// To use these parameters of the model.
-    fn open_with(&self, layout: impl Fn(&Checked) -> Layout) -> Result<Opened> {
+    fn open_with(&self, layout: impl Fn(&Model) -> Layout) -> Result<Opened> {
         let (folder, mut settings) = Folder::open(&self.run)?;
         let model = folder.model(&settings)?;
         let session = folder.session(layout(&model), &self.device.choice()?)?;
@@ -188,7 +188,7 @@ impl Opened {
 
 fn infer(
     session: &mut Session,
-    model: &Checked,
+    model: &Model,
     case: &Case,
     table: &Table,
     samples: usize,
@@ -426,7 +426,7 @@ pub struct Sample {
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        let layout = |model: &Checked| {
+        let layout = |model: &Model| {
             programs::parameters(model).with(&programs::generative_parameters(model))
         };
         folder_of(&self.output)?;
@@ -559,7 +559,7 @@ impl Sample {
     }
 }
 
-fn class_variables(model: &Checked) -> Vec<(Id<Variable>, usize)> {
+fn class_variables(model: &Model) -> Vec<(Id<Variable>, usize)> {
     let all = model.variables.iter().enumerate();
     all.filter(|(_, variable)| variable.domain == Domain::Class)
         .map(|(i, variable)| (Id::new(i), variable.size()))

@@ -6,7 +6,7 @@ use crate::{
     driver,
     error::{Error, Result},
     lower::Evaluate,
-    model::Checked,
+    model::Model,
     run::{
         compiled::{self, Compiled},
         data::{self, Table},
@@ -197,7 +197,7 @@ impl Train {
         Ok(compiled)
     }
 
-    fn begin(&self, compiled: Option<&Compiled>) -> Result<(Folder, Settings, Checked)> {
+    fn begin(&self, compiled: Option<&Compiled>) -> Result<(Folder, Settings, Model)> {
         let (mut model, sets) = match compiled {
             Some(compiled) => (compiled.model.clone(), compiled.sets.clone()),
             None if self.file.is_dir() => {
@@ -264,7 +264,7 @@ impl Train {
         Ok((Folder::new(&path)?, settings, model))
     }
 
-    fn reopen(&self) -> Result<(Folder, Settings, Checked)> {
+    fn reopen(&self) -> Result<(Folder, Settings, Model)> {
         let is_run = self.file.is_dir() && !compiled::is_compiled(&self.file);
         let path = if is_run {
             &self.file

@@ -6,7 +6,7 @@ use crate::{
     distribution::{Distribution, Domain},
     id::Id,
     layer::{self, Value},
-    model::{Checked, FactorKind, Heads, Role, Side, Upstream, Variable, scope},
+    model::{FactorKind, Heads, Model, Role, Side, Upstream, Variable, scope},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -78,7 +78,7 @@ pub(super) struct Known {
 
 /// The graph as it grows, and what is known of the case that is being lowered.
 pub(super) struct Lowering<'m> {
-    pub model: &'m Checked,
+    pub model: &'m Model,
     pub graph: Graph,
     pub mode: Mode,
     pub samples: usize,
@@ -101,7 +101,7 @@ pub(super) struct Lowering<'m> {
 }
 
 impl<'m> Lowering<'m> {
-    pub(super) fn new(model: &'m Checked, mode: Mode, samples: usize) -> Self {
+    pub(super) fn new(model: &'m Model, mode: Mode, samples: usize) -> Self {
         let mut graph = Graph::new();
         let row = row_axis(&mut graph, "none", 1);
         Lowering {

@@ -5,7 +5,7 @@ use crate::{
     bound::FactorId,
     id::Id,
     layer::Value,
-    model::{Checked, FactorKind, Role, Side, Variable},
+    model::{FactorKind, Model, Role, Side, Variable},
     tensor::{Graph, OutputKind},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 /// the other latents are drawn; of each data variable the mean given its parents is read: output
 /// `NAME`, axes row, feature. A data variable `z` that another model infers is a latent of the
 /// whole: it is drawn, and that model's data `x` given it are the output `from.z.x`.
-pub fn generate(model: &Checked, rows: usize, given: &[Id<Variable>]) -> Graph {
+pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
     let mut lowering = Lowering::new(model, Mode::EVALUATE, 1);
     let is_given = |id: &Id<Variable>| given.contains(id) || is_class(model, *id);
     let inputs: Vec<_> = (0..model.variables.len())

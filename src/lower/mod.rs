@@ -18,7 +18,7 @@ mod update;
 use crate::{
     distribution::Domain,
     id::Id,
-    model::{Checked, Variable},
+    model::{Model, Variable},
     tensor::{Axis, AxisKind, Graph},
 };
 
@@ -62,7 +62,7 @@ fn metric(case: &str, name: &str) -> String {
 }
 
 /// The feature axis of a variable.
-fn feature_axis(graph: &mut Graph, model: &Checked, variable: Id<Variable>) -> Id<Axis> {
+fn feature_axis(graph: &mut Graph, model: &Model, variable: Id<Variable>) -> Id<Axis> {
     let variable = &model.variables[variable.index()];
     graph.new_axis(Axis {
         name: variable.name.clone(),
@@ -71,7 +71,7 @@ fn feature_axis(graph: &mut Graph, model: &Checked, variable: Id<Variable>) -> I
     })
 }
 
-fn is_class(model: &Checked, variable: Id<Variable>) -> bool {
+fn is_class(model: &Model, variable: Id<Variable>) -> bool {
     model.variables[variable.index()].domain == Domain::Class
 }
 

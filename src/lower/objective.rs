@@ -9,7 +9,7 @@ use crate::{
     bound::{self, Case, Objective},
     id::Id,
     layer::Value,
-    model::{Checked, Expression, Ramp, Role, Variable, Weighed},
+    model::{Expression, Model, Ramp, Role, Variable, Weighed},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 /// each `smooth`, `information.LABEL` for each `inform`, `match.NODE` for each `match`. Weights
 /// that change in training, or that depend on the training rows, are inputs: `labelled`,
 /// `beta.VARIABLE`, `smooth.LABEL` and `weight.LABEL`.
-pub fn train(model: &Checked, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
+pub fn train(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(
         objective.cases.len(),
         rows.len(),
@@ -246,7 +246,7 @@ pub struct Evaluate {
 /// row axis first: `bound` and its terms, if there is one, `likelihood` (the log-likelihood
 /// estimate), `predict.LABEL` (the mean over samples of q's probabilities; axes row, class) and
 /// `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
-pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Graph {
+pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Graph {
     let mut lowering = Lowering::new(model, Mode::EVALUATE, what.samples);
     lowering.begin(case.name, what.rows, &case.observed);
     let entries = lowering.term(&case.exact);

@@ -3,7 +3,7 @@
 
 use crate::{
     id::Id,
-    model::Checked,
+    model::Model,
     optimizer::Update,
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
@@ -11,7 +11,7 @@ use crate::{
 /// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs
 /// `weights.gradient`, `rate`, `step` and, if there is a prior on weights, `prior`, its precision
 /// per training row; writes the next values, and the output `gradient_norm` before clipping.
-pub fn update(model: &Checked, weights: usize, others: usize) -> Graph {
+pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
     let mut graph = Graph::new();
     graph.set_origin(&format!("{} update", model.train.optimizer.name()));
     let groups: Vec<Group> = [("weights", weights, true), ("others", others, false)]
@@ -65,13 +65,7 @@ struct Group {
 }
 
 impl Group {
-    fn new(
-        graph: &mut Graph,
-        model: &Checked,
-        name: &'static str,
-        len: usize,
-        decays: bool,
-    ) -> Self {
+    fn new(graph: &mut Graph, model: &Model, name: &'static str, len: usize, decays: bool) -> Self {
         // The flat axis is split into tiles as rows are.
         let axis = graph.new_axis(Axis {
             name: name.to_string(),
@@ -116,7 +110,7 @@ impl Group {
 }
 
 /// The gradient scaled to the total norm that is allowed, then clamped element by element.
-fn clip(graph: &mut Graph, model: &Checked, mut gradient: Node, norm: Node) -> Node {
+fn clip(graph: &mut Graph, model: &Model, mut gradient: Node, norm: Node) -> Node {
     if let Some(most) = model.train.clip_norm {
         let most = graph.constant(most);
         let larger = graph.scalar(Scalar::Max, &[norm, most]);

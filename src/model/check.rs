@@ -2,7 +2,7 @@
 //! reported at once.
 
 use super::{
-    Checked, Factor, Role, Side, Variable,
+    Factor, Model, Role, Side, Variable,
     factors::{self, Arrows},
     network,
     sets::Sets,
@@ -24,7 +24,7 @@ pub fn check(
     source: &str,
     tree: &File,
     sets: &[(String, String)],
-) -> Result<(Checked, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut checker = Checker::new(source, tree.name.span, sets);
     checker.declarations(tree);
     let arrows = checker.arrows(tree);
@@ -44,7 +44,7 @@ pub fn check(
         mistakes.sort_by_key(|diagnostic| diagnostic.span.start);
         return Err(mistakes);
     }
-    let checked = Checked {
+    let checked = Model {
         name: tree.name.text.clone(),
         file: file.to_string(),
         source: source.to_string(),

@@ -3,18 +3,18 @@
 //! As in papers: circles for random variables, grey where observed, half grey for a label; a square
 //! for a deterministic node.
 
-use super::{Checked, Factor, Role, Variable};
+use super::{Factor, Model, Role, Variable};
 use crate::id::Id;
 use std::collections::BTreeMap;
 
 const GRAPHS: [&str; 2] = ["generative", "inference"];
 
-fn factors(model: &Checked) -> [&[Factor]; 2] {
+fn factors(model: &Model) -> [&[Factor]; 2] {
     [&model.generative, &model.inference]
 }
 
 /// Both graphs in Graphviz's language.
-pub fn to_dot(model: &Checked) -> String {
+pub fn to_dot(model: &Model) -> String {
     let mut text = format!("digraph {} {{\n", model.name);
     for (name, factors) in GRAPHS.iter().zip(factors(model)) {
         text += &format!("  subgraph cluster_{name} {{\n    label=\"{name}\"\n");
@@ -59,7 +59,7 @@ const ACROSS: f64 = 96.0;
 const DOWN: f64 = 92.0;
 
 /// Both graphs side by side.
-pub fn to_svg(model: &Checked) -> String {
+pub fn to_svg(model: &Model) -> String {
     let mut body = String::new();
     let (mut left, mut tallest) = (0.0, 0.0f64);
     for (name, factors) in GRAPHS.iter().zip(factors(model)) {

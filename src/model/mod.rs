@@ -1,6 +1,6 @@
 //! A checked model: two acyclic graphs over typed variables, every shape known.
 //!
-//! `check` is the only maker of a [`Checked`]; what holds of one is written on its fields, and
+//! `check` is the only maker of a [`Model`]; what holds of one is written on its fields, and
 //! later stages rely on it.
 
 mod check;
@@ -39,7 +39,7 @@ use std::fmt;
 
 /// A model whose graphs, shapes and settings have been checked.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct Model {
     pub name: String,
     /// The name that places in messages and comments are given with, such as `adgm.dgm`.
     pub file: String,
@@ -118,7 +118,7 @@ pub struct Factor {
     pub line: usize,
 }
 
-impl Checked {
+impl Model {
     /// The variables that are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
         self.variables
@@ -127,7 +127,7 @@ impl Checked {
     }
 }
 
-impl Checked {
+impl Model {
     /// The inputs of a step that change in training: `labelled`, `beta.VARIABLE`, `smooth.LABEL`
     /// and an estimator's `NUMBER.VARIABLE`.
     pub fn changing(&self) -> Vec<(String, Changing)> {
@@ -152,7 +152,7 @@ impl Checked {
     /// The model without the lines that in the end weigh nothing, and after how many epochs they
     /// do; none if there are no such lines. Its steps change the parameters alike from there on,
     /// and cost less.
-    pub fn settled(&self) -> Option<(u64, Checked)> {
+    pub fn settled(&self) -> Option<(u64, Model)> {
         let gone = |line: &Smooth| line.ramp.weight == 0.0;
         let last = self
             .objective

@@ -1,10 +1,10 @@
 //! The graphs of a model as text.
 
-use super::{Checked, Components, Factor, FactorKind, Head, Heads, LayerUse, Role};
+use super::{Components, Factor, FactorKind, Head, Heads, LayerUse, Model, Role};
 use crate::distribution::Domain;
 
 /// Both graphs, an arrow a line, with the networks written out.
-pub fn print(model: &Checked) -> String {
+pub fn print(model: &Model) -> String {
     let mut text = format!("model {}\n", model.name);
     for variable in &model.variables {
         let role = match variable.role {
@@ -43,7 +43,7 @@ pub fn print(model: &Checked) -> String {
     text
 }
 
-fn factor(model: &Checked, factor: &Factor) -> String {
+fn factor(model: &Model, factor: &Factor) -> String {
     let name = |id: &crate::id::Id<super::Variable>| model.variables[id.index()].name.as_str();
     let parents: Vec<&str> = factor.parents.iter().map(name).collect();
     let arrow = if parents.is_empty() {

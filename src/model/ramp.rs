@@ -1,7 +1,7 @@
 //! Weights that change over the first epochs.
 
 use super::{
-    Checked, Factor, Objective, Role, Variable,
+    Factor, Model, Objective, Role, Variable,
     check::Checker,
     reader::{Reader, real},
 };
@@ -63,7 +63,7 @@ impl Objective {
     }
 }
 
-impl Checked {
+impl Model {
     /// The input of a step that holds such a weight, if it changes.
     pub fn input_of(&self, weighed: Weighed) -> String {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;

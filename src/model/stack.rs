@@ -1,7 +1,7 @@
 //! Models on top of models: a data variable whose values another model infers, as M2 learns from
 //! what M1 makes of images.
 
-use super::{Checked, FactorKind, Role, Variable};
+use super::{FactorKind, Model, Role, Variable};
 use crate::{distribution::Domain, id::Id};
 
 /// A model that was trained before, and gives a data variable the values that it infers for its
@@ -9,7 +9,7 @@ use crate::{distribution::Domain, id::Id};
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub variable: Id<Variable>,
-    pub model: Box<Checked>,
+    pub model: Box<Model>,
     pub latent: Id<Variable>,
 }
 
@@ -18,19 +18,15 @@ pub fn scope(variable: &str) -> String {
     format!("from.{variable}.")
 }
 
-impl Checked {
+impl Model {
     /// The model with a data variable inferred by another, whose latent has the same name. Or what
     /// stands against it, and a way out.
-    pub fn with_upstream(
-        mut self,
-        name: &str,
-        model: Checked,
-    ) -> Result<Checked, (String, String)> {
-        let find = |model: &Checked, role: Role| {
+    pub fn with_upstream(mut self, name: &str, model: Model) -> Result<Model, (String, String)> {
+        let find = |model: &Model, role: Role| {
             let known = |variable: &Variable| variable.name == name && variable.role == role;
             model.variables.iter().position(known).map(Id::new)
         };
-        let names = |model: &Checked, role: Role| {
+        let names = |model: &Model, role: Role| {
             let known = model
                 .variables
                 .iter()

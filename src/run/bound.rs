@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Changing, Checked, Classify, Role},
+    model::{Changing, Classify, Model, Role},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -43,7 +43,7 @@ pub struct Report {
 /// labels are −1 are the unlabelled case. Weights are those that training ends with; a line that
 /// weighs nothing then is left out. Without `noise`, it is drawn by `seed`.
 pub fn bound(
-    model: &Checked,
+    model: &Model,
     parameters: &Arrays,
     batch: &Arrays,
     noise: Option<&Arrays>,
@@ -173,7 +173,7 @@ fn on_device(
 }
 
 fn report(
-    model: &Checked,
+    model: &Model,
     graph: &Graph,
     cases: &Cases,
     population: Population,
@@ -258,7 +258,7 @@ struct Cases {
 }
 
 impl Cases {
-    fn new(model: &Checked, batch: &Arrays) -> Result<Self> {
+    fn new(model: &Model, batch: &Arrays) -> Result<Self> {
         let given = model.given();
         let first = given.iter().find(|variable| variable.role == Role::Data);
         let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;

@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
     files::{hash, write_whole},
     lower::Evaluate,
-    model::Checked,
+    model::Model,
     plan::Plan,
 };
 use rayon::prelude::*;
@@ -56,7 +56,7 @@ struct Stored {
 
 /// A compiled model, read and verified.
 pub struct Compiled {
-    pub model: Checked,
+    pub model: Model,
     pub file: String,
     pub sets: Vec<(String, String)>,
     pub training: Training,
@@ -74,7 +74,7 @@ const MANIFEST: &str = "compiled.json";
 const MODEL: &str = "model.dgm";
 
 /// Every program of a model; all have one, `settled` aside, of each name.
-pub fn builds(model: &Checked) -> Vec<Build> {
+pub fn builds(model: &Model) -> Vec<Build> {
     let Training {
         gradient,
         settled,
@@ -106,7 +106,7 @@ pub struct Made {
 
 /// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of
 /// them PTX that later GPUs can take. The compiler's library must have been found if there are any.
-pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> Result<Made> {
+pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Result<Made> {
     let builds = builds(model);
     let earliest = architectures
         .iter()
@@ -170,7 +170,7 @@ pub fn make(model: &Checked, architectures: &[String], precision: Precision) -> 
 }
 
 /// Writes a compiled model into a folder.
-pub fn write(folder: &Path, model: &Checked, sets: &[(String, String)], made: Made) -> Result<()> {
+pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made) -> Result<()> {
     // What an earlier compilation left, whole or not, may go; anything else may not.
     let mut own: Vec<&str> = made
         .files

@@ -8,7 +8,7 @@ use crate::{
     backend::{Build, NoiseKey},
     bound::Case,
     error::Result,
-    model::Checked,
+    model::Model,
     plan::Buffer,
     tensor::AxisKind,
 };
@@ -29,7 +29,7 @@ pub type Inferred = BTreeMap<String, Vec<f32>>;
 
 impl Evaluator {
     /// From the build of [`super::programs::evaluate`].
-    pub fn new(session: &mut Session, model: &Checked, case: &Case, build: &Build) -> Result<Self> {
+    pub fn new(session: &mut Session, model: &Model, case: &Case, build: &Build) -> Result<Self> {
         let loaded = session.load(build, &|_| None)?;
         let plan = &build.plan;
         let width = |output: &Buffer| -> usize {

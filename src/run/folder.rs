@@ -12,7 +12,7 @@ use crate::{
     diagnostic, driver,
     error::{Error, Result},
     files::write_whole,
-    model::Checked,
+    model::Model,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -111,7 +111,7 @@ impl Folder {
     }
 
     /// Makes the folder, with the settings and the model's text.
-    pub fn create_files(&self, settings: &Settings, model: &Checked) -> Result<Lock> {
+    pub fn create_files(&self, settings: &Settings, model: &Model) -> Result<Lock> {
         fs::create_dir_all(&self.path)
             .map_err(|error| Error::file(&self.path, "cannot be made", error))?;
         let lock = self.lock()?;
@@ -192,7 +192,7 @@ impl Folder {
     }
 
     /// The run's model.
-    pub fn model(&self, settings: &Settings) -> Result<Checked> {
+    pub fn model(&self, settings: &Settings) -> Result<Model> {
         let mut model = read_model(&self.model_file(), &settings.file, &settings.sets)?;
         for from in &settings.from {
             let upstream = read_model(&self.upstream_file(&from.variable), &from.file, &from.sets)?;
@@ -277,7 +277,7 @@ pub(super) fn holds_only(folder: &Path, own: &dyn Fn(&str) -> bool) -> Result<()
     }
 }
 
-fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Checked> {
+fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Model> {
     let text =
         fs::read_to_string(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     match driver::check(file, &text, sets) {

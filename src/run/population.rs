@@ -1,6 +1,6 @@
 //! The training rows, as far as weights speak of them.
 
-use crate::model::{Checked, Expression};
+use crate::model::{Expression, Model};
 
 /// The numbers of training rows that weights such as `0.1 * rows / labelled` are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct Population {
 
 impl Population {
     /// The inputs of a step that depend on it: `weight.LABEL`.
-    pub fn weights(&self, model: &Checked) -> Vec<(String, f64)> {
+    pub fn weights(&self, model: &Model) -> Vec<(String, f64)> {
         let classify = model.objective.classify.iter();
         let given = classify.filter(|classify| !matches!(classify.weight, Expression::Number(_)));
         given
@@ -26,7 +26,7 @@ impl Population {
     }
 
     /// The optimiser's input `prior`: the precision of the weights' prior, per training row.
-    pub fn prior(&self, model: &Checked) -> f64 {
+    pub fn prior(&self, model: &Model) -> f64 {
         model
             .train
             .weight_prior

@@ -6,7 +6,7 @@ use crate::{
     bound::Case,
     driver,
     lower::{Evaluate, Mode},
-    model::{Batch, Checked},
+    model::{Batch, Model},
     plan::NoiseSource,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
     pub gradient: Build,
-    /// The gradient once some lines weigh nothing, without them: see [`Checked::settled`].
+    /// The gradient once some lines weigh nothing, without them: see [`Model::settled`].
     pub settled: Option<Build>,
     pub update: Build,
 }
@@ -27,7 +27,7 @@ impl Training {
 }
 
 /// The parameters that training reads, the same for any number of rows.
-pub fn parameters(model: &Checked) -> Layout {
+pub fn parameters(model: &Model) -> Layout {
     let rows = vec![1; batch_rows(model).len()];
     let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
     Layout::new(&graph.parameters, &graph.axes)
@@ -35,7 +35,7 @@ pub fn parameters(model: &Checked) -> Layout {
 
 /// The parameters that generate data, some of which training may not read: those of a model that
 /// infers a variable. None if data cannot be generated.
-pub fn generative_parameters(model: &Checked) -> Layout {
+pub fn generative_parameters(model: &Model) -> Layout {
     if model.not_drawn().is_some() {
         return Layout::new(&[], &[]);
     }
@@ -44,7 +44,7 @@ pub fn generative_parameters(model: &Checked) -> Layout {
 }
 
 /// The rows of each case that a step takes.
-pub fn batch_rows(model: &Checked) -> Vec<usize> {
+pub fn batch_rows(model: &Model) -> Vec<usize> {
     match model.train.batch {
         Batch::All(rows) => vec![rows],
         Batch::Cases {
@@ -54,12 +54,12 @@ pub fn batch_rows(model: &Checked) -> Vec<usize> {
     }
 }
 
-fn gradient(name: &str, model: &Checked) -> Build {
+fn gradient(name: &str, model: &Model) -> Build {
     let step = driver::step(model, &batch_rows(model), Mode::TRAIN);
     Build::new(name, driver::plan(&step, NoiseSource::Generated))
 }
 
-pub fn training(model: &Checked) -> Training {
+pub fn training(model: &Model) -> Training {
     let settled = match model.settled() {
         // From the first step on.
         Some((0, settled)) => return training(&settled),
@@ -81,7 +81,7 @@ pub fn training(model: &Checked) -> Training {
 }
 
 /// What is inferred of a batch of rows.
-pub fn evaluate(model: &Checked, case: &Case, what: Evaluate) -> Build {
+pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Build {
     Build::new(
         "evaluate",
         driver::plan(&driver::evaluate(model, case, what), NoiseSource::Generated),

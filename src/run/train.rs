@@ -13,7 +13,7 @@ use crate::{
     backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Changing, Checked, scope},
+    model::{Batch, Changing, Model, scope},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -27,7 +27,7 @@ type State = Vec<(String, Id<Array>)>;
 
 /// A model in training.
 pub struct Trainer {
-    pub model: Checked,
+    pub model: Model,
     pub session: Session,
     pub seed: u64,
     /// Steps taken.
@@ -69,14 +69,14 @@ struct Feed {
 
 impl Trainer {
     /// New parameters, drawn by the seed, on these rows; the programs are made now.
-    pub fn new(model: Checked, table: Table, seed: u64, device: &Device) -> Result<Self> {
+    pub fn new(model: Model, table: Table, seed: u64, device: &Device) -> Result<Self> {
         let programs = programs::training(&model);
         Self::with(model, &programs, table, seed, device)
     }
 
     /// The same with programs that were made of the model before.
     pub fn with(
-        model: Checked,
+        model: Model,
         programs: &Training,
         table: Table,
         seed: u64,
@@ -612,7 +612,7 @@ fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
 }
 
 /// The inputs of a case, each with the variable that it is read from.
-fn inputs(model: &Checked, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
+fn inputs(model: &Model, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
     let inputs = model
         .given()
         .into_iter()
@@ -623,7 +623,7 @@ fn inputs(model: &Checked, loaded: &Loaded, case: &str) -> Vec<(String, String)>
 }
 
 /// The rows with every label.
-fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
+fn labelled_rows(model: &Model, table: &Table) -> Result<Vec<u32>> {
     let lacks = |name: &str| Error::new(format!("the data lack `{name}`"));
     let labels = model
         .labels()
@@ -639,7 +639,7 @@ fn labelled_rows(model: &Checked, table: &Table) -> Result<Vec<u32>> {
 }
 
 /// The optimiser over the session's parameters, with its state.
-fn load_update(session: &mut Session, model: &Checked, build: &Build) -> Result<(Loaded, State)> {
+fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(Loaded, State)> {
     let (weights, trained) = (session.layout.weights, session.layout.trained);
     let names = model.train.optimizer.state();
     let mut state = State::new();

@@ -5,7 +5,7 @@ use crate::{
     diagnostic::suggest,
     distribution::Domain,
     error::{Error, Result},
-    model::{Checked, Role, Variable},
+    model::{Model, Role, Variable},
     run::arrays::{self, NamedArray},
 };
 use ndarray::ArrayD;
@@ -13,7 +13,7 @@ use ndarray_npy::ReadNpyExt;
 use std::{fs::File, io::Read, path::Path};
 use zip::ZipArchive;
 
-pub(super) fn file(path: &Path, model: &Checked) -> Result<Dataset> {
+pub(super) fn file(path: &Path, model: &Model) -> Result<Dataset> {
     let known = |name: &str| {
         observed(model).any(|known| name.strip_prefix("test.").unwrap_or(name) == known.name)
     };
@@ -124,7 +124,7 @@ fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
     first_of!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64).or_else(flags)
 }
 
-fn table(model: &Checked, arrays: &[NamedArray], prefix: &str, place: &str) -> Result<Table> {
+fn table(model: &Model, arrays: &[NamedArray], prefix: &str, place: &str) -> Result<Table> {
     let mut table = Table::default();
     // A label may be missing, and then has as many rows as the others.
     let (labels, data): (Vec<&Variable>, Vec<&Variable>) =

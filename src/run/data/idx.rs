@@ -3,7 +3,7 @@
 use super::{Column, Dataset, Table, Values, check_classes, check_shape, check_values, observed};
 use crate::{
     error::{Error, Result},
-    model::{Checked, Role, Variable},
+    model::{Model, Role, Variable},
 };
 use flate2::read::GzDecoder;
 use std::{fs, io::Read, path::Path};
@@ -39,14 +39,14 @@ const EXCERPT: &[(&str, &[u8])] = &[
     ("t10k-labels-idx1-ubyte", excerpt!("t10k-labels-idx1-ubyte")),
 ];
 
-pub(super) fn excerpt(model: &Checked) -> Result<Dataset> {
+pub(super) fn excerpt(model: &Model) -> Result<Dataset> {
     dataset(model, "mnist", &|name| {
         let found = EXCERPT.iter().find(|(known, _)| *known == name);
         Ok(found.map(|(name, bytes)| (name.to_string(), bytes.to_vec())))
     })
 }
 
-pub(super) fn folder(folder: &Path, model: &Checked) -> Result<Dataset> {
+pub(super) fn folder(folder: &Path, model: &Model) -> Result<Dataset> {
     let place = folder.display().to_string();
     dataset(model, &place, &|name| {
         // The names are written with a dash or a dot before `idx`.
@@ -66,7 +66,7 @@ pub(super) fn folder(folder: &Path, model: &Checked) -> Result<Dataset> {
 
 type Files<'a> = &'a dyn Fn(&str) -> Result<Option<(String, Vec<u8>)>>;
 
-fn dataset(model: &Checked, place: &str, files: Files) -> Result<Dataset> {
+fn dataset(model: &Model, place: &str, files: Files) -> Result<Dataset> {
     let train = table(model, files, "train")?.ok_or_else(|| {
         Error::new(format!(
             "{place}: there is no train-images-idx3-ubyte, plain or .gz"
@@ -80,7 +80,7 @@ fn dataset(model: &Checked, place: &str, files: Files) -> Result<Dataset> {
     })
 }
 
-fn table(model: &Checked, files: Files, part: &str) -> Result<Option<Table>> {
+fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     let Some((place, bytes)) = files(&format!("{part}-images-idx3-ubyte"))? else {
         return Ok(None);
     };

@@ -7,7 +7,7 @@ mod split;
 use crate::error::{Error, Result};
 use crate::{
     distribution::Domain,
-    model::{Checked, Role, Variable},
+    model::{Model, Role, Variable},
 };
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -127,14 +127,14 @@ impl Table {
 
 /// Reads a data set for a model: `mnist` or nothing for the excerpt that dgc carries, a folder of
 /// idx files, or an npz or safetensors file whose arrays are named as the model's variables.
-pub fn load(source: Option<&str>, model: &Checked) -> Result<Dataset> {
+pub fn load(source: Option<&str>, model: &Model) -> Result<Dataset> {
     let dataset = read(source, model)?;
     check_labels(model, &dataset, source.unwrap_or("mnist"))?;
     Ok(dataset)
 }
 
 /// That a row has all of its labels, or none.
-fn check_labels(model: &Checked, dataset: &Dataset, place: &str) -> Result<()> {
+fn check_labels(model: &Model, dataset: &Dataset, place: &str) -> Result<()> {
     for (part, table) in [("", Some(&dataset.train)), ("test ", dataset.test.as_ref())] {
         let Some(table) = table else { continue };
         let labels: Vec<(&str, &[i32])> = model
@@ -156,7 +156,7 @@ fn check_labels(model: &Checked, dataset: &Dataset, place: &str) -> Result<()> {
     Ok(())
 }
 
-fn read(source: Option<&str>, model: &Checked) -> Result<Dataset> {
+fn read(source: Option<&str>, model: &Model) -> Result<Dataset> {
     let Some(source) = source.filter(|source| *source != "mnist") else {
         return idx::excerpt(model);
     };
@@ -186,7 +186,7 @@ pub fn whole_path(source: &str) -> String {
 }
 
 /// The variables that a data set gives: observed always, or on some rows.
-fn observed(model: &Checked) -> impl Iterator<Item = &Variable> {
+fn observed(model: &Model) -> impl Iterator<Item = &Variable> {
     model.given().into_iter()
 }
 

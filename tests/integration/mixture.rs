@@ -1,14 +1,14 @@
 //! Priors of several components: against formulas, quadrature, and the models that they are equal
 //! to.
 
-mod common;
+use crate::common;
 
 use common::{batch, check, distance, finite_differences, numbers, parameters};
 use dgc::{
     backend::Device,
     driver,
     lower::Mode,
-    model::Checked,
+    model::Model,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, Report, bound},
@@ -17,7 +17,7 @@ use dgc::{
 };
 
 /// A model of real data with that prior, and that network within q.
-fn model(prior: &str, layers: &str) -> Checked {
+fn model(prior: &str, layers: &str) -> Model {
     let text = format!(
         "model priors {{\n data x: real[3]\n latent z: real[2]\n net body = {layers}\n generative {{\n z ~ {prior}\n\
          z -> x ~ normal([dense(4) > tanh])\n}}\n inference {{\n x -> z ~ normal(body)\n}}\n}}\n"
@@ -46,7 +46,7 @@ fn set(parameters: &mut Arrays, name: &str, data: &[f64]) {
     array.data = data.to_vec();
 }
 
-fn run(model: &Checked, parameters: &Arrays, batch: &Arrays, noise: Option<&Arrays>) -> Report {
+fn run(model: &Model, parameters: &Arrays, batch: &Arrays, noise: Option<&Arrays>) -> Report {
     bound(model, parameters, batch, noise, 3, &Engine::Reference).expect("a bound")
 }
 

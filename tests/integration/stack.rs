@@ -1,12 +1,12 @@
 //! A model on top of another: what the lower one infers, drawn by noise or its mean, is the upper
 //! one's data.
 
-mod common;
+use crate::common;
 
 use common::{check, numbers, parameters};
 use dgc::{
     driver,
-    model::Checked,
+    model::Model,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, Report, bound},
@@ -15,7 +15,7 @@ use dgc::{
 };
 use std::collections::BTreeMap;
 
-fn lower() -> Checked {
+fn lower() -> Model {
     let text = "model lower {
   data   x: real[4]
   latent z: real[2]
@@ -31,7 +31,7 @@ fn lower() -> Checked {
     check("lower.dgm", text, &[])
 }
 
-fn upper() -> Checked {
+fn upper() -> Model {
     let text = "model upper {
   data   z: real[2]
   label  y: class[3]
@@ -103,7 +103,7 @@ fn what_is_inferred_below_is_data_above() {
     let stacked = upper().with_upstream("z", lower()).expect("they fit");
     let parameters = parameters(&stacked);
     let x = numbers("x", ROWS * 4, 1.0);
-    let run = |model: &Checked, data: (String, NamedArray)| -> Report {
+    let run = |model: &Model, data: (String, NamedArray)| -> Report {
         let batch: Arrays = [data, labels()].into();
         bound(
             model,
@@ -161,7 +161,7 @@ fn what_is_inferred_below_is_data_above() {
 fn data_are_drawn_through_both() {
     let stacked = upper().with_upstream("z", lower()).expect("they fit");
     let rows = 6;
-    let run = |model: &Checked| {
+    let run = |model: &Model| {
         let graph = driver::generate(model, rows, &[]);
         let mut values = eval::Values::new();
         for parameter in &graph.parameters {
@@ -251,7 +251,7 @@ fn what_cannot_be_drawn_is_told() {
 
 #[test]
 fn models_that_do_not_fit_are_refused() {
-    let told = |name: &str, upper: Checked, lower: Checked| {
+    let told = |name: &str, upper: Model, lower: Model| {
         let (title, help) = upper
             .with_upstream(name, lower)
             .expect_err("they do not fit");

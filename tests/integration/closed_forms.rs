@@ -1,11 +1,11 @@
 //! Models whose bounds are known: in closed form, or by an equality with another model's.
 
-mod common;
+use crate::common;
 
 use common::{batch, check, load, numbers, parameters, sampled};
 use dgc::{
     backend::Device,
-    model::Checked,
+    model::Model,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, bound},
@@ -20,7 +20,7 @@ fn set(parameters: &mut Arrays, name: &str, data: &[f64]) {
     array.data = data.to_vec();
 }
 
-fn zero(model: &Checked) -> Arrays {
+fn zero(model: &Model) -> Arrays {
     let mut parameters = parameters(model);
     parameters
         .values_mut()
@@ -219,7 +219,7 @@ fn a_mean_field_posterior_leaves_its_gap() {
 }
 
 /// The bounds of the rows of a case.
-fn per_row(model: &Checked, parameters: &Arrays, batch: &Arrays, case: &str) -> Vec<f64> {
+fn per_row(model: &Model, parameters: &Arrays, batch: &Arrays, case: &str) -> Vec<f64> {
     let json = bound(model, parameters, batch, None, 9, &Engine::Reference)
         .expect("a bound")
         .json;
@@ -250,7 +250,7 @@ const SMALL_MODEL: [(&str, &str); 4] = [
 ];
 
 /// An ADGM of one hidden layer without batch norm, and its M2 of the same networks.
-fn adgm_and_m2() -> (Checked, Checked) {
+fn adgm_and_m2() -> (Model, Model) {
     let read = |name: &str| {
         std::fs::read_to_string(common::root().join(format!("models/{name}.dgm"))).expect("a model")
     };

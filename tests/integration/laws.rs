@@ -1,6 +1,6 @@
 //! What must hold of every model: gradients, rules, brute-force sums.
 
-mod common;
+use crate::common;
 
 use common::{
     SMALL, batch, check, distance, finite_differences, models, numbers, parameters, sampled, small,
@@ -11,7 +11,7 @@ use dgc::{
     id::Id,
     layer::LAYERS,
     lower::Mode,
-    model::Checked,
+    model::Model,
     plan::NoiseSource,
     run::{
         arrays::NamedArray,
@@ -23,8 +23,8 @@ use dgc::{
 #[test]
 fn gradients_of_every_model_match_finite_differences() {
     // A `smooth` line holds its direction and the clean prediction constant, which differences of
-    // the loss do not: tests/smoothing.rs has its gradient.
-    let models: Vec<Checked> = models().iter().map(|file| small(file)).collect();
+    // the loss do not: smoothing.rs has its gradient.
+    let models: Vec<Model> = models().iter().map(|file| small(file)).collect();
     models
         .iter()
         .filter(|model| model.objective.smooth.is_empty())
@@ -44,7 +44,7 @@ fn gradients_of_every_layer_match_finite_differences() {
             "conv_transpose" => ("", "conv_transpose(2, 3, stride = 2, padding = 1)"),
             "max_pool" => ("", "max_pool(2)"),
             "mean_pool" => ("", "mean_pool(2, stride = 1)"),
-            // Noise is off here; tests/matching.rs has it on.
+            // Noise is off here; matching.rs has it on.
             "noise" => ("noise(1)", "noise(1)"),
             // Of two parents: models/ladder.dgm has it.
             "combinator" => continue,
@@ -295,7 +295,7 @@ fn a_latent_class_is_summed_as_a_label_is() {
         };
         [(name, array)].into()
     };
-    let run = |model: &Checked, case: &str| {
+    let run = |model: &Model, case: &str| {
         let report = bound(
             model,
             &parameters,

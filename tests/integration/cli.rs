@@ -1,6 +1,6 @@
 //! The program as a user runs it.
 
-mod common;
+use crate::common;
 
 use common::program::{dgc, fails, fine};
 use dgc::run::data;

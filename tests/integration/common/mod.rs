@@ -8,7 +8,7 @@ use dgc::{
     distribution::Domain,
     driver,
     lower::Mode,
-    model::{Checked, Role},
+    model::{Model, Role},
     run::{
         arrays::{self, NamedArray},
         bound::{Arrays, Engine, bound},
@@ -76,7 +76,7 @@ pub fn is_variant(file: &Path) -> bool {
 }
 
 /// A checked model from a file, with some sizes set.
-pub fn load(file: &Path, sets: &[(&str, &str)]) -> Checked {
+pub fn load(file: &Path, sets: &[(&str, &str)]) -> Model {
     let text = std::fs::read_to_string(file).expect("the model can be read");
     let name = file
         .file_name()
@@ -87,7 +87,7 @@ pub fn load(file: &Path, sets: &[(&str, &str)]) -> Checked {
 }
 
 /// A checked model from text.
-pub fn check(name: &str, text: &str, sets: &[(&str, &str)]) -> Checked {
+pub fn check(name: &str, text: &str, sets: &[(&str, &str)]) -> Model {
     let sets: Vec<(String, String)> = sets
         .iter()
         .map(|(a, b)| (a.to_string(), b.to_string()))
@@ -139,7 +139,7 @@ pub const SMALL: &[(&str, &str)] = &[
 ];
 
 /// A model of small sizes.
-pub fn small(file: &std::path::Path) -> Checked {
+pub fn small(file: &std::path::Path) -> Model {
     let full = load(file, &[]);
     let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
     load(
@@ -160,7 +160,7 @@ pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f64> {
 }
 
 /// Random parameters for a model, with every layer of it.
-pub fn parameters(model: &Checked) -> Arrays {
+pub fn parameters(model: &Model) -> Arrays {
     let rows = vec![2; driver::derive(model).cases.len()];
     let graph = driver::lower(model, &driver::derive(model), &rows, Mode::BOUND);
     let entries = Layout::new(&graph.parameters, &graph.axes)
@@ -182,7 +182,7 @@ pub fn parameters(model: &Checked) -> Arrays {
 }
 
 /// A batch in which the first of the rows are labelled.
-pub fn batch(model: &Checked, rows: usize, labelled: usize) -> Arrays {
+pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
     let mut arrays = Arrays::new();
     for variable in &model.variables {
         let (name, size) = (variable.name.clone(), variable.size());
@@ -253,13 +253,13 @@ pub fn sampled(text: &str) -> String {
         .fold(text.to_string(), |text, line| without(&text, line))
 }
 
-pub fn loss(model: &Checked, parameters: &Arrays, batch: &Arrays) -> f64 {
+pub fn loss(model: &Model, parameters: &Arrays, batch: &Arrays) -> f64 {
     let report = bound(model, parameters, batch, None, 3, &Engine::Reference).expect("a bound");
     report.json["loss"].as_f64().expect("a loss")
 }
 
 /// Every gradient against central differences along a random direction.
-pub fn finite_differences(model: &Checked) {
+pub fn finite_differences(model: &Model) {
     let (parameters, batch) = (parameters(model), batch(model, 5, 2));
     let report = bound(model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
     assert!(
@@ -304,7 +304,7 @@ pub fn finite_differences(model: &Checked) {
 }
 
 /// The model whose steps training ends with.
-pub fn settled(model: &Checked) -> Checked {
+pub fn settled(model: &Model) -> Model {
     model
         .settled()
         .map_or_else(|| model.clone(), |(_, settled)| settled)

@@ -1,12 +1,12 @@
 //! Costs between nodes: a small ladder network in training against its definition, noise and all.
 
-mod common;
+use crate::common;
 
 use common::{check, distance, numbers};
 use dgc::{
     driver,
     lower::Mode,
-    model::Checked,
+    model::Model,
     tensor::{Op, OutputKind, eval, philox},
 };
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ const WIDTH: usize = 3;
 const SEED: u64 = 5;
 const STEP: u64 = 2;
 
-fn model(lines: &str) -> Checked {
+fn model(lines: &str) -> Model {
     let text = format!(
         "model small {{
   data  x: real[3]
@@ -159,7 +159,7 @@ fn standardized(value: &Table) -> Table {
 }
 
 /// What a training step gives for unlabelled rows, and what it was given.
-fn step(model: &Checked) -> (HashMap<(OutputKind, String), Vec<f64>>, Small) {
+fn step(model: &Model) -> (HashMap<(OutputKind, String), Vec<f64>>, Small) {
     let graph = driver::lower(model, &driver::derive(model), &[0, ROWS], Mode::TRAIN);
     let mut values = eval::Values::new();
     for parameter in &graph.parameters {

@@ -1,7 +1,7 @@
 //! Compiled models: folders that train as their model files do, and that say when they are not as
 //! they were written.
 
-mod common;
+use crate::common;
 
 use common::{emulator, models, small};
 use dgc::{

@@ -1,20 +1,20 @@
 //! Every model on the GPU, emulated or real, against the CPU: bounds and gradients, at sizes that
 //! no tile divides. `DGC_TEST_MODELS` may name those that are tested: `adgm,sdgm`.
 
-mod common;
+use crate::common;
 
 use common::{
     batch, distance, distance_of_all, emulator, is_variant, load, models, parameters, sampled,
 };
 use dgc::{
     backend::{Device, Precision},
-    model::Checked,
+    model::Model,
     run::bound::{Engine, Report, bound},
 };
 use std::path::Path;
 
 /// A model with so many classes and samples, of small sizes.
-fn model(file: &Path, classes: &str, samples: &str) -> Checked {
+fn model(file: &Path, classes: &str, samples: &str) -> Model {
     let full = load(file, &[]);
     let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
     let mut sets: Vec<(&str, &str)> = common::SMALL
@@ -64,7 +64,7 @@ fn apart(found: &Report, wanted: &Report) -> [f64; 3] {
 }
 
 fn check(precision: Precision, variants: bool, test: &str, most: [f64; 3]) {
-    if !emulator::is_here(test) {
+    if !emulator::is_here(&format!("devices::{test}")) {
         return;
     }
     let named = std::env::var("DGC_TEST_MODELS").ok();
@@ -92,7 +92,7 @@ fn check(precision: Precision, variants: bool, test: &str, most: [f64; 3]) {
     }
 }
 
-fn agrees(model: &Checked, precision: Precision, most: [f64; 3], place: &str) {
+fn agrees(model: &Model, precision: Precision, most: [f64; 3], place: &str) {
     let (mut parameters, batch) = (parameters(model), batch(model, 19, 6));
     // A variance is no negative number.
     let variances = parameters
@@ -124,7 +124,7 @@ fn agrees(model: &Checked, precision: Precision, most: [f64; 3], place: &str) {
 /// What stands for a label in place of its sum.
 #[test]
 fn estimators_in_f32() {
-    if !emulator::is_here("estimators_in_f32") {
+    if !emulator::is_here("devices::estimators_in_f32") {
         return;
     }
     let text = std::fs::read_to_string(common::root().join("models/adgm.dgm")).expect("a model");

@@ -1,6 +1,6 @@
 //! Every model at every stage, sizes small enough to read.
 
-mod common;
+use crate::common;
 
 use common::{load, models, settled};
 use dgc::{

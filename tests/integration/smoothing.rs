@@ -2,12 +2,12 @@
 //! against one found by differences, and the term against its definition; the information of rows
 //! and labels against its definition.
 
-mod common;
+use crate::common;
 
 use common::{check, numbers, parameters};
 use dgc::{
     backend::Device,
-    model::Checked,
+    model::Model,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, bound},
@@ -16,7 +16,7 @@ use dgc::{
 };
 
 /// A classifier, on its own or within an ADGM.
-fn model(within: bool, smooth: &str) -> Checked {
+fn model(within: bool, smooth: &str) -> Model {
     let (latent, generative, parents, objective) = if within {
         let generative = "  generative {
             z ~ normal(0, 1)
@@ -76,7 +76,7 @@ fn rows() -> Vec<f64> {
 
 /// The report for a batch of unlabelled rows.
 fn report(
-    model: &Checked,
+    model: &Model,
     engine: &Engine,
     parameters: &Arrays,
     rows: &[f64],

@@ -1,12 +1,12 @@
 //! Training: the same numbers from run to run, for any number of threads, and after a resumption;
 //! and it learns.
 
-mod common;
+use crate::common;
 
 use common::load;
 use dgc::{
     backend::Device,
-    model::Checked,
+    model::Model,
     run::{
         data::{self, Column, Table, Values},
         programs::{self, Training},
@@ -14,7 +14,7 @@ use dgc::{
     },
 };
 
-fn adgm(sets: &[(&str, &str)]) -> Checked {
+fn adgm(sets: &[(&str, &str)]) -> Model {
     let small = [
         ("hidden", "20"),
         ("aux", "4"),
@@ -31,7 +31,7 @@ fn adgm(sets: &[(&str, &str)]) -> Checked {
 }
 
 /// Some rows of the excerpt, a few of them labelled.
-fn table(model: &Checked) -> Table {
+fn table(model: &Model) -> Table {
     let dataset = data::load(None, model).expect("the excerpt is there");
     let rows: Vec<usize> = (0..200).collect();
     data::split(&dataset.train.select(&rows), &["y"], Some(40), 0, 0)

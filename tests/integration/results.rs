@@ -1,7 +1,7 @@
 //! `bench/results`: a table is made from rows, and takes its place in a README. Skipped, loudly,
 //! without python3.
 
-mod common;
+use crate::common;
 
 use std::process::{Command, Output};
 

@@ -1,10 +1,10 @@
 //! Broken data sets and checkpoints: cut short, with bits flipped, with headers that promise too
 //! much. None may panic, and what is refused is named.
 
-mod common;
+use crate::common;
 
 use dgc::{
-    model::Checked,
+    model::Model,
     run::{arrays, bound, data},
     tensor::philox,
 };
@@ -13,7 +13,7 @@ use ndarray::{Array1, Array2};
 use ndarray_npy::NpzWriter;
 use std::{io::Write, path::Path};
 
-fn model() -> Checked {
+fn model() -> Model {
     let text = "model tiny {\n data x: binary[9]\n label y: class[3]\n latent z: real[2]\n net body = [dense(4) > relu]\n\
                 generative {\n z ~ normal(0, 1)\n y ~ uniform\n y, z -> x ~ bernoulli(body)\n}\n\
                 inference {\n x -> y ~ categorical(body)\n x, y -> z ~ normal(body)\n}\n\

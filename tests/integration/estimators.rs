@@ -1,12 +1,12 @@
 //! What stands for a discrete variable, beside the exact sum over its values: gradients without
 //! bias where that is promised, the bounds' values, and how much a gradient varies.
 
-mod common;
+use crate::common;
 
 use common::{check, parameters};
 use dgc::{
     backend::Device,
-    model::Checked,
+    model::Model,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, bound},
@@ -14,7 +14,7 @@ use dgc::{
 };
 
 /// A small ADGM, every row of it unlabelled, whose objective has these lines.
-fn model(lines: &str) -> Checked {
+fn model(lines: &str) -> Model {
     let text = format!(
         "model small {{
   size pixels = 3, classes = 4
@@ -68,7 +68,7 @@ fn mean_and_error(numbers: &[f64]) -> (f64, f64) {
 }
 
 /// Two rows, each many times over, so that a batch is as many draws of the noise.
-fn batch(model: &Checked) -> Arrays {
+fn batch(model: &Model) -> Arrays {
     let x: Vec<f64> = (0..ROWS)
         .flat_map(|row| {
             if row % 2 == 0 {
@@ -92,7 +92,7 @@ fn batch(model: &Checked) -> Arrays {
     arrays
 }
 
-fn run(model: &Checked, change: &dyn Fn(&mut Arrays)) -> Found {
+fn run(model: &Model, change: &dyn Fn(&mut Arrays)) -> Found {
     let mut parameters = parameters(model);
     for (name, start) in [("running_mean", -2.0), ("running_var", 1.0)] {
         if let Some(array) = parameters.get_mut(&format!("baseline.y.value.{name}")) {

@@ -1,7 +1,7 @@
 //! The contraction alone, on the emulated driver: every tile, layout and precision, with prologues
 //! and epilogues, against sums in double precision.
 
-mod common;
+use crate::common;
 
 use common::{emulator, numbers};
 use dgc::{
@@ -471,7 +471,7 @@ fn compare(number: usize, case: &Case, precision: Precision, found: &[f32]) {
 }
 
 fn check(precision: Precision, test: &str) {
-    if !emulator::is_here(test) {
+    if !emulator::is_here(&format!("contraction::{test}")) {
         return;
     }
     let plan = Plan {

@@ -1,7 +1,7 @@
 //! What kernels move, counted by the emulated GPU, beside what the emitter says and what the plan
 //! says is the least.
 
-mod common;
+use crate::common;
 
 use common::{batch, emulator, parameters};
 use dgc::{
@@ -50,7 +50,7 @@ fn launches_move_what_the_emitter_says() {
         // The emulated GPU starts with this variable.
         let path = path.to_str().expect("a plain name");
         return emulator::passes(
-            "launches_move_what_the_emitter_says",
+            "traffic::launches_move_what_the_emitter_says",
             &[("DGC_EMULATOR_COUNT", path)],
         );
     };

@@ -1,7 +1,7 @@
 //! Convolutions and pooling against direct loops, and their gradients: the interpreter, the CPU and
 //! the emulated GPU.
 
-mod common;
+use crate::common;
 
 use common::{distance, emulator, numbers};
 use dgc::{
@@ -398,7 +398,7 @@ fn many_images_are_summed_in_parts() {
 
 #[test]
 fn layers_on_the_emulated_gpu_are_those_of_the_cpu() {
-    if !emulator::is_here("layers_on_the_emulated_gpu_are_those_of_the_cpu") {
+    if !emulator::is_here("convolution::layers_on_the_emulated_gpu_are_those_of_the_cpu") {
         return;
     }
     for (number, case) in cases().iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The CUDA back end without a GPU: every kernel through NVIDIA's compiler, and whole programs on
 //! the emulated driver.
 
-mod common;
+use crate::common;
 
 use common::{emulator, is_variant, models, small};
 use dgc::{

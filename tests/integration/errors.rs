@@ -1,13 +1,11 @@
 //! One mistake per file of `tests/errors/`, the whole message kept.
 
-mod common;
-
 use dgc::{diagnostic, driver};
 
 #[test]
 fn every_mistake_is_explained() {
     let mut files = 0;
-    insta::glob!("errors/*.dgm", |path| {
+    insta::glob!("../errors/*.dgm", |path| {
         files += 1;
         let text = std::fs::read_to_string(path).expect("a model can be read");
         let name = path

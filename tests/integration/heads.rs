@@ -1,6 +1,6 @@
 //! Heads that are given one by one, and the model of counts that uses them, against their formulas.
 
-mod common;
+use crate::common;
 
 use common::{batch, check, finite_differences, numbers, parameters, small};
 use dgc::{

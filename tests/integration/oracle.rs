@@ -1,6 +1,6 @@
 //! Bounds, terms and gradients against those of an independent implementation in double precision.
 
-mod common;
+use crate::common;
 
 use common::{distance, load, read, shared};
 use dgc::{

@@ -1,6 +1,6 @@
 //! The code blocks of the language's description.
 
-mod common;
+use crate::common;
 
 /// The code blocks of the page, with what their fences say.
 fn blocks() -> Vec<(String, String)> {

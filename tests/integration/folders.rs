@@ -1,7 +1,7 @@
 //! What the folders of runs and of compiled models promise: nothing of others is lost, and a run
 //! goes on with what it began with.
 
-mod common;
+use crate::common;
 
 use common::program::{fails, fine};
 

@@ -1,6 +1,6 @@
 //! The shape of the source: modules import in one direction, files hold one idea.
 
-mod common;
+use crate::common;
 
 use std::path::{Path, PathBuf};
 

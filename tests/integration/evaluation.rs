@@ -1,14 +1,14 @@
 //! What is reported of rows: active units where the means are known, and what a classifier has to
 //! report.
 
-mod common;
+use crate::common;
 
 use common::check;
 use dgc::{
     backend::Device,
     driver,
     lower::Evaluate,
-    model::Checked,
+    model::Model,
     run::{
         data::{Column, Table, Values},
         evaluate::{Evaluator, Units, active_units},
@@ -20,7 +20,7 @@ use dgc::{
 /// The active units on rows whose x is −1 and 1 in turn, labels unseen, as (latent, active, all);
 /// other parameters than these are 0.
 fn active(
-    model: &Checked,
+    model: &Model,
     parameters: &[(&str, &[f64])],
     samples: usize,
 ) -> Vec<(String, usize, usize)> {

@@ -1,6 +1,6 @@
 //! What must hold of every entry of a registry: a new one without a law fails here.
 
-mod common;
+use crate::common;
 
 use common::{check, distance};
 use dgc::{

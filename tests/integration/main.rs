@@ -1,0 +1,31 @@
+//! The tests of the public interface, in one binary.
+
+mod common;
+mod cli;
+mod closed_forms;
+mod compiled;
+mod contraction;
+mod convolution;
+mod cuda;
+mod data;
+mod devices;
+mod errors;
+mod estimators;
+mod evaluation;
+mod folders;
+mod heads;
+mod language;
+mod laws;
+mod matching;
+mod matmul;
+mod mixture;
+mod oracle;
+mod registries;
+mod results;
+mod smoothing;
+mod stack;
+mod stages;
+mod tidy;
+mod traffic;
+mod training;
+mod vector;
