@@ -99,11 +99,11 @@ pub trait Backend {
 
     /// Notes the first `len` floats of an array as the programs that were run leave them, for
     /// `noted` to give.
-    fn note(&mut self, array: Id<Array>, len: usize) -> Result<()>;
+    fn enqueue_readback(&mut self, array: Id<Array>, len: usize) -> Result<()>;
 
     /// Gives `take` the oldest floats that were noted and not given; false if there are none, or
     /// none yet and it is not to `wait`.
-    fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
+    fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;

@@ -41,9 +41,9 @@ pub(super) fn build(graph: &Graph, items: &Items, slots: &[Slot]) -> Plan {
 /// The loops of a kernel before they are instructions.
 struct Draft {
     tile: Option<Tile>,
-    head: Vec<Nest>,
-    before: Vec<Nest>,
-    after: Vec<Nest>,
+    setup: Vec<Nest>,
+    prologue: Vec<Nest>,
+    epilogue: Vec<Nest>,
 }
 
 /// Items that share a loop nest, in order.
@@ -64,7 +64,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn draft(&mut self, slot: &Slot) -> Draft {
         let tile = self.tile(slot);
-        for &item in slot.before.iter().chain(&slot.after) {
+        for &item in slot.prologue.iter().chain(&slot.epilogue) {
             if let (Kind::Partial { .. }, Some(tile)) = (&self.items.get(item).kind, tile) {
                 let axis = Axis {
                     name: "tile".to_string(),
@@ -82,9 +82,9 @@ impl Builder<'_> {
         let nests = |list: &[ItemId], builder: &Self| builder.nests(list);
         Draft {
             tile,
-            head: nests(&slot.head, self),
-            before: nests(&slot.before, self),
-            after: nests(&slot.after, self),
+            setup: nests(&slot.setup, self),
+            prologue: nests(&slot.prologue, self),
+            epilogue: nests(&slot.epilogue, self),
         }
     }
 
@@ -94,7 +94,7 @@ impl Builder<'_> {
         let rows = match slot.contraction {
             Some(id) => self.rows(id, axis) * length,
             None => {
-                let most = slot.before.iter().map(|&id| {
+                let most = slot.prologue.iter().map(|&id| {
                     self.domain(id)
                         .iter()
                         .map(|&axis| self.size(axis))
@@ -238,7 +238,7 @@ impl Builder<'_> {
     fn make_buffers(&mut self, drafts: &[Draft]) {
         let mut nest_of: BTreeMap<ItemId, (usize, usize, usize)> = BTreeMap::new();
         for (kernel, draft) in drafts.iter().enumerate() {
-            for (phase, nests) in [&draft.head, &draft.before, &draft.after]
+            for (phase, nests) in [&draft.setup, &draft.prologue, &draft.epilogue]
                 .into_iter()
                 .enumerate()
             {
@@ -339,17 +339,20 @@ impl Builder<'_> {
         let loops = |nests: &[Nest], tile: Option<Tile>| -> Vec<Loop> {
             nests.iter().map(|nest| self.nest(nest, tile)).collect()
         };
-        let (head, before) = (loops(&draft.head, None), loops(&draft.before, draft.tile));
-        let after = loops(&draft.after, draft.tile);
+        let (setup, prologue) = (
+            loops(&draft.setup, None),
+            loops(&draft.prologue, draft.tile),
+        );
+        let epilogue = loops(&draft.epilogue, draft.tile);
         let contraction = slot
             .contraction
             .map(|id| self.contraction(id, draft.tile.expect("a contraction is tiled")));
         let items = slot
-            .head
+            .setup
             .iter()
-            .chain(&slot.before)
+            .chain(&slot.prologue)
             .chain(&slot.contraction)
-            .chain(&slot.after);
+            .chain(&slot.epilogue);
         let mut origins: Vec<String> = Vec::new();
         for &id in items {
             let origin = &self.graph.origins[self.items.get(id).origin];
@@ -366,11 +369,11 @@ impl Builder<'_> {
         Kernel {
             name,
             origins,
-            head,
+            setup,
             tile: draft.tile,
-            before,
+            prologue,
             contraction,
-            after,
+            epilogue,
         }
     }
 

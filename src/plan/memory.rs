@@ -96,6 +96,9 @@ fn loop_buffers(nest: &Loop) -> Vec<usize> {
 impl Kernel {
     /// All loops, in the order in which they run.
     pub fn loops(&self) -> impl Iterator<Item = &Loop> {
-        self.head.iter().chain(&self.before).chain(&self.after)
+        self.setup
+            .iter()
+            .chain(&self.prologue)
+            .chain(&self.epilogue)
     }
 }

@@ -69,12 +69,12 @@ pub struct Kernel {
     /// The formulas that it is a part of.
     pub origins: Vec<String>,
     /// Run once, before the tiles.
-    pub head: Vec<Loop>,
-    /// Without it there is the head alone.
+    pub setup: Vec<Loop>,
+    /// Without it the kernel has its setup alone.
     pub tile: Option<Tile>,
-    pub before: Vec<Loop>,
+    pub prologue: Vec<Loop>,
     pub contraction: Option<Contraction>,
-    pub after: Vec<Loop>,
+    pub epilogue: Vec<Loop>,
 }
 
 /// How a kernel is split: `count` ranges of `size` along the axis, the last one shorter.

@@ -54,8 +54,8 @@ fn print_kernel(plan: &Plan, kernel: &Kernel) -> String {
             text += &format!("  {name} {}\n", print_loop(plan, nest));
         }
     };
-    part("once", &kernel.head);
-    part("before", &kernel.before);
+    part("once", &kernel.setup);
+    part("before", &kernel.prologue);
     if let Some(contraction) = &kernel.contraction {
         text += &format!("  {}\n", print_contraction(plan, contraction));
     }
@@ -64,7 +64,7 @@ fn print_kernel(plan: &Plan, kernel: &Kernel) -> String {
             text += &format!("  {name} {}\n", print_loop(plan, nest));
         }
     };
-    part("after", &kernel.after);
+    part("after", &kernel.epilogue);
     if let Some(tile) = kernel.tile {
         let axis = &plan.axes[tile.axis.index()].name;
         text += &format!("  in {} tiles of {} along {axis}\n", tile.count, tile.size);

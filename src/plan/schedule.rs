@@ -23,10 +23,10 @@ const MOST_AGAIN: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
     pub tile: Option<Id<Axis>>,
-    pub head: Vec<ItemId>,
-    pub before: Vec<ItemId>,
+    pub setup: Vec<ItemId>,
+    pub prologue: Vec<ItemId>,
     pub contraction: Option<ItemId>,
-    pub after: Vec<ItemId>,
+    pub epilogue: Vec<ItemId>,
 }
 
 /// The axes of an item's buffer, outermost first: as its output is read, or rows, samples, classes,
@@ -429,18 +429,18 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             let list = match self.rows[id.index()] {
-                None => &mut slot.head,
-                Some(_) if slot.contraction.is_none() || first.contains(&id) => &mut slot.before,
-                Some(_) => &mut slot.after,
+                None => &mut slot.setup,
+                Some(_) if slot.contraction.is_none() || first.contains(&id) => &mut slot.prologue,
+                Some(_) => &mut slot.epilogue,
             };
             list.push(id);
         }
         slots.retain(|slot| {
             slot.contraction.is_some()
-                || !(slot.head.is_empty() && slot.before.is_empty() && slot.after.is_empty())
+                || !(slot.setup.is_empty() && slot.prologue.is_empty() && slot.epilogue.is_empty())
         });
         for slot in &mut slots {
-            if slot.contraction.is_none() && slot.before.is_empty() {
+            if slot.contraction.is_none() && slot.prologue.is_empty() {
                 slot.tile = None;
             }
         }

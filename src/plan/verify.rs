@@ -31,18 +31,18 @@ pub fn verify(plan: &Plan) {
     }
     for kernel in &plan.kernels {
         kernel
-            .head
+            .setup
             .iter()
             .for_each(|nest| verify_loop(plan, kernel, nest, None, &mut written));
         kernel
-            .before
+            .prologue
             .iter()
             .for_each(|nest| verify_loop(plan, kernel, nest, kernel.tile, &mut written));
         if let Some(contraction) = &kernel.contraction {
             verify_contraction(plan, kernel, contraction, &mut written);
         }
         kernel
-            .after
+            .epilogue
             .iter()
             .for_each(|nest| verify_loop(plan, kernel, nest, kernel.tile, &mut written));
     }

@@ -209,14 +209,15 @@ impl Session {
 
     /// Notes the outputs of a program that are single numbers as they are now; `noted` gives them,
     /// in the program's order.
-    pub fn note(&mut self, loaded: &Loaded) -> Result<()> {
-        self.device.note(loaded.numbers.0, loaded.numbers.1.len())
+    pub fn enqueue_readback(&mut self, loaded: &Loaded) -> Result<()> {
+        self.device
+            .enqueue_readback(loaded.numbers.0, loaded.numbers.1.len())
     }
 
     /// The oldest numbers that were noted; false if there are none, or none yet and it is not to
     /// `wait`.
-    pub fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
-        self.device.noted(wait, take)
+    pub fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+        self.device.poll_readback(wait, take)
     }
 
     /// The array of an input or output, if the program has it.

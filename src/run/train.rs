@@ -252,14 +252,14 @@ impl Trainer {
             step: self.step,
         };
         self.session.run(gradient, key)?;
-        self.session.note(gradient)?;
+        self.session.enqueue_readback(gradient)?;
         let rate = self.rate_after(self.step);
         for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
             self.session
                 .fill(&self.update, name, &mut |array| array[0] = value)?;
         }
         self.session.run(&self.update, key)?;
-        self.session.note(&self.update)?;
+        self.session.enqueue_readback(&self.update)?;
         self.step += 1;
         self.silent += 1;
         self.listen(false)
@@ -272,7 +272,7 @@ impl Trainer {
 
     /// Adds up what steps report, in their order.
     fn listen(&mut self, wait: bool) -> Result<()> {
-        while self.session.noted(wait, &mut |numbers| {
+        while self.session.poll_readback(wait, &mut |numbers| {
             self.reported.extend_from_slice(numbers)
         })? {
             if self.reported.len() < self.sums.len() {

@@ -373,22 +373,22 @@ impl Growing {
         let kernel = Kernel {
             name,
             origins: Vec::new(),
-            head,
+            setup: head,
             tile: Some(tile),
-            before,
+            prologue: before,
             contraction,
-            after,
+            epilogue: after,
         };
         self.plan.kernels.push(kernel);
         if let Some(combine) = combine {
             self.plan.kernels.push(Kernel {
                 name: format!("k{number}_combine"),
                 origins: Vec::new(),
-                head: vec![combine],
+                setup: vec![combine],
                 tile: None,
-                before: Vec::new(),
+                prologue: Vec::new(),
                 contraction: None,
-                after: Vec::new(),
+                epilogue: Vec::new(),
             });
         }
         results

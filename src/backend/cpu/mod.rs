@@ -102,11 +102,11 @@ impl Floats {
 struct Compiled {
     name: String,
     times: Times,
-    head: Vec<Nest>,
+    setup: Vec<Nest>,
     tile: Option<Tile>,
-    before: Vec<Nest>,
+    prologue: Vec<Nest>,
     product: Option<Product>,
-    after: Vec<Nest>,
+    epilogue: Vec<Nest>,
 }
 
 /// A program: its kernels, and the phases that they run in.
@@ -136,7 +136,7 @@ impl Loaded {
             kept,
         };
         for (number, kernel) in kernels.iter().enumerate() {
-            let head = usize::from(!kernel.head.is_empty());
+            let head = usize::from(!kernel.setup.is_empty());
             let pack = kernel.product.as_ref().map_or(0, Product::panels);
             let tiles = kernel.tile.map_or(0, |tile| tile.count);
             for (stage, count) in [
@@ -237,22 +237,22 @@ impl Cpu {
         let compiled = Compiled {
             name: kernel.name.clone(),
             times: Times::default(),
-            head: nests(&kernel.head),
+            setup: nests(&kernel.setup),
             tile: kernel.tile,
-            before: nests(&kernel.before),
+            prologue: nests(&kernel.prologue),
             product: kernel
                 .contraction
                 .as_ref()
                 .map(|contraction| Product::new(contraction, addresses, packing, self.by)),
-            after: nests(&kernel.after),
+            epilogue: nests(&kernel.epilogue),
         };
         for scratch in &mut self.scratch {
             let scratch = scratch.get_mut().expect("no thread has panicked");
             let all = compiled
-                .head
+                .setup
                 .iter()
-                .chain(&compiled.before)
-                .chain(&compiled.after);
+                .chain(&compiled.prologue)
+                .chain(&compiled.epilogue);
             for nest in all {
                 scratch.reserve(nest.needs())?;
             }
@@ -279,7 +279,7 @@ impl Cpu {
                     start: 0,
                     end: 0,
                 };
-                self.with_scratch(|scratch| loops(&kernel.head, whole, scratch));
+                self.with_scratch(|scratch| loops(&kernel.setup, whole, scratch));
             }
             (Stage::Pack, _, Some(product)) => self.with_scratch(|scratch| {
                 timed(&kernel.times.packing, || {
@@ -292,13 +292,13 @@ impl Cpu {
                     start: number * tile.size,
                     end: ((number + 1) * tile.size).min(tile.length),
                 };
-                loops(&kernel.before, part, scratch);
+                loops(&kernel.prologue, part, scratch);
                 if let Some(product) = product {
                     timed(&kernel.times.contraction, || {
                         product.run(part, packed, scratch.workspace())
                     });
                 }
-                loops(&kernel.after, part, scratch);
+                loops(&kernel.epilogue, part, scratch);
             }),
             _ => unreachable!("a kernel has the stages that it was loaded with"),
         }
@@ -341,7 +341,7 @@ impl Backend for Cpu {
         ))
     }
 
-    fn note(&mut self, array: Id<Array>, len: usize) -> Result<()> {
+    fn enqueue_readback(&mut self, array: Id<Array>, len: usize) -> Result<()> {
         let mut note = self.spare.pop().unwrap_or_default();
         note.clear();
         note.extend_from_slice(&self.arrays[array.index()].slice()[..len]);
@@ -349,7 +349,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn noted(&mut self, _wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+    fn poll_readback(&mut self, _wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
         let Some(note) = self.notes.pop_front() else {
             return Ok(false);
         };

@@ -132,24 +132,24 @@ struct Emitter<'a> {
 impl Emitter<'_> {
     fn kernel(&mut self, kernel: &Kernel) {
         let begun = self.pieces.len();
-        let head = kernel.head.iter().enumerate();
+        let head = kernel.setup.iter().enumerate();
         let head = head.flat_map(|(i, nest)| {
             let name = format!("{}_once{}", kernel.name, i + 1);
             self.nest(&name, nest, &self.sinks(nest), None, &[])
         });
         let head = head.collect();
         self.functions(head);
-        self.functions(self.nests(kernel, "before", &kernel.before));
-        let mut after = kernel.after.as_slice();
+        self.functions(self.nests(kernel, "before", &kernel.prologue));
+        let mut after = kernel.epilogue.as_slice();
         if let Some(contraction) = &kernel.contraction {
             let fused = after
                 .first()
                 .and_then(|nest| Fused::of(self.plan, contraction, nest));
-            let pieces = self.contraction(&kernel.name, contraction, fused.as_ref(), &kernel.head);
+            let pieces = self.contraction(&kernel.name, contraction, fused.as_ref(), &kernel.setup);
             self.functions(pieces);
             if let Some(Fused { nest, rest, .. }) = fused {
                 let name = format!("{}_sums", kernel.name);
-                self.functions(self.nest(&name, nest, &rest, kernel.tile, &kernel.head));
+                self.functions(self.nest(&name, nest, &rest, kernel.tile, &kernel.setup));
                 after = &after[1..];
             }
         }
@@ -179,7 +179,7 @@ impl Emitter<'_> {
                 nest,
                 &self.sinks(nest),
                 kernel.tile,
-                &kernel.head,
+                &kernel.setup,
             )
         };
         nests.flat_map(pieces).collect()

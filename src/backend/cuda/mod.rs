@@ -436,17 +436,17 @@ impl Backend for Cuda {
         }
     }
 
-    fn note(&mut self, array: Id<Array>, len: usize) -> Result<()> {
+    fn enqueue_readback(&mut self, array: Id<Array>, len: usize) -> Result<()> {
         assert!(
             len <= self.arrays[array.index()].len,
             "a note stays within its array"
         );
         let from = self.address(array, 0);
-        self.notes.note(from, len, self.stream)
+        self.notes.enqueue_readback(from, len, self.stream)
     }
 
-    fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
-        self.notes.noted(wait, take)
+    fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+        self.notes.poll_readback(wait, take)
     }
 
     fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {

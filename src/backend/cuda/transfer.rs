@@ -192,7 +192,12 @@ struct Note {
 
 impl Notes {
     /// Asks for the floats at `from` as they are when `work` comes to it.
-    pub fn note(&mut self, from: sys::CUdeviceptr, len: usize, work: sys::CUstream) -> Result<()> {
+    pub fn enqueue_readback(
+        &mut self,
+        from: sys::CUdeviceptr,
+        len: usize,
+        work: sys::CUstream,
+    ) -> Result<()> {
         let spare = self.spare.iter().position(|note| note.host.len >= len);
         let mut note = match spare {
             Some(at) => self.spare.swap_remove(at),
@@ -213,7 +218,7 @@ impl Notes {
 
     /// Gives `take` the oldest floats if they are there, or too many are asked for, or it is to
     /// `wait`.
-    pub fn noted(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
+    pub fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
         let Some(first) = self.outstanding.front() else {
             return Ok(false);
         };

@@ -30,7 +30,7 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
         );
     }
     for kernel in &plan.kernels {
-        let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.after.first()) else {
+        let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.epilogue.first()) else {
             continue;
         };
         counts.extend(
@@ -69,10 +69,10 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
     }
     for kernel in &mut plan.kernels {
         for nest in kernel
-            .head
+            .setup
             .iter_mut()
-            .chain(&mut kernel.before)
-            .chain(&mut kernel.after)
+            .chain(&mut kernel.prologue)
+            .chain(&mut kernel.epilogue)
         {
             let read = loads(nest).find_map(|access| {
                 let count = *counts.get(&access.buffer)?;
@@ -99,9 +99,9 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
 /// The partial sums that a kernel's loops make.
 fn partial(kernel: &Kernel) -> impl Iterator<Item = &Access> {
     let instructions = kernel
-        .before
+        .prologue
         .iter()
-        .chain(&kernel.after)
+        .chain(&kernel.epilogue)
         .flat_map(|nest| &nest.instructions);
     instructions.filter_map(|instruction| match instruction {
         Instruction::Reduce { access, .. } if access.partial > 0 => Some(access),
@@ -117,7 +117,12 @@ fn finer(kernel: &Kernel) -> Option<Tile> {
     if partial(kernel).next().is_none() || !partial(kernel).all(whole) {
         return None;
     }
-    let most = kernel.before.iter().map(Loop::elements).max().unwrap_or(0);
+    let most = kernel
+        .prologue
+        .iter()
+        .map(Loop::elements)
+        .max()
+        .unwrap_or(0);
     let wanted = (most / (THREADS * LEAST_NUMBERS)).clamp(1, MOST_TILES);
     let size = tile.length.div_ceil(wanted);
     let finer = Tile {

@@ -105,7 +105,7 @@ impl<'n> Heads<'n> {
         let others = plan
             .kernels
             .iter()
-            .flat_map(|kernel| &kernel.head)
+            .flat_map(|kernel| &kernel.setup)
             .filter(|other| {
                 let own = heads.iter().any(|head| std::ptr::eq(head, *other));
                 !own && !other

@@ -52,7 +52,7 @@ impl<'p> Prologue<'p> {
             let is_store = |instruction: &Instruction| matches!(instruction, Instruction::Store(_, access) if access.buffer == operand.buffer);
             nest.instructions.iter().position(is_store)
         };
-        let makers = |kernel: &'p Kernel| kernel.before.iter().map(move |nest| (kernel, nest));
+        let makers = |kernel: &'p Kernel| kernel.prologue.iter().map(move |nest| (kernel, nest));
         let mut makers = plan
             .kernels
             .iter()
@@ -95,7 +95,7 @@ impl<'p> Prologue<'p> {
             return None;
         }
         let (nest, rows, sink) = narrowed(nest, rows, sink, &needed);
-        let heads = Heads::of(plan, &kernel.head, &nest, &|axis| axis == rows);
+        let heads = Heads::of(plan, &kernel.setup, &nest, &|axis| axis == rows);
         let heads = heads.filter(|heads| heads.along(&nest, rows));
         Some(Prologue {
             nest,
