@@ -35,7 +35,7 @@ impl Build {
 
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ArrayRange {
     pub array: Id<Array>,
     pub offset: usize,
 }
@@ -106,7 +106,7 @@ pub trait Backend {
     fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>>;
 
     /// Runs a program; its results are there for whoever reads them.
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;

@@ -7,16 +7,17 @@
 //! combined in a later kernel in the order of the tiles: results do not depend on how many threads
 //! run them.
 
+mod values;
+mod layout;
 mod contraction;
-mod cost;
-mod expand;
-mod items;
+mod legalize;
+mod gather;
+mod fuse;
 mod loops;
 mod memory;
-mod print;
-mod schedule;
 mod verify;
-mod view;
+mod cost;
+mod print;
 
 use crate::{
     id::Id,
@@ -35,7 +36,7 @@ pub struct Plan {
     pub parameters: Vec<Parameter>,
     pub buffers: Vec<Buffer>,
     pub kernels: Vec<Kernel>,
-    /// Floats of working memory that buffers in [`Place::Arena`] share.
+    /// Floats of working memory that buffers in [`Storage::Arena`] share.
     pub arena: usize,
 }
 
@@ -45,11 +46,11 @@ pub struct Buffer {
     pub name: String,
     pub axes: Vec<Id<Axis>>,
     pub len: usize,
-    pub place: Place,
+    pub storage: Storage,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Place {
+pub enum Storage {
     /// Given before each run.
     Input,
     /// Read after each run.
@@ -134,14 +135,14 @@ pub struct Access {
     pub partial: usize,
     /// Of what is loaded or stored: further places, which windows name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spans: Vec<Span>,
+    pub spans: Vec<WindowStep>,
 }
 
 /// A window's place along one axis of a buffer: p · `divisor` = Σ index · stride + `offset`. `step`
 /// floats lie between places; where p is no whole number below `size`, 0 is loaded, and nothing is
 /// stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Span {
+pub struct WindowStep {
     pub strides: Vec<isize>,
     pub offset: isize,
     pub divisor: usize,
@@ -203,10 +204,10 @@ pub enum NoiseSource {
 
 /// Fuses and orders a graph's operations, and places their results.
 pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
-    let graph = expand::run(graph);
-    let mut items = items::gather(&graph, noise);
-    let schedule = schedule::run(&graph, &mut items);
-    let mut plan = loops::build(&graph, &items, &schedule);
+    let graph = legalize::run(graph);
+    let mut items = gather::run(&graph, noise);
+    let slots = fuse::run(&graph, &mut items);
+    let mut plan = loops::build(&graph, &items, &slots);
     memory::place(&mut plan);
     plan
 }
@@ -220,7 +221,7 @@ impl Plan {
     pub fn outputs(&self) -> impl Iterator<Item = &Buffer> {
         self.buffers
             .iter()
-            .filter(|buffer| buffer.place == Place::Output)
+            .filter(|buffer| buffer.storage == Storage::Output)
     }
 
     /// Floating-point operations of the contractions of one run; a multiply-add is two.
@@ -233,7 +234,7 @@ impl Plan {
     }
 }
 
-impl Span {
+impl WindowStep {
     /// The place that a sum of indices names, if it names one.
     pub fn place(&self, sum: isize) -> Option<usize> {
         if self.divisor == 1 {

@@ -1,6 +1,6 @@
 //! What always holds of a plan, checked.
 
-use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Tile};
+use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Storage, Tile};
 
 /// Panics where a plan would read or write outside a buffer, read what nothing wrote, or let two
 /// tiles write one element.
@@ -8,7 +8,7 @@ pub fn verify(plan: &Plan) {
     let mut written: Vec<bool> = plan
         .buffers
         .iter()
-        .map(|buffer| matches!(buffer.place, Place::Input | Place::Parameter(_)))
+        .map(|buffer| matches!(buffer.storage, Storage::Input | Storage::Parameter(_)))
         .collect();
     for buffer in &plan.buffers {
         let len: usize = buffer
@@ -21,7 +21,7 @@ pub fn verify(plan: &Plan) {
             "`{}` has the length of its axes",
             buffer.name
         );
-        if let Place::Arena(offset) = buffer.place {
+        if let Storage::Arena(offset) = buffer.storage {
             assert!(
                 offset + len <= plan.arena,
                 "`{}` lies within the arena",

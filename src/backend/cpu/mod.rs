@@ -19,7 +19,7 @@ use self::{
     matrix::{Packed, Packing, Product},
     tape::Scratch,
 };
-use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program, Spent};
+use super::{Array, ArrayRange, Backend, Build, NoiseKey, Precision, Program, Spent};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -358,13 +358,13 @@ impl Backend for Cpu {
         Ok(true)
     }
 
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>> {
         let plan = &build.plan;
         let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {
-            let place = match (&buffer.place, place) {
-                (plan::Place::Arena(offset), _) => Place {
+            let place = match (&buffer.storage, place) {
+                (plan::Storage::Arena(offset), _) => ArrayRange {
                     array: arena,
                     offset: *offset,
                 },

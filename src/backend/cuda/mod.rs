@@ -9,7 +9,7 @@ pub mod emit;
 pub mod library;
 mod transfer;
 
-use super::{Array, Backend, Build, Gather, NoiseKey, Place, Precision, Program};
+use super::{Array, ArrayRange, Backend, Build, Gather, NoiseKey, Precision, Program};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -449,7 +449,7 @@ impl Backend for Cuda {
         self.notes.poll_readback(wait, take)
     }
 
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>> {
         let plan = &build.plan;
         let Code {
             image,
@@ -458,12 +458,14 @@ impl Backend for Cuda {
         } = self.code(build)?;
         let arena = self.allocate(arena)?;
         // Launches know where working memory is by themselves.
-        let address =
-            |(buffer, place): (&plan::Buffer, &Option<Place>)| match (&buffer.place, place) {
-                (plan::Place::Arena(_), _) => self.address(arena, 0),
-                (_, Some(place)) => self.address(place.array, place.offset),
-                (_, None) => panic!("`{}` has a place", buffer.name),
-            };
+        let address = |(buffer, place): (&plan::Buffer, &Option<ArrayRange>)| match (
+            &buffer.storage,
+            place,
+        ) {
+            (plan::Storage::Arena(_), _) => self.address(arena, 0),
+            (_, Some(place)) => self.address(place.array, place.offset),
+            (_, None) => panic!("`{}` has a place", buffer.name),
+        };
         let addresses: Vec<sys::CUdeviceptr> =
             plan.buffers.iter().zip(places).map(address).collect();
         // SAFETY: the image is what NVRTC made for this device; launches pass what their functions

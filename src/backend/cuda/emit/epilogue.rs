@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Place, Plan},
+    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Plan, Storage},
     tensor::ReduceKind,
 };
 
@@ -423,7 +423,7 @@ impl Emitter<'_> {
                     .iter()
                     .any(|kernel| uses(kernel, out.buffer, fused.nest))
         };
-        let kept = !matches!(self.plan.buffer(out.buffer).place, Place::Arena(_))
+        let kept = !matches!(self.plan.buffer(out.buffer).storage, Storage::Arena(_))
             || fused.is_none_or(later);
         if kept {
             let pointer = body.writes(out.buffer, contraction.m * contraction.n);

@@ -8,7 +8,7 @@
 use super::{Launch, Piece, THREADS, pointer};
 use crate::{
     id::Id,
-    plan::{Buffer, Place, Plan, first_fit},
+    plan::{Buffer, Plan, Storage, first_fit},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,15 +29,15 @@ pub(super) enum Memory {
 }
 
 pub(super) fn memory(plan: &Plan, id: Id<Buffer>) -> Memory {
-    match plan.buffer(id).place {
-        Place::Parameter(index) => Memory::Parameter(index),
-        Place::Gradient(index) => Memory::Gradient(index),
+    match plan.buffer(id).storage {
+        Storage::Parameter(index) => Memory::Parameter(index),
+        Storage::Gradient(index) => Memory::Gradient(index),
         _ => Memory::Buffer(id),
     }
 }
 
 fn in_arena(plan: &Plan, id: Id<Buffer>) -> bool {
-    matches!(plan.buffer(id).place, Place::Arena(_))
+    matches!(plan.buffer(id).storage, Storage::Arena(_))
 }
 
 /// What a piece touches, each with whether it writes it.

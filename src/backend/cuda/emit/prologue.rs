@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::Id,
-    plan::{Access, Buffer, Instruction, Kernel, Loop, Place, Plan, elements},
+    plan::{Access, Buffer, Instruction, Kernel, Loop, Plan, Storage, elements},
 };
 
 /// Arrays as large as the operand that its elements are made of, at most: each is read again for
@@ -45,7 +45,7 @@ pub(super) struct Prologue<'p> {
 impl<'p> Prologue<'p> {
     /// None if the operand has to be in memory.
     pub fn of(plan: &'p Plan, operand: Operand) -> Option<Self> {
-        if !matches!(plan.buffer(operand.buffer).place, Place::Arena(_)) || operand.along != 1 {
+        if !matches!(plan.buffer(operand.buffer).storage, Storage::Arena(_)) || operand.along != 1 {
             return None;
         }
         let made = |nest: &Loop| -> Option<usize> {
