@@ -6,7 +6,7 @@ use crate::{
     gradient,
     lower::{self, Evaluate, Mode},
     model::{self, Model},
-    plan::{self, NoiseSource, Plan},
+    plan::{self, NoiseSource, VerifiedPlan},
     simplify, syntax,
     tensor::{self, Graph, Node, OutputKind},
 };
@@ -79,12 +79,10 @@ pub fn simplify(graph: &Graph) -> Graph {
     verified(simplify::run(graph))
 }
 
-pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
-    let plan = plan::build(graph, noise);
-    if cfg!(debug_assertions) {
-        plan::verify(&plan);
-    }
-    plan
+/// Kernels for a graph, verified.
+pub fn plan(graph: &Graph, noise: NoiseSource) -> VerifiedPlan {
+    VerifiedPlan::new(plan::build(graph, noise))
+        .unwrap_or_else(|error| panic!("the planner broke an invariant: {error}"))
 }
 
 /// One step of training, up to the gradients.

@@ -71,6 +71,10 @@ pub struct Train {
     /// Go on with the run in that folder
     #[arg(long)]
     resume: bool,
+    /// Ignore the CUDA images of a compiled folder and compile its verified plans. Images are machine
+    /// code that cannot be checked: train with them only if the folder comes from a trusted source
+    #[arg(long)]
+    recompile: bool,
 }
 
 /// What may be set when a run goes on.
@@ -85,7 +89,11 @@ impl Train {
                 .map(|epochs| ("epochs".to_string(), epochs.to_string())),
         );
         let compiled = if compiled::is_compiled(&self.file) {
-            Some(self.compiled()?)
+            let compiled = self.compiled()?;
+            Some(match self.recompile {
+                true => compiled.without_images(),
+                false => compiled,
+            })
         } else {
             None
         };

@@ -55,7 +55,7 @@ pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
 }
 
 /// The first and the last kernel that touch each buffer.
-fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+pub(super) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (number, kernel) in plan.kernels.iter().enumerate() {
         for buffer in touched(kernel) {

@@ -27,7 +27,7 @@ use crate::{
 pub use cost::{Cost, elements};
 pub use memory::first_fit;
 pub use print::print;
-pub use verify::verify;
+pub use verify::{PlanError, VerifiedPlan};
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
@@ -215,6 +215,38 @@ pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
 impl Plan {
     pub fn buffer(&self, id: Id<Buffer>) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// Whether two buffers are an old value and its replacement, in one place: a parameter and its
+    /// next value, or an input and an output of the same name.
+    pub fn share_memory(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (&self.buffers[one], &self.buffers[other]);
+        match (&one.storage, &other.storage) {
+            (Storage::Parameter(one), Storage::Parameter(other)) => one == other,
+            (Storage::Input, Storage::Output) | (Storage::Output, Storage::Input) => {
+                one.name == other.name
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a kernel writes each buffer.
+    pub fn written(&self) -> Vec<bool> {
+        let mut written = vec![false; self.buffers.len()];
+        for kernel in &self.kernels {
+            let loops = kernel.loops().flat_map(|nest| &nest.instructions);
+            let stored = loops.filter_map(|instruction| match instruction {
+                Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
+                    Some(access.buffer)
+                }
+                _ => None,
+            });
+            let multiplied = kernel.contraction.iter().map(|product| product.out.buffer);
+            stored
+                .chain(multiplied)
+                .for_each(|buffer| written[buffer.index()] = true);
+        }
+        written
     }
 
     /// The buffers that are read after each run, without gradients and next values.

@@ -2,7 +2,7 @@
 
 use crate::{
     backend::{self, Array, ArrayRange, Backend, Build, Device, NoiseKey, Program, Spent},
-    error::Result,
+    error::{Error, Result},
     id::Id,
     plan,
     tensor::{Axis, Parameter},
@@ -158,21 +158,22 @@ impl Session {
         for buffer in &plan.buffers {
             let parameter = |index: usize| {
                 let name = &plan.parameters[index].name;
-                self.layout
-                    .find(name)
-                    .unwrap_or_else(|| panic!("`{name}` is a parameter of the session"))
-                    .offset
+                let entry = self.layout.find(name).ok_or_else(|| {
+                    Error::new(format!("`{name}` is no parameter of this session"))
+                        .help("the program and the session belong to different models")
+                })?;
+                Ok(entry.offset)
             };
             places.push(match (shared(buffer), &buffer.storage) {
                 (Some(place), _) => Some(place),
                 (None, plan::Storage::Arena(_)) => None,
                 (None, plan::Storage::Parameter(index)) => Some(ArrayRange {
                     array: self.parameters,
-                    offset: parameter(*index),
+                    offset: parameter(*index)?,
                 }),
                 (None, plan::Storage::Gradient(index)) => Some(ArrayRange {
                     array: self.gradients,
-                    offset: parameter(*index),
+                    offset: parameter(*index)?,
                 }),
                 (None, _) if is_number(buffer) => {
                     let offset = numbers

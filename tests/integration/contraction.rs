@@ -9,7 +9,7 @@ use dgc::{
     id::Id,
     plan::{
         Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Product, Storage,
-        Tile,
+        Tile, VerifiedPlan,
     },
     tensor::{Axis, AxisKind, ReduceKind, Scalar},
 };
@@ -142,9 +142,10 @@ impl Growing {
         storage: Storage,
         data: Option<Vec<f64>>,
     ) -> Id<Buffer> {
+        let axes = vec![self.axis(len)];
         self.plan.buffers.push(Buffer {
             name,
-            axes: Vec::new(),
+            axes,
             len,
             storage,
         });
@@ -546,8 +547,9 @@ fn check(precision: Precision, test: &str) {
             }
         }));
     }
+    let verified = VerifiedPlan::new(plan.clone()).expect("a plan that can be run");
     let program = device
-        .load(&Build::new("contractions", plan.clone()), &places)
+        .load(&Build::new("contractions", verified), &places)
         .expect("a program");
     device
         .run(program, NoiseKey { seed: 0, step: 0 })

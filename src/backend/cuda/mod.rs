@@ -9,7 +9,9 @@ pub mod emit;
 pub mod library;
 mod transfer;
 
-use super::{Array, ArrayRange, Backend, Build, Gather, NoiseKey, Precision, Program};
+use super::{
+    Array, ArrayRange, Backend, Build, Gather, NoiseKey, Precision, Program, check_ranges,
+};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -26,13 +28,11 @@ use std::{
 };
 use transfer::{Notes, Writes};
 
-/// A program made ahead of time: its launches, and machine code for some architectures.
+/// Machine code of a program, made ahead of time for some architectures. It is trusted; launches and
+/// working memory follow from the verified plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
     pub precision: Precision,
-    pub launches: Vec<emit::Launch>,
-    /// Floats of working memory.
-    pub arena: usize,
     /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can make it
     /// of.
     pub images: Vec<(String, Vec<u8>)>,
@@ -64,7 +64,7 @@ fn number(arch: &str) -> Option<u32> {
 /// memory that they share.
 struct Code<'b> {
     image: Cow<'b, [u8]>,
-    launches: Cow<'b, [emit::Launch]>,
+    launches: Vec<emit::Launch>,
     arena: usize,
 }
 
@@ -215,7 +215,7 @@ impl Cuda {
             } = source;
             return Ok(Code {
                 image: image.into(),
-                launches: launches.into(),
+                launches,
                 arena,
             });
         };
@@ -243,10 +243,13 @@ impl Cuda {
             );
             Error::new(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
+        let emit::Source {
+            launches, arena, ..
+        } = emit::emit(&build.plan, &build.name, self.precision);
         Ok(Code {
             image: image.into(),
-            launches: binary.launches.as_slice().into(),
-            arena: binary.arena,
+            launches,
+            arena,
         })
     }
 
@@ -451,6 +454,9 @@ impl Backend for Cuda {
 
     fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>> {
         let plan = &build.plan;
+        check_ranges(plan, places, &|array| {
+            self.arrays.get(array.index()).map(|array| array.len)
+        })?;
         let Code {
             image,
             launches,
@@ -464,7 +470,7 @@ impl Backend for Cuda {
         ) {
             (plan::Storage::Arena(_), _) => self.address(arena, 0),
             (_, Some(place)) => self.address(place.array, place.offset),
-            (_, None) => panic!("`{}` has a place", buffer.name),
+            (_, None) => unreachable!("`check_ranges` found a place for each buffer"),
         };
         let addresses: Vec<sys::CUdeviceptr> =
             plan.buffers.iter().zip(places).map(address).collect();
