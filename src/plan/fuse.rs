@@ -387,30 +387,14 @@ impl<'a> Fusion<'a> {
     /// contraction what it reads, everything else after it, where operands are in registers or in
     /// the cache.
     fn slots(&self) -> Vec<Slot> {
-        let mut slots: Vec<Slot> = self
-            .drafts
-            .iter()
-            .map(|draft| Slot {
-                tile: draft.tile,
-                contraction: draft.contraction,
-                ..Slot::default()
-            })
-            .collect();
+        let slot = |draft: &Draft| Slot {
+            tile: draft.tile,
+            contraction: draft.contraction,
+            ..Slot::default()
+        };
+        let mut slots: Vec<Slot> = self.drafts.iter().map(slot).collect();
         let order = self.order();
-        let mut first: BTreeSet<ItemId> = BTreeSet::new();
-        for &id in order.iter().rev() {
-            let Some(kernel) = self.kernel[id.index()] else {
-                continue;
-            };
-            if self.drafts[kernel].contraction == Some(id) || first.contains(&id) {
-                let uses = self.items.get(id).kind.uses();
-                first.extend(
-                    uses.iter()
-                        .map(|used| used.item)
-                        .filter(|item| self.kernel[item.index()] == Some(kernel)),
-                );
-            }
-        }
+        let first = self.before_contractions(&order);
         for id in order {
             let Some(kernel) = self.kernel[id.index()] else {
                 continue;
@@ -436,6 +420,22 @@ impl<'a> Fusion<'a> {
             }
         }
         slots
+    }
+
+    /// The items that a contraction of their kernel reads, directly or not.
+    fn before_contractions(&self, order: &[ItemId]) -> BTreeSet<ItemId> {
+        let mut first: BTreeSet<ItemId> = BTreeSet::new();
+        for &id in order.iter().rev() {
+            let Some(kernel) = self.kernel[id.index()] else {
+                continue;
+            };
+            if self.drafts[kernel].contraction != Some(id) && !first.contains(&id) {
+                continue;
+            }
+            let read = self.operands(id).into_iter();
+            first.extend(read.filter(|item| self.kernel[item.index()] == Some(kernel)));
+        }
+        first
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::Id,
-    tensor::{Axes, Axis, AxisKind, Graph, OutputKind, philox},
+    tensor::{Axes, Axis, AxisKind, Graph, OutputKind, ReduceKind, philox},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -399,57 +399,66 @@ impl Builder<'_> {
         let out = layout(self.graph, self.items, id);
         let mut result: Option<Contraction> = None;
         for ProductOf { left, right, .. } in products {
+            // The operand with the tile axis makes the rows.
             let swap = !self.used_axes(left).contains(tile.axis);
             let (left, right) = if swap { (right, left) } else { (left, right) };
             let operands = [self.operand(left), self.operand(right)];
             let shape = contraction::shape(self.graph, &out, &operands[0], &operands[1]);
             let shape =
                 shape.unwrap_or_else(|| panic!("no matrix product: {out:?} = {operands:?}"));
-            let size = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).product();
-            let sizes = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).collect();
-            let windows =
-                |left: bool, used: &OperandView, rows: &[Id<Axis>], columns: &[Id<Axis>]| Windows {
-                    left,
-                    along_positions: shape
-                        .summed
-                        .iter()
-                        .all(|&axis| self.graph.axis(axis).kind <= AxisKind::Position),
-                    rows: sizes(rows),
-                    columns: sizes(columns),
-                    access: self.access(used, &[rows, columns].concat(), 0),
-                };
-            let windows = match operands {
-                [Operand::Read(_), _] => Some(windows(true, left, &shape.rows, &shape.summed)),
-                [_, Operand::Read(_)] => Some(windows(false, right, &shape.summed, &shape.columns)),
-                _ => None,
-            };
-            let matrix = |item: ItemId, (row_stride, column_stride)| Matrix {
-                buffer: self.buffers[&item],
-                row_stride,
-                column_stride,
-            };
-            let (m, n, k): (usize, usize, usize) =
-                (size(&shape.rows), size(&shape.columns), size(&shape.summed));
-            let (left, right) = (
-                matrix(left.item, shape.left),
-                matrix(right.item, shape.right),
-            );
-            let product = Product {
-                k,
-                left,
-                right,
-                windows,
-            };
+            let m = self.count(&shape.rows);
             let contraction = result.get_or_insert_with(|| Contraction {
-                out: matrix(id, shape.out),
+                out: self.matrix(id, shape.out),
                 m,
-                n,
+                n: self.count(&shape.columns),
                 rows_per_index: m / tile.length,
                 products: Vec::new(),
             });
-            contraction.products.push(product);
+            contraction.products.push(Product {
+                k: self.count(&shape.summed),
+                left: self.matrix(left.item, shape.left),
+                right: self.matrix(right.item, shape.right),
+                windows: self.windows((left, right), &operands, &shape),
+            });
         }
         result.expect("a contraction has products")
+    }
+
+    /// The elements of some axes.
+    fn count(&self, axes: &[Id<Axis>]) -> usize {
+        axes.iter().map(|&axis| self.size(axis)).product()
+    }
+
+    /// An item's buffer as a matrix, by its row and column strides.
+    fn matrix(&self, item: ItemId, (row_stride, column_stride): (usize, usize)) -> Matrix {
+        Matrix {
+            buffer: self.buffers[&item],
+            row_stride,
+            column_stride,
+        }
+    }
+
+    /// How the operand that is read through windows is read, if one is.
+    fn windows(
+        &self,
+        (left, right): (&OperandView, &OperandView),
+        operands: &[Operand; 2],
+        shape: &contraction::Shape,
+    ) -> Option<Windows> {
+        let (is_left, used, rows, columns) = match operands {
+            [Operand::Read(_), _] => (true, left, &shape.rows, &shape.summed),
+            [_, Operand::Read(_)] => (false, right, &shape.summed, &shape.columns),
+            _ => return None,
+        };
+        let sizes = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).collect();
+        let is_position = |axis: &Id<Axis>| self.graph.axis(*axis).kind <= AxisKind::Position;
+        Some(Windows {
+            left: is_left,
+            along_positions: shape.summed.iter().all(is_position),
+            rows: sizes(rows),
+            columns: sizes(columns),
+            access: self.access(used, &[rows.as_slice(), columns].concat(), 0),
+        })
     }
 
     /// Where an operand's elements lie, by the indices along these axes.
@@ -568,35 +577,13 @@ impl Code<'_> {
                 self.push(Instruction::Store(value, access));
                 return;
             }
-            Kind::Reduce(kind, value) => {
-                let (value, access) = (self.value(value), self.access(&OperandView::direct(id), 0));
-                self.push(Instruction::Reduce {
-                    kind: *kind,
-                    value,
-                    access,
-                });
-                return;
-            }
+            Kind::Reduce(kind, value) => return self.reduce(id, *kind, value, 0),
             Kind::Partial { kind, value, .. } => {
-                let value = self.value(value);
-                let len = self.builder.graph.elements(&item.axes);
-                let access = self.access(&OperandView::direct(id), len);
-                self.push(Instruction::Reduce {
-                    kind: *kind,
-                    value,
-                    access,
-                });
-                return;
+                let floats = self.builder.graph.elements(&item.axes);
+                return self.reduce(id, *kind, value, floats);
             }
             Kind::Combine(kind, partial) => {
-                let value = self.value(&OperandView::direct(*partial));
-                let access = self.access(&OperandView::direct(id), 0);
-                self.push(Instruction::Reduce {
-                    kind: *kind,
-                    value,
-                    access,
-                });
-                return;
+                return self.reduce(id, *kind, &OperandView::direct(*partial), 0);
             }
         };
         self.loaded.push((OperandView::direct(id), result));
@@ -604,6 +591,19 @@ impl Code<'_> {
             let access = self.access(&OperandView::direct(id), 0);
             self.push(Instruction::Store(result, access));
         }
+    }
+
+    /// Reduces a value into an item's buffer, with so many floats for each tile.
+    fn reduce(&mut self, id: ItemId, kind: ReduceKind, value: &OperandView, partial: usize) {
+        let (value, access) = (
+            self.value(value),
+            self.access(&OperandView::direct(id), partial),
+        );
+        self.push(Instruction::Reduce {
+            kind,
+            value,
+            access,
+        });
     }
 
     /// The instruction that holds an operand's value, loading it if no earlier one does.

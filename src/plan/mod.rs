@@ -1,11 +1,59 @@
-//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends take it as it
-//! is.
+//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends run it as it is.
 //!
-//! A kernel runs once for each tile, a range of its tile axis (the rows of a case, as a rule).
-//! Within a tile come elementwise loops, at most one contraction, and loops on its result; before
-//! all tiles, loops too small to split. Every sum over the tile axis is split here, by tile, and
-//! combined in a later kernel in the order of the tiles: results do not depend on how many threads
-//! run them.
+//! A kernel runs once for each tile, a range of its tile axis (usually the rows of a case). Within a
+//! tile come elementwise loops (the prologue), at most one contraction, and loops on its result (the
+//! epilogue); before all tiles come loops that are too small to split (the setup). A sum over the tile
+//! axis is split by tile, and a later kernel adds the partial results in the order of the tiles. So
+//! results do not depend on the number of threads.
+//!
+//! # From a graph to kernels
+//!
+//! [`build`] runs five passes, each in a file of its own. The example is the mean of `z` in a model
+//! with `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph
+//! (`dgc compile --emit simplified`) it is five nodes, two of which are parameters that are named where
+//! they are read:
+//!
+//! ```text
+//! %0 [all.row:4, x:3] = input all.x
+//! %3 [all.row:4, z:2] = contract(%0, q.z.mean.weight.x; x)
+//! %4 [all.row:4, z:2] = add(q.z.mean.bias, %3)
+//! ```
+//!
+//! 1. `legalize` rewrites operations that no kernel has. It finds none here: the contraction is a
+//!    matrix product already, since `x` is the only axis that both operands have, and it is summed.
+//! 2. `gather` turns nodes into items. An operand view says where an item's axes are read, so renamed
+//!    axes and windows need no item. The five nodes become five items: an input, two parameters, a
+//!    `Products` item with one product, and a `Scalar` item.
+//! 3. `fuse` assigns items to kernels. The contraction makes kernel `k0`. The addition may read its
+//!    operands from `k0` on, so it goes there, after the contraction. Inputs and parameters are read
+//!    from memory and belong to no kernel.
+//! 4. `loops` writes each kernel. The contraction becomes a matrix product with rows `all.row` and
+//!    columns `z`, the addition a loop over both axes. What another loop reads gets a buffer: `t3` for
+//!    the sums, `t4` for the mean, which a later kernel adds noise to.
+//! 5. `memory` places buffers in working memory, where those that never live at once may share floats.
+//!
+//! `dgc compile --emit plan` prints the kernel and its buffers:
+//!
+//! ```text
+//! k0_contract_z
+//!   // all log q(z | x), tiny.dgm:9
+//!   t3[4, 2] = all.x · q.z.mean.weight.x over 3
+//!   after [all.row:4, z:2] r0 = q.z.mean.bias; r1 = t3; r2 = add(r0, r1); t4 = r2
+//!   in 1 tiles of 4 along all.row
+//!
+//! b0 all.x [all.row, x] 12 floats, input
+//! b1 q.z.mean.bias [z] 2 floats, parameter
+//! b2 q.z.mean.weight.x [z, x] 6 floats, parameter
+//! b3 t3 [all.row, z] 8 floats, arena 0
+//! b4 t4 [all.row, z] 8 floats, arena 16
+//! ```
+//!
+//! `after` marks the epilogue: register `r0` is loaded with stride 0 along the rows, `r1` is the
+//! contraction's sum. The CPU runs the loop on the tile's rows while they are in the cache; the GPU
+//! applies it to sums in registers and never stores `t3`. Of 96 rows or more there would be several
+//! tiles.
+//!
+//! Back ends take a [`VerifiedPlan`], which only the verifier makes; `verify` lists what it guarantees.
 
 mod values;
 mod layout;
@@ -15,7 +63,7 @@ mod gather;
 mod fuse;
 mod loops;
 mod memory;
-mod verify;
+pub mod verify;
 mod cost;
 mod print;
 
@@ -138,9 +186,9 @@ pub struct Access {
     pub spans: Vec<WindowStep>,
 }
 
-/// A window's place along one axis of a buffer: p · `divisor` = Σ index · stride + `offset`. `step`
-/// floats lie between places; where p is no whole number below `size`, 0 is loaded, and nothing is
-/// stored.
+/// One window of an access, a step along one axis of the buffer: the indices name the place p with
+/// p · `divisor` = Σ index · stride + `offset`, and `step` floats lie between places. Where p is no
+/// whole number below `size`, 0 is loaded and nothing is stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WindowStep {
     pub strides: Vec<isize>,

@@ -38,27 +38,19 @@
 //! 14. **Text is harmless in a source**: kernels have distinct identifiers as names; other names have
 //!     no control characters and no backslash at the end.
 
+mod check;
+mod storage;
 mod accesses;
-mod contractions;
 mod hazards;
 mod loops;
-mod storage;
+mod contractions;
 
-use super::{Instruction, Kernel, Plan, Tile};
-use crate::id::Id;
+use super::{Kernel, Plan, Tile};
+use check::{Check, ensure, entry};
 use hazards::Hazards;
-use std::{collections::BTreeSet, fmt, ops::Deref};
+use std::{collections::BTreeSet, ops::Deref};
 
-/// Elements of a buffer, a loop, a matrix or all of working memory, at most.
-pub const MOST_ELEMENTS: usize = 1 << 40;
-/// Elementary operations of a kernel, at most.
-pub const MOST_WORK: usize = 1 << 56;
-/// Axes of a loop or of a matrix that is read through windows, at most.
-pub const MOST_AXES: usize = 16;
-/// Windows of an access, at most.
-pub const MOST_WINDOWS: usize = 8;
-/// Instructions of a loop, at most.
-const MOST_INSTRUCTIONS: usize = 1 << 14;
+pub use check::{MOST_AXES, MOST_ELEMENTS, MOST_WINDOWS, MOST_WORK, PlanError};
 
 /// A plan that the verifier accepted. It serializes as its plan, and cannot be deserialized: a plan
 /// that was read must be verified.
@@ -90,100 +82,6 @@ impl Deref for VerifiedPlan {
     }
 }
 
-/// An invariant that a plan breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanError {
-    /// The kernel that breaks it, if it is one.
-    pub kernel: Option<String>,
-    /// The buffer, axis or parameter concerned, if it is one.
-    pub subject: Option<String>,
-    pub expected: String,
-    pub found: String,
-}
-
-impl PlanError {
-    fn new(expected: impl Into<String>, found: impl Into<String>) -> Self {
-        PlanError {
-            kernel: None,
-            subject: None,
-            expected: expected.into(),
-            found: found.into(),
-        }
-    }
-
-    fn about(mut self, subject: &str) -> Self {
-        self.subject.get_or_insert_with(|| subject.to_string());
-        self
-    }
-
-    fn within(mut self, kernel: &str) -> Self {
-        self.kernel.get_or_insert_with(|| kernel.to_string());
-        self
-    }
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(kernel) = &self.kernel {
-            write!(f, "kernel `{}`: ", kernel.escape_debug())?;
-        }
-        if let Some(subject) = &self.subject {
-            write!(f, "`{}`: ", subject.escape_debug())?;
-        }
-        write!(f, "expected {}, found {}", self.expected, self.found)
-    }
-}
-
-impl std::error::Error for PlanError {}
-
-type Check<T = ()> = Result<T, PlanError>;
-
-/// An error unless the condition holds.
-fn ensure(holds: bool, expected: &str, found: impl FnOnce() -> String) -> Check {
-    match holds {
-        true => Ok(()),
-        false => Err(PlanError::new(expected, found())),
-    }
-}
-
-/// The product of some sizes, none of them 0, at most `most`.
-fn product(sizes: impl IntoIterator<Item = usize>, most: usize) -> Check<usize> {
-    let mut product = 1usize;
-    for size in sizes {
-        ensure(size > 0, "a size above 0", || "0".to_string())?;
-        product = product
-            .checked_mul(size)
-            .filter(|product| *product <= most)
-            .ok_or_else(|| PlanError::new(format!("at most {most} elements"), "more"))?;
-    }
-    Ok(product)
-}
-
-/// The sum of some extents, at most [`MOST_ELEMENTS`].
-fn sum(extents: impl IntoIterator<Item = Option<usize>>) -> Check<usize> {
-    let mut sum = Some(0usize);
-    for extent in extents {
-        sum = sum
-            .zip(extent)
-            .and_then(|(sum, extent)| sum.checked_add(extent))
-            .filter(|sum| *sum <= MOST_ELEMENTS);
-    }
-    sum.ok_or_else(|| PlanError::new(format!("at most {MOST_ELEMENTS} elements"), "more"))
-}
-
-/// How far a stride leads along an axis.
-fn reach(size: usize, stride: usize) -> Option<usize> {
-    size.checked_sub(1)?.checked_mul(stride)
-}
-
-/// The entry with that id.
-fn entry<'p, T>(entries: &'p [T], id: Id<T>, what: &str) -> Check<&'p T> {
-    entries.get(id.index()).ok_or_else(|| {
-        let expected = format!("one of {} {what}", entries.len());
-        PlanError::new(expected, format!("number {}", id.index()))
-    })
-}
-
 fn verify(plan: &Plan) -> Check {
     storage::axes(plan)?;
     storage::parameters(plan)?;
@@ -191,10 +89,8 @@ fn verify(plan: &Plan) -> Check {
     names(plan)?;
     let mut hazards = Hazards::new(plan)?;
     for (number, kernel) in plan.kernels.iter().enumerate() {
-        hazards
-            .begin(number, kernel.tile)
-            .and_then(|()| verify_kernel(plan, kernel, &mut hazards))
-            .map_err(|error| error.within(&kernel.name))?;
+        hazards.begin(number, kernel.tile);
+        verify_kernel(plan, kernel, &mut hazards).map_err(|error| error.within(&kernel.name))?;
     }
     hazards.finish()?;
     // Lifetimes look at buffers by index, which is in range from here on.
@@ -263,15 +159,4 @@ fn verify_tile(plan: &Plan, tile: Tile) -> Check {
     ensure(covers, "tiles that cover their axis", || {
         format!("{} of {} for {}", tile.count, tile.size, tile.length)
     })
-}
-
-/// The values that an instruction reads.
-fn operands(instruction: &Instruction) -> &[usize] {
-    match instruction {
-        Instruction::Scalar(_, operands) => operands,
-        Instruction::OneHot(value, _)
-        | Instruction::Store(value, _)
-        | Instruction::Reduce { value, .. } => std::slice::from_ref(value),
-        _ => &[],
-    }
 }

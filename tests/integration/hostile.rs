@@ -224,3 +224,28 @@ fn edited_folders_are_refused_or_run_in_bounds() {
     eprintln!("{edits} edits: {refused} refused by name, {ran} ran");
     assert!(refused > edits / 2, "most edits break an invariant");
 }
+
+/// What verification costs beside planning: `cargo test --release -- --ignored verification_costs`.
+#[test]
+#[ignore = "it measures time"]
+fn verification_costs_little() {
+    use dgc::{driver, lower::Mode, plan};
+    let model = common::load(&common::root().join("models/adgm.dgm"), &[]);
+    let graph = driver::step(&model, &[100, 100], Mode::TRAIN);
+    let (mut planning, mut verifying) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..10 {
+        let begun = std::time::Instant::now();
+        let plan = plan::build(&graph, plan::NoiseSource::Generated);
+        planning = planning.min(begun.elapsed().as_secs_f64());
+        let begun = std::time::Instant::now();
+        let verified = plan::VerifiedPlan::new(plan);
+        verifying = verifying.min(begun.elapsed().as_secs_f64());
+        verified.expect("a plan that can be run");
+    }
+    eprintln!(
+        "planning takes {:.3} ms, verifying {:.3} ms",
+        1e3 * planning,
+        1e3 * verifying
+    );
+    assert!(verifying < planning / 4.0, "verification is cheap");
+}

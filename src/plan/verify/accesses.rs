@@ -1,9 +1,9 @@
 //! Where accesses lead: invariants 6, 8 and 9.
 
-use super::{
-    super::{Access, Buffer, Plan, WindowStep},
+use super::check::{
     Check, MOST_ELEMENTS, MOST_WINDOWS, PlanError, ensure, entry, product, reach, sum,
 };
+use crate::plan::{Access, Buffer, Plan, WindowStep};
 
 /// The most that a window's sum may be, either way.
 const MOST_SUM: i128 = i32::MAX as i128;

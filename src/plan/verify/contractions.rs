@@ -1,13 +1,13 @@
 //! Contractions: invariants 6, 8 and 12.
 
 use super::{
-    super::{Contraction, Matrix, Plan, Product, Tile, Windows},
-    Check, MOST_AXES, MOST_ELEMENTS, MOST_WORK, PlanError,
     accesses::{self, block, covers, in_bounds, written_once},
-    ensure, entry,
+    check::{
+        Check, MOST_AXES, MOST_ELEMENTS, MOST_WORK, PlanError, ensure, entry, product, reach, sum,
+    },
     hazards::{CONTRACTION, Footprint, Hazards, Moment, PACK},
-    product, reach, sum,
 };
+use crate::plan::{Buffer, Contraction, Matrix, Plan, Product, Tile, Windows};
 
 pub(super) fn verify(
     plan: &Plan,
@@ -55,7 +55,7 @@ fn verify_matrix<'p>(
     matrix: &Matrix,
     rows: usize,
     columns: usize,
-) -> Check<&'p super::super::Buffer> {
+) -> Check<&'p Buffer> {
     let buffer = entry(&plan.buffers, matrix.buffer, "buffers")?;
     product([rows, columns], MOST_ELEMENTS)?;
     let last = sum([
@@ -107,7 +107,11 @@ fn verify_product(
         let block = match through(is_left) {
             Some(windows) => verify_windows(plan, windows, matrix, rows, columns, tile)?,
             None => {
-                verify_matrix(plan, matrix, rows, columns)?;
+                let buffer = verify_matrix(plan, matrix, rows, columns)?;
+                let moves = (rows == 1 || matrix.row_stride > 0)
+                    && (columns == 1 || matrix.column_stride > 0);
+                ensure(moves, "strides above 0 of an operand", || "0".to_string())
+                    .map_err(|error| error.about(&buffer.name))?;
                 rows_block(matrix, contraction.rows_per_index, columns)
             }
         };

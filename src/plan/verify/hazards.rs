@@ -1,10 +1,10 @@
 //! Who writes and reads which memory when: invariants 3, 4, 9, 10 and 11.
 
-use super::{
-    super::{Access, Buffer, Plan, Storage, Tile},
-    Check, PlanError, ensure,
+use super::check::{Check, PlanError, ensure};
+use crate::{
+    id::Id,
+    plan::{Access, Buffer, Plan, Storage, Tile},
 };
-use crate::id::Id;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// When something of a kernel runs: the phase, and the number of the loop in it.
@@ -54,7 +54,6 @@ struct Writer {
     kernel: usize,
     moment: Moment,
     footprint: Footprint,
-    access: Option<Access>,
 }
 
 /// A read of a buffer that may be replaced later.
@@ -97,9 +96,8 @@ impl<'p> Hazards<'p> {
         })
     }
 
-    pub fn begin(&mut self, kernel: usize, tile: Option<Tile>) -> Check {
+    pub fn begin(&mut self, kernel: usize, tile: Option<Tile>) {
         (self.kernel, self.tile) = (kernel, tile);
-        Ok(())
     }
 
     /// Whether tiles of this kernel run at once.
@@ -115,6 +113,7 @@ impl<'p> Hazards<'p> {
         }
     }
 
+    /// A write; a store has an access, since it may replace what its loop reads at the same element.
     pub fn write(
         &mut self,
         id: Id<Buffer>,
@@ -129,7 +128,6 @@ impl<'p> Hazards<'p> {
             kernel: self.kernel,
             moment,
             footprint,
-            access: access.cloned(),
         });
         Ok(())
     }
@@ -237,10 +235,11 @@ impl<'p> Hazards<'p> {
                 "a read".to_string()
             })?;
             let twin = self.twins[id.index()].and_then(|twin| self.writers[twin].as_ref());
-            return match twin {
-                None => Ok(()),
-                Some(writer) => self.old_value(writer, moment),
-            };
+            return ensure(
+                twin.is_none(),
+                "an old value that is read before it is replaced",
+                || "a later read".to_string(),
+            );
         };
         if writer.kernel < self.kernel {
             return Ok(());
@@ -256,17 +255,6 @@ impl<'p> Hazards<'p> {
         ensure(alone, "a tile that reads what it wrote itself", || {
             "elements that another tile may write".to_string()
         })
-    }
-
-    /// A read of an old value after the instruction that replaces it: only in the same loop, where the
-    /// loads come in any order.
-    fn old_value(&self, writer: &Writer, moment: Moment) -> Check {
-        let same_loop = (writer.kernel, writer.moment) == (self.kernel, moment);
-        ensure(
-            same_loop && writer.access.is_some(),
-            "an old value that is read before it is replaced",
-            || "a later read".to_string(),
-        )
     }
 
     /// After all kernels: everything that is to be written was.

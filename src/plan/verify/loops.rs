@@ -1,14 +1,17 @@
 //! Loops and their instructions: invariants 5, 6, 8 and 13.
 
 use super::{
-    super::{Access, Instruction, Loop, Plan, Tile},
-    Check, MOST_AXES, MOST_ELEMENTS, MOST_INSTRUCTIONS, MOST_WORK, PlanError,
     accesses::{self, block, covers, has_no, in_bounds, written_once},
-    ensure, entry,
+    check::{
+        Check, MOST_AXES, MOST_ELEMENTS, MOST_INSTRUCTIONS, MOST_WORK, PlanError, ensure, entry,
+        product, reach, sum,
+    },
     hazards::{Footprint, Hazards, Moment},
-    operands, product, reach, sum,
 };
-use crate::tensor::ReduceKind;
+use crate::{
+    plan::{Access, Instruction, Loop, Plan, Tile},
+    tensor::ReduceKind,
+};
 use std::collections::BTreeSet;
 
 pub(super) fn verify(
@@ -205,7 +208,7 @@ impl Nest<'_> {
         has_no("log-sum-exp", no_sum).map_err(about)?;
         has_no("window", !access.spans.is_empty()).map_err(about)?;
         let footprint = self.reduced(access).map_err(about)?;
-        hazards.write(access.buffer, self.moment, footprint, Some(access))
+        hazards.write(access.buffer, self.moment, footprint, None)
     }
 
     /// How a reduction's result lies.
@@ -260,5 +263,16 @@ impl Nest<'_> {
         )?;
         in_bounds(buffer, sum([reach(tile.count, kept), Some(kept - 1)])?)?;
         Ok(Footprint::Partial(kept))
+    }
+}
+
+/// The values that an instruction reads.
+fn operands(instruction: &Instruction) -> &[usize] {
+    match instruction {
+        Instruction::Scalar(_, operands) => operands,
+        Instruction::OneHot(value, _)
+        | Instruction::Store(value, _)
+        | Instruction::Reduce { value, .. } => std::slice::from_ref(value),
+        _ => &[],
     }
 }

@@ -1,8 +1,10 @@
 //! Axes, parameters, buffers and working memory: invariants 1, 2 and 4.
 
-use super::{
-    super::{Buffer, Plan, Storage, memory},
-    Check, MOST_ELEMENTS, PlanError, ensure, entry, product, sum,
+use super::check::{Check, MOST_ELEMENTS, PlanError, ensure, entry, product, sum};
+use crate::{
+    id::Id,
+    plan::{Buffer, Plan, Storage, memory},
+    tensor::Axis,
 };
 use std::collections::BTreeSet;
 
@@ -15,7 +17,7 @@ pub(super) fn axes(plan: &Plan) -> Check {
 }
 
 /// The elements of some axes.
-fn elements(plan: &Plan, axes: &[crate::id::Id<crate::tensor::Axis>]) -> Check<usize> {
+fn elements(plan: &Plan, axes: &[Id<Axis>]) -> Check<usize> {
     let mut sizes = Vec::with_capacity(axes.len());
     for &axis in axes {
         sizes.push(entry(&plan.axes, axis, "axes")?.size);
