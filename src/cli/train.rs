@@ -90,9 +90,12 @@ impl Train {
         );
         let compiled = if compiled::is_compiled(&self.file) {
             let compiled = self.compiled()?;
-            Some(match self.recompile {
-                true => compiled.without_images(),
-                false => compiled,
+            Some(match (self.recompile, &compiled.training.gradient.cuda) {
+                (true, Some(images)) => {
+                    self.device.prefer(images.precision);
+                    compiled.without_images()
+                }
+                _ => compiled,
             })
         } else {
             None

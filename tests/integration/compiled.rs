@@ -236,6 +236,14 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
         checkpoint("ahead") != checkpoint("cpu"),
         "a CPU rounds otherwise"
     );
+    let recompile = |run| [&train("out", run, "cuda")[..], &["--recompile"]].concat();
+    emulator::fine(at, &recompile("recompiled"), &[]);
+    assert!(
+        checkpoint("recompiled") == checkpoint("now"),
+        "the same plan"
+    );
+    let output = emulator::dgc(at, &recompile("none"), &alone);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("libnvrtc.so, was not found"));
     let output = emulator::dgc(at, &train("small.dgm", "none", "cuda"), &alone);
     assert!(String::from_utf8_lossy(&output.stderr).contains("libnvrtc.so, was not found"));
     let fails = |variables: &[(&str, &str)]| {

@@ -6,8 +6,11 @@ use crate::common;
 
 use dgc::{
     backend::{Device, Precision, cuda::emit},
-    files,
+    driver, files,
+    id::Id,
+    lower::Mode,
     model::{Batch, Model, Role},
+    plan::{self, Access, Contraction, Instruction, NoiseSource, Plan, Storage, VerifiedPlan},
     run::{
         compiled::{self, Compiled},
         data::{Column, Table, Values},
@@ -159,7 +162,7 @@ fn run(folder: &Path) -> Result<(), String> {
         Batch::Cases { unlabelled, .. } => unlabelled,
     };
     let rows = table(&model, rows.max(12));
-    let case = dgc::driver::derive(&model).cases.pop().expect("a case");
+    let case = driver::derive(&model).cases.pop().expect("a case");
     let mut trainer =
         Trainer::with(model.clone(), &training, rows, 0, &Device::cpu(2)).map_err(text)?;
     trainer.step().map_err(text)?;
@@ -225,20 +228,114 @@ fn edited_folders_are_refused_or_run_in_bounds() {
     assert!(refused > edits / 2, "most edits break an invariant");
 }
 
+/// One edit for an invariant of the verifier, and what its error says.
+type Edit = (&'static str, fn(&mut Plan));
+
+/// The first store or reduction of a plan.
+fn write(plan: &mut Plan) -> &mut Access {
+    let loops = plan
+        .kernels
+        .iter_mut()
+        .flat_map(|kernel| &mut kernel.epilogue);
+    let mut instructions = loops.flat_map(|nest| &mut nest.instructions);
+    let access = instructions.find_map(|instruction| match instruction {
+        Instruction::Store(_, access) if access.strides.len() > 1 => Some(access),
+        _ => None,
+    });
+    access.expect("a plan stores matrices")
+}
+
+fn contraction(plan: &mut Plan) -> &mut Contraction {
+    let contractions = plan
+        .kernels
+        .iter_mut()
+        .filter_map(|kernel| kernel.contraction.as_mut());
+    contractions
+        .into_iter()
+        .next()
+        .expect("a plan has contractions")
+}
+
+const BROKEN: [Edit; 14] = [
+    ("a size above 0", |plan| plan.axes[0].size = 0),
+    ("the length of the buffer's axes", |plan| {
+        plan.buffers[0].len += 1
+    }),
+    ("one of", |plan| plan.buffers[0].axes = vec![Id::new(9999)]),
+    ("working memory that ends with its last buffer", |plan| {
+        plan.arena *= 2
+    }),
+    ("buffers that live at once to lie apart", |plan| {
+        for buffer in &mut plan.buffers {
+            if let Storage::Arena(start) = &mut buffer.storage {
+                *start = 0;
+            }
+        }
+        let lens = plan
+            .buffers
+            .iter()
+            .filter(|b| matches!(b.storage, Storage::Arena(_)));
+        plan.arena = lens.map(|buffer| buffer.len).max().unwrap_or(0);
+    }),
+    ("a write of each element once", |plan| {
+        write(plan).strides[0] = 1
+    }),
+    ("an element of the buffer", |plan| {
+        write(plan).strides[0] *= 2
+    }),
+    ("at most", |plan| write(plan).strides[0] = usize::MAX),
+    ("a stride for each axis", |plan| write(plan).strides.clear()),
+    ("rows along the tile axis", |plan| contraction(plan).m += 1),
+    ("strides above 0", |plan| {
+        contraction(plan).products[0].left.row_stride = 0
+    }),
+    ("an element of the buffer", |plan| {
+        contraction(plan).products[0].k += 1
+    }),
+    ("tiles that cover their axis", |plan| {
+        let tiles = plan
+            .kernels
+            .iter_mut()
+            .filter_map(|kernel| kernel.tile.as_mut());
+        tiles.for_each(|tile| tile.count += 1);
+    }),
+    ("an identifier as a kernel's name", |plan| {
+        plan.kernels[0].name = "k() {} //".to_string();
+    }),
+];
+
+#[test]
+fn each_invariant_is_named() {
+    let model = common::small(&common::root().join("models/adgm.dgm"));
+    let graph = driver::step(&model, &[60, 70], Mode::TRAIN);
+    let plan = driver::plan(&graph, NoiseSource::Generated).into_plan();
+    for (number, (expected, edit)) in BROKEN.iter().enumerate() {
+        let mut broken = plan.clone();
+        edit(&mut broken);
+        let error = VerifiedPlan::new(broken)
+            .expect_err("it is refused")
+            .to_string();
+        assert!(
+            error.contains(&format!("expected {expected}")),
+            "{number}: {error}"
+        );
+    }
+    VerifiedPlan::new(plan).expect("the plan as it was built");
+}
+
 /// What verification costs beside planning: `cargo test --release -- --ignored verification_costs`.
 #[test]
 #[ignore = "it measures time"]
 fn verification_costs_little() {
-    use dgc::{driver, lower::Mode, plan};
     let model = common::load(&common::root().join("models/adgm.dgm"), &[]);
     let graph = driver::step(&model, &[100, 100], Mode::TRAIN);
     let (mut planning, mut verifying) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..10 {
         let begun = std::time::Instant::now();
-        let plan = plan::build(&graph, plan::NoiseSource::Generated);
+        let plan = plan::build(&graph, NoiseSource::Generated);
         planning = planning.min(begun.elapsed().as_secs_f64());
         let begun = std::time::Instant::now();
-        let verified = plan::VerifiedPlan::new(plan);
+        let verified = VerifiedPlan::new(plan);
         verifying = verifying.min(begun.elapsed().as_secs_f64());
         verified.expect("a plan that can be run");
     }
