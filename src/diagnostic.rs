@@ -164,7 +164,7 @@ pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> Vec<serde_j
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
         serde_json::json!({ "start": span.start, "end": span.end, "line": before.matches('\n').count() + 1, "column": column })
     };
-    let one = |diagnostic: &Diagnostic| {
+    let object = |diagnostic: &Diagnostic| {
         let notes = diagnostic
             .notes
             .iter()
@@ -179,5 +179,5 @@ pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> Vec<serde_j
             "help": diagnostic.help,
         })
     };
-    diagnostics.iter().map(one).collect()
+    diagnostics.iter().map(object).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     bound::{self, Objective},
+    check,
     diagnostic::Diagnostic,
     gradient,
     lower::{self, Evaluate, Mode},
@@ -22,7 +23,7 @@ pub fn check(
     let checked = parsed
         .tree
         .as_ref()
-        .map(|tree| model::check(file, text, tree, sets));
+        .map(|tree| check::check(file, text, tree, sets));
     match checked {
         Some(checked) if parsed.mistakes.is_empty() => checked,
         checked => {

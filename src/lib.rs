@@ -37,6 +37,8 @@ pub mod optimizer;
 pub mod estimator;
 pub mod syntax;
 pub mod model;
+pub mod lines;
+pub mod check;
 pub mod bound;
 pub mod gradient;
 pub mod lower;

@@ -4,7 +4,7 @@ use super::{Case, FactorId, Objective, Term};
 use crate::{
     distribution::Domain,
     id::Id,
-    model::{Bound, Factor, FactorKind, Model, Role, Side, Variable},
+    model::{BoundKind, Factor, FactorKind, Model, Role, Side, Variable},
 };
 use std::collections::BTreeSet;
 
@@ -118,8 +118,8 @@ fn bound(model: &Model, observed: &[Id<Variable>], exact: bool) -> Term {
     }
     let scopes = scopes(model, observed);
     match model.objective.bound {
-        Bound::Evidence => evidence(model, observed, &scopes, exact),
-        Bound::Power(order) => importance(model, observed, &scopes, order, exact),
+        BoundKind::Evidence => evidence(model, observed, &scopes, exact),
+        BoundKind::Power(order) => importance(model, observed, &scopes, order, exact),
     }
 }
 

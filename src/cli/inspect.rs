@@ -168,10 +168,7 @@ impl List {
             } else {
                 format!("{}({constants})", known.name())
             };
-            let (heads, values) = (
-                known.heads().join(", "),
-                model::domain_name(known.support()),
-            );
+            let (heads, values) = (known.heads().join(", "), known.support().name());
             let network = if heads.is_empty() {
                 String::new()
             } else {

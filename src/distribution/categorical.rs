@@ -22,6 +22,10 @@ impl Distribution for Categorical {
         &["logits"]
     }
 
+    fn has_class_logits(&self) -> bool {
+        true
+    }
+
     fn constant_heads(&self, _: &[f64]) -> Vec<f64> {
         vec![0.0]
     }

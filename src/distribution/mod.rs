@@ -38,6 +38,30 @@ pub enum Domain {
     Class,
 }
 
+impl Domain {
+    /// Every domain, by the name that it has in a model.
+    pub const NAMES: &[(&str, Domain)] = &[
+        ("real", Domain::Real),
+        ("positive", Domain::Positive),
+        ("unit", Domain::Unit),
+        ("binary", Domain::Binary),
+        ("count", Domain::Count),
+        ("class", Domain::Class),
+    ];
+
+    /// As written in a model: `real`.
+    pub fn name(self) -> &'static str {
+        let found = Self::NAMES.iter().find(|(_, domain)| *domain == self);
+        found.expect("each domain has a name").0
+    }
+
+    /// The domain of that name.
+    pub fn find(name: &str) -> Option<Domain> {
+        let found = Self::NAMES.iter().find(|(listed, _)| *listed == name);
+        found.map(|(_, domain)| *domain)
+    }
+}
+
 /// How far a head that is a logarithm may be from 0: positive parameters lie between e⁻³⁰ and e³⁰,
 /// standard deviations between 3·10⁻⁷ and 3·10⁶. Farther out single precision cannot tell a value
 /// from its mean, and the density of a class that is all but impossible, or its gradient, is
@@ -88,6 +112,12 @@ pub trait Distribution: Sync + Debug {
     /// The noise that [`Distribution::sample`] takes.
     fn noise(&self) -> Option<NoiseKind> {
         None
+    }
+
+    /// Whether its one head holds the logits of a class: q then has probabilities to learn, and a
+    /// prediction.
+    fn has_class_logits(&self) -> bool {
+        false
     }
 
     /// The mean of the distribution, for pictures and reconstructions. Probabilities for

@@ -62,6 +62,16 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
+    /// Whether it keeps the gradient right by what the rest of the bound is worth, row by row.
+    fn corrects_gradient(&self) -> bool {
+        false
+    }
+
+    /// Whether it fits the evidence bound alone, and not the log of a mean of weights.
+    fn needs_evidence_bound(&self) -> bool {
+        false
+    }
+
     /// Joint samples that it needs.
     fn least_samples(&self) -> usize {
         1

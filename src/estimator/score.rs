@@ -34,6 +34,10 @@ impl Estimator for LeaveOneOut {
         "score"
     }
 
+    fn corrects_gradient(&self) -> bool {
+        true
+    }
+
     fn least_samples(&self) -> usize {
         2
     }
@@ -75,6 +79,14 @@ impl Estimator for Learned {
 
     fn keyword(&self) -> &'static str {
         "score"
+    }
+
+    fn corrects_gradient(&self) -> bool {
+        true
+    }
+
+    fn needs_evidence_bound(&self) -> bool {
+        true
     }
 
     fn takes_network(&self) -> bool {

@@ -22,6 +22,14 @@ impl Estimator for Top {
         "top"
     }
 
+    fn corrects_gradient(&self) -> bool {
+        true
+    }
+
+    fn needs_evidence_bound(&self) -> bool {
+        true
+    }
+
     fn arguments(&self) -> &'static [Argument] {
         const COUNT: Argument = Argument {
             name: "count",

@@ -88,6 +88,10 @@ impl Layer for Residual {
         "residual"
     }
 
+    fn holds_layers(&self) -> bool {
+        true
+    }
+
     fn forward(&self, _: &mut dyn Context, _: &[f64], _: &[Part]) -> Part {
         unreachable!("the lowering walks a residual block's layers itself")
     }

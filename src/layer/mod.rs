@@ -228,6 +228,11 @@ pub trait Layer: Sync + Debug {
         false
     }
 
+    /// Whether it is a block with layers of its own inside, which the grammar writes in brackets.
+    fn holds_layers(&self) -> bool {
+        false
+    }
+
     /// What comes out, of the shape that [`Layer::outputs`] says. `parts` holds one part unless
     /// [`Layer::joins`].
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part;

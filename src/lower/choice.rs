@@ -9,7 +9,7 @@ use crate::{
     bound::{FactorId, Term},
     estimator::{Baseline, Choice, gradient_alone},
     layer::{self, Context, Part, Value},
-    model::{Bound, Discrete, Factor},
+    model::{BoundKind, Discrete, Factor},
     tensor::{Axes, Axis, AxisKind, Node, NoiseKind, Scalar, Start},
 };
 
@@ -152,8 +152,8 @@ impl Lowering<'_> {
         };
         let drawn = discrete.estimator.draw(&mut self.graph, &choice);
         self.set(discrete.variable, drawn.value);
-        let of_weights = self.model.objective.bound != Bound::Evidence;
-        if of_weights && discrete.estimator.keyword() == "score" {
+        let of_weights = self.model.objective.bound != BoundKind::Evidence;
+        if of_weights && discrete.estimator.corrects_gradient() {
             let own = self.graph.contract(drawn.value, log_q, &Axes::from(axis));
             self.scores.push(own);
         }

@@ -6,7 +6,7 @@
 
 use super::{case::Lowering, metric};
 use crate::{
-    model::Inform,
+    lines::Inform,
     tensor::{Axes, Node, OutputKind},
 };
 
@@ -20,8 +20,7 @@ impl Lowering<'_> {
         let model = self.model;
         model
             .objective
-            .inform
-            .iter()
+            .costs_of::<Inform>()
             .map(|inform| self.informed(inform))
             .collect()
     }

@@ -8,7 +8,8 @@ use super::{
 use crate::{
     id::Id,
     layer::Value,
-    model::{Match, Variable},
+    lines::Match,
+    model::Variable,
     tensor::{Axes, AxisKind, Node, OutputKind},
 };
 
@@ -20,7 +21,7 @@ impl Lowering<'_> {
     /// the target if the line says so; of the case that was lowered last.
     pub(super) fn matching(&mut self) -> Vec<Node> {
         let model = self.model;
-        let lines = &model.objective.matches;
+        let lines: Vec<&Match> = model.objective.costs_of().collect();
         let cleaned: Vec<Id<Variable>> = lines
             .iter()
             .filter(|line| line.clean)
@@ -36,7 +37,7 @@ impl Lowering<'_> {
             let clean = if line.clean { clean.next() } else { None };
             self.matched(line, clean)
         };
-        lines.iter().map(matched).collect()
+        lines.into_iter().map(matched).collect()
     }
 
     fn matched(&mut self, line: &Match, clean: Option<Node>) -> Node {

@@ -9,7 +9,8 @@ use crate::{
     bound::{self, Case, Objective},
     id::Id,
     layer::Value,
-    model::{Expression, Model, Ramp, Role, Variable, Weighed},
+    lines::Classify,
+    model::{Model, Ramp, Role, Variable, Weight, WeightTarget},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -110,7 +111,7 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
         .filter(|_| name == "labelled")
     {
         Some(ramp) => {
-            let weight = lowering.ramp_value(Weighed::Labelled, ramp);
+            let weight = lowering.ramp_value(WeightTarget::LabelledBound, ramp);
             lowering.graph.mul(weight, objective)
         }
         None => objective,
@@ -192,15 +193,15 @@ impl Lowering<'_> {
             .iter()
             .filter(|_| !self.is_observed(variable));
         let beta = betas.find(|beta| beta.variable == variable)?;
-        Some(self.ramp_value(Weighed::Terms(variable), beta.ramp))
+        Some(self.ramp_value(WeightTarget::Terms(variable), beta.ramp))
     }
 
     /// The weight as it is at a step: an input, if it changes.
-    pub(super) fn ramp_value(&mut self, weighed: Weighed, ramp: Ramp) -> Node {
+    pub(super) fn ramp_value(&mut self, target: WeightTarget, ramp: Ramp) -> Node {
         match ramp.changes() {
             true => self
                 .graph
-                .input(&self.model.input_of(weighed), Axes::none()),
+                .input(&self.model.weight_input(target), Axes::none()),
             false => self.graph.constant(ramp.weight),
         }
     }
@@ -210,7 +211,7 @@ impl Lowering<'_> {
 fn classification(lowering: &mut Lowering) -> Vec<Node> {
     let model = lowering.model;
     let mut losses = Vec::new();
-    for classify in &model.objective.classify {
+    for classify in model.objective.costs_of::<Classify>() {
         let factor = lowering.inference_of(classify.label);
         let density = lowering.log_prob(factor);
         let graph = &mut lowering.graph;
@@ -225,7 +226,7 @@ fn classification(lowering: &mut Lowering) -> Vec<Node> {
             Vec::new(),
         );
         let weight = match classify.weight {
-            Expression::Number(weight) => graph.constant(weight),
+            Weight::Number(weight) => graph.constant(weight),
             _ => graph.input(&format!("weight.{label}"), Axes::none()),
         };
         losses.push(graph.mul(weight, cross_entropy));

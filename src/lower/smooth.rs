@@ -13,7 +13,8 @@ use crate::{
     gradient,
     id::Id,
     layer::Value,
-    model::{Role, Smooth, Variable, Weighed},
+    lines::Smooth,
+    model::{Cost, Role, Variable, WeightTarget},
     tensor::{Axes, Node, NoiseKind, OutputKind, Scalar},
 };
 
@@ -27,8 +28,7 @@ impl Lowering<'_> {
         let model = self.model;
         model
             .objective
-            .smooth
-            .iter()
+            .costs_of::<Smooth>()
             .map(|smooth| self.smoothed(smooth))
             .collect()
     }
@@ -71,7 +71,11 @@ impl Lowering<'_> {
             mean,
             Vec::new(),
         );
-        let weight = self.ramp_value(Weighed::Smoothness(smooth.label), smooth.ramp);
+        let target = WeightTarget::Cost {
+            keyword: smooth.keyword(),
+            subject: smooth.label,
+        };
+        let weight = self.ramp_value(target, smooth.ramp);
         self.graph.mul(weight, mean)
     }
 

@@ -23,21 +23,21 @@ impl Model {
     /// stands against it, and a way out.
     pub fn with_upstream(mut self, name: &str, model: Model) -> Result<Model, (String, String)> {
         let find = |model: &Model, role: Role| {
-            let known = |variable: &Variable| variable.name == name && variable.role == role;
-            model.variables.iter().position(known).map(Id::new)
+            let is_wanted = |variable: &Variable| variable.name == name && variable.role == role;
+            model.variables.iter().position(is_wanted).map(Id::new)
         };
         let names = |model: &Model, role: Role| {
-            let known = model
+            let variables = model
                 .variables
                 .iter()
                 .filter(|variable| variable.role == role);
-            let known: Vec<String> = known
+            let names: Vec<String> = variables
                 .map(|variable| format!("`{}`", variable.name))
                 .collect();
-            if known.is_empty() {
+            if names.is_empty() {
                 "none".to_string()
             } else {
-                known.join(", ")
+                names.join(", ")
             }
         };
         let Some(variable) = find(&self, Role::Data) else {
@@ -54,16 +54,16 @@ impl Model {
                 format!("its latents: {latents}"),
             ));
         };
-        let (own, inferred) = (
+        let (declared, inferred) = (
             &self.variables[variable.index()],
             &model.variables[latent.index()],
         );
-        if (own.domain, own.size()) != (inferred.domain, inferred.size())
-            || own.domain == Domain::Class
+        if (declared.domain, declared.size()) != (inferred.domain, inferred.size())
+            || declared.domain == Domain::Class
         {
             let title = format!(
                 "`{name}` has {} features in {}, and {} in {}",
-                own.size(),
+                declared.size(),
                 self.name,
                 inferred.size(),
                 model.name
@@ -97,20 +97,20 @@ impl Model {
             ));
         }
         // One array is what both models call by its name.
-        let own = |read: &&Variable| {
-            self.variables.iter().find(|known| {
-                known.name == read.name
-                    && known.name != name
-                    && matches!(known.role, Role::Data | Role::Label)
+        let shared = |read: &&Variable| {
+            self.variables.iter().find(|variable| {
+                variable.name == read.name
+                    && variable.name != name
+                    && matches!(variable.role, Role::Data | Role::Label)
             })
         };
         let of_data = model
             .variables
             .iter()
             .filter(|read| read.role == Role::Data);
-        let clash = of_data.filter_map(|read| Some((read, own(&read)?)));
-        let clash = clash.filter(|(read, own)| {
-            (read.role, read.domain, &read.shape) != (own.role, own.domain, &own.shape)
+        let clash = of_data.filter_map(|read| Some((read, shared(&read)?)));
+        let clash = clash.filter(|(read, shared)| {
+            (read.role, read.domain, &read.shape) != (shared.role, shared.domain, &shared.shape)
         });
         if let Some((read, _)) = clash.into_iter().next() {
             let title = format!(
@@ -122,7 +122,7 @@ impl Model {
                 "both would read one array of that name; rename one of them".to_string(),
             ));
         }
-        if self.upstream.iter().any(|known| known.variable == variable) {
+        if self.upstream.iter().any(|other| other.variable == variable) {
             return Err((
                 format!("`{name}` has two models that infer it"),
                 "name one".to_string(),
@@ -168,7 +168,7 @@ impl Model {
         self.not_drawn_but(None)
     }
 
-    fn not_drawn_but(&self, known: Option<Id<Variable>>) -> Option<String> {
+    fn not_drawn_but(&self, given: Option<Id<Variable>>) -> Option<String> {
         self.generative.iter().find_map(|factor| {
             let variable = &self.variables[factor.child.index()];
             let upstream = self
@@ -178,9 +178,9 @@ impl Model {
             let FactorKind::Distribution { distribution, .. } = &factor.kind else {
                 return None;
             };
-            let inner = known.is_some();
+            let inner = given.is_some();
             let is_given =
-                known == Some(factor.child) || !inner && variable.domain == Domain::Class;
+                given == Some(factor.child) || !inner && variable.domain == Domain::Class;
             let is_mean = variable.role == Role::Data && upstream.is_none();
             if !is_given && !is_mean && distribution.noise().is_none() {
                 return Some(format!(

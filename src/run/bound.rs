@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Changing, Classify, Model, Role},
+    model::{Model, Role, Scheduled},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -50,8 +50,8 @@ pub fn bound(
     seed: u64,
     engine: &Engine,
 ) -> Result<Report> {
-    let settled = model.settled().map(|(_, settled)| settled);
-    let model = settled.as_ref().unwrap_or(model);
+    let steady = model.steady_state().map(|(_, steady)| steady);
+    let model = steady.as_ref().unwrap_or(model);
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
     let labelled = cases
@@ -84,18 +84,18 @@ pub fn bound(
         values.insert(parameter.name.clone(), value);
     }
     // As at the end of a run, when warm-ups are over.
-    let changing = model.changing();
-    let end = changing
+    let scheduled = model.scheduled();
+    let end = scheduled
         .iter()
         .fold(model.train.epochs as f64, |end, (_, input)| match input {
-            Changing::Ramp(ramp) => end.max(ramp.warmup),
-            Changing::Drawn(_) => end,
+            Scheduled::Ramp(ramp) => end.max(ramp.warmup),
+            Scheduled::Estimator(_) => end,
         });
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {
-                let value = match changing.iter().find(|(known, _)| known == name) {
-                    Some((_, input)) => vec![model.changed(*input, end)],
+                let value = match scheduled.iter().find(|(input, _)| input == name) {
+                    Some((_, input)) => vec![model.scheduled_value(*input, end)],
                     None => cases.input(&graph, batch, node, name)?,
                 };
                 values.insert(name.clone(), value);
@@ -187,16 +187,11 @@ fn report(
         .map(|variable| (variable.name.as_str(), variable.size()))
         .collect();
     let mut json = json!({ "samples": model.objective.samples, "sizes": sizes });
-    let weight = |classify: &Classify| classify.weight.value(population.rows, population.labelled);
-    match model.objective.classify.as_slice() {
-        [] => {}
-        [only] => json["classify_weight"] = json!(weight(only)),
-        several => {
-            let name = |classify: &Classify| model.variables[classify.label.index()].name.clone();
-            let weights: BTreeMap<String, f64> =
-                several.iter().map(|one| (name(one), weight(one))).collect();
-            json["classify_weight"] = json!(weights);
-        }
+    for (keyword, weights) in population_weights(model, population) {
+        json[format!("{keyword}_weight")] = match weights.as_slice() {
+            [(_, only)] => json!(only),
+            several => json!(several.iter().copied().collect::<BTreeMap<&str, f64>>()),
+        };
     }
     let number = |name: &str| {
         outputs
@@ -250,6 +245,25 @@ fn report(
         gradients: gradients.collect(),
         json,
     }
+}
+
+/// The weights that may depend on the training rows, by variable, for each keyword of a cost.
+fn population_weights(
+    model: &Model,
+    population: Population,
+) -> BTreeMap<&'static str, Vec<(&str, f64)>> {
+    let mut weights: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+    for cost in &model.objective.costs {
+        if let Some(weight) = cost.population_weight() {
+            let name = model.variables[cost.subject().index()].name.as_str();
+            let value = weight.value(population.rows, population.labelled);
+            weights
+                .entry(cost.keyword())
+                .or_default()
+                .push((name, value));
+        }
+    }
+    weights
 }
 
 /// Which rows of a batch belong to which case.

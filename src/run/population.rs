@@ -1,6 +1,6 @@
 //! The training rows, as far as weights speak of them.
 
-use crate::model::{Expression, Model};
+use crate::model::{Model, Weight};
 
 /// The numbers of training rows that weights such as `0.1 * rows / labelled` are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,16 +10,17 @@ pub struct Population {
 }
 
 impl Population {
-    /// The inputs of a step that depend on it: `weight.LABEL`.
+    /// The inputs of a step that depend on it: `weight.VARIABLE`.
     pub fn weights(&self, model: &Model) -> Vec<(String, f64)> {
-        let classify = model.objective.classify.iter();
-        let given = classify.filter(|classify| !matches!(classify.weight, Expression::Number(_)));
+        let costs = model.objective.costs.iter();
+        let given = costs.filter_map(|cost| Some((cost, cost.population_weight()?)));
         given
-            .map(|classify| {
-                let label = &model.variables[classify.label.index()].name;
+            .filter(|(_, weight)| !matches!(weight, Weight::Number(_)))
+            .map(|(cost, weight)| {
+                let subject = &model.variables[cost.subject().index()].name;
                 (
-                    format!("weight.{label}"),
-                    classify.weight.value(self.rows, self.labelled),
+                    format!("weight.{subject}"),
+                    weight.value(self.rows, self.labelled),
                 )
             })
             .collect()

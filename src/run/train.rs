@@ -13,7 +13,7 @@ use crate::{
     backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Changing, Model, scope},
+    model::{Batch, Model, Scheduled, scope},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -38,7 +38,7 @@ pub struct Trainer {
     population: Population,
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
-    changing: Vec<(String, Changing)>,
+    scheduled: Vec<(String, Scheduled)>,
     /// The programs that take a batch's gradient, each with the epochs after which it does, the
     /// earliest first.
     gradients: Vec<(u64, Loaded)>,
@@ -115,7 +115,7 @@ impl Trainer {
         };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
-        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.settled()) {
+        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.steady_state()) {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
@@ -141,7 +141,7 @@ impl Trainer {
         let sums = sums_of(&gradients[0].1, &update);
         let tables = keep(&mut session, &table)?;
         Ok(Trainer {
-            changing: model.changing(),
+            scheduled: model.scheduled(),
             model,
             session,
             seed,
@@ -242,8 +242,8 @@ impl Trainer {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
         let (_, gradient) = &self.gradients[self.gradient];
-        for (name, input) in &self.changing {
-            let value = self.model.changed(*input, epoch) as f32;
+        for (name, input) in &self.scheduled {
+            let value = self.model.scheduled_value(*input, epoch) as f32;
             self.session
                 .fill(gradient, name, &mut |array| array[0] = value)?;
         }

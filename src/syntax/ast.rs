@@ -1,6 +1,7 @@
 //! What is written in a model file, with its places; nothing is looked up yet.
 
 use crate::diagnostic::Span;
+use std::fmt;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
@@ -18,10 +19,10 @@ pub struct Name {
 pub enum Item {
     /// `size hidden = 500`.
     Size(Vec<(Name, Expression)>),
-    Variable(Variable),
+    Variable(Declaration),
     Net {
         name: Name,
-        layers: Vec<Layer>,
+        layers: Vec<NetworkPart>,
     },
     /// `generative { … }` or `inference { … }`.
     Graph {
@@ -37,24 +38,25 @@ pub enum Item {
 
 /// `latent z: real[latent]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Variable {
+pub struct Declaration {
     pub role: Name,
     pub name: Name,
     pub domain: Name,
     pub shape: Vec<Expression>,
 }
 
+/// What stands between the `>` of a network.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Layer {
+pub enum NetworkPart {
     Call(Call),
     /// `2 * [dense(hidden) > relu]`.
     Repeat {
         count: Expression,
-        layers: Vec<Layer>,
+        layers: Vec<NetworkPart>,
     },
     Residual {
         span: Span,
-        layers: Vec<Layer>,
+        layers: Vec<NetworkPart>,
     },
 }
 
@@ -62,12 +64,12 @@ pub enum Layer {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     pub name: Name,
-    pub arguments: Vec<Argument>,
+    pub arguments: Vec<CallArgument>,
     pub span: Span,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Argument {
+pub struct CallArgument {
     pub name: Option<Name>,
     pub value: ArgumentValue,
     pub span: Span,
@@ -77,7 +79,7 @@ pub struct Argument {
 pub enum ArgumentValue {
     Expression(Expression),
     /// `[dense(50) > tanh]`.
-    Layers(Vec<Layer>),
+    Layers(Vec<NetworkPart>),
 }
 
 /// `a, x -> y ~ categorical(body)` or `x -> h = body`.
@@ -92,7 +94,7 @@ pub struct Arrow {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArrowBody {
     Distribution(Call),
-    Equation(Vec<Layer>),
+    Equation(Vec<NetworkPart>),
 }
 
 /// `classify y weight 0.1 * rows / labelled`.
@@ -114,5 +116,55 @@ pub enum ExpressionKind {
     Number(f64),
     Name(String),
     Call(Call),
-    Binary(char, Box<Expression>, Box<Expression>),
+    Binary(Operator, Box<Expression>, Box<Expression>),
+}
+
+/// An operator of arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+impl Operator {
+    const ALL: [Operator; 4] = [
+        Operator::Add,
+        Operator::Subtract,
+        Operator::Multiply,
+        Operator::Divide,
+    ];
+
+    /// The sign, as it is written.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Operator::Add => "+",
+            Operator::Subtract => "-",
+            Operator::Multiply => "*",
+            Operator::Divide => "/",
+        }
+    }
+
+    /// The operator with that sign.
+    pub fn find(sign: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operator| operator.sign() == sign)
+    }
+
+    pub fn apply(self, left: f64, right: f64) -> f64 {
+        match self {
+            Operator::Add => left + right,
+            Operator::Subtract => left - right,
+            Operator::Multiply => left * right,
+            Operator::Divide => left / right,
+        }
+    }
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sign())
+    }
 }

@@ -79,17 +79,17 @@ impl Line<'_> {
 /// Adds the lines that a line's tokens make: a brace that opens ends one, and one that closes is
 /// one.
 fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
-    let mut own: Vec<&str> = Vec::new();
+    let mut line_tokens: Vec<&str> = Vec::new();
     for token in tokens {
-        if token == "}" && !own.is_empty() {
+        if token == "}" && !line_tokens.is_empty() {
             lines.push(Line {
-                tokens: std::mem::take(&mut own),
+                tokens: std::mem::take(&mut line_tokens),
                 ..Line::default()
             });
         }
-        own.push(token);
+        line_tokens.push(token);
         if token == "{" {
-            let begun = std::mem::take(&mut own);
+            let begun = std::mem::take(&mut line_tokens);
             match lines.last_mut().filter(|head| {
                 begun.len() == 1 && !head.tokens.is_empty() && head.comment.is_empty()
             }) {
@@ -101,14 +101,14 @@ fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
             }
         } else if token == "}" {
             lines.push(Line {
-                tokens: std::mem::take(&mut own),
+                tokens: std::mem::take(&mut line_tokens),
                 ..Line::default()
             });
         }
     }
-    if !own.is_empty() {
+    if !line_tokens.is_empty() {
         lines.push(Line {
-            tokens: own,
+            tokens: line_tokens,
             ..Line::default()
         });
     }

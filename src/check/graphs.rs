@@ -2,49 +2,37 @@
 //! arrows allow.
 
 use super::{
-    Factor, FactorKind, Heads, Match, Network, Role, Side, Variable,
-    check::{Checker, domain_name, factor_of},
-    heads, mixture,
-    network::network,
-    shapes,
+    context::Checker,
+    declarations::Arrows,
+    heads,
+    networks::{joins_parents, network},
+    nodes, priors,
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     distribution::{self, DISTRIBUTIONS, Distribution, Domain},
     id::Id,
+    model::{Cost, Factor, FactorKind, Heads, Network, Role, Side, Variable, factor_of},
     syntax::ast::{self, Arrow, ArrowBody, Call},
 };
 use petgraph::{algo::tarjan_scc, graph::DiGraph, visit::EdgeRef};
-
-/// Arrows with the graph that they stand in.
-#[derive(Default)]
-pub(super) struct Arrows<'t> {
-    pub written: Vec<(Side, &'t Arrow)>,
-    pub keywords: Vec<(Side, Span)>,
-}
-
-pub(super) fn word(side: Side) -> &'static str {
-    match side {
-        Side::Generative => "generative",
-        Side::Inference => "inference",
-    }
-}
+use std::sync::Arc;
 
 /// The factors of p and of q, parents before children.
 pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec<Factor>) {
     let mut factors: Vec<Factor> = Vec::new();
     for &(side, arrow) in &arrows.written {
-        let Some(factor) = one(checker, side, arrow, arrows) else {
+        let Some(factor) = factor(checker, side, arrow, arrows) else {
             continue;
         };
-        let first = factors.iter().find(|known| {
-            known.child == factor.child
-                && (known.side == side || matches!(factor.kind, FactorKind::Deterministic(_)))
+        let first = factors.iter().find(|other| {
+            other.child == factor.child
+                && (other.side == side || matches!(factor.kind, FactorKind::Deterministic(_)))
         });
         if let Some(first) = first {
             let name = &checker.variable(factor.child).name;
             let place = if first.side == side {
-                word(side).to_string()
+                side.name().to_string()
             } else {
                 "the two graphs".to_string()
             };
@@ -58,7 +46,7 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
         }
         factors.push(factor);
     }
-    shapes::check(checker, &factors);
+    nodes::check(checker, &factors);
     missing(checker, arrows);
     let split = |side: Side| {
         factors
@@ -80,11 +68,11 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
         order(checker, &p, &nodes(&q)),
         order(checker, &q, &nodes(&p)),
     );
-    mixture::pseudo_inputs(checker, &mut p, &q);
+    priors::pseudo_inputs(checker, &mut p, &q);
     (p, q)
 }
 
-fn one(checker: &mut Checker, side: Side, arrow: &Arrow, arrows: &Arrows) -> Option<Factor> {
+fn factor(checker: &mut Checker, side: Side, arrow: &Arrow, arrows: &Arrows) -> Option<Factor> {
     let child = checker.lookup(&arrow.child);
     let mut parents: Vec<Id<Variable>> = Vec::new();
     let mut complete = true;
@@ -119,16 +107,16 @@ fn one(checker: &mut Checker, side: Side, arrow: &Arrow, arrows: &Arrows) -> Opt
         complete = false;
     }
     let kind = match &arrow.body {
-        ArrowBody::Distribution(call) if mixture::NAMES.contains(&call.name.text.as_str()) => {
-            let inferred = |(known, other): &&(Side, &Arrow)| {
-                *known == Side::Inference && other.child.text == arrow.child.text
+        ArrowBody::Distribution(call) if priors::NAMES.contains(&call.name.text.as_str()) => {
+            let inferred = |(side, other): &&(Side, &Arrow)| {
+                *side == Side::Inference && other.child.text == arrow.child.text
             };
             let q = arrows
                 .written
                 .iter()
                 .find(inferred)
                 .map(|(_, arrow)| *arrow);
-            let (distribution, mixture) = mixture::of(checker, side, arrow, call, q)?;
+            let (distribution, mixture) = priors::mixture(checker, side, arrow, call, q)?;
             supports(checker, side, child, arrow, distribution);
             FactorKind::Distribution {
                 distribution,
@@ -159,7 +147,7 @@ fn node(
     child: Id<Variable>,
     parents: &[Id<Variable>],
     arrow: &Arrow,
-    layers: &[ast::Layer],
+    layers: &[ast::NetworkPart],
 ) -> Option<Network> {
     let name = arrow.child.text.clone();
     if checker.variable(child).role != Role::Node {
@@ -178,7 +166,7 @@ fn node(
         );
         return None;
     }
-    if network.layers.is_empty() || !is_one(&network, parents) {
+    if network.layers.is_empty() || !joins_parents(&network, parents) {
         let what = if network.layers.is_empty() {
             "no layer"
         } else {
@@ -191,17 +179,6 @@ fn node(
         return None;
     }
     Some(network)
-}
-
-/// Reports that nothing is made of an arrow's parents.
-pub(super) fn unused_parents(checker: &mut Checker, arrow: &Arrow, label: &str, help: &str) {
-    let title = format!("the parents of `{}` are not used", arrow.child.text);
-    checker.report(Diagnostic::error(arrow.span, title).label(label).help(help));
-}
-
-/// Whether a network makes one value of its parents.
-pub(super) fn is_one(network: &Network, parents: &[Id<Variable>]) -> bool {
-    parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
 }
 
 fn distribution_of(
@@ -222,14 +199,14 @@ fn distribution_of(
             &call.name.text,
             DISTRIBUTIONS
                 .iter()
-                .map(|known| known.name())
-                .chain(mixture::NAMES),
+                .map(|listed| listed.name())
+                .chain(priors::NAMES),
         );
         checker.report(unknown);
         return None;
     };
     supports(checker, side, child, arrow, distribution);
-    let heads = heads::of(checker, parents, arrow, call, distribution)?;
+    let heads = heads::read(checker, parents, arrow, call, distribution)?;
     Some(FactorKind::Distribution {
         distribution,
         heads,
@@ -259,8 +236,8 @@ fn supports(
     if variable.domain != distribution.support() {
         let fitting: Vec<&str> = DISTRIBUTIONS
             .iter()
-            .filter(|known| known.support() == variable.domain)
-            .map(|known| known.name())
+            .filter(|listed| listed.support() == variable.domain)
+            .map(|listed| listed.name())
             .collect();
         let diagnostic = Diagnostic::error(
             arrow.span,
@@ -268,13 +245,13 @@ fn supports(
         )
         .label(format!(
             "draws `{}` values, but `{name}` is `{}`",
-            domain_name(distribution.support()),
-            domain_name(variable.domain)
+            distribution.support().name(),
+            variable.domain.name()
         ))
         .note(variable.span, "declared here")
         .help(format!(
             "for `{}` values: {}",
-            domain_name(variable.domain),
+            variable.domain.name(),
             fitting.join(", ")
         ));
         checker.report(diagnostic);
@@ -296,8 +273,8 @@ fn supports(
     {
         let drawn: Vec<&str> = DISTRIBUTIONS
             .iter()
-            .filter(|known| known.noise().is_some())
-            .map(|known| known.name())
+            .filter(|listed| listed.noise().is_some())
+            .map(|listed| listed.name())
             .collect();
         let diagnostic = Diagnostic::error(
             arrow.span,
@@ -317,7 +294,7 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
         arrows
             .written
             .iter()
-            .any(|(known, arrow)| *known == side && arrow.child.text == variable.name)
+            .any(|(other, arrow)| *other == side && arrow.child.text == variable.name)
     };
     let variables: Vec<Variable> = checker.variables.clone();
     if variables.iter().all(|variable| variable.role != Role::Data) {
@@ -355,15 +332,15 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
             };
             let example = DISTRIBUTIONS
                 .iter()
-                .find(|known| known.support() == variable.domain);
-            let example = example.map_or("normal", |known| known.name());
+                .find(|listed| listed.support() == variable.domain);
+            let example = example.map_or("normal", |listed| listed.name());
             checker.report(
                 Diagnostic::error(
                     variable.span,
                     format!(
                         "{kind} `{}` has no factor in `{}`",
                         variable.name,
-                        word(side)
+                        side.name()
                     ),
                 )
                 .label("declared here")
@@ -433,7 +410,7 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
                 .all(|parent| waiting.iter().all(|other| other.child != *parent))
         });
         let factor = waiting.remove(ready.unwrap_or(0));
-        if factors.iter().any(|own| std::ptr::eq(own, factor)) {
+        if factors.iter().any(|listed| std::ptr::eq(listed, factor)) {
             ordered.push(factor.clone());
         }
     }
@@ -441,11 +418,9 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
 }
 
 /// What is legal and likely wrong.
-pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor], matches: &[Match]) {
-    let matched: Vec<Id<Variable>> = matches
-        .iter()
-        .flat_map(|line| [line.node, line.target])
-        .collect();
+pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn Cost>]) {
+    let (p, q) = (&checker.generative.clone(), &checker.inference.clone());
+    let matched: Vec<Id<Variable>> = costs.iter().flat_map(|cost| cost.reads()).collect();
     let read = |id: Id<Variable>, factors: &[Factor]| {
         factors.iter().any(|factor| factor.parents.contains(&id))
     };
@@ -484,39 +459,4 @@ pub(super) fn lint(checker: &mut Checker, p: &[Factor], q: &[Factor], matches: &
             );
         }
     }
-}
-
-/// Whether the KL of a latent may be taken in closed form: nothing that p draws it from is drawn
-/// after it in q.
-pub(super) fn closed_form_is_exact(
-    p: &[Factor],
-    q: &[Factor],
-    latent: Id<Variable>,
-) -> Result<(), Id<Variable>> {
-    let is_node = |factor: &&Factor| matches!(factor.kind, FactorKind::Deterministic(_));
-    let drawn = |id: Id<Variable>| {
-        q.iter()
-            .filter(|factor| !is_node(factor))
-            .position(|factor| factor.child == id)
-    };
-    let own = drawn(latent);
-    let mut open = factor_of(p, latent).map_or(Vec::new(), |factor| factor.parents.clone());
-    let mut known = open.clone();
-    while let Some(parent) = open.pop() {
-        if drawn(parent) > own {
-            return Err(parent);
-        }
-        // A node stands for the variables that it is made of, in either graph.
-        let nodes = [p, q]
-            .into_iter()
-            .filter_map(|factors| factor_of(factors, parent))
-            .filter(is_node);
-        for behind in nodes.flat_map(|node| &node.parents) {
-            if !known.contains(behind) {
-                known.push(*behind);
-                open.push(*behind);
-            }
-        }
-    }
-    Ok(())
 }

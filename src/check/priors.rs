@@ -1,16 +1,12 @@
 //! Distributions of several components: `mixture(normal, 10)` and `vamp(500)`.
 
-use super::{
-    Components, Factor, FactorKind, Heads, Mixture, Role, Side, Variable,
-    check::{Checker, factor_of},
-    factors::unused_parents,
-    network::in_range,
-    reader::whole,
-};
+use super::context::Checker;
 use crate::{
     diagnostic::{Diagnostic, suggest},
     distribution::{self, DISTRIBUTIONS, Distribution, Domain},
     id::Id,
+    layer::Argument,
+    model::{Components, Factor, FactorKind, Heads, Mixture, Role, Side, Variable, factor_of},
     syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind},
 };
 
@@ -19,7 +15,7 @@ pub(super) const NAMES: [&str; 2] = ["mixture", "vamp"];
 
 /// The distribution of each component, and their number. `q` is the arrow of the child in
 /// `inference`.
-pub(super) fn of(
+pub(super) fn mixture(
     checker: &mut Checker,
     side: Side,
     arrow: &Arrow,
@@ -40,7 +36,7 @@ pub(super) fn of(
     if !arrow.parents.is_empty() {
         let label = format!("the components of `{kind}` are learned constants");
         let help = "remove the parents; a mixture that depends on parents is a `latent` of type `class` among them";
-        unused_parents(checker, arrow, &label, help);
+        checker.unused_parents(arrow, &label, help);
         return None;
     }
     let positional = call
@@ -86,7 +82,7 @@ pub(super) fn of(
     let Some(distribution) = distribution::find(text) else {
         let unknown = Diagnostic::error(name.span, format!("unknown distribution `{text}`"));
         let mut unknown = unknown.label("not a distribution that dgc knows");
-        unknown.help = suggest(text, DISTRIBUTIONS.iter().map(|known| known.name()));
+        unknown.help = suggest(text, DISTRIBUTIONS.iter().map(|listed| listed.name()));
         checker.report(unknown);
         return None;
     };
@@ -113,7 +109,16 @@ fn wrong<T>(checker: &mut Checker, call: &Call, title: &str, example: &str) -> O
 
 fn components(checker: &mut Checker, count: &ast::Expression) -> Option<usize> {
     let number = checker.number(count)?;
-    in_range(checker, count.span, &whole("components", 1.0, 1e6), number).then_some(number as usize)
+    const COMPONENTS: Argument = Argument {
+        name: "components",
+        default: None,
+        least: 1.0,
+        most: 1e6,
+        whole: true,
+    };
+    checker
+        .in_range(count.span, &COMPONENTS, number)
+        .then_some(number as usize)
 }
 
 /// The distribution of q, which is each component's.

@@ -30,7 +30,7 @@ impl Sets {
             }
         };
         if let Some(value) = value {
-            self.resolved.retain(|(known, _)| known != name);
+            self.resolved.retain(|(other, _)| other != name);
             self.resolved.push((name.to_string(), value.to_string()));
         }
         Ok(value)
@@ -41,7 +41,7 @@ impl Sets {
         self.given
             .iter()
             .rev()
-            .find(|(known, _)| known == name)
+            .find(|(other, _)| other == name)
             .map(|(_, text)| text.as_str())
     }
 

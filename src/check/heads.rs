@@ -1,22 +1,22 @@
 //! The heads of a distribution: on one network, given one by one, or constants.
 
 use super::{
-    Factor, Head, Heads, Variable,
-    check::Checker,
-    factors::{is_one, unused_parents},
-    network::{arguments_of, layers_of, network},
-    shapes,
+    arguments::arguments_of,
+    context::Checker,
+    features,
+    networks::{joins_parents, layers_of, network},
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     distribution::Distribution,
     id::Id,
     layer::Argument,
+    model::{Factor, Head, Heads, Variable},
     syntax::ast::{self, ArgumentValue, Arrow, Call, ExpressionKind},
 };
 
-/// How the heads of a distribution are made.
-pub(super) fn of(
+/// The heads of a distribution, as a call gives them.
+pub(super) fn read(
     checker: &mut Checker,
     parents: &[Id<Variable>],
     arrow: &Arrow,
@@ -120,12 +120,7 @@ fn constants(
     }
     if !parents.is_empty() {
         let label = format!("`{kind}` has constant arguments");
-        unused_parents(
-            checker,
-            arrow,
-            &label,
-            "remove the parents, or name a network",
-        );
+        checker.unused_parents(arrow, &label, "remove the parents, or name a network");
         return None;
     }
     Some(Heads::Constants(values))
@@ -172,7 +167,7 @@ fn each(
             );
             continue;
         };
-        let Some(index) = names.iter().position(|known| *known == name.text) else {
+        let Some(index) = names.iter().position(|head| *head == name.text) else {
             let title = format!("`{kind}` has no head `{}`", name.text);
             report(
                 checker,
@@ -197,7 +192,7 @@ fn each(
         given.push(&name.text);
         heads[index] = head(checker, parents, arrow, argument);
     }
-    // Of one that is misspelt that is told.
+    // A misspelt head is reported already.
     let fine = checker.diagnostics.len() == before;
     for name in names.iter().filter(|name| fine && !given.contains(name)) {
         let title = format!("`{kind}` lacks its head `{name}`");
@@ -214,12 +209,7 @@ fn each(
     let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
     if !parents.is_empty() && !heads.iter().any(reads) {
         let label = "each head is a constant";
-        unused_parents(
-            checker,
-            arrow,
-            label,
-            "remove the parents, or name a network",
-        );
+        checker.unused_parents(arrow, label, "remove the parents, or name a network");
         return None;
     }
     Some(Heads::Each(heads))
@@ -230,7 +220,7 @@ fn head(
     checker: &mut Checker,
     parents: &[Id<Variable>],
     arrow: &Arrow,
-    argument: &ast::Argument,
+    argument: &ast::CallArgument,
 ) -> Option<Head> {
     let Some(layers) = layers_of(checker, &argument.value) else {
         let ArgumentValue::Expression(expression) = &argument.value else {
@@ -249,7 +239,7 @@ fn head(
         }
         return checker.number(expression).map(Head::Number);
     };
-    if let [ast::Layer::Call(only)] = layers.as_slice()
+    if let [ast::NetworkPart::Call(only)] = layers.as_slice()
         && only.name.text == "constant"
         && only.arguments.is_empty()
         && !checker.nets.contains_key("constant")
@@ -261,7 +251,7 @@ fn head(
         // On no parents it is the same as `constant`.
         return Some(Head::Linear);
     }
-    if !is_one(&network, parents) {
+    if !joins_parents(&network, parents) {
         let name = argument.name.as_ref().map_or("", |name| &name.text);
         let title = format!("the network of `{name}` has no layer that joins its parents");
         let help = "begin it with `dense(size)`, or with `add` where all have as many features";
@@ -281,7 +271,7 @@ pub(super) fn check(
     let child = checker.variable(factor.child).clone();
     match heads {
         Heads::Network(network) => {
-            shapes::fits(checker, network, &factor.parents, factor.span);
+            features::fits(checker, network, &factor.parents, factor.span);
         }
         Heads::Constants(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
@@ -289,8 +279,8 @@ pub(super) fn check(
                 let Head::Network(network) = head else {
                     continue;
                 };
-                let made = shapes::fits(checker, network, &factor.parents, factor.span);
-                let Some([shape]) = made.as_deref() else {
+                let outputs = features::fits(checker, network, &factor.parents, factor.span);
+                let Some([shape]) = outputs.as_deref() else {
                     continue;
                 };
                 let (size, wanted) = (shape.iter().product::<usize>(), child.size());

@@ -1,0 +1,113 @@
+//! From a syntax tree to a checked model: names, shapes, supports and graphs, every mistake
+//! reported at once.
+//!
+//! [`check`] reads a file in the order in which its parts depend on each other: declarations, the
+//! factors of both graphs, then the lines of `objective` and `train`. A step that meets a mistake
+//! reports it and goes on with what it has, so that one run shows all mistakes; a model comes out
+//! only where there is none.
+//!
+//! The files stand in this order, and each imports only those above it. `context` is the bottom:
+//! the [`Checker`](context::Checker) that all steps share, with the names read so far and the
+//! reports. `arguments`, `features` and `networks` read the networks of factors; `heads`, `nodes`
+//! and `priors` a factor's parts; `graphs` both graphs. `lines` walks the lines of a file and
+//! leaves each to its entry of the registry [`crate::lines`], for which it makes the checker a
+//! [`LineContext`](crate::lines::LineContext).
+
+mod sets;
+mod context;
+mod declarations;
+mod arguments;
+mod features;
+mod networks;
+mod heads;
+mod nodes;
+mod priors;
+mod graphs;
+mod lines;
+
+use crate::{
+    diagnostic::{Diagnostic, Span},
+    model::Model,
+    syntax::ast::File,
+};
+use context::Checker;
+
+/// The checked model and its lints, or every mistake. `sets` are the `NAME=VALUE` of `--set`.
+pub fn check(
+    file: &str,
+    source: &str,
+    tree: &File,
+    sets: &[(String, String)],
+) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut checker = Checker::new(source, tree.name.span, sets);
+    checker.declarations(tree);
+    let arrows = checker.arrows(tree);
+    (checker.generative, checker.inference) = graphs::check(&mut checker, &arrows);
+    let (objective, train) = lines::check(&mut checker, tree);
+    graphs::lint(&mut checker, &objective.costs);
+    checker.finish();
+    if checker.has_errors() {
+        // A net that is used five times has its mistakes once, and what follows from a mistake is
+        // not worth a warning.
+        let mut mistakes: Vec<Diagnostic> = Vec::new();
+        for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
+            if !mistakes.contains(&diagnostic) {
+                mistakes.push(diagnostic);
+            }
+        }
+        mistakes.sort_by_key(|diagnostic| diagnostic.span.start);
+        return Err(mistakes);
+    }
+    let model = Model {
+        name: tree.name.text.clone(),
+        file: file.to_string(),
+        source: source.to_string(),
+        variables: checker.variables,
+        generative: checker.generative,
+        inference: checker.inference,
+        objective,
+        train,
+        settings: checker.sets.resolved(),
+        upstream: Vec::new(),
+    };
+    Ok((model, checker.diagnostics))
+}
+
+impl Checker<'_> {
+    /// Settings that no part of the model took.
+    fn finish(&mut self) {
+        for (name, help) in self.sets.unused() {
+            let mut unknown = Diagnostic::error(
+                Span::default(),
+                format!("`--set {name}=…` names no size or setting"),
+            );
+            unknown.help = help;
+            self.report(unknown);
+        }
+        let nets = self.nets.clone();
+        for (name, (span, _)) in nets
+            .iter()
+            .filter(|(name, _)| !self.used_nets.contains(name))
+            .collect::<Vec<_>>()
+        {
+            let unused = Diagnostic::warning(*span, format!("net `{name}` is never used"))
+                .label("defined here");
+            self.report(unused.help("name it in an arrow, or remove it"));
+        }
+        for (name, (_, layers)) in &nets {
+            if !self.used_nets.contains(name) {
+                networks::examine(self, layers);
+            }
+        }
+        for name in self.declared_sizes.clone() {
+            if !self.used_sizes.contains(&name.text) {
+                let title = format!("size `{}` is never used", name.text);
+                self.report(
+                    Diagnostic::warning(name.span, title)
+                        .label("declared here")
+                        .help("use it, or remove it"),
+                );
+            }
+        }
+    }
+}
