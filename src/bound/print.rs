@@ -1,23 +1,23 @@
 //! Bounds, printed as mathematics.
 
-use super::{FactorId, Objective, Term};
+use super::{Bounds, FactorId, Term};
 use crate::model::{Bound, Model, Ramp, Side, Weighed};
 
 /// The bound of every case and the loss, a line for each term.
-pub fn print(model: &Model, objective: &Objective) -> String {
+pub fn print(model: &Model, bounds: &Bounds) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
-    for case in objective.cases.iter().filter(bounded) {
+    for case in bounds.cases.iter().filter(bounded) {
         let observed: Vec<_> = case
             .observed
             .iter()
             .map(|id| model.variables[id.index()].name.as_str())
             .collect();
-        text += &format!("{}({}) =\n", case.name, observed.join(", "));
+        text += &format!("{}({}) =\n", case.kind, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
-    text += &loss(model, objective);
+    text += &loss(model, bounds);
     text
 }
 
@@ -98,7 +98,7 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Model, objective: &Objective) -> String {
+fn loss(model: &Model, bounds: &Bounds) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
     let q_of = |label: crate::id::Id<crate::model::Variable>| {
@@ -115,12 +115,12 @@ fn loss(model: &Model, objective: &Objective) -> String {
             },
         )
     };
-    let bounded = objective
+    let bounded = bounds
         .cases
         .iter()
         .filter(|case| case.bound != Term::Sum(Vec::new()));
     let mut parts: Vec<String> = bounded
-        .map(|case| format!("− mean {}", case.name))
+        .map(|case| format!("− mean {}", case.kind))
         .collect();
     for classify in &settings.classify {
         parts.push(format!(
@@ -137,10 +137,10 @@ fn loss(model: &Model, objective: &Objective) -> String {
         } else {
             format!("{} · ", smooth.ramp.weight)
         };
-        let means: Vec<String> = objective
+        let means: Vec<String> = bounds
             .cases
             .iter()
-            .map(|case| format!("mean {}", case.name))
+            .map(|case| format!("mean {}", case.kind))
             .collect();
         let (means, moved) = (
             means.join(" + "),
@@ -149,7 +149,7 @@ fn loss(model: &Model, objective: &Objective) -> String {
         parts.push(format!("+ {weight}({means}) KL({q} ‖ {moved})"));
     }
     // These are over the rows whose labels are unseen.
-    let mean = if objective.cases.len() > 1 {
+    let mean = if bounds.cases.len() > 1 {
         "mean unlabelled"
     } else {
         "mean"

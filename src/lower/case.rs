@@ -7,6 +7,7 @@ use crate::{
     id::Id,
     layer::{self, Value},
     model::{FactorKind, Heads, Model, Role, Side, Upstream, Variable, scope},
+    names::{CaseKind, InputName, TermName},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -14,37 +15,33 @@ use std::collections::{BTreeMap, HashMap};
 /// A named number per row.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub name: String,
+    /// What reports call it; none for what has a gradient and no value.
+    pub name: Option<TermName>,
     pub node: Node,
     /// Whether it is a part of the bound, which is the sum of such, or is shown beside it.
     pub adds: bool,
-    /// Whether it is reported; not so what has a gradient and no value.
-    pub shown: bool,
 }
 
 impl Entry {
-    pub(super) fn new(name: String, node: Node) -> Self {
+    pub(super) fn new(name: TermName, node: Node) -> Self {
         Entry {
-            name,
+            name: Some(name),
             node,
             adds: true,
-            shown: true,
         }
     }
 
     /// Whether it is one of a variable's own terms.
-    pub(super) fn is_of(&self, variable: &str) -> bool {
-        let known = ["log p", "-log q", "-KL"].map(|term| format!("{term}({variable})"));
-        known.contains(&self.name)
+    pub(super) fn belongs_to(&self, variable: &str) -> bool {
+        self.name.as_ref().and_then(TermName::variable) == Some(variable)
     }
 
     /// What has a gradient and no value.
     pub(super) fn silent(node: Node) -> Self {
         Entry {
-            name: String::new(),
+            name: None,
             node,
             adds: true,
-            shown: false,
         }
     }
 }
@@ -85,7 +82,9 @@ pub(super) struct Lowering<'m> {
     pub averages: Averages,
     /// The running averages as the case leaves them.
     pub running: BTreeMap<String, Node>,
-    pub case: String,
+    pub case: CaseKind,
+    /// What the names of noise begin with.
+    pub noise: String,
     /// What the names of parameters and noise begin with: `from.z.` within a model that infers `z`
     /// for another.
     pub scope: String,
@@ -111,7 +110,8 @@ impl<'m> Lowering<'m> {
             samples,
             averages: Averages::Kept,
             running: BTreeMap::new(),
-            case: String::new(),
+            case: CaseKind::All,
+            noise: String::new(),
             scope: String::new(),
             row,
             sample: None,
@@ -123,9 +123,10 @@ impl<'m> Lowering<'m> {
     }
 
     /// Begins a case: its observed variables become inputs.
-    pub(super) fn begin(&mut self, case: &str, rows: usize, observed: &[Id<Variable>]) {
-        self.case = case.to_string();
-        self.row = row_axis(&mut self.graph, case, rows);
+    pub(super) fn begin(&mut self, case: CaseKind, rows: usize, observed: &[Id<Variable>]) {
+        self.case = case;
+        self.noise = case.to_string();
+        self.row = row_axis(&mut self.graph, case.word(), rows);
         self.values.clear();
         self.heads.clear();
         self.scores.clear();
@@ -157,8 +158,8 @@ impl<'m> Lowering<'m> {
         }
         let features = self.feature_axis(variable);
         let row = Axes::from(self.row);
-        let (case, declared) = (self.case.clone(), &self.model.variables[variable.index()]);
-        let name = format!("{case}.{}", declared.name);
+        let declared = &self.model.variables[variable.index()];
+        let name = InputName::Observed(self.case, declared.name.clone()).to_string();
         if declared.domain == Domain::Class {
             let index = self.graph.input(&name, row);
             return self.graph.one_hot(index, features);
@@ -259,7 +260,7 @@ impl<'m> Lowering<'m> {
         std::mem::swap(&mut inner.graph, &mut self.graph);
         let name = &self.model.variables[upstream.variable.index()].name;
         inner.scope = scope(name);
-        inner.begin(&self.case, rows, observed);
+        inner.begin(self.case, rows, observed);
         let result = body(&mut inner);
         std::mem::swap(&mut inner.graph, &mut self.graph);
         result
@@ -371,7 +372,7 @@ impl<'m> Lowering<'m> {
         let formula = bound::factor_text(self.model, id);
         let place = format!(
             "{} log {formula}, {}:{}",
-            self.case, self.model.file, factor.line
+            self.noise, self.model.file, factor.line
         );
         let outer = self.graph.origin();
         self.graph.set_origin(place.trim_start());
@@ -411,7 +412,7 @@ impl<'m> Lowering<'m> {
         let outer = self.enter(id);
         let name = format!(
             "{}.{}{}",
-            self.case,
+            self.noise,
             self.scope,
             self.model.variables[child.index()].name
         );
@@ -431,18 +432,17 @@ impl<'m> Lowering<'m> {
         match term {
             Term::LogProb(id) => {
                 let density = self.log_prob(*id);
-                vec![Entry::new(format!("log {}", self.short(*id)), density)]
+                vec![Entry::new(TermName::LogP(self.child_name(*id)), density)]
             }
             Term::NegativeLogProb(id) => {
                 let density = self.log_prob(*id);
                 vec![Entry::new(
-                    format!("-log {}", self.short(*id)),
+                    TermName::NegLogQ(self.child_name(*id)),
                     self.graph.neg(density),
                 )]
             }
             Term::NegativeKl { q, p } => {
-                let child = q.of(self.model).child;
-                let name = format!("-KL({})", self.model.variables[child.index()].name);
+                let name = TermName::NegKl(self.child_name(*q));
                 vec![Entry::new(name, self.negative_kl(*q, *p))]
             }
             Term::Sum(terms) => terms.iter().flat_map(|term| self.term(term)).collect(),
@@ -456,7 +456,7 @@ impl<'m> Lowering<'m> {
                 let weight = total(&mut self.graph, &entries);
                 let class = Axes::from(self.class_axis(*variable));
                 vec![Entry::new(
-                    "log weight".to_string(),
+                    TermName::LogWeight,
                     self.graph.log_sum_exp(weight, &class),
                 )]
             }
@@ -522,9 +522,11 @@ impl<'m> Lowering<'m> {
         })
     }
 
-    /// `p(x)`.
-    fn short(&self, id: FactorId) -> String {
-        self.factor_name(id.of(self.model)).replace('.', "(") + ")"
+    /// The name of a factor's child.
+    fn child_name(&self, id: FactorId) -> String {
+        self.model.variables[id.of(self.model).child.index()]
+            .name
+            .clone()
     }
 
     /// The factor of q with this child.

@@ -10,6 +10,7 @@ use crate::{
     estimator::{Baseline, Choice, gradient_alone},
     layer::{self, Context, Part, Value},
     model::{Bound, Discrete, Factor},
+    names::{InputName, TermName},
     tensor::{Axes, Axis, AxisKind, Node, NoiseKind, Scalar, Start},
 };
 
@@ -41,7 +42,7 @@ impl Lowering<'_> {
         let m = self.graph.exp(mean);
         let own = self.graph.neg(mean);
         let mut entries = vec![Entry::new(
-            format!("-log q({})", self.model.variables[child.index()].name),
+            TermName::NegLogQ(self.model.variables[child.index()].name.clone()),
             own,
         )];
         entries.extend(self.term(body));
@@ -76,7 +77,7 @@ impl Lowering<'_> {
         let mean = self.log_mean(raised);
         let bound = self.graph.scale(mean, 1.0 / power);
         entries.iter_mut().for_each(|entry| entry.adds = false);
-        entries.push(Entry::new("log mean weight".to_string(), bound));
+        entries.push(Entry::new(TermName::LogMeanWeight, bound));
         if !self.scores.is_empty() {
             let without = self.without_each(raised, power);
             let better = self.graph.sub(bound, without);
@@ -137,10 +138,12 @@ impl Lowering<'_> {
         let name = self.model.variables[discrete.variable.index()].name.clone();
         let uniform = self
             .graph
-            .noise(&format!("{}.{name}", self.case), NoiseKind::Uniform, axes);
+            .noise(&format!("{}.{name}", self.noise), NoiseKind::Uniform, axes);
         let changing = discrete.estimator.changing(&discrete.arguments, 0.0);
-        let changing =
-            changing.map(|(number, _)| self.graph.input(&format!("{number}.{name}"), Axes::none()));
+        let changing = changing.map(|(number, _)| {
+            self.graph
+                .input(&InputName::number(number, &name).to_string(), Axes::none())
+        });
         let choice = Choice {
             log_q,
             axis,

@@ -6,6 +6,7 @@ use crate::{
     id::Id,
     layer::Value,
     model::{FactorKind, Model, Role, Side, Variable},
+    names::{CaseKind, OutputName},
     tensor::{Graph, OutputKind},
 };
 
@@ -20,7 +21,7 @@ pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
         .map(Id::new)
         .filter(is_given)
         .collect();
-    lowering.begin("generate", rows, &inputs);
+    lowering.begin(CaseKind::Generated, rows, &inputs);
     lowering.descend(&inputs);
     lowering.graph
 }
@@ -55,12 +56,9 @@ impl Lowering<'_> {
             };
             debug_assert!(matches!(self.value(child), Value::Dense(_)));
             let order = vec![self.row, axis];
-            self.graph.output(
-                OutputKind::Value,
-                format!("{}{}", self.scope, declared.name),
-                value,
-                order,
-            );
+            let name = format!("{}{}", self.scope, declared.name);
+            self.graph
+                .output(OutputKind::Value, OutputName::Array(name), value, order);
             if let Some(upstream) = upstream {
                 self.within(upstream, &[], |inner| {
                     inner.set(upstream.latent, value);

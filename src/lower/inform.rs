@@ -4,9 +4,10 @@
 //! The mutual information of row and label is I = H(mean q) − mean H(q): the second term makes each
 //! prediction a decision, the first keeps these from being all alike.
 
-use super::{case::Lowering, metric};
+use super::case::Lowering;
 use crate::{
     model::Inform,
+    names::OutputName,
     tensor::{Axes, Node, OutputKind},
 };
 
@@ -44,7 +45,7 @@ impl Lowering<'_> {
         let information = graph.sub(of_each, of_mean);
         graph.output(
             OutputKind::Value,
-            metric("information", name),
+            OutputName::metric("information", name),
             information,
             Vec::new(),
         );

@@ -1,14 +1,12 @@
 //! What a `match` line adds to the loss: how far one node is from another, or from a clean version
 //! of it.
 
-use super::{
-    case::{Averages, Lowering},
-    metric,
-};
+use super::case::{Averages, Lowering};
 use crate::{
     id::Id,
     layer::Value,
     model::{Match, Variable},
+    names::OutputName,
     tensor::{Axes, AxisKind, Node, OutputKind},
 };
 
@@ -75,7 +73,7 @@ impl Lowering<'_> {
         let mean = graph.mean(square, &all);
         graph.output(
             OutputKind::Value,
-            metric("match", &name(line.node)),
+            OutputName::metric("match", &name(line.node)),
             mean,
             Vec::new(),
         );

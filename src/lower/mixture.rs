@@ -69,9 +69,9 @@ impl Lowering<'_> {
         }
         let averages = std::mem::replace(&mut self.averages, Averages::Kept);
         // What is random in a network is drawn for them apart.
-        let outside = std::mem::replace(&mut self.case, prefix);
+        let outside = std::mem::replace(&mut self.noise, prefix);
         let (_, heads) = self.distribution(self.inference_of(factor.child));
-        (self.case, self.averages) = (outside, averages);
+        (self.noise, self.averages) = (outside, averages);
         self.restore(known);
         heads
     }
@@ -125,7 +125,7 @@ impl Lowering<'_> {
             .clone();
         let axes = Axes::from(self.row).with(component);
         let uniform = self.graph.noise(
-            &format!("{}.{name}.component", self.case),
+            &format!("{}.{name}.component", self.noise),
             NoiseKind::Uniform,
             axes,
         );

@@ -56,11 +56,6 @@ impl Mode {
     };
 }
 
-/// What a row of metrics is called: `unlabelled.bound`, `labelled.log p(x)`.
-fn metric(case: &str, name: &str) -> String {
-    format!("{case}.{name}")
-}
-
 /// The feature axis of a variable.
 fn feature_axis(graph: &mut Graph, model: &Model, variable: Id<Variable>) -> Id<Axis> {
     let variable = &model.variables[variable.index()];

@@ -78,7 +78,7 @@ impl Context for Scope<'_, '_> {
         } else {
             format!(".{part}")
         };
-        let name = format!("{}.{}{part}", self.lowering.case, self.prefix);
+        let name = format!("{}.{}{part}", self.lowering.noise, self.prefix);
         let axes = self.lowering.graph.axes_of(like).clone();
         self.lowering.graph.noise(&name, kind, axes)
     }

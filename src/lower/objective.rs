@@ -3,13 +3,14 @@
 use super::{
     Mode,
     case::{Averages, Entry, Lowering, total},
-    is_class, metric,
+    is_class,
 };
 use crate::{
-    bound::{self, Case, Objective},
+    bound::{self, Bounds, Case, CaseKind},
     id::Id,
     layer::Value,
     model::{Expression, Model, Ramp, Role, Variable, Weighed},
+    names::{CLASSIFICATION, InputName, OutputName},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -20,16 +21,16 @@ use crate::{
 /// each `smooth`, `information.LABEL` for each `inform`, `match.NODE` for each `match`. Weights
 /// that change in training, or that depend on the training rows, are inputs: `labelled`,
 /// `beta.VARIABLE`, `smooth.LABEL` and `weight.LABEL`.
-pub fn train(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
+pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Graph {
     assert_eq!(
-        objective.cases.len(),
+        bounds.cases.len(),
         rows.len(),
         "each case has a number of rows"
     );
     let mut lowering = Lowering::new(model, mode, model.objective.samples);
     let mut loss = Vec::new();
     let last = rows.iter().rposition(|&rows| rows > 0);
-    for (number, (case, &rows)) in objective.cases.iter().zip(rows).enumerate() {
+    for (number, (case, &rows)) in bounds.cases.iter().zip(rows).enumerate() {
         if rows == 0 {
             continue;
         }
@@ -41,9 +42,9 @@ pub fn train(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -
         } else {
             Averages::Kept
         };
-        lowering.begin(case.name, rows, &case.observed);
+        lowering.begin(case.kind, rows, &case.observed);
         loss.extend(case_loss(&mut lowering, case));
-        if case.name == "labelled" {
+        if case.kind == CaseKind::Labelled {
             loss.extend(classification(&mut lowering));
         }
         loss.extend(lowering.smoothing());
@@ -55,7 +56,7 @@ pub fn train(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -
     let graph = &mut lowering.graph;
     graph.set_origin("loss");
     let loss = graph.total(loss);
-    graph.output(OutputKind::Value, "loss", loss, Vec::new());
+    graph.output(OutputKind::Value, OutputName::Loss, loss, Vec::new());
     for (name, node) in std::mem::take(&mut lowering.running) {
         let known = lowering
             .graph
@@ -80,34 +81,38 @@ fn case_loss(lowering: &mut Lowering, case: &Case) -> Vec<Node> {
         lowering.infer();
         return Vec::new();
     }
-    let (name, row) = (case.name, Axes::from(lowering.row));
+    let (name, row) = (case.kind, Axes::from(lowering.row));
     lowering.graph.set_origin(&format!("{name} bound"));
     let per_row = total(&mut lowering.graph, &entries);
     let bound = lowering.graph.mean(per_row, &row);
-    lowering
-        .graph
-        .output(OutputKind::Value, metric(name, "bound"), bound, Vec::new());
     lowering.graph.output(
         OutputKind::Value,
-        metric(name, "per_row"),
+        OutputName::CaseBound(name),
+        bound,
+        Vec::new(),
+    );
+    lowering.graph.output(
+        OutputKind::Value,
+        OutputName::PerRow(name),
         per_row,
         vec![lowering.row],
     );
     let objective = weighted(lowering, &entries, bound);
-    for Entry {
-        name: term, node, ..
-    } in entries.iter().filter(|entry| entry.shown)
-    {
+    for Entry { name, node, .. } in &entries {
+        let Some(term) = name else { continue };
         let mean = lowering.graph.mean(*node, &row);
-        lowering
-            .graph
-            .output(OutputKind::Value, metric(name, term), mean, Vec::new());
+        lowering.graph.output(
+            OutputKind::Value,
+            OutputName::CaseTerm(case.kind, term.clone()),
+            mean,
+            Vec::new(),
+        );
     }
     let objective = match lowering
         .model
         .objective
         .labelled
-        .filter(|_| name == "labelled")
+        .filter(|_| name == CaseKind::Labelled)
     {
         Some(ramp) => {
             let weight = lowering.ramp_value(Weighed::Labelled, ramp);
@@ -137,7 +142,7 @@ fn weighted(lowering: &mut Lowering, entries: &[Entry], bound: Node) -> Node {
         let own: Vec<Entry> = match (weight, free) {
             (None, None) => Vec::new(),
             _ => rest
-                .extract_if(.., |entry| entry.adds && entry.is_of(&variable.name))
+                .extract_if(.., |entry| entry.adds && entry.belongs_to(&variable.name))
                 .collect(),
         };
         if own.is_empty() {
@@ -175,7 +180,7 @@ impl Lowering<'_> {
                 continue;
             };
             let name = &model.variables[beta.variable.index()].name;
-            for part in parts.iter_mut().filter(|part| part.is_of(name)) {
+            for part in parts.iter_mut().filter(|part| part.belongs_to(name)) {
                 part.node = self.graph.mul(weight, part.node);
             }
         }
@@ -200,7 +205,7 @@ impl Lowering<'_> {
         match ramp.changes() {
             true => self
                 .graph
-                .input(&self.model.input_of(weighed), Axes::none()),
+                .input(&self.model.input_of(weighed).to_string(), Axes::none()),
             false => self.graph.constant(ramp.weight),
         }
     }
@@ -220,13 +225,16 @@ fn classification(lowering: &mut Lowering) -> Vec<Node> {
         let label = &model.variables[classify.label.index()].name;
         graph.output(
             OutputKind::Value,
-            format!("classification.{label}"),
+            OutputName::metric(CLASSIFICATION, label),
             cross_entropy,
             Vec::new(),
         );
         let weight = match classify.weight {
             Expression::Number(weight) => graph.constant(weight),
-            _ => graph.input(&format!("weight.{label}"), Axes::none()),
+            _ => graph.input(
+                &InputName::number("weight", label).to_string(),
+                Axes::none(),
+            ),
         };
         losses.push(graph.mul(weight, cross_entropy));
     }
@@ -248,32 +256,39 @@ pub struct Evaluate {
 /// `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
 pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Graph {
     let mut lowering = Lowering::new(model, Mode::EVALUATE, what.samples);
-    lowering.begin(case.name, what.rows, &case.observed);
+    lowering.begin(case.kind, what.rows, &case.observed);
     let entries = lowering.term(&case.exact);
     let row = lowering.row;
     if !entries.is_empty() {
         let bound = total(&mut lowering.graph, &entries);
         lowering
             .graph
-            .output(OutputKind::Value, "bound", bound, vec![row]);
+            .output(OutputKind::Value, OutputName::Bound, bound, vec![row]);
     }
     for entry in &entries {
+        let Some(term) = entry.name.clone() else {
+            continue;
+        };
+        let name = OutputName::Term(term);
         lowering
             .graph
-            .output(OutputKind::Value, entry.name.clone(), entry.node, vec![row]);
+            .output(OutputKind::Value, name, entry.node, vec![row]);
     }
     for index in 0..model.variables.len() {
         report(&mut lowering, case, Id::new(index));
     }
     // A classifier has no density of its data.
     if what.likelihood && !entries.is_empty() {
-        lowering.begin(case.name, what.rows, &case.observed);
+        lowering.begin(case.kind, what.rows, &case.observed);
         let term = bound::likelihood(model, &case.observed);
         let entries = lowering.term(&term);
         let estimate = total(&mut lowering.graph, &entries);
-        lowering
-            .graph
-            .output(OutputKind::Value, "likelihood", estimate, vec![row]);
+        lowering.graph.output(
+            OutputKind::Value,
+            OutputName::Likelihood,
+            estimate,
+            vec![row],
+        );
     }
     lowering.graph
 }
@@ -294,18 +309,14 @@ fn report(lowering: &mut Lowering, case: &Case, variable: Id<Variable>) {
     let axis = lowering.feature_axis(variable);
     let mean = distribution.mean(&mut lowering.graph, &heads, axis);
     let mean = average(lowering, case, mean);
-    let prefix = if is_class(model, variable) {
-        "predict"
+    let name = declared.name.clone();
+    let name = if is_class(model, variable) {
+        OutputName::Predict(name)
     } else {
-        "encode"
+        OutputName::Encode(name)
     };
     let order = vec![lowering.row, axis];
-    lowering.graph.output(
-        OutputKind::Value,
-        format!("{prefix}.{}", declared.name),
-        mean,
-        order,
-    );
+    lowering.graph.output(OutputKind::Value, name, mean, order);
 }
 
 /// The mean over samples, and over summed classes by q's probabilities, innermost class first.

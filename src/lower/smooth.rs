@@ -5,15 +5,13 @@
 //! divergence's curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ
 //! d/‖d‖, again for each round with d = g; then r = ε g/‖g‖.
 
-use super::{
-    case::{Averages, Lowering},
-    metric,
-};
+use super::case::{Averages, Lowering};
 use crate::{
     gradient,
     id::Id,
     layer::Value,
     model::{Role, Smooth, Variable, Weighed},
+    names::OutputName,
     tensor::{Axes, Node, NoiseKind, OutputKind, Scalar},
 };
 
@@ -64,10 +62,14 @@ impl Lowering<'_> {
         let divergence = self.divergence(smooth.label, clean, &change);
         let all = self.graph.axes_of(divergence).clone();
         let mean = self.graph.mean(divergence, &all);
-        let case = self.case.clone();
+        let case = self.case;
         self.graph.output(
             OutputKind::Value,
-            metric("smoothness", &format!("{case}.{name}")),
+            OutputName::Metric {
+                metric: "smoothness".to_string(),
+                case: Some(case),
+                variable: name.clone(),
+            },
             mean,
             Vec::new(),
         );
@@ -78,7 +80,7 @@ impl Lowering<'_> {
     fn random_direction(&mut self, data: Id<Variable>, label: &str) -> Node {
         let name = format!(
             "{}.{label}.smooth.{}",
-            self.case,
+            self.noise,
             self.model.variables[data.index()].name
         );
         let axes = Axes::from(self.row).with(self.feature_axis(data));

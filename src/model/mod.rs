@@ -33,6 +33,7 @@ use crate::{
     estimator::Estimator,
     id::Id,
     layer::Layer,
+    names::InputName,
     optimizer::Optimizer,
 };
 use std::fmt;
@@ -133,7 +134,8 @@ impl Model {
     pub fn changing(&self) -> Vec<(String, Changing)> {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         let ramps = self.objective.ramps().filter(|(_, ramp)| ramp.changes());
-        let ramps = ramps.map(|(weighed, ramp)| (self.input_of(weighed), Changing::Ramp(ramp)));
+        let ramps =
+            ramps.map(|(weighed, ramp)| (self.input_of(weighed).to_string(), Changing::Ramp(ramp)));
         let drawn = self
             .objective
             .drawn
@@ -142,7 +144,7 @@ impl Model {
             .filter_map(|(index, discrete)| {
                 let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
                 Some((
-                    format!("{number}.{}", name(discrete.variable)),
+                    InputName::number(number, name(discrete.variable)).to_string(),
                     Changing::Drawn(index),
                 ))
             });

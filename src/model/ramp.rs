@@ -8,6 +8,7 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Span},
     id::Id,
+    names::InputName,
 };
 
 /// `1 warmup 10 from 3`: a weight that goes linearly from `from` to `weight` over `warmup` epochs.
@@ -65,12 +66,12 @@ impl Objective {
 
 impl Model {
     /// The input of a step that holds such a weight, if it changes.
-    pub fn input_of(&self, weighed: Weighed) -> String {
+    pub fn input_of(&self, weighed: Weighed) -> InputName {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         match weighed {
-            Weighed::Labelled => "labelled".to_string(),
-            Weighed::Terms(variable) => format!("beta.{}", name(variable)),
-            Weighed::Smoothness(label) => format!("smooth.{}", name(label)),
+            Weighed::Labelled => InputName::LabelledWeight,
+            Weighed::Terms(variable) => InputName::number("beta", name(variable)),
+            Weighed::Smoothness(label) => InputName::number("smooth", name(label)),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The training rows, as far as weights speak of them.
 
-use crate::model::{Expression, Model};
+use crate::{
+    model::{Expression, Model},
+    names::InputName,
+};
 
 /// The numbers of training rows that weights such as `0.1 * rows / labelled` are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +21,7 @@ impl Population {
             .map(|classify| {
                 let label = &model.variables[classify.label.index()].name;
                 (
-                    format!("weight.{label}"),
+                    InputName::number("weight", label).to_string(),
                     classify.weight.value(self.rows, self.labelled),
                 )
             })
