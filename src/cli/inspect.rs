@@ -169,7 +169,7 @@ impl List {
                 format!("{}({constants})", known.name())
             };
             let (heads, values) = (
-                known.heads().join(", "),
+                known.head_names().join(", "),
                 model::domain_name(known.support()),
             );
             let network = if heads.is_empty() {

@@ -62,6 +62,23 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
+    /// Whether the gradient is that of log q of a drawn value times a learning signal. Within the
+    /// log of a mean of weights, the bound itself then gives the signal.
+    fn is_score_function(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Estimator::gradient`] reads the bound of each row as a learning signal. The bound
+    /// must then be a sum over rows.
+    fn reads_learning_signal(&self) -> bool {
+        false
+    }
+
+    /// Whether it can stand within the log of a mean of weights (`bound importance`).
+    fn fits_importance_weights(&self) -> bool {
+        false
+    }
+
     /// Joint samples that it needs.
     fn least_samples(&self) -> usize {
         1

@@ -34,6 +34,18 @@ impl Estimator for LeaveOneOut {
         "score"
     }
 
+    fn is_score_function(&self) -> bool {
+        true
+    }
+
+    fn reads_learning_signal(&self) -> bool {
+        true
+    }
+
+    fn fits_importance_weights(&self) -> bool {
+        true
+    }
+
     fn least_samples(&self) -> usize {
         2
     }
@@ -78,6 +90,14 @@ impl Estimator for Learned {
     }
 
     fn takes_network(&self) -> bool {
+        true
+    }
+
+    fn is_score_function(&self) -> bool {
+        true
+    }
+
+    fn reads_learning_signal(&self) -> bool {
         true
     }
 

@@ -33,6 +33,10 @@ impl Estimator for Top {
         &[COUNT]
     }
 
+    fn reads_learning_signal(&self) -> bool {
+        true
+    }
+
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {
         let along = Axes::from(choice.axis);
         let count = choice.arguments[0] as usize;

@@ -120,6 +120,13 @@ pub struct Factor {
 }
 
 impl Model {
+    /// The variables with that role, in the order of their declarations.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = Id<Variable>> + '_ {
+        (0..self.variables.len())
+            .map(Id::new)
+            .filter(move |id: &Id<Variable>| self.variables[id.index()].role == role)
+    }
+
     /// The variables that are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
         self.variables
