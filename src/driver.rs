@@ -1,12 +1,13 @@
 //! The stages in order: this file reads as the table of contents.
 
 use crate::{
-    bound::{self, Objective},
+    bound::{self, Bounds},
     check,
     diagnostic::Diagnostic,
     gradient,
     lower::{self, Evaluate, Mode},
     model::{self, Model},
+    names::OutputName,
     plan::{self, NoiseSource, Plan},
     simplify, syntax,
     tensor::{self, Graph, Node, OutputKind},
@@ -41,13 +42,13 @@ pub fn check(
 }
 
 /// The bound of each case.
-pub fn derive(model: &Model) -> Objective {
+pub fn derive(model: &Model) -> Bounds {
     bound::derive(model)
 }
 
 /// The loss of one batch with `rows[i]` rows of case i.
-pub fn lower(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
-    verified(lower::train(model, objective, rows, mode))
+pub fn lower(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Graph {
+    verified(lower::train(model, bounds, rows, mode))
 }
 
 /// The same, with the gradient of the loss by every trained parameter as outputs.
@@ -55,7 +56,7 @@ pub fn differentiate(mut graph: Graph) -> Graph {
     let loss = graph
         .outputs
         .iter()
-        .find(|output| output.name == "loss")
+        .find(|output| output.name == OutputName::Loss)
         .expect("a loss was lowered")
         .node;
     let trained: Vec<usize> = (0..graph.parameters.len())
@@ -90,8 +91,8 @@ pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
 
 /// One step of training, up to the gradients.
 pub fn step(model: &Model, rows: &[usize], mode: Mode) -> Graph {
-    let objective = derive(model);
-    simplify(&differentiate(lower(model, &objective, rows, mode)))
+    let bounds = derive(model);
+    simplify(&differentiate(lower(model, &bounds, rows, mode)))
 }
 
 /// The optimiser's update of flat parameters.

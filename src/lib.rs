@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | parse | text → [`syntax::ast::File`] | [`syntax`], `grammar/dgm.pest` |
 //! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`model`] |
-//! | derive | → [`bound::Objective`]: a term for each case, read as mathematics | [`bound`] |
+//! | derive | → [`bound::Bounds`]: a term for each case, read as mathematics | [`bound`] |
 //! | lower | → [`tensor::Graph`]: operations on values with named axes | [`lower`] |
 //! | differentiate | → the same, with gradients as outputs | [`gradient`] |
 //! | simplify | → the same outputs from less: a table of rules | [`simplify`] |
@@ -30,7 +30,9 @@ pub mod id;
 pub mod diagnostic;
 pub mod error;
 pub mod files;
+pub mod names;
 pub mod tensor;
+pub mod gradient;
 pub mod distribution;
 pub mod layer;
 pub mod optimizer;
@@ -40,7 +42,6 @@ pub mod model;
 pub mod lines;
 pub mod check;
 pub mod bound;
-pub mod gradient;
 pub mod lower;
 pub mod simplify;
 pub mod plan;

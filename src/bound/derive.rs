@@ -1,6 +1,6 @@
 //! From a checked model to the bound of each case.
 
-use super::{Case, FactorId, Objective, Term};
+use super::{Bounds, Case, CaseKind, FactorId, Term};
 use crate::{
     distribution::Domain,
     id::Id,
@@ -9,29 +9,32 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// The bounds of every case: `labelled` and `unlabelled`, or `all` where the model has no label.
-pub fn derive(model: &Model) -> Objective {
+pub fn derive(model: &Model) -> Bounds {
     let with_role = |role: Role| -> Vec<Id<Variable>> {
         variables(model)
             .filter(|&id| model.variables[id.index()].role == role)
             .collect()
     };
     let (data, labels) = (with_role(Role::Data), with_role(Role::Label));
-    let case = |name, observed: Vec<Id<Variable>>| {
+    let case = |kind, observed: Vec<Id<Variable>>| {
         let [bound, exact] = [false, true].map(|exact| bound(model, &observed, exact));
         Case {
-            name,
+            kind,
             observed,
             bound,
             exact,
         }
     };
     let cases = if labels.is_empty() {
-        vec![case("all", data)]
+        vec![case(CaseKind::All, data)]
     } else {
         let seen = data.iter().chain(&labels).copied().collect();
-        vec![case("labelled", seen), case("unlabelled", data)]
+        vec![
+            case(CaseKind::Labelled, seen),
+            case(CaseKind::Unlabelled, data),
+        ]
     };
-    Objective { cases }
+    Bounds { cases }
 }
 
 /// log p(data), estimated by importance sampling with every discrete variable summed over exactly:

@@ -12,20 +12,21 @@ use crate::{
     model::{Factor, Model, Side, Variable},
 };
 
+pub use crate::names::{CaseKind, TermName};
 pub use derive::{derive, likelihood};
 pub use print::{factor as factor_text, print};
 
-/// The bounds of every case of a model.
+/// The bounds of every case of a model, in the order in which a training step takes the cases.
 #[derive(Clone, Debug)]
-pub struct Objective {
+pub struct Bounds {
     pub cases: Vec<Case>,
 }
 
 /// Rows on which the same variables are observed.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// `labelled`, `unlabelled`, or `all` for a model without labels.
-    pub name: &'static str,
+    /// Labelled and unlabelled rows, or all rows for a model without labels.
+    pub kind: CaseKind,
     /// Every data variable, and the labels if they are seen.
     pub observed: Vec<Id<Variable>>,
     pub bound: Term,

@@ -1,23 +1,23 @@
 //! Bounds, printed as mathematics.
 
-use super::{FactorId, Objective, Term};
+use super::{Bounds, FactorId, Term};
 use crate::model::{self, BoundKind, Model, Notation, Ramp, WeightTarget};
 
 /// The bound of every case and the loss, a line for each term.
-pub fn print(model: &Model, objective: &Objective) -> String {
+pub fn print(model: &Model, bounds: &Bounds) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
-    for case in objective.cases.iter().filter(bounded) {
+    for case in bounds.cases.iter().filter(bounded) {
         let observed: Vec<_> = case
             .observed
             .iter()
             .map(|id| model.variables[id.index()].name.as_str())
             .collect();
-        text += &format!("{}({}) =\n", case.name, observed.join(", "));
+        text += &format!("{}({}) =\n", case.kind, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
-    text += &loss(model, objective);
+    text += &loss(model, bounds);
     text
 }
 
@@ -90,19 +90,19 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Model, objective: &Objective) -> String {
+fn loss(model: &Model, bounds: &Bounds) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
     let notation = Notation {
         model,
-        cases: objective.cases.iter().map(|case| case.name).collect(),
+        cases: bounds.cases.iter().map(|case| case.kind).collect(),
     };
-    let bounded = objective
+    let bounded = bounds
         .cases
         .iter()
         .filter(|case| case.bound != Term::Sum(Vec::new()));
     let mut parts: Vec<String> = bounded
-        .map(|case| format!("− mean {}", case.name))
+        .map(|case| format!("− mean {}", case.kind))
         .collect();
     parts.extend(settings.costs.iter().map(|cost| cost.formula(&notation)));
     let loss = parts.join(" ");

@@ -71,7 +71,7 @@ fn constants(
             Diagnostic::error(call.span, format!("`{kind}` needs a network"))
                 .label(format!(
                     "its {} come from somewhere",
-                    distribution.heads().join(" and ")
+                    distribution.head_names().join(" and ")
                 ))
                 .help(format!(
                     "name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}"
@@ -87,7 +87,7 @@ fn constants(
         let title = format!("`{kind}` takes one network, or numbers");
         let help = format!(
             "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
-            distribution.heads().join(" and "),
+            distribution.head_names().join(" and "),
             names.join(", ")
         );
         checker.report(
@@ -142,7 +142,7 @@ fn each(
     call: &Call,
     distribution: &'static dyn Distribution,
 ) -> Option<Heads> {
-    let (kind, names) = (distribution.name(), distribution.heads());
+    let (kind, names) = (distribution.name(), distribution.head_names());
     let written: Vec<String> = names.iter().map(|name| format!("{name} = …")).collect();
     let written = format!("write `{kind}({})`", written.join(", "));
     let mut heads: Vec<Option<Head>> = vec![None; names.len()];
@@ -275,7 +275,7 @@ pub(super) fn check(
         }
         Heads::Constants(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
-            for (name, head) in distribution.heads().iter().zip(heads) {
+            for (name, head) in distribution.head_names().into_iter().zip(heads) {
                 let Head::Network(network) = head else {
                     continue;
                 };

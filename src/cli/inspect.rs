@@ -168,7 +168,7 @@ impl List {
             } else {
                 format!("{}({constants})", known.name())
             };
-            let (heads, values) = (known.heads().join(", "), known.support().name());
+            let (heads, values) = (known.head_names().join(", "), known.support().name());
             let network = if heads.is_empty() {
                 String::new()
             } else {

@@ -2,7 +2,7 @@
 //! tensor builder.
 //!
 //! To add one: a new file with a unit struct that implements [`Distribution`], and a line in
-//! [`DISTRIBUTIONS`].
+//! [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
 
 mod bernoulli;
 mod beta;
@@ -68,6 +68,42 @@ impl Domain {
 /// infinite; times its probability of 0 that is no number.
 pub const LOG_BOUND: f64 = 30.0;
 
+/// The numbers that a head takes, which decides how a learned one is clamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadRange {
+    /// Any number, not clamped: a mean, logits.
+    Unbounded,
+    /// The logarithm of a positive parameter: clamped to ±[`LOG_BOUND`].
+    Log,
+}
+
+/// A head: one parameter of a distribution, which a network gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSpec {
+    /// As in a model and in the names of parameters: `log_variance`.
+    pub name: &'static str,
+    /// The numbers that it takes.
+    pub range: HeadRange,
+}
+
+impl HeadSpec {
+    /// A head that takes any number.
+    pub const fn unbounded(name: &'static str) -> Self {
+        HeadSpec {
+            name,
+            range: HeadRange::Unbounded,
+        }
+    }
+
+    /// A head that is the logarithm of a positive parameter.
+    pub const fn log(name: &'static str) -> Self {
+        HeadSpec {
+            name,
+            range: HeadRange::Log,
+        }
+    }
+}
+
 /// A distribution of a variable given its parents.
 ///
 /// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number
@@ -76,12 +112,23 @@ pub trait Distribution: Sync + Debug {
     /// As written in a model: `normal`.
     fn name(&self) -> &'static str;
 
+    /// The values that it is a distribution over.
     fn support(&self) -> Domain;
 
-    /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean",
-    /// "log_variance"]`. Each has the child's features. One whose name begins with `log_` is the
-    /// logarithm of a positive parameter, and where it is learned it is held within ±[`LOG_BOUND`].
-    fn heads(&self) -> &'static [&'static str];
+    /// The outputs of the linear layers on a network, such as `mean` and `log_variance`. Each has
+    /// the child's features. The first is the location, where there is one.
+    fn heads(&self) -> &'static [HeadSpec];
+
+    /// The names of [`Distribution::heads`].
+    fn head_names(&self) -> Vec<&'static str> {
+        self.heads().iter().map(|head| head.name).collect()
+    }
+
+    /// Whether its one head is a logit for each class, so that a network on the parents can
+    /// predict the class.
+    fn has_probabilities(&self) -> bool {
+        false
+    }
 
     /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where
     /// constants make no sense.
@@ -112,12 +159,6 @@ pub trait Distribution: Sync + Debug {
     /// The noise that [`Distribution::sample`] takes.
     fn noise(&self) -> Option<NoiseKind> {
         None
-    }
-
-    /// Whether its one head holds the logits of a class: q then has probabilities to learn, and a
-    /// prediction.
-    fn has_class_logits(&self) -> bool {
-        false
     }
 
     /// The mean of the distribution, for pictures and reconstructions. Probabilities for

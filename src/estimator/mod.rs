@@ -62,13 +62,20 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
-    /// Whether it keeps the gradient right by what the rest of the bound is worth, row by row.
-    fn corrects_gradient(&self) -> bool {
+    /// Whether the gradient is that of log q of a drawn value times a learning signal. Within the
+    /// log of a mean of weights, the bound itself then gives the signal.
+    fn is_score_function(&self) -> bool {
         false
     }
 
-    /// Whether it fits the evidence bound alone, and not the log of a mean of weights.
-    fn needs_evidence_bound(&self) -> bool {
+    /// Whether [`Estimator::gradient`] reads the bound of each row as a learning signal. The bound
+    /// must then be a sum over rows.
+    fn reads_learning_signal(&self) -> bool {
+        false
+    }
+
+    /// Whether it can stand within the log of a mean of weights (`bound importance`).
+    fn fits_importance_weights(&self) -> bool {
         false
     }
 

@@ -73,6 +73,10 @@ impl Estimator for Relaxation {
         ARGUMENTS
     }
 
+    fn fits_importance_weights(&self) -> bool {
+        true
+    }
+
     fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {
         let [start, decay, floor] = *arguments else {
             return None;

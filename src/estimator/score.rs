@@ -34,7 +34,15 @@ impl Estimator for LeaveOneOut {
         "score"
     }
 
-    fn corrects_gradient(&self) -> bool {
+    fn is_score_function(&self) -> bool {
+        true
+    }
+
+    fn reads_learning_signal(&self) -> bool {
+        true
+    }
+
+    fn fits_importance_weights(&self) -> bool {
         true
     }
 
@@ -81,15 +89,15 @@ impl Estimator for Learned {
         "score"
     }
 
-    fn corrects_gradient(&self) -> bool {
-        true
-    }
-
-    fn needs_evidence_bound(&self) -> bool {
-        true
-    }
-
     fn takes_network(&self) -> bool {
+        true
+    }
+
+    fn is_score_function(&self) -> bool {
+        true
+    }
+
+    fn reads_learning_signal(&self) -> bool {
         true
     }
 

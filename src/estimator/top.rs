@@ -22,14 +22,6 @@ impl Estimator for Top {
         "top"
     }
 
-    fn corrects_gradient(&self) -> bool {
-        true
-    }
-
-    fn needs_evidence_bound(&self) -> bool {
-        true
-    }
-
     fn arguments(&self) -> &'static [Argument] {
         const COUNT: Argument = Argument {
             name: "count",
@@ -39,6 +31,10 @@ impl Estimator for Top {
             whole: true,
         };
         &[COUNT]
+    }
+
+    fn reads_learning_signal(&self) -> bool {
+        true
     }
 
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {

@@ -254,7 +254,7 @@ fn too_few_samples(draft: &Draft, discrete: &Discrete, name: &str) -> Option<Mis
 
 fn nothing_to_learn(inference: &[Factor], discrete: &Discrete, name: &str) -> Option<Mistake> {
     let kind = &factor_of(inference, discrete.variable)?.kind;
-    let fixed = matches!(kind, FactorKind::Distribution { distribution, .. } if !distribution.has_class_logits());
+    let fixed = matches!(kind, FactorKind::Distribution { distribution, .. } if !distribution.has_probabilities());
     fixed.then(|| {
         (
             format!("q of `{name}` has nothing to learn"),
@@ -266,7 +266,7 @@ fn nothing_to_learn(inference: &[Factor], discrete: &Discrete, name: &str) -> Op
 /// Free bits are about the mean over rows, and such an estimator weighs each row.
 fn is_about_mean(draft: &Draft, discrete: &Discrete) -> Option<Mistake> {
     let estimator = discrete.estimator;
-    (estimator.corrects_gradient() && !draft.objective.free_bits.is_empty()).then(|| {
+    (estimator.reads_learning_signal() && !draft.objective.free_bits.is_empty()).then(|| {
         (
             format!(
                 "`{}` weighs the bound row by row, and `free_bits` is about its mean",
@@ -279,7 +279,8 @@ fn is_about_mean(draft: &Draft, discrete: &Discrete) -> Option<Mistake> {
 
 fn needs_other_bound(draft: &Draft, discrete: &Discrete, name: &str) -> Option<Mistake> {
     let estimator = discrete.estimator;
-    let unfit = estimator.needs_evidence_bound() && draft.objective.bound != BoundKind::Evidence;
+    let unfit =
+        !estimator.fits_importance_weights() && draft.objective.bound != BoundKind::Evidence;
     unfit.then(|| {
         (
             format!(

@@ -4,8 +4,10 @@ use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::{
     diagnostic::Diagnostic,
     id::Id,
-    model::{Cost, CostRows, Notation, Variable, Weight},
+    model::{Cost, CostContext, CostRows, Notation, Variable, Weight},
+    names::{CLASSIFICATION, OutputName},
     syntax::ast::{Expression, ExpressionKind},
+    tensor::Node,
 };
 use std::sync::Arc;
 
@@ -31,13 +33,25 @@ impl Cost for Classify {
         CostRows::Labelled
     }
 
-    fn population_weight(&self) -> Option<&Weight> {
-        Some(&self.weight)
+    fn population_weight(&self) -> Option<(&'static str, &Weight)> {
+        Some(("weight", &self.weight))
     }
 
     fn formula(&self, notation: &Notation) -> String {
         let q = notation.posterior(self.label);
         format!("+ {} · mean labelled (− log {q})", self.weight)
+    }
+
+    fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
+        let label = &context.model().variables[self.label.index()].name;
+        let density = context.log_q(self.label);
+        let graph = context.graph();
+        let axes = graph.axes_of(density).clone();
+        let mean = graph.mean(density, &axes);
+        let cross_entropy = graph.neg(mean);
+        context.report(OutputName::metric(CLASSIFICATION, label), cross_entropy);
+        let weight = context.weight(self);
+        context.graph().mul(weight, cross_entropy)
     }
 }
 

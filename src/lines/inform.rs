@@ -1,13 +1,15 @@
-//! `inform y weight 1`: information maximisation (Krause et al. 2010; Hu et al. 2017). A row shall
-//! say much of its label under q.
+//! `inform y weight 1`: information maximisation (Krause et al. 2010; Hu et al. 2017). The class of
+//! a row should be certain, and all classes should be used.
 //!
 //! The mutual information of row and label is I = H(mean q) − mean H(q): the second term makes each
-//! prediction a decision, the first keeps predictions from being all alike.
+//! prediction certain, the first keeps the predictions from being all alike.
 
 use super::{Block, Draft, Line, Reader, reader::real};
 use crate::{
     id::Id,
-    model::{Cost, CostRows, Notation, Variable},
+    model::{Cost, CostContext, CostRows, Notation, Variable},
+    names::OutputName,
+    tensor::{Axes, Node},
 };
 use std::sync::Arc;
 
@@ -17,6 +19,9 @@ pub struct Inform {
     pub label: Id<Variable>,
     pub weight: f64,
 }
+
+/// Keeps the logarithm of a class that no row has finite.
+const TINY: f64 = 1e-30;
 
 const KEYWORD: &str = "inform";
 
@@ -36,6 +41,25 @@ impl Cost for Inform {
     fn formula(&self, notation: &Notation) -> String {
         let (q, mean) = (notation.posterior(self.label), notation.mean_unlabelled());
         format!("− {} · (H({mean} {q}) − {mean} H({q}))", self.weight)
+    }
+
+    fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
+        let name = &context.model().variables[self.label.index()].name;
+        context.set_origin(&format!("information of q({name} | …)"));
+        let logs = context.log_probabilities(self.label, &[]);
+        let class = Axes::from(context.features(self.label));
+        let graph = context.graph();
+        let q = graph.exp(logs);
+        let rows = graph.axes_of(q).minus(&class);
+        let negative_entropy = graph.contract(q, logs, &class);
+        let negative_entropy = graph.mean(negative_entropy, &rows);
+        let marginal = graph.mean(q, &rows);
+        let positive = graph.shift(marginal, TINY);
+        let log_marginal = graph.log(positive);
+        let of_marginal = graph.contract(marginal, log_marginal, &class);
+        let information = graph.sub(negative_entropy, of_marginal);
+        context.report(OutputName::metric("information", name), information);
+        context.graph().scale(information, -self.weight)
     }
 }
 

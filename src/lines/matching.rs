@@ -6,8 +6,10 @@ use crate::{
     diagnostic::Diagnostic,
     distribution::Domain,
     id::Id,
-    model::{Cost, CostRows, Notation, Role, Variable, factor_of},
+    model::{Cost, CostContext, CostRows, Notation, Role, Variable, factor_of, feature_axis_of},
+    names::OutputName,
     syntax::ast::Name,
+    tensor::Node,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -24,6 +26,9 @@ pub struct Match {
     pub standardized: bool,
     pub weight: f64,
 }
+
+/// Keeps a standardised difference finite where a target does not vary: batch norm's epsilon.
+const EPSILON: f64 = 1e-5;
 
 const KEYWORD: &str = "match";
 
@@ -61,6 +66,42 @@ impl Cost for Match {
             self.weight,
             notation.mean_unlabelled()
         )
+    }
+
+    fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
+        let model = context.model();
+        let name = |id: Id<Variable>| &model.variables[id.index()].name;
+        let clean = self.clean.then(|| context.clean_value(self.target));
+        context.set_origin(&format!(
+            "match of {} to {}",
+            name(self.node),
+            name(self.target)
+        ));
+        let found = context.value(self.node);
+        let target = clean.unwrap_or_else(|| context.value(self.target));
+        let axis = context.features(self.node);
+        let graph = context.graph();
+        let target_axis = feature_axis_of(graph, target);
+        let target = if target_axis == axis {
+            target
+        } else {
+            graph.rename(target, target_axis, axis)
+        };
+        let difference = graph.sub(found, target);
+        let mut square = graph.square(difference);
+        if self.standardized {
+            let over = graph.axes_of(target).without(axis);
+            let mean = graph.mean(target, &over);
+            let centred = graph.sub(target, mean);
+            let squares = graph.square(centred);
+            let variance = graph.mean(squares, &over);
+            let variance = graph.shift(variance, EPSILON);
+            square = graph.div(square, variance);
+        }
+        let all = graph.axes_of(square).clone();
+        let mean = graph.mean(square, &all);
+        context.report(OutputName::metric(KEYWORD, name(self.node)), mean);
+        context.graph().scale(mean, self.weight)
     }
 }
 

@@ -47,12 +47,8 @@ mod schedule;
 mod smooth;
 mod sum;
 
-pub use classify::Classify;
 pub use context::LineContext;
-pub use inform::Inform;
-pub use matching::Match;
 pub use reader::Reader;
-pub use smooth::Smooth;
 
 use crate::model::{Batch, BoundKind, Decay, Initialize, Objective, RateSchedule, Training};
 use std::fmt::Debug;

@@ -267,7 +267,7 @@ impl<'r> Reader<'r> {
         let kind = factor_of(self.context.inference(), label).map(|factor| &factor.kind);
         let predicted = matches!(
             kind,
-            Some(FactorKind::Distribution { distribution, .. }) if distribution.has_class_logits()
+            Some(FactorKind::Distribution { distribution, .. }) if distribution.has_probabilities()
         );
         if !predicted {
             let title = format!("q has no prediction of `{}`", name.text);

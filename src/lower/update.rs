@@ -4,6 +4,7 @@
 use crate::{
     id::Id,
     model::Model,
+    names::OutputName,
     optimizer::Update,
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
@@ -28,7 +29,12 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
         .collect();
     let squares = graph.total(squares);
     let norm = graph.scalar(Scalar::Sqrt, &[squares]);
-    graph.output(OutputKind::Value, "gradient_norm", norm, Vec::new());
+    graph.output(
+        OutputKind::Value,
+        OutputName::GradientNorm,
+        norm,
+        Vec::new(),
+    );
     let (rate, step) = (
         graph.input("rate", Axes::none()),
         graph.input("step", Axes::none()),

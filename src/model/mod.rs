@@ -16,7 +16,7 @@ mod objective;
 mod scheduled;
 mod stack;
 
-pub use cost::{Cost, CostRows, Notation};
+pub use cost::{Cost, CostContext, CostRows, Notation, feature_axis_of};
 pub use draw::{to_dot, to_svg};
 pub use graph::{
     Components, Factor, FactorKind, Head, Heads, LayerUse, Mixture, Network, Role, Side, Variable,
@@ -29,6 +29,8 @@ pub use schedules::{Decay, Ramp, RateSchedule};
 pub use stack::{Upstream, scope};
 pub use training::{Batch, Initialize, Training};
 pub use weight::Weight;
+
+use crate::id::Id;
 
 /// A model whose graphs, shapes and settings have been checked.
 #[derive(Clone, Debug)]
@@ -51,6 +53,13 @@ pub struct Model {
 }
 
 impl Model {
+    /// The variables with that role, in the order of their declarations.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = Id<Variable>> + '_ {
+        (0..self.variables.len())
+            .map(Id::new)
+            .filter(move |id: &Id<Variable>| self.variables[id.index()].role == role)
+    }
+
     /// The variables that are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
         self.variables

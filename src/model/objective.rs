@@ -2,7 +2,7 @@
 
 use super::{Cost, Network, Ramp, Variable};
 use crate::{diagnostic::Span, estimator::Estimator, id::Id};
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 /// The bound, how its discrete variables are treated, and the costs beside it.
 #[derive(Clone, Debug)]
@@ -34,12 +34,6 @@ impl Objective {
         self.drawn
             .iter()
             .find(|discrete| discrete.variable == variable)
-    }
-
-    /// The costs of one type.
-    pub fn costs_of<T: Cost>(&self) -> impl Iterator<Item = &T> {
-        let any = self.costs.iter().map(|cost| -> &dyn Any { cost.as_ref() });
-        any.filter_map(|cost| cost.downcast_ref())
     }
 }
 

@@ -67,7 +67,7 @@ fn factor(model: &Model, factor: &Factor) -> String {
                 format!("~ {}({})", distribution.name(), layers(&network.layers))
             }
             Heads::Each(heads) => {
-                let each = distribution.heads().iter().zip(heads);
+                let each = distribution.head_names().into_iter().zip(heads);
                 let each: Vec<String> = each
                     .map(|(name, given)| format!("{name} = {}", head(given)))
                     .collect();

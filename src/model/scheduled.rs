@@ -1,7 +1,7 @@
 //! The weights that change in training, and the model once they have stopped changing.
 
-use super::{Model, Objective, Ramp, Variable};
-use crate::id::Id;
+use super::{Model, Objective, Ramp, Variable, Weight};
+use crate::{id::Id, names::InputName};
 
 /// What a weight multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +53,14 @@ impl Model {
     pub fn scheduled(&self) -> Vec<(String, Scheduled)> {
         let objective = &self.objective;
         let ramps = objective.ramps().filter(|(_, ramp)| ramp.changes());
-        let ramps = ramps.map(|(target, ramp)| (self.weight_input(target), Scheduled::Ramp(ramp)));
+        let ramps = ramps
+            .map(|(target, ramp)| (self.weight_input(target).to_string(), Scheduled::Ramp(ramp)));
         let drawn = objective.drawn.iter().enumerate();
         let drawn = drawn.filter_map(|(index, discrete)| {
             let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
             let name = &self.variables[discrete.variable.index()].name;
-            Some((format!("{number}.{name}"), Scheduled::Estimator(index)))
+            let input = InputName::number(number, name).to_string();
+            Some((input, Scheduled::Estimator(index)))
         });
         ramps.chain(drawn).collect()
     }
@@ -78,13 +80,23 @@ impl Model {
     }
 
     /// The input of a step that holds a weight, where it changes.
-    pub fn weight_input(&self, target: WeightTarget) -> String {
+    pub fn weight_input(&self, target: WeightTarget) -> InputName {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         match target {
-            WeightTarget::LabelledBound => "labelled".to_string(),
-            WeightTarget::Terms(variable) => format!("beta.{}", name(variable)),
-            WeightTarget::Cost { keyword, subject } => format!("{keyword}.{}", name(subject)),
+            WeightTarget::LabelledBound => InputName::LabelledWeight,
+            WeightTarget::Terms(variable) => InputName::number("beta", name(variable)),
+            WeightTarget::Cost { keyword, subject } => InputName::number(keyword, name(subject)),
         }
+    }
+
+    /// The weights of costs that may depend on the number of training rows, each with the input of
+    /// a step that holds it unless it is a number.
+    pub fn population_weights(&self) -> impl Iterator<Item = (InputName, &Weight)> {
+        self.objective.costs.iter().filter_map(|cost| {
+            let (kind, weight) = cost.population_weight()?;
+            let name = &self.variables[cost.subject().index()].name;
+            Some((InputName::number(kind, name), weight))
+        })
     }
 
     /// The steady-state phase of training: the model without the costs whose weight ends at 0, and

@@ -10,19 +10,12 @@ pub struct Population {
 }
 
 impl Population {
-    /// The inputs of a step that depend on it: `weight.VARIABLE`.
+    /// The inputs of a step that depend on it: `weight.LABEL`.
     pub fn weights(&self, model: &Model) -> Vec<(String, f64)> {
-        let costs = model.objective.costs.iter();
-        let given = costs.filter_map(|cost| Some((cost, cost.population_weight()?)));
-        given
-            .filter(|(_, weight)| !matches!(weight, Weight::Number(_)))
-            .map(|(cost, weight)| {
-                let subject = &model.variables[cost.subject().index()].name;
-                (
-                    format!("weight.{subject}"),
-                    weight.value(self.rows, self.labelled),
-                )
-            })
+        let weights = model.population_weights();
+        let changing = weights.filter(|(_, weight)| !matches!(weight, Weight::Number(_)));
+        changing
+            .map(|(input, weight)| (input.to_string(), weight.value(self.rows, self.labelled)))
             .collect()
     }
 

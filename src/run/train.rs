@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
     model::{Batch, Model, Scheduled, scope},
+    names::{CaseKind, InputName, OutputName},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -48,7 +49,7 @@ pub struct Trainer {
     state: State,
     /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's
     /// numbers, then the update's.
-    sums: Vec<(String, f64)>,
+    sums: Vec<(OutputName, f64)>,
     summed: u64,
     /// The numbers of the step that reports next, as far as they have come.
     reported: Vec<f32>,
@@ -61,7 +62,7 @@ pub struct Trainer {
 
 /// The rows that a case takes each step.
 struct Feed {
-    case: &'static str,
+    case: CaseKind,
     sequence: Sequence,
     rows: Vec<u32>,
     inputs: Vec<(String, String)>,
@@ -84,15 +85,15 @@ impl Trainer {
     ) -> Result<Self> {
         let labelled = labelled_rows(&model, &table)?;
         let every: Vec<u32> = (0..table.rows as u32).collect();
-        let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
-            Batch::All(rows) => vec![("all", rows, every)],
+        let cases: Vec<(CaseKind, usize, Vec<u32>)> = match model.train.batch {
+            Batch::All(rows) => vec![(CaseKind::All, rows, every)],
             Batch::Cases {
                 labelled: seen,
                 unlabelled,
             } => {
                 vec![
-                    ("labelled", seen, labelled.clone()),
-                    ("unlabelled", unlabelled, every),
+                    (CaseKind::Labelled, seen, labelled.clone()),
+                    (CaseKind::Unlabelled, unlabelled, every),
                 ]
             }
         };
@@ -133,7 +134,7 @@ impl Trainer {
             .filter(|(_, rows, _)| *rows > 0)
             .map(|(case, rows, available)| Feed {
                 case,
-                sequence: Sequence::new(available, seed, case),
+                sequence: Sequence::new(available, seed, case.word()),
                 rows: vec![0; rows],
                 inputs: inputs(&model, &gradients[0].1, case),
             })
@@ -198,7 +199,7 @@ impl Trainer {
     /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
     fn pace(&self) -> (u64, u64) {
         let feed = self.feeds.last().expect("some case has rows");
-        let rows = if feed.case == "labelled" {
+        let rows = if feed.case == CaseKind::Labelled {
             self.population.labelled
         } else {
             self.population.rows
@@ -279,14 +280,14 @@ impl Trainer {
                 continue;
             }
             for (what, name) in [
-                ("the loss", "loss"),
-                ("the norm of the gradient", "gradient_norm"),
+                ("the loss", OutputName::Loss),
+                ("the norm of the gradient", OutputName::GradientNorm),
             ] {
                 let found = self
                     .sums
                     .iter()
                     .zip(&self.reported)
-                    .find(|((known, _), _)| known == name);
+                    .find(|((known, _), _)| *known == name);
                 if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
                     return Err(
                         self.diverged(self.step - self.silent + 1, format!("{what} is {number}"))
@@ -374,19 +375,17 @@ impl Trainer {
     }
 
     /// The means over the steps of the epoch that have reported.
-    pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub fn means(&self) -> impl Iterator<Item = (&OutputName, f64)> {
         let steps = self.summed.max(1) as f64;
-        self.sums
-            .iter()
-            .map(move |(name, sum)| (name.as_str(), sum / steps))
+        self.sums.iter().map(move |(name, sum)| (name, sum / steps))
     }
 
     /// The means over all steps of the epoch; another begins.
-    pub fn take_means(&mut self) -> Result<Vec<(String, f64)>> {
+    pub fn take_means(&mut self) -> Result<Vec<(OutputName, f64)>> {
         self.settle()?;
         let means = self
             .means()
-            .map(|(name, mean)| (name.to_string(), mean))
+            .map(|(name, mean)| (name.clone(), mean))
             .collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
@@ -423,10 +422,10 @@ impl Trainer {
         }
         stored.extend(self.carried.iter().cloned());
         // Means go on where they were, to the last bit.
-        let sums: Vec<(&str, u64)> = self
+        let sums: Vec<(String, u64)> = self
             .sums
             .iter()
-            .map(|(name, sum)| (name.as_str(), sum.to_bits()))
+            .map(|(name, sum)| (name.to_string(), sum.to_bits()))
             .collect();
         let position = serde_json::json!({
             "format": FORMAT, "model": self.model.name,
@@ -486,7 +485,7 @@ impl Trainer {
         for (name, sum) in &mut self.sums {
             let stored = position["sums"]
                 .as_array()
-                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
+                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.to_string()));
             *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
         }
         Ok(())
@@ -602,21 +601,21 @@ fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Arra
 }
 
 /// Nothing yet of each number that a step reports.
-fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
+fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
     gradient
         .numbers()
         .iter()
         .chain(update.numbers())
-        .map(|name| (name.clone(), 0.0))
+        .map(|name| (name.as_str().into(), 0.0))
         .collect()
 }
 
 /// The inputs of a case, each with the variable that it is read from.
-fn inputs(model: &Model, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
-    let inputs = model
-        .given()
-        .into_iter()
-        .map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
+fn inputs(model: &Model, loaded: &Loaded, case: CaseKind) -> Vec<(String, String)> {
+    let inputs = model.given().into_iter().map(|variable| {
+        let input = InputName::Observed(case, variable.name.clone());
+        (input.to_string(), variable.name.clone())
+    });
     inputs
         .filter(|(input, _)| loaded.names().any(|name| name == input))
         .collect()

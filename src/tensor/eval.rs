@@ -44,7 +44,7 @@ pub fn run(
         let array = tabulate(graph, &output.axes, |index| {
             arrays[output.node.index()].at(graph, index)
         });
-        (output.kind, output.name.clone(), array)
+        (output.kind, output.name.to_string(), array)
     };
     Ok(graph.outputs.iter().map(read).collect())
 }

@@ -1,7 +1,7 @@
 //! The graph itself: nodes, parameters and named outputs.
 
 use super::{Axes, Axis, Scalar, Window};
-use crate::id::Id;
+use crate::{id::Id, names::OutputName};
 use std::collections::HashMap;
 
 /// The id of a node.
@@ -134,7 +134,7 @@ pub enum OutputKind {
 #[derive(Clone, Debug)]
 pub struct Output {
     pub kind: OutputKind,
-    pub name: String,
+    pub name: OutputName,
     pub node: Node,
     /// The axes in the order in which the array is read.
     pub axes: Vec<Id<Axis>>,
@@ -288,16 +288,22 @@ impl Graph {
         }
     }
 
+    /// Adds an output. Gradients and next values are named as their parameter.
     pub fn output(
         &mut self,
         kind: OutputKind,
-        name: impl Into<String>,
+        name: impl Into<OutputName>,
         node: Node,
         axes: Vec<Id<Axis>>,
     ) {
+        let name: OutputName = name.into();
+        let name = match kind {
+            OutputKind::Value => name,
+            OutputKind::Gradient | OutputKind::Next => OutputName::Array(name.to_string()),
+        };
         self.outputs.push(Output {
             kind,
-            name: name.into(),
+            name,
             node,
             axes,
         });

@@ -104,7 +104,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
         let means = trainer.take_means().expect("numbers");
         means
             .iter()
-            .filter(|(name, _)| name.starts_with("smoothness"))
+            .filter(|(name, _)| name.is_metric("smoothness"))
             .count()
     };
     for trainer in [&mut left_out, &mut kept] {
@@ -166,7 +166,7 @@ fn the_loss_falls() {
         let means = trainer.take_means().expect("numbers");
         means
             .iter()
-            .find(|(name, _)| name == "loss")
+            .find(|(name, _)| *name == dgc::names::OutputName::Loss)
             .expect("a loss")
             .1
     };
