@@ -9,34 +9,44 @@ use std::ops::Range;
 /// A range of bytes in a source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Span {
+    /// The first byte.
     pub start: usize,
+    /// The byte after the last.
     pub end: usize,
 }
 
 impl Span {
+    /// The bytes from `start` up to `end`.
     pub fn new(start: usize, end: usize) -> Self {
         Span { start, end }
     }
 
+    /// As a range, to index the source.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 }
 
+/// How serious a report is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// The model is refused.
     Error,
+    /// The model is legal and likely wrong.
     Warning,
 }
 
 /// One mistake, or one thing that is legal and likely wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
+    /// Whether the model is refused.
     pub severity: Severity,
+    /// What is wrong, in one line.
     pub title: String,
-    /// The place, and what is said there.
+    /// The place; [`Span::default`] for what is outside the text, such as `--set`.
     pub span: Span,
+    /// What is said at the place.
     pub label: String,
     /// Other places that matter.
     pub notes: Vec<(Span, String)>,
@@ -45,6 +55,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A mistake at this place.
     pub fn error(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
@@ -56,6 +67,7 @@ impl Diagnostic {
         }
     }
 
+    /// A warning at this place.
     pub fn warning(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Warning,
@@ -63,21 +75,25 @@ impl Diagnostic {
         }
     }
 
+    /// The same with this said at its place.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
+    /// The same with another place that matters.
     pub fn note(mut self, span: Span, label: impl Into<String>) -> Self {
         self.notes.push((span, label.into()));
         self
     }
 
+    /// The same with a way out.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
+    /// Whether it refuses the model.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -6,7 +6,7 @@
 //! | stage | from → to | where |
 //! |---|---|---|
 //! | parse | text → [`syntax::ast::File`] | [`syntax`], `grammar/dgm.pest` |
-//! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`model`] |
+//! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`check`], [`model`] |
 //! | derive | → [`bound::Bounds`]: a term for each case, read as mathematics | [`bound`] |
 //! | lower | → [`tensor::Graph`]: operations on values with named axes | [`lower`] |
 //! | differentiate | → the same, with gradients as outputs | [`gradient`] |
@@ -20,8 +20,8 @@
 //! plan, one stream of random numbers*: noise is indexed by seed, step, stream and element, so any
 //! number of threads, and any resumed run, draws the same.
 //!
-//! [`distribution`], [`layer`], [`optimizer`] and [`estimator`] are registries: a new entry is a
-//! new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
+//! [`distribution`], [`layer`], [`optimizer`], [`estimator`] and [`lines`] are registries: a new
+//! entry is a new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
 //! data, checkpoints; [`cli`] the program.
 //!
 //! A module imports only modules above it in this list; `tests/tidy.rs` checks it.

@@ -11,8 +11,10 @@ use crate::{
 /// The model around a line: its variables, sizes, nets and both graphs, and the overrides of
 /// `--set`. The checker implements it. Where a method gives `None`, it has reported why.
 pub trait LineContext {
+    /// Adds a report; errors refuse the model.
     fn report(&mut self, diagnostic: Diagnostic);
 
+    /// The variables of the model.
     fn variables(&self) -> &[Variable];
 
     /// The factors of p, parents before children.
@@ -51,6 +53,7 @@ pub trait LineContext {
         span: Span,
     ) -> Option<Network>;
 
+    /// The variable of that number.
     fn variable(&self, id: Id<Variable>) -> &Variable {
         &self.variables()[id.index()]
     }

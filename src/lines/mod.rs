@@ -56,7 +56,9 @@ use std::fmt::Debug;
 /// The block of a model file that a line stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
+    /// What a model learns by.
     Objective,
+    /// How it is trained.
     Train,
 }
 
@@ -80,7 +82,9 @@ impl Block {
 /// The settings of a model while its lines are read: the defaults, and what the lines so far say.
 #[derive(Clone, Debug)]
 pub struct Draft {
+    /// What the lines of `objective` say.
     pub objective: Objective,
+    /// What the lines of `train` say.
     pub training: Training,
     /// The first words of the lines that say how a class is treated ([`Line::treats_class`]). A
     /// line with a mistake counts: it says what is meant for its variable all the same.
@@ -135,6 +139,7 @@ pub trait Line: Sync + Debug {
     /// The word that the line begins with: `beta`. No two lines share one.
     fn keyword(&self) -> &'static str;
 
+    /// The block that it stands in.
     fn block(&self) -> Block;
 
     /// The line as it may be written, for messages. `labels`: in a model with a label.
@@ -181,8 +186,8 @@ pub trait Line: Sync + Debug {
     fn check(&self, _context: &mut dyn LineContext, _draft: &Draft) {}
 }
 
-/// Every line, in the order of the tables of `docs/language.md`. The costs of an objective, and
-/// the settings that a model resolves, have this order too.
+/// Every line, in the order in which `dgc list` shows them. The costs of an objective are lowered
+/// and printed in this order too, and `--set` is resolved in it.
 pub const LINES: &[&dyn Line] = &[
     &samples::Samples,
     &bound::BoundLine,

@@ -13,6 +13,7 @@ use crate::{
 /// A position in the values of a line. Each step takes what comes next; if that is not what is
 /// expected, the step reports it and gives `None`.
 pub struct Reader<'r> {
+    /// The model around the line.
     pub context: &'r mut dyn LineContext,
     setting: &'r Setting,
     /// The position of the next value.
@@ -42,6 +43,7 @@ pub const fn real(name: &'static str, least: f64, most: f64) -> Argument {
 }
 
 impl<'r> Reader<'r> {
+    /// A reader at the first value of a line.
     pub fn new(context: &'r mut dyn LineContext, setting: &'r Setting) -> Self {
         Reader {
             context,
@@ -55,6 +57,7 @@ impl<'r> Reader<'r> {
         self.setting.span
     }
 
+    /// Adds a report.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.context.report(diagnostic);
     }

@@ -42,6 +42,7 @@ pub trait Cost: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The rows that it reads.
     fn rows(&self) -> CostRows;
 
     /// The weight, if it may change over the epochs. It is then the input `KEYWORD.SUBJECT` of a
@@ -156,12 +157,14 @@ pub fn feature_axis_of(graph: &Graph, node: Node) -> Id<Axis> {
 
 /// How a model's loss is written.
 pub struct Notation<'a> {
+    /// The model whose loss it is.
     pub model: &'a Model,
     /// The names of the cases, in their order.
     pub cases: Vec<CaseKind>,
 }
 
 impl Notation<'_> {
+    /// The name of a variable.
     pub fn name(&self, variable: Id<Variable>) -> &str {
         &self.model.variables[variable.index()].name
     }

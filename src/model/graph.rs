@@ -10,7 +10,9 @@ use crate::{
 /// A named random variable or deterministic node.
 #[derive(Clone, Debug)]
 pub struct Variable {
+    /// As declared.
     pub name: String,
+    /// What it is for.
     pub role: Role,
     /// The values that each of its elements takes.
     pub domain: Domain,
@@ -100,9 +102,11 @@ impl Side {
 pub struct Factor {
     /// The graph that it stands in.
     pub side: Side,
+    /// The variable that the arrow points to.
     pub child: Id<Variable>,
     /// In the order written.
     pub parents: Vec<Id<Variable>>,
+    /// What the arrow says of its child.
     pub kind: FactorKind,
     /// The arrow, in the file.
     pub span: Span,
@@ -120,7 +124,9 @@ pub fn factor_of(factors: &[Factor], child: Id<Variable>) -> Option<&Factor> {
 pub enum FactorKind {
     /// `~`: the child's distribution.
     Distribution {
+        /// The distribution, whose support is the child's domain.
         distribution: &'static dyn Distribution,
+        /// How its heads are computed.
         heads: Heads,
     },
     /// `=`: the child is the network's output.
@@ -146,7 +152,9 @@ pub enum Heads {
 /// Several components, one of which is drawn.
 #[derive(Clone, Debug)]
 pub struct Mixture {
+    /// How many there are, at least 1.
     pub components: usize,
+    /// Where their heads come from.
     pub source: Components,
 }
 
@@ -186,6 +194,7 @@ pub enum Head {
 /// A sequence of layers. Empty for `linear`, whose heads stand directly on the parents.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
+    /// In the order in which they are applied.
     pub layers: Vec<LayerUse>,
 }
 
@@ -194,10 +203,12 @@ pub struct Network {
 pub struct LayerUse {
     /// `dense1`, `batchnorm2`: the layer's name and its count within the factor.
     pub name: String,
+    /// The entry of the registry.
     pub layer: &'static dyn Layer,
     /// The arguments in the order of [`Layer::arguments`].
     pub arguments: Vec<f64>,
     /// The layers inside a `residual [...]`; empty for any other layer.
     pub inner: Vec<LayerUse>,
+    /// The call, in the file.
     pub span: Span,
 }

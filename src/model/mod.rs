@@ -35,16 +35,21 @@ use crate::id::Id;
 /// A model whose graphs, shapes and settings have been checked.
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// As declared.
     pub name: String,
     /// The name that places in messages and comments are given with, such as `adgm.dgm`.
     pub file: String,
+    /// The text of the file, for messages that show a place.
     pub source: String,
+    /// In the order of their declarations, deterministic nodes last.
     pub variables: Vec<Variable>,
     /// The factors of `p`, parents before children.
     pub generative: Vec<Factor>,
     /// The factors of `q`, parents before children. Holds one for each latent.
     pub inference: Vec<Factor>,
+    /// What it learns by.
     pub objective: Objective,
+    /// How it is trained.
     pub train: Training,
     /// Every size and setting after `--set`, as `name = value`, in the file's order.
     pub settings: Vec<(String, String)>,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub struct Objective {
     /// Joint Monte Carlo samples in training, at least 1.
     pub samples: usize,
+    /// How samples make the bound.
     pub bound: BoundKind,
     /// Labels and discrete latents summed over where not observed.
     pub sums: Vec<Id<Variable>>,
@@ -51,7 +52,9 @@ pub enum BoundKind {
 /// over.
 #[derive(Clone, Debug)]
 pub struct Discrete {
+    /// A label or a class latent.
     pub variable: Id<Variable>,
+    /// What draws its value.
     pub estimator: &'static dyn Estimator,
     /// In the order of [`Estimator::arguments`].
     pub arguments: Vec<f64>,
@@ -59,12 +62,15 @@ pub struct Discrete {
     pub network: Option<Network>,
     /// Whether the variable's KL term is taken in closed form, which it is where that is exact.
     pub closed: bool,
+    /// The line, in the file.
     pub span: Span,
 }
 
 /// `beta z 1 warmup 10 from 3`: the weight of a variable's terms.
 #[derive(Clone, Debug)]
 pub struct TermWeight {
+    /// A label or a latent that q infers.
     pub variable: Id<Variable>,
+    /// The weight.
     pub ramp: Ramp,
 }

@@ -12,7 +12,9 @@ pub enum WeightTarget {
     Terms(Id<Variable>),
     /// The cost of this keyword about this variable.
     Cost {
+        /// [`Cost::keyword`](super::Cost::keyword).
         keyword: &'static str,
+        /// [`Cost::subject`](super::Cost::subject).
         subject: Id<Variable>,
     },
 }

@@ -50,9 +50,19 @@ pub enum Decay {
     Constant,
     /// `step(every = 200, factor = 0.75, floor = 3e-5)`: × factor every so many epochs, the rate
     /// never under `floor`.
-    Step { every: f64, factor: f64, floor: f64 },
+    Step {
+        /// Epochs between two falls.
+        every: f64,
+        /// What the rate is multiplied by.
+        factor: f64,
+        /// The least rate.
+        floor: f64,
+    },
     /// `cosine(floor = 0)`: half a cosine from the rate to `floor` over all epochs.
-    Cosine { floor: f64 },
+    Cosine {
+        /// The rate at the end.
+        floor: f64,
+    },
 }
 
 impl RateSchedule {

@@ -8,8 +8,11 @@ use crate::{distribution::Domain, id::Id};
 /// latent of the same name.
 #[derive(Clone, Debug)]
 pub struct Upstream {
+    /// The data variable of the model on top.
     pub variable: Id<Variable>,
+    /// The model that infers it.
     pub model: Box<Model>,
+    /// The latent of that model whose values it takes.
     pub latent: Id<Variable>,
 }
 

@@ -6,10 +6,13 @@ use crate::optimizer::Optimizer;
 /// The settings of `train`.
 #[derive(Clone, Debug)]
 pub struct Training {
+    /// Rows of a step.
     pub batch: Batch,
+    /// What moves the parameters.
     pub optimizer: &'static dyn Optimizer,
     /// In the order of [`Optimizer::arguments`], defaults filled in.
     pub optimizer_arguments: Vec<f64>,
+    /// How the learning rate changes.
     pub schedule: RateSchedule,
     /// `clip norm 5`: the gradient's total norm is scaled to at most this, before `clip value`.
     pub clip_norm: Option<f64>,
@@ -18,7 +21,9 @@ pub struct Training {
     /// `prior weights normal(0, 1)`: standard deviation of the prior on weights (not biases), per
     /// training row.
     pub weight_prior: Option<f64>,
+    /// How parameters start.
     pub initialize: Initialize,
+    /// Passes over the training rows.
     pub epochs: usize,
 }
 
@@ -27,8 +32,11 @@ pub struct Training {
 pub enum Batch {
     /// A model without labels.
     All(usize),
+    /// A model with labels. Not both are 0.
     Cases {
+        /// Rows with a label.
         labelled: usize,
+        /// Rows whose labels are hidden.
         unlabelled: usize,
     },
 }

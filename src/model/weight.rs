@@ -6,11 +6,13 @@ use std::fmt;
 /// Arithmetic over numbers and the counts of training rows: `0.1 * rows / labelled`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weight {
+    /// A number, sizes among them.
     Number(f64),
     /// The number of training rows.
     Rows,
     /// The number of training rows with a label.
     Labelled,
+    /// Two weights and the operator between them.
     Binary(Operator, Box<Weight>, Box<Weight>),
 }
 

@@ -3,35 +3,50 @@
 use crate::diagnostic::Span;
 use std::fmt;
 
+/// A model file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
+    /// The name behind `model`.
     pub name: Name,
+    /// In the order written.
     pub items: Vec<Item>,
 }
 
+/// A word with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Name {
+    /// The word.
     pub text: String,
+    /// Its place.
     pub span: Span,
 }
 
+/// One statement or block of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// `size hidden = 500`.
     Size(Vec<(Name, Expression)>),
+    /// A variable that is declared.
     Variable(Declaration),
+    /// `net body = dense(500) > relu`.
     Net {
+        /// The name of the net.
         name: Name,
+        /// Its layers.
         layers: Vec<NetworkPart>,
     },
     /// `generative { … }` or `inference { … }`.
     Graph {
+        /// `generative` or `inference`.
         keyword: Name,
+        /// The arrows, in the order written.
         arrows: Vec<Arrow>,
     },
     /// `objective { … }` or `train { … }`.
     Settings {
+        /// `objective` or `train`.
         keyword: Name,
+        /// The lines, in the order written.
         settings: Vec<Setting>,
     },
 }
@@ -39,23 +54,33 @@ pub enum Item {
 /// `latent z: real[latent]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declaration {
+    /// `data`, `label` or `latent`.
     pub role: Name,
+    /// The name of the variable.
     pub name: Name,
+    /// `real`, `binary`, …
     pub domain: Name,
+    /// The sizes in brackets; empty if there are none.
     pub shape: Vec<Expression>,
 }
 
 /// What stands between the `>` of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NetworkPart {
+    /// A layer or a net, by name.
     Call(Call),
     /// `2 * [dense(hidden) > relu]`.
     Repeat {
+        /// How often.
         count: Expression,
+        /// What is repeated.
         layers: Vec<NetworkPart>,
     },
+    /// `residual [dense(hidden) > relu]`.
     Residual {
+        /// The block with its brackets.
         span: Span,
+        /// The layers inside.
         layers: Vec<NetworkPart>,
     },
 }
@@ -63,20 +88,29 @@ pub enum NetworkPart {
 /// `dense(hidden)`, `normal(0, 1)`, `adam(rate = 3e-4)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
+    /// What is called.
     pub name: Name,
+    /// In the order written.
     pub arguments: Vec<CallArgument>,
+    /// The whole call.
     pub span: Span,
 }
 
+/// An argument of a call, `500` or `size = 500`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallArgument {
+    /// The name before `=`.
     pub name: Option<Name>,
+    /// The value.
     pub value: ArgumentValue,
+    /// The whole argument.
     pub span: Span,
 }
 
+/// The value of an argument.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArgumentValue {
+    /// A number, a name or a call.
     Expression(Expression),
     /// `[dense(50) > tanh]`.
     Layers(Vec<NetworkPart>),
@@ -85,46 +119,68 @@ pub enum ArgumentValue {
 /// `a, x -> y ~ categorical(body)` or `x -> h = body`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrow {
+    /// In the order written; empty without `->`.
     pub parents: Vec<Name>,
+    /// The variable that it is of.
     pub child: Name,
+    /// What follows the child.
     pub body: ArrowBody,
+    /// The whole arrow.
     pub span: Span,
 }
 
+/// What an arrow says of its child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArrowBody {
+    /// `~ normal(body)`.
     Distribution(Call),
+    /// `= body`.
     Equation(Vec<NetworkPart>),
 }
 
 /// `classify y weight 0.1 * rows / labelled`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
+    /// The first word.
     pub keyword: Name,
+    /// What follows it.
     pub values: Vec<Expression>,
+    /// The whole line.
     pub span: Span,
 }
 
+/// A value with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
+    /// What it is.
     pub kind: ExpressionKind,
+    /// Its place.
     pub span: Span,
 }
 
+/// A value: arithmetic, a name or a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExpressionKind {
+    /// A number.
     Number(f64),
+    /// A size, a variable or a word of a line.
     Name(String),
+    /// A call, such as `vat(radius = 2)`.
     Call(Call),
+    /// Two values and the operator between them.
     Binary(Operator, Box<Expression>, Box<Expression>),
 }
 
 /// An operator of arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
+    /// `+`
     Add,
+    /// `-`
     Subtract,
+    /// `*`
     Multiply,
+    /// `/`
     Divide,
 }
 
@@ -153,6 +209,7 @@ impl Operator {
             .find(|operator| operator.sign() == sign)
     }
 
+    /// The operator's value for two numbers.
     pub fn apply(self, left: f64, right: f64) -> f64 {
         match self {
             Operator::Add => left + right,

@@ -27,6 +27,7 @@ pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
 pub struct Parsed {
     /// None where the blocks themselves are broken.
     pub tree: Option<File>,
+    /// What could not be read.
     pub mistakes: Vec<Diagnostic>,
     /// The statements that are missing in the tree.
     pub lost: Vec<Span>,

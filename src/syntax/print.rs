@@ -5,6 +5,7 @@ use super::ast::{
     NetworkPart,
 };
 
+/// The tree of a file as text.
 pub fn print(file: &File) -> String {
     let mut text = format!("model {}\n", file.name.text);
     for item in &file.items {

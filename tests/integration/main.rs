@@ -16,6 +16,7 @@ mod folders;
 mod heads;
 mod language;
 mod laws;
+mod lines;
 mod matching;
 mod matmul;
 mod mixture;
