@@ -17,6 +17,15 @@ pub(super) struct Arrows<'t> {
     pub keywords: Vec<(Side, Span)>,
 }
 
+impl<'t> Arrows<'t> {
+    /// The arrow of one graph to that child.
+    pub fn of_child(&self, side: Side, child: &Name) -> Option<&'t Arrow> {
+        let mut written = self.written.iter();
+        let arrow = written.find(|(other, arrow)| *other == side && arrow.child.text == child.text);
+        arrow.map(|(_, arrow)| *arrow)
+    }
+}
+
 /// The largest size of an axis.
 const LARGEST: f64 = 16_777_216.0;
 

@@ -7,7 +7,7 @@ use super::{
     networks::{joins_parents, layers_of, network},
 };
 use crate::{
-    diagnostic::{Diagnostic, Span, suggest},
+    diagnostic::{Diagnostic, suggest},
     distribution::Distribution,
     id::Id,
     layer::Argument,
@@ -147,54 +147,43 @@ fn each(
     let written = format!("write `{kind}({})`", written.join(", "));
     let mut heads: Vec<Option<Head>> = vec![None; names.len()];
     let before = checker.diagnostics.len();
-    let report =
-        |checker: &mut Checker, span: Span, title: String, label: &str, help: Option<String>| {
-            let mut mistake = Diagnostic::error(span, title).label(label);
-            mistake.help = help;
-            checker.report(mistake);
-        };
     let mut given: Vec<&str> = Vec::new();
     for argument in &call.arguments {
         let Some(name) = &argument.name else {
             let title =
                 format!("each head of `{kind}` is given by its name, or all come from one network");
-            report(
-                checker,
-                argument.span,
-                title,
-                "without a name",
-                Some(written.clone()),
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("without a name")
+                    .help(written.clone()),
             );
             continue;
         };
         let Some(index) = names.iter().position(|head| *head == name.text) else {
             let title = format!("`{kind}` has no head `{}`", name.text);
-            report(
-                checker,
-                name.span,
-                title,
-                "not known",
-                suggest(&name.text, names.iter().copied()),
-            );
+            let mut unknown = Diagnostic::error(name.span, title).label("not known");
+            unknown.help = suggest(&name.text, names.iter().copied());
+            checker.report(unknown);
             continue;
         };
         if given.contains(&name.text.as_str()) {
             let title = format!("head `{}` is given twice", name.text);
-            report(
-                checker,
-                argument.span,
-                title,
-                "given again here",
-                Some("keep one of the two".to_string()),
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("given again here")
+                    .help("keep one of the two"),
             );
             continue;
         }
         given.push(&name.text);
         heads[index] = head(checker, parents, arrow, argument);
     }
-    // A misspelt head is reported already.
-    let fine = checker.diagnostics.len() == before;
-    for name in names.iter().filter(|name| fine && !given.contains(name)) {
+    // A head that was misspelt is not reported as missing too.
+    let complete = checker.diagnostics.len() == before;
+    for name in names
+        .iter()
+        .filter(|name| complete && !given.contains(name))
+    {
         let title = format!("`{kind}` lacks its head `{name}`");
         checker.report(
             Diagnostic::error(call.span, title)

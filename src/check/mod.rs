@@ -8,8 +8,8 @@
 //!
 //! The files stand in this order, and each imports only those above it. `context` is the bottom:
 //! the [`Checker`](context::Checker) that all steps share, with the names read so far and the
-//! reports. `arguments`, `features` and `networks` read the networks of factors; `heads`, `nodes`
-//! and `priors` a factor's parts; `graphs` both graphs. `lines` walks the lines of a file and
+//! reports. `arguments`, `features` and `networks` read the networks of factors; `heads` and
+//! `priors` their distributions, `factors` one arrow; `nodes` and `graphs` look at all of them. `lines` walks the lines of a file and
 //! leaves each to its entry of the registry [`crate::lines`], for which it makes the checker a
 //! [`LineContext`](crate::lines::LineContext).
 
@@ -22,6 +22,7 @@ mod networks;
 mod heads;
 mod nodes;
 mod priors;
+mod factors;
 mod graphs;
 mod lines;
 
