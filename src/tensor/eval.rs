@@ -8,7 +8,9 @@ use std::collections::HashMap;
 /// Numbers over axes, the first of them outermost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
+    /// The axes, outermost first.
     pub axes: Vec<Id<Axis>>,
+    /// The numbers in that order.
     pub data: Vec<f64>,
 }
 
@@ -19,7 +21,9 @@ pub type Values = HashMap<String, Vec<f64>>;
 /// Noise for streams that are not among the values.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
+    /// The seed of the run.
     pub seed: u64,
+    /// The number of the step.
     pub step: u64,
 }
 
@@ -59,7 +63,7 @@ impl Array {
         for axis in &self.axes {
             let (_, position) = index
                 .iter()
-                .find(|(known, _)| known == axis)
+                .find(|(other, _)| other == axis)
                 .expect("a position names the axes");
             offset = offset * graph.axis(*axis).size + position;
         }
@@ -138,7 +142,7 @@ impl Evaluation<'_> {
             Op::OneHot(value, axis) => tabulate(graph, &axes, |index| {
                 let (_, position) = index
                     .iter()
-                    .find(|(known, _)| known == axis)
+                    .find(|(other, _)| other == axis)
                     .expect("a one-hot has its axis");
                 f64::from(of(*value).at(graph, index) == *position as f64)
             }),
@@ -179,7 +183,7 @@ impl Evaluation<'_> {
             index
                 .iter()
                 .rev()
-                .find(|(known, _)| *known == axis)
+                .find(|(other, _)| *other == axis)
                 .expect("a position names the axes")
                 .1
         };
