@@ -1,4 +1,8 @@
-//! The stages in order: this file reads as the table of contents.
+//! The stages of the compiler in order, as one function each.
+//!
+//! `check` → `derive` → `lower` → `differentiate` → `simplify` → `plan` is the path of a training
+//! step; [`step`] walks it up to the simplified graph. [`update`], [`evaluate`] and [`generate`] make
+//! the other programs of a run.
 
 use crate::{
     bound::{self, Bounds},
@@ -28,7 +32,7 @@ pub fn check(
     match checked {
         Some(checked) if parsed.mistakes.is_empty() => checked,
         checked => {
-            // What the rest says wrongly is told beside what could not be read.
+            // Report mistakes in what could be read, beside what could not.
             let more = checked.and_then(Result::err).unwrap_or_default();
             let more = more
                 .into_iter()
@@ -77,10 +81,12 @@ pub fn differentiate(mut graph: Graph) -> Graph {
     verified(graph)
 }
 
+/// The same outputs from fewer and cheaper operations.
 pub fn simplify(graph: &Graph) -> Graph {
     verified(simplify::run(graph))
 }
 
+/// The plan of a graph: fused kernels over buffers that are placed in memory.
 pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
     let plan = plan::build(graph, noise);
     if cfg!(debug_assertions) {

@@ -326,9 +326,84 @@ impl fmt::Display for InputName {
     }
 }
 
+/// The input of an update that holds the learning rate of the step.
+pub const RATE: &str = "rate";
+/// The input of an update that holds the number of the step, 1 at the first.
+pub const STEP: &str = "step";
+/// The input of an update that holds the precision of the weights' prior, per training row.
+pub const PRIOR: &str = "prior";
+
+/// Trained parameters that an update treats alike, as one flat array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterGroup {
+    /// `weights`: weights of linear layers, which priors and decay apply to.
+    Weights,
+    /// `others`: all other trained parameters.
+    Others,
+}
+
+/// A flat array of an update.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UpdateArray {
+    /// `GROUP`: the parameters.
+    Parameters(ParameterGroup),
+    /// `GROUP.gradient`: their gradients.
+    Gradients(ParameterGroup),
+    /// `GROUP.STATE`: a state of the optimiser.
+    State(ParameterGroup, String),
+}
+
+impl UpdateArray {
+    /// The parameters that it belongs to.
+    pub fn group(&self) -> ParameterGroup {
+        match self {
+            UpdateArray::Parameters(group)
+            | UpdateArray::Gradients(group)
+            | UpdateArray::State(group, _) => *group,
+        }
+    }
+
+    /// The array that this text names.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (group, array) = match text.split_once('.') {
+            Some((group, array)) => (group, Some(array)),
+            None => (text, None),
+        };
+        let group = match group {
+            "weights" => ParameterGroup::Weights,
+            "others" => ParameterGroup::Others,
+            _ => return None,
+        };
+        Some(match array {
+            None => UpdateArray::Parameters(group),
+            Some("gradient") => UpdateArray::Gradients(group),
+            Some(state) => UpdateArray::State(group, state.to_string()),
+        })
+    }
+}
+
+impl fmt::Display for ParameterGroup {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            ParameterGroup::Weights => "weights",
+            ParameterGroup::Others => "others",
+        })
+    }
+}
+
+impl fmt::Display for UpdateArray {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            UpdateArray::Parameters(group) => write!(f, "{group}"),
+            UpdateArray::Gradients(group) => write!(f, "{group}.gradient"),
+            UpdateArray::State(group, state) => write!(f, "{group}.{state}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{CaseKind, InputName, OutputName, TermName};
+    use super::{CaseKind, InputName, OutputName, ParameterGroup, TermName, UpdateArray};
 
     fn terms() -> Vec<TermName> {
         vec![
@@ -370,6 +445,19 @@ mod tests {
         names.extend(terms().into_iter().map(OutputName::Term));
         for name in names {
             assert_eq!(OutputName::from(name.to_string()), name);
+        }
+    }
+
+    #[test]
+    fn update_arrays_read_back() {
+        for group in [ParameterGroup::Weights, ParameterGroup::Others] {
+            for array in [
+                UpdateArray::Parameters(group),
+                UpdateArray::Gradients(group),
+                UpdateArray::State(group, "velocity".to_string()),
+            ] {
+                assert_eq!(UpdateArray::parse(&array.to_string()), Some(array));
+            }
         }
     }
 

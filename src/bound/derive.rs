@@ -126,7 +126,7 @@ fn bound(model: &Model, observed: &[Id<Variable>], exact: bool) -> Term {
     }
 }
 
-/// E_q[Σ log p − Σ log q], each term in the outermost scope that knows its variables.
+/// E_q[Σ log p − Σ log q], each term in the outermost scope in which its variables have values.
 fn evidence(model: &Model, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
     let mut levels: Vec<Vec<Term>> = vec![Vec::new(); scopes.len() + 1];
     for term in analytic(
@@ -216,11 +216,11 @@ fn analytic(model: &Model, terms: Vec<Term>, observed: &[Id<Variable>], exact: b
         .collect()
 }
 
-/// How many scopes a term stands within: 0 knows observed variables only.
+/// How many scopes a term stands within: at 0 only observed variables have values.
 fn level(model: &Model, scopes: &[FactorId], term: &Term) -> usize {
-    let known: BTreeSet<Id<Variable>> = match term {
+    let read: BTreeSet<Id<Variable>> = match term {
         Term::LogProb(id) | Term::NegativeLogProb(id) => reads(model, *id, true),
-        // A closed form knows the parents alone.
+        // A closed form reads the parents alone.
         Term::NegativeKl { q, p } => reads(model, *q, false)
             .union(&reads(model, *p, false))
             .copied()
@@ -229,7 +229,7 @@ fn level(model: &Model, scopes: &[FactorId], term: &Term) -> usize {
     };
     scopes
         .iter()
-        .rposition(|id| known.contains(&id.of(model).child))
+        .rposition(|id| read.contains(&id.of(model).child))
         .map_or(0, |scope| scope + 1)
 }
 

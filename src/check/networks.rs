@@ -135,7 +135,7 @@ fn residual(
     expanding: &mut Vec<String>,
 ) -> Option<Vec<LayerUse>> {
     let inner = expand(checker, layers, counts, expanding)?;
-    let mut blocks = LAYERS.iter().filter(|layer| layer.holds_layers());
+    let mut blocks = LAYERS.iter().filter(|layer| layer.is_block());
     let layer = *blocks.next().expect("the registry has residual blocks");
     let count = counts.entry(layer.name()).or_default();
     *count += 1;
@@ -206,7 +206,7 @@ fn layer_call(
         expanding.pop();
         return expanded;
     }
-    let Some(layer) = layer::find(name).filter(|layer| !layer.holds_layers()) else {
+    let Some(layer) = layer::find(name).filter(|layer| !layer.is_block()) else {
         let names: Vec<String> = checker
             .nets
             .keys()

@@ -1,5 +1,5 @@
-//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot, differentiable and
-//! biased, less so as it grows cold.
+//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. It is
+//! differentiable and biased; the bias falls with the temperature.
 
 use super::{Choice, Drawn, Estimator, gradient_alone, greatest, gumbel};
 use crate::{

@@ -1,5 +1,5 @@
-//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q, times
-//! how good it was beside a baseline, keeps the gradient unbiased.
+//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q times the
+//! learning signal less a baseline (a control variate) makes the gradient unbiased.
 
 use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
 use crate::tensor::{Axes, Graph, Node};

@@ -78,8 +78,8 @@ impl Layer for Activation {
     }
 }
 
-/// `residual [...]`: the input is added to what the layers inside make of it. The lowering does so;
-/// this is its name.
+/// `residual [...]`: the input is added to the output of the layers inside. Lowering expands the
+/// block; this is its entry in the registry.
 #[derive(Debug)]
 pub struct Residual;
 
@@ -88,7 +88,7 @@ impl Layer for Residual {
         "residual"
     }
 
-    fn holds_layers(&self) -> bool {
+    fn is_block(&self) -> bool {
         true
     }
 

@@ -1,4 +1,4 @@
-//! The graph as it grows, and how the values of one pass are made.
+//! The graph as it grows, and the settings of a pass.
 //!
 //! A pass is one walk through the networks: of the rows of a case, of the same rows without noise,
 //! of pseudo-inputs. What differs between passes stands in the fields of [`Builder`]. No field is

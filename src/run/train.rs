@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
     model::{Batch, Model, Scheduled, scope},
-    names::{CaseKind, InputName, OutputName},
+    names::{CaseKind, InputName, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -126,7 +126,7 @@ impl Trainer {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
             }
         }
-        session.fill(&update, "prior", &mut |array| {
+        session.fill(&update, PRIOR, &mut |array| {
             array[0] = population.prior(&model) as f32
         })?;
         let feeds = cases
@@ -255,7 +255,7 @@ impl Trainer {
         self.session.run(gradient, key)?;
         self.session.enqueue_readback(gradient)?;
         let rate = self.rate_after(self.step);
-        for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
+        for (name, value) in [(RATE, rate as f32), (STEP, (self.step + 1) as f32)] {
             self.session
                 .fill(&self.update, name, &mut |array| array[0] = value)?;
         }
@@ -647,21 +647,17 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
     }
     let (parameters, gradients) = (session.parameters, session.gradients);
     let loaded = session.load(build, &|buffer| {
-        let (group, array) = buffer
-            .name
-            .split_once('.')
-            .map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
-        let offset = match group {
-            "weights" => 0,
-            "others" => weights,
-            _ => return None,
+        let named = UpdateArray::parse(&buffer.name)?;
+        let offset = match named.group() {
+            ParameterGroup::Weights => 0,
+            ParameterGroup::Others => weights,
         };
-        let array = match array {
-            None => parameters,
-            Some("gradient") => gradients,
-            Some(name) => state
+        let array = match named {
+            UpdateArray::Parameters(_) => parameters,
+            UpdateArray::Gradients(_) => gradients,
+            UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(known, _)| known == name)
+                .find(|(known, _)| *known == name)
                 .map(|(_, array)| *array)?,
         };
         Some(Place { array, offset })
