@@ -1,4 +1,4 @@
-//! What the whole checker shares: the model as far as it is read, and what was reported.
+//! The state that all steps of the check share: the model as far as it is read, and the reports.
 //!
 //! Every other file of the folder imports this one, and it imports none of them but `sets`.
 
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// What has been found so far, good and bad.
+/// The model as far as it is read, and every report so far.
 pub(super) struct Checker<'a> {
     pub source: &'a str,
     /// The place of the model's name.
@@ -157,7 +157,7 @@ impl<'a> Checker<'a> {
         false
     }
 
-    /// Reports that nothing is made of an arrow's parents.
+    /// Reports that an arrow has parents which its child does not depend on.
     pub fn unused_parents(&mut self, arrow: &Arrow, label: &str, help: &str) {
         let title = format!("the parents of `{}` are not used", arrow.child.text);
         self.report(Diagnostic::error(arrow.span, title).label(label).help(help));

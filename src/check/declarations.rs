@@ -114,7 +114,7 @@ impl Checker<'_> {
         self.sizes.insert(name.text.clone(), number as f64);
     }
 
-    /// Reports a size that is no whole number from 1 on.
+    /// The number as a size; reports one that is not a whole number in range, and gives 1.
     fn whole(&mut self, span: Span, number: f64, what: &str) -> usize {
         if number.fract() != 0.0 || !(1.0..=LARGEST).contains(&number) {
             self.report(

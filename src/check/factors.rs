@@ -65,7 +65,7 @@ pub(super) fn factor(
     })
 }
 
-/// The parents that are variables, each once, and whether all are.
+/// The parents that exist, each once, and whether all of them exist.
 fn parents(checker: &mut Checker, arrow: &Arrow) -> (Vec<Id<Variable>>, bool) {
     let mut parents: Vec<Id<Variable>> = Vec::new();
     let mut complete = true;
@@ -160,7 +160,8 @@ fn distribution_of(
     })
 }
 
-/// That the distribution's values are the variable's, and that a latent of q can be drawn.
+/// Reports a distribution that does not fit its child: other values, or a latent of q that cannot
+/// be drawn from it.
 fn supports(
     checker: &mut Checker,
     side: Side,

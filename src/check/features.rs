@@ -1,4 +1,4 @@
-//! The shapes of what networks make, layer by layer, from those of their parents.
+//! The shapes of the outputs of networks, layer by layer, from those of their inputs.
 
 use super::context::Checker;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     model::{LayerUse, Network, Variable},
 };
 
-/// The shapes that a network makes; none where a layer does not fit, which is reported.
+/// The shapes of a network's outputs; none where a layer does not fit, which is reported.
 pub(super) fn fits(
     checker: &mut Checker,
     network: &Network,
@@ -20,7 +20,7 @@ pub(super) fn fits(
         .iter()
         .map(|&parent| layer::features(&checker.variable(parent).shape));
     let shapes = shapes.collect();
-    // What is wrong whatever the parents are is told once.
+    // A mistake that does not depend on the parents is reported without them, and so only once.
     let misfit = walk(&network.layers, None).err();
     let misfit = misfit.or_else(|| match walk(&network.layers, Some(shapes)) {
         Ok(found) => {
@@ -33,7 +33,7 @@ pub(super) fn fits(
     outputs
 }
 
-/// Reports what is wrong whatever the parents are.
+/// Reports mistakes that do not depend on the parents.
 pub(super) fn examine(checker: &mut Checker, layers: &[LayerUse]) {
     if let Err(misfit) = walk(layers, None) {
         checker.report(misfit);

@@ -52,7 +52,7 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
             .collect::<Vec<_>>()
     };
     let (p, q) = (split(Side::Generative), split(Side::Inference));
-    // A node of one graph may be read in the other, and then orders it too.
+    // A node of one graph may be read in the other, whose order then respects it too.
     let nodes = |other: &[Factor]| -> Vec<Factor> {
         other
             .iter()
@@ -180,7 +180,7 @@ fn circles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagno
     components.into_iter().map(circle).collect()
 }
 
-/// What is legal and likely wrong.
+/// Warns of variables that are declared and not used.
 pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn Cost>]) {
     let (p, q) = (&checker.generative.clone(), &checker.inference.clone());
     let matched: Vec<Id<Variable>> = costs.iter().flat_map(|cost| cost.reads()).collect();

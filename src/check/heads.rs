@@ -126,8 +126,8 @@ fn constants(
     Some(Heads::Constants(values))
 }
 
-/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)`, whose brackets
-/// are missing.
+/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` whose brackets
+/// were forgotten.
 fn is_network(checker: &Checker, value: &ArgumentValue) -> bool {
     let call = |value: &ast::Expression| matches!(value.kind, ExpressionKind::Call(_));
     layers_of(checker, value).is_some()
@@ -237,7 +237,7 @@ fn head(
     }
     let network = network(checker, &layers, parents, arrow.span)?;
     if network.layers.is_empty() {
-        // On no parents it is the same as `constant`.
+        // Without parents it is the same as `constant`.
         return Some(Head::Linear);
     }
     if !joins_parents(&network, parents) {
@@ -250,7 +250,7 @@ fn head(
     Some(Head::Network(network))
 }
 
-/// That each network fits the parents, and what is a head itself the child.
+/// Reports networks that do not fit the parents, and heads that do not have the child's features.
 pub(super) fn check(
     checker: &mut Checker,
     factor: &Factor,

@@ -6,12 +6,16 @@
 //! reports it and goes on with what it has, so that one run shows all mistakes; a model comes out
 //! only where there is none.
 //!
-//! The files stand in this order, and each imports only those above it. `context` is the bottom:
-//! the [`Checker`](context::Checker) that all steps share, with the names read so far and the
-//! reports. `arguments`, `features` and `networks` read the networks of factors; `heads` and
-//! `priors` their distributions, `factors` one arrow; `nodes` and `graphs` look at all of them. `lines` walks the lines of a file and
-//! leaves each to its entry of the registry [`crate::lines`], for which it makes the checker a
-//! [`LineContext`](crate::lines::LineContext).
+//! From the bottom up, each file imports only those above it:
+//! - `sets`, `context`: the [`Checker`] that all steps share, with the names read so far and the
+//!   reports;
+//! - `declarations`: sizes, variables and nets, and the arrows as written;
+//! - `arguments`, `features`, `networks`: calls and networks, and the shapes of what networks make;
+//! - `heads`, `priors`: the distribution of a factor;
+//! - `nodes`, `factors`, `graphs`: one arrow, and what must hold of all;
+//! - `lines`: walks the lines of `objective` and `train`, and leaves each to its entry of the
+//!   registry [`crate::lines`], for which it makes the checker a
+//!   [`LineContext`](crate::lines::LineContext).
 
 mod sets;
 mod context;
@@ -33,7 +37,11 @@ use crate::{
 };
 use context::Checker;
 
-/// The checked model and its lints, or every mistake. `sets` are the `NAME=VALUE` of `--set`.
+/// The checked model and its warnings. `sets` are the `NAME=VALUE` of `--set`.
+///
+/// # Errors
+///
+/// Every mistake, in the order of the text.
 pub fn check(
     file: &str,
     source: &str,
@@ -48,8 +56,8 @@ pub fn check(
     graphs::lint(&mut checker, &objective.costs);
     checker.finish();
     if checker.has_errors() {
-        // A net that is used five times has its mistakes once, and what follows from a mistake is
-        // not worth a warning.
+        // A net that is used five times reports its mistakes once. Warnings are left out: they may
+        // only follow from a mistake.
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
             if !mistakes.contains(&diagnostic) {
@@ -75,7 +83,7 @@ pub fn check(
 }
 
 impl Checker<'_> {
-    /// Settings that no part of the model took.
+    /// Reports names of `--set` that nothing reads, and sizes and nets that are never used.
     fn finish(&mut self) {
         for (name, help) in self.sets.unused() {
             let mut unknown = Diagnostic::error(

@@ -1,5 +1,5 @@
-//! Networks as they are used: nets by name and repetitions written out, layers numbered, arguments
-//! in their order.
+//! Networks as factors use them: names of nets replaced by their layers, repetitions written out,
+//! layers numbered.
 
 use super::{arguments::arguments_of, context::Checker, features};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Layers of a network at most.
+/// The most layers that a network may have.
 const MOST_LAYERS: usize = 10_000;
 
 /// The layers of an argument that is a network, written out or by its name.
@@ -63,7 +63,7 @@ pub(super) fn network(
         );
         return None;
     }
-    // One parent alone needs no joining.
+    // A single parent needs no layer that joins.
     if parents.len() > 1 {
         joined_first(checker, &layers, span)?;
     }
@@ -153,7 +153,7 @@ fn residual(
     }])
 }
 
-/// That the parents are joined before the layers that need it.
+/// Reports a layer that needs joined parents and stands before any layer that joins them.
 fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Option<()> {
     let mut unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
     let early = unjoined.find(|layer| layer.layer.needs_joined() || !layer.inner.is_empty());
@@ -234,7 +234,7 @@ fn layer_call(
     }])
 }
 
-/// Whether a network makes one value of its parents.
+/// Whether the output of a network is a single value: it has one parent, or a layer joins them.
 pub(super) fn joins_parents(network: &Network, parents: &[Id<Variable>]) -> bool {
     parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
 }

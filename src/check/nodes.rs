@@ -13,8 +13,8 @@ pub(super) fn check(checker: &mut Checker, factors: &[Factor]) {
     let node = |factor: &&Factor| matches!(factor.kind, FactorKind::Deterministic(_));
     let (mut open, others): (Vec<&Factor>, Vec<&Factor>) = factors.iter().partition(node);
     let mut unknown: BTreeSet<Id<Variable>> = open.iter().map(|factor| factor.child).collect();
-    // Nodes after those that they read; what is left over is in a circle, or reads what has no
-    // shape.
+    // A node follows the nodes that it reads. What is left over is in a circle, or reads a node
+    // without a shape.
     while let Some(next) = open.iter().position(|factor| {
         factor
             .parents

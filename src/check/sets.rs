@@ -1,4 +1,4 @@
-//! The overrides of `--set NAME=VALUE`, and what every size and setting came to.
+//! The overrides of `--set NAME=VALUE`, and the resulting value of every size and setting.
 
 use crate::diagnostic::suggest;
 
@@ -36,7 +36,7 @@ impl Sets {
         Ok(value)
     }
 
-    /// What was given for a name.
+    /// The text given for a name; of several the last.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.given
             .iter()
@@ -45,7 +45,7 @@ impl Sets {
             .map(|(_, text)| text.as_str())
     }
 
-    /// Names that nothing took, each with the nearest that there is.
+    /// Names that nothing asked for, each with a suggestion.
     pub fn unused(&self) -> Vec<(String, Option<String>)> {
         let unused = self
             .given

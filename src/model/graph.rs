@@ -163,8 +163,8 @@ pub struct Mixture {
 pub enum Components {
     /// Each component has heads and a weight of its own.
     Learned,
-    /// They are those of q at learned pseudo-inputs, which stand for these data variables; all
-    /// weigh as much (Tomczak and Welling 2018).
+    /// The heads are those of q at learned pseudo-inputs, which stand for these data variables; all
+    /// components weigh as much (Tomczak and Welling 2018).
     Pseudo(Vec<Id<Variable>>),
 }
 

@@ -30,7 +30,7 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// What is done with a discrete variable that is not summed over.
+    /// How a discrete variable is drawn, if it is not summed over.
     pub fn drawn(&self, variable: Id<Variable>) -> Option<&Discrete> {
         self.drawn
             .iter()

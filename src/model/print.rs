@@ -102,7 +102,7 @@ fn layers(layers: &[LayerUse]) -> String {
         return "linear".to_string();
     }
     let layer_text = |layer: &LayerUse| {
-        // What is left out stands last.
+        // Arguments that were left out stand last.
         let given = layer.arguments.iter().filter(|argument| !argument.is_nan());
         let arguments: Vec<String> = given.map(f64::to_string).collect();
         match (layer.inner.as_slice(), arguments.as_slice()) {
