@@ -1,5 +1,4 @@
-//! What a user is told about a model's text: the place, what was expected, what was found and a way
-//! out.
+//! Reports about a model's text: the place, what was expected, what was found and a way out.
 //!
 //! Mistakes of the user are values of this type, gathered and reported all at once; mistakes of dgc
 //! are panics.
@@ -99,14 +98,13 @@ impl Diagnostic {
     }
 }
 
-/// The candidate that a misspelt name is nearly, if there is one.
+/// The candidate that a misspelt name most resembles, if it resembles one.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
     let near = distances.filter(|(distance, candidate)| {
-        // One letter of a name may be wrong, and one more for each four; nothing is left of a name
-        // whose every letter is.
+        // One letter may be wrong, and one more for every four letters, but never all of them.
         let len = candidate.chars().count().max(name.chars().count());
         *distance <= 1 + len / 4 && *distance < len
     });

@@ -11,7 +11,11 @@ use pest::{Parser, error::InputLocation, iterators::Pair};
 #[grammar = "../grammar/dgm.pest"]
 struct Grammar;
 
-/// The tree of a model file, or every statement that is none.
+/// The tree of a model file.
+///
+/// # Errors
+///
+/// A report for each statement that cannot be read.
 pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
     match parse_what_can_be(text) {
         Parsed {
@@ -34,8 +38,8 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Whether a mistake of the rest may come of what is missing: it is about a name that stands
-    /// there.
+    /// Whether a mistake in the rest may only follow from a statement that is missing: the mistake
+    /// is about a name in that statement.
     pub fn explains(&self, text: &str, mistake: &Diagnostic) -> bool {
         let missing = |name: &str| {
             self.lost
@@ -57,8 +61,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// Statements end with their line, so one that cannot be read is blanked out, and the rest is read
-/// again.
+/// Reads what can be read. Statements end with their line, so one that cannot be read is blanked
+/// out, and the rest is read again.
 pub fn parse_what_can_be(text: &str) -> Parsed {
     let mut parsed = Parsed {
         tree: None,
@@ -91,11 +95,11 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
     }
 }
 
-/// Statements that cannot be read that are told of at most.
+/// The most unreadable statements that are reported.
 const MOST_MISTAKES: usize = 20;
 
-/// The lines of the statement that cannot be read at `at`, if the file is one without them: no
-/// braces are theirs, and they are not blank already.
+/// The lines of the statement that cannot be read at `at`, if the rest can be read without them:
+/// they have no braces, and are not blank already.
 fn statement(text: &str, at: usize) -> Option<Span> {
     let line_start = |at: usize| text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = |at: usize| {
@@ -134,7 +138,7 @@ fn statement(text: &str, at: usize) -> Option<Span> {
     whole.then(|| Span::new(start, end))
 }
 
-/// The block, whole, whose first line cannot be read at `at`, if it stands within the model's own.
+/// The whole block whose first line cannot be read at `at`, if it stands within the model's block.
 fn whole_block(text: &str, at: usize) -> Option<Span> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let braces =
@@ -152,8 +156,8 @@ fn whole_block(text: &str, at: usize) -> Option<Span> {
         .map(|(len, _)| Span::new(start, start + len + 1))
 }
 
-/// Where the brackets stand that are open at the end of a text, comments aside; braces close all of
-/// them.
+/// The positions of the brackets that are open at the end of a text. Comments are skipped; a brace
+/// closes all brackets.
 fn open_brackets(text: &str) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
     let mut comment = false;
@@ -182,7 +186,7 @@ const BLOCKS: [&str; 9] = [
     "train",
 ];
 
-/// What was expected, in the language's words, and where the reading ended.
+/// The report of a parse error in the words of the language, and where reading ended.
 fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) {
     let (at, diagnostic) = unexpected(text, error);
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -275,14 +279,14 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         .iter()
         .find(|word| word.starts_with("a declaration"))
     {
-        // It says which words begin one.
+        // This report says which words begin a statement.
         expected.retain(|word| *word == declaration || !word.contains(" or `"));
     }
     let label = match expected.as_slice() {
         [] => format!("{found} does not belong here"),
         words => format!("expected {}", words.join(", or ")),
     };
-    // The end of a line is a place, not a character.
+    // The end of a line has a place, and no character to underline.
     let end = if text[start..end].trim().is_empty() {
         start
     } else {
