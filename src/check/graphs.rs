@@ -5,7 +5,7 @@ use crate::{
     diagnostic::{Diagnostic, Span},
     distribution::DISTRIBUTIONS,
     id::Id,
-    model::{Cost, Factor, FactorKind, Role, Side, Variable, factor_of},
+    model::{CostTerm, Factor, FactorKind, Role, Side, Variable, factor_of},
 };
 use petgraph::{
     algo::tarjan_scc,
@@ -181,7 +181,7 @@ fn circles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagno
 }
 
 /// Warns of variables that are declared and not used.
-pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn Cost>]) {
+pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn CostTerm>]) {
     let (p, q) = (&checker.generative.clone(), &checker.inference.clone());
     let matched: Vec<Id<Variable>> = costs.iter().flat_map(|cost| cost.reads()).collect();
     let read = |id: Id<Variable>, factors: &[Factor]| {

@@ -11,12 +11,12 @@ use crate::{
     id::Id,
     layer::Argument,
     lines::{self, Block, Draft, LINES, Line, LineContext, Reader},
-    model::{Batch, CostRows, Factor, Network, Objective, Role, Training, Variable},
+    model::{Batch, CostRows, Factor, Network, Objective, Role, TrainSettings, Variable},
     syntax::ast::{ArgumentValue, Call, Expression, File, Item, Name, Setting},
 };
 
 /// What the lines of a file say, and the defaults of all others.
-pub(super) fn check(checker: &mut Checker, tree: &File) -> (Objective, Training) {
+pub(super) fn check(checker: &mut Checker, tree: &File) -> (Objective, TrainSettings) {
     let mut draft = Draft::new(checker.has_labels());
     // Arrows with a mistake are missing in p too.
     let classifier = checker.generative.is_empty() && !checker.has_errors();

@@ -12,7 +12,7 @@ use crate::{
 
 /// The lines whose keyword some estimators have.
 #[derive(Debug)]
-pub struct Choice {
+pub struct EstimatorLine {
     keyword: &'static str,
     example: &'static str,
     summary: &'static str,
@@ -28,28 +28,28 @@ enum Form {
     Count,
 }
 
-pub const RELAX: Choice = Choice {
+pub const RELAX: EstimatorLine = EstimatorLine {
     keyword: "relax",
     example: "relax y by gumbel(temperature = 0.5)",
     summary: "draws a relaxed one-hot value of a class variable",
     form: Form::ByName,
 };
 
-pub const SCORE: Choice = Choice {
+pub const SCORE: EstimatorLine = EstimatorLine {
     keyword: "score",
     example: "score y by leave_one_out",
     summary: "draws a class, with the score-function gradient",
     form: Form::ByName,
 };
 
-pub const TOP: Choice = Choice {
+pub const TOP: EstimatorLine = EstimatorLine {
     keyword: "top",
     example: "top y 3",
     summary: "sums over the likeliest classes and draws one of the others",
     form: Form::Count,
 };
 
-impl Line for Choice {
+impl Line for EstimatorLine {
     fn keyword(&self) -> &'static str {
         self.keyword
     }
@@ -137,7 +137,7 @@ struct Chosen {
     network: Option<Network>,
 }
 
-impl Choice {
+impl EstimatorLine {
     /// `by learned(body)`.
     fn by_name(&self, reader: &mut Reader, name: &Name, variable: Id<Variable>) -> Option<Chosen> {
         reader.choice(&["by"])?;

@@ -4,7 +4,7 @@ use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::{
     diagnostic::Diagnostic,
     id::Id,
-    model::{Cost, CostContext, CostRows, Notation, Variable, Weight},
+    model::{CostContext, CostRows, CostTerm, Notation, Variable, Weight},
     names::{CLASSIFICATION, OutputName},
     syntax::ast::{Expression, ExpressionKind},
     tensor::Node,
@@ -20,7 +20,7 @@ pub struct Classify {
 
 const KEYWORD: &str = "classify";
 
-impl Cost for Classify {
+impl CostTerm for Classify {
     fn keyword(&self) -> &'static str {
         KEYWORD
     }

@@ -7,7 +7,7 @@
 use super::{Block, Draft, Line, Reader, reader::real};
 use crate::{
     id::Id,
-    model::{Cost, CostContext, CostRows, Notation, Variable},
+    model::{CostContext, CostRows, CostTerm, Notation, Variable},
     names::OutputName,
     tensor::{Axes, Node},
 };
@@ -25,7 +25,7 @@ const TINY: f64 = 1e-30;
 
 const KEYWORD: &str = "inform";
 
-impl Cost for Inform {
+impl CostTerm for Inform {
     fn keyword(&self) -> &'static str {
         KEYWORD
     }

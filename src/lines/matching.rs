@@ -6,7 +6,9 @@ use crate::{
     diagnostic::Diagnostic,
     distribution::Domain,
     id::Id,
-    model::{Cost, CostContext, CostRows, Notation, Role, Variable, factor_of, feature_axis_of},
+    model::{
+        CostContext, CostRows, CostTerm, Notation, Role, Variable, factor_of, feature_axis_of,
+    },
     names::OutputName,
     syntax::ast::Name,
     tensor::Node,
@@ -32,7 +34,7 @@ const EPSILON: f64 = 1e-5;
 
 const KEYWORD: &str = "match";
 
-impl Cost for Match {
+impl CostTerm for Match {
     fn keyword(&self) -> &'static str {
         KEYWORD
     }

@@ -15,9 +15,10 @@
 //! 3. [`Line::check`], for each entry of the registry: what must hold once everything is read.
 //!
 //! A line that adds a cost to the loss (`classify`, `smooth`, `inform`, `match`) puts a value that
-//! implements [`Cost`](crate::model::Cost) into `objective.costs`. The cost says how it is printed
-//! and lowered; later stages ask all costs alike, so that a new cost is one file and one entry of
-//! the registry.
+//! implements [`CostTerm`](crate::model::CostTerm) into `objective.costs`. The cost says how it is
+//! printed, and lowers itself through [`CostContext`](crate::model::CostContext), which the lowering
+//! implements; later stages ask all costs alike, so that a new cost is one file and one entry of the
+//! registry.
 //!
 //! The module stands below `check`, which depends on it: a line reads names, numbers and networks
 //! through the trait [`LineContext`], which the checker implements.
@@ -50,7 +51,7 @@ mod sum;
 pub use context::LineContext;
 pub use reader::Reader;
 
-use crate::model::{Batch, BoundKind, Decay, Initialize, Objective, RateSchedule, Training};
+use crate::model::{Batch, BoundKind, Decay, Initialize, Objective, RateSchedule, TrainSettings};
 use std::fmt::Debug;
 
 /// The block of a model file that a line stands in.
@@ -85,7 +86,7 @@ pub struct Draft {
     /// What the lines of `objective` say.
     pub objective: Objective,
     /// What the lines of `train` say.
-    pub training: Training,
+    pub training: TrainSettings,
     /// The first words of the lines that say how a class is treated ([`Line::treats_class`]). A
     /// line with a mistake counts: it says what is meant for its variable all the same.
     pub treated: Vec<String>,
@@ -108,7 +109,7 @@ impl Draft {
                 free_bits: Vec::new(),
                 analytic: Vec::new(),
             },
-            training: Training {
+            training: TrainSettings {
                 batch: if labels {
                     Batch::Cases {
                         labelled: 100,

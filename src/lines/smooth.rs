@@ -11,7 +11,7 @@ use crate::{
     gradient,
     id::Id,
     layer::Argument,
-    model::{Cost, CostContext, CostRows, Notation, Ramp, Role, Variable},
+    model::{CostContext, CostRows, CostTerm, Notation, Ramp, Role, Variable},
     names::OutputName,
     tensor::{Axes, Node, NoiseKind, Scalar},
 };
@@ -37,7 +37,7 @@ const TINY: f64 = 1e-30;
 
 const KEYWORD: &str = "smooth";
 
-impl Cost for Smooth {
+impl CostTerm for Smooth {
     fn keyword(&self) -> &'static str {
         KEYWORD
     }

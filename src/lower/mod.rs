@@ -10,7 +10,7 @@
 //! - `case`: the values, heads and densities of one case, each made once;
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
 //! - `cost`: a case as the costs of the objective see it, each of which lowers itself
-//!   ([`Cost::lower`](crate::model::Cost::lower));
+//!   ([`CostTerm::lower`](crate::model::CostTerm::lower));
 //! - `objective`, `evaluate`, `generate`, `update`: the programs of a run.
 
 mod builder;

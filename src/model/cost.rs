@@ -25,7 +25,7 @@ pub enum CostRows {
 }
 
 /// A term of the loss that is no part of the bound.
-pub trait Cost: Debug + Send + Sync {
+pub trait CostTerm: Debug + Send + Sync {
     /// The keyword of its line: `classify`.
     fn keyword(&self) -> &'static str;
 
@@ -62,7 +62,7 @@ pub trait Cost: Debug + Send + Sync {
     /// A weight that changes is left out; it has a line of its own.
     fn formula(&self, notation: &Notation) -> String;
 
-    /// What its [`Cost::ramp`] multiplies, in words: `the KL of q(y | x)`.
+    /// What its [`CostTerm::ramp`] multiplies, in words: `the KL of q(y | x)`.
     fn weighted_part(&self, notation: &Notation) -> String {
         self.formula(notation)
     }
@@ -101,8 +101,8 @@ pub trait CostContext<'m> {
     /// The value of a node or of data, with axes row, sample and its features.
     fn value(&mut self, variable: Id<Variable>) -> Node;
 
-    /// The value of a node or of data without noise and dropout, which [`Cost::clean_reads`] names.
-    /// One pass over the networks serves all costs.
+    /// The value of a node or of data without noise and dropout, which [`CostTerm::clean_reads`]
+    /// names. One pass over the networks serves all costs.
     fn clean_value(&mut self, variable: Id<Variable>) -> Node;
 
     /// Noise of this case, named `CASE.NAME`.
@@ -110,7 +110,7 @@ pub trait CostContext<'m> {
 
     /// The weight of a cost as it is at a step, without axes: an input if it changes over the
     /// epochs or depends on the training rows, else a constant. 1 for a cost without such a weight.
-    fn weight(&mut self, cost: &dyn Cost) -> Node {
+    fn weight(&mut self, cost: &dyn CostTerm) -> Node {
         if let Some(ramp) = cost.ramp() {
             if !ramp.changes() {
                 return self.graph().constant(ramp.weight);

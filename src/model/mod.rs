@@ -16,7 +16,7 @@ mod objective;
 mod scheduled;
 mod stack;
 
-pub use cost::{Cost, CostContext, CostRows, Notation, feature_axis_of};
+pub use cost::{CostContext, CostRows, CostTerm, Notation, feature_axis_of};
 pub use draw::{to_dot, to_svg};
 pub use graph::{
     Components, Factor, FactorKind, Head, Heads, LayerUse, Mixture, Network, Role, Side, Variable,
@@ -24,10 +24,10 @@ pub use graph::{
 };
 pub use objective::{BoundKind, Discrete, Objective, TermWeight};
 pub use print::{factor_text, print};
-pub use scheduled::{Scheduled, WeightTarget};
-pub use schedules::{Decay, Ramp, RateSchedule};
+pub use scheduled::Scheduled;
+pub use schedules::{Decay, Ramp, RateSchedule, WeightTarget};
 pub use stack::{Upstream, scope};
-pub use training::{Batch, Initialize, Training};
+pub use training::{Batch, Initialize, TrainSettings};
 pub use weight::Weight;
 
 use crate::id::Id;
@@ -50,7 +50,7 @@ pub struct Model {
     /// What it learns by.
     pub objective: Objective,
     /// How it is trained.
-    pub train: Training,
+    pub train: TrainSettings,
     /// Every size and setting after `--set`, as `name = value`, in the file's order.
     pub settings: Vec<(String, String)>,
     /// The models whose inference gives data variables their values; none as a file is checked.

@@ -1,6 +1,6 @@
 //! What a model learns by: the lines of `objective`.
 
-use super::{Cost, Network, Ramp, Variable};
+use super::{CostTerm, Network, Ramp, Variable};
 use crate::{diagnostic::Span, estimator::Estimator, id::Id};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Objective {
     pub drawn: Vec<Discrete>,
     /// What is added to the loss beside the bound, in the order of the registry of lines, and among
     /// costs of one keyword in the file's order.
-    pub costs: Vec<Arc<dyn Cost>>,
+    pub costs: Vec<Arc<dyn CostTerm>>,
     /// Factor on the bound of labelled rows; 1 if no line gives one.
     pub labelled: Option<Ramp>,
     /// Factor on a latent's log p − log q, at most one for each latent.

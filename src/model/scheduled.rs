@@ -1,23 +1,7 @@
 //! The weights that change in training, and the model once they have stopped changing.
 
-use super::{Model, Objective, Ramp, Variable, Weight};
+use super::{Model, Objective, Ramp, Variable, Weight, WeightTarget};
 use crate::{id::Id, names::InputName};
-
-/// What a weight multiplies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeightTarget {
-    /// The bound of labelled rows.
-    LabelledBound,
-    /// The terms of a variable that q infers.
-    Terms(Id<Variable>),
-    /// The cost of this keyword about this variable.
-    Cost {
-        /// [`Cost::keyword`](super::Cost::keyword).
-        keyword: &'static str,
-        /// [`Cost::subject`](super::Cost::subject).
-        subject: Id<Variable>,
-    },
-}
 
 /// A number that a step reads and that changes over the epochs.
 #[derive(Clone, Copy, Debug)]

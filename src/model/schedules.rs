@@ -1,7 +1,8 @@
 //! What changes over the epochs of a run: weights, by a [`Ramp`], and the learning rate, by a
 //! [`RateSchedule`]. Times are in epochs, and need not be whole.
 
-use crate::diagnostic::Span;
+use super::Variable;
+use crate::{diagnostic::Span, id::Id};
 
 /// `1 warmup 10 from 3`: a weight with a linear warm-up. It is `from` when training begins, moves
 /// linearly to `weight` over the first `warmup` epochs, and stays there.
@@ -32,6 +33,22 @@ impl Ramp {
         };
         self.from + (self.weight - self.from) * progress
     }
+}
+
+/// What a weight with a [`Ramp`] multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightTarget {
+    /// The bound of labelled rows.
+    LabelledBound,
+    /// The terms of a variable that q infers.
+    Terms(Id<Variable>),
+    /// The cost of this keyword about this variable.
+    Cost {
+        /// [`CostTerm::keyword`](super::CostTerm::keyword).
+        keyword: &'static str,
+        /// [`CostTerm::subject`](super::CostTerm::subject).
+        subject: Id<Variable>,
+    },
 }
 
 /// How the learning rate changes in training: `cosine warmup 2`.

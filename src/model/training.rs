@@ -5,7 +5,7 @@ use crate::optimizer::Optimizer;
 
 /// The settings of `train`.
 #[derive(Clone, Debug)]
-pub struct Training {
+pub struct TrainSettings {
     /// Rows of a step.
     pub batch: Batch,
     /// What moves the parameters.
