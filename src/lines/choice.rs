@@ -1,5 +1,6 @@
-//! `relax y by gumbel(temperature = 0.5)`, `score y by leave_one_out`, `top y 3`: an estimator draws
-//! a class variable where it is not observed. The estimators are the registry `crate::estimator`.
+//! `relax y by gumbel(temperature = 0.5)`, `score y by leave_one_out`, `top y 3`: an estimator
+//! draws a class variable where it is not observed. The estimators are the registry
+//! `crate::estimator`.
 
 use super::{Block, Draft, Line, LineContext, Reader, closed_form};
 use crate::{
@@ -254,8 +255,10 @@ fn too_few_samples(draft: &Draft, discrete: &Discrete, name: &str) -> Option<Mis
 
 fn nothing_to_learn(inference: &[Factor], discrete: &Discrete, name: &str) -> Option<Mistake> {
     let kind = &factor_of(inference, discrete.variable)?.kind;
-    let fixed = matches!(kind, FactorKind::Distribution { distribution, .. } if !distribution.has_probabilities());
-    fixed.then(|| {
+    let FactorKind::Distribution { distribution, .. } = kind else {
+        return None;
+    };
+    (!distribution.has_probabilities()).then(|| {
         (
             format!("q of `{name}` has nothing to learn"),
             format!("let q infer it: `… -> {name} ~ categorical(…)`, or write `sum {name}`"),

@@ -1,11 +1,11 @@
 //! The lines of `objective` and `train`: a registry, one file for each line.
 //!
-//! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. Everything that is particular
-//! to a keyword stands behind the trait [`Line`] in the file of that name: what may follow the
-//! keyword, what `--set` reaches, what must hold between this line and the others or the graphs, an
-//! example for messages, and a summary for `dgc list`. `check` walks a file's blocks, finds each
-//! keyword in [`LINES`], and decides nothing by keyword itself. A keyword that is not in the
-//! registry is an error.
+//! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. Everything that is
+//! particular to a keyword stands behind the trait [`Line`] in the file of that name: what may
+//! follow the keyword, what `--set` reaches, what must hold between this line and the others or
+//! the graphs, an example for messages, and a summary for `dgc list`. `check` walks a file's
+//! blocks, finds each keyword in [`LINES`], and decides nothing by keyword itself. A keyword that
+//! is not in the registry is an error.
 //!
 //! A line writes what it read into the [`Draft`], in three steps that `check` calls in this order:
 //!
@@ -16,9 +16,9 @@
 //!
 //! A line that adds a cost to the loss (`classify`, `smooth`, `inform`, `match`) puts a value that
 //! implements [`CostTerm`](crate::model::CostTerm) into `objective.costs`. The cost says how it is
-//! printed, and lowers itself through [`CostContext`](crate::model::CostContext), which the lowering
-//! implements; later stages ask all costs alike, so that a new cost is one file and one entry of the
-//! registry.
+//! printed, and lowers itself through [`CostContext`](crate::model::CostContext), which the
+//! lowering implements; later stages ask all costs alike, so that a new cost is one file and one
+//! entry of the registry.
 //!
 //! The module stands below `check`, which depends on it: a line reads names, numbers and networks
 //! through the trait [`LineContext`], which the checker implements.

@@ -85,9 +85,9 @@ impl Model {
         })
     }
 
-    /// The steady-state phase of training: the epoch from which on every cost whose weight ends at 0
-    /// weighs nothing, and the model without these costs. Its steps then change the parameters as
-    /// those of the whole model would, and cost less. None if no weight ends at 0.
+    /// The steady-state phase of training: the epoch from which on every cost whose weight ends at
+    /// 0 weighs nothing, and the model without these costs. Its steps then change the parameters
+    /// as those of the whole model would, and cost less. None if no weight ends at 0.
     pub fn steady_state(&self) -> Option<(u64, Model)> {
         let vanishing = |ramp: Option<Ramp>| ramp.filter(|ramp| ramp.weight == 0.0);
         let costs = &self.objective.costs;
