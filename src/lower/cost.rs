@@ -4,7 +4,7 @@ use super::{builder::Averages, case::Case};
 use crate::{
     id::Id,
     layer::Value,
-    model::{CostContext, Model, Variable},
+    model::{CostContext, CostTerm, Model, Variable},
     names::CaseKind,
     tensor::{Axes, Axis, Graph, Node, NoiseKind},
 };
@@ -20,6 +20,18 @@ pub(super) struct CostCase<'c, 'm, 'g> {
 impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
     pub(super) fn new(case: &'c mut Case<'m, 'g>) -> Self {
         CostCase { case, clean: None }
+    }
+
+    /// The cost times its weight. The clean pass precedes the first cost of a keyword that reads
+    /// from it.
+    pub(super) fn lower(&mut self, cost: &dyn CostTerm) -> Node {
+        let mut costs = self.case.model.objective.costs.iter();
+        let reads_clean =
+            costs.any(|other| other.keyword() == cost.keyword() && !other.clean_reads().is_empty());
+        if self.clean.is_none() && reads_clean {
+            self.clean = Some(self.clean_pass());
+        }
+        cost.lower(self)
     }
 
     /// One pass without noise and dropout for every cost of the model that reads from it.
@@ -93,12 +105,8 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
     }
 
     fn clean_value(&mut self, variable: Id<Variable>) -> Node {
-        let values = match self.clean.take() {
-            Some(values) => values,
-            None => self.clean_pass(),
-        };
-        let values = self.clean.insert(values);
-        let found = values.iter().find(|(read, _)| *read == variable);
+        let mut values = self.clean.iter().flatten();
+        let found = values.find(|(read, _)| *read == variable);
         found.expect("a cost names what it reads clean").1
     }
 

@@ -83,7 +83,7 @@ fn costs<'m>(case: &mut Case<'m, '_>, is_last: bool, loss: &mut Vec<Node>) {
             CostRows::Unlabelled => is_last,
         };
         if reads_case {
-            loss.push(cost.lower(&mut context));
+            loss.push(context.lower(cost.as_ref()));
         }
     }
 }
