@@ -302,7 +302,13 @@ impl Sums<'_> {
     pub fn loaded(&self) -> Vec<&Access> {
         let mut loaded: Vec<&Access> = Vec::new();
         let needed = needed(self.nest, &self.sinks);
-        for (instruction, _) in self.nest.instructions.iter().zip(needed).filter(|(_, n)| *n) {
+        for (instruction, _) in self
+            .nest
+            .instructions
+            .iter()
+            .zip(needed)
+            .filter(|(_, n)| *n)
+        {
             match instruction {
                 Instruction::Load(access)
                     if !loaded.contains(&access)

@@ -37,7 +37,11 @@ pub(super) fn count(plan: &Plan, task: &Task) -> Usage {
 impl Usage {
     /// All buffers that are read or written.
     pub fn buffers(&self) -> BTreeSet<Id<Buffer>> {
-        self.reads.keys().chain(self.writes.keys()).copied().collect()
+        self.reads
+            .keys()
+            .chain(self.writes.keys())
+            .copied()
+            .collect()
     }
 
     /// Adds what another task of the same block touches.
@@ -167,7 +171,11 @@ impl Counter<'_> {
                 Vector::Rematerialized(_, loops) => self.rematerialized(loops),
             }
         }
-        self.finish(&task.finish, contraction.out.buffer, contraction.m * contraction.n);
+        self.finish(
+            &task.finish,
+            contraction.out.buffer,
+            contraction.m * contraction.n,
+        );
     }
 
     fn tiles(&mut self, task: &Tiles) {

@@ -2,11 +2,11 @@
 //! parts.
 
 use super::{
+    super::nest::loads,
     super::spec::{
         AddParts, AddRows, Epilogue, Finish, Fused, Grid, Outcome, Parts, Piece, RowParts, Rows,
         Scratch, THREADS, Task, TileShape, Tiles, Vector, WARP, Work,
     },
-    super::nest::loads,
     epilogue::finish,
     loops::piece,
     operand::{operands, strides},
@@ -152,7 +152,10 @@ impl<'p> Part<'p> {
             fused.rematerialized =
                 rematerialize(self.plan, self.setup, fused.nest, &|axis| axis >= rows);
         }
-        let row_parts = finish.fused.as_ref().and_then(|fused| self.row_parts(fused));
+        let row_parts = finish
+            .fused
+            .as_ref()
+            .and_then(|fused| self.row_parts(fused));
         let adding = finish.fused.clone().zip(row_parts.clone());
         let task = self.tiles(
             shape,

@@ -229,8 +229,8 @@ fn placed<'p>(arena: &Arena, pieces: Vec<Piece<'p>>) -> Vec<PlacedPiece<'p>> {
         let first = next;
         next += piece.grid.blocks();
         let scratch = piece.usage.scratch.as_ref();
-        let scratch = scratch
-            .map(|scratch| arena.offsets[&Memory::Scratch(scratch.contraction.clone())]);
+        let scratch =
+            scratch.map(|scratch| arena.offsets[&Memory::Scratch(scratch.contraction.clone())]);
         PlacedPiece {
             piece,
             first,

@@ -93,7 +93,9 @@ impl<'p> Part<'p> {
                 Instruction::Reduce { access, .. } => {
                     let axes = access.strides.iter().zip(&self.nest.sizes);
                     let shape = Shape {
-                        kept: axes.map(|(&stride, &size)| stride > 0 && size > 1).collect(),
+                        kept: axes
+                            .map(|(&stride, &size)| stride > 0 && size > 1)
+                            .collect(),
                         by_tile: access.partial > 0,
                     };
                     shapes.entry(shape).or_default().push(number);
@@ -176,7 +178,10 @@ impl<'p> Part<'p> {
         let count = nest.elements();
         let (spread, blocks) = if rematerialized.has_sums() {
             let (columns, rows) = matrix_of(nest);
-            (Spread::Strips, columns.div_ceil(WARP) * rows.div_ceil(STRIP))
+            (
+                Spread::Strips,
+                columns.div_ceil(WARP) * rows.div_ceil(STRIP),
+            )
         } else {
             (Spread::Each, count.div_ceil(THREADS))
         };

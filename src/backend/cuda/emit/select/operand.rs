@@ -23,10 +23,7 @@ const MOST_INSTRUCTIONS: usize = 32;
 const MOST_SHARED: usize = 2000;
 
 /// The operands of each product of a contraction by tiles: left and right.
-pub(super) fn operands<'p>(
-    plan: &'p Plan,
-    contraction: &'p Contraction,
-) -> Vec<[Operand<'p>; 2]> {
+pub(super) fn operands<'p>(plan: &'p Plan, contraction: &'p Contraction) -> Vec<[Operand<'p>; 2]> {
     let is_tiled = way(contraction) != Way::Rows;
     let mut shared = 0;
     let mut made = |strides: Strides| {
@@ -139,10 +136,20 @@ fn is_cheap(plan: &Plan, nest: &Loop, needed: &[bool]) -> bool {
 /// walks them as one. Also gives the number of row axes.
 fn narrowed(nest: &Loop, rows: usize, needed: &[bool]) -> (Loop, usize) {
     let mut nest = nest.clone();
-    for (instruction, _) in nest.instructions.iter_mut().zip(needed).filter(|(_, n)| !**n) {
+    for (instruction, _) in nest
+        .instructions
+        .iter_mut()
+        .zip(needed)
+        .filter(|(_, n)| !**n)
+    {
         *instruction = Instruction::Constant(0.0);
     }
-    if rows < 2 || !nest.instructions.iter().all(|own| walks_as_one(&nest, own, rows)) {
+    if rows < 2
+        || !nest
+            .instructions
+            .iter()
+            .all(|own| walks_as_one(&nest, own, rows))
+    {
         return (nest, rows);
     }
     let gone = rows - 1;

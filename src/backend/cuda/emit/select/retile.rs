@@ -7,11 +7,7 @@
 //! as many as keep a GPU busy. The loops that add the parts are changed to match.
 
 use super::{
-    super::{
-        nest::loads,
-        spec::THREADS,
-        target::H100,
-    },
+    super::{nest::loads, spec::THREADS, target::H100},
     epilogue::column_parts,
 };
 use crate::{
@@ -158,11 +154,7 @@ fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
 }
 
 /// A buffer of those counted that a loop cannot read in another number of parts.
-fn disagreeing(
-    plan: &Plan,
-    nest: &Loop,
-    counts: &Counts,
-) -> Option<Id<Buffer>> {
+fn disagreeing(plan: &Plan, nest: &Loop, counts: &Counts) -> Option<Id<Buffer>> {
     let counted = |access: &&Access| counts.contains_key(&access.buffer);
     let first = loads(nest).find(counted)?;
     let Some(position) = tile_axis(plan.buffer(first.buffer), nest) else {

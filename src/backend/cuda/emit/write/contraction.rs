@@ -188,7 +188,12 @@ pub(super) fn write_add_parts(text: &mut Text, task: &AddParts) {
         "#pragma unroll 8"
     };
     text.line(1, unrolled);
-    text.line(2, &format!("for (Index part = 0; part < {others}u; ++part) sum += scratch[part * {count}u + i];"));
+    text.line(
+        2,
+        &format!(
+            "for (Index part = 0; part < {others}u; ++part) sum += scratch[part * {count}u + i];"
+        ),
+    );
     finish(text, 2, contraction, &task.finish, OF_RESULT);
     text.line(1, "}");
 }

@@ -98,12 +98,24 @@ fn begin_columns(text: &mut Text, fused: &Fused) {
 
 fn unravel_rows(text: &mut Text, depth: usize, count: &str, fused: &Fused, names: &[String]) {
     let rows = fused.row_axes;
-    unravel(text, depth, count, &names[..rows], &fused.nest.sizes[..rows]);
+    unravel(
+        text,
+        depth,
+        count,
+        &names[..rows],
+        &fused.nest.sizes[..rows],
+    );
 }
 
 fn unravel_columns(text: &mut Text, depth: usize, count: &str, fused: &Fused, names: &[String]) {
     let rows = fused.row_axes;
-    unravel(text, depth, count, &names[rows..], &fused.nest.sizes[rows..]);
+    unravel(
+        text,
+        depth,
+        count,
+        &names[rows..],
+        &fused.nest.sizes[rows..],
+    );
 }
 
 /// Joins the parts of a sum of columns that the threads of a block have, and stores it.

@@ -22,12 +22,30 @@ use std::fmt::Write;
 
 /// The device code that every source begins with.
 const LIBRARY: [(&str, &str); 6] = [
-    ("philox.cuh", include_str!("../../../../../kernels/philox.cuh")),
-    ("reduce.cuh", include_str!("../../../../../kernels/reduce.cuh")),
-    ("special.cuh", include_str!("../../../../../kernels/special.cuh")),
-    ("tensor.cuh", include_str!("../../../../../kernels/tensor.cuh")),
-    ("contract.cuh", include_str!("../../../../../kernels/contract.cuh")),
-    ("gather.cuh", include_str!("../../../../../kernels/gather.cuh")),
+    (
+        "philox.cuh",
+        include_str!("../../../../../kernels/philox.cuh"),
+    ),
+    (
+        "reduce.cuh",
+        include_str!("../../../../../kernels/reduce.cuh"),
+    ),
+    (
+        "special.cuh",
+        include_str!("../../../../../kernels/special.cuh"),
+    ),
+    (
+        "tensor.cuh",
+        include_str!("../../../../../kernels/tensor.cuh"),
+    ),
+    (
+        "contract.cuh",
+        include_str!("../../../../../kernels/contract.cuh"),
+    ),
+    (
+        "gather.cuh",
+        include_str!("../../../../../kernels/gather.cuh"),
+    ),
 ];
 
 /// Stands between the library and the functions of a program.
@@ -177,10 +195,9 @@ impl Writer<'_> {
                 let products = self.products(task.contraction);
                 match &task.outcome {
                     Outcome::Whole(_) => products,
-                    Outcome::Parts(parts) => format!(
-                        "{products}, k in {} parts of {}",
-                        parts.count, parts.depth
-                    ),
+                    Outcome::Parts(parts) => {
+                        format!("{products}, k in {} parts of {}", parts.count, parts.depth)
+                    }
                 }
             }
             Task::AddParts(task) => format!(

@@ -41,7 +41,13 @@ pub(super) fn write(
         text.line(depth, &format!("float {};", variables.join(", ")));
         text.line(depth, "{");
         let names = part_names(part, reader, names);
-        write_part(text, depth + 1, part, &names, &known(rematerialized, part.nest));
+        write_part(
+            text,
+            depth + 1,
+            part,
+            &names,
+            &known(rematerialized, part.nest),
+        );
         text.line(depth, "}");
     }
 }

@@ -192,9 +192,7 @@ impl Writer<'_> {
                 Some("threadIdx.x % 32 == 0".to_string()),
             ),
             Team::Block => (
-                Some(format!(
-                    "block_reduce<{operation}>(s{number}, shared.sums)"
-                )),
+                Some(format!("block_reduce<{operation}>(s{number}, shared.sums)")),
                 Some("threadIdx.x == 0".to_string()),
             ),
         };
