@@ -6,9 +6,9 @@ use crate::common;
 use common::{emulator, is_variant, models, small};
 use dgc::{
     backend::{
-        Backend, Precision,
+        Precision,
         cuda::{
-            Cuda, assembly,
+            assembly,
             compile::{self, Effort},
             emit, library,
         },
@@ -412,44 +412,6 @@ fn a_precision_that_is_not_there_is_told() {
         fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"])
             .contains("programs for the CPU are the same in each")
     );
-}
-
-/// A device that runs out of memory goes on with what it has, may move to another thread, and frees
-/// everything: the emulated driver aborts where a context is released before its objects.
-#[test]
-fn a_device_survives_failed_allocations_and_frees_what_it_holds() {
-    if emulator::skips_on_gpu("a GPU with little memory") {
-        return;
-    }
-    if std::env::var_os("DGC_EMULATOR_MEMORY").is_none() {
-        return emulator::passes(
-            "cuda::a_device_survives_failed_allocations_and_frees_what_it_holds",
-            &[("DGC_EMULATOR_MEMORY", "100000")],
-        );
-    }
-    let device = || Cuda::new(None, Precision::F32).expect("an emulated GPU");
-    let mut first = device();
-    let array = first.allocate(9000).expect("there is memory");
-    assert!(first.allocate(30_000).is_err(), "there is no more");
-    let fill = |device: &mut Cuda, len: usize, value: f32| {
-        device.fill(array, 0, len, &mut |to: &mut [f32]| to.fill(value))
-    };
-    // The first slot grows, and stays as it was where it cannot.
-    for _ in 0..8 {
-        fill(&mut first, 1100, 1.0).expect("a write of some floats");
-    }
-    let error = fill(&mut first, 9000, 2.0).expect_err("no memory for a larger write");
-    assert!(error.to_string().contains("out of memory"), "{error}");
-    fill(&mut first, 1100, 3.0).expect("a write that needs no more memory");
-    let second = device();
-    let moved = std::thread::spawn(move || {
-        let found = first.read(array, 0, 1101).expect("numbers").into_owned();
-        drop(first);
-        found
-    });
-    let found = moved.join().expect("the thread ends well");
-    assert!(found[..1100].iter().all(|x| *x == 3.0) && found[1100] == 0.0);
-    drop(second);
 }
 
 /// Rows are gathered from a table on the device, or come ahead on a second stream where there is no

@@ -84,11 +84,26 @@ pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
     let plan = &select::retiled(plan);
     let program = select::program(plan);
     let text = write::source(&program, title, precision);
-    let arena = program.arena;
-    let functions = program.functions.into_iter();
+    let (launches, arena) = launched(program);
     Source {
         text,
-        launches: functions.map(|function| function.launch).collect(),
+        launches,
         arena,
     }
 }
+
+/// The launches of a plan and the floats of working memory that they share, as [`emit`] gives them.
+/// Whoever loads machine code that was compiled before computes them from the plan.
+pub fn launches(plan: &Plan) -> (Vec<Launch>, usize) {
+    let plan = &select::retiled(plan);
+    launched(select::program(plan))
+}
+
+fn launched(program: spec::Program) -> (Vec<Launch>, usize) {
+    let functions = program.functions.into_iter();
+    let launches = functions.map(|function| function.launch).collect();
+    (launches, program.arena)
+}
+
+#[cfg(test)]
+mod tests;
