@@ -58,6 +58,8 @@ struct Function {
 };
 struct Module {
     void* library;
+    // Open while the library is loaded: the loader takes two libraries of one name for the same.
+    int file;
     std::vector<std::unique_ptr<Function>> functions;
 };
 struct Launch {
@@ -516,14 +518,15 @@ int cuModuleLoadData(Module** module, const void* image) {
     emulator.shuffle = shuffle;
     emulator.access = access;
     *(Emulator**)dlsym(library, "emulator") = &emulator;
-    close(file);
-    *module = new Module{library, {}};
+    *module = new Module{library, file, {}};
     ++modules;
     return SUCCESS;
 }
 int cuModuleUnload(Module* module) {
     complete_all();
-    return --modules, dlclose(module->library), delete module, SUCCESS;
+    dlclose(module->library);
+    close(module->file);
+    return --modules, delete module, SUCCESS;
 }
 int cuModuleGetFunction(Function** function, Module* module, const char* name) {
     void* entry = dlsym(module->library, name);
