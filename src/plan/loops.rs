@@ -298,14 +298,14 @@ impl Builder<'_> {
         };
         let (name, storage) = match (output, &item.kind) {
             (Some(output), _) => match output.kind {
-                OutputKind::Value => (output.name.clone(), Storage::Output),
+                OutputKind::Value => (output.name.to_string(), Storage::Output),
                 OutputKind::Gradient => (
                     format!("d {}", output.name),
-                    Storage::Gradient(position(&output.name)),
+                    Storage::Gradient(position(&output.name.to_string())),
                 ),
                 OutputKind::Next => (
-                    output.name.clone(),
-                    Storage::Parameter(position(&output.name)),
+                    output.name.to_string(),
+                    Storage::Parameter(position(&output.name.to_string())),
                 ),
             },
             (None, Kind::Input(name)) => (name.clone(), Storage::Input),

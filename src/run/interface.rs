@@ -25,7 +25,7 @@ pub(super) struct Interfaces {
 
 impl Interfaces {
     pub fn new(model: &Model) -> Self {
-        let (trained, settled) = match model.settled() {
+        let (trained, settled) = match model.steady_state() {
             // From the first step on.
             Some((0, settled)) => (settled, None),
             settled => (model.clone(), settled.map(|(_, settled)| settled)),
@@ -120,19 +120,23 @@ fn outputs(graph: &Graph, plan: &Plan) -> Option<String> {
         .filter(|output| output.kind == OutputKind::Value);
     let given = values.map(|output| {
         let axes = resolved(&graph.axes, output.axes.iter().copied());
-        (output.name.as_str(), axes)
+        (output.name.to_string(), axes)
     });
-    let given: BTreeMap<&str, Vec<&Axis>> = given.collect();
-    let found: BTreeMap<&str, Vec<&Axis>> = buffers(plan, Storage::Output)
+    let given: BTreeMap<String, Vec<&Axis>> = given.collect();
+    let found: BTreeMap<String, Vec<&Axis>> = buffers(plan, Storage::Output)
         .map(|buffer| {
             let axes = resolved(&plan.axes, buffer.axes.iter().copied());
-            (buffer.name.as_str(), axes)
+            (buffer.name.clone(), axes)
         })
         .collect();
     let missing = given
         .iter()
-        .find(|(name, axes)| found.get(*name) != Some(*axes))
-        .or_else(|| found.iter().find(|(name, _)| !given.contains_key(*name)));
+        .find(|(name, axes)| found.get(name.as_str()) != Some(*axes))
+        .or_else(|| {
+            found
+                .iter()
+                .find(|(name, _)| !given.contains_key(name.as_str()))
+        });
     missing.map(|(name, _)| format!("its output `{name}` is none of the model's"))
 }
 
@@ -142,7 +146,7 @@ fn results(graph: &Graph, plan: &Plan, gradients: bool) -> Option<String> {
         .outputs
         .iter()
         .filter(|output| output.kind == OutputKind::Next);
-    let replaced: Vec<&str> = replaced.map(|output| output.name.as_str()).collect();
+    let replaced: Vec<String> = replaced.map(|output| output.name.to_string()).collect();
     let written = plan.written();
     for (index, parameter) in plan.parameters.iter().enumerate() {
         let name = parameter.name.as_str();
@@ -155,7 +159,7 @@ fn results(graph: &Graph, plan: &Plan, gradients: bool) -> Option<String> {
             .iter()
             .zip(&written)
             .any(|(buffer, written)| *written && buffer.storage == Storage::Parameter(index));
-        if is_replaced != replaced.contains(&name) {
+        if is_replaced != replaced.iter().any(|replaced| replaced == name) {
             return Some(format!("the next value of `{name}` is not the model's"));
         }
     }
