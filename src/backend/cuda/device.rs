@@ -126,7 +126,7 @@ impl Cuda {
             )));
         }
         let image = binary.image(&self.arch).ok_or_else(|| {
-            let known: Vec<&str> = binary
+            let architectures: Vec<&str> = binary
                 .images
                 .iter()
                 .map(|(arch, _)| arch.as_str())
@@ -134,7 +134,7 @@ impl Cuda {
             let message = format!(
                 "`{}` was compiled for {}; this GPU is {}",
                 build.name,
-                known.join(", "),
+                architectures.join(", "),
                 self.arch
             );
             Error::new(message).help(format!("compile it again with --arch {}", self.arch))
@@ -343,15 +343,18 @@ impl Backend for Cuda {
         let address =
             |(buffer, place): (&plan::Buffer, &Option<Place>)| match (&buffer.place, place) {
                 (plan::Place::Arena(_), _) => arena,
-                (_, Some(place)) => self.address(place.array, place.offset),
+                (_, Some(place)) => {
+                    self.check_range(place.array, place.offset, buffer.len);
+                    self.address(place.array, place.offset)
+                }
                 (_, None) => panic!("`{}` has a place", buffer.name),
             };
         let addresses: Vec<CUdeviceptr> = plan.buffers.iter().zip(places).map(address).collect();
         // SAFETY: NVRTC made the image, now or when its folder was compiled.
         let module = unsafe { Module::load(&self.context, &image) }?;
         let gather = module.function(emit::GATHER)?;
-        // SAFETY: launches and image were emitted from this plan; the caller gives every buffer a
-        // place with room for it.
+        // SAFETY: launches and image were emitted from this plan. Every buffer's range was checked,
+        // and working memory is as long as the emitter says.
         let graph = unsafe { self.record(&module, &launches, &addresses, arena) }?;
         self.gather = Some(gather);
         self.programs.push(Loaded {
