@@ -3,7 +3,11 @@
 pub mod cpu;
 pub mod cuda;
 
-use crate::{error::Result, id::Id, plan::Plan};
+use crate::{
+    error::{Error, Result},
+    id::Id,
+    plan::{Plan, Storage, VerifiedPlan},
+};
 use std::{borrow::Cow, path::PathBuf};
 
 /// An array of floats on a device.
@@ -14,17 +18,18 @@ pub struct Array;
 #[derive(Debug)]
 pub struct Program;
 
-/// A plan to be loaded, with what was made of it ahead of time.
+/// A verified plan to be loaded, with the machine code that was compiled from it ahead of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
     pub name: String,
-    pub plan: Plan,
+    pub plan: VerifiedPlan,
+    /// Trusted: machine code cannot be checked.
     pub cuda: Option<cuda::Binary>,
 }
 
 impl Build {
-    /// One that a device makes itself when it is loaded.
-    pub fn new(name: &str, plan: Plan) -> Self {
+    /// A build without machine code: the device compiles the plan when it is loaded.
+    pub fn new(name: &str, plan: VerifiedPlan) -> Self {
         Build {
             name: name.to_string(),
             plan,
@@ -35,7 +40,7 @@ impl Build {
 
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ArrayRange {
     pub array: Id<Array>,
     pub offset: usize,
 }
@@ -106,7 +111,11 @@ pub trait Backend {
     fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;
+    ///
+    /// # Errors
+    /// If a buffer does not lie within its array, or overlaps another one that it must not; if there
+    /// is too little memory, or the machine code does not suit the device.
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>>;
 
     /// Runs a program; its results are there for whoever reads them.
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;
@@ -115,6 +124,62 @@ pub trait Backend {
     fn spent(&self, _program: Id<Program>) -> Vec<Spent> {
         Vec::new()
     }
+}
+
+/// Checks where a plan's buffers lie: each within its array, those that share memory in the plan at
+/// one place, and others apart where one of them is written. `len` is the length of an array, none
+/// if there is no such array. Back ends call it when they load a build.
+///
+/// # Errors
+/// The first buffer that lies where it must not.
+pub(crate) fn check_ranges(
+    plan: &Plan,
+    ranges: &[Option<ArrayRange>],
+    len: &dyn Fn(Id<Array>) -> Option<usize>,
+) -> Result<()> {
+    let refused = |message: String| {
+        Err(Error::new(message).help("the program and the session belong to different models"))
+    };
+    if ranges.len() != plan.buffers.len() {
+        let (found, wanted) = (ranges.len(), plan.buffers.len());
+        return refused(format!(
+            "expected places of {wanted} buffers, found {found}"
+        ));
+    }
+    let written = plan.written();
+    let mut placed: Vec<(Id<Array>, usize, usize, usize)> = Vec::new();
+    for (index, (buffer, range)) in plan.buffers.iter().zip(ranges).enumerate() {
+        if matches!(buffer.storage, Storage::Arena(_)) {
+            continue;
+        }
+        let name = &buffer.name;
+        let Some(ArrayRange { array, offset }) = *range else {
+            return refused(format!("expected a place for `{name}`, found none"));
+        };
+        let end = offset.checked_add(buffer.len);
+        let Some(end) = end.filter(|end| len(array).is_some_and(|len| *end <= len)) else {
+            return refused(format!(
+                "expected `{name}` within its array, found it beyond"
+            ));
+        };
+        placed.push((array, offset, end, index));
+    }
+    placed.sort_unstable();
+    for (number, &(array, start, end, index)) in placed.iter().enumerate() {
+        let above = placed[number + 1..]
+            .iter()
+            .take_while(|other| other.0 == array && other.1 < end);
+        for &(_, other_start, _, other) in above {
+            let apart = !written[index] && !written[other];
+            if !apart && !(start == other_start && plan.share_memory(index, other)) {
+                let (one, other) = (&plan.buffers[index].name, &plan.buffers[other].name);
+                return refused(format!(
+                    "expected `{one}` and `{other}` apart, found them overlap"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A choice of device.

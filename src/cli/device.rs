@@ -69,6 +69,11 @@ impl Device {
         }
     }
 
+    /// Takes a precision where the user named none.
+    pub fn prefer(&mut self, precision: Precision) {
+        self.precision.get_or_insert(precision);
+    }
+
     fn choose(
         &self,
         compiler: Option<Option<&Path>>,

@@ -7,7 +7,6 @@ use crate::{
     },
     plan::Cost,
 };
-use std::borrow::Cow;
 
 /// What a GPU can do at most, dense, by its maker's data sheets.
 pub struct Gpu {
@@ -106,10 +105,7 @@ pub fn program(
     precision: Precision,
 ) -> String {
     let plan = &build.plan;
-    let launches = match &build.cuda {
-        Some(binary) => Cow::Borrowed(&binary.launches),
-        None => Cow::Owned(emit::emit(plan, &build.name, precision).launches),
-    };
+    let launches = emit::emit(plan, &build.name, precision).launches;
     let moved = launches.iter().map(|launch| launch.moved).sum::<usize>() as f64 / 1024.0;
     let contractions = plan
         .kernels

@@ -72,6 +72,10 @@ pub struct Train {
     /// Go on with the run in that folder
     #[arg(long)]
     resume: bool,
+    /// Ignore the CUDA images of a compiled folder and compile its verified plans. Images are machine
+    /// code that cannot be checked: train with them only if the folder comes from a trusted source
+    #[arg(long)]
+    recompile: bool,
 }
 
 /// What may be set when a run goes on.
@@ -86,7 +90,14 @@ impl Train {
                 .map(|epochs| ("epochs".to_string(), epochs.to_string())),
         );
         let compiled = if compiled::is_compiled(&self.file) {
-            Some(self.compiled()?)
+            let compiled = self.compiled()?;
+            Some(match (self.recompile, &compiled.training.gradient.cuda) {
+                (true, Some(images)) => {
+                    self.device.prefer(images.precision);
+                    compiled.without_images()
+                }
+                _ => compiled,
+            })
         } else {
             None
         };

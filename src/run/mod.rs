@@ -10,6 +10,7 @@ pub mod folder;
 pub mod initialize;
 pub mod population;
 pub mod programs;
+mod interface;
 pub mod compiled;
 pub mod session;
 pub mod train;

@@ -14,6 +14,7 @@ mod estimators;
 mod evaluation;
 mod folders;
 mod gpu_memory;
+mod hostile;
 mod heads;
 mod language;
 mod laws;

@@ -19,7 +19,7 @@ use self::{
     matrix::{Packed, Packing, Product},
     tape::Scratch,
 };
-use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program, Spent};
+use super::{Array, ArrayRange, Backend, Build, NoiseKey, Precision, Program, Spent, check_ranges};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -358,27 +358,25 @@ impl Backend for Cpu {
         Ok(true)
     }
 
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>> {
         let plan = &build.plan;
+        check_ranges(plan, places, &|array| {
+            self.arrays.get(array.index()).map(|array| array.len)
+        })?;
         let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {
-            let place = match (&buffer.place, place) {
-                (plan::Place::Arena(offset), _) => Place {
+            let ArrayRange { array, offset } = match buffer.storage {
+                plan::Storage::Arena(offset) => ArrayRange {
                     array: arena,
-                    offset: *offset,
+                    offset,
                 },
-                (_, Some(place)) => *place,
-                (_, None) => panic!("`{}` has a place", buffer.name),
+                _ => place.expect("`check_ranges` found a place for each buffer"),
             };
-            let array = &mut self.arrays[place.array.index()];
-            assert!(
-                place.offset + buffer.len <= array.len,
-                "`{}` lies within its array",
-                buffer.name
-            );
-            // SAFETY: the offset is within the array, as was just checked.
-            addresses.push(Address(unsafe { array.pointer().add(place.offset) }));
+            let start = self.arrays[array.index()].pointer();
+            // SAFETY: the buffer lies within its array: `check_ranges` checked it, and of the arena
+            // the plan's verifier (invariant 2).
+            addresses.push(Address(unsafe { start.add(offset) }));
         }
         let mut packing = Packing::new(plan, &addresses);
         let kernels = plan

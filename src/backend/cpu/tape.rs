@@ -11,7 +11,7 @@ use super::{Address, Floats, isa::Isa, vector::Operation, walk::Walk};
 use crate::{
     backend::NoiseKey,
     error::Result,
-    plan::{self, Access, Instruction, Span},
+    plan::{self, Access, Instruction, WindowStep},
     tensor::{NoiseKind, ReduceKind},
 };
 
@@ -78,9 +78,9 @@ struct Source {
     inner: usize,
     partial: usize,
     /// Windows that name one place for all of the innermost loop.
-    outer: Vec<Span>,
+    outer: Vec<WindowStep>,
     /// Windows that name another for each element.
-    each: Vec<Span>,
+    each: Vec<WindowStep>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

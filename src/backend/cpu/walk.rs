@@ -3,7 +3,7 @@
 //! The innermost ones are also walked as one where some operands lie so, and the others are the
 //! same few numbers again and again: a bias of a few channels, at every pixel.
 
-use crate::plan::{self, Access, Instruction, Span};
+use crate::plan::{self, Access, Instruction, WindowStep};
 use std::{collections::BTreeSet, ops::Range};
 
 /// Numbers that are repeated, at most: of more there is enough for the innermost loop.
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
                 .iter()
                 .map(|group| span.strides[group.end - 1])
                 .collect();
-            Span {
+            WindowStep {
                 strides,
                 ..span.clone()
             }

@@ -2,7 +2,7 @@
 //! contraction packs them.
 
 use super::Address;
-use crate::plan::{self, Span};
+use crate::plan::{self, WindowStep};
 use std::ops::Range;
 
 /// A matrix whose rows are the positions of windows, and whose columns are what is in them.
@@ -11,7 +11,7 @@ pub(super) struct Reader {
     /// Of the axes that make the rows: size, stride, and the stride of each span.
     rows: Vec<(usize, usize, Vec<isize>)>,
     offsets: Vec<isize>,
-    spans: Vec<Span>,
+    spans: Vec<WindowStep>,
     /// Neighbours in memory among the columns, in order.
     runs: Vec<Run>,
     /// For each span the least and the most that runs add to its sum.
@@ -223,7 +223,7 @@ impl Reader {
 }
 
 /// How far spans reach whose sums are the places that they name.
-fn along(spans: &[Span], sums: &[isize]) -> isize {
+fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
     spans
         .iter()
         .zip(sums)

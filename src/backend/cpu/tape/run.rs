@@ -3,7 +3,7 @@
 use super::{CHUNK, Place, SPACING, Scratch, Source, Step, Tape};
 use crate::{
     backend::{NoiseKey, cpu::vector},
-    plan::Span,
+    plan::WindowStep,
     tensor::{NoiseKind, ReduceKind},
 };
 
@@ -298,7 +298,7 @@ impl Run<'_> {
 }
 
 /// The sum that a window takes for the outer loops.
-fn sum(span: &Span, index: &[usize]) -> isize {
+fn sum(span: &WindowStep, index: &[usize]) -> isize {
     span.offset
         + index
             .iter()
@@ -308,7 +308,7 @@ fn sum(span: &Span, index: &[usize]) -> isize {
 }
 
 /// How far the place is that windows name for an element of the innermost loop, if they name one.
-fn each_place(spans: &[Span], index: &[usize], element: usize) -> Option<usize> {
+fn each_place(spans: &[WindowStep], index: &[usize], element: usize) -> Option<usize> {
     let mut place = 0;
     for span in spans {
         let inner = span.strides[index.len()] * element as isize;
