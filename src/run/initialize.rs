@@ -2,7 +2,7 @@
 
 use super::session::{Entry, Session};
 use crate::{
-    backend::cpu::{isa::Isa, vector},
+    backend::cpu::{elementwise::vector, isa::Isa},
     error::Result,
     model::Initialize,
     tensor::{Start, philox},

@@ -4,20 +4,13 @@
 //! program runs.
 
 pub mod isa;
-mod loops;
-pub mod matmul;
-mod matrix;
-mod tape;
-mod team;
-pub mod vector;
-mod walk;
-mod windows;
+mod threads;
+mod gemm;
+pub mod elementwise;
 
 use self::{
-    loops::Nest,
-    matmul::Multiplier,
-    matrix::{Packed, Packing, Product},
-    tape::Scratch,
+    elementwise::{Nest, Scratch},
+    gemm::{Multiplier, Packed, Packing, Product},
 };
 use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program, Spent};
 use crate::{
@@ -404,7 +397,7 @@ impl Backend for Cpu {
             this.work(&program.kernels[kernel], stage, number, key, packed);
         };
         this.pool
-            .install(|| team::run(&program.counts, this.threads(), &work));
+            .install(|| threads::run(&program.counts, this.threads(), &work));
         Ok(())
     }
 

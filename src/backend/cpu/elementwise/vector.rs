@@ -4,12 +4,8 @@
 //! Every loop body is compiled for each [`Isa`]. A result depends on its element alone, never on
 //! where a slice begins.
 
-mod functions;
-mod noise;
-
-use super::isa::Isa;
+use super::{super::isa::Isa, functions as f, noise};
 use crate::tensor::{Scalar, special};
-use functions as f;
 
 /// Compiles a body for every instruction set, as a function that takes the [`Isa`] first.
 macro_rules! for_each_isa {

@@ -1,7 +1,7 @@
 //! Operands of contractions that are read through windows: lines of their elements, made as a
 //! contraction packs them.
 
-use super::Address;
+use super::super::Address;
 use crate::plan::{self, Span};
 use std::ops::Range;
 

@@ -1,10 +1,7 @@
 //! The CPU's matrix products: against sums in double precision, and the same bits however the work
 //! is split.
 
-use dgc::backend::cpu::{
-    isa::Isa,
-    matmul::{self, Extent, Multiplier, Rows, View},
-};
+use super::{self as matmul, super::isa::Isa, Extent, Multiplier, Rows, View};
 
 /// What lies around and between the elements; a product must neither use nor change it.
 const OUTSIDE: f32 = 1e30;

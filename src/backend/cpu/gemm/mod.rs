@@ -19,6 +19,12 @@
 
 mod kernel;
 mod pack;
+mod windows;
+mod contraction;
+#[cfg(test)]
+mod tests;
+
+pub(super) use contraction::{Packed, Packing, Product};
 
 use super::{super::Precision, isa::Isa};
 use kernel::Tile;

@@ -1,8 +1,11 @@
 //! A tape at work: its steps, on one chunk after another.
 
-use super::{CHUNK, Place, SPACING, Scratch, Source, Step, Tape};
+use super::{
+    tape::{CHUNK, Place, SPACING, Scratch, Source, Step, Tape},
+    vector,
+};
 use crate::{
-    backend::{NoiseKey, cpu::vector},
+    backend::NoiseKey,
     plan::Span,
     tensor::{NoiseKind, ReduceKind},
 };

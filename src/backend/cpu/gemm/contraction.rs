@@ -1,8 +1,9 @@
 //! Contractions: the right operands packed once, then tiles of rows.
 
 use super::{
-    Address, Part,
-    matmul::{self, Extent, Multiplier, Rows, View},
+    self as matmul,
+    super::{Address, Part},
+    Extent, Multiplier, Rows, View,
     windows::Reader,
 };
 use crate::plan::{self, Instruction, Matrix, Plan, Windows};
@@ -15,7 +16,7 @@ use std::{
 /// the first of them, and kept; the others share the floats of [`Packing::passing`], from one
 /// contraction to the next.
 #[derive(Default)]
-pub(super) struct Packing {
+pub struct Packing {
     uses: BTreeMap<Operand, usize>,
     kept: BTreeMap<Operand, usize>,
     pub kept_len: usize,
@@ -96,13 +97,13 @@ impl Packing {
 
 /// Where packed operands begin.
 #[derive(Clone, Copy)]
-pub(super) struct Packed {
+pub struct Packed {
     pub kept: Address,
     pub passing: Address,
 }
 
 /// A contraction with its buffers' addresses.
-pub(super) struct Product {
+pub struct Product {
     by: Multiplier,
     out: View,
     m: usize,

@@ -4,10 +4,12 @@
 //! A register is a chunk of scratch memory. Operands that lie side by side in memory are read where
 //! they are, and a result that is stored so is written where it belongs.
 
-mod run;
-
-use self::run::Run;
-use super::{Address, Floats, isa::Isa, vector::Operation, walk::Walk};
+use super::{
+    super::{Address, Floats, isa::Isa},
+    run::Run,
+    vector::Operation,
+    walk::Walk,
+};
 use crate::{
     backend::NoiseKey,
     error::Result,
@@ -19,16 +21,16 @@ use crate::{
 /// first-level cache.
 pub(super) const CHUNK: usize = 128;
 /// Floats between registers.
-const SPACING: usize = CHUNK + 48;
+pub(super) const SPACING: usize = CHUNK + 48;
 
 /// A thread's registers and pointers.
 #[derive(Default)]
-pub(super) struct Scratch {
-    registers: Floats,
-    pointers: Vec<*mut f32>,
+pub struct Scratch {
+    pub(super) registers: Floats,
+    pub(super) pointers: Vec<*mut f32>,
     /// Where sources begin without their windows, and what these add up to.
-    starts: Vec<usize>,
-    sums: Vec<isize>,
+    pub(super) starts: Vec<usize>,
+    pub(super) sums: Vec<isize>,
     workspace: Floats,
 }
 
@@ -60,37 +62,37 @@ impl Scratch {
 }
 
 pub(super) struct Tape {
-    isa: Isa,
-    steps: Vec<Step>,
+    pub(super) isa: Isa,
+    pub(super) steps: Vec<Step>,
     /// Values that do not change within a tile: filled in once.
     constants: Vec<(usize, f32)>,
-    sources: Vec<Source>,
-    registers: usize,
+    pub(super) sources: Vec<Source>,
+    pub(super) registers: usize,
     /// Elements of a chunk.
-    chunk: usize,
+    pub(super) chunk: usize,
 }
 
 /// Where a memory operand lies.
-struct Source {
-    address: Address,
+pub(super) struct Source {
+    pub(super) address: Address,
     /// For each outer loop.
-    strides: Vec<usize>,
-    inner: usize,
-    partial: usize,
+    pub(super) strides: Vec<usize>,
+    pub(super) inner: usize,
+    pub(super) partial: usize,
     /// Windows that name one place for all of the innermost loop.
-    outer: Vec<Span>,
+    pub(super) outer: Vec<Span>,
     /// Windows that name another for each element.
-    each: Vec<Span>,
+    pub(super) each: Vec<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+pub(super) enum Place {
     Register(usize),
     /// Side by side in memory: a source with inner stride 1.
     Memory(usize),
 }
 
-enum Step {
+pub(super) enum Step {
     /// A value that is the same for the whole chunk.
     Splat {
         to: usize,

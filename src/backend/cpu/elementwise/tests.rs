@@ -1,12 +1,10 @@
 //! Vectorised functions and noise of the CPU back end against double precision.
 
-use dgc::{
-    backend::cpu::{
-        isa::Isa,
-        vector::{self, Operation},
-    },
-    tensor::{Scalar, philox, scalar_table},
+use super::{
+    super::isa::Isa,
+    vector::{self, Operation},
 };
+use crate::tensor::{Scalar, philox, scalar_table};
 
 /// The instruction sets that this machine has.
 fn isas() -> Vec<Isa> {

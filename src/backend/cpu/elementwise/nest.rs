@@ -1,7 +1,7 @@
 //! A loop nest of a plan, made ready: axes that lie side by side walked as one, registers assigned.
 
 use super::{
-    Address, Part,
+    super::{Address, Part},
     tape::{Scratch, Tape},
     walk::{Walk, leveled},
 };
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A loop nest over `sizes`, the last of them in chunks on the tape.
-pub(super) struct Nest {
+pub struct Nest {
     /// Sizes after joining, outermost first; at least one.
     sizes: Vec<usize>,
     /// How many steps of `sizes[0]` one index of the tile axis is; 0 if the loop is not tiled.
