@@ -11,6 +11,7 @@ use crate::{
     id::Id,
     lower::Evaluate,
     model::{Model, Variable},
+    names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
         data::{self, Table},
@@ -166,7 +167,7 @@ impl Opened {
         let Some(case) = objective
             .cases
             .iter()
-            .find(|case| case.name == "labelled" && !rows.is_empty())
+            .find(|case| case.kind == CaseKind::Labelled && !rows.is_empty())
         else {
             return Ok(None);
         };
@@ -207,11 +208,11 @@ fn infer(
 }
 
 /// The bound, its terms and the like: what is one number a row.
-fn numbers(inferred: &Inferred) -> impl Iterator<Item = (&str, f64)> {
+fn numbers(inferred: &Inferred) -> impl Iterator<Item = (String, f64)> {
     inferred
         .iter()
-        .filter(|(name, _)| !name.contains('.'))
-        .map(|(name, values)| (name.as_str(), mean(values)))
+        .filter(|(name, _)| name.is_number_per_row())
+        .map(|(name, values)| (name.to_string(), mean(values)))
 }
 
 /// Bounds, the log-likelihood and the label error on the test rows
@@ -232,7 +233,10 @@ impl Eval {
         let (rows, part) = (opened.table.rows, opened.part.name());
         let inferences =
             std::iter::once(&inferred).chain(labelled.iter().map(|(_, labelled)| labelled));
-        for (name, values) in inferences.flatten().filter(|(name, _)| !name.contains('.')) {
+        for (name, values) in inferences
+            .flatten()
+            .filter(|(name, _)| name.is_number_per_row())
+        {
             if let Some(row) = values.iter().position(|value| !value.is_finite()) {
                 let message = format!("{name} of row {row} of these is {}", values[row]);
                 let help = "its values may be far from those that were trained on; or the run has gone astray";
@@ -250,15 +254,15 @@ impl Eval {
             text += "labels unseen\n";
         }
         for (name, mean) in numbers(&inferred) {
-            report[name] = mean.into();
             text += &format!("  {name:20} {mean:12.4}\n");
+            report[name] = mean.into();
         }
         if let Some((rows, labelled)) = &labelled {
             report["labelled"]["rows"] = (*rows).into();
             text += &format!("labels seen, on the {rows} rows that have them\n");
             for (name, mean) in numbers(labelled) {
-                report["labelled"][name] = mean.into();
                 text += &format!("  {name:20} {mean:12.4}\n");
+                report["labelled"][name] = mean.into();
             }
         }
         for Units {
@@ -271,7 +275,7 @@ impl Eval {
             text += &format!("{latent}: {active} of {all} units active\n");
         }
         for label in opened.model.labels() {
-            let probabilities = &inferred[&format!("predict.{}", label.name)];
+            let probabilities = &inferred[&OutputName::Predict(label.name.clone())];
             let predicted = likeliest(probabilities, label.size());
             let classes = opened.table.classes(&label.name).unwrap_or(&[]);
             let Some(wrong) = error(&predicted, classes) else {
@@ -343,7 +347,7 @@ impl Predict {
             let mut record = vec![number.to_string()];
             for (name, size) in &labels {
                 let probabilities =
-                    &inferred[&format!("predict.{name}")][row * size..(row + 1) * size];
+                    &inferred[&OutputName::Predict(name.clone())][row * size..(row + 1) * size];
                 let class = likeliest(probabilities, *size)[0];
                 record.extend([class.to_string(), format!("{:.6}", probabilities[class])]);
             }
@@ -381,17 +385,14 @@ impl Encode {
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = NpzWriter::new_compressed(&mut bytes);
         for (name, values) in &inferred {
-            let Some(latent) = name
-                .strip_prefix("encode.")
-                .or_else(|| name.strip_prefix("predict."))
-            else {
+            let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
                 continue;
             };
             let width = values.len() / opened.table.rows;
             let array = Array2::from_shape_vec((opened.table.rows, width), values.clone());
             let array = array.expect("a latent has as many numbers for each row");
             writer
-                .add_array(latent, &array)
+                .add_array(variable, &array)
                 .map_err(|error| failed(error.to_string()))?;
         }
         let numbers: Array1<i64> = opened.numbers.iter().map(|&number| number as i64).collect();
@@ -466,7 +467,8 @@ impl Sample {
         // The first changes from column to column, the next from line to line, and so on.
         let mut stride = 1;
         for (id, size) in &classes {
-            let name = format!("generate.{}", model.variables[id.index()].name);
+            let name = model.variables[id.index()].name.clone();
+            let name = InputName::Observed(CaseKind::Generated, name).to_string();
             opened.session.fill(&loaded, &name, &mut |array| {
                 array
                     .iter_mut()
@@ -476,7 +478,8 @@ impl Sample {
             stride *= size;
         }
         for (id, values) in &fixed {
-            let name = format!("generate.{}", model.variables[id.index()].name);
+            let name = model.variables[id.index()].name.clone();
+            let name = InputName::Observed(CaseKind::Generated, name).to_string();
             opened
                 .session
                 .fill(&loaded, &name, &mut |array| array.copy_from_slice(values))?;
@@ -540,7 +543,7 @@ impl Sample {
         let mut fixed = Vec::new();
         for factor in roots {
             let variable = &opened.model.variables[factor.child.index()];
-            let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else {
+            let Some(means) = inferred.get(&OutputName::Encode(variable.name.clone())) else {
                 continue;
             };
             let repeated = means
