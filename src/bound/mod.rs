@@ -6,6 +6,7 @@
 
 mod derive;
 mod print;
+mod explain;
 
 use crate::{
     id::Id,
@@ -13,6 +14,7 @@ use crate::{
 };
 
 pub use derive::{derive, likelihood};
+pub use explain::{explain, titles};
 pub use print::{factor as factor_text, print};
 
 /// The bounds of every case of a model.

@@ -1,10 +1,18 @@
 //! Bounds, printed as mathematics.
 
 use super::{FactorId, Objective, Term};
-use crate::model::{Bound, Model, Ramp, Side, Weighed};
+use crate::{
+    id::Id,
+    model::{Bound, Model, Ramp, Side, Variable, Weighed},
+};
 
 /// The bound of every case and the loss, a line for each term.
 pub fn print(model: &Model, objective: &Objective) -> String {
+    cases(model, objective) + &loss(model, objective) + &notes(model)
+}
+
+/// The bound of every case that has one.
+pub(super) fn cases(model: &Model, objective: &Objective) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
     for case in objective.cases.iter().filter(bounded) {
@@ -17,15 +25,13 @@ pub fn print(model: &Model, objective: &Objective) -> String {
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
-    text += &loss(model, objective);
     text
 }
 
 /// `p(x | y, z)`, as a reader of the figure would write it.
 pub fn factor(model: &Model, id: FactorId) -> String {
     let factor = id.of(model);
-    let name =
-        |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
+    let name = |id: &Id<Variable>| model.variables[id.index()].name.clone();
     let letter = factor.side.letter();
     if factor.parents.is_empty() {
         return format!("{letter}({})", name(&factor.child));
@@ -98,23 +104,29 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Model, objective: &Objective) -> String {
-    let settings = &model.objective;
-    let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
-    let q_of = |label: crate::id::Id<crate::model::Variable>| {
-        let index = model
-            .inference
-            .iter()
-            .position(|factor| factor.child == label);
-        let index = index.expect("check finds the label's factor in q");
-        factor(
-            model,
-            FactorId {
-                side: Side::Inference,
-                index,
-            },
-        )
+/// The factor of a variable in p or in q, as [`factor`] writes it.
+pub(super) fn factor_of(model: &Model, side: Side, child: Id<Variable>) -> String {
+    let factors = match side {
+        Side::Generative => &model.generative,
+        Side::Inference => &model.inference,
     };
+    match factors.iter().position(|factor| factor.child == child) {
+        Some(index) => factor(model, FactorId { side, index }),
+        None => String::new(),
+    }
+}
+
+/// The number of joint samples, where the text of the bound speaks of s.
+pub(super) fn samples(model: &Model) -> Option<usize> {
+    let settings = &model.objective;
+    (settings.samples > 1 || settings.bound != Bound::Evidence).then_some(settings.samples)
+}
+
+/// What training minimises, on one line.
+pub(super) fn loss(model: &Model, objective: &Objective) -> String {
+    let settings = &model.objective;
+    let name = |id: Id<Variable>| &model.variables[id.index()].name;
+    let q_of = |label: Id<Variable>| factor_of(model, Side::Inference, label);
     let bounded = objective
         .cases
         .iter()
@@ -175,15 +187,24 @@ fn loss(model: &Model, objective: &Objective) -> String {
         ));
     }
     let loss = parts.join(" ");
-    let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
-    if settings.samples > 1 || settings.bound != Bound::Evidence {
-        text += &format!("with s over {} joint samples\n", settings.samples);
+    format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss))
+}
+
+/// The weights and samples of the loss, a line for each.
+fn notes(model: &Model) -> String {
+    let settings = &model.objective;
+    let name = |id: Id<Variable>| &model.variables[id.index()].name;
+    let mut text = String::new();
+    if let Some(samples) = samples(model) {
+        text += &format!("with s over {samples} joint samples\n");
     }
     for (weighed, ramp) in settings.ramps() {
         let what = match weighed {
             Weighed::Labelled => "the bound of labelled rows".to_string(),
             Weighed::Terms(variable) => format!("the terms of {}", name(variable)),
-            Weighed::Smoothness(label) if ramp.changes() => format!("the KL of {}", q_of(label)),
+            Weighed::Smoothness(label) if ramp.changes() => {
+                format!("the KL of {}", factor_of(model, Side::Inference, label))
+            }
             // Its weight stands before it.
             Weighed::Smoothness(_) => continue,
         };

@@ -3,7 +3,7 @@
 use super::{at_least_one, device::Device, picture, print};
 use crate::{
     backend::Build,
-    bound::Case,
+    bound::{self, Case},
     distribution::Domain,
     driver,
     error::{Error, Result},
@@ -23,7 +23,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzWriter;
-use std::{io::Cursor, path::PathBuf};
+use std::{collections::BTreeMap, io::Cursor, path::PathBuf};
 
 /// A run, and the rows that it is used on.
 #[derive(Args)]
@@ -214,6 +214,20 @@ fn numbers(inferred: &Inferred) -> impl Iterator<Item = (&str, f64)> {
         .map(|(name, values)| (name.as_str(), mean(values)))
 }
 
+/// These numbers as text, a line each: first the bound, then its terms.
+fn lines(model: &Model, inferred: &Inferred) -> String {
+    let mut means: BTreeMap<&str, f64> = numbers(inferred).collect();
+    let mut lines: Vec<(String, f64)> = bound::titles(model)
+        .into_iter()
+        .filter_map(|(name, title)| Some((title, means.remove(name.as_str())?)))
+        .collect();
+    lines.extend(means.iter().map(|(name, mean)| (name.to_string(), *mean)));
+    let widths = lines.iter().map(|(title, _)| title.chars().count());
+    let width = widths.max().unwrap_or(0).max(20);
+    let line = |(title, mean): &(String, f64)| format!("  {title:width$} {mean:12.4}\n");
+    lines.iter().map(line).collect()
+}
+
 /// Bounds, the log-likelihood and the label error on the test rows
 #[derive(Args)]
 pub struct Eval {
@@ -251,15 +265,15 @@ impl Eval {
         }
         for (name, mean) in numbers(&inferred) {
             report[name] = mean.into();
-            text += &format!("  {name:20} {mean:12.4}\n");
         }
+        text += &lines(&opened.model, &inferred);
         if let Some((rows, labelled)) = &labelled {
             report["labelled"]["rows"] = (*rows).into();
             text += &format!("labels seen, on the {rows} rows that have them\n");
             for (name, mean) in numbers(labelled) {
                 report["labelled"][name] = mean.into();
-                text += &format!("  {name:20} {mean:12.4}\n");
             }
+            text += &lines(&opened.model, labelled);
         }
         for Units {
             latent,
