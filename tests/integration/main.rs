@@ -28,4 +28,5 @@ mod stages;
 mod tidy;
 mod traffic;
 mod training;
+mod tutorial;
 mod vector;
