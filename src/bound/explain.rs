@@ -2,15 +2,18 @@
 //! each weight that changes over time. Also the titles of the numbers that an evaluation reports.
 
 use super::{
-    FactorId, Objective,
-    print::{cases, factor, factor_of, loss, samples},
+    Bounds,
+    print::{cases, loss, notation, samples, weighted},
 };
-use crate::model::{Factor, Model, Ramp, Side, Weighed};
+use crate::{
+    model::{self, Factor, Model, Ramp},
+    names::{OutputName, TermName},
+};
 
 /// The bound of every case, the loss, and what the formulas leave out, in sentences.
-pub fn explain(model: &Model, objective: &Objective) -> String {
-    let mut text = cases(model, objective) + &loss(model, objective);
-    let sentences = sentences(model);
+pub fn explain(model: &Model, bounds: &Bounds) -> String {
+    let mut text = cases(model, bounds) + &loss(model, bounds);
+    let sentences = sentences(model, bounds);
     if !sentences.is_empty() {
         text += "\n";
     }
@@ -20,9 +23,9 @@ pub fn explain(model: &Model, objective: &Objective) -> String {
     text
 }
 
-fn sentences(model: &Model) -> Vec<String> {
+fn sentences(model: &Model, bounds: &Bounds) -> Vec<String> {
     let settings = &model.objective;
-    let name = |id: crate::id::Id<_>| &model.variables[id.index()].name;
+    let notation = notation(model, bounds);
     let mut sentences: Vec<String> = samples(model)
         .map(|count| match count {
             1 => "There is one joint sample s of the latent variables.".to_string(),
@@ -30,30 +33,17 @@ fn sentences(model: &Model) -> Vec<String> {
         })
         .into_iter()
         .collect();
-    for smooth in &settings.smooth {
-        let q = factor_of(model, Side::Inference, smooth.label);
-        sentences.push(format!(
-            "The data are moved by a vector of length {}, in the direction that changes {q} most \
-             (virtual adversarial training).",
-            smooth.radius
-        ));
-    }
-    for (weighed, ramp) in settings.ramps() {
-        let subject = match weighed {
-            Weighed::Labelled => "the bound of labelled rows".to_string(),
-            Weighed::Terms(variable) => format!("the terms of {}", name(variable)),
-            Weighed::Smoothness(label) if ramp.changes() => {
-                format!("the KL of {}", factor_of(model, Side::Inference, label))
-            }
-            // Its weight stands in the loss.
-            Weighed::Smoothness(_) => continue,
-        };
-        sentences.push(format!("The weight of {subject} {}.", course(ramp)));
+    let costs = settings.costs.iter();
+    sentences.extend(costs.filter_map(|cost| cost.remark(&notation)));
+    for (target, ramp) in settings.ramps() {
+        if let Some(subject) = weighted(&notation, target, ramp) {
+            sentences.push(format!("The weight of {subject} {}.", course(ramp)));
+        }
     }
     for (latent, nats) in &settings.free_bits {
         sentences.push(format!(
             "The mean of the terms of {} counts as at most −{nats} nats (free bits).",
-            name(*latent)
+            notation.name(*latent)
         ));
     }
     sentences
@@ -83,36 +73,25 @@ fn course(ramp: Ramp) -> String {
 /// The numbers that an evaluation may report for each row, with titles for people, in reading
 /// order: `log p(x)`, the density of x in its factor, is `log p(x | y, z)`, and `likelihood`, the
 /// estimate of the data's marginal density, is `log-likelihood`.
-pub fn titles(model: &Model) -> Vec<(String, String)> {
+pub fn titles(model: &Model) -> Vec<(OutputName, String)> {
     let mut titles = vec![
-        ("bound".to_string(), "bound".to_string()),
-        ("likelihood".to_string(), "log-likelihood".to_string()),
+        (OutputName::Bound, "bound".to_string()),
+        (OutputName::Likelihood, "log-likelihood".to_string()),
     ];
-    let child = |found: &Factor| &model.variables[found.child.index()].name;
-    for (index, found) in model.generative.iter().enumerate() {
-        let title = format!(
-            "log {}",
-            factor(
-                model,
-                FactorId {
-                    side: Side::Generative,
-                    index
-                }
-            )
-        );
-        titles.push((format!("log p({})", child(found)), title));
+    let child = |found: &Factor| model.variables[found.child.index()].name.clone();
+    let text = |found: &Factor| model::factor_text(model, found);
+    for p in &model.generative {
+        let name = OutputName::Term(TermName::LogP(child(p)));
+        titles.push((name, format!("log {}", text(p))));
     }
-    for (index, found) in model.inference.iter().enumerate() {
-        let q = factor(
-            model,
-            FactorId {
-                side: Side::Inference,
-                index,
-            },
-        );
-        let p = factor_of(model, Side::Generative, found.child);
-        titles.push((format!("-log q({})", child(found)), format!("−log {q}")));
-        titles.push((format!("-KL({})", child(found)), format!("−KL({q} ‖ {p})")));
+    for q in &model.inference {
+        let name = OutputName::Term(TermName::NegLogQ(child(q)));
+        titles.push((name, format!("−log {}", text(q))));
+        let prior = model::factor_of(&model.generative, q.child);
+        if let Some(p) = prior {
+            let name = OutputName::Term(TermName::NegKl(child(q)));
+            titles.push((name, format!("−KL({} ‖ {})", text(q), text(p))));
+        }
     }
     titles
 }

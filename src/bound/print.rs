@@ -1,27 +1,24 @@
 //! Bounds, printed as mathematics.
 
-use super::{FactorId, Objective, Term};
-use crate::{
-    id::Id,
-    model::{Bound, Model, Ramp, Side, Variable, Weighed},
-};
+use super::{Bounds, FactorId, Term};
+use crate::model::{self, BoundKind, Model, Notation, Ramp, WeightTarget};
 
 /// The bound of every case and the loss, a line for each term.
-pub fn print(model: &Model, objective: &Objective) -> String {
-    cases(model, objective) + &loss(model, objective) + &notes(model)
+pub fn print(model: &Model, bounds: &Bounds) -> String {
+    cases(model, bounds) + &loss(model, bounds) + &notes(model, bounds)
 }
 
 /// The bound of every case that has one.
-pub(super) fn cases(model: &Model, objective: &Objective) -> String {
+pub(super) fn cases(model: &Model, bounds: &Bounds) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
-    for case in objective.cases.iter().filter(bounded) {
+    for case in bounds.cases.iter().filter(bounded) {
         let observed: Vec<_> = case
             .observed
             .iter()
             .map(|id| model.variables[id.index()].name.as_str())
             .collect();
-        text += &format!("{}({}) =\n", case.name, observed.join(", "));
+        text += &format!("{}({}) =\n", case.kind, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
@@ -30,14 +27,7 @@ pub(super) fn cases(model: &Model, objective: &Objective) -> String {
 
 /// `p(x | y, z)`, as a reader of the figure would write it.
 pub fn factor(model: &Model, id: FactorId) -> String {
-    let factor = id.of(model);
-    let name = |id: &Id<Variable>| model.variables[id.index()].name.clone();
-    let letter = factor.side.letter();
-    if factor.parents.is_empty() {
-        return format!("{letter}({})", name(&factor.child));
-    }
-    let parents: Vec<_> = factor.parents.iter().map(name).collect();
-    format!("{letter}({} | {})", name(&factor.child), parents.join(", "))
+    model::factor_text(model, id.of(model))
 }
 
 fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
@@ -104,109 +94,64 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-/// The factor of a variable in p or in q, as [`factor`] writes it.
-pub(super) fn factor_of(model: &Model, side: Side, child: Id<Variable>) -> String {
-    let factors = match side {
-        Side::Generative => &model.generative,
-        Side::Inference => &model.inference,
-    };
-    match factors.iter().position(|factor| factor.child == child) {
-        Some(index) => factor(model, FactorId { side, index }),
-        None => String::new(),
-    }
-}
-
 /// The number of joint samples, where the text of the bound speaks of s.
 pub(super) fn samples(model: &Model) -> Option<usize> {
     let settings = &model.objective;
-    (settings.samples > 1 || settings.bound != Bound::Evidence).then_some(settings.samples)
+    (settings.samples > 1 || settings.bound != BoundKind::Evidence).then_some(settings.samples)
+}
+
+pub(super) fn notation<'a>(model: &'a Model, bounds: &Bounds) -> Notation<'a> {
+    Notation {
+        model,
+        cases: bounds.cases.iter().map(|case| case.kind).collect(),
+    }
+}
+
+/// What a weight that has a sentence or a line of its own multiplies, in words; `None` where the
+/// weight stands in the loss.
+pub(super) fn weighted(notation: &Notation, target: WeightTarget, ramp: Ramp) -> Option<String> {
+    match target {
+        WeightTarget::LabelledBound => Some("the bound of labelled rows".to_string()),
+        WeightTarget::Terms(variable) => Some(format!("the terms of {}", notation.name(variable))),
+        // A weight that does not change stands in the cost's formula.
+        WeightTarget::Cost { .. } if !ramp.changes() => None,
+        WeightTarget::Cost { keyword, subject } => {
+            let mut costs = notation.model.objective.costs.iter();
+            let cost = costs
+                .find(|cost| (cost.keyword(), cost.subject()) == (keyword, subject))
+                .expect("a ramp of a cost is one of the model's costs");
+            Some(cost.weighted_part(notation))
+        }
+    }
 }
 
 /// What training minimises, on one line.
-pub(super) fn loss(model: &Model, objective: &Objective) -> String {
-    let settings = &model.objective;
-    let name = |id: Id<Variable>| &model.variables[id.index()].name;
-    let q_of = |label: Id<Variable>| factor_of(model, Side::Inference, label);
-    let bounded = objective
+pub(super) fn loss(model: &Model, bounds: &Bounds) -> String {
+    let notation = notation(model, bounds);
+    let bounded = bounds
         .cases
         .iter()
         .filter(|case| case.bound != Term::Sum(Vec::new()));
     let mut parts: Vec<String> = bounded
-        .map(|case| format!("− mean {}", case.name))
+        .map(|case| format!("− mean {}", case.kind))
         .collect();
-    for classify in &settings.classify {
-        parts.push(format!(
-            "+ {} · mean labelled (− log {})",
-            classify.weight,
-            q_of(classify.label)
-        ));
-    }
-    for smooth in &settings.smooth {
-        let (q, radius) = (q_of(smooth.label), smooth.radius);
-        // A weight that changes is said below.
-        let weight = if smooth.ramp.changes() {
-            String::new()
-        } else {
-            format!("{} · ", smooth.ramp.weight)
-        };
-        let means: Vec<String> = objective
-            .cases
-            .iter()
-            .map(|case| format!("mean {}", case.name))
-            .collect();
-        let (means, moved) = (
-            means.join(" + "),
-            format!("{q} where the data are moved by {radius} to its harm"),
-        );
-        parts.push(format!("+ {weight}({means}) KL({q} ‖ {moved})"));
-    }
-    // These are over the rows whose labels are unseen.
-    let mean = if objective.cases.len() > 1 {
-        "mean unlabelled"
-    } else {
-        "mean"
-    };
-    for inform in &settings.inform {
-        let q = q_of(inform.label);
-        parts.push(format!(
-            "− {} · (H({mean} {q}) − {mean} H({q}))",
-            inform.weight
-        ));
-    }
-    for line in &settings.matches {
-        let (node, target) = (name(line.node), name(line.target));
-        let clean = if line.clean { "clean " } else { "" };
-        let over = if line.standardized {
-            format!(" / var {clean}{target}")
-        } else {
-            String::new()
-        };
-        parts.push(format!(
-            "+ {} · {mean} ({node} − {clean}{target})²{over}",
-            line.weight
-        ));
-    }
+    let costs = model.objective.costs.iter();
+    parts.extend(costs.map(|cost| cost.formula(&notation)));
     let loss = parts.join(" ");
     format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss))
 }
 
 /// The weights and samples of the loss, a line for each.
-fn notes(model: &Model) -> String {
+fn notes(model: &Model, bounds: &Bounds) -> String {
     let settings = &model.objective;
-    let name = |id: Id<Variable>| &model.variables[id.index()].name;
+    let notation = notation(model, bounds);
     let mut text = String::new();
     if let Some(samples) = samples(model) {
         text += &format!("with s over {samples} joint samples\n");
     }
-    for (weighed, ramp) in settings.ramps() {
-        let what = match weighed {
-            Weighed::Labelled => "the bound of labelled rows".to_string(),
-            Weighed::Terms(variable) => format!("the terms of {}", name(variable)),
-            Weighed::Smoothness(label) if ramp.changes() => {
-                format!("the KL of {}", factor_of(model, Side::Inference, label))
-            }
-            // Its weight stands before it.
-            Weighed::Smoothness(_) => continue,
+    for (target, ramp) in settings.ramps() {
+        let Some(what) = weighted(&notation, target, ramp) else {
+            continue;
         };
         let Ramp {
             weight,
@@ -223,7 +168,7 @@ fn notes(model: &Model) -> String {
     for (latent, nats) in &settings.free_bits {
         text += &format!(
             "with the mean of the terms of {} at most −{nats}\n",
-            name(*latent)
+            notation.name(*latent)
         );
     }
     text

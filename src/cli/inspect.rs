@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     estimator,
     files::write_whole,
-    layer, model, optimizer, simplify, syntax,
+    layer, lines, model, optimizer, simplify, syntax,
 };
 use clap::Args;
 use std::{fs, path::PathBuf};
@@ -152,7 +152,7 @@ impl Graph {
     }
 }
 
-/// List distributions, layers, optimisers, estimators and the rules of simplification
+/// List distributions, layers, optimisers, estimators, lines and the rules of simplification
 #[derive(Args)]
 pub struct List {}
 
@@ -168,10 +168,7 @@ impl List {
             } else {
                 format!("{}({constants})", known.name())
             };
-            let (heads, values) = (
-                known.heads().join(", "),
-                model::domain_name(known.support()),
-            );
+            let (heads, values) = (known.head_names().join(", "), known.support().name());
             let network = if heads.is_empty() {
                 String::new()
             } else {
@@ -217,6 +214,11 @@ impl List {
             };
             text += format!("  {:5} {:18} {call}", known.keyword(), known.name()).trim_end();
             text.push('\n');
+        }
+        text += "lines of `objective` and `train`\n";
+        for line in lines::LINES {
+            let (block, example) = (line.block().keyword(), line.example(true));
+            text += &format!("  {block:9} {example:56} {}\n", line.summary());
         }
         text += "rules of simplification\n";
         for identity in simplify::identities() {

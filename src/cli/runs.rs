@@ -11,6 +11,7 @@ use crate::{
     id::Id,
     lower::Evaluate,
     model::{Model, Variable},
+    names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
         data::{self, Table},
@@ -23,7 +24,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzWriter;
-use std::{collections::BTreeMap, io::Cursor, path::PathBuf};
+use std::{io::Cursor, path::PathBuf};
 
 /// A run, and the rows that it is used on.
 #[derive(Args)]
@@ -166,7 +167,7 @@ impl Opened {
         let Some(case) = objective
             .cases
             .iter()
-            .find(|case| case.name == "labelled" && !rows.is_empty())
+            .find(|case| case.kind == CaseKind::Labelled && !rows.is_empty())
         else {
             return Ok(None);
         };
@@ -207,24 +208,29 @@ fn infer(
 }
 
 /// The bound, its terms and the like: what is one number a row.
-fn numbers(inferred: &Inferred) -> impl Iterator<Item = (&str, f64)> {
+fn numbers(inferred: &Inferred) -> impl Iterator<Item = (String, f64)> {
     inferred
         .iter()
-        .filter(|(name, _)| !name.contains('.'))
-        .map(|(name, values)| (name.as_str(), mean(values)))
+        .filter(|(name, _)| name.is_number_per_row())
+        .map(|(name, values)| (name.to_string(), mean(values)))
 }
 
 /// These numbers as text, a line each: first the bound, then its terms.
 fn lines(model: &Model, inferred: &Inferred) -> String {
-    let mut means: BTreeMap<&str, f64> = numbers(inferred).collect();
-    let mut lines: Vec<(String, f64)> = bound::titles(model)
-        .into_iter()
-        .filter_map(|(name, title)| Some((title, means.remove(name.as_str())?)))
+    let titles = bound::titles(model);
+    let mut lines: Vec<(usize, String, f64)> = inferred
+        .iter()
+        .filter(|(name, _)| name.is_number_per_row())
+        .map(|(name, values)| {
+            let position = titles.iter().position(|(titled, _)| titled == name);
+            let title = position.map_or_else(|| name.to_string(), |at| titles[at].1.clone());
+            (position.unwrap_or(titles.len()), title, mean(values))
+        })
         .collect();
-    lines.extend(means.iter().map(|(name, mean)| (name.to_string(), *mean)));
-    let widths = lines.iter().map(|(title, _)| title.chars().count());
+    lines.sort_by_key(|(position, _, _)| *position);
+    let widths = lines.iter().map(|(_, title, _)| title.chars().count());
     let width = widths.max().unwrap_or(0).max(20);
-    let line = |(title, mean): &(String, f64)| format!("  {title:width$} {mean:12.4}\n");
+    let line = |(_, title, mean): &(_, String, f64)| format!("  {title:width$} {mean:12.4}\n");
     lines.iter().map(line).collect()
 }
 
@@ -246,7 +252,10 @@ impl Eval {
         let (rows, part) = (opened.table.rows, opened.part.name());
         let inferences =
             std::iter::once(&inferred).chain(labelled.iter().map(|(_, labelled)| labelled));
-        for (name, values) in inferences.flatten().filter(|(name, _)| !name.contains('.')) {
+        for (name, values) in inferences
+            .flatten()
+            .filter(|(name, _)| name.is_number_per_row())
+        {
             if let Some(row) = values.iter().position(|value| !value.is_finite()) {
                 let message = format!("{name} of row {row} of these is {}", values[row]);
                 let help = "its values may be far from those that were trained on; or the run has gone astray";
@@ -285,7 +294,7 @@ impl Eval {
             text += &format!("{latent}: {active} of {all} units active\n");
         }
         for label in opened.model.labels() {
-            let probabilities = &inferred[&format!("predict.{}", label.name)];
+            let probabilities = &inferred[&OutputName::Predict(label.name.clone())];
             let predicted = likeliest(probabilities, label.size());
             let classes = opened.table.classes(&label.name).unwrap_or(&[]);
             let Some(wrong) = error(&predicted, classes) else {
@@ -357,7 +366,7 @@ impl Predict {
             let mut record = vec![number.to_string()];
             for (name, size) in &labels {
                 let probabilities =
-                    &inferred[&format!("predict.{name}")][row * size..(row + 1) * size];
+                    &inferred[&OutputName::Predict(name.clone())][row * size..(row + 1) * size];
                 let class = likeliest(probabilities, *size)[0];
                 record.extend([class.to_string(), format!("{:.6}", probabilities[class])]);
             }
@@ -395,17 +404,14 @@ impl Encode {
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = NpzWriter::new_compressed(&mut bytes);
         for (name, values) in &inferred {
-            let Some(latent) = name
-                .strip_prefix("encode.")
-                .or_else(|| name.strip_prefix("predict."))
-            else {
+            let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
                 continue;
             };
             let width = values.len() / opened.table.rows;
             let array = Array2::from_shape_vec((opened.table.rows, width), values.clone());
             let array = array.expect("a latent has as many numbers for each row");
             writer
-                .add_array(latent, &array)
+                .add_array(variable, &array)
                 .map_err(|error| failed(error.to_string()))?;
         }
         let numbers: Array1<i64> = opened.numbers.iter().map(|&number| number as i64).collect();
@@ -480,7 +486,8 @@ impl Sample {
         // The first changes from column to column, the next from line to line, and so on.
         let mut stride = 1;
         for (id, size) in &classes {
-            let name = format!("generate.{}", model.variables[id.index()].name);
+            let name = model.variables[id.index()].name.clone();
+            let name = InputName::Observed(CaseKind::Generated, name).to_string();
             opened.session.fill(&loaded, &name, &mut |array| {
                 array
                     .iter_mut()
@@ -490,7 +497,8 @@ impl Sample {
             stride *= size;
         }
         for (id, values) in &fixed {
-            let name = format!("generate.{}", model.variables[id.index()].name);
+            let name = model.variables[id.index()].name.clone();
+            let name = InputName::Observed(CaseKind::Generated, name).to_string();
             opened
                 .session
                 .fill(&loaded, &name, &mut |array| array.copy_from_slice(values))?;
@@ -554,7 +562,7 @@ impl Sample {
         let mut fixed = Vec::new();
         for factor in roots {
             let variable = &opened.model.variables[factor.child.index()];
-            let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else {
+            let Some(means) = inferred.get(&OutputName::Encode(variable.name.clone())) else {
                 continue;
             };
             let repeated = means

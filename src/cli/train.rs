@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result},
     lower::Evaluate,
     model::Model,
+    names::{CaseKind, OutputName},
     run::{
         compiled::{self, Compiled},
         data::{self, Table},
@@ -479,9 +480,9 @@ impl Loop {
             "rows_per_second": speed,
         });
         for (name, value) in self.trainer.take_means()? {
-            match name.split_once('.') {
-                Some((group, name)) => metrics[group][name] = json!(value),
-                None => metrics[name] = json!(value),
+            match name.grouped() {
+                (Some(group), key) => metrics[group][key] = json!(value),
+                (None, key) => metrics[key] = json!(value),
             }
         }
         let loss = metrics["loss"].as_f64().unwrap_or(f64::NAN);
@@ -495,8 +496,11 @@ impl Loop {
         let inferred = self.healthy(evaluator)?;
         if let Some((name, table)) = &self.held {
             let mut found = json!({ "rows": table.rows });
-            for (output, values) in inferred.iter().filter(|(output, _)| !output.contains('.')) {
-                found[output] = json!(mean(values));
+            for (output, values) in inferred
+                .iter()
+                .filter(|(output, _)| output.is_number_per_row())
+            {
+                found[output.to_string()] = json!(mean(values));
             }
             for units in active_units(&inferred, table.rows) {
                 found["active"][units.latent] = json!(units.active);
@@ -504,8 +508,10 @@ impl Loop {
             let labels: Vec<_> = self.trainer.model.labels().collect();
             for label in &labels {
                 let classes = table.classes(&label.name).unwrap_or(&[]);
-                let predicted =
-                    likeliest(&inferred[&format!("predict.{}", label.name)], label.size());
+                let predicted = likeliest(
+                    &inferred[&OutputName::Predict(label.name.clone())],
+                    label.size(),
+                );
                 let key = if labels.len() == 1 {
                     "error".to_string()
                 } else {
@@ -520,10 +526,10 @@ impl Loop {
 
     /// The mean bounds of the epoch so far, for the bar.
     fn bounds(&self) -> String {
-        let bounds = self
-            .trainer
-            .means()
-            .filter_map(|(name, mean)| Some((name.strip_suffix(".bound")?, mean)));
+        let bounds = self.trainer.means().filter_map(|(name, mean)| match name {
+            OutputName::CaseBound(case) => Some((case, mean)),
+            _ => None,
+        });
         bounds
             .map(|(case, mean)| format!("{case} {mean:.1}  "))
             .collect()
@@ -564,8 +570,8 @@ fn progress(steps: u64, done: u64) -> ProgressBar {
 /// An epoch in a line: the bounds, the error and the speed.
 fn line(metrics: &Value, epochs: u64) -> String {
     let mut parts = vec![format!("epoch {}/{epochs}", metrics["epoch"])];
-    for case in ["all", "labelled", "unlabelled"] {
-        if let Some(bound) = metrics[case]["bound"].as_f64() {
+    for case in CaseKind::OF_BOUNDS {
+        if let Some(bound) = metrics[case.word()]["bound"].as_f64() {
             parts.push(format!("{case} {bound:.2}"));
         }
     }

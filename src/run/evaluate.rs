@@ -9,6 +9,7 @@ use crate::{
     bound::Case,
     error::Result,
     model::Model,
+    names::{CaseKind, InputName, OutputName},
     plan::Buffer,
     tensor::AxisKind,
 };
@@ -17,15 +18,15 @@ use std::collections::BTreeMap;
 /// The program that infers a batch of rows of one case.
 pub struct Evaluator {
     loaded: Loaded,
-    case: &'static str,
+    case: CaseKind,
     rows: usize,
     /// The outputs, with the floats of a row.
-    outputs: Vec<(String, usize)>,
+    outputs: Vec<(OutputName, usize)>,
     inputs: Vec<(String, String)>,
 }
 
 /// Numbers per row, by output: `bound`, `log p(x)`, `likelihood`, `predict.y`, `encode.z`, …
-pub type Inferred = BTreeMap<String, Vec<f32>>;
+pub type Inferred = BTreeMap<OutputName, Vec<f32>>;
 
 impl Evaluator {
     /// From the build of [`super::programs::evaluate`].
@@ -40,14 +41,18 @@ impl Evaluator {
         };
         let outputs = plan
             .outputs()
-            .map(|output| (output.name.clone(), width(output)))
+            .map(|output| (output.name.as_str().into(), width(output)))
             .collect();
-        let prefix = format!("{}.", case.name);
+        let observed = |name: &str| match InputName::parse(name)? {
+            InputName::Observed(kind, variable) if kind == case.kind => {
+                Some((name.to_string(), variable))
+            }
+            _ => None,
+        };
         let inputs = loaded
             .names()
-            .filter_map(|name| Some((name.to_string(), name.strip_prefix(&prefix)?.to_string())));
-        let inputs = inputs
-            .filter(|(_, variable)| model.given().iter().any(|known| known.name == *variable))
+            .filter_map(observed)
+            .filter(|(_, variable)| model.given().iter().any(|given| given.name == *variable))
             .collect();
         let axes = plan
             .outputs()
@@ -59,7 +64,7 @@ impl Evaluator {
             .max();
         Ok(Evaluator {
             loaded,
-            case: case.name,
+            case: case.kind,
             rows: rows.expect("a bound has rows"),
             outputs,
             inputs,
@@ -99,7 +104,7 @@ impl Evaluator {
             )?;
             for (name, width) in &self.outputs {
                 let values = session
-                    .read(&self.loaded, name)?
+                    .read(&self.loaded, &name.to_string())?
                     .expect("an output has an array");
                 let kept = inferred.get_mut(name).expect("outputs are known");
                 kept.extend_from_slice(&values[..count * width]);
@@ -152,9 +157,10 @@ pub struct Units<'a> {
 /// probabilities, and over the samples of what else q reads, so that a mean over few samples counts
 /// a little of what their draws move as well.
 pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
-    let means = inferred
-        .iter()
-        .filter_map(|(name, values)| Some((name.strip_prefix("encode.")?, values)));
+    let means = inferred.iter().filter_map(|(name, values)| match name {
+        OutputName::Encode(latent) => Some((latent.as_str(), values)),
+        _ => None,
+    });
     means.map(move |(latent, means)| {
         let all = means.len() / rows;
         let varies = |unit: &usize| variance(means.iter().skip(*unit).step_by(all)) > ACTIVE;

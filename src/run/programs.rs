@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
     pub gradient: Build,
-    /// The gradient once some lines weigh nothing, without them: see [`Model::settled`].
+    /// The gradient once some lines weigh nothing, without them: see [`Model::steady_state`].
     pub settled: Option<Build>,
     pub update: Build,
 }
@@ -60,7 +60,7 @@ fn gradient(name: &str, model: &Model) -> Build {
 }
 
 pub fn training(model: &Model) -> Training {
-    let settled = match model.settled() {
+    let settled = match model.steady_state() {
         // From the first step on.
         Some((0, settled)) => return training(&settled),
         settled => settled.map(|(_, settled)| gradient("settled", &settled)),

@@ -13,7 +13,8 @@ use crate::{
     backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
     error::{Error, Result},
     id::Id,
-    model::{Batch, Changing, Model, scope},
+    model::{Batch, Model, Scheduled, scope},
+    names::{CaseKind, InputName, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -38,7 +39,7 @@ pub struct Trainer {
     population: Population,
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
-    changing: Vec<(String, Changing)>,
+    scheduled: Vec<(String, Scheduled)>,
     /// The programs that take a batch's gradient, each with the epochs after which it does, the
     /// earliest first.
     gradients: Vec<(u64, Loaded)>,
@@ -48,7 +49,7 @@ pub struct Trainer {
     state: State,
     /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's
     /// numbers, then the update's.
-    sums: Vec<(String, f64)>,
+    sums: Vec<(OutputName, f64)>,
     summed: u64,
     /// The numbers of the step that reports next, as far as they have come.
     reported: Vec<f32>,
@@ -61,7 +62,7 @@ pub struct Trainer {
 
 /// The rows that a case takes each step.
 struct Feed {
-    case: &'static str,
+    case: CaseKind,
     sequence: Sequence,
     rows: Vec<u32>,
     inputs: Vec<(String, String)>,
@@ -84,15 +85,15 @@ impl Trainer {
     ) -> Result<Self> {
         let labelled = labelled_rows(&model, &table)?;
         let every: Vec<u32> = (0..table.rows as u32).collect();
-        let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
-            Batch::All(rows) => vec![("all", rows, every)],
+        let cases: Vec<(CaseKind, usize, Vec<u32>)> = match model.train.batch {
+            Batch::All(rows) => vec![(CaseKind::All, rows, every)],
             Batch::Cases {
                 labelled: seen,
                 unlabelled,
             } => {
                 vec![
-                    ("labelled", seen, labelled.clone()),
-                    ("unlabelled", unlabelled, every),
+                    (CaseKind::Labelled, seen, labelled.clone()),
+                    (CaseKind::Unlabelled, unlabelled, every),
                 ]
             }
         };
@@ -115,7 +116,7 @@ impl Trainer {
         };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
-        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.settled()) {
+        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.steady_state()) {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
@@ -125,7 +126,7 @@ impl Trainer {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
             }
         }
-        session.fill(&update, "prior", &mut |array| {
+        session.fill(&update, PRIOR, &mut |array| {
             array[0] = population.prior(&model) as f32
         })?;
         let feeds = cases
@@ -133,7 +134,7 @@ impl Trainer {
             .filter(|(_, rows, _)| *rows > 0)
             .map(|(case, rows, available)| Feed {
                 case,
-                sequence: Sequence::new(available, seed, case),
+                sequence: Sequence::new(available, seed, case.word()),
                 rows: vec![0; rows],
                 inputs: inputs(&model, &gradients[0].1, case),
             })
@@ -141,7 +142,7 @@ impl Trainer {
         let sums = sums_of(&gradients[0].1, &update);
         let tables = keep(&mut session, &table)?;
         Ok(Trainer {
-            changing: model.changing(),
+            scheduled: model.scheduled(),
             model,
             session,
             seed,
@@ -198,7 +199,7 @@ impl Trainer {
     /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
     fn pace(&self) -> (u64, u64) {
         let feed = self.feeds.last().expect("some case has rows");
-        let rows = if feed.case == "labelled" {
+        let rows = if feed.case == CaseKind::Labelled {
             self.population.labelled
         } else {
             self.population.rows
@@ -242,8 +243,8 @@ impl Trainer {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
         let (_, gradient) = &self.gradients[self.gradient];
-        for (name, input) in &self.changing {
-            let value = self.model.changed(*input, epoch) as f32;
+        for (name, input) in &self.scheduled {
+            let value = self.model.scheduled_value(*input, epoch) as f32;
             self.session
                 .fill(gradient, name, &mut |array| array[0] = value)?;
         }
@@ -254,7 +255,7 @@ impl Trainer {
         self.session.run(gradient, key)?;
         self.session.enqueue_readback(gradient)?;
         let rate = self.rate_after(self.step);
-        for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
+        for (name, value) in [(RATE, rate as f32), (STEP, (self.step + 1) as f32)] {
             self.session
                 .fill(&self.update, name, &mut |array| array[0] = value)?;
         }
@@ -279,14 +280,14 @@ impl Trainer {
                 continue;
             }
             for (what, name) in [
-                ("the loss", "loss"),
-                ("the norm of the gradient", "gradient_norm"),
+                ("the loss", OutputName::Loss),
+                ("the norm of the gradient", OutputName::GradientNorm),
             ] {
                 let found = self
                     .sums
                     .iter()
                     .zip(&self.reported)
-                    .find(|((known, _), _)| known == name);
+                    .find(|((known, _), _)| *known == name);
                 if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
                     return Err(
                         self.diverged(self.step - self.silent + 1, format!("{what} is {number}"))
@@ -374,19 +375,17 @@ impl Trainer {
     }
 
     /// The means over the steps of the epoch that have reported.
-    pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub fn means(&self) -> impl Iterator<Item = (&OutputName, f64)> {
         let steps = self.summed.max(1) as f64;
-        self.sums
-            .iter()
-            .map(move |(name, sum)| (name.as_str(), sum / steps))
+        self.sums.iter().map(move |(name, sum)| (name, sum / steps))
     }
 
     /// The means over all steps of the epoch; another begins.
-    pub fn take_means(&mut self) -> Result<Vec<(String, f64)>> {
+    pub fn take_means(&mut self) -> Result<Vec<(OutputName, f64)>> {
         self.settle()?;
         let means = self
             .means()
-            .map(|(name, mean)| (name.to_string(), mean))
+            .map(|(name, mean)| (name.clone(), mean))
             .collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
@@ -423,10 +422,10 @@ impl Trainer {
         }
         stored.extend(self.carried.iter().cloned());
         // Means go on where they were, to the last bit.
-        let sums: Vec<(&str, u64)> = self
+        let sums: Vec<(String, u64)> = self
             .sums
             .iter()
-            .map(|(name, sum)| (name.as_str(), sum.to_bits()))
+            .map(|(name, sum)| (name.to_string(), sum.to_bits()))
             .collect();
         let position = serde_json::json!({
             "format": FORMAT, "model": self.model.name,
@@ -486,7 +485,7 @@ impl Trainer {
         for (name, sum) in &mut self.sums {
             let stored = position["sums"]
                 .as_array()
-                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
+                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.to_string()));
             *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
         }
         Ok(())
@@ -602,21 +601,21 @@ fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Arra
 }
 
 /// Nothing yet of each number that a step reports.
-fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
+fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
     gradient
         .numbers()
         .iter()
         .chain(update.numbers())
-        .map(|name| (name.clone(), 0.0))
+        .map(|name| (name.as_str().into(), 0.0))
         .collect()
 }
 
 /// The inputs of a case, each with the variable that it is read from.
-fn inputs(model: &Model, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
-    let inputs = model
-        .given()
-        .into_iter()
-        .map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
+fn inputs(model: &Model, loaded: &Loaded, case: CaseKind) -> Vec<(String, String)> {
+    let inputs = model.given().into_iter().map(|variable| {
+        let input = InputName::Observed(case, variable.name.clone());
+        (input.to_string(), variable.name.clone())
+    });
     inputs
         .filter(|(input, _)| loaded.names().any(|name| name == input))
         .collect()
@@ -648,21 +647,17 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
     }
     let (parameters, gradients) = (session.parameters, session.gradients);
     let loaded = session.load(build, &|buffer| {
-        let (group, array) = buffer
-            .name
-            .split_once('.')
-            .map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
-        let offset = match group {
-            "weights" => 0,
-            "others" => weights,
-            _ => return None,
+        let named = UpdateArray::parse(&buffer.name)?;
+        let offset = match named.group() {
+            ParameterGroup::Weights => 0,
+            ParameterGroup::Others => weights,
         };
-        let array = match array {
-            None => parameters,
-            Some("gradient") => gradients,
-            Some(name) => state
+        let array = match named {
+            UpdateArray::Parameters(_) => parameters,
+            UpdateArray::Gradients(_) => gradients,
+            UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(known, _)| known == name)
+                .find(|(known, _)| *known == name)
                 .map(|(_, array)| *array)?,
         };
         Some(Place { array, offset })
