@@ -3,7 +3,7 @@
 //! A block that begins with `model` is a complete model and passes the checker without a warning.
 //! A block marked `fragment` shows lines of the complete model that follows it on the page, as they
 //! stand there. The blocks of `docs/language.md` that need a model around them are tested in
-//! `language.rs`.
+//! `language.rs`. Links between the pages of the documentation name files that exist.
 
 use crate::common;
 
@@ -93,6 +93,47 @@ fn fragments_are_lines_of_the_model_below() {
             for line in lines(&fragment.text) {
                 assert!(model.contains(&line), "{}: `{line}`", page.display());
             }
+        }
+    }
+}
+
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder can be listed") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// Links and pictures between pages name files of the repository.
+#[test]
+fn links_between_pages_resolve() {
+    let root = common::root();
+    let names = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ];
+    let mut found: Vec<PathBuf> = names.iter().map(|name| root.join(name)).collect();
+    pages(&root.join("docs"), &mut found);
+    pages(&root.join("bench"), &mut found);
+    for page in found {
+        let text = std::fs::read_to_string(&page).expect("the page can be read");
+        let links = text.split("](").skip(1).map(|rest| rest.split(')').next());
+        let pictures = text.split("src=\"").skip(1);
+        let pictures = pictures.map(|rest| rest.split('"').next());
+        for link in links.chain(pictures).flatten() {
+            let file = link.split('#').next().unwrap_or("");
+            if file.is_empty() || link.starts_with("http") {
+                continue;
+            }
+            let folder = page.parent().expect("a page is in a folder");
+            let shown = page.display();
+            assert!(folder.join(file).exists(), "{shown}: there is no {link}");
         }
     }
 }
