@@ -62,7 +62,7 @@ impl CostTerm for Smooth {
             format!("{} · ", self.ramp.weight)
         };
         let means = notation.mean_of_each_case();
-        let moved = format!("{q} where the data are moved by {radius} to its harm");
+        let moved = format!("{q} with the data moved by {radius}");
         format!("+ {weight}({means}) KL({q} ‖ {moved})")
     }
 
@@ -211,7 +211,7 @@ impl Line for SmoothLine {
     }
 
     fn summary(&self) -> &'static str {
-        "adds how much the prediction of a label changes in the direction of most harm"
+        "adds how much a label's prediction changes where the data are moved to change it most"
     }
 
     fn repeats(&self) -> bool {
