@@ -30,3 +30,4 @@ mod stages;
 mod tidy;
 mod traffic;
 mod training;
+mod tutorial;
