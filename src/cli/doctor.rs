@@ -3,7 +3,7 @@
 use super::print;
 use crate::{
     backend::{
-        cpu::isa::Isa,
+        cpu,
         cuda::{self, cache, compile, library},
     },
     error::{Error, Result},
@@ -22,12 +22,7 @@ pub struct Doctor {
 impl Doctor {
     pub fn run(self) -> Result<()> {
         let mut text = format!("dgc {}\n", env!("CARGO_PKG_VERSION"));
-        let instructions = match Isa::detect() {
-            Isa::Avx512 if Isa::has_bf16() => "AVX-512, and that for bf16",
-            Isa::Avx512 => "AVX-512",
-            Isa::Avx2 => "AVX2 with fused multiply-add",
-            Isa::Portable => "no vector instructions that dgc uses",
-        };
+        let instructions = cpu::describe_instructions();
         text += &format!(
             "CPU       {} threads, {instructions}\n",
             available_parallelism().map_or(1, usize::from)

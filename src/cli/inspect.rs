@@ -119,7 +119,7 @@ pub struct Explain {
 impl Explain {
     pub fn run(self) -> Result<()> {
         let model = self.model.check()?;
-        print(&bound::print(&model, &driver::derive(&model)))
+        print(&bound::explain(&model, &driver::derive(&model)))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{at_least_one, device::Device, picture, print};
 use crate::{
     backend::Build,
-    bound::Case,
+    bound::{self, Case},
     distribution::Domain,
     driver,
     error::{Error, Result},
@@ -215,6 +215,25 @@ fn numbers(inferred: &Inferred) -> impl Iterator<Item = (String, f64)> {
         .map(|(name, values)| (name.to_string(), mean(values)))
 }
 
+/// These numbers as text, a line each: first the bound, then its terms.
+fn lines(model: &Model, inferred: &Inferred) -> String {
+    let titles = bound::titles(model);
+    let mut lines: Vec<(usize, String, f64)> = inferred
+        .iter()
+        .filter(|(name, _)| name.is_number_per_row())
+        .map(|(name, values)| {
+            let position = titles.iter().position(|(titled, _)| titled == name);
+            let title = position.map_or_else(|| name.to_string(), |at| titles[at].1.clone());
+            (position.unwrap_or(titles.len()), title, mean(values))
+        })
+        .collect();
+    lines.sort_by_key(|(position, _, _)| *position);
+    let widths = lines.iter().map(|(_, title, _)| title.chars().count());
+    let width = widths.max().unwrap_or(0).max(20);
+    let line = |(_, title, mean): &(_, String, f64)| format!("  {title:width$} {mean:12.4}\n");
+    lines.iter().map(line).collect()
+}
+
 /// Bounds, the log-likelihood and the label error on the test rows
 #[derive(Args)]
 pub struct Eval {
@@ -254,16 +273,16 @@ impl Eval {
             text += "labels unseen\n";
         }
         for (name, mean) in numbers(&inferred) {
-            text += &format!("  {name:20} {mean:12.4}\n");
             report[name] = mean.into();
         }
+        text += &lines(&opened.model, &inferred);
         if let Some((rows, labelled)) = &labelled {
             report["labelled"]["rows"] = (*rows).into();
             text += &format!("labels seen, on the {rows} rows that have them\n");
             for (name, mean) in numbers(labelled) {
-                text += &format!("  {name:20} {mean:12.4}\n");
                 report["labelled"][name] = mean.into();
             }
+            text += &lines(&opened.model, labelled);
         }
         for Units {
             latent,

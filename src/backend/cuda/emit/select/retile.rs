@@ -26,7 +26,7 @@ const MOST_TILES: usize = 8 * H100.multiprocessors;
 type Counts = BTreeMap<Id<Buffer>, usize>;
 
 /// The plan with as many partial sums as suit a GPU.
-pub(in super::super) fn retiled(plan: &Plan) -> Plan {
+pub fn retiled(plan: &Plan) -> Plan {
     let tiles: Vec<Option<Tile>> = plan.kernels.iter().map(finer).collect();
     let mut counts = wanted(plan, &tiles);
     agree(plan, &tiles, &mut counts);
@@ -146,7 +146,7 @@ fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
         size,
         ..axes[like.index()].clone()
     };
-    let found = axes.iter().position(|known| *known == axis);
+    let found = axes.iter().position(|other| *other == axis);
     Id::new(found.unwrap_or_else(|| {
         axes.push(axis);
         axes.len() - 1
