@@ -13,6 +13,7 @@ mod errors;
 mod estimators;
 mod evaluation;
 mod folders;
+mod golden;
 mod heads;
 mod language;
 mod laws;
