@@ -3,6 +3,7 @@
 mod common;
 mod cli;
 mod closed_forms;
+mod compatibility;
 mod compiled;
 mod contraction;
 mod convolution;
