@@ -470,24 +470,26 @@ fn data_sets_are_checked() {
     }
 }
 
+/// The arguments that train the small model on its small data for some epochs.
+#[cfg(unix)]
+fn train_small<'a>(epochs: &'a str, run: &'a str) -> Vec<&'a str> {
+    let fixed = [
+        "train",
+        "small.dgm",
+        "--data",
+        "data.safetensors",
+        "--validation",
+        "8",
+    ];
+    [&fixed[..], &["--epochs", epochs, "-o", run]].concat()
+}
+
 /// Starts training for more epochs than will be waited for, and waits for the first to end.
 #[cfg(unix)]
 fn begin(folder: &Path, run: &str) -> std::process::Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dgc"));
-    let arguments = [
-        "train",
-        "small.dgm",
-        "--labels",
-        "100",
-        "--validation",
-        "500",
-        "--epochs",
-        "1000",
-        "-o",
-        run,
-    ];
     let child = command
-        .args(arguments)
+        .args(train_small("1000000", run))
         .current_dir(folder)
         .stdout(std::process::Stdio::piped())
         .spawn();
@@ -519,8 +521,9 @@ fn checkpoint(folder: &Path, run: &str) -> Vec<dgc::run::arrays::NamedArray> {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_or_killed_run_goes_on_as_if_it_had_not_been() {
-    let folder = folder();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
+    common::write_small_adgm(at);
     for (run, signal) in [("interrupted", "-INT"), ("killed", "-KILL")] {
         let child = begin(at, run);
         send(signal, &child);
@@ -536,21 +539,7 @@ fn an_interrupted_or_killed_run_goes_on_as_if_it_had_not_been() {
         let epochs = epochs.to_string();
         fine(at, &["train", run, "--resume", "--epochs", &epochs]);
         let whole = format!("whole-{run}");
-        fine(
-            at,
-            &[
-                "train",
-                "small.dgm",
-                "--labels",
-                "100",
-                "--validation",
-                "500",
-                "--epochs",
-                &epochs,
-                "-o",
-                &whole,
-            ],
-        );
+        fine(at, &train_small(&epochs, &whole));
         assert_eq!(checkpoint(at, run), checkpoint(at, &whole), "{run}");
         let log =
             |run: &str| std::fs::read_to_string(at.join(run).join("metrics.jsonl")).expect("a log");

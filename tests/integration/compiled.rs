@@ -177,7 +177,7 @@ fn a_plan_of_another_model_is_refused() {
 fn a_gpu_runs_what_was_compiled_elsewhere() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
-    common::write_small_adgm(at);
+    common::write_small_m2(at);
     // A run whose second epoch takes another gradient than its first.
     let (path, line) = (
         at.join("small.dgm"),
@@ -262,7 +262,7 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
 fn a_folder_keeps_its_precision() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
-    common::write_small_adgm(at);
+    common::write_small_m2(at);
     let compile = [
         "compile",
         "small.dgm",

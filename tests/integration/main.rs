@@ -3,6 +3,7 @@
 mod common;
 mod cli;
 mod closed_forms;
+mod compatibility;
 mod compiled;
 mod contraction;
 mod convolution;
@@ -15,6 +16,7 @@ mod evaluation;
 mod folders;
 mod gpu_memory;
 mod hostile;
+mod golden;
 mod heads;
 mod language;
 mod laws;

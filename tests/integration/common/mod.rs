@@ -39,7 +39,12 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 
 /// The files of `models/`, by name.
 pub fn models() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(root().join("models"))
+    models_in(&root().join("models"))
+}
+
+/// The model files of a folder, by name.
+pub fn models_in(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("there are models")
         .map(|entry| entry.expect("a folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "dgm"))
@@ -49,8 +54,8 @@ pub fn models() -> Vec<PathBuf> {
     files
 }
 
-/// Whether a model is a variant of another, made of the same kinds of kernels: what takes long is
-/// tested on the other.
+/// Whether a model is a variant of another, made of kernels that the other or a model of
+/// `tests/golden` has: what takes long is tested on those.
 pub fn is_variant(file: &Path) -> bool {
     const VARIANTS: &[&str] = &[
         "adgm2",
@@ -313,17 +318,34 @@ pub fn settled(model: &Model) -> Model {
 /// Writes `small.dgm`, an ADGM, and `data.safetensors`, data for it, of sizes that no tile divides.
 pub fn write_small_adgm(folder: &Path) {
     let text = std::fs::read_to_string(root().join("models/adgm.dgm")).expect("a model");
-    let text = without(&text, "smooth ")
-        .replace(
-            "pixels = 784, classes = 10, aux = 100, latent = 100, hidden = 500",
-            "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
-        )
+    let text = without(&text, "smooth ").replace(
+        "pixels = 784, classes = 10, aux = 100, latent = 100, hidden = 500",
+        "pixels = 9, classes = 3, aux = 2, latent = 3, hidden = 7",
+    );
+    write_small(folder, &text);
+}
+
+/// The same with an M2, for tests of programs and folders: it has few kernels, which an emulated GPU
+/// compiles and runs soon.
+pub fn write_small_m2(folder: &Path) {
+    let text = std::fs::read_to_string(root().join("models/m2.dgm")).expect("a model");
+    let text = text.replace(
+        "pixels = 784, classes = 10, latent = 50, hidden = 500",
+        "pixels = 9, classes = 3, latent = 3, hidden = 7",
+    );
+    write_small(folder, &text);
+}
+
+/// Writes a model of 9 pixels and 3 classes whose weights warm up in two epochs, and data for it.
+fn write_small(folder: &Path, text: &str) {
+    let text = text
         .replace("    schedule cosine warmup 1\n", "")
         // While a weighs nothing, batch norm leaves the bias of its mean no gradient but rounding.
         .replace("beta a 1 warmup 0.4 * epochs", "beta a 1 warmup 2 from 0.5")
         .replace("0.4 * epochs", "2")
         .replace("0.1 * epochs", "1")
         .replace("labelled 50, unlabelled 50", "labelled 5, unlabelled 11");
+    assert!(text.contains("pixels = 9, classes = 3") && text.contains("labelled 5, unlabelled 11"));
     std::fs::write(folder.join("small.dgm"), text).expect("a file can be written");
     let rows = 57;
     let array = |name: &str, shape: &[usize], data: Vec<f64>| NamedArray {
