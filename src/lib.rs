@@ -45,4 +45,8 @@ pub mod plan;
 pub mod backend;
 pub mod driver;
 pub mod run;
+mod api;
+#[cfg(feature = "cli")]
 pub mod cli;
+
+pub use api::*;

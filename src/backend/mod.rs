@@ -1,6 +1,10 @@
 //! Devices that run plans.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "cuda/absent.rs"]
 pub mod cuda;
 
 use crate::{error::Result, id::Id, plan::Plan};
@@ -67,7 +71,7 @@ pub struct Spent {
 }
 
 /// A device, with its arrays and programs.
-pub trait Backend {
+pub trait Backend: Send {
     /// What it is, for people: `CPU, 2 threads`.
     fn describe(&self) -> String;
 
@@ -144,7 +148,7 @@ impl Device {
 
 /// What a contraction's operands are rounded to before they are multiplied. All else is in f32:
 /// sums, weights, log-densities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]

@@ -44,6 +44,8 @@ pub struct Model {
     /// The name that places in messages and comments are given with, such as `adgm.dgm`.
     pub file: String,
     pub source: String,
+    /// The sizes and settings that were changed, as `--set` names them; the last of a name counts.
+    pub sets: Vec<(String, String)>,
     pub variables: Vec<Variable>,
     /// The factors of `p`, parents before children.
     pub generative: Vec<Factor>,

@@ -55,6 +55,7 @@ struct Stored {
 }
 
 /// A compiled model, read and verified.
+#[derive(Clone, Debug)]
 pub struct Compiled {
     pub model: Model,
     pub file: String,

@@ -1,5 +1,6 @@
 //! Parameters on a device, and the programs that share them.
 
+use super::data::Source;
 use crate::{
     backend::{self, Array, Backend, Build, Device, NoiseKey, Place, Program, Spent},
     error::Result,
@@ -40,7 +41,7 @@ impl Entry {
 }
 
 impl Layout {
-    /// Of parameters over these axes.
+    /// The layout of parameters over these axes.
     pub fn new(parameters: &[Parameter], axes: &[Axis]) -> Self {
         let rank = |parameter: &Parameter| match (parameter.trained, parameter.is_weight()) {
             (true, true) => 0,
@@ -225,6 +226,11 @@ impl Session {
         loaded.arrays.get(name).map(|(array, _)| *array)
     }
 
+    /// The floats of an input or output that is not a single number, if the program has it.
+    pub fn len(&self, loaded: &Loaded, name: &str) -> Option<usize> {
+        loaded.arrays.get(name).map(|(_, len)| *len)
+    }
+
     /// The floats of an input or output, or none if the program has no such.
     pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
         if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
@@ -248,6 +254,25 @@ impl Session {
             Some((array, len)) => self.device.fill(*array, 0, *len, write),
             None => Ok(()),
         }
+    }
+
+    /// Fills an input with rows of one field of a source.
+    ///
+    /// # Errors
+    /// If the rows cannot be read, or the device fails.
+    pub fn fill_from(
+        &mut self,
+        loaded: &Loaded,
+        name: &str,
+        source: &dyn Source,
+        field: usize,
+        rows: &[u32],
+    ) -> Result<()> {
+        let mut done = Ok(());
+        self.fill(loaded, name, &mut |floats| {
+            done = source.read(field, rows, floats)
+        })?;
+        done
     }
 
     /// The values of a parameter.

@@ -4,8 +4,8 @@ use crate::common;
 
 use common::{load, models, settled};
 use dgc::{
+    Stage,
     backend::{Precision, cuda::emit::BEGIN},
-    cli::{Stage, emit},
 };
 
 /// Sizes that keep a snapshot short; a model takes those that it has.
@@ -58,13 +58,10 @@ fn every_model_at_every_stage() {
             } else {
                 &settled
             };
-            insta::assert_snapshot!(
-                format!("{}-{name}", model.name),
-                emit(model, *stage, Precision::F32)
-            );
+            insta::assert_snapshot!(format!("{}-{name}", model.name), model.emit(*stage));
         }
         // Without the library, which `kernels/` holds.
-        let cuda = emit(&settled, Stage::Cuda, Precision::F32);
+        let cuda = settled.emit(Stage::Cuda(Precision::F32));
         let (_, own) = cuda
             .split_once(BEGIN)
             .expect("the model's functions follow the library");

@@ -336,6 +336,10 @@ fn allocate(bytes: usize, stream: sys::CUstream) -> Result<sys::CUdeviceptr> {
     }
 }
 
+// SAFETY: what the driver gives is not bound to a thread, and every call that needs the context
+// reports an error where none is current.
+unsafe impl Send for Cuda {}
+
 impl Backend for Cuda {
     fn describe(&self) -> String {
         format!("{} ({})", self.name, self.arch)
