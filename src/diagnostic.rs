@@ -106,7 +106,10 @@ impl Diagnostics {
 
     /// How many are errors, warnings aside.
     pub fn mistakes(&self) -> usize {
-        self.list.iter().filter(|diagnostic| diagnostic.is_error()).count()
+        self.list
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .count()
     }
 
     /// All of them as text for a terminal.

@@ -116,7 +116,10 @@ impl Error {
         let option = format!("{name} {value}");
         Error {
             names_option: true,
-            ..Self::of_kind(ErrorKind::Usage, format!("{}: {message}", option.trim_end()))
+            ..Self::of_kind(
+                ErrorKind::Usage,
+                format!("{}: {message}", option.trim_end()),
+            )
         }
     }
 

@@ -2,7 +2,10 @@
 
 use super::report::CostReport;
 use crate::{
-    backend::{Precision, cuda::{self, library}},
+    backend::{
+        Precision,
+        cuda::{self, library},
+    },
     error::{Error, Result},
     model::Model,
     run::compiled::{self, Compiled, Made},

@@ -37,13 +37,15 @@ impl Epoch {
 
     /// The mean bound of the validation or test rows, in nats per row.
     pub fn held_out_bound(&self) -> Option<f64> {
-        self.held_out().and_then(|(_, found)| found["bound"].as_f64())
+        self.held_out()
+            .and_then(|(_, found)| found["bound"].as_f64())
     }
 
     /// The fraction of the validation or test rows whose label is predicted wrongly, for a model of
     /// one label.
     pub fn error(&self) -> Option<f64> {
-        self.held_out().and_then(|(_, found)| found["error"].as_f64())
+        self.held_out()
+            .and_then(|(_, found)| found["error"].as_f64())
     }
 
     /// All metrics, as a line of `metrics.jsonl` has them.

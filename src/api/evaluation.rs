@@ -74,7 +74,9 @@ fn shown(model: &Model, name: &str) -> String {
     if name == "likelihood" {
         return "log-likelihood".to_string();
     }
-    let variable = name.strip_prefix("log p(").and_then(|rest| rest.strip_suffix(')'));
+    let variable = name
+        .strip_prefix("log p(")
+        .and_then(|rest| rest.strip_suffix(')'));
     let has_parents = variable.is_some_and(|variable| {
         model.generative.iter().any(|factor| {
             let child = &model.variables[factor.child.index()];
@@ -138,7 +140,15 @@ impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = self.part.map_or(String::new(), |part| format!("{part} "));
         write!(f, "{} {part}rows, {} samples each", self.rows, self.samples)?;
-        writeln!(f, "{}", if self.means.is_empty() { "" } else { ", nats per row" })?;
+        writeln!(
+            f,
+            "{}",
+            if self.means.is_empty() {
+                ""
+            } else {
+                ", nats per row"
+            }
+        )?;
         if self.labelled.is_some() {
             writeln!(f, "labels unseen")?;
         }
@@ -225,7 +235,9 @@ pub struct Encodings {
 impl Encodings {
     /// What is inferred of one variable.
     pub fn get(&self, variable: &str) -> Option<&Encoding> {
-        self.variables.iter().find(|found| found.variable == variable)
+        self.variables
+            .iter()
+            .find(|found| found.variable == variable)
     }
 }
 

@@ -101,5 +101,6 @@ impl Encodings {
 #[cfg(not(all(feature = "csv", feature = "npz")))]
 fn lacking(path: &Path, kind: &str, feature: &str) -> crate::error::Error {
     let message = format!("{}: this build writes no {kind} files", path.display());
-    crate::error::Error::unsupported(message).help(format!("build dgc with the feature `{feature}`"))
+    crate::error::Error::unsupported(message)
+        .help(format!("build dgc with the feature `{feature}`"))
 }

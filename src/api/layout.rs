@@ -27,9 +27,8 @@ pub fn format_file(file: &Path, write: bool) -> Result<bool> {
     let text = read_text(file)?;
     let shown = file.display().to_string();
     let tree = syntax::parse(&text).map_err(|mistakes| {
-        Error::model(Diagnostics::new(&shown, &text, mistakes)).context(format!(
-            "{shown}: only a text that parses can be laid out"
-        ))
+        Error::model(Diagnostics::new(&shown, &text, mistakes))
+            .context(format!("{shown}: only a text that parses can be laid out"))
     })?;
     let formatted = syntax::format(&text);
     if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {

@@ -27,8 +27,8 @@ pub use crate::{
     model::Model,
     run::{
         arrays::NamedArray,
-        compiled::Compiled,
         bound::{Arrays, Engine, Report as BoundReport},
+        compiled::Compiled,
         data::{DataArray, Dataset, Field, Numbers, Source},
     },
 };
@@ -44,7 +44,7 @@ pub(crate) use model::read_text;
 pub use model::{Drawing, check};
 pub use registries::{DistributionEntry, EstimatorEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
-pub use run::{Run, Samples, SampleOptions};
+pub use run::{Run, SampleOptions, Samples};
 pub use selection::{Part, Rows};
 pub use stage::Stage;
 pub use system::{Finding, GpuFinding, System};

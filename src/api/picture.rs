@@ -12,7 +12,8 @@ fn shape(variable: &Variable) -> Result<(usize, usize)> {
     match variable.shape.as_slice() {
         _ if variable.domain == Domain::Class => {
             let message = format!("`{}` is a class, and no picture", variable.name);
-            Err(Error::unsupported(message).help("`dgc predict` writes classes, `dgc encode` latents"))
+            Err(Error::unsupported(message)
+                .help("`dgc predict` writes classes, `dgc encode` latents"))
         }
         [height, width] => Ok((*height, *width)),
         [channels, height, width] if *channels > 1 => {
@@ -73,16 +74,13 @@ impl Samples {
 
 #[cfg(not(feature = "png"))]
 fn png(_images: &[Vec<f32>], _across: usize, _shape: (usize, usize)) -> Result<Vec<u8>> {
-    Err(Error::unsupported("this build writes no PNG files").help("build dgc with the feature `png`"))
+    Err(Error::unsupported("this build writes no PNG files")
+        .help("build dgc with the feature `png`"))
 }
 
 /// Images with greys from 0 to 1 in a grid of `across` columns, a pixel apart, as a PNG file.
 #[cfg(feature = "png")]
-fn png(
-    images: &[Vec<f32>],
-    across: usize,
-    (height, width): (usize, usize),
-) -> Result<Vec<u8>> {
+fn png(images: &[Vec<f32>], across: usize, (height, width): (usize, usize)) -> Result<Vec<u8>> {
     let down = images.len().div_ceil(across);
     let (total_height, total_width) = (down * (height + 1) + 1, across * (width + 1) + 1);
     let mut pixels = vec![64u8; total_height * total_width];

@@ -118,7 +118,8 @@ impl Default for Registries {
                     },
                 })
                 .collect(),
-            identities: simplify::identities().map(|identity| identity.to_string())
+            identities: simplify::identities()
+                .map(|identity| identity.to_string())
                 .collect(),
         }
     }

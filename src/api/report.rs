@@ -171,10 +171,7 @@ pub struct LaunchReport {
 impl CostReport {
     /// The costs of all programs, beside what the GPU of an architecture can do.
     pub(super) fn new(made: &Made, arch: &str, precision: Precision) -> Self {
-        let gpu = GPUS
-            .iter()
-            .find(|gpu| gpu.arch == arch)
-            .unwrap_or(&GPUS[1]);
+        let gpu = GPUS.iter().find(|gpu| gpu.arch == arch).unwrap_or(&GPUS[1]);
         let program = |build: &Build| {
             let assembled = made.assembled.iter().find(|assembled| {
                 assembled.program == build.name && assembled.architecture == gpu.arch

@@ -166,7 +166,10 @@ impl Run {
     fn label_errors(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelErrors>> {
         let mut errors = Vec::new();
         for prediction in self.predictions(inferred) {
-            let classes = rows.source().classes(&prediction.label)?.unwrap_or_default();
+            let classes = rows
+                .source()
+                .classes(&prediction.label)?
+                .unwrap_or_default();
             let predicted = prediction.likeliest();
             if let Some(wrong) = error(&predicted, &classes) {
                 errors.push(LabelErrors {
@@ -276,7 +279,10 @@ impl Run {
             .inference
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if guard.as_ref().is_some_and(|open| open.evaluators.len() >= MOST) {
+        if guard
+            .as_ref()
+            .is_some_and(|open| open.evaluators.len() >= MOST)
+        {
             *guard = None;
         }
         let open = match &mut *guard {
@@ -494,7 +500,8 @@ fn check_finite(inferred: &Inferred) -> Result<()> {
     for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
             let message = format!("{name} of row {row} of these is {}", values[row]);
-            let help = "its values may be far from those that were trained on, or training diverged";
+            let help =
+                "its values may be far from those that were trained on, or training diverged";
             return Err(Error::data(message).help(help));
         }
     }

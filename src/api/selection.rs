@@ -55,10 +55,7 @@ impl Rows {
     ///
     /// # Errors
     /// If an array is missing, has the wrong shape, or holds values that its variable cannot take.
-    pub fn from_arrays(
-        model: &Model,
-        arrays: impl IntoIterator<Item = DataArray>,
-    ) -> Result<Self> {
+    pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         Ok(Self::new(Dataset::from_arrays(model, arrays)?.train))
     }
 

@@ -117,7 +117,11 @@ fn instructions() -> &'static str {
 impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "dgc {}", self.version)?;
-        writeln!(f, "CPU       {} threads, {}", self.threads, self.instructions)?;
+        writeln!(
+            f,
+            "CPU       {} threads, {}",
+            self.threads, self.instructions
+        )?;
         writeln!(f, "driver    {}", self.driver)?;
         if let Some(error) = &self.gpu_error {
             writeln!(f, "GPU       not found: {error}")?;

@@ -3,9 +3,7 @@
 //! A trainer's parameters are finite whenever an epoch has ended: an epoch whose loss, parameters or
 //! bound are not is an error, and the last checkpoint stays.
 
-use super::{
-    cancel::Cancel, epoch::Epoch, run::Run
-};
+use super::{cancel::Cancel, epoch::Epoch, run::Run};
 use crate::{
     backend::{Build, Device},
     driver,
@@ -190,9 +188,16 @@ impl Trainer {
     pub fn resume(folder: impl AsRef<Path>, options: ResumeOptions) -> Result<Self> {
         let (folder, mut settings) = Folder::open(folder.as_ref())?;
         let mut sets = options.sets;
-        sets.extend(options.epochs.map(|epochs| ("epochs".to_string(), epochs.to_string())));
+        sets.extend(
+            options
+                .epochs
+                .map(|epochs| ("epochs".to_string(), epochs.to_string())),
+        );
         let is_moved = options.data.is_some();
-        if let Some((name, _)) = sets.iter().find(|(name, _)| !RESUMABLE.contains(&name.as_str())) {
+        if let Some((name, _)) = sets
+            .iter()
+            .find(|(name, _)| !RESUMABLE.contains(&name.as_str()))
+        {
             return Err(ResumeOptions::fixed(&format!("set {name}")));
         }
         if is_moved && settings.fingerprint.is_none() {
@@ -300,7 +305,9 @@ impl Trainer {
 
     /// The run's folder, if there is one.
     pub fn folder(&self) -> Option<&Path> {
-        self.folder.as_ref().map(|(folder, _)| folder.path.as_path())
+        self.folder
+            .as_ref()
+            .map(|(folder, _)| folder.path.as_path())
     }
 
     /// Steps taken since training began.
@@ -670,8 +677,12 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
 impl ResumeOptions {
     /// That an option was given which a run cannot change.
     pub(crate) fn fixed(name: &str) -> Error {
-        Error::option(name, "", "a run goes on with the settings that it began with")
-            .help("only `epochs`, `rate` and the place of the data may be changed")
+        Error::option(
+            name,
+            "",
+            "a run goes on with the settings that it began with",
+        )
+        .help("only `epochs`, `rate` and the place of the data may be changed")
     }
 }
 

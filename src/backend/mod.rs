@@ -148,7 +148,9 @@ impl Device {
 
 /// What a contraction's operands are rounded to before they are multiplied. All else is in f32:
 /// sums, weights, log-densities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]

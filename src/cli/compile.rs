@@ -4,7 +4,9 @@ use super::{
     arguments::{ModelFile, precision},
     terminal::{print, print_json},
 };
-use crate::{CompileOptions, EARLIEST_ARCHITECTURE, Error, Precision, Programs, Result, Stage, ast};
+use crate::{
+    CompileOptions, EARLIEST_ARCHITECTURE, Error, Precision, Programs, Result, Stage, ast,
+};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 

@@ -62,9 +62,7 @@ impl DeviceArguments {
                 nvrtc: self.nvrtc.clone(),
                 precision,
             },
-            Kind::Auto => {
-                Device::detect_with(threads, self.nvrtc.as_deref(), precision, compiler)
-            }
+            Kind::Auto => Device::detect_with(threads, self.nvrtc.as_deref(), precision, compiler),
         }
     }
 }

@@ -72,7 +72,12 @@ impl Evaluator {
             })
         });
         let inputs = inputs
-            .filter(|input| model.given().iter().any(|given| given.name == input.variable))
+            .filter(|input| {
+                model
+                    .given()
+                    .iter()
+                    .any(|given| given.name == input.variable)
+            })
             .collect();
         Ok(Evaluator {
             loaded,

@@ -3,9 +3,9 @@
 
 use super::{
     arrays,
+    checkpoint::read_parameters,
     data::Dataset,
     session::{Layout, Session},
-    checkpoint::read_parameters,
 };
 use crate::{
     backend::Device,

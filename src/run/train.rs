@@ -326,9 +326,10 @@ impl Stepper {
             _ => "a smaller rate, `clip norm` or another seed may help",
         };
         let kind = ErrorKind::Diverged;
-        Error::of_kind(kind, format!(
-            "training diverged at step {step} (epoch {epoch:.2}): {what}"
-        ))
+        Error::of_kind(
+            kind,
+            format!("training diverged at step {step} (epoch {epoch:.2}): {what}"),
+        )
         .help(help)
     }
 

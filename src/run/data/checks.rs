@@ -27,15 +27,21 @@ pub fn check_source(
     needed: &dyn Fn(&Variable) -> bool,
     place: &str,
 ) -> Result<()> {
-    for variable in model.given().into_iter().filter(|&variable| needed(variable)) {
+    for variable in model
+        .given()
+        .into_iter()
+        .filter(|&variable| needed(variable))
+    {
         check_field(&variable.name, width(variable), source, place)?;
     }
     if source.rows() == 0 {
         return Err(Error::data(format!("{place}: there are no rows")));
     }
     if u32::try_from(source.rows()).is_err() {
-        return Err(Error::unsupported(format!("{place}: {} rows", source.rows()))
-            .help("a source may have up to 4,294,967,295 rows"));
+        return Err(
+            Error::unsupported(format!("{place}: {} rows", source.rows()))
+                .help("a source may have up to 4,294,967,295 rows"),
+        );
     }
     Ok(())
 }

@@ -45,10 +45,7 @@ impl Dataset {
     ///
     /// # Errors
     /// If an array is missing, has the wrong shape, or holds values that its variable cannot take.
-    pub fn from_arrays(
-        model: &Model,
-        arrays: impl IntoIterator<Item = DataArray>,
-    ) -> Result<Self> {
+    pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         let arrays: Vec<DataArray> = arrays.into_iter().collect();
         let dataset = Self::of_tables(Tables::new(model, &arrays, "data")?, None);
         dataset.check(model)?;
@@ -85,7 +82,10 @@ impl Dataset {
     }
 
     fn check(&self, model: &Model) -> Result<()> {
-        for (place, source) in [("data", Some(&self.train)), ("test data", self.test.as_ref())] {
+        for (place, source) in [
+            ("data", Some(&self.train)),
+            ("test data", self.test.as_ref()),
+        ] {
             if let Some(source) = source {
                 check_source(model, &**source, &|known| known.role == Role::Data, place)?;
                 check_labels(model, &**source, &format!("{place}: "))?;
@@ -124,6 +124,9 @@ impl Dataset {
             source.digest(&mut |bytes| hash.update(bytes))?;
         }
         let digits = hash.finalize();
-        Ok(digits[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(digits[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
     }
 }

@@ -92,7 +92,9 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     if rows == 0 {
         return Err(Error::data(format!("{place}: there are no images")));
     }
-    let data: Vec<&Variable> = model.given().into_iter()
+    let data: Vec<&Variable> = model
+        .given()
+        .into_iter()
         .filter(|variable| variable.role == Role::Data)
         .collect();
     let [variable] = data.as_slice() else {
@@ -114,7 +116,10 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
         width,
         values: Values::Bytes(images.bytes),
     }];
-    let label = model.given().into_iter().find(|variable| variable.role == Role::Label);
+    let label = model
+        .given()
+        .into_iter()
+        .find(|variable| variable.role == Role::Label);
     if let (Some(label), Some((place, bytes))) =
         (label, files(&format!("{part}-labels-idx1-ubyte"))?)
     {
@@ -143,7 +148,9 @@ use super::gzip::unpack;
 
 #[cfg(not(feature = "gzip"))]
 fn unpack(_file: &[u8]) -> std::io::Result<Vec<u8>> {
-    Err(std::io::Error::other("this build of dgc lacks the feature `gzip`"))
+    Err(std::io::Error::other(
+        "this build of dgc lacks the feature `gzip`",
+    ))
 }
 
 /// The array of an idx file of bytes: two zeros, type 8, the number of axes, their sizes as

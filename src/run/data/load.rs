@@ -20,10 +20,7 @@ use std::path::Path;
 pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
     let tables = read(source, model)?;
     let place = source.unwrap_or("mnist");
-    for (part, table) in [
-        ("", Some(&tables.train)),
-        ("test ", tables.test.as_ref()),
-    ] {
+    for (part, table) in [("", Some(&tables.train)), ("test ", tables.test.as_ref())] {
         // One label cannot contradict itself.
         if let Some(table) = table.filter(|_| model.labels().count() > 1) {
             check_labels(model, table, &format!("{place}: {part}"))?;
@@ -47,12 +44,12 @@ fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
         }
-        _ if !path.exists() => Err(Error::option(
-            "data",
-            source,
-            "there is no such file or folder",
-        )
-        .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file")),
+        _ if !path.exists() => {
+            Err(
+                Error::option("data", source, "there is no such file or folder")
+                    .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file"),
+            )
+        }
         _ => Err(
             Error::data(format!("{source}: not a data set that dgc reads"))
                 .help("expected a folder of idx files, or an .npz or .safetensors file"),

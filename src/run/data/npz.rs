@@ -82,4 +82,3 @@ fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
     };
     first_of!(f32, f64, u8, i64, i32, u32, i16, u16, i8, u64).or_else(flags)
 }
-

@@ -45,9 +45,7 @@ pub trait Source: Debug + Send + Sync {
         for index in 0..self.field_count() {
             update(self.field(index).name.as_bytes());
             each_chunk(self, index, 0..self.rows(), &mut |values| {
-                values
-                    .iter()
-                    .for_each(|value| update(&value.to_le_bytes()));
+                values.iter().for_each(|value| update(&value.to_le_bytes()));
             })?;
         }
         Ok(())

@@ -65,12 +65,7 @@ pub fn split(
 }
 
 /// Whether each row keeps its labels.
-fn kept_labels(
-    source: &dyn Source,
-    label: &str,
-    labels: usize,
-    seed: u64,
-) -> Result<Vec<bool>> {
+fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
     let classes = source
         .classes(label)?
         .ok_or_else(|| Error::data(format!("the data have no labels `{label}`")))?;

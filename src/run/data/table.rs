@@ -125,12 +125,12 @@ impl Source for Table {
             update(column.name.as_bytes());
             match &column.values {
                 Values::Bytes(values) => update(values),
-                Values::Floats(values) => values
-                    .iter()
-                    .for_each(|value| update(&value.to_le_bytes())),
-                Values::Classes(values) => values
-                    .iter()
-                    .for_each(|value| update(&value.to_le_bytes())),
+                Values::Floats(values) => {
+                    values.iter().for_each(|value| update(&value.to_le_bytes()))
+                }
+                Values::Classes(values) => {
+                    values.iter().for_each(|value| update(&value.to_le_bytes()))
+                }
             }
         }
         Ok(())
