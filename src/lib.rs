@@ -1,5 +1,49 @@
 //! dgc, a compiler for deep generative models.
 //!
+//! # Example
+//!
+//! ```
+//! # fn main() -> dgc::Result<()> {
+//! use dgc::{DataArray, Dataset, Model, Options, Rows, Trainer};
+//!
+//! let model = Model::parse("points.dgm", "
+//! model points {
+//!   size features = 2, hidden = 8
+//!   data   x: real[features]
+//!   latent z: real[1]
+//!   net body = [dense(hidden) > relu]
+//!   generative {
+//!          z ~ normal(0, 1)
+//!     z -> x ~ normal(body)
+//!   }
+//!   inference {
+//!     x -> z ~ normal(body)
+//!   }
+//! }")?
+//! .set("epochs", 2)?;
+//!
+//! let points: Vec<f32> = (0..200).map(|element| (element as f32).sin()).collect();
+//! let data = Dataset::from_arrays(&model, [DataArray::new("x", [100, 2], points)])?;
+//!
+//! let mut trainer = Trainer::new(&model, &data, Options::default())?;
+//! while let Some(epoch) = trainer.epoch()? {
+//!     println!("{epoch}");
+//! }
+//! # let folder = std::env::temp_dir().join(format!("dgc-doc-{}", std::process::id()));
+//! # let folder = folder.as_path();
+//! let run = trainer.finish(folder)?; // such as "runs/points"
+//!
+//! let rows = Rows::from_arrays(&model, [DataArray::new("x", [1, 2], vec![0.1, 0.2])])?;
+//! let codes = run.encode(&rows)?;
+//! println!("z = {:?}", codes.get("z"));
+//! println!("log-likelihood {:?}", run.log_likelihood(&rows)?);
+//! # std::fs::remove_dir_all(folder).ok();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Stages
+//!
 //! A model's text becomes a trained model in stages. Each is a function from one type to the next,
 //! smaller one, and each prints (`dgc compile --emit STAGE`); [`driver`] calls them in order.
 //!
@@ -22,7 +66,8 @@
 //!
 //! [`distribution`], [`layer`], [`optimizer`] and [`estimator`] are registries: a new entry is a
 //! new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
-//! data, checkpoints; [`cli`] the program.
+//! data, checkpoints; `cli` the program. The stages' modules are public so that tests and tools can
+//! reach them; their interfaces may change in any release. What the crate's root exports is stable.
 //!
 //! A module imports only modules above it in this list; `tests/tidy.rs` checks it.
 
