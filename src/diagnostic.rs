@@ -9,34 +9,44 @@ use std::{fmt, ops::Range};
 /// A range of bytes in a source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Span {
+    /// The first byte.
     pub start: usize,
+    /// The byte after the last.
     pub end: usize,
 }
 
 impl Span {
+    /// The bytes from `start` to before `end`.
     pub fn new(start: usize, end: usize) -> Self {
         Span { start, end }
     }
 
+    /// The span as a range.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 }
 
+/// Whether a text with the diagnostic can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// It cannot.
     Error,
+    /// It can, and is likely wrong.
     Warning,
 }
 
 /// One mistake, or one thing that is legal and likely wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
+    /// Whether it is a mistake.
     pub severity: Severity,
+    /// What is wrong, in a sentence.
     pub title: String,
     /// The place, and what is said there.
     pub span: Span,
+    /// What is said at the place.
     pub label: String,
     /// Other places that matter.
     pub notes: Vec<(Span, String)>,
@@ -45,6 +55,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A mistake at a place.
     pub fn error(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
@@ -56,6 +67,7 @@ impl Diagnostic {
         }
     }
 
+    /// A warning at a place.
     pub fn warning(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Warning,
@@ -63,21 +75,25 @@ impl Diagnostic {
         }
     }
 
+    /// The same diagnostic, with what is said at its place.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
+    /// The same diagnostic, with another place that matters.
     pub fn note(mut self, span: Span, label: impl Into<String>) -> Self {
         self.notes.push((span, label.into()));
         self
     }
 
+    /// The same diagnostic, with a way out.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
+    /// Whether it is a mistake, not a warning.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

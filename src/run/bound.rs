@@ -33,9 +33,11 @@ pub enum Engine {
 /// Arrays by name.
 pub type Arrays = BTreeMap<String, NamedArray>;
 
+/// The numbers of [`bound`].
 pub struct Report {
     /// In the shape of the oracles' `expected.json`.
     pub json: Value,
+    /// Of the loss, by every trained parameter.
     pub gradients: Vec<NamedArray>,
 }
 
@@ -112,7 +114,7 @@ pub fn bound(
         Engine::Reference => {
             let seed = eval::Seed { seed, step: 0 };
             let outputs =
-                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::new)?;
+                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::data)?;
             outputs
                 .into_iter()
                 .map(|(kind, name, array)| (kind, name, array.data))
@@ -261,7 +263,7 @@ impl Cases {
     fn new(model: &Model, batch: &Arrays) -> Result<Self> {
         let given = model.given();
         let first = given.iter().find(|variable| variable.role == Role::Data);
-        let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;
+        let first = first.ok_or_else(|| Error::data("the model has no data variable"))?;
         let count = batch
             .get(&first.name)
             .map(|array| array.shape.first().copied().unwrap_or(0));
@@ -303,7 +305,7 @@ impl Cases {
                         "expected a class from 0 to {}, or -1 for none",
                         label.size() - 1
                     );
-                    return Err(Error::new(message).help(help));
+                    return Err(Error::data(message).help(help));
                 }
                 seen += usize::from(value >= 0.0);
             }
@@ -312,7 +314,7 @@ impl Cases {
                 all if all == labels.len() => labelled.push(row),
                 _ => {
                     let message = format!("batch: row {row} has some labels and lacks others");
-                    return Err(Error::new(message).help("a row has all of its labels, or none"));
+                    return Err(Error::data(message).help("a row has all of its labels, or none"));
                 }
             }
         }
@@ -342,7 +344,7 @@ impl Cases {
         let count = self.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         if array.data.len() != count * width || array.shape.first() != Some(&count) {
             let message = format!("batch: `{variable}` has the shape {:?}", array.shape);
-            return Err(Error::new(message).help(format!("expected {count} rows of {width}")));
+            return Err(Error::data(message).help(format!("expected {count} rows of {width}")));
         }
         Ok(rows
             .iter()
@@ -352,7 +354,7 @@ impl Cases {
 }
 
 fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {
-    let error = Error::new(format!("{what}: there is no array `{name}`"));
+    let error = Error::data(format!("{what}: there is no array `{name}`"));
     match suggest(name, arrays.keys().map(String::as_str)) {
         Some(help) => error.help(help),
         None => error,
@@ -365,11 +367,11 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
         .ok_or_else(|| lacking(arrays, name, what))?;
     if array.shape != shape {
         let message = format!("{what}: `{name}` has the shape {:?}", array.shape);
-        return Err(Error::new(message).help(format!("expected {shape:?}")));
+        return Err(Error::data(message).help(format!("expected {shape:?}")));
     }
     if let Some(at) = array.data.iter().position(|value| !value.is_finite()) {
         let message = format!("{what}: element {at} of `{name}` is {}", array.data[at]);
-        return Err(Error::new(message).help("expected finite numbers"));
+        return Err(Error::data(message).help("expected finite numbers"));
     }
     Ok(array.data.clone())
 }

@@ -160,8 +160,11 @@ const ACTIVE: f64 = 0.01;
 /// How many units of a latent tell rows apart, and how many it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Units<'a> {
+    /// The latent's name.
     pub latent: &'a str,
+    /// Units that tell rows apart.
     pub active: usize,
+    /// All units.
     pub all: usize,
 }
 

@@ -169,6 +169,10 @@ impl Folder {
         Ok(lock)
     }
 
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn write_settings(&self, settings: &Settings) -> Result<()> {
         let json = serde_json::to_string_pretty(settings).expect("settings are plain data") + "\n";
         write_whole(&self.settings_file(), json.as_bytes())
@@ -202,6 +206,10 @@ impl Folder {
         Ok(Lock { _file: file })
     }
 
+    /// Opens the folder of a run, with the settings that it was started with.
+    ///
+    /// # Errors
+    /// If the folder holds no run.
     pub fn open(path: &Path) -> Result<(Self, Settings)> {
         let folder = Folder {
             path: path.to_path_buf(),
@@ -216,6 +224,7 @@ impl Folder {
         Ok((folder, settings))
     }
 
+    /// The last checkpoint's file.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint.safetensors")
     }
@@ -232,6 +241,7 @@ impl Folder {
         self.path.join("settings.json")
     }
 
+    /// The file with a line of metrics for each epoch.
     pub fn metrics_file(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }

@@ -13,9 +13,11 @@ use crate::{
 /// What training runs: the gradient of a batch, then the optimiser's update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
+    /// The gradient of a batch.
     pub gradient: Build,
     /// The gradient once some lines weigh nothing, without them: see [`Model::settled`].
     pub settled: Option<Build>,
+    /// The optimiser's update.
     pub update: Build,
 }
 
@@ -59,6 +61,7 @@ fn gradient(name: &str, model: &Model) -> Build {
     Build::new(name, driver::plan(&step, NoiseSource::Generated))
 }
 
+/// The programs of training.
 pub fn training(model: &Model) -> Training {
     let settled = match model.settled() {
         // From the first step on.

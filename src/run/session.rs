@@ -14,27 +14,34 @@ use std::{borrow::Cow, collections::BTreeMap};
 /// running averages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
+    /// In the order of their offsets.
     pub entries: Vec<Entry>,
     /// Floats of weights, which priors and decay apply to.
     pub weights: usize,
     /// Floats of trained parameters.
     pub trained: usize,
+    /// Floats of all parameters.
     pub total: usize,
 }
 
+/// A parameter and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
+    /// The parameter.
     pub parameter: Parameter,
     /// In PyTorch's order.
     pub shape: Vec<usize>,
+    /// Of its first float.
     pub offset: usize,
 }
 
 impl Entry {
+    /// Its floats.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// Whether it has no floats.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -99,6 +106,7 @@ impl Layout {
         self
     }
 
+    /// The entry of a parameter's name.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.entries
             .iter()
@@ -108,9 +116,13 @@ impl Layout {
 
 /// A device with the parameters of a model.
 pub struct Session {
+    /// The device.
     pub device: Box<dyn Backend>,
+    /// Where the parameters lie.
     pub layout: Layout,
+    /// All parameters.
     pub parameters: Id<Array>,
+    /// The gradients of the trained parameters, laid out alike.
     pub gradients: Id<Array>,
 }
 
@@ -199,6 +211,7 @@ impl Session {
         })
     }
 
+    /// Runs a program.
     pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {
         self.device.run(loaded.program, key)
     }

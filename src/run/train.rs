@@ -23,8 +23,11 @@ type State = Vec<(String, Id<Array>)>;
 
 /// A model in training.
 pub struct Stepper {
+    /// The model.
     pub model: Model,
+    /// The parameters, on their device.
     pub session: Session,
+    /// Of everything random.
     pub seed: u64,
     /// Steps taken.
     pub step: u64,
@@ -200,6 +203,7 @@ impl Stepper {
         Ok(())
     }
 
+    /// The numbers of training rows.
     pub fn population(&self) -> Population {
         self.population
     }
