@@ -70,7 +70,7 @@ impl Programs<'_> {
 }
 
 /// The earliest GPU architecture that kernels run on: 80 of `sm_80`.
-pub const EARLIEST_ARCHITECTURE: u32 = cuda::compile::EARLIEST;
+pub const EARLIEST_ARCHITECTURE: u32 = cuda::image::EARLIEST;
 
 impl Compiled {
     /// Whether a folder holds a compiled model, of any version.

@@ -1,10 +1,6 @@
 //! Devices that run plans.
 
 pub mod cpu;
-#[cfg(feature = "cuda")]
-pub mod cuda;
-#[cfg(not(feature = "cuda"))]
-#[path = "cuda/absent.rs"]
 pub mod cuda;
 
 use crate::{error::Result, id::Id, plan::Plan};
@@ -176,11 +172,13 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Opens a device.
+///
+/// # Errors
+/// If there is no such device, or this build cannot use it.
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
-    Ok(match device {
-        Device::Cpu { threads, precision } => Box::new(cpu::Cpu::new(*threads, *precision)?),
-        Device::Cuda { nvrtc, precision } => {
-            Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?)
-        }
-    })
+    match device {
+        Device::Cpu { threads, precision } => Ok(Box::new(cpu::Cpu::new(*threads, *precision)?)),
+        Device::Cuda { nvrtc, precision } => cuda::open(nvrtc.as_deref(), *precision),
+    }
 }

@@ -13,8 +13,9 @@ use crate::{
         Build, Precision,
         cuda::{
             Binary,
-            compile::{Effort, Image, compile},
+            compile::compile,
             emit::{self, Launch, Source},
+            image::{Effort, Image},
         },
     },
     diagnostic, driver,

@@ -14,6 +14,7 @@ mod errors;
 mod estimators;
 mod evaluation;
 mod folders;
+mod gpu_memory;
 mod heads;
 mod language;
 mod laws;

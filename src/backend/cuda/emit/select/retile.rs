@@ -1,12 +1,15 @@
-//! How many partial sums there are. The plan sums by ranges of its tile axis, as many as suit a few
-//! cores.
+//! How many partial sums there are. The plan splits sums by ranges of its tile axis, into as many
+//! parts as suit a few cores; a GPU needs more.
 //!
-//! Sums over the rows of a contraction's result, the statistics of a batch norm, are made by the
-//! blocks that make the result: each has a range of rows of its own, so the partial sums become as
-//! many as there are blocks down the result. Sums over all of a loop, a gradient's norm, become as
-//! many as keep a GPU busy. So it is for those who make them and for those who add them.
+//! Sums over the rows of a contraction's result, such as the statistics of a batch norm, are made by
+//! the blocks that make the result, each for its own range of rows: the partial sums become as many
+//! as there are blocks down the result. Sums over all of a loop, such as a gradient's norm, become
+//! as many as keep a GPU busy. The loops that add the parts are changed to match.
 
-use super::{THREADS, contraction::MULTIPROCESSORS, epilogue::columns, heads::loads};
+use super::{
+    super::{nest::loads, spec::THREADS, target::H100},
+    epilogue::column_parts,
+};
 use crate::{
     id::Id,
     plan::{Access, Buffer, Instruction, Kernel, Loop, Plan, Tile},
@@ -17,48 +20,16 @@ use std::collections::BTreeMap;
 /// Numbers that a thread adds before its block joins its threads, at least.
 const LEAST_NUMBERS: usize = 8;
 /// Blocks that are enough to keep the GPU's memory busy.
-const MOST_TILES: usize = 8 * MULTIPROCESSORS;
+const MOST_TILES: usize = 8 * H100.multiprocessors;
+
+/// The number of parts of each buffer of partial sums that is to have another one.
+type Counts = BTreeMap<Id<Buffer>, usize>;
 
 /// The plan with as many partial sums as suit a GPU.
-pub(super) fn retiled(plan: &Plan) -> Plan {
-    let mut counts: BTreeMap<Id<Buffer>, usize> = BTreeMap::new();
+pub(in super::super) fn retiled(plan: &Plan) -> Plan {
     let tiles: Vec<Option<Tile>> = plan.kernels.iter().map(finer).collect();
-    for (kernel, tile) in plan.kernels.iter().zip(&tiles) {
-        counts.extend(
-            tile.iter()
-                .flat_map(|tile| partial(kernel).map(|access| (access.buffer, tile.count))),
-        );
-    }
-    for kernel in &plan.kernels {
-        let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.epilogue.first()) else {
-            continue;
-        };
-        counts.extend(
-            columns(plan, contraction, nest)
-                .iter()
-                .map(|(access, count)| (access.buffer, *count)),
-        );
-    }
-    // What is read together must have one number of parts.
-    loop {
-        let wrong = plan
-            .kernels
-            .iter()
-            .flat_map(|kernel| kernel.loops())
-            .find_map(|nest| disagreeing(plan, nest, &counts));
-        let Some(wrong) = wrong else { break };
-        counts.remove(&wrong);
-        for (kernel, _) in plan
-            .kernels
-            .iter()
-            .zip(&tiles)
-            .filter(|(_, tile)| tile.is_some())
-        {
-            if partial(kernel).any(|access| access.buffer == wrong) {
-                counts.retain(|buffer, _| partial(kernel).all(|access| access.buffer != *buffer));
-            }
-        }
-    }
+    let mut counts = wanted(plan, &tiles);
+    agree(plan, &tiles, &mut counts);
     let mut plan = plan.clone();
     for (kernel, tile) in plan.kernels.iter_mut().zip(tiles) {
         // A kernel that makes several sums makes each in the same number of parts, or none in more
@@ -67,19 +38,51 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
             kernel.tile = tile.or(kernel.tile);
         }
     }
+    recount(&mut plan, &counts);
+    plan
+}
+
+/// The numbers of parts that suit those who make them.
+fn wanted(plan: &Plan, tiles: &[Option<Tile>]) -> Counts {
+    let mut counts = Counts::new();
+    for (kernel, tile) in plan.kernels.iter().zip(tiles) {
+        counts.extend(
+            tile.iter()
+                .flat_map(|tile| partial(kernel).map(|access| (access.buffer, tile.count))),
+        );
+    }
+    for kernel in &plan.kernels {
+        if let (Some(contraction), Some(nest)) = (&kernel.contraction, kernel.epilogue.first()) {
+            let parts = column_parts(plan, contraction, nest);
+            counts.extend(parts.iter().map(|(access, count)| (access.buffer, *count)));
+        }
+    }
+    counts
+}
+
+/// Removes counts until all buffers that a loop reads together have one number of parts.
+fn agree(plan: &Plan, tiles: &[Option<Tile>], counts: &mut Counts) {
+    let loops = || plan.kernels.iter().flat_map(Kernel::loops);
+    while let Some(wrong) = loops().find_map(|nest| disagreeing(plan, nest, counts)) {
+        counts.remove(&wrong);
+        let finer = plan.kernels.iter().zip(tiles);
+        for (kernel, _) in finer.filter(|(_, tile)| tile.is_some()) {
+            if partial(kernel).any(|access| access.buffer == wrong) {
+                counts.retain(|buffer, _| partial(kernel).all(|access| access.buffer != *buffer));
+            }
+        }
+    }
+}
+
+/// Gives the buffers, and the loops that read them, their new number of parts.
+fn recount(plan: &mut Plan, counts: &Counts) {
     for kernel in &mut plan.kernels {
-        for nest in kernel
-            .setup
-            .iter_mut()
-            .chain(&mut kernel.prologue)
-            .chain(&mut kernel.epilogue)
-        {
+        let loops = kernel.setup.iter_mut().chain(&mut kernel.prologue);
+        for nest in loops.chain(&mut kernel.epilogue) {
             let read = loads(nest).find_map(|access| {
                 let count = *counts.get(&access.buffer)?;
-                Some((
-                    tile_axis(&plan.buffers[access.buffer.index()], nest)?,
-                    count,
-                ))
+                let buffer = &plan.buffers[access.buffer.index()];
+                Some((tile_axis(buffer, nest)?, count))
             });
             if let Some((position, count)) = read {
                 nest.axes[position] = counted(&mut plan.axes, nest.axes[position], count);
@@ -87,13 +90,12 @@ pub(super) fn retiled(plan: &Plan) -> Plan {
             }
         }
     }
-    for (id, count) in counts {
+    for (id, &count) in counts {
         let buffer = &mut plan.buffers[id.index()];
         let tiles = buffer.axes[0];
         buffer.len = buffer.len / plan.axes[tiles.index()].size * count;
         buffer.axes[0] = counted(&mut plan.axes, tiles, count);
     }
-    plan
 }
 
 /// The partial sums that a kernel's loops make.
@@ -152,11 +154,7 @@ fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
 }
 
 /// A buffer of those counted that a loop cannot read in another number of parts.
-fn disagreeing(
-    plan: &Plan,
-    nest: &Loop,
-    counts: &BTreeMap<Id<Buffer>, usize>,
-) -> Option<Id<Buffer>> {
+fn disagreeing(plan: &Plan, nest: &Loop, counts: &Counts) -> Option<Id<Buffer>> {
     let counted = |access: &&Access| counts.contains_key(&access.buffer);
     let first = loads(nest).find(counted)?;
     let Some(position) = tile_axis(plan.buffer(first.buffer), nest) else {

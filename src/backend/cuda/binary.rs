@@ -1,0 +1,41 @@
+//! Programs that were compiled ahead of time: machine code for some architectures.
+
+use super::emit;
+use crate::backend::Precision;
+
+/// A program made ahead of time: its launches, and machine code for some architectures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binary {
+    /// Of its contractions.
+    pub precision: Precision,
+    /// The launches of a run, in order.
+    pub launches: Vec<emit::Launch>,
+    /// Floats of working memory.
+    pub arena: usize,
+    /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can compile.
+    pub images: Vec<(String, Vec<u8>)>,
+}
+
+impl Binary {
+    /// The best image for a GPU: machine code for it or for an earlier one of its generation, else
+    /// PTX for an earlier one.
+    #[cfg(feature = "cuda")]
+    pub(super) fn image(&self, arch: &str) -> Option<&[u8]> {
+        let wanted = number(arch)?;
+        let fits =
+            |known: u32, is_ptx: bool| known <= wanted && (is_ptx || known / 10 == wanted / 10);
+        let candidates = self.images.iter().filter_map(|(name, code)| {
+            let (known, is_ptx) = (number(name)?, name.starts_with("compute_"));
+            fits(known, is_ptx).then_some(((!is_ptx, known), code))
+        });
+        candidates
+            .max_by_key(|(rank, _)| *rank)
+            .map(|(_, code)| code.as_slice())
+    }
+}
+
+/// 90 of `sm_90` and `compute_90`.
+#[cfg(feature = "cuda")]
+fn number(arch: &str) -> Option<u32> {
+    arch.rsplit('_').next()?.parse().ok()
+}
