@@ -1,5 +1,4 @@
-//! What a user is told about a model's text: the place, what was expected, what was found and a way
-//! out.
+//! Reports about a model's text: the place, what was expected, what was found and a way out.
 //!
 //! Mistakes of the user are values of this type, gathered and reported all at once; mistakes of dgc
 //! are panics.
@@ -16,35 +15,35 @@ pub struct Span {
 }
 
 impl Span {
-    /// The bytes from `start` to before `end`.
+    /// The bytes from `start` up to `end`.
     pub fn new(start: usize, end: usize) -> Self {
         Span { start, end }
     }
 
-    /// The span as a range.
+    /// As a range, to index the source.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 }
 
-/// Whether a text with the diagnostic can be used.
+/// How serious a report is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It cannot.
+    /// The model is refused.
     Error,
-    /// It can, and is likely wrong.
+    /// The model is legal and likely wrong.
     Warning,
 }
 
 /// One mistake, or one thing that is legal and likely wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
-    /// Whether it is a mistake.
+    /// Whether the model is refused.
     pub severity: Severity,
-    /// What is wrong, in a sentence.
+    /// What is wrong, in one line.
     pub title: String,
-    /// The place, and what is said there.
+    /// The place; [`Span::default`] for what is outside the text, such as `--set`.
     pub span: Span,
     /// What is said at the place.
     pub label: String,
@@ -55,7 +54,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A mistake at a place.
+    /// A mistake at this place.
     pub fn error(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
@@ -67,7 +66,7 @@ impl Diagnostic {
         }
     }
 
-    /// A warning at a place.
+    /// A warning at this place.
     pub fn warning(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Warning,
@@ -75,25 +74,25 @@ impl Diagnostic {
         }
     }
 
-    /// The same diagnostic, with what is said at its place.
+    /// The same with this said at its place.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// The same diagnostic, with another place that matters.
+    /// The same with another place that matters.
     pub fn note(mut self, span: Span, label: impl Into<String>) -> Self {
         self.notes.push((span, label.into()));
         self
     }
 
-    /// The same diagnostic, with a way out.
+    /// The same with a way out.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Whether it is a mistake, not a warning.
+    /// Whether it refuses the model.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -148,13 +147,13 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 /// The candidate that a misspelt name is nearly, if there is one.
+/// The candidate that a misspelt name most resembles, if it resembles one.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
     let near = distances.filter(|(distance, candidate)| {
-        // One letter of a name may be wrong, and one more for each four; nothing is left of a name
-        // whose every letter is.
+        // One letter may be wrong, and one more for every four letters, but never all of them.
         let len = candidate.chars().count().max(name.chars().count());
         *distance <= 1 + len / 4 && *distance < len
     });
@@ -228,7 +227,7 @@ pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> Vec<serde_j
         let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
         serde_json::json!({ "start": span.start, "end": span.end, "line": before.matches('\n').count() + 1, "column": column })
     };
-    let entry = |diagnostic: &Diagnostic| {
+    let object = |diagnostic: &Diagnostic| {
         let notes = diagnostic
             .notes
             .iter()
@@ -243,5 +242,5 @@ pub fn json(diagnostics: &[Diagnostic], file: &str, source: &str) -> Vec<serde_j
             "help": diagnostic.help,
         })
     };
-    diagnostics.iter().map(entry).collect()
+    diagnostics.iter().map(object).collect()
 }

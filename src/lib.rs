@@ -50,8 +50,8 @@
 //! | stage | from → to | where |
 //! |---|---|---|
 //! | parse | text → [`syntax::ast::File`] | [`syntax`], `grammar/dgm.pest` |
-//! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`model`] |
-//! | derive | → [`bound::Objective`]: a term for each case, read as mathematics | [`bound`] |
+//! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`check`], [`model`] |
+//! | derive | → [`bound::Bounds`]: a term for each case, read as mathematics | [`bound`] |
 //! | lower | → [`tensor::Graph`]: operations on values with named axes | [`lower`] |
 //! | differentiate | → the same, with gradients as outputs | [`gradient`] |
 //! | simplify | → the same outputs from less: a table of rules | [`simplify`] |
@@ -64,8 +64,8 @@
 //! plan, one stream of random numbers*: noise is indexed by seed, step, stream and element, so any
 //! number of threads, and any resumed run, draws the same.
 //!
-//! [`distribution`], [`layer`], [`optimizer`] and [`estimator`] are registries: a new entry is a
-//! new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
+//! [`distribution`], [`layer`], [`optimizer`], [`estimator`] and [`lines`] are registries: a new
+//! entry is a new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
 //! data, checkpoints; `cli` the program. The stages' modules are public so that tests and tools can
 //! reach them; their interfaces may change in any release. What the crate's root exports is stable.
 //!
@@ -75,15 +75,18 @@ pub mod id;
 pub mod diagnostic;
 pub mod error;
 pub mod files;
+pub mod names;
 pub mod tensor;
+pub mod gradient;
 pub mod distribution;
 pub mod layer;
 pub mod optimizer;
 pub mod estimator;
 pub mod syntax;
 pub mod model;
+pub mod lines;
+pub mod check;
 pub mod bound;
-pub mod gradient;
 pub mod lower;
 pub mod simplify;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! What happened in one epoch of training.
 
+use crate::names::CaseKind;
 use serde_json::Value;
 use std::fmt;
 
@@ -81,8 +82,8 @@ impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metrics = &self.metrics;
         let mut parts = vec![format!("epoch {}/{}", self.number(), self.epochs)];
-        for case in ["all", "labelled", "unlabelled"] {
-            if let Some(bound) = self.bound(case) {
+        for case in CaseKind::OF_BOUNDS {
+            if let Some(bound) = self.bound(case.word()) {
                 parts.push(format!("{case} {bound:.2}"));
             }
         }

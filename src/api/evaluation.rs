@@ -2,7 +2,8 @@
 
 use super::selection::Part;
 use crate::{
-    model::{Model, Role},
+    model::Model,
+    names::{OutputName, TermName},
     run::evaluate::{Inferred, likeliest, mean},
 };
 use serde_json::{Value, json};
@@ -34,10 +35,10 @@ pub struct Means(Vec<(String, String, f64)>);
 impl Means {
     /// The means of what is one number a row.
     pub(super) fn new(model: &Model, inferred: &Inferred) -> Self {
-        let one_each = inferred.iter().filter(|(name, _)| !name.contains('.'));
+        let numbers = inferred.iter().filter(|(name, _)| name.is_number_per_row());
         Means(
-            one_each
-                .map(|(name, values)| (name.clone(), shown(model, name), mean(values)))
+            numbers
+                .map(|(name, values)| (name.to_string(), shown(model, name), mean(values)))
                 .collect(),
         )
     }
@@ -45,7 +46,7 @@ impl Means {
     /// The mean of a name, as JSON has it.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.iter()
-            .find(|(known, _)| *known == name)
+            .find(|(found, _)| *found == name)
             .map(|(_, mean)| mean)
     }
 
@@ -70,22 +71,19 @@ impl fmt::Display for Means {
 
 /// The name of a number in text for people: `log p(x | …)` is the reconstruction term of `x`, and
 /// the estimate of the marginal likelihood is the log-likelihood.
-fn shown(model: &Model, name: &str) -> String {
-    if name == "likelihood" {
-        return "log-likelihood".to_string();
-    }
-    let variable = name
-        .strip_prefix("log p(")
-        .and_then(|rest| rest.strip_suffix(')'));
-    let has_parents = variable.is_some_and(|variable| {
-        model.generative.iter().any(|factor| {
-            let child = &model.variables[factor.child.index()];
-            child.name == variable && child.role != Role::Node && !factor.parents.is_empty()
-        })
+fn shown(model: &Model, name: &OutputName) -> String {
+    let variable = match name {
+        OutputName::Likelihood => return "log-likelihood".to_string(),
+        OutputName::Term(TermName::LogP(variable)) => variable,
+        _ => return name.to_string(),
+    };
+    let has_parents = model.generative.iter().any(|factor| {
+        model.variables[factor.child.index()].name == *variable && !factor.parents.is_empty()
     });
-    match variable.filter(|_| has_parents) {
-        Some(variable) => format!("log p({variable} | …)"),
-        None => name.to_string(),
+    if has_parents {
+        format!("log p({variable} | …)")
+    } else {
+        name.to_string()
     }
 }
 

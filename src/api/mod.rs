@@ -39,10 +39,10 @@ pub use evaluation::{
     Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
 };
 pub use layout::{ast, format_file};
+pub use model::Drawing;
 #[cfg(feature = "cli")]
 pub(crate) use model::read_text;
-pub use model::{Drawing, check};
-pub use registries::{DistributionEntry, EstimatorEntry, Registries, RegistryEntry};
+pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use run::{Run, SampleOptions, Samples};
 pub use selection::{Part, Rows};

@@ -15,22 +15,6 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Every mistake and every warning of a model's text, which is shown as `file`. `sets` are sizes and
-/// settings to change, by name.
-///
-/// ```
-/// let diagnostics = dgc::check("empty.dgm", "model empty", &[]);
-/// assert!(diagnostics.mistakes() > 0);
-/// println!("{diagnostics}");
-/// ```
-pub fn check(file: &str, text: &str, sets: &[(String, String)]) -> Diagnostics {
-    let list = match driver::check(file, text, sets) {
-        Ok((_, warnings)) => warnings,
-        Err(mistakes) => mistakes,
-    };
-    Diagnostics::new(file, text, list)
-}
-
 /// A kind of drawing of a model's two graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drawing {
@@ -73,6 +57,22 @@ impl Model {
         check_text(name, name, text, &[]).map(|(model, _)| model)
     }
 
+    /// Every mistake and every warning of a model's text, which is shown as `file`. `sets` are sizes
+    /// and settings to change, by name.
+    ///
+    /// ```
+    /// let diagnostics = dgc::Model::check("empty.dgm", "model empty", &[]);
+    /// assert!(diagnostics.mistakes() > 0);
+    /// println!("{diagnostics}");
+    /// ```
+    pub fn check(file: &str, text: &str, sets: &[(String, String)]) -> Diagnostics {
+        let list = match driver::check(file, text, sets) {
+            Ok((_, warnings)) => warnings,
+            Err(mistakes) => mistakes,
+        };
+        Diagnostics::new(file, text, list)
+    }
+
     /// The model with a size or setting changed, such as `hidden`, `epochs` or `batch.unlabelled`:
     /// its text is checked again with the new value.
     ///
@@ -100,7 +100,7 @@ impl Model {
 
     /// The warnings of the model's text: things that are legal and likely wrong.
     pub fn warnings(&self) -> Diagnostics {
-        check(&self.file, &self.source, &self.sets)
+        Self::check(&self.file, &self.source, &self.sets)
     }
 
     /// The model with a data variable whose values the model of a run infers: its latent of the

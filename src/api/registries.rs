@@ -1,6 +1,6 @@
 //! What a model may be made of, from the registries.
 
-use crate::{distribution, estimator, layer, model, optimizer, simplify};
+use crate::{distribution, estimator, layer, lines, optimizer, simplify};
 use serde::Serialize;
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub struct Registries {
     pub optimizers: Vec<RegistryEntry>,
     /// Estimators of discrete variables.
     pub estimators: Vec<EstimatorEntry>,
+    /// Lines of `objective` and `train`.
+    pub lines: Vec<LineEntry>,
     /// The identities by which graphs are simplified.
     pub identities: Vec<String>,
 }
@@ -54,6 +56,17 @@ pub struct EstimatorEntry {
     pub arguments: Vec<String>,
 }
 
+/// A line of `objective` or `train`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LineEntry {
+    /// The block that it stands in.
+    pub block: &'static str,
+    /// The line, with values of its arguments.
+    pub example: String,
+    /// What it does.
+    pub summary: String,
+}
+
 fn arguments(arguments: &[layer::Argument]) -> Vec<String> {
     let argument = |argument: &layer::Argument| match argument.default {
         Some(default) if default != 0.0 && default < 1e-3 => {
@@ -89,9 +102,9 @@ impl Default for Registries {
             distributions: distributions
                 .map(|entry| DistributionEntry {
                     name: entry.name(),
-                    values: model::domain_name(entry.support()),
+                    values: entry.support().name(),
                     constants: names(entry.arguments()),
-                    heads: names(entry.heads()),
+                    heads: names(&entry.head_names()),
                     may_be_inferred: entry.noise().is_some(),
                 })
                 .collect(),
@@ -116,6 +129,14 @@ impl Default for Registries {
                     } else {
                         arguments(entry.arguments())
                     },
+                })
+                .collect(),
+            lines: lines::LINES
+                .iter()
+                .map(|line| LineEntry {
+                    block: line.block().keyword(),
+                    example: line.example(true).to_string(),
+                    summary: line.summary().to_string(),
                 })
                 .collect(),
             identities: simplify::identities()
@@ -155,6 +176,15 @@ impl fmt::Display for Registries {
             let call = entry.arguments.join(", ");
             let line = format!("  {:5} {:18} {call}", entry.keyword, entry.name);
             writeln!(f, "{}", line.trim_end())?;
+        }
+        writeln!(f, "lines of `objective` and `train`")?;
+        for line in &self.lines {
+            let LineEntry {
+                block,
+                example,
+                summary,
+            } = line;
+            writeln!(f, "  {block:9} {example:56} {summary}")?;
         }
         writeln!(f, "rules of simplification")?;
         self.identities

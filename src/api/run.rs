@@ -16,6 +16,7 @@ use crate::{
     id::Id,
     lower::Evaluate,
     model::{Model, Variable},
+    names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
         data::{Dataset, View},
@@ -53,7 +54,7 @@ struct Inference {
 /// What an evaluator was made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
-    case: &'static str,
+    case: CaseKind,
     rows: usize,
     samples: usize,
     likelihood: bool,
@@ -199,7 +200,7 @@ impl Run {
         let prediction = |label: &Variable| Prediction {
             label: label.name.clone(),
             classes: label.size(),
-            probabilities: inferred[&format!("predict.{}", label.name)].clone(),
+            probabilities: inferred[&OutputName::Predict(label.name.clone())].clone(),
         };
         self.model.labels().map(prediction).collect()
     }
@@ -211,11 +212,11 @@ impl Run {
     pub fn encode(&self, rows: &Rows) -> Result<Encodings> {
         let inferred = self.infer(rows, false)?;
         let encodings = inferred.into_iter().filter_map(|(name, values)| {
-            let variable = name
-                .strip_prefix("encode.")
-                .or_else(|| name.strip_prefix("predict."))?;
+            let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
+                return None;
+            };
             Some(Encoding {
-                variable: variable.to_string(),
+                variable,
                 width: values.len() / rows.len(),
                 values,
             })
@@ -233,7 +234,7 @@ impl Run {
     pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
         let mut inferred = self.infer(rows, true)?;
         inferred
-            .remove("likelihood")
+            .remove(&OutputName::Likelihood)
             .ok_or_else(|| Error::unsupported("a classifier gives data no likelihood"))
     }
 
@@ -255,7 +256,10 @@ impl Run {
             .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0))
             .collect();
         let objective = driver::derive(&self.model);
-        let case = objective.cases.iter().find(|case| case.name == "labelled");
+        let case = objective
+            .cases
+            .iter()
+            .find(|case| case.kind == CaseKind::Labelled);
         let Some(case) = case.filter(|_| !labelled.is_empty() && !labels.is_empty()) else {
             return Ok(None);
         };
@@ -269,7 +273,7 @@ impl Run {
             return Err(Error::data("there are no rows"));
         }
         let key = Key {
-            case: case.name,
+            case: case.kind,
             // Many samples make a row large; fewer rows at once keep the working memory the same.
             rows: (1000 / self.samples).clamp(1, 200).min(rows.len()),
             samples: self.samples,
@@ -345,7 +349,10 @@ impl Run {
         let graph = driver::generate(model, lines * columns, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);
         let loaded = session.load(&Build::new("generate", plan), &|_| None)?;
-        let input = |id: Id<Variable>| format!("generate.{}", model.variables[id.index()].name);
+        let input = |id: Id<Variable>| {
+            let name = model.variables[id.index()].name.clone();
+            InputName::Observed(CaseKind::Generated, name).to_string()
+        };
         // The first class changes from column to column, the next from line to line, and so on.
         let mut stride = 1;
         for (id, size) in &classes {
@@ -407,7 +414,7 @@ impl Run {
         let mut fixed = Vec::new();
         for factor in roots {
             let variable = &self.model.variables[factor.child.index()];
-            let Some(means) = inferred.get(&format!("encode.{}", variable.name)) else {
+            let Some(means) = inferred.get(&OutputName::Encode(variable.name.clone())) else {
                 continue;
             };
             let repeated = means
@@ -497,7 +504,7 @@ fn class_variables(model: &Model) -> Vec<(Id<Variable>, usize)> {
 
 /// That every number of a row that is one is finite.
 fn check_finite(inferred: &Inferred) -> Result<()> {
-    for (name, values) in inferred.iter().filter(|(name, _)| !name.contains('.')) {
+    for (name, values) in inferred.iter().filter(|(name, _)| name.is_number_per_row()) {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
             let message = format!("{name} of row {row} of these is {}", values[row]);
             let help =

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     lower::Evaluate,
     model::Model,
+    names::OutputName,
     run::{
         compiled::Compiled,
         data::{Dataset, Source, View, split},
@@ -105,11 +106,13 @@ pub struct Progress<'t> {
 }
 
 impl Progress<'_> {
-    /// The mean bound of each case over the steps of the epoch under way, in nats per row.
-    pub fn bounds(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.stepper
-            .means()
-            .filter_map(|(name, mean)| Some((name.strip_suffix(".bound")?, mean)))
+    /// The mean bound of each case (`all`, `labelled` or `unlabelled`) over the steps of the epoch
+    /// under way, in nats per row.
+    pub fn bounds(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        self.stepper.means().filter_map(|(name, mean)| match name {
+            OutputName::CaseBound(case) => Some((case.word(), mean)),
+            _ => None,
+        })
     }
 }
 
@@ -542,9 +545,9 @@ impl Trainer {
             "rows_per_second": speed,
         });
         for (name, value) in self.stepper.take_means()? {
-            match name.split_once('.') {
-                Some((group, name)) => metrics[group][name] = json!(value),
-                None => metrics[name] = json!(value),
+            match name.grouped() {
+                (Some(group), key) => metrics[group][key] = json!(value),
+                (None, key) => metrics[key] = json!(value),
             }
         }
         self.check_loss(metrics["loss"].as_f64().unwrap_or(f64::NAN))?;
@@ -570,8 +573,11 @@ impl Trainer {
 /// The metrics of the rows held out.
 fn held_out_metrics(model: &Model, source: &dyn Source, inferred: &Inferred) -> Result<Value> {
     let mut found = json!({ "rows": source.rows() });
-    for (output, values) in inferred.iter().filter(|(output, _)| !output.contains('.')) {
-        found[output] = json!(mean(values));
+    for (output, values) in inferred
+        .iter()
+        .filter(|(output, _)| output.is_number_per_row())
+    {
+        found[output.to_string()] = json!(mean(values));
     }
     for units in active_units(inferred, source.rows()) {
         found["active"][units.latent] = json!(units.active);
@@ -579,7 +585,10 @@ fn held_out_metrics(model: &Model, source: &dyn Source, inferred: &Inferred) -> 
     let labels: Vec<_> = model.labels().collect();
     for label in &labels {
         let classes = source.classes(&label.name)?.unwrap_or_default();
-        let predicted = likeliest(&inferred[&format!("predict.{}", label.name)], label.size());
+        let predicted = likeliest(
+            &inferred[&OutputName::Predict(label.name.clone())],
+            label.size(),
+        );
         let key = if labels.len() == 1 {
             "error".to_string()
         } else {

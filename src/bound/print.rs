@@ -1,37 +1,29 @@
 //! Bounds, printed as mathematics.
 
-use super::{FactorId, Objective, Term};
-use crate::model::{Bound, Model, Ramp, Side, Weighed};
+use super::{Bounds, FactorId, Term};
+use crate::model::{self, BoundKind, Model, Notation, Ramp, WeightTarget};
 
 /// The bound of every case and the loss, a line for each term.
-pub fn print(model: &Model, objective: &Objective) -> String {
+pub fn print(model: &Model, bounds: &Bounds) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
-    for case in objective.cases.iter().filter(bounded) {
+    for case in bounds.cases.iter().filter(bounded) {
         let observed: Vec<_> = case
             .observed
             .iter()
             .map(|id| model.variables[id.index()].name.as_str())
             .collect();
-        text += &format!("{}({}) =\n", case.name, observed.join(", "));
+        text += &format!("{}({}) =\n", case.kind, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
-    text += &loss(model, objective);
+    text += &loss(model, bounds);
     text
 }
 
 /// `p(x | y, z)`, as a reader of the figure would write it.
 pub fn factor(model: &Model, id: FactorId) -> String {
-    let factor = id.of(model);
-    let name =
-        |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
-    let letter = factor.side.letter();
-    if factor.parents.is_empty() {
-        return format!("{letter}({})", name(&factor.child));
-    }
-    let parents: Vec<_> = factor.parents.iter().map(name).collect();
-    format!("{letter}({} | {})", name(&factor.child), parents.join(", "))
+    model::factor_text(model, id.of(model))
 }
 
 fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
@@ -98,94 +90,39 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Model, objective: &Objective) -> String {
+fn loss(model: &Model, bounds: &Bounds) -> String {
     let settings = &model.objective;
     let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
-    let q_of = |label: crate::id::Id<crate::model::Variable>| {
-        let index = model
-            .inference
-            .iter()
-            .position(|factor| factor.child == label);
-        let index = index.expect("check finds the label's factor in q");
-        factor(
-            model,
-            FactorId {
-                side: Side::Inference,
-                index,
-            },
-        )
+    let notation = Notation {
+        model,
+        cases: bounds.cases.iter().map(|case| case.kind).collect(),
     };
-    let bounded = objective
+    let bounded = bounds
         .cases
         .iter()
         .filter(|case| case.bound != Term::Sum(Vec::new()));
     let mut parts: Vec<String> = bounded
-        .map(|case| format!("− mean {}", case.name))
+        .map(|case| format!("− mean {}", case.kind))
         .collect();
-    for classify in &settings.classify {
-        parts.push(format!(
-            "+ {} · mean labelled (− log {})",
-            classify.weight,
-            q_of(classify.label)
-        ));
-    }
-    for smooth in &settings.smooth {
-        let (q, radius) = (q_of(smooth.label), smooth.radius);
-        // A weight that changes is said below.
-        let weight = if smooth.ramp.changes() {
-            String::new()
-        } else {
-            format!("{} · ", smooth.ramp.weight)
-        };
-        let means: Vec<String> = objective
-            .cases
-            .iter()
-            .map(|case| format!("mean {}", case.name))
-            .collect();
-        let (means, moved) = (
-            means.join(" + "),
-            format!("{q} where the data are moved by {radius} to its harm"),
-        );
-        parts.push(format!("+ {weight}({means}) KL({q} ‖ {moved})"));
-    }
-    // These are over the rows whose labels are unseen.
-    let mean = if objective.cases.len() > 1 {
-        "mean unlabelled"
-    } else {
-        "mean"
-    };
-    for inform in &settings.inform {
-        let q = q_of(inform.label);
-        parts.push(format!(
-            "− {} · (H({mean} {q}) − {mean} H({q}))",
-            inform.weight
-        ));
-    }
-    for line in &settings.matches {
-        let (node, target) = (name(line.node), name(line.target));
-        let clean = if line.clean { "clean " } else { "" };
-        let over = if line.standardized {
-            format!(" / var {clean}{target}")
-        } else {
-            String::new()
-        };
-        parts.push(format!(
-            "+ {} · {mean} ({node} − {clean}{target})²{over}",
-            line.weight
-        ));
-    }
+    parts.extend(settings.costs.iter().map(|cost| cost.formula(&notation)));
     let loss = parts.join(" ");
     let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
-    if settings.samples > 1 || settings.bound != Bound::Evidence {
+    if settings.samples > 1 || settings.bound != BoundKind::Evidence {
         text += &format!("with s over {} joint samples\n", settings.samples);
     }
-    for (weighed, ramp) in settings.ramps() {
-        let what = match weighed {
-            Weighed::Labelled => "the bound of labelled rows".to_string(),
-            Weighed::Terms(variable) => format!("the terms of {}", name(variable)),
-            Weighed::Smoothness(label) if ramp.changes() => format!("the KL of {}", q_of(label)),
-            // Its weight stands before it.
-            Weighed::Smoothness(_) => continue,
+    for (target, ramp) in settings.ramps() {
+        let what = match target {
+            WeightTarget::LabelledBound => "the bound of labelled rows".to_string(),
+            WeightTarget::Terms(variable) => format!("the terms of {}", name(variable)),
+            // A weight that does not change stands in the cost's formula.
+            WeightTarget::Cost { .. } if !ramp.changes() => continue,
+            WeightTarget::Cost { keyword, subject } => {
+                let mut costs = settings.costs.iter();
+                let cost = costs
+                    .find(|cost| (cost.keyword(), cost.subject()) == (keyword, subject))
+                    .expect("a ramp of a cost is one of the model's costs");
+                cost.weighted_part(&notation)
+            }
         };
         let Ramp {
             weight,

@@ -126,7 +126,7 @@ impl Graph {
     }
 }
 
-/// List distributions, layers, optimisers, estimators and the rules of simplification
+/// List distributions, layers, optimisers, estimators, lines and the rules of simplification
 #[derive(Args)]
 pub struct List {
     /// Print as JSON

@@ -43,7 +43,7 @@ pub fn to_dot(model: &Model) -> String {
     text + "}\n"
 }
 
-/// The variables that a graph speaks of, in the order of their declaration.
+/// The variables of a graph, in the order of their declaration.
 fn variables(factors: &[Factor]) -> Vec<Id<Variable>> {
     let mut ids: Vec<Id<Variable>> = factors
         .iter()

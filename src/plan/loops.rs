@@ -297,14 +297,14 @@ impl Builder<'_> {
         };
         let (name, place) = match (output, &item.kind) {
             (Some(output), _) => match output.kind {
-                OutputKind::Value => (output.name.clone(), Place::Output),
+                OutputKind::Value => (output.name.to_string(), Place::Output),
                 OutputKind::Gradient => (
                     format!("d {}", output.name),
-                    Place::Gradient(position(&output.name)),
+                    Place::Gradient(position(&output.name.to_string())),
                 ),
                 OutputKind::Next => (
-                    output.name.clone(),
-                    Place::Parameter(position(&output.name)),
+                    output.name.to_string(),
+                    Place::Parameter(position(&output.name.to_string())),
                 ),
             },
             (None, Kind::Input(name)) => (name.clone(), Place::Input),

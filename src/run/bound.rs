@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Changing, Classify, Model, Role},
+    model::{Model, Role, Scheduled},
+    names::{CLASSIFICATION, CaseKind, InputName, OutputName},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -52,14 +53,14 @@ pub fn bound(
     seed: u64,
     engine: &Engine,
 ) -> Result<Report> {
-    let settled = model.settled().map(|(_, settled)| settled);
-    let model = settled.as_ref().unwrap_or(model);
+    let steady = model.steady_state().map(|(_, steady)| steady);
+    let model = steady.as_ref().unwrap_or(model);
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
     let labelled = cases
         .rows
         .iter()
-        .filter(|(name, _)| *name == "labelled")
+        .filter(|(case, _)| *case == CaseKind::Labelled)
         .map(|(_, rows)| rows.len())
         .sum::<usize>();
     let population = Population {
@@ -86,18 +87,18 @@ pub fn bound(
         values.insert(parameter.name.clone(), value);
     }
     // As at the end of a run, when warm-ups are over.
-    let changing = model.changing();
-    let end = changing
+    let scheduled = model.scheduled();
+    let end = scheduled
         .iter()
         .fold(model.train.epochs as f64, |end, (_, input)| match input {
-            Changing::Ramp(ramp) => end.max(ramp.warmup),
-            Changing::Drawn(_) => end,
+            Scheduled::Ramp(ramp) => end.max(ramp.warmup),
+            Scheduled::Estimator(_) => end,
         });
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {
-                let value = match changing.iter().find(|(known, _)| known == name) {
-                    Some((_, input)) => vec![model.changed(*input, end)],
+                let value = match scheduled.iter().find(|(input, _)| input == name) {
+                    Some((_, input)) => vec![model.scheduled_value(*input, end)],
                     None => cases.input(&graph, batch, node, name)?,
                 };
                 values.insert(name.clone(), value);
@@ -115,9 +116,11 @@ pub fn bound(
             let seed = eval::Seed { seed, step: 0 };
             let outputs =
                 eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::data)?;
+            let names = graph.outputs.iter().map(|output| output.name.clone());
             outputs
                 .into_iter()
-                .map(|(kind, name, array)| (kind, name, array.data))
+                .zip(names)
+                .map(|((kind, _, array), name)| (kind, name, array.data))
                 .collect()
         }
         Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
@@ -125,7 +128,7 @@ pub fn bound(
     Ok(report(model, &graph, &cases, population, &outputs))
 }
 
-type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
+type Outputs = Vec<(OutputKind, OutputName, Vec<f64>)>;
 
 fn on_device(
     graph: &Graph,
@@ -162,8 +165,8 @@ fn on_device(
     let mut outputs = Outputs::new();
     for output in &graph.outputs {
         let value = match output.kind {
-            OutputKind::Value => session.read(&loaded, &output.name)?,
-            OutputKind::Gradient => match session.layout.find(&output.name) {
+            OutputKind::Value => session.read(&loaded, &output.name.to_string())?,
+            OutputKind::Gradient => match session.layout.find(&output.name.to_string()) {
                 Some(entry) => Some(session.gradient(entry)?),
                 None => None,
             },
@@ -189,21 +192,16 @@ fn report(
         .map(|variable| (variable.name.as_str(), variable.size()))
         .collect();
     let mut json = json!({ "samples": model.objective.samples, "sizes": sizes });
-    let weight = |classify: &Classify| classify.weight.value(population.rows, population.labelled);
-    match model.objective.classify.as_slice() {
-        [] => {}
-        [only] => json["classify_weight"] = json!(weight(only)),
-        several => {
-            let name = |classify: &Classify| model.variables[classify.label.index()].name.clone();
-            let weights: BTreeMap<String, f64> =
-                several.iter().map(|one| (name(one), weight(one))).collect();
-            json["classify_weight"] = json!(weights);
-        }
+    for (keyword, weights) in population_weights(model, population) {
+        json[format!("{keyword}_weight")] = match weights.as_slice() {
+            [(_, only)] => json!(only),
+            several => json!(several.iter().copied().collect::<BTreeMap<&str, f64>>()),
+        };
     }
-    let number = |name: &str| {
+    let number = |name: OutputName| {
         outputs
             .iter()
-            .find(|(_, known, _)| known == name)
+            .find(|(_, known, _)| *known == name)
             .map(|(_, _, data)| data.clone())
     };
     for (case, rows) in &cases.rows {
@@ -211,27 +209,26 @@ fn report(
             continue;
         }
         let mut terms = serde_json::Map::new();
-        for (kind, name, data) in outputs {
-            let term = name
-                .strip_prefix(&format!("{case}."))
-                .filter(|_| *kind == OutputKind::Value);
-            if let Some(term) = term.filter(|term| !["bound", "per_row"].contains(term)) {
+        for (_, name, data) in outputs {
+            if let OutputName::CaseTerm(of_case, term) = name
+                && of_case == case
+            {
                 terms.insert(term.to_string(), json!(data[0]));
             }
         }
-        let per_row = number(&format!("{case}.per_row"));
-        let bound = number(&format!("{case}.bound")).map(|data| data[0]);
-        json[*case] = json!({ "bound": bound, "per_row": per_row, "terms": terms });
+        let per_row = number(OutputName::PerRow(*case));
+        let bound = number(OutputName::CaseBound(*case)).map(|data| data[0]);
+        json[case.word()] = json!({ "bound": bound, "per_row": per_row, "terms": terms });
     }
     let classified: Vec<f64> = outputs
         .iter()
-        .filter(|(_, name, _)| name.starts_with("classification."))
+        .filter(|(_, name, _)| name.is_metric(CLASSIFICATION))
         .map(|(_, _, data)| data[0])
         .collect();
     if !classified.is_empty() {
         json["classification"] = json!(classified.iter().sum::<f64>());
     }
-    json["loss"] = json!(number("loss").map(|data| data[0]));
+    json["loss"] = json!(number(OutputName::Loss).map(|data| data[0]));
     let gradients = outputs
         .iter()
         .filter(|(kind, _, _)| *kind == OutputKind::Gradient);
@@ -243,7 +240,7 @@ fn report(
         let axes = &output.expect("a gradient is an output").axes;
         let shape = axes.iter().map(|&axis| graph.axis(axis).size).collect();
         NamedArray {
-            name: name.clone(),
+            name: name.to_string(),
             shape,
             data: data.clone(),
         }
@@ -254,9 +251,28 @@ fn report(
     }
 }
 
+/// The weights that may depend on the training rows, by variable, for each keyword of a cost.
+fn population_weights(
+    model: &Model,
+    population: Population,
+) -> BTreeMap<&'static str, Vec<(&str, f64)>> {
+    let mut weights: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+    for cost in &model.objective.costs {
+        if let Some((_, weight)) = cost.population_weight() {
+            let name = model.variables[cost.subject().index()].name.as_str();
+            let value = weight.value(population.rows, population.labelled);
+            weights
+                .entry(cost.keyword())
+                .or_default()
+                .push((name, value));
+        }
+    }
+    weights
+}
+
 /// Which rows of a batch belong to which case.
 struct Cases {
-    rows: Vec<(&'static str, Vec<usize>)>,
+    rows: Vec<(CaseKind, Vec<usize>)>,
 }
 
 impl Cases {
@@ -287,7 +303,7 @@ impl Cases {
             .collect();
         if labels.is_empty() {
             return Ok(Cases {
-                rows: vec![("all", (0..count).collect())],
+                rows: vec![(CaseKind::All, (0..count).collect())],
             });
         }
         let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
@@ -319,19 +335,22 @@ impl Cases {
             }
         }
         Ok(Cases {
-            rows: vec![("labelled", labelled), ("unlabelled", unlabelled)],
+            rows: vec![
+                (CaseKind::Labelled, labelled),
+                (CaseKind::Unlabelled, unlabelled),
+            ],
         })
     }
 
     /// The rows of a variable that a case reads.
     fn input(&self, graph: &Graph, batch: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
-        let (case, variable) = name
-            .split_once('.')
-            .expect("inputs are named by case and variable");
+        let Some(InputName::Observed(case, variable)) = InputName::parse(name) else {
+            unreachable!("other inputs have their values already")
+        };
         let (_, rows) = self
             .rows
             .iter()
-            .find(|(known, _)| *known == case)
+            .find(|(kind, _)| *kind == case)
             .expect("inputs are of known cases");
         let features = graph
             .axes_of(node)
@@ -339,8 +358,8 @@ impl Cases {
             .find(|&axis| graph.axis(axis).kind == AxisKind::Feature);
         let width = features.map_or(1, |axis| graph.axis(axis).size);
         let array = batch
-            .get(variable)
-            .ok_or_else(|| lacking(batch, variable, "batch"))?;
+            .get(&variable)
+            .ok_or_else(|| lacking(batch, &variable, "batch"))?;
         let count = self.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         if array.data.len() != count * width || array.shape.first() != Some(&count) {
             let message = format!("batch: `{variable}` has the shape {:?}", array.shape);

@@ -9,6 +9,7 @@ use crate::{
     bound::Case,
     error::Result,
     model::Model,
+    names::{InputName, OutputName},
     plan::Buffer,
     tensor::AxisKind,
 };
@@ -19,7 +20,7 @@ pub struct Evaluator {
     loaded: Loaded,
     rows: usize,
     /// The outputs, with the floats of a row.
-    outputs: Vec<(String, usize)>,
+    outputs: Vec<(OutputName, usize)>,
     inputs: Vec<Input>,
 }
 
@@ -32,7 +33,7 @@ struct Input {
 }
 
 /// Numbers per row, by output: `bound`, `log p(x)`, `likelihood`, `predict.y`, `encode.z`, …
-pub type Inferred = BTreeMap<String, Vec<f32>>;
+pub type Inferred = BTreeMap<OutputName, Vec<f32>>;
 
 impl Evaluator {
     /// From the build of [`super::programs::evaluate`].
@@ -50,7 +51,7 @@ impl Evaluator {
         };
         let outputs = plan
             .outputs()
-            .map(|output| (output.name.clone(), width(output)))
+            .map(|output| (output.name.as_str().into(), width(output)))
             .collect();
         let axes = plan
             .outputs()
@@ -61,16 +62,16 @@ impl Evaluator {
             .map(|axis| axis.size)
             .max()
             .expect("a bound has rows");
-        let prefix = format!("{}.", case.name);
-        let inputs = loaded.names().filter_map(|name| {
-            let variable = name.strip_prefix(&prefix)?;
-            let len = session.len(&loaded, name)?;
-            Some(Input {
-                name: name.to_string(),
-                variable: variable.to_string(),
-                width: len / rows,
-            })
-        });
+        let inputs = loaded
+            .names()
+            .filter_map(|name| match InputName::parse(name)? {
+                InputName::Observed(kind, variable) if kind == case.kind => Some(Input {
+                    name: name.to_string(),
+                    variable,
+                    width: session.len(&loaded, name)? / rows,
+                }),
+                _ => None,
+            });
         let inputs = inputs
             .filter(|input| {
                 model
@@ -118,7 +119,7 @@ impl Evaluator {
             session.run(&self.loaded, key)?;
             for (name, width) in &self.outputs {
                 let values = session
-                    .read(&self.loaded, name)?
+                    .read(&self.loaded, &name.to_string())?
                     .expect("an output has an array");
                 let kept = inferred.get_mut(name).expect("every output has an entry");
                 kept.extend_from_slice(&values[..count * width]);
@@ -173,9 +174,10 @@ pub struct Units<'a> {
 /// probabilities, and over the samples of what else q reads, so that a mean over few samples counts
 /// a little of what their draws move as well.
 pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
-    let means = inferred
-        .iter()
-        .filter_map(|(name, values)| Some((name.strip_prefix("encode.")?, values)));
+    let means = inferred.iter().filter_map(|(name, values)| match name {
+        OutputName::Encode(latent) => Some((latent.as_str(), values)),
+        _ => None,
+    });
     means.map(move |(latent, means)| {
         let all = means.len() / rows;
         let varies = |unit: &usize| variance(means.iter().skip(*unit).step_by(all)) > ACTIVE;

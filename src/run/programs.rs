@@ -15,7 +15,7 @@ use crate::{
 pub struct Training {
     /// The gradient of a batch.
     pub gradient: Build,
-    /// The gradient once some lines weigh nothing, without them: see [`Model::settled`].
+    /// The gradient once some lines weigh nothing, without them: see [`Model::steady_state`].
     pub settled: Option<Build>,
     /// The optimiser's update.
     pub update: Build,
@@ -63,7 +63,7 @@ fn gradient(name: &str, model: &Model) -> Build {
 
 /// The programs of training.
 pub fn training(model: &Model) -> Training {
-    let settled = match model.settled() {
+    let settled = match model.steady_state() {
         // From the first step on.
         Some((0, settled)) => return training(&settled),
         settled => settled.map(|(_, settled)| gradient("settled", &settled)),

@@ -14,7 +14,8 @@ use crate::{
     backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
     error::{Error, ErrorKind, Result},
     id::Id,
-    model::{Batch, Changing, Model, scope},
+    model::{Batch, Model, Scheduled, scope},
+    names::{CaseKind, InputName, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -38,7 +39,7 @@ pub struct Stepper {
     population: Population,
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
-    changing: Vec<(String, Changing)>,
+    scheduled: Vec<(String, Scheduled)>,
     /// The programs that take a batch's gradient, each with the epochs after which it does, the
     /// earliest first.
     gradients: Vec<(u64, Loaded)>,
@@ -48,7 +49,7 @@ pub struct Stepper {
     state: State,
     /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's
     /// numbers, then the update's.
-    sums: Vec<(String, f64)>,
+    sums: Vec<(OutputName, f64)>,
     summed: u64,
     /// The numbers of the step that reports next, as far as they have come.
     reported: Vec<f32>,
@@ -61,7 +62,7 @@ pub struct Stepper {
 
 /// The rows that a case takes each step.
 struct Feed {
-    case: &'static str,
+    case: CaseKind,
     sequence: Sequence,
     rows: Vec<u32>,
     inputs: Vec<Input>,
@@ -97,15 +98,15 @@ impl Stepper {
         let source = source.into();
         let labelled = labelled_rows(&model, &*source)?;
         let every: Vec<u32> = (0..source.rows() as u32).collect();
-        let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
-            Batch::All(rows) => vec![("all", rows, every)],
+        let cases: Vec<(CaseKind, usize, Vec<u32>)> = match model.train.batch {
+            Batch::All(rows) => vec![(CaseKind::All, rows, every)],
             Batch::Cases {
                 labelled: seen,
                 unlabelled,
             } => {
                 vec![
-                    ("labelled", seen, labelled.clone()),
-                    ("unlabelled", unlabelled, every),
+                    (CaseKind::Labelled, seen, labelled.clone()),
+                    (CaseKind::Unlabelled, unlabelled, every),
                 ]
             }
         };
@@ -128,7 +129,7 @@ impl Stepper {
         };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
-        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.settled()) {
+        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.steady_state()) {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
@@ -138,14 +139,14 @@ impl Stepper {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
             }
         }
-        session.fill(&update, "prior", &mut |array| {
+        session.fill(&update, PRIOR, &mut |array| {
             array[0] = population.prior(&model) as f32
         })?;
         let mut feeds = Vec::new();
         for (case, rows, available) in cases.into_iter().filter(|(_, rows, _)| *rows > 0) {
             feeds.push(Feed {
                 case,
-                sequence: Sequence::new(available, seed, case),
+                sequence: Sequence::new(available, seed, case.word()),
                 rows: vec![0; rows],
                 inputs: inputs(&model, &session, &gradients[0].1, case, rows, &*source)?,
             });
@@ -153,7 +154,7 @@ impl Stepper {
         let sums = sums_of(&gradients[0].1, &update);
         let tables = keep(&mut session, &*source)?;
         Ok(Stepper {
-            changing: model.changing(),
+            scheduled: model.scheduled(),
             model,
             session,
             seed,
@@ -211,7 +212,7 @@ impl Stepper {
     /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
     fn pace(&self) -> (u64, u64) {
         let feed = self.feeds.last().expect("some case has rows");
-        let rows = if feed.case == "labelled" {
+        let rows = if feed.case == CaseKind::Labelled {
             self.population.labelled
         } else {
             self.population.rows
@@ -255,8 +256,8 @@ impl Stepper {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
         let (_, gradient) = &self.gradients[self.gradient];
-        for (name, input) in &self.changing {
-            let value = self.model.changed(*input, epoch) as f32;
+        for (name, input) in &self.scheduled {
+            let value = self.model.scheduled_value(*input, epoch) as f32;
             self.session
                 .fill(gradient, name, &mut |array| array[0] = value)?;
         }
@@ -267,7 +268,7 @@ impl Stepper {
         self.session.run(gradient, key)?;
         self.session.enqueue_readback(gradient)?;
         let rate = self.rate_after(self.step);
-        for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
+        for (name, value) in [(RATE, rate as f32), (STEP, (self.step + 1) as f32)] {
             self.session
                 .fill(&self.update, name, &mut |array| array[0] = value)?;
         }
@@ -292,14 +293,14 @@ impl Stepper {
                 continue;
             }
             for (what, name) in [
-                ("the loss", "loss"),
-                ("the norm of the gradient", "gradient_norm"),
+                ("the loss", OutputName::Loss),
+                ("the norm of the gradient", OutputName::GradientNorm),
             ] {
                 let found = self
                     .sums
                     .iter()
                     .zip(&self.reported)
-                    .find(|((known, _), _)| known == name);
+                    .find(|((known, _), _)| *known == name);
                 if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
                     return Err(
                         self.diverged(self.step - self.silent + 1, format!("{what} is {number}"))
@@ -388,19 +389,17 @@ impl Stepper {
     }
 
     /// The means over the steps of the epoch that have reported.
-    pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub fn means(&self) -> impl Iterator<Item = (&OutputName, f64)> {
         let steps = self.summed.max(1) as f64;
-        self.sums
-            .iter()
-            .map(move |(name, sum)| (name.as_str(), sum / steps))
+        self.sums.iter().map(move |(name, sum)| (name, sum / steps))
     }
 
     /// The means over all steps of the epoch; another begins.
-    pub fn take_means(&mut self) -> Result<Vec<(String, f64)>> {
+    pub fn take_means(&mut self) -> Result<Vec<(OutputName, f64)>> {
         self.settle()?;
         let means = self
             .means()
-            .map(|(name, mean)| (name.to_string(), mean))
+            .map(|(name, mean)| (name.clone(), mean))
             .collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
@@ -437,10 +436,10 @@ impl Stepper {
         }
         stored.extend(self.carried.iter().cloned());
         // Means go on where they were, to the last bit.
-        let sums: Vec<(&str, u64)> = self
+        let sums: Vec<(String, u64)> = self
             .sums
             .iter()
-            .map(|(name, sum)| (name.as_str(), sum.to_bits()))
+            .map(|(name, sum)| (name.to_string(), sum.to_bits()))
             .collect();
         let position = serde_json::json!({
             "format": FORMAT, "model": self.model.name,
@@ -497,7 +496,7 @@ impl Stepper {
         for (name, sum) in &mut self.sums {
             let stored = position["sums"]
                 .as_array()
-                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
+                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.to_string()));
             *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
         }
         Ok(())
@@ -560,12 +559,12 @@ fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id
 }
 
 /// Nothing yet of each number that a step reports.
-fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
+fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
     gradient
         .numbers()
         .iter()
         .chain(update.numbers())
-        .map(|name| (name.clone(), 0.0))
+        .map(|name| (name.as_str().into(), 0.0))
         .collect()
 }
 
@@ -574,13 +573,13 @@ fn inputs(
     model: &Model,
     session: &Session,
     loaded: &Loaded,
-    case: &str,
+    case: CaseKind,
     rows: usize,
     source: &dyn Source,
 ) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for variable in model.given() {
-        let name = format!("{case}.{}", variable.name);
+        let name = InputName::Observed(case, variable.name.clone()).to_string();
         if let Some(len) = session.len(loaded, &name) {
             let field = check_field(&variable.name, len / rows, source, "the training data")?;
             inputs.push(Input { name, field });
@@ -617,21 +616,17 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
     }
     let (parameters, gradients) = (session.parameters, session.gradients);
     let loaded = session.load(build, &|buffer| {
-        let (group, array) = buffer
-            .name
-            .split_once('.')
-            .map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
-        let offset = match group {
-            "weights" => 0,
-            "others" => weights,
-            _ => return None,
+        let named = UpdateArray::parse(&buffer.name)?;
+        let offset = match named.group() {
+            ParameterGroup::Weights => 0,
+            ParameterGroup::Others => weights,
         };
-        let array = match array {
-            None => parameters,
-            Some("gradient") => gradients,
-            Some(name) => state
+        let array = match named {
+            UpdateArray::Parameters(_) => parameters,
+            UpdateArray::Gradients(_) => gradients,
+            UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(known, _)| known == name)
+                .find(|(known, _)| *known == name)
                 .map(|(_, array)| *array)?,
         };
         Some(Place { array, offset })

@@ -5,7 +5,7 @@ use dgc::{diagnostic, driver};
 #[test]
 fn every_mistake_is_explained() {
     let mut files = 0;
-    insta::glob!("../errors/*.dgm", |path| {
+    insta::glob!("../errors", "*.dgm", |path| {
         files += 1;
         let text = std::fs::read_to_string(path).expect("a model can be read");
         let name = path

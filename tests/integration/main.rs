@@ -18,6 +18,7 @@ mod gpu_memory;
 mod heads;
 mod language;
 mod laws;
+mod lines;
 mod matching;
 mod matmul;
 mod mixture;

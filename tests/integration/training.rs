@@ -105,7 +105,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
         let means = trainer.take_means().expect("numbers");
         means
             .iter()
-            .filter(|(name, _)| name.starts_with("smoothness"))
+            .filter(|(name, _)| name.is_metric("smoothness"))
             .count()
     };
     for trainer in [&mut left_out, &mut kept] {
@@ -132,7 +132,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     assert!(far <= 1e-6 * most, "{far} of {most}");
     // What weighs nothing from the beginning is in no program.
     let none = programs::training(&adgm(&[("smooth.weight", "0"), ("warmup.smooth", "0")]));
-    let (_, settled) = model.settled().expect("the weight ends at 0");
+    let (_, settled) = model.steady_state().expect("the weight ends at 0");
     assert!(none == programs::training(&settled) && none.settled.is_none());
 }
 
@@ -167,7 +167,7 @@ fn the_loss_falls() {
         let means = trainer.take_means().expect("numbers");
         means
             .iter()
-            .find(|(name, _)| name == "loss")
+            .find(|(name, _)| *name == dgc::names::OutputName::Loss)
             .expect("a loss")
             .1
     };
@@ -281,8 +281,8 @@ fn weights_warm_up() {
         let text = text.replace("  objective {\n", &format!("  objective {{\n    {line}\n"));
         let model = common::check("m2.dgm", &text, &[&[("epochs", "8")], sets].concat());
         for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
-            let (name, changing) = model.changing().swap_remove(0);
-            let weight = model.changed(changing, epoch);
+            let (name, changing) = model.scheduled().swap_remove(0);
+            let weight = model.scheduled_value(changing, epoch);
             assert!(
                 name == input && (weight - expected).abs() < 1e-12,
                 "{line}: {weight} after {epoch} epochs"

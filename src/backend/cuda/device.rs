@@ -85,9 +85,9 @@ impl Cuda {
     pub fn new(nvrtc: Option<&Path>, precision: Precision) -> Result<Self> {
         library::find_driver()?;
         let devices = gpu::devices()?;
-        let device = *devices
-            .first()
-            .ok_or_else(|| Error::new("CUDA: there is no GPU").help("--device cpu needs none"))?;
+        let device = *devices.first().ok_or_else(|| {
+            Error::device("CUDA: there is no GPU").help("--device cpu needs none")
+        })?;
         let GpuInfo { name, arch, .. } = gpu::info(device)?;
         let context = Context::new(device)?;
         let stream = Stream::new(&context)?;
@@ -128,7 +128,7 @@ impl Cuda {
                 "`{}` was compiled in {}, not {}",
                 build.name, binary.precision, self.precision
             );
-            return Err(Error::new(message).help(format!(
+            return Err(Error::device(message).help(format!(
                 "compile it again with --precision {}",
                 self.precision
             )));
@@ -145,7 +145,7 @@ impl Cuda {
                 known.join(", "),
                 self.arch
             );
-            Error::new(message).help(format!("compile it again with --arch {}", self.arch))
+            Error::device(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
         Ok(Code {
             image: image.into(),

@@ -1,78 +1,39 @@
-//! The shapes of what networks make, layer by layer, from those of their parents.
+//! The shapes of the outputs of networks, layer by layer, from those of their inputs.
 
-use super::{Factor, FactorKind, LayerUse, Network, Variable, check::Checker, heads};
+use super::context::Checker;
 use crate::{
     diagnostic::{Diagnostic, Span},
     id::Id,
     layer::{self, shape_text},
+    model::{LayerUse, Network, Variable},
 };
-use std::collections::BTreeSet;
 
-/// Gives each deterministic node the shape of its network's last layer, and reports layers that do
-/// not fit.
-pub(super) fn check(checker: &mut Checker, factors: &[Factor]) {
-    let node = |factor: &&Factor| matches!(factor.kind, FactorKind::Deterministic(_));
-    let (mut open, others): (Vec<&Factor>, Vec<&Factor>) = factors.iter().partition(node);
-    let mut unknown: BTreeSet<Id<Variable>> = open.iter().map(|factor| factor.child).collect();
-    // Nodes after those that they read; what is left over is in a circle, or reads what has no
-    // shape.
-    while let Some(next) = open.iter().position(|factor| {
-        factor
-            .parents
-            .iter()
-            .all(|parent| !unknown.contains(parent))
-    }) {
-        let factor = open.remove(next);
-        let FactorKind::Deterministic(network) = &factor.kind else {
-            unreachable!("it is a node")
-        };
-        if let Some([shape]) = fits(checker, network, &factor.parents, factor.span).as_deref() {
-            checker.variables[factor.child.index()].shape = shape.clone();
-            unknown.remove(&factor.child);
-        }
-    }
-    for factor in others.into_iter().filter(|factor| {
-        factor
-            .parents
-            .iter()
-            .all(|parent| !unknown.contains(parent))
-    }) {
-        if let FactorKind::Distribution {
-            distribution,
-            heads,
-        } = &factor.kind
-        {
-            heads::check(checker, factor, *distribution, heads);
-        }
-    }
-}
-
-/// The shapes that a network makes; none where a layer does not fit, which is reported.
+/// The shapes of a network's outputs; none where a layer does not fit, which is reported.
 pub(super) fn fits(
     checker: &mut Checker,
     network: &Network,
     parents: &[Id<Variable>],
     arrow: Span,
 ) -> Option<Vec<Vec<usize>>> {
-    let mut made = None;
+    let mut outputs = None;
     let shapes = parents
         .iter()
         .map(|&parent| layer::features(&checker.variable(parent).shape));
     let shapes = shapes.collect();
-    // What is wrong whatever the parents are is told once.
+    // A mistake that does not depend on the parents is reported without them, and so only once.
     let misfit = walk(&network.layers, None).err();
     let misfit = misfit.or_else(|| match walk(&network.layers, Some(shapes)) {
         Ok(found) => {
-            made = found;
+            outputs = found;
             None
         }
         Err(misfit) => Some(misfit.note(arrow, "in the network of this arrow")),
     });
     misfit.into_iter().for_each(|misfit| checker.report(misfit));
-    made
+    outputs
 }
 
-/// Reports what is wrong whatever the parents are.
+/// Reports mistakes that do not depend on the parents.
 pub(super) fn examine(checker: &mut Checker, layers: &[LayerUse]) {
     if let Err(misfit) = walk(layers, None) {
         checker.report(misfit);
@@ -107,11 +68,11 @@ fn walk(
             }
             continue;
         }
-        let made = match (&parts, used.layer.joins()) {
+        let outputs = match (&parts, used.layer.joins()) {
             (Some(parts), true) => used
                 .layer
                 .outputs(parts, &used.arguments)
-                .map(|made| Some(vec![made])),
+                .map(|output| Some(vec![output])),
             (Some(parts), false) => {
                 let each = parts.iter().map(|part| {
                     used.layer
@@ -121,11 +82,11 @@ fn walk(
             }
             (None, true) => match used.layer.outputs(&[], &used.arguments) {
                 Err(misfit) if !misfit.of_inputs => Err(misfit),
-                made => Ok(made.ok().map(|made| vec![made])),
+                outputs => Ok(outputs.ok().map(|output| vec![output])),
             },
             (None, false) => Ok(None),
         };
-        parts = made.map_err(|misfit| {
+        parts = outputs.map_err(|misfit| {
             let title = format!("`{}` does not fit what it is given", used.layer.name());
             Diagnostic::error(used.span, title)
                 .label(misfit.why)

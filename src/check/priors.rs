@@ -1,32 +1,53 @@
 //! Distributions of several components: `mixture(normal, 10)` and `vamp(500)`.
 
-use super::{
-    Components, Factor, FactorKind, Heads, Mixture, Role, Side, Variable,
-    check::{Checker, factor_of},
-    factors::unused_parents,
-    network::in_range,
-    reader::whole,
-};
+use super::context::Checker;
 use crate::{
     diagnostic::{Diagnostic, suggest},
     distribution::{self, DISTRIBUTIONS, Distribution, Domain},
     id::Id,
+    layer::Argument,
+    model::{Components, Factor, FactorKind, Heads, Mixture, Role, Side, Variable, factor_of},
     syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind},
 };
 
-/// What stands in the place of a distribution's name.
-pub(super) const NAMES: [&str; 2] = ["mixture", "vamp"];
+/// A prior of several components, which stands in the place of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prior {
+    Mixture,
+    Vamp,
+}
 
-/// The distribution of each component, and their number. `q` is the arrow of the child in
+impl Prior {
+    pub const ALL: [Prior; 2] = [Prior::Mixture, Prior::Vamp];
+
+    /// As written in a model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Prior::Mixture => "mixture",
+            Prior::Vamp => "vamp",
+        }
+    }
+
+    /// The prior of that name.
+    pub fn find(name: &str) -> Option<Prior> {
+        Self::ALL.into_iter().find(|prior| prior.name() == name)
+    }
+}
+
+/// The distribution of each component, and how the components are made.
+type Parts = (&'static dyn Distribution, Mixture);
+
+/// The parts of a prior that an arrow gives its child. `q` is the arrow of the child in
 /// `inference`.
-pub(super) fn of(
+pub(super) fn read(
     checker: &mut Checker,
+    prior: Prior,
     side: Side,
     arrow: &Arrow,
     call: &Call,
     q: Option<&Arrow>,
-) -> Option<(&'static dyn Distribution, Mixture)> {
-    let kind = call.name.text.as_str();
+) -> Option<Parts> {
+    let kind = prior.name();
     if side == Side::Inference {
         let title = format!("`{kind}` cannot be drawn from in a differentiable way");
         let help = "it is a prior: write it in `generative`";
@@ -40,42 +61,39 @@ pub(super) fn of(
     if !arrow.parents.is_empty() {
         let label = format!("the components of `{kind}` are learned constants");
         let help = "remove the parents; a mixture that depends on parents is a `latent` of type `class` among them";
-        unused_parents(checker, arrow, &label, help);
+        checker.unused_parents(arrow, &label, help);
         return None;
     }
-    let positional = call
-        .arguments
-        .iter()
-        .all(|argument| argument.name.is_none());
-    let expressions: Vec<&ast::Expression> = call
-        .arguments
-        .iter()
-        .filter_map(|argument| match &argument.value {
-            ArgumentValue::Expression(expression) if positional => Some(expression),
-            _ => None,
-        })
-        .collect();
-    if kind == "vamp" {
-        let &[count] = expressions.as_slice() else {
-            return wrong(
-                checker,
-                call,
-                "`vamp` takes the number of its pseudo-inputs",
-                "vamp(500)",
-            );
-        };
-        let components = components(checker, count)?;
-        return vamp(checker, arrow, call, q).map(|distribution| {
-            (
-                distribution,
-                Mixture {
-                    components,
-                    source: Components::Pseudo(Vec::new()),
-                },
-            )
-        });
+    let expressions = expressions(call);
+    match prior {
+        Prior::Mixture => mixture(checker, arrow, call, &expressions),
+        Prior::Vamp => vamp(checker, arrow, call, &expressions, q),
     }
-    let &[name, count] = expressions.as_slice() else {
+}
+
+/// A call's arguments, if none has a name or is a network.
+fn expressions(call: &Call) -> Vec<&ast::Expression> {
+    let expression = |argument: &'_ ast::CallArgument| argument.name.is_none();
+    if !call.arguments.iter().all(expression) {
+        return Vec::new();
+    }
+    let arguments = call.arguments.iter();
+    arguments
+        .filter_map(|argument| match &argument.value {
+            ArgumentValue::Expression(expression) => Some(expression),
+            ArgumentValue::Layers(_) => None,
+        })
+        .collect()
+}
+
+/// `mixture(normal, 10)`.
+fn mixture(
+    checker: &mut Checker,
+    arrow: &Arrow,
+    call: &Call,
+    arguments: &[&ast::Expression],
+) -> Option<Parts> {
+    let &[name, count] = arguments else {
         let title = "`mixture` takes the distribution of its components, and their number";
         return wrong(checker, call, title, "mixture(normal, 10)");
     };
@@ -86,7 +104,7 @@ pub(super) fn of(
     let Some(distribution) = distribution::find(text) else {
         let unknown = Diagnostic::error(name.span, format!("unknown distribution `{text}`"));
         let mut unknown = unknown.label("not a distribution that dgc knows");
-        unknown.help = suggest(text, DISTRIBUTIONS.iter().map(|known| known.name()));
+        unknown.help = suggest(text, DISTRIBUTIONS.iter().map(|listed| listed.name()));
         checker.report(unknown);
         return None;
     };
@@ -96,14 +114,31 @@ pub(super) fn of(
         checker.report(Diagnostic::error(call.span, title).help(help));
         return None;
     }
-    let components = components(checker, count)?;
-    Some((
-        distribution,
-        Mixture {
-            components,
-            source: Components::Learned,
-        },
-    ))
+    let mixture = Mixture {
+        components: components(checker, count)?,
+        source: Components::Learned,
+    };
+    Some((distribution, mixture))
+}
+
+/// `vamp(500)`: the components have the distribution of q. The data that their pseudo-inputs stand
+/// for are filled in by [`pseudo_inputs`].
+fn vamp(
+    checker: &mut Checker,
+    arrow: &Arrow,
+    call: &Call,
+    arguments: &[&ast::Expression],
+    q: Option<&Arrow>,
+) -> Option<Parts> {
+    let &[count] = arguments else {
+        let title = "`vamp` takes the number of its pseudo-inputs";
+        return wrong(checker, call, title, "vamp(500)");
+    };
+    let mixture = Mixture {
+        components: components(checker, count)?,
+        source: Components::Pseudo(Vec::new()),
+    };
+    Some((inferred_distribution(checker, arrow, call, q)?, mixture))
 }
 
 fn wrong<T>(checker: &mut Checker, call: &Call, title: &str, example: &str) -> Option<T> {
@@ -113,11 +148,20 @@ fn wrong<T>(checker: &mut Checker, call: &Call, title: &str, example: &str) -> O
 
 fn components(checker: &mut Checker, count: &ast::Expression) -> Option<usize> {
     let number = checker.number(count)?;
-    in_range(checker, count.span, &whole("components", 1.0, 1e6), number).then_some(number as usize)
+    const COMPONENTS: Argument = Argument {
+        name: "components",
+        default: None,
+        least: 1.0,
+        most: 1e6,
+        whole: true,
+    };
+    checker
+        .in_range(count.span, &COMPONENTS, number)
+        .then_some(number as usize)
 }
 
-/// The distribution of q, which is each component's.
-fn vamp(
+/// The distribution that q gives a continuous latent.
+fn inferred_distribution(
     checker: &mut Checker,
     arrow: &Arrow,
     call: &Call,
@@ -135,7 +179,7 @@ fn vamp(
         );
         return None;
     }
-    // What is wrong with q is told of there.
+    // A mistake in q is reported where q is read.
     let ArrowBody::Distribution(q) = &q?.body else {
         return None;
     };

@@ -1,4 +1,4 @@
-//! The overrides of `--set NAME=VALUE`, and what every size and setting came to.
+//! The overrides of `--set NAME=VALUE`, and the resulting value of every size and setting.
 
 use crate::diagnostic::suggest;
 
@@ -30,22 +30,22 @@ impl Sets {
             }
         };
         if let Some(value) = value {
-            self.resolved.retain(|(known, _)| known != name);
+            self.resolved.retain(|(other, _)| other != name);
             self.resolved.push((name.to_string(), value.to_string()));
         }
         Ok(value)
     }
 
-    /// What was given for a name.
+    /// The text given for a name; of several the last.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.given
             .iter()
             .rev()
-            .find(|(known, _)| known == name)
+            .find(|(other, _)| other == name)
             .map(|(_, text)| text.as_str())
     }
 
-    /// Names that nothing took, each with the nearest that there is.
+    /// Names that nothing asked for, each with a suggestion.
     pub fn unused(&self) -> Vec<(String, Option<String>)> {
         let unused = self
             .given

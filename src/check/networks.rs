@@ -1,136 +1,21 @@
-//! Networks as they are used: nets by name and repetitions written out, layers numbered, arguments
-//! in their order.
+//! Networks as factors use them: names of nets replaced by their layers, repetitions written out,
+//! layers numbered.
 
-use super::{LayerUse, Network, Variable, check::Checker, shapes};
+use super::{arguments::arguments_of, context::Checker, features};
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     id::Id,
-    layer::{self, Argument, LAYERS},
+    layer::{self, LAYERS},
+    model::{LayerUse, Network, Variable},
     syntax::ast::{self, ArgumentValue, Call, ExpressionKind, Name},
 };
 use std::collections::BTreeMap;
 
-/// The values of a call's arguments in their order, defaults filled in.
-pub(super) fn arguments_of(
-    checker: &mut Checker,
-    call: &Call,
-    arguments: &[Argument],
-    what: &str,
-) -> Option<Vec<f64>> {
-    let name = &call.name.text;
-    let mut values: Vec<Option<f64>> = vec![None; arguments.len()];
-    let mut fine = true;
-    for (position, given) in call.arguments.iter().enumerate() {
-        let index = match &given.name {
-            Some(wanted) => arguments
-                .iter()
-                .position(|argument| argument.name == wanted.text),
-            None => (position < arguments.len()).then_some(position),
-        };
-        let Some(index) = index else {
-            fine = false;
-            let (span, title) = match &given.name {
-                Some(wanted) => (
-                    wanted.span,
-                    format!("{what} `{name}` has no argument `{}`", wanted.text),
-                ),
-                None => (
-                    given.span,
-                    format!(
-                        "{what} `{name}` takes {}",
-                        counted(arguments.len(), "argument")
-                    ),
-                ),
-            };
-            let mut unknown = Diagnostic::error(span, title)
-                .label("one too many")
-                .help(written(name, arguments));
-            if let Some(wanted) = &given.name {
-                unknown.label = "not known".to_string();
-                unknown.help =
-                    suggest(&wanted.text, arguments.iter().map(|argument| argument.name));
-            }
-            checker.report(unknown);
-            continue;
-        };
-        let ArgumentValue::Expression(expression) = &given.value else {
-            fine = false;
-            let title = format!("`{}` is a number", arguments[index].name);
-            let found = Diagnostic::error(given.span, title).label("found a network");
-            checker.report(found.help(written(name, arguments)));
-            continue;
-        };
-        if values[index].is_some() {
-            fine = false;
-            checker.report(
-                Diagnostic::error(
-                    given.span,
-                    format!("`{}` is given twice", arguments[index].name),
-                )
-                .label("given again here")
-                .help("keep one of the two"),
-            );
-        }
-        let Some(value) = checker.number(expression) else {
-            fine = false;
-            continue;
-        };
-        fine &= in_range(checker, given.span, &arguments[index], value);
-        values[index] = Some(value);
-    }
-    for (value, argument) in values.iter_mut().zip(arguments) {
-        *value = value.or(argument.default);
-        if value.is_none() && fine {
-            fine = false;
-            let title = format!("{what} `{name}` needs `{}`", argument.name);
-            checker.report(Diagnostic::error(call.span, title).help(written(name, arguments)));
-        }
-    }
-    if fine {
-        values.into_iter().collect()
-    } else {
-        None
-    }
-}
-
-/// How a call is written.
-fn written(name: &str, arguments: &[Argument]) -> String {
-    let shown = arguments
-        .iter()
-        .filter(|argument| argument.default.is_none_or(|default| !default.is_nan()));
-    let names: Vec<&str> = shown.map(|argument| argument.name).collect();
-    if names.is_empty() {
-        format!("write `{name}`")
-    } else {
-        format!("write `{name}({})`", names.join(", "))
-    }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
-}
-
-/// Layers of a network at most.
+/// The most layers that a network may have.
 const MOST_LAYERS: usize = 10_000;
 
-/// Reports a number outside an argument's range.
-pub(super) fn in_range(checker: &mut Checker, span: Span, argument: &Argument, value: f64) -> bool {
-    if argument.holds(value) {
-        return true;
-    }
-    checker.report(
-        Diagnostic::error(span, format!("`{}` is out of range", argument.name))
-            .label(format!("{}, found {value}", argument.expected())),
-    );
-    false
-}
-
 /// The layers of an argument that is a network, written out or by its name.
-pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<ast::Layer>> {
+pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<ast::NetworkPart>> {
     match value {
         ArgumentValue::Layers(layers) => Some(layers.clone()),
         ArgumentValue::Expression(expression) => match &expression.kind {
@@ -144,7 +29,7 @@ pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<
                     span: name.span,
                     name,
                 };
-                Some(vec![ast::Layer::Call(call)])
+                Some(vec![ast::NetworkPart::Call(call)])
             }
             _ => None,
         },
@@ -152,10 +37,10 @@ pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<
 }
 
 /// Reports the mistakes of a net that nothing uses.
-pub(super) fn examine(checker: &mut Checker, layers: &[ast::Layer]) {
+pub(super) fn examine(checker: &mut Checker, layers: &[ast::NetworkPart]) {
     let expanded = expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
     if let Some(layers) = expanded {
-        shapes::examine(checker, &layers);
+        features::examine(checker, &layers);
     }
 }
 
@@ -163,7 +48,7 @@ pub(super) fn examine(checker: &mut Checker, layers: &[ast::Layer]) {
 /// numbered.
 pub(super) fn network(
     checker: &mut Checker,
-    layers: &[ast::Layer],
+    layers: &[ast::NetworkPart],
     parents: &[Id<Variable>],
     span: Span,
 ) -> Option<Network> {
@@ -178,7 +63,7 @@ pub(super) fn network(
         );
         return None;
     }
-    // One parent alone needs no joining.
+    // A single parent needs no layer that joins.
     if parents.len() > 1 {
         joined_first(checker, &layers, span)?;
     }
@@ -187,24 +72,24 @@ pub(super) fn network(
 
 fn expand(
     checker: &mut Checker,
-    layers: &[ast::Layer],
+    layers: &[ast::NetworkPart],
     counts: &mut BTreeMap<&'static str, usize>,
     expanding: &mut Vec<String>,
 ) -> Option<Vec<LayerUse>> {
     let mut result = Some(Vec::new());
     for layer in layers {
         let expanded = match layer {
-            ast::Layer::Repeat { count, layers } => {
+            ast::NetworkPart::Repeat { count, layers } => {
                 repeat(checker, count, layers, counts, expanding)
             }
-            ast::Layer::Residual { span, layers } => {
+            ast::NetworkPart::Residual { span, layers } => {
                 residual(checker, *span, layers, counts, expanding)
             }
-            ast::Layer::Call(call) => layer_call(checker, call, counts, expanding),
+            ast::NetworkPart::Call(call) => layer_call(checker, call, counts, expanding),
         };
-        // The mistakes of the layers behind are told too.
-        result = result.zip(expanded).map(|(mut before, own)| {
-            before.extend(own);
+        // The layers that follow are read too, for their mistakes.
+        result = result.zip(expanded).map(|(mut before, layers)| {
+            before.extend(layers);
             before
         });
     }
@@ -214,7 +99,7 @@ fn expand(
 fn repeat(
     checker: &mut Checker,
     count: &ast::Expression,
-    layers: &[ast::Layer],
+    layers: &[ast::NetworkPart],
     counts: &mut BTreeMap<&'static str, usize>,
     expanding: &mut Vec<String>,
 ) -> Option<Vec<LayerUse>> {
@@ -245,13 +130,14 @@ fn repeat(
 fn residual(
     checker: &mut Checker,
     span: Span,
-    layers: &[ast::Layer],
+    layers: &[ast::NetworkPart],
     counts: &mut BTreeMap<&'static str, usize>,
     expanding: &mut Vec<String>,
 ) -> Option<Vec<LayerUse>> {
     let inner = expand(checker, layers, counts, expanding)?;
-    let layer = layer::find("residual").expect("the registry has residual blocks");
-    let count = counts.entry("residual").or_default();
+    let mut blocks = LAYERS.iter().filter(|layer| layer.is_block());
+    let layer = *blocks.next().expect("the registry has residual blocks");
+    let count = counts.entry(layer.name()).or_default();
     *count += 1;
     if inner.is_empty() {
         let none = Diagnostic::error(span, "a residual block holds layers").label("found none");
@@ -259,7 +145,7 @@ fn residual(
         return None;
     }
     Some(vec![LayerUse {
-        name: format!("residual{count}"),
+        name: format!("{}{count}", layer.name()),
         layer,
         arguments: Vec::new(),
         inner,
@@ -267,7 +153,7 @@ fn residual(
     }])
 }
 
-/// That the parents are joined before the layers that need it.
+/// Reports a layer that needs joined parents and stands before any layer that joins them.
 fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Option<()> {
     let mut unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
     let early = unjoined.find(|layer| layer.layer.needs_joined() || !layer.inner.is_empty());
@@ -320,8 +206,8 @@ fn layer_call(
         expanding.pop();
         return expanded;
     }
-    let Some(layer) = layer::find(name).filter(|layer| layer.name() != "residual") else {
-        let known: Vec<String> = checker
+    let Some(layer) = layer::find(name).filter(|layer| !layer.is_block()) else {
+        let names: Vec<String> = checker
             .nets
             .keys()
             .cloned()
@@ -331,7 +217,7 @@ fn layer_call(
         let mut unknown =
             Diagnostic::error(call.name.span, format!("unknown net or layer `{name}`"))
                 .label("not defined");
-        unknown.help = suggest(name, known.iter().map(String::as_str).chain(layers));
+        unknown.help = suggest(name, names.iter().map(String::as_str).chain(layers));
         checker.report(unknown);
         return None;
     };
@@ -346,4 +232,9 @@ fn layer_call(
         inner: Vec::new(),
         span: call.span,
     }])
+}
+
+/// Whether the output of a network is a single value: it has one parent, or a layer joins them.
+pub(super) fn joins_parents(network: &Network, parents: &[Id<Variable>]) -> bool {
+    parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
 }

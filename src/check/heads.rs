@@ -1,22 +1,22 @@
 //! The heads of a distribution: on one network, given one by one, or constants.
 
 use super::{
-    Factor, Head, Heads, Variable,
-    check::Checker,
-    factors::{is_one, unused_parents},
-    network::{arguments_of, layers_of, network},
-    shapes,
+    arguments::arguments_of,
+    context::Checker,
+    features,
+    networks::{joins_parents, layers_of, network},
 };
 use crate::{
-    diagnostic::{Diagnostic, Span, suggest},
+    diagnostic::{Diagnostic, suggest},
     distribution::Distribution,
     id::Id,
     layer::Argument,
+    model::{Factor, Head, Heads, Variable},
     syntax::ast::{self, ArgumentValue, Arrow, Call, ExpressionKind},
 };
 
-/// How the heads of a distribution are made.
-pub(super) fn of(
+/// The heads of a distribution, as a call gives them.
+pub(super) fn read(
     checker: &mut Checker,
     parents: &[Id<Variable>],
     arrow: &Arrow,
@@ -71,7 +71,7 @@ fn constants(
             Diagnostic::error(call.span, format!("`{kind}` needs a network"))
                 .label(format!(
                     "its {} come from somewhere",
-                    distribution.heads().join(" and ")
+                    distribution.head_names().join(" and ")
                 ))
                 .help(format!(
                     "name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}"
@@ -87,7 +87,7 @@ fn constants(
         let title = format!("`{kind}` takes one network, or numbers");
         let help = format!(
             "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
-            distribution.heads().join(" and "),
+            distribution.head_names().join(" and "),
             names.join(", ")
         );
         checker.report(
@@ -120,19 +120,14 @@ fn constants(
     }
     if !parents.is_empty() {
         let label = format!("`{kind}` has constant arguments");
-        unused_parents(
-            checker,
-            arrow,
-            &label,
-            "remove the parents, or name a network",
-        );
+        checker.unused_parents(arrow, &label, "remove the parents, or name a network");
         return None;
     }
     Some(Heads::Constants(values))
 }
 
-/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)`, whose brackets
-/// are missing.
+/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` whose brackets
+/// were forgotten.
 fn is_network(checker: &Checker, value: &ArgumentValue) -> bool {
     let call = |value: &ast::Expression| matches!(value.kind, ExpressionKind::Call(_));
     layers_of(checker, value).is_some()
@@ -147,59 +142,48 @@ fn each(
     call: &Call,
     distribution: &'static dyn Distribution,
 ) -> Option<Heads> {
-    let (kind, names) = (distribution.name(), distribution.heads());
+    let (kind, names) = (distribution.name(), distribution.head_names());
     let written: Vec<String> = names.iter().map(|name| format!("{name} = …")).collect();
     let written = format!("write `{kind}({})`", written.join(", "));
     let mut heads: Vec<Option<Head>> = vec![None; names.len()];
     let before = checker.diagnostics.len();
-    let report =
-        |checker: &mut Checker, span: Span, title: String, label: &str, help: Option<String>| {
-            let mut mistake = Diagnostic::error(span, title).label(label);
-            mistake.help = help;
-            checker.report(mistake);
-        };
     let mut given: Vec<&str> = Vec::new();
     for argument in &call.arguments {
         let Some(name) = &argument.name else {
             let title =
                 format!("each head of `{kind}` is given by its name, or all come from one network");
-            report(
-                checker,
-                argument.span,
-                title,
-                "without a name",
-                Some(written.clone()),
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("without a name")
+                    .help(written.clone()),
             );
             continue;
         };
-        let Some(index) = names.iter().position(|known| *known == name.text) else {
+        let Some(index) = names.iter().position(|head| *head == name.text) else {
             let title = format!("`{kind}` has no head `{}`", name.text);
-            report(
-                checker,
-                name.span,
-                title,
-                "not known",
-                suggest(&name.text, names.iter().copied()),
-            );
+            let mut unknown = Diagnostic::error(name.span, title).label("not known");
+            unknown.help = suggest(&name.text, names.iter().copied());
+            checker.report(unknown);
             continue;
         };
         if given.contains(&name.text.as_str()) {
             let title = format!("head `{}` is given twice", name.text);
-            report(
-                checker,
-                argument.span,
-                title,
-                "given again here",
-                Some("keep one of the two".to_string()),
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("given again here")
+                    .help("keep one of the two"),
             );
             continue;
         }
         given.push(&name.text);
         heads[index] = head(checker, parents, arrow, argument);
     }
-    // Of one that is misspelt that is told.
-    let fine = checker.diagnostics.len() == before;
-    for name in names.iter().filter(|name| fine && !given.contains(name)) {
+    // A head that was misspelt is not reported as missing too.
+    let complete = checker.diagnostics.len() == before;
+    for name in names
+        .iter()
+        .filter(|name| complete && !given.contains(name))
+    {
         let title = format!("`{kind}` lacks its head `{name}`");
         checker.report(
             Diagnostic::error(call.span, title)
@@ -214,12 +198,7 @@ fn each(
     let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
     if !parents.is_empty() && !heads.iter().any(reads) {
         let label = "each head is a constant";
-        unused_parents(
-            checker,
-            arrow,
-            label,
-            "remove the parents, or name a network",
-        );
+        checker.unused_parents(arrow, label, "remove the parents, or name a network");
         return None;
     }
     Some(Heads::Each(heads))
@@ -230,7 +209,7 @@ fn head(
     checker: &mut Checker,
     parents: &[Id<Variable>],
     arrow: &Arrow,
-    argument: &ast::Argument,
+    argument: &ast::CallArgument,
 ) -> Option<Head> {
     let Some(layers) = layers_of(checker, &argument.value) else {
         let ArgumentValue::Expression(expression) = &argument.value else {
@@ -249,7 +228,7 @@ fn head(
         }
         return checker.number(expression).map(Head::Number);
     };
-    if let [ast::Layer::Call(only)] = layers.as_slice()
+    if let [ast::NetworkPart::Call(only)] = layers.as_slice()
         && only.name.text == "constant"
         && only.arguments.is_empty()
         && !checker.nets.contains_key("constant")
@@ -258,10 +237,10 @@ fn head(
     }
     let network = network(checker, &layers, parents, arrow.span)?;
     if network.layers.is_empty() {
-        // On no parents it is the same as `constant`.
+        // Without parents it is the same as `constant`.
         return Some(Head::Linear);
     }
-    if !is_one(&network, parents) {
+    if !joins_parents(&network, parents) {
         let name = argument.name.as_ref().map_or("", |name| &name.text);
         let title = format!("the network of `{name}` has no layer that joins its parents");
         let help = "begin it with `dense(size)`, or with `add` where all have as many features";
@@ -271,7 +250,7 @@ fn head(
     Some(Head::Network(network))
 }
 
-/// That each network fits the parents, and what is a head itself the child.
+/// Reports networks that do not fit the parents, and heads that do not have the child's features.
 pub(super) fn check(
     checker: &mut Checker,
     factor: &Factor,
@@ -281,16 +260,16 @@ pub(super) fn check(
     let child = checker.variable(factor.child).clone();
     match heads {
         Heads::Network(network) => {
-            shapes::fits(checker, network, &factor.parents, factor.span);
+            features::fits(checker, network, &factor.parents, factor.span);
         }
         Heads::Constants(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
-            for (name, head) in distribution.heads().iter().zip(heads) {
+            for (name, head) in distribution.head_names().into_iter().zip(heads) {
                 let Head::Network(network) = head else {
                     continue;
                 };
-                let made = shapes::fits(checker, network, &factor.parents, factor.span);
-                let Some([shape]) = made.as_deref() else {
+                let outputs = features::fits(checker, network, &factor.parents, factor.span);
+                let Some([shape]) = outputs.as_deref() else {
                     continue;
                 };
                 let (size, wanted) = (shape.iter().product::<usize>(), child.size());
