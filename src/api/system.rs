@@ -2,7 +2,7 @@
 
 use crate::{
     backend::{
-        cpu::isa::Isa,
+        cpu,
         cuda::{self, cache, compile, library},
     },
     error::Error,
@@ -81,7 +81,7 @@ impl System {
         System {
             version: env!("CARGO_PKG_VERSION"),
             threads: available_parallelism().map_or(1, usize::from),
-            instructions: instructions(),
+            instructions: cpu::describe_instructions(),
             gpu_error: gpus.as_ref().err().map(Error::to_string),
             gpus: gpus
                 .unwrap_or_default()
@@ -102,15 +102,6 @@ impl System {
     /// The findings as JSON.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("findings are plain data")
-    }
-}
-
-fn instructions() -> &'static str {
-    match Isa::detect() {
-        Isa::Avx512 if Isa::has_bf16() => "AVX-512 with bf16",
-        Isa::Avx512 => "AVX-512",
-        Isa::Avx2 => "AVX2 with fused multiply-add",
-        Isa::Portable => "no vector instructions that dgc uses",
     }
 }
 

@@ -21,11 +21,14 @@ fn failed(what: &str, error: DriverError) -> Error {
         |_| format!("{error:?}"),
         |text| text.to_string_lossy().into_owned(),
     );
-    let message = Error::device(format!("CUDA: {what}: {text}"));
+    let message = format!("CUDA: {what}: {text}");
     if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-        return message.help("smaller batches or fewer samples need less memory, for example --set batch.unlabelled=50");
+        return Error::out_of_memory(message).help(
+            "smaller batches or fewer samples need less memory, for example \
+             --set batch.unlabelled=50",
+        );
     }
-    message
+    Error::device(message)
 }
 
 /// The outcome of a call of the driver, as ours.

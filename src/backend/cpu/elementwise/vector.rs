@@ -1,17 +1,14 @@
 //! Elementwise operations, reductions and noise over slices, as loops that the compiler turns into
 //! vector instructions.
 //!
-//! Every loop body is compiled for each [`Isa`]. A result depends on its element alone, never on
-//! where a slice begins.
+//! Every loop body is compiled for each [`Isa`], whose values prove that the CPU has the
+//! instructions. A result of an elementwise operation depends on its element alone, never on where
+//! a slice begins.
 
-mod functions;
-mod noise;
-
-use super::isa::Isa;
+use super::{super::isa::Isa, functions as f, noise};
 use crate::tensor::{Scalar, special};
-use functions as f;
 
-/// Compiles a body for every instruction set, as a function that takes the [`Isa`] first.
+/// Compiles a body for every instruction set, as a safe function that takes the [`Isa`] first.
 macro_rules! for_each_isa {
     ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $body:path;) => {
         $(#[$meta])*
@@ -27,45 +24,41 @@ macro_rules! for_each_isa {
                 $body($($argument),*)
             }
             match isa {
-                // SAFETY: an `Isa` other than `Portable` is only detected where the CPU has its
-                // instructions.
+                // SAFETY: the value proves that the CPU has the instructions.
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => unsafe { avx512($($argument),*) },
+                Isa::Avx512(_) => unsafe { avx512($($argument),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => unsafe { avx2($($argument),*) },
+                Isa::Avx2(_) => unsafe { avx2($($argument),*) },
                 _ => $body($($argument),*),
             }
         }
     };
 }
 
+/// A loop over slices. To call it is unsafe where the CPU may lack the instructions.
 type Function = unsafe fn(&mut [f32], &[f32], &[f32], &[f32]);
 
-/// An elementwise operation, compiled for the instructions at hand.
+/// An elementwise operation, compiled for an instruction set of this CPU.
 #[derive(Clone, Copy)]
 pub struct Operation(Function);
 
 impl Operation {
     /// The operand `in_place`, if there is one, is read where the result is written.
-    ///
-    /// # Panics
-    /// If the CPU lacks the instructions.
     pub fn new(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Self {
-        assert!(isa.is_there(), "{isa:?} is only asked of a CPU that has it");
         Operation(function(isa, scalar, in_place))
     }
 
     /// out[i] = operation(x[i], y[i], z[i]); operands that the operation lacks or that are in place
     /// are empty.
     pub fn apply(self, out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
-        // SAFETY: `new` has seen that the CPU has the instructions.
+        // SAFETY: `new` took a proof that the CPU has the instructions.
         unsafe { (self.0)(out, x, y, z) };
     }
 }
 
 for_each_isa! {
-    /// Σ x, in sixteen strands that are then added up in pairs.
+    /// Σ x, in sixteen partial sums that are then added in pairs.
     pub fn sum(x: &[f32]) -> f32 = sum_body;
 }
 
@@ -95,9 +88,9 @@ for_each_isa! {
 }
 
 /// `compiled!(isa, |out, x, y, z| loop)`: the function that does the loop, where `F` says whether
-/// there is an instruction that multiplies and adds. Each operand is a parameter: so the compiler
-/// knows that none overlaps the result. No function that takes a function: a long one would not be
-/// inlined there, and so be compiled without the vector instructions of the caller.
+/// there is an instruction that multiplies and adds. Each operand is a parameter, so the compiler
+/// knows that none overlaps the result. This is a macro and not a function that takes a function:
+/// a long one would not be inlined there, and would be compiled without the caller's instructions.
 macro_rules! compiled {
     ($isa:ident, |$out:ident, $x:ident, $y:ident, $z:ident| $loop:expr) => {{
         #[inline(always)]
@@ -116,9 +109,9 @@ macro_rules! compiled {
         }
         match $isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512 as Function,
+            Isa::Avx512(_) => avx512 as Function,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2,
+            Isa::Avx2(_) => avx2,
             _ => body::<false>,
         }
     }};
@@ -227,7 +220,7 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
         Scalar::Softplus => each!(isa, in_place, |x| f::softplus::<F>(x)),
         Scalar::Gelu => each!(isa, in_place, |x| f::gelu::<F>(x)),
         Scalar::GeluSlope => each!(isa, in_place, |x| f::gelu_slope::<F>(x)),
-        // Rare, and cheaper to keep exact than to make fast.
+        // Rare, so they are exact rather than fast.
         Scalar::Cos => each!(isa, in_place, |x| x.cos()),
         Scalar::Sin => each!(isa, in_place, |x| x.sin()),
         Scalar::LogGamma => each!(isa, in_place, |x| special::log_gamma(f64::from(x)) as f32),
@@ -236,30 +229,30 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
     }
 }
 
-const STRANDS: usize = 16;
+const LANES: usize = 16;
 
 #[inline(always)]
 fn fold(x: &[f32], start: f32, function: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut strands = [start; STRANDS];
-    let (blocks, rest) = x.as_chunks::<STRANDS>();
+    let mut lanes = [start; LANES];
+    let (blocks, rest) = x.as_chunks::<LANES>();
     for block in blocks {
-        strands
+        lanes
             .iter_mut()
             .zip(block)
-            .for_each(|(strand, &x)| *strand = function(*strand, x));
+            .for_each(|(lane, &x)| *lane = function(*lane, x));
     }
-    strands
+    lanes
         .iter_mut()
         .zip(rest)
-        .for_each(|(strand, &x)| *strand = function(*strand, x));
-    let mut width = STRANDS / 2;
+        .for_each(|(lane, &x)| *lane = function(*lane, x));
+    let mut width = LANES / 2;
     while width > 0 {
-        for strand in 0..width {
-            strands[strand] = function(strands[strand], strands[strand + width]);
+        for lane in 0..width {
+            lanes[lane] = function(lanes[lane], lanes[lane + width]);
         }
         width /= 2;
     }
-    strands[0]
+    lanes[0]
 }
 
 #[inline(always)]

@@ -1,15 +1,14 @@
 //! Elementary functions in single precision without branches, so that loops over them become vector
 //! instructions.
 //!
-//! Polynomials and reductions are those of Moshier's Cephes library. `F` says whether the CPU
-//! multiplies and adds in one instruction, rounding once: without it such a product would be a
-//! call.
+//! Polynomials and reductions are those of Moshier's Cephes library. `F` says whether the CPU has
+//! fused multiply-adds, which round once; without them, one would be a call of a slow function.
 
 /// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
-/// `a` where the condition holds, else `b`, by masks: a branch would end the vectors, and both are
-/// computed anyway.
+/// `a` where the condition holds, else `b`, by masks: a branch would keep the compiler from making
+/// vector instructions, and both are computed anyway.
 #[inline(always)]
 pub(super) fn select(condition: bool, a: f32, b: f32) -> f32 {
     let mask = u32::from(condition).wrapping_neg();
@@ -31,8 +30,8 @@ fn polynomial<const F: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> 
     value
 }
 
-/// A whole number to which `ROUND` was added, as an integer: it stands in the last bits. A
-/// conversion would be slower.
+/// A whole number to which `ROUND` was added, as an integer: these are the last bits. A conversion
+/// would be slower.
 #[inline(always)]
 pub(super) fn whole(rounded: f32) -> i32 {
     rounded

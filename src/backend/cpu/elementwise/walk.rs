@@ -1,23 +1,24 @@
-//! How the axes of a loop are walked: those that lie side by side in memory as one.
+//! How the axes of a loop are walked: neighbouring axes whose elements lie in memory without gaps
+//! are walked as one.
 //!
-//! The innermost ones are also walked as one where some operands lie so, and the others are the
-//! same few numbers again and again: a bias of a few channels, at every pixel.
+//! The innermost axes are also walked as one where some operands lie without gaps and the others
+//! repeat the same few numbers: a bias of a few channels, at every pixel.
 
 use crate::plan::{self, Access, Instruction, Span};
 use std::{collections::BTreeSet, ops::Range};
 
-/// Numbers that are repeated, at most: of more there is enough for the innermost loop.
+/// Numbers that are repeated, at most: more make an innermost loop that is long enough.
 const MOST_REPEATED: usize = 64;
 
 /// Ranges of a loop's axes, each walked as one; the last is the innermost loop.
-pub(super) struct Walk<'a> {
+pub struct Walk<'a> {
     nest: &'a plan::Loop,
     pub groups: Vec<Range<usize>>,
 }
 
-/// The loop with the strides of axes of one position as if these lay side by side with the axis
-/// around them: no step is ever taken along such an axis, and so it keeps no others apart.
-pub(super) fn leveled(nest: &plan::Loop) -> plan::Loop {
+/// The loop with the strides of axes of size 1 made equal to those of the axis around them. No step
+/// is ever taken along such an axis, and so it does not keep others from being walked as one.
+pub fn leveled(nest: &plan::Loop) -> plan::Loop {
     let mut leveled = nest.clone();
     for axis in (1..nest.sizes.len()).filter(|&axis| nest.sizes[axis] == 1) {
         for instruction in &mut leveled.instructions {
@@ -46,7 +47,7 @@ impl<'a> Walk<'a> {
         for axis in 0..nest.sizes.len() {
             let joins = walk.groups.last().is_some_and(|group| {
                 let group = group.start..axis + 1;
-                !walk.counts(&group)
+                !walk.uses_position(&group)
                     && walk
                         .accesses()
                         .all(|access| walk.dense(access, &(group.end - 2..group.end)))
@@ -56,23 +57,23 @@ impl<'a> Walk<'a> {
                 _ => walk.groups.push(axis..axis + 1),
             }
         }
-        while let Some(group) = walk.wider() {
+        while let Some(group) = walk.widened() {
             walk.groups.pop();
             *walk.groups.last_mut().expect("there are two") = group;
         }
         walk
     }
 
-    /// The innermost two groups as one, if that makes a short innermost loop longer.
-    fn wider(&self) -> Option<Range<usize>> {
+    /// The innermost two groups as one, where that makes a short innermost loop longer.
+    fn widened(&self) -> Option<Range<usize>> {
         let [.., outer, inner] = self.groups.as_slice() else {
             return None;
         };
         let group = outer.start..inner.end;
         let short = self.size(inner) <= MOST_REPEATED || self.period().is_some();
-        // A sum to one number is made of parts as long as the innermost loop: those stay as they
-        // are.
-        if !short || self.counts(&group) || self.folds() {
+        // A reduction to one number adds one partial result for each innermost loop: its length
+        // decides the rounding, so it stays as it is.
+        if !short || self.uses_position(&group) || self.reduces_innermost() {
             return None;
         }
         let periods: Option<BTreeSet<usize>> = self
@@ -102,8 +103,8 @@ impl<'a> Walk<'a> {
             })
     }
 
-    /// Whether the innermost axis is summed over.
-    fn folds(&self) -> bool {
+    /// Whether the innermost axis is reduced.
+    fn reduces_innermost(&self) -> bool {
         self.nest
             .instructions
             .iter()
@@ -113,20 +114,18 @@ impl<'a> Walk<'a> {
             })
     }
 
-    /// Whether a position along one of the axes is asked for.
-    fn counts(&self, group: &Range<usize>) -> bool {
+    /// Whether an instruction uses the position along one of the axes.
+    fn uses_position(&self, group: &Range<usize>) -> bool {
         self.nest
             .instructions
             .iter()
             .any(|instruction| match instruction {
-                Instruction::Position(counted) | Instruction::OneHot(_, counted) => {
-                    group.contains(counted)
-                }
+                Instruction::Position(axis) | Instruction::OneHot(_, axis) => group.contains(axis),
                 _ => false,
             })
     }
 
-    /// Whether neighbours along a group's axes have one distance.
+    /// Whether all neighbours along a group's axes have the same distance.
     fn dense(&self, access: &Access, group: &Range<usize>) -> bool {
         (group.start + 1..group.end).all(|axis| {
             let size = self.nest.sizes[axis];
@@ -138,8 +137,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// How many numbers an access repeats along a group's axes; 0 if it goes through them at one
-    /// distance, none if it does neither.
+    /// How many numbers an access repeats along a group's axes; 0 if all neighbours have the same
+    /// distance, none if neither is the case.
     fn repeats(&self, access: &Access, group: &Range<usize>) -> Option<usize> {
         if self.dense(access, group) {
             return Some(0);
@@ -148,11 +147,16 @@ impl<'a> Walk<'a> {
             .find(|&axis| access.strides[axis] != 0)
             .unwrap_or(group.end);
         let inner = start..group.end;
-        let side_by_side = access.strides[group.end - 1] == 1
+        let contiguous = access.strides[group.end - 1] == 1
             && self.dense(access, &inner)
             && access.spans.is_empty();
-        let noise = |instruction: &Instruction| matches!(instruction, Instruction::Noise { access: own, .. } | Instruction::Store(_, own) if own == access);
-        let repeats = side_by_side && !self.nest.instructions.iter().any(noise);
+        let cannot_repeat = |instruction: &Instruction| match instruction {
+            Instruction::Noise { access: other, .. } | Instruction::Store(_, other) => {
+                other == access
+            }
+            _ => false,
+        };
+        let repeats = contiguous && !self.nest.instructions.iter().any(cannot_repeat);
         repeats.then(|| self.size(&inner))
     }
 
@@ -162,12 +166,12 @@ impl<'a> Walk<'a> {
             .filter(|&period| period > 0)
     }
 
-    /// The numbers that are repeated in the innermost loop, if any are.
+    /// How many numbers some access repeats in the innermost loop, if one does.
     pub fn period(&self) -> Option<usize> {
         self.accesses().find_map(|access| self.repeated(access))
     }
 
-    /// An access by the axes as they are walked.
+    /// An access with a stride for each group instead of each axis.
     pub fn joined(&self, access: &Access) -> Access {
         let mut joined = access.clone();
         joined.strides = self

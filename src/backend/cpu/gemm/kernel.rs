@@ -1,18 +1,23 @@
-//! Kernels: a strip of packed A times a panel of packed B, the sums in registers.
+//! The innermost loops: a strip of A times a panel of packed B, the sums in registers.
 
-use super::{super::isa::Isa, AVX512, Multiplier, OTHERS, pack::mask};
+#[cfg(target_arch = "x86_64")]
+use super::pack_avx512::mask;
+use super::{
+    super::isa::Isa,
+    blocking::{AVX512, Multiplier, OTHERS},
+};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// A kernel for 16 columns a vector, by how a float of a strip, broadcast, and a vector of a panel
-/// are multiplied and added.
+/// Defines a kernel with 16 columns in a vector. The expression says how a float of a strip, in all
+/// lanes of `factor`, and a vector of a panel are multiplied and added.
 #[cfg(target_arch = "x86_64")]
 macro_rules! avx512_kernel {
     ($name:ident, $features:literal, |$factor:ident, $columns:ident, $sum:ident| $multiply:expr) => {
         /// `ROWS` rows and `VECTORS` vectors of 16 columns.
         ///
         /// # Safety
-        /// As [`Tile::run`].
+        /// As [`MicroTile::run`]; the CPU must have the instructions.
         #[target_feature(enable = $features)]
         unsafe fn $name<const ROWS: usize, const VECTORS: usize>(&self) {
             const WIDTH: usize = AVX512.width;
@@ -28,17 +33,17 @@ macro_rules! avx512_kernel {
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let mut line = [0.0; WIDTH];
                     // SAFETY: as the caller's.
-                    let start = unsafe { self.held(row, direct, &mut line) };
+                    let start = unsafe { self.previous(row, direct, &mut line) };
                     for (i, sum) in sums.iter_mut().enumerate() {
+                        let columns = start.wrapping_add(16 * i);
                         // SAFETY: the mask leaves out what is beyond the columns.
-                        *sum =
-                            unsafe { _mm512_maskz_loadu_ps(masks[i], start.wrapping_add(16 * i)) };
+                        *sum = unsafe { _mm512_maskz_loadu_ps(masks[i], columns) };
                     }
                 }
             }
             let (mut a, mut b) = (self.a, self.b);
             for _ in 0..self.depth {
-                // SAFETY: `b` walks through a panel, `a` through a strip.
+                // SAFETY: `b` walks through a panel, `a` through a strip; the CPU has the instructions.
                 unsafe {
                     let columns: [__m512; VECTORS] =
                         std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
@@ -73,8 +78,9 @@ macro_rules! avx512_kernel {
     };
 }
 
-/// A strip of at most as many rows as a kernel has, times a panel.
-pub struct Tile {
+/// A strip of at most [`Blocking::rows`](super::blocking::Blocking) rows, times a panel.
+pub struct MicroTile {
+    /// Floats along k.
     pub depth: usize,
     pub a: *const f32,
     /// Floats between rows of the strip, and between one k and the next.
@@ -90,28 +96,32 @@ pub struct Tile {
     pub add: bool,
 }
 
-impl Tile {
+impl MicroTile {
+    /// Writes, or adds to, `rows` rows of C.
+    ///
     /// # Safety
-    /// The CPU must have what `by` names; `a`, `b` and `c` must be readable and `c` writable as
-    /// their descriptions say.
+    /// `a` must be readable for `rows` rows and `depth` floats of each, `b` for the panel's columns
+    /// at each of `depth` floats, and `c` readable and writable for `rows` rows of `width` columns.
+    /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are packed.
     pub unsafe fn run(&self, by: Multiplier, rows: usize) {
-        // SAFETY: the caller vouches for the tile, and for the instruction set.
         macro_rules! by_rows {
             ($kernel:ident: $($rows:literal)*) => {
                 match rows {
+                    // SAFETY: as the caller's; `by` proves that the CPU has the instructions.
                     $($rows => unsafe { self.$kernel::<$rows>() },)*
                     _ => unreachable!("a strip is no higher than a kernel"),
                 }
             };
             ($kernel:ident, $vectors:literal: $($rows:literal)*) => {
                 match rows {
+                    // SAFETY: as the caller's; `by` proves that the CPU has the instructions.
                     $($rows => unsafe { self.$kernel::<$rows, $vectors>() },)*
                     _ => unreachable!("a strip is no higher than a kernel"),
                 }
             };
         }
         #[cfg(target_arch = "x86_64")]
-        if by == Multiplier::Pairs {
+        if matches!(by, Multiplier::Pairs(_)) {
             return match self.width <= AVX512.width / 2 {
                 true => by_rows!(avx512_pairs, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
                 false => by_rows!(avx512_pairs, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
@@ -119,15 +129,15 @@ impl Tile {
         }
         match by.isa() {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if self.width <= AVX512.width / 2 => {
+            Isa::Avx512(_) if self.width <= AVX512.width / 2 => {
                 by_rows!(avx512, 1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => by_rows!(avx512, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            Isa::Avx512(_) => by_rows!(avx512, 2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 if self.width <= OTHERS.width / 2 => by_rows!(avx2, 1: 1 2 3 4 5 6),
+            Isa::Avx2(_) if self.width <= OTHERS.width / 2 => by_rows!(avx2, 1: 1 2 3 4 5 6),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => by_rows!(avx2, 2: 1 2 3 4 5 6),
+            Isa::Avx2(_) => by_rows!(avx2, 2: 1 2 3 4 5 6),
             _ => by_rows!(portable: 1 2 3 4 5 6),
         }
     }
@@ -137,7 +147,7 @@ impl Tile {
         factor, columns, sum
     ));
 
-    // Of each pair the upper half, the first, is added first.
+    // The instruction adds the product of the upper halves, a pair's first numbers, first.
     #[cfg(target_arch = "x86_64")]
     avx512_kernel!(
         avx512_pairs,
@@ -151,19 +161,19 @@ impl Tile {
     /// `ROWS` rows and `VECTORS` vectors of 8 columns.
     ///
     /// # Safety
-    /// As [`Tile::run`].
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(&self) {
         const WIDTH: usize = OTHERS.width;
-        // Without a masked store that is quick on every CPU, the rest of a row takes a detour.
+        // Masked stores are slow on some CPUs, so an incomplete row goes through `line`.
         let direct = self.column_stride == 1 && self.width == 8 * VECTORS;
         let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
         if self.add {
             for (row, sums) in sums.iter_mut().enumerate() {
                 let mut line = [0.0; WIDTH];
                 // SAFETY: as the caller's.
-                let start = unsafe { self.held(row, direct, &mut line) };
+                let start = unsafe { self.previous(row, direct, &mut line) };
                 // SAFETY: the row, or the line, has all columns.
                 *sums = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(start.add(8 * i)) });
             }
@@ -208,13 +218,13 @@ impl Tile {
     /// `ROWS` rows; few enough columns at a time that the sums fit into registers of 4 floats.
     ///
     /// # Safety
-    /// As [`Tile::run`].
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
     unsafe fn portable<const ROWS: usize>(&self) {
         const COLUMNS: usize = 8;
         const WIDTH: usize = OTHERS.width;
         let mut lines = [[0.0; WIDTH]; ROWS];
         // SAFETY: as the caller's.
-        unsafe { self.begin(&mut lines) };
+        unsafe { self.load_all(&mut lines) };
         for start in (0..self.width).step_by(COLUMNS) {
             let mut sums = [[0.0f32; COLUMNS]; ROWS];
             for (sums, line) in sums.iter_mut().zip(&lines) {
@@ -241,14 +251,14 @@ impl Tile {
             }
         }
         // SAFETY: as the caller's.
-        unsafe { self.end(&lines) };
+        unsafe { self.store_all(&lines) };
     }
 
-    /// What the sums start with.
+    /// Reads what the sums start with.
     ///
     /// # Safety
-    /// As [`Tile::run`].
-    unsafe fn begin(&self, lines: &mut [[f32; OTHERS.width]]) {
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
+    unsafe fn load_all(&self, lines: &mut [[f32; OTHERS.width]]) {
         if self.add {
             for (row, line) in lines.iter_mut().enumerate() {
                 // SAFETY: as the caller's.
@@ -258,22 +268,22 @@ impl Tile {
     }
 
     /// # Safety
-    /// As [`Tile::run`].
-    unsafe fn end(&self, lines: &[[f32; OTHERS.width]]) {
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
+    unsafe fn store_all(&self, lines: &[[f32; OTHERS.width]]) {
         for (row, line) in lines.iter().enumerate() {
             // SAFETY: as the caller's.
             unsafe { self.store(row, line) };
         }
     }
 
-    /// Where the columns of a row that C holds lie side by side: in C, or in `line`, which they are
-    /// read to.
+    /// The previous columns of a row of C as neighbours: where they are if `direct`, else copied to
+    /// `line`.
     ///
     /// # Safety
-    /// As [`Tile::run`].
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    unsafe fn held(&self, row: usize, direct: bool, line: &mut [f32]) -> *const f32 {
+    unsafe fn previous(&self, row: usize, direct: bool, line: &mut [f32]) -> *const f32 {
         if direct {
             return self.row(row).cast_const();
         }
@@ -286,13 +296,13 @@ impl Tile {
         self.c.wrapping_add(row * self.row_stride)
     }
 
-    /// Reads the columns that there are.
+    /// Reads the columns that C has.
     ///
     /// # Safety
-    /// As [`Tile::run`].
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
     unsafe fn load(&self, row: usize, line: &mut [f32]) {
         if self.column_stride == 1 {
-            // SAFETY: the row has these columns side by side.
+            // SAFETY: the columns of the row are neighbours.
             let columns = unsafe { std::slice::from_raw_parts(self.row(row), self.width) };
             return line[..self.width].copy_from_slice(columns);
         }
@@ -302,13 +312,13 @@ impl Tile {
         }
     }
 
-    /// Writes the columns that there are.
+    /// Writes the columns that C has.
     ///
     /// # Safety
-    /// As [`Tile::run`].
+    /// As [`MicroTile::run`]; the CPU must have the instructions.
     unsafe fn store(&self, row: usize, line: &[f32]) {
         if self.column_stride == 1 {
-            // SAFETY: the row has these columns side by side, and nothing else refers to them.
+            // SAFETY: the columns of the row are neighbours, and nothing else refers to them.
             let columns = unsafe { std::slice::from_raw_parts_mut(self.row(row), self.width) };
             return columns.copy_from_slice(&line[..self.width]);
         }

@@ -1,21 +1,10 @@
 //! Vectorised functions and noise of the CPU back end against double precision.
 
-use dgc::{
-    backend::cpu::{
-        isa::Isa,
-        vector::{self, Operation},
-    },
-    tensor::{Scalar, philox, scalar_table},
+use super::{
+    super::isa::Isa,
+    vector::{self, Operation},
 };
-
-/// The instruction sets that this machine has.
-fn isas() -> Vec<Isa> {
-    match Isa::detect() {
-        Isa::Avx512 => vec![Isa::Avx512, Isa::Avx2, Isa::Portable],
-        Isa::Avx2 => vec![Isa::Avx2, Isa::Portable],
-        Isa::Portable => vec![Isa::Portable],
-    }
-}
+use crate::tensor::{Scalar, philox, scalar_table};
 
 /// Where a function is checked, and its largest error relative to max(|value|, `floor`).
 fn domain(scalar: Scalar) -> (f32, f32, f64, f64) {
@@ -60,7 +49,7 @@ fn every_operation_matches_double_precision() {
             .map(|i| ((i * 104_729 % count) as f32 / count as f32 - 0.5) * 3.0)
             .collect();
         let operands = [&x, &y, &z];
-        for isa in isas() {
+        for isa in Isa::all() {
             let apply = |in_place: Option<usize>| {
                 let mut out =
                     in_place.map_or_else(|| vec![0.0; count], |operand| operands[operand].clone());
@@ -103,29 +92,29 @@ fn every_operation_matches_double_precision() {
 
 #[test]
 fn extremes_are_right() {
-    let one = |isa, scalar, x: f32| {
+    let apply = |isa, scalar, x: f32| {
         let mut out = [0.0];
         Operation::new(isa, scalar, None).apply(&mut out, &[x], &[], &[]);
         out[0]
     };
-    for isa in isas() {
-        assert_eq!(one(isa, Scalar::Exp, f32::NEG_INFINITY), 0.0);
-        assert_eq!(one(isa, Scalar::Exp, f32::INFINITY), f32::INFINITY);
-        assert_eq!(one(isa, Scalar::Exp, 89.0), f32::INFINITY);
-        assert!(one(isa, Scalar::Exp, -100.0) > 0.0);
-        assert_eq!(one(isa, Scalar::Log, 0.0), f32::NEG_INFINITY);
-        assert_eq!(one(isa, Scalar::Log, f32::INFINITY), f32::INFINITY);
-        assert!(one(isa, Scalar::Log, -1.0).is_nan());
-        assert!((one(isa, Scalar::Log, 1e-40) + 92.1034).abs() < 1e-3);
-        assert_eq!(one(isa, Scalar::Softplus, 1e30), 1e30);
-        assert!((one(isa, Scalar::Softplus, -80.0) / (-80.0f32).exp() - 1.0).abs() < 1e-5);
-        assert_eq!(one(isa, Scalar::Sigmoid, -1e30), 0.0);
-        assert_eq!(one(isa, Scalar::Sigmoid, 1e30), 1.0);
-        assert_eq!(one(isa, Scalar::Tanh, 1e30), 1.0);
-        assert_eq!(one(isa, Scalar::Gelu, f32::NEG_INFINITY), 0.0);
-        assert_eq!(one(isa, Scalar::Gelu, f32::INFINITY), f32::INFINITY);
-        assert_eq!(one(isa, Scalar::GeluSlope, f32::NEG_INFINITY), 0.0);
-        assert_eq!(one(isa, Scalar::GeluSlope, f32::INFINITY), 1.0);
+    for isa in Isa::all() {
+        assert_eq!(apply(isa, Scalar::Exp, f32::NEG_INFINITY), 0.0);
+        assert_eq!(apply(isa, Scalar::Exp, f32::INFINITY), f32::INFINITY);
+        assert_eq!(apply(isa, Scalar::Exp, 89.0), f32::INFINITY);
+        assert!(apply(isa, Scalar::Exp, -100.0) > 0.0);
+        assert_eq!(apply(isa, Scalar::Log, 0.0), f32::NEG_INFINITY);
+        assert_eq!(apply(isa, Scalar::Log, f32::INFINITY), f32::INFINITY);
+        assert!(apply(isa, Scalar::Log, -1.0).is_nan());
+        assert!((apply(isa, Scalar::Log, 1e-40) + 92.1034).abs() < 1e-3);
+        assert_eq!(apply(isa, Scalar::Softplus, 1e30), 1e30);
+        assert!((apply(isa, Scalar::Softplus, -80.0) / (-80.0f32).exp() - 1.0).abs() < 1e-5);
+        assert_eq!(apply(isa, Scalar::Sigmoid, -1e30), 0.0);
+        assert_eq!(apply(isa, Scalar::Sigmoid, 1e30), 1.0);
+        assert_eq!(apply(isa, Scalar::Tanh, 1e30), 1.0);
+        assert_eq!(apply(isa, Scalar::Gelu, f32::NEG_INFINITY), 0.0);
+        assert_eq!(apply(isa, Scalar::Gelu, f32::INFINITY), f32::INFINITY);
+        assert_eq!(apply(isa, Scalar::GeluSlope, f32::NEG_INFINITY), 0.0);
+        assert_eq!(apply(isa, Scalar::GeluSlope, f32::INFINITY), 1.0);
         let through = [
             Scalar::Exp,
             Scalar::Log,
@@ -139,7 +128,7 @@ fn extremes_are_right() {
         ];
         through.iter().for_each(|&scalar| {
             assert!(
-                one(isa, scalar, f32::NAN).is_nan(),
+                apply(isa, scalar, f32::NAN).is_nan(),
                 "{scalar:?} hides a NaN"
             )
         });
@@ -148,7 +137,7 @@ fn extremes_are_right() {
 
 #[test]
 fn reductions_match_double_precision() {
-    for isa in isas() {
+    for isa in Isa::all() {
         for count in [0, 1, 15, 16, 17, 100, 1000] {
             let x: Vec<f32> = (0..count)
                 .map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.1)
@@ -169,7 +158,7 @@ fn reductions_match_double_precision() {
 
 /// The answers that Random123 publishes for Philox4x32-10.
 #[test]
-fn philox_gives_the_known_answers() {
+fn philox_gives_the_published_answers() {
     assert_eq!(
         philox::block([0; 4], [0; 2]),
         [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
@@ -191,7 +180,7 @@ fn philox_gives_the_known_answers() {
 #[test]
 fn noise_matches_its_definition_wherever_it_begins() {
     let (seed, step, stream) = (0x1234_5678_9ABC, 77, philox::stream("unlabelled.z"));
-    for isa in isas() {
+    for isa in Isa::all() {
         let mut whole = vec![0.0; 1000];
         vector::normal(isa, seed, step, stream, 0, &mut whole);
         for (element, &found) in whole.iter().enumerate() {

@@ -48,7 +48,7 @@ fn words(seed: u64, step: u64, stream: u32, first: u32) -> Words {
     words
 }
 
-/// The middle of one of 2²³ intervals of (0, 1), exactly.
+/// The middle of one of the 2²³ equal intervals of (0, 1), exactly.
 #[inline(always)]
 fn unit(word: u32) -> f32 {
     (((word >> 9).cast_signed()) as f32 + 0.5) * (1.0 / 8_388_608.0)
@@ -72,8 +72,8 @@ fn turn(v: f32) -> (f32, f32) {
     (select(half, -cosine, cosine), select(half, -sine, sine))
 }
 
-/// Elements `first..` of a stream, made of its words by `group`: a function, for a closure might
-/// not become a part of the caller, and be compiled without the caller's instructions.
+/// Elements `first..` of a stream, computed from its words by `group`. That is a function and not a
+/// closure, which might not be inlined, and be compiled without the caller's instructions.
 #[inline(always)]
 fn fill(
     (seed, step, stream): (u64, u64, u32),
@@ -87,9 +87,9 @@ fn fill(
     while !out.is_empty() {
         group(&words(seed, step, stream, block), &mut buffer);
         let count = out.len().min(GROUP - skip);
-        let (now, later) = out.split_at_mut(count);
-        now.copy_from_slice(&buffer[skip..skip + count]);
-        (out, skip, block) = (later, 0, block.wrapping_add(LANES as u32));
+        let (part, rest) = out.split_at_mut(count);
+        part.copy_from_slice(&buffer[skip..skip + count]);
+        (out, skip, block) = (rest, 0, block.wrapping_add(LANES as u32));
     }
 }
 

@@ -1,9 +1,12 @@
-//! The CPU's matrix products: against sums in double precision, and the same bits however the work
-//! is split.
+//! Matrix products against sums in double precision, and the same bits for every split of the work.
 
-use dgc::backend::cpu::{
-    isa::Isa,
-    matmul::{self, Extent, Multiplier, Rows, View},
+use super::{
+    super::{
+        isa::{Avx512Bf16, Isa},
+        memory::Address,
+    },
+    blocking::{Extent, Multiplier, View},
+    multiply::{Rows, multiply as multiply_tile, pack_panel},
 };
 
 /// What lies around and between the elements; a product must neither use nor change it.
@@ -71,11 +74,20 @@ impl Matrix {
         self.floats[row * self.row_stride + column * self.column_stride]
     }
 
+    /// For reading.
     fn view(&self) -> View {
         View {
-            start: self.floats.as_ptr(),
+            start: Address::new(self.floats.as_ptr().cast_mut()),
             row_stride: self.row_stride,
             column_stride: self.column_stride,
+        }
+    }
+
+    /// For reading and writing.
+    fn view_mut(&mut self) -> View {
+        View {
+            start: Address::new(self.floats.as_mut_ptr()),
+            ..self.view()
         }
     }
 
@@ -94,24 +106,17 @@ impl Matrix {
 /// All that multiplies on this CPU: by each instruction set, the portable one among them, in single
 /// precision, and in bf16.
 fn multipliers() -> Vec<Multiplier> {
-    let sets = match Isa::detect() {
-        Isa::Avx512 => vec![Isa::Avx512, Isa::Avx2, Isa::Portable],
-        Isa::Avx2 => vec![Isa::Avx2, Isa::Portable],
-        Isa::Portable => vec![Isa::Portable],
-    };
-    let mut all: Vec<Multiplier> = sets
-        .iter()
-        .flat_map(|&set| [Multiplier::F32(set), Multiplier::Rounded(set)])
-        .collect();
-    all.extend(Isa::has_bf16().then_some(Multiplier::Pairs));
-    all
+    let sets = Isa::all().into_iter();
+    let singles = sets.flat_map(|isa| [Multiplier::F32(isa), Multiplier::Rounded(isa)]);
+    let pairs = Avx512Bf16::detect().map(Multiplier::Pairs);
+    singles.chain(pairs).collect()
 }
 
-/// What a multiplier makes of an operand's element.
+/// An operand's element as it is multiplied.
 fn operand(by: Multiplier, value: f32) -> f32 {
     match by {
         Multiplier::F32(_) => value,
-        Multiplier::Rounded(_) | Multiplier::Pairs => half::bf16::from_f32(value).to_f32(),
+        Multiplier::Rounded(_) | Multiplier::Pairs(_) => half::bf16::from_f32(value).to_f32(),
     }
 }
 
@@ -124,40 +129,32 @@ fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, t
         (c.rows, k, c.columns),
         "the extents agree"
     );
-    let mut packed = vec![f32::NAN; matmul::packed_len(by, k, n)];
-    let mut workspace = vec![f32::NAN; matmul::workspace_len(by, k)];
-    for panel in 0..matmul::panels(by, n) {
+    let mut packed = vec![f32::NAN; by.packed_len(k, n)];
+    let mut workspace = vec![f32::NAN; by.workspace_len(k)];
+    for panel in 0..by.panels(n) {
         // SAFETY: `b` and `packed` have these extents.
-        unsafe { matmul::pack_panel(by, k, n, b.view(), panel, packed.as_mut_ptr()) };
+        unsafe { pack_panel(by, k, n, b.view(), panel, packed.as_mut_ptr()) };
     }
-    let (a_view, c_start) = (a.view(), c.floats.as_mut_ptr());
+    let (left, out) = (a.view(), c.view_mut());
     for first in (0..c.rows).step_by(tile) {
         let extent = Extent {
             rows: tile.min(c.rows - first),
             n,
             k,
         };
-        let left = View {
-            start: a_view.start.wrapping_add(first * a.row_stride),
-            ..a_view
-        };
-        let out = View {
-            start: c_start.wrapping_add(first * c.row_stride),
-            ..c.view()
-        };
-        // SAFETY: the tile lies within `a` and `c`; the workspaces have the lengths that are asked
-        // for.
+        // SAFETY: the tile lies in `a` and `c`; the workspaces have the lengths that are asked for.
         unsafe {
-            matmul::multiply(
+            let (left, out) = (Rows::View(left.skip_rows(first)), out.skip_rows(first));
+            multiply_tile(
                 by,
                 extent,
-                Rows::View(left),
+                left,
                 packed.as_ptr(),
                 out,
                 add,
                 workspace.as_mut_ptr(),
-            )
-        };
+            );
+        }
     }
 }
 
@@ -292,7 +289,7 @@ fn a_stride_of_zero_repeats() {
     }
 }
 
-/// A value that is not finite stays in its row or column: what fills the rest of a panel or a strip
+/// A value that is not finite stays in its row or column: the fill of an incomplete panel or strip
 /// has no influence.
 #[test]
 fn infinities_stay_in_their_rows_and_columns() {
