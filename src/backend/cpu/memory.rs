@@ -36,7 +36,7 @@ impl Floats {
         let start = layout.and_then(|layout| NonNull::new(unsafe { alloc::alloc_zeroed(layout) }));
         let start = start.ok_or_else(|| {
             let mebibytes = len.saturating_mul(size_of::<f32>()) >> 20;
-            Error::new(format!("cannot allocate {mebibytes} MiB of memory"))
+            Error::out_of_memory(format!("cannot allocate {mebibytes} MiB of memory"))
                 .help("smaller sizes, and fewer samples or rows at once, need less memory")
         })?;
         Ok(Floats {

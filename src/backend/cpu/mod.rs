@@ -75,7 +75,7 @@ impl Cpu {
     /// If the CPU does not multiply in that precision.
     pub fn new(threads: usize, precision: Precision) -> Result<Self> {
         let by = Multiplier::new(precision).ok_or_else(|| {
-            Error::new(format!("the CPU does not multiply in {precision}"))
+            Error::unsupported(format!("the CPU does not multiply in {precision}"))
                 .help("--precision f32 or bf16, or --device cuda where there is a GPU")
         })?;
         let pool = rayon::ThreadPoolBuilder::new()
