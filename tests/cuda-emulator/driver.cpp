@@ -1,9 +1,12 @@
-// A stand-in for libcuda.so: the part of the driver API that dgc calls. Each thread of a block is a fiber; blocks run one after
-// another. Between barriers the fibers go on in an order shuffled by DGC_EMULATOR_SEED, so that a race changes the result.
-// What is put into a stream is done as late as it may be: when the host waits for it, or a stream that the host waits for does.
-// Whoever reads too early finds what was there before.
-// DGC_EMULATOR_COUNT names a file that gets a line for each launch: the function, the bytes of device memory that it read and those
-// that it wrote, each counted once; then the sectors of 32 bytes that its warps asked for, and those that would have held as much.
+// A stand-in for libcuda.so: the part of the driver API that dgc calls.
+//
+// Each thread of a block is a fiber, and blocks run one after another. Between barriers the fibers run in an order that
+// DGC_EMULATOR_SEED shuffles, so that a race changes the result. The driver defers the work of a stream as long as the CUDA model
+// allows: until the host waits for it, or for a stream that does. So missing synchronisation shows up as wrong results. It aborts
+// where a context is released before its objects.
+//
+// DGC_EMULATOR_COUNT names a file that gets a line for each launch: the function; the bytes of device memory that it read and those
+// that it wrote, each counted once; the sectors of 32 bytes that its warps asked for, and the fewest that would have held as much.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,6 +61,8 @@ struct Function {
 };
 struct Module {
     void* library;
+    // Open while the library is loaded: the loader takes two libraries of one name for the same.
+    int file;
     std::vector<std::unique_ptr<Function>> functions;
 };
 struct Launch {
@@ -229,7 +234,7 @@ static unsigned shuffle(unsigned value, unsigned lane) {
 #define T16 T4, T4, T4, T4
 #define T64 T16, T16, T16, T16
 
-// Calls a function of pointers: the convention of calls lets a caller pass more than the function takes.
+// Calls a function of pointers. By the calling convention a caller may pass more arguments than the function takes.
 static void call() {
     const uint64_t* p = running->arguments.data();
     auto entry = reinterpret_cast<void (*)(T64, T64)>(running->function->entry);
@@ -360,7 +365,7 @@ static void execute(const Launch& launch) {
 
 // ---- streams
 
-// What is put into no stream is put into this one, which does not wait for others, nor they for it.
+// Work without a stream goes into this one. It does not wait for others, nor they for it.
 static Stream legacy;
 
 static int put(Stream* stream, std::function<void()> operation) {
@@ -516,14 +521,15 @@ int cuModuleLoadData(Module** module, const void* image) {
     emulator.shuffle = shuffle;
     emulator.access = access;
     *(Emulator**)dlsym(library, "emulator") = &emulator;
-    close(file);
-    *module = new Module{library, {}};
+    *module = new Module{library, file, {}};
     ++modules;
     return SUCCESS;
 }
 int cuModuleUnload(Module* module) {
     complete_all();
-    return --modules, dlclose(module->library), delete module, SUCCESS;
+    dlclose(module->library);
+    close(module->file);
+    return --modules, delete module, SUCCESS;
 }
 int cuModuleGetFunction(Function** function, Module* module, const char* name) {
     void* entry = dlsym(module->library, name);
