@@ -1,6 +1,6 @@
 //! What a run says of rows: bounds, errors, predictions and encodings.
 
-use super::selection::Part;
+use super::selection::DataPart;
 use crate::{
     model::Model,
     names::{OutputName, TermName},
@@ -13,7 +13,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// The part of the data set that the rows are.
-    pub part: Option<Part>,
+    pub part: Option<DataPart>,
     /// The number of rows.
     pub rows: usize,
     /// Samples of each row.

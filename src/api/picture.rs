@@ -1,6 +1,6 @@
 //! Pictures of data: grey images in a grid.
 
-use super::run::Samples;
+use super::run::DrawnSamples;
 use crate::{
     distribution::Domain,
     error::{Error, Result},
@@ -41,7 +41,7 @@ fn shape(variable: &Variable) -> Result<(usize, usize)> {
     }
 }
 
-impl Samples {
+impl DrawnSamples {
     /// The samples as a PNG picture, for a model of one grey image: a column for each class, and
     /// for an analogy the original in front.
     ///

@@ -5,7 +5,7 @@ use super::{
         Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
         confusion,
     },
-    selection::{Part, Rows},
+    selection::{DataPart, Rows},
 };
 use crate::{
     backend::{Build, Device, NoiseKey},
@@ -19,7 +19,7 @@ use crate::{
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
-        data::{Dataset, View},
+        data::{Dataset, RowView},
         evaluate::{Evaluator, Inferred, active_units, error},
         folder::{Folder, Settings},
         programs,
@@ -117,7 +117,7 @@ impl Run {
     ///
     /// # Errors
     /// If the data changed or cannot be read, or there are no such rows.
-    pub fn rows(&self, part: Option<Part>) -> Result<Rows> {
+    pub fn rows(&self, part: Option<DataPart>) -> Result<Rows> {
         let dataset = self.settings.dataset(&self.model)?;
         self.settings.clone().check_fingerprint(&dataset)?;
         Rows::select(&dataset, &self.settings, true, part)
@@ -127,7 +127,7 @@ impl Run {
     ///
     /// # Errors
     /// If there are no such rows.
-    pub fn rows_of(&self, dataset: &Dataset, part: Option<Part>) -> Result<Rows> {
+    pub fn rows_of(&self, dataset: &Dataset, part: Option<DataPart>) -> Result<Rows> {
         Rows::select(dataset, &self.settings, false, part)
     }
 
@@ -264,7 +264,7 @@ impl Run {
             return Ok(None);
         };
         let count = labelled.len();
-        let rows = Rows::new(Arc::new(View::new(Arc::clone(rows.shared()), labelled)) as Arc<_>);
+        let rows = Rows::new(Arc::new(RowView::new(Arc::clone(rows.shared()), labelled)) as Arc<_>);
         Ok(Some((count, self.infer_case(case, &rows, false)?)))
     }
 
@@ -325,7 +325,7 @@ impl Run {
     ///
     /// # Errors
     /// If the model cannot draw data, or the rows of an analogy do not fit it.
-    pub fn sample(&self, options: &SampleOptions) -> Result<Samples> {
+    pub fn sample(&self, options: &SampleOptions) -> Result<DrawnSamples> {
         let model = &self.model;
         if let Some(variable) = model.not_drawn() {
             return Err(Error::unsupported(format!(
@@ -386,7 +386,7 @@ impl Run {
                 variable: variable.clone(),
             });
         }
-        Ok(Samples {
+        Ok(DrawnSamples {
             lines,
             columns,
             drawn,
@@ -456,7 +456,7 @@ impl Default for SampleOptions {
 /// Data that were drawn, in a grid: a column for each class, or as many columns as lines for a model
 /// without classes.
 #[derive(Clone, Debug)]
-pub struct Samples {
+pub struct DrawnSamples {
     /// Lines of the grid.
     pub lines: usize,
     /// Columns of the grid.
@@ -473,7 +473,7 @@ pub(super) struct DrawnVariable {
     pub originals: Vec<f32>,
 }
 
-impl Samples {
+impl DrawnSamples {
     /// The means of a data variable, with axes line, column, feature.
     pub fn means(&self, variable: &str) -> Option<&[f32]> {
         let drawn = self.drawn.iter();

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     model::Model,
     run::{
-        data::{DataArray, Dataset, Source, View, split},
+        data::{DataArray, Dataset, RowView, Source, split},
         folder::Settings,
     },
 };
@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 
 /// A part of a run's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum DataPart {
     /// The test rows of the data set.
     Test,
     /// The training rows that the run held out.
@@ -21,12 +21,12 @@ pub enum Part {
     Train,
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for DataPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Part::Test => "test",
-            Part::Validation => "validation",
-            Part::Train => "train",
+            DataPart::Test => "test",
+            DataPart::Validation => "validation",
+            DataPart::Train => "train",
         })
     }
 }
@@ -35,7 +35,7 @@ impl fmt::Display for Part {
 #[derive(Clone, Debug)]
 pub struct Rows {
     source: Arc<dyn Source>,
-    part: Option<Part>,
+    part: Option<DataPart>,
     numbers: Vec<usize>,
 }
 
@@ -63,7 +63,7 @@ impl Rows {
     pub fn first(mut self, count: usize) -> Self {
         if count < self.numbers.len() {
             self.numbers.truncate(count);
-            self.source = Arc::new(View::new(self.source, (0..count as u32).collect()));
+            self.source = Arc::new(RowView::new(self.source, (0..count as u32).collect()));
         }
         self
     }
@@ -93,7 +93,7 @@ impl Rows {
     }
 
     /// The part of the data set that they are, if they are one.
-    pub fn part(&self) -> Option<Part> {
+    pub fn part(&self) -> Option<DataPart> {
         self.part
     }
 
@@ -104,24 +104,24 @@ impl Rows {
         dataset: &Dataset,
         settings: &Settings,
         is_own: bool,
-        part: Option<Part>,
+        part: Option<DataPart>,
     ) -> Result<Self> {
         let validation = if is_own { settings.validation } else { 0 };
         let part = part.unwrap_or(match (&dataset.test, validation) {
-            (Some(_), _) => Part::Test,
-            (None, 0) => Part::Train,
-            (None, _) => Part::Validation,
+            (Some(_), _) => DataPart::Test,
+            (None, 0) => DataPart::Train,
+            (None, _) => DataPart::Validation,
         });
         let (source, numbers) = match part {
-            Part::Test => {
+            DataPart::Test => {
                 let rows = dataset.test.as_ref().map_or(0, |source| source.rows());
                 (dataset.test.clone(), (0..rows).collect())
             }
-            Part::Train => {
+            DataPart::Train => {
                 let split = split(&dataset.train, &[], None, validation, settings.seed)?;
                 (Some(split.train), split.kept)
             }
-            Part::Validation => {
+            DataPart::Validation => {
                 let split = split(&dataset.train, &[], None, validation, settings.seed)?;
                 (split.validation, split.held_out)
             }

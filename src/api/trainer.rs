@@ -13,7 +13,7 @@ use crate::{
     names::OutputName,
     run::{
         compiled::Compiled,
-        data::{Dataset, Source, View, split},
+        data::{Dataset, RowView, Source, split},
         evaluate::{Evaluator, Inferred, active_units, error, likeliest, mean},
         folder::{Folder, From, IN_MEMORY, Lock, Settings},
         programs::{self, Training},
@@ -495,7 +495,7 @@ impl Trainer {
             Some((_, source)) => Arc::clone(source),
             None => {
                 let rows = self.stepper.source.rows().min(ROWS) as u32;
-                Arc::new(View::new(
+                Arc::new(RowView::new(
                     Arc::clone(&self.stepper.source),
                     (0..rows).collect(),
                 ))

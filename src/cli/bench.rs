@@ -22,7 +22,7 @@ use std::{path::PathBuf, time::Instant};
 
 /// Time training steps on random data, and show where the time goes
 #[derive(Args)]
-pub struct Bench {
+pub(super) struct Bench {
     /// The model file, such as models/adgm.dgm, or a folder that `dgc compile -o` made
     file: PathBuf,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Compile a model: print any stage on the way, or write its programs into a folder that `dgc
 /// train` takes
 #[derive(Args)]
-pub struct Compile {
+pub(super) struct Compile {
     #[command(flatten)]
     model: ModelFile,
     /// The stage to print; `plan` if there is no -o

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Show the devices and libraries that were found, and what is missing for others
 #[derive(Args)]
-pub struct Doctor {
+pub(super) struct Doctor {
     /// The library of NVIDIA's runtime compiler, where the loader does not find it
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,

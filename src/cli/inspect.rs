@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Check models, and report every mistake with its place
 #[derive(Args)]
-pub struct Check {
+pub(super) struct Check {
     /// The model files, such as models/adgm.dgm
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -56,7 +56,7 @@ impl Check {
 
 /// Lay out model files as usual
 #[derive(Args)]
-pub struct Fmt {
+pub(super) struct Fmt {
     /// The model files
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -86,7 +86,7 @@ impl Fmt {
 
 /// Say what a model's training maximises, as mathematics
 #[derive(Args)]
-pub struct Explain {
+pub(super) struct Explain {
     #[command(flatten)]
     model: ModelFile,
 }
@@ -99,7 +99,7 @@ impl Explain {
 
 /// Draw both graphs: as SVG, as DOT, or as text
 #[derive(Args)]
-pub struct Graph {
+pub(super) struct Graph {
     #[command(flatten)]
     model: ModelFile,
     /// A file whose name ends in .svg, .dot or .txt; text on standard output if left out
@@ -128,7 +128,7 @@ impl Graph {
 
 /// List distributions, layers, optimisers, estimators, lines and the rules of simplification
 #[derive(Args)]
-pub struct List {
+pub(super) struct List {
     /// Print as JSON
     #[arg(long)]
     json: bool,

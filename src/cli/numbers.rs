@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Compute the bound, its terms and the gradient for given parameters, batch and noise
 #[derive(Args)]
-pub struct Bound {
+pub(super) struct Bound {
     #[command(flatten)]
     model: ModelFile,
     /// Parameters, as safetensors

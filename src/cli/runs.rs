@@ -6,7 +6,7 @@ use super::{
     terminal::{print, print_json},
 };
 use crate::{
-    Dataset, Part, Result, Rows, Run, SampleOptions,
+    DataPart, Dataset, Result, Rows, Run, SampleOptions,
     files::{folder_of, write_whole},
 };
 use clap::{Args, ValueEnum};
@@ -55,9 +55,9 @@ impl Source {
 
     fn rows(&self, run: &Run) -> Result<Rows> {
         let part = self.part.map(|part| match part {
-            PartName::Test => Part::Test,
-            PartName::Validation => Part::Validation,
-            PartName::Train => Part::Train,
+            PartName::Test => DataPart::Test,
+            PartName::Validation => DataPart::Validation,
+            PartName::Train => DataPart::Train,
         });
         let rows = match &self.data {
             Some(data) => run.rows_of(&Dataset::open(data, run.model())?, part)?,
@@ -72,7 +72,7 @@ impl Source {
 
 /// Bounds, the log-likelihood and the label error on the test rows
 #[derive(Args)]
-pub struct Eval {
+pub(super) struct Eval {
     #[command(flatten)]
     source: Source,
     /// Print as JSON
@@ -95,7 +95,7 @@ impl Eval {
 /// Write the label of each row, with its probability, as CSV; rows by their place in the data set,
 /// from 0
 #[derive(Args)]
-pub struct Predict {
+pub(super) struct Predict {
     #[command(flatten)]
     source: Source,
     /// The CSV file
@@ -116,7 +116,7 @@ impl Predict {
 /// Write the mean of every latent's posterior for each row, as npz; `row number` is their place in
 /// the data set, from 0
 #[derive(Args)]
-pub struct Encode {
+pub(super) struct Encode {
     #[command(flatten)]
     source: Source,
     /// The npz file
@@ -140,7 +140,7 @@ fn print_rows(rows: &Rows, output: &Path) -> Result<()> {
 
 /// Draw data from the generative graph, as a picture: a column for each class
 #[derive(Args)]
-pub struct Sample {
+pub(super) struct Sample {
     #[command(flatten)]
     source: Source,
     /// The PNG file

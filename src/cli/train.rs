@@ -19,7 +19,7 @@ use std::{
 
 /// Train a model, or go on with a run
 #[derive(Args)]
-pub struct Train {
+pub(super) struct Train {
     /// A model file, a folder that `dgc compile -o` made, or with --resume the folder of a run
     file: PathBuf,
     #[command(flatten)]

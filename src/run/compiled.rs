@@ -14,7 +14,7 @@ use crate::{
         cuda::{
             Binary,
             compile::compile,
-            emit::{self, Launch, Source},
+            emit::{self, CudaSource, Launch},
             image::{Effort, Image},
         },
     },
@@ -115,7 +115,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         .min_by_key(|arch| digits(arch))
         .map(|arch| format!("compute_{}", digits(arch)));
     let architectures: Vec<String> = architectures.iter().chain(&earliest).cloned().collect();
-    let sources: Vec<Option<Source>> = builds
+    let sources: Vec<Option<CudaSource>> = builds
         .iter()
         .map(|Build { name, plan, .. }| {
             (!architectures.is_empty())
@@ -123,7 +123,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         })
         .collect();
     // Much of the compiler runs on one core, so several compile at once.
-    let work: Vec<(&Build, &Source, &String)> = builds
+    let work: Vec<(&Build, &CudaSource, &String)> = builds
         .iter()
         .zip(&sources)
         .filter_map(|(build, source)| Some((build, source.as_ref()?)))

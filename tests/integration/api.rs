@@ -4,7 +4,7 @@ use crate::common;
 
 use common::root;
 use dgc::{
-    Cancel, DataArray, DataPlace, Dataset, Device, ErrorKind, Model, Options, Outcome, Part,
+    Cancel, DataArray, DataPart, DataPlace, Dataset, Device, ErrorKind, Model, Options, Outcome,
     ResumeOptions, Rows, Run, SampleOptions, Trainer,
 };
 use std::{error::Error as _, ops::ControlFlow, path::Path};
@@ -106,7 +106,7 @@ fn a_model_is_trained_and_used_from_memory() {
     assert_eq!(samples.means("x").expect("means").len(), 10 * 3 * 6);
 
     // Data in memory have no name to be read by.
-    let error = run.rows(Some(Part::Train)).expect_err("no data");
+    let error = run.rows(Some(DataPart::Train)).expect_err("no data");
     assert_eq!(error.kind(), ErrorKind::Data);
 }
 

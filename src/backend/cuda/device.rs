@@ -114,7 +114,7 @@ impl Cuda {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name, self.precision);
             let image = cache::code(&source.text, &build.name, &self.arch)?;
-            let emit::Source {
+            let emit::CudaSource {
                 launches, arena, ..
             } = source;
             return Ok(Code {

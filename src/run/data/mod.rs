@@ -16,7 +16,7 @@ mod split;
 pub use checks::{check_classes, check_field, check_labels, check_source, check_values};
 pub use dataset::Dataset;
 pub use load::{load, whole_path};
-pub use source::{Field, Source, View};
+pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
 pub use table::{Column, Table, Values};
 pub use tables::{DataArray, Numbers, Tables};

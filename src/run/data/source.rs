@@ -128,7 +128,7 @@ impl dyn Source + '_ {
 
 /// Some rows of another source, in an order of their own, some of them without their labels.
 #[derive(Clone, Debug)]
-pub struct View {
+pub struct RowView {
     source: Arc<dyn Source>,
     rows: Vec<u32>,
     /// The fields that are labels.
@@ -137,10 +137,10 @@ pub struct View {
     keeps: Vec<bool>,
 }
 
-impl View {
+impl RowView {
     /// The rows at these positions, with all of their labels.
     pub fn new(source: Arc<dyn Source>, rows: Vec<u32>) -> Self {
-        View {
+        RowView {
             source,
             rows,
             labels: Vec::new(),
@@ -151,7 +151,7 @@ impl View {
     /// The same rows, where only those keep their labels for which `keeps` is true.
     pub fn hiding(self, labels: &[&str], keeps: Vec<bool>) -> Self {
         let position = |name: &&str| self.source.position(name);
-        View {
+        RowView {
             labels: labels.iter().filter_map(position).collect(),
             keeps,
             ..self
@@ -159,7 +159,7 @@ impl View {
     }
 }
 
-impl Source for View {
+impl Source for RowView {
     fn rows(&self) -> usize {
         self.rows.len()
     }

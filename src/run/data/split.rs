@@ -1,6 +1,6 @@
 //! Which rows are trained on, held out, and keep their labels.
 
-use super::source::{Source, View};
+use super::source::{RowView, Source};
 use crate::{
     error::{Error, Result},
     run::batches::shuffled,
@@ -45,7 +45,7 @@ pub fn split(
     kept.sort_unstable();
     let positions = |rows: &[u32]| rows.iter().map(|&row| row as usize).collect();
     let (kept_at, held_out_at) = (positions(&kept), positions(&held_out));
-    let all = View::new(Arc::clone(source), kept);
+    let all = RowView::new(Arc::clone(source), kept);
     let train: Arc<dyn Source> = match (names.first(), labels) {
         (Some(label), Some(labels)) => {
             let keeps = kept_labels(&all, label, labels, seed)?;
@@ -55,7 +55,7 @@ pub fn split(
         _ => Arc::new(all),
     };
     let validation = (validation > 0)
-        .then(|| Arc::new(View::new(Arc::clone(source), held_out)) as Arc<dyn Source>);
+        .then(|| Arc::new(RowView::new(Arc::clone(source), held_out)) as Arc<dyn Source>);
     Ok(Split {
         train,
         validation,

@@ -26,7 +26,7 @@ const MOST_TILES: usize = 8 * H100.multiprocessors;
 type Counts = BTreeMap<Id<Buffer>, usize>;
 
 /// The plan with as many partial sums as suit a GPU.
-pub(in super::super) fn retiled(plan: &Plan) -> Plan {
+pub fn retiled(plan: &Plan) -> Plan {
     let tiles: Vec<Option<Tile>> = plan.kernels.iter().map(finer).collect();
     let mut counts = wanted(plan, &tiles);
     agree(plan, &tiles, &mut counts);
