@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Model, Role, Scheduled},
+    model::{Model, Role, Scheduled, Variable},
     names::{CLASSIFICATION, CaseKind, InputName, OutputName},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
@@ -68,6 +68,41 @@ pub fn bound(
         labelled: labelled as f64,
     };
     let graph = driver::step(model, &rows, Mode::BOUND);
+    let values = values(
+        model,
+        &graph,
+        &cases,
+        population,
+        [parameters, batch],
+        noise,
+    )?;
+    let outputs = match engine {
+        Engine::Reference => {
+            let seed = eval::Seed { seed, step: 0 };
+            let outputs =
+                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::data)?;
+            let names = graph.outputs.iter().map(|output| output.name.clone());
+            outputs
+                .into_iter()
+                .zip(names)
+                .map(|((kind, _, array), name)| (kind, name, array.data))
+                .collect()
+        }
+        Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
+    };
+    Ok(report(model, &graph, &cases, population, &outputs))
+}
+
+/// The values of the graph's parameters, inputs and, if it is given, noise; `files` are the
+/// parameters and the batch.
+fn values(
+    model: &Model,
+    graph: &Graph,
+    cases: &Cases,
+    population: Population,
+    [parameters, batch]: [&Arrays; 2],
+    noise: Option<&Arrays>,
+) -> Result<eval::Values> {
     let mut values: eval::Values = population
         .weights(model)
         .into_iter()
@@ -99,33 +134,19 @@ pub fn bound(
             Op::Input { name, .. } if !values.contains_key(name) => {
                 let value = match scheduled.iter().find(|(input, _)| input == name) {
                     Some((_, input)) => vec![model.scheduled_value(*input, end)],
-                    None => cases.input(&graph, batch, node, name)?,
+                    None => cases.input(graph, batch, node, name)?,
                 };
                 values.insert(name.clone(), value);
             }
             Op::Noise { name, .. } => {
                 if let Some(noise) = noise {
-                    values.insert(name.clone(), given_noise(&graph, noise, node, name)?);
+                    values.insert(name.clone(), given_noise(graph, noise, node, name)?);
                 }
             }
             _ => {}
         }
     }
-    let outputs = match engine {
-        Engine::Reference => {
-            let seed = eval::Seed { seed, step: 0 };
-            let outputs =
-                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::data)?;
-            let names = graph.outputs.iter().map(|output| output.name.clone());
-            outputs
-                .into_iter()
-                .zip(names)
-                .map(|((kind, _, array), name)| (kind, name, array.data))
-                .collect()
-        }
-        Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
-    };
-    Ok(report(model, &graph, &cases, population, &outputs))
+    Ok(values)
 }
 
 type Outputs = Vec<(OutputKind, OutputName, Vec<f64>)>;
@@ -198,27 +219,10 @@ fn report(
             several => json!(several.iter().copied().collect::<BTreeMap<&str, f64>>()),
         };
     }
-    let number = |name: OutputName| {
-        outputs
-            .iter()
-            .find(|(_, known, _)| *known == name)
-            .map(|(_, _, data)| data.clone())
-    };
     for (case, rows) in &cases.rows {
-        if rows.is_empty() {
-            continue;
+        if !rows.is_empty() {
+            json[case.word()] = case_report(*case, outputs);
         }
-        let mut terms = serde_json::Map::new();
-        for (_, name, data) in outputs {
-            if let OutputName::CaseTerm(of_case, term) = name
-                && of_case == case
-            {
-                terms.insert(term.to_string(), json!(data[0]));
-            }
-        }
-        let per_row = number(OutputName::PerRow(*case));
-        let bound = number(OutputName::CaseBound(*case)).map(|data| data[0]);
-        json[case.word()] = json!({ "bound": bound, "per_row": per_row, "terms": terms });
     }
     let classified: Vec<f64> = outputs
         .iter()
@@ -228,7 +232,36 @@ fn report(
     if !classified.is_empty() {
         json["classification"] = json!(classified.iter().sum::<f64>());
     }
-    json["loss"] = json!(number(OutputName::Loss).map(|data| data[0]));
+    json["loss"] = json!(output(outputs, &OutputName::Loss).map(|data| data[0]));
+    Report {
+        gradients: gradients(graph, outputs),
+        json,
+    }
+}
+
+/// The numbers of an output, if there is one.
+fn output<'o>(outputs: &'o Outputs, name: &OutputName) -> Option<&'o [f64]> {
+    let found = outputs.iter().find(|(_, output, _)| output == name);
+    found.map(|(_, _, data)| data.as_slice())
+}
+
+/// The bound of a case, of each of its rows, and the bound's terms.
+fn case_report(case: CaseKind, outputs: &Outputs) -> Value {
+    let mut terms = serde_json::Map::new();
+    for (_, name, data) in outputs {
+        if let OutputName::CaseTerm(of_case, term) = name
+            && *of_case == case
+        {
+            terms.insert(term.to_string(), json!(data[0]));
+        }
+    }
+    let per_row = output(outputs, &OutputName::PerRow(case));
+    let bound = output(outputs, &OutputName::CaseBound(case)).map(|data| data[0]);
+    json!({ "bound": bound, "per_row": per_row, "terms": terms })
+}
+
+/// The gradients among the outputs, with their shapes.
+fn gradients(graph: &Graph, outputs: &Outputs) -> Vec<NamedArray> {
     let gradients = outputs
         .iter()
         .filter(|(kind, _, _)| *kind == OutputKind::Gradient);
@@ -245,10 +278,7 @@ fn report(
             data: data.clone(),
         }
     });
-    Report {
-        gradients: gradients.collect(),
-        json,
-    }
+    gradients.collect()
 }
 
 /// The weights that may depend on the training rows, by variable, for each keyword of a cost.
@@ -306,34 +336,7 @@ impl Cases {
                 rows: vec![(CaseKind::All, (0..count).collect())],
             });
         }
-        let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
-        let values: Vec<Vec<f64>> = labels
-            .iter()
-            .map(|label| find(batch, &label.name, &[count], "batch"))
-            .collect::<Result<_>>()?;
-        for row in 0..count {
-            let mut seen = 0;
-            for (label, values) in labels.iter().zip(&values) {
-                let value = values[row];
-                if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
-                    let message = format!("batch: row {row} has label `{}` = {value}", label.name);
-                    let help = format!(
-                        "expected a class from 0 to {}, or -1 for none",
-                        label.size() - 1
-                    );
-                    return Err(Error::data(message).help(help));
-                }
-                seen += usize::from(value >= 0.0);
-            }
-            match seen {
-                0 => unlabelled.push(row),
-                all if all == labels.len() => labelled.push(row),
-                _ => {
-                    let message = format!("batch: row {row} has some labels and lacks others");
-                    return Err(Error::data(message).help("a row has all of its labels, or none"));
-                }
-            }
-        }
+        let (labelled, unlabelled) = split_by_labels(&labels, batch, count)?;
         Ok(Cases {
             rows: vec![
                 (CaseKind::Labelled, labelled),
@@ -370,6 +373,43 @@ impl Cases {
             .flat_map(|row| array.data[row * width..(row + 1) * width].iter().copied())
             .collect())
     }
+}
+
+/// The rows with every label, and those with none.
+fn split_by_labels(
+    labels: &[&Variable],
+    batch: &Arrays,
+    count: usize,
+) -> Result<(Vec<usize>, Vec<usize>)> {
+    let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
+    let values: Vec<Vec<f64>> = labels
+        .iter()
+        .map(|label| find(batch, &label.name, &[count], "batch"))
+        .collect::<Result<_>>()?;
+    for row in 0..count {
+        let mut seen = 0;
+        for (label, values) in labels.iter().zip(&values) {
+            let value = values[row];
+            if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
+                let message = format!("batch: row {row} has label `{}` = {value}", label.name);
+                let help = format!(
+                    "expected a class from 0 to {}, or -1 for none",
+                    label.size() - 1
+                );
+                return Err(Error::data(message).help(help));
+            }
+            seen += usize::from(value >= 0.0);
+        }
+        match seen {
+            0 => unlabelled.push(row),
+            all if all == labels.len() => labelled.push(row),
+            _ => {
+                let message = format!("batch: row {row} has some labels and lacks others");
+                return Err(Error::data(message).help("a row has all of its labels, or none"));
+            }
+        }
+    }
+    Ok((labelled, unlabelled))
 }
 
 fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {

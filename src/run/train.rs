@@ -98,31 +98,7 @@ impl Stepper {
         let source = source.into();
         let labelled = labelled_rows(&model, &*source)?;
         let every: Vec<u32> = (0..source.rows() as u32).collect();
-        let cases: Vec<(CaseKind, usize, Vec<u32>)> = match model.train.batch {
-            Batch::All(rows) => vec![(CaseKind::All, rows, every)],
-            Batch::Cases {
-                labelled: seen,
-                unlabelled,
-            } => {
-                vec![
-                    (CaseKind::Labelled, seen, labelled.clone()),
-                    (CaseKind::Unlabelled, unlabelled, every),
-                ]
-            }
-        };
-        for (case, rows, available) in &cases {
-            if *rows > 0 && available.is_empty() {
-                let label = model
-                    .labels()
-                    .next()
-                    .map_or("y", |label| label.name.as_str());
-                let help = format!(
-                    "give the data labels: an array `{label}` with classes, -1 where there is none, \
-                     or the labels file of MNIST; or train without: --set batch.labelled=0"
-                );
-                return Err(Error::data(format!("there are no {case} rows to train on")).help(help));
-            }
-        }
+        let cases = cases(&model, &labelled, every)?;
         let population = Population {
             rows: source.rows() as f64,
             labelled: labelled.len() as f64,
@@ -566,6 +542,37 @@ fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
         .chain(update.numbers())
         .map(|name| (name.as_str().into(), 0.0))
         .collect()
+}
+
+/// The rows that a step takes of each case, and those that they are drawn from.
+fn cases(
+    model: &Model,
+    labelled: &[u32],
+    every: Vec<u32>,
+) -> Result<Vec<(CaseKind, usize, Vec<u32>)>> {
+    let cases = match model.train.batch {
+        Batch::All(rows) => vec![(CaseKind::All, rows, every)],
+        Batch::Cases {
+            labelled: seen,
+            unlabelled,
+        } => vec![
+            (CaseKind::Labelled, seen, labelled.to_vec()),
+            (CaseKind::Unlabelled, unlabelled, every),
+        ],
+    };
+    let lacking = cases
+        .iter()
+        .find(|(_, rows, available)| *rows > 0 && available.is_empty());
+    let Some((case, ..)) = lacking else {
+        return Ok(cases);
+    };
+    let mut labels = model.labels();
+    let label = labels.next().map_or("y", |label| label.name.as_str());
+    let help = format!(
+        "give the data labels: an array `{label}` with classes, -1 where there is none, or the \
+         labels file of MNIST; or train without: --set batch.labelled=0"
+    );
+    Err(Error::data(format!("there are no {case} rows to train on")).help(help))
 }
 
 /// The inputs of a case, each with the field that it is read from.
