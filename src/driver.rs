@@ -12,7 +12,7 @@ use crate::{
     lower::{self, Evaluate, Mode},
     model::{self, Model},
     names::OutputName,
-    plan::{self, NoiseSource, Plan},
+    plan::{self, NoiseSource, VerifiedPlan},
     simplify, syntax,
     tensor::{self, Graph, Node, OutputKind},
 };
@@ -86,13 +86,10 @@ pub fn simplify(graph: &Graph) -> Graph {
     verified(simplify::run(graph))
 }
 
-/// The plan of a graph: fused kernels over buffers that are placed in memory.
-pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
-    let plan = plan::build(graph, noise);
-    if cfg!(debug_assertions) {
-        plan::verify(&plan);
-    }
-    plan
+/// The plan of a graph, verified: fused kernels over buffers that are placed in memory.
+pub fn plan(graph: &Graph, noise: NoiseSource) -> VerifiedPlan {
+    VerifiedPlan::new(plan::build(graph, noise))
+        .unwrap_or_else(|error| panic!("the planner broke an invariant: {error}"))
 }
 
 /// One step of training, up to the gradients.

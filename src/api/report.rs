@@ -13,7 +13,7 @@ use crate::{
     run::compiled::Made,
 };
 use serde::Serialize;
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// The peak rates of a GPU, for dense operands, by its maker's data sheets.
 struct Gpu {
@@ -196,10 +196,7 @@ impl CostReport {
 
 fn program(build: &Build, functions: &[Function], gpu: &Gpu, precision: Precision) -> ProgramCost {
     let plan = &build.plan;
-    let launches = match &build.cuda {
-        Some(binary) => Cow::Borrowed(&binary.launches),
-        None => Cow::Owned(emit::emit(plan, &build.name, precision).launches),
-    };
+    let launches = emit::emit(plan, &build.name, precision).launches;
     let contractions = plan
         .kernels
         .iter()

@@ -1,9 +1,12 @@
 //! Devices that run plans.
 
+mod ranges;
 pub mod cpu;
 pub mod cuda;
 
-use crate::{error::Result, id::Id, plan::Plan};
+pub(crate) use ranges::check_ranges;
+
+use crate::{error::Result, id::Id, plan::VerifiedPlan};
 use std::{borrow::Cow, path::PathBuf};
 
 /// An array of floats on a device.
@@ -14,17 +17,18 @@ pub struct Array;
 #[derive(Debug)]
 pub struct Program;
 
-/// A plan to be loaded, with what was made of it ahead of time.
+/// A verified plan to be loaded, with the machine code that was compiled from it ahead of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
     pub name: String,
-    pub plan: Plan,
+    pub plan: VerifiedPlan,
+    /// Trusted: machine code cannot be checked.
     pub cuda: Option<cuda::Binary>,
 }
 
 impl Build {
-    /// One that a device makes itself when it is loaded.
-    pub fn new(name: &str, plan: Plan) -> Self {
+    /// A build without machine code: the device compiles the plan when it is loaded.
+    pub fn new(name: &str, plan: VerifiedPlan) -> Self {
         Build {
             name: name.to_string(),
             plan,
@@ -35,7 +39,7 @@ impl Build {
 
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ArrayRange {
     pub array: Id<Array>,
     pub offset: usize,
 }
@@ -106,7 +110,11 @@ pub trait Backend: Send {
     fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;
+    ///
+    /// # Errors
+    /// If a buffer does not lie within its array, or overlaps another one that it must not; if there
+    /// is too little memory, or the machine code does not suit the device.
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>>;
 
     /// Runs a program; its results are there for whoever reads them.
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;

@@ -53,6 +53,11 @@ impl DeviceArguments {
         }
     }
 
+    /// Takes a precision where the user named none.
+    pub fn prefer(&mut self, precision: Option<Precision>) {
+        self.precision = self.precision.or(precision);
+    }
+
     fn choose(&self, compiler: bool, default: Precision) -> Device {
         let precision = self.precision.unwrap_or(default);
         let threads = self.threads;

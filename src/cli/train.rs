@@ -59,6 +59,10 @@ pub(super) struct Train {
     /// Go on with the run in that folder
     #[arg(long)]
     resume: bool,
+    /// Ignore the CUDA images of a compiled folder and compile its verified plans. Images are machine
+    /// code that cannot be checked: train with them only if the folder comes from a trusted source
+    #[arg(long)]
+    recompile: bool,
 }
 
 impl Train {
@@ -68,6 +72,13 @@ impl Train {
             .sets
             .extend(epochs.map(|epochs| ("epochs".to_string(), epochs)));
         let compiled = self.compiled()?;
+        let compiled = match compiled {
+            Some(compiled) if self.recompile => {
+                self.device.prefer(compiled.precision());
+                Some(compiled.without_images())
+            }
+            compiled => compiled,
+        };
         let cancel = Cancel::new();
         let mut trainer = if self.resume {
             self.resume(compiled, cancel.clone())?

@@ -13,4 +13,5 @@ pub mod evaluate;
 pub mod checkpoint;
 pub mod train;
 pub mod folder;
+mod interface;
 pub mod compiled;

@@ -83,6 +83,19 @@ pub fn training(model: &Model) -> Training {
     }
 }
 
+/// What a run evaluates itself by after each epoch, when it was compiled ahead of time: the last
+/// case, 200 rows at once.
+pub fn evaluation(model: &Model) -> (Case, Evaluate) {
+    let objective = driver::derive(model);
+    let case = objective.cases.last().expect("a model has a case").clone();
+    let what = Evaluate {
+        rows: 200,
+        samples: model.objective.samples,
+        likelihood: false,
+    };
+    (case, what)
+}
+
 /// What is inferred of a batch of rows.
 pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Build {
     Build::new(

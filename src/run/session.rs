@@ -2,8 +2,8 @@
 
 use super::data::Source;
 use crate::{
-    backend::{self, Array, Backend, Build, Device, NoiseKey, Place, Program, Spent},
-    error::Result,
+    backend::{self, Array, ArrayRange, Backend, Build, Device, NoiseKey, Program, Spent},
+    error::{Error, Result},
     id::Id,
     plan,
     tensor::{Axis, Parameter},
@@ -153,12 +153,12 @@ impl Session {
     pub fn load(
         &mut self,
         build: &Build,
-        shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>,
+        shared: &dyn Fn(&plan::Buffer) -> Option<backend::ArrayRange>,
     ) -> Result<Loaded> {
         let plan = &build.plan;
         let mut arrays = BTreeMap::new();
         let is_number = |buffer: &plan::Buffer| {
-            matches!(buffer.place, plan::Place::Output) && buffer.axes.is_empty()
+            matches!(buffer.storage, plan::Storage::Output) && buffer.axes.is_empty()
         };
         let numbers: Vec<String> = plan
             .buffers
@@ -171,36 +171,37 @@ impl Session {
         for buffer in &plan.buffers {
             let parameter = |index: usize| {
                 let name = &plan.parameters[index].name;
-                self.layout
-                    .find(name)
-                    .unwrap_or_else(|| panic!("`{name}` is a parameter of the session"))
-                    .offset
+                let entry = self.layout.find(name).ok_or_else(|| {
+                    Error::new(format!("`{name}` is no parameter of this session"))
+                        .help("the program and the session belong to different models")
+                })?;
+                Ok(entry.offset)
             };
-            places.push(match (shared(buffer), &buffer.place) {
+            places.push(match (shared(buffer), &buffer.storage) {
                 (Some(place), _) => Some(place),
-                (None, plan::Place::Arena(_)) => None,
-                (None, plan::Place::Parameter(index)) => Some(Place {
+                (None, plan::Storage::Arena(_)) => None,
+                (None, plan::Storage::Parameter(index)) => Some(ArrayRange {
                     array: self.parameters,
-                    offset: parameter(*index),
+                    offset: parameter(*index)?,
                 }),
-                (None, plan::Place::Gradient(index)) => Some(Place {
+                (None, plan::Storage::Gradient(index)) => Some(ArrayRange {
                     array: self.gradients,
-                    offset: parameter(*index),
+                    offset: parameter(*index)?,
                 }),
                 (None, _) if is_number(buffer) => {
                     let offset = numbers
                         .iter()
                         .position(|name| *name == buffer.name)
                         .expect("it is a number");
-                    Some(Place {
+                    Some(ArrayRange {
                         array: number_array,
                         offset,
                     })
                 }
-                (None, plan::Place::Input | plan::Place::Output) => {
+                (None, plan::Storage::Input | plan::Storage::Output) => {
                     let array = self.device.allocate(buffer.len)?;
                     arrays.insert(buffer.name.clone(), (array, buffer.len));
-                    Some(Place { array, offset: 0 })
+                    Some(ArrayRange { array, offset: 0 })
                 }
             });
         }

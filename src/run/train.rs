@@ -11,7 +11,7 @@ use super::{
     session::{Loaded, Session},
 };
 use crate::{
-    backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
+    backend::{Array, ArrayRange, Build, Device, Gather, NoiseKey, Spent},
     error::{Error, ErrorKind, Result},
     id::Id,
     model::{Batch, Model, Scheduled, scope},
@@ -636,7 +636,7 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
                 .find(|(known, _)| *known == name)
                 .map(|(_, array)| *array)?,
         };
-        Some(Place { array, offset })
+        Some(ArrayRange { array, offset })
     })?;
     Ok((loaded, state))
 }

@@ -15,6 +15,7 @@ mod estimators;
 mod evaluation;
 mod folders;
 mod gpu_memory;
+mod hostile;
 mod heads;
 mod language;
 mod laws;

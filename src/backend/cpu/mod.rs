@@ -34,7 +34,7 @@ use self::{
     memory::{Address, Floats},
     program::LoadedProgram,
 };
-use super::{Array, Backend, Build, NoiseKey, Place, Precision, Program, Spent};
+use super::{Array, ArrayRange, Backend, Build, NoiseKey, Precision, Program, Spent, check_ranges};
 use crate::{
     error::{Error, Result},
     id::Id,
@@ -104,27 +104,28 @@ impl Cpu {
     }
 
     /// Where each buffer of a plan lies, by the places of those that are not in working memory.
-    fn addresses(&mut self, plan: &plan::Plan, places: &[Option<Place>]) -> Result<Vec<Address>> {
+    fn addresses(
+        &mut self,
+        plan: &plan::Plan,
+        places: &[Option<ArrayRange>],
+    ) -> Result<Vec<Address>> {
+        check_ranges(plan, places, &|array| {
+            self.arrays.get(array.index()).map(|array| array.len())
+        })?;
         let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {
-            let place = match (&buffer.place, place) {
-                (plan::Place::Arena(offset), _) => Place {
+            let ArrayRange { array, offset } = match buffer.storage {
+                plan::Storage::Arena(offset) => ArrayRange {
                     array: arena,
-                    offset: *offset,
+                    offset,
                 },
-                (_, Some(place)) => *place,
-                (_, None) => panic!("`{}` has a place", buffer.name),
+                _ => place.expect("`check_ranges` found a place for each buffer"),
             };
-            let array = &self.arrays[place.array.index()];
-            let end = place.offset.checked_add(buffer.len);
-            assert!(
-                end.is_some_and(|end| end <= array.len()),
-                "`{}` lies in its array",
-                buffer.name
-            );
-            // SAFETY: the offset is within the array, as was just checked.
-            addresses.push(unsafe { array.address().add(place.offset) });
+            let start = self.arrays[array.index()].address();
+            // SAFETY: the buffer lies within its array: `check_ranges` checked it, and of the arena
+            // the plan's verifier (invariant 2).
+            addresses.push(unsafe { start.add(offset) });
         }
         Ok(addresses)
     }
@@ -180,7 +181,7 @@ impl Backend for Cpu {
         Ok(true)
     }
 
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>> {
         let addresses = self.addresses(&build.plan, places)?;
         let program = LoadedProgram::new(&build.plan, &addresses, self.by)?;
         for scratch in &mut self.scratch {

@@ -3,7 +3,7 @@
 
 use super::Cpu;
 use crate::{
-    backend::{Array, Backend, Build, NoiseKey, Place, Precision},
+    backend::{Array, ArrayRange, Backend, Build, NoiseKey, Precision},
     id::Id,
     plan::{self, NoiseSource},
     tensor::{
@@ -79,16 +79,16 @@ impl Builder {
     /// Runs the graph on the CPU, twice, and gives all arrays by name.
     fn run(&self, threads: usize, precision: Precision) -> HashMap<String, Vec<f32>> {
         let plan = plan::build(&self.graph, NoiseSource::Generated);
-        plan::verify(&plan);
+        let plan = plan::VerifiedPlan::new(plan).expect("the planner's plans are verified");
         let mut cpu = Cpu::new(threads, precision).expect("the CPU multiplies in this precision");
         let mut arrays: HashMap<String, Id<Array>> = HashMap::new();
-        let places: Vec<Option<Place>> = plan
+        let places: Vec<Option<ArrayRange>> = plan
             .buffers
             .iter()
             .map(|buffer| {
-                let name = match &buffer.place {
-                    plan::Place::Arena(_) => return None,
-                    plan::Place::Parameter(index) => &plan.parameters[*index].name,
+                let name = match &buffer.storage {
+                    plan::Storage::Arena(_) => return None,
+                    plan::Storage::Parameter(index) => &plan.parameters[*index].name,
                     _ => &buffer.name,
                 };
                 let array = *arrays.entry(name.clone()).or_insert_with(|| {
@@ -104,7 +104,7 @@ impl Builder {
                     }
                     array
                 });
-                Some(Place { array, offset: 0 })
+                Some(ArrayRange { array, offset: 0 })
             })
             .collect();
         let build = Build::new("test", plan);

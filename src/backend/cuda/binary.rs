@@ -1,17 +1,13 @@
 //! Programs that were compiled ahead of time: machine code for some architectures.
 
-use super::emit;
 use crate::backend::Precision;
 
-/// A program made ahead of time: its launches, and machine code for some architectures.
+/// Machine code of a program for some architectures. It is trusted; launches and working memory follow
+/// from the verified plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
     /// Of its contractions.
     pub precision: Precision,
-    /// The launches of a run, in order.
-    pub launches: Vec<emit::Launch>,
-    /// Floats of working memory.
-    pub arena: usize,
     /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can compile.
     pub images: Vec<(String, Vec<u8>)>,
 }

@@ -11,7 +11,9 @@ use super::{
     transfer::{Readbacks, Writes},
 };
 use crate::{
-    backend::{Array, Backend, Build, Gather, NoiseKey, Place, Precision, Program},
+    backend::{
+        Array, ArrayRange, Backend, Build, Gather, NoiseKey, Precision, Program, check_ranges,
+    },
     error::{Error, Result},
     id::Id,
     plan,
@@ -27,7 +29,7 @@ use std::{
 /// memory that they share.
 struct Code<'b> {
     image: Cow<'b, [u8]>,
-    launches: Cow<'b, [emit::Launch]>,
+    launches: Vec<emit::Launch>,
     arena: usize,
 }
 
@@ -119,7 +121,7 @@ impl Cuda {
             } = source;
             return Ok(Code {
                 image: image.into(),
-                launches: launches.into(),
+                launches,
                 arena,
             });
         };
@@ -147,10 +149,13 @@ impl Cuda {
             );
             Error::device(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
+        let emit::CudaSource {
+            launches, arena, ..
+        } = emit::emit(&build.plan, &build.name, self.precision);
         Ok(Code {
             image: image.into(),
-            launches: binary.launches.as_slice().into(),
-            arena: binary.arena,
+            launches,
+            arena,
         })
     }
 
@@ -337,9 +342,12 @@ impl Backend for Cuda {
         self.readbacks.poll(wait, take)
     }
 
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>> {
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>> {
         self.context.bind()?;
         let plan = &build.plan;
+        check_ranges(plan, places, &|array| {
+            self.arrays.get(array.index()).map(|array| array.len)
+        })?;
         let Code {
             image,
             launches,
@@ -348,18 +356,20 @@ impl Backend for Cuda {
         let arena = self.allocate(arena)?;
         let arena = self.address(arena, 0);
         // The launches know where buffers lie in working memory.
-        let address =
-            |(buffer, place): (&plan::Buffer, &Option<Place>)| match (&buffer.place, place) {
-                (plan::Place::Arena(_), _) => arena,
-                (_, Some(place)) => self.address(place.array, place.offset),
-                (_, None) => panic!("`{}` has a place", buffer.name),
-            };
+        let address = |(buffer, place): (&plan::Buffer, &Option<ArrayRange>)| match (
+            &buffer.storage,
+            place,
+        ) {
+            (plan::Storage::Arena(_), _) => arena,
+            (_, Some(place)) => self.address(place.array, place.offset),
+            (_, None) => unreachable!("`check_ranges` found a place for each buffer"),
+        };
         let addresses: Vec<CUdeviceptr> = plan.buffers.iter().zip(places).map(address).collect();
         // SAFETY: NVRTC made the image, now or when its folder was compiled.
         let module = unsafe { Module::load(&self.context, &image) }?;
         let gather = module.function(emit::GATHER)?;
-        // SAFETY: launches and image were emitted from this plan; the caller gives every buffer a
-        // place with room for it.
+        // SAFETY: the launches follow from this plan, which is verified, and so does the image, unless
+        // its folder was tampered with; `check_ranges` found room for every buffer.
         let graph = unsafe { self.record(&module, &launches, &addresses, arena) }?;
         self.gather = Some(gather);
         self.programs.push(Loaded {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     backend::NoiseKey,
-    plan::Span,
+    plan::WindowStep,
     tensor::{NoiseKind, ReduceKind},
 };
 
@@ -468,14 +468,14 @@ impl Run<'_> {
 }
 
 /// The sum that a window takes at a position of the outer loops.
-fn span_sum(span: &Span, index: &[usize]) -> isize {
+fn span_sum(span: &WindowStep, index: &[usize]) -> isize {
     let terms = index.iter().zip(&span.strides);
     let terms = terms.map(|(index, stride)| *index as isize * stride);
     span.offset + terms.sum::<isize>()
 }
 
 /// The floats that windows add for an element of the innermost loop, if they name a place.
-fn each_place(spans: &[Span], index: &[usize], element: usize) -> Option<usize> {
+fn each_place(spans: &[WindowStep], index: &[usize], element: usize) -> Option<usize> {
     let mut place = 0;
     for span in spans {
         let inner = span.strides[index.len()] * element as isize;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    plan::Span,
+    plan::WindowStep,
     tensor::{NoiseKind, ReduceKind},
 };
 
@@ -114,9 +114,9 @@ pub(crate) struct Source {
     /// Floats for each tile.
     pub partial: usize,
     /// Windows that name the same place for all of the innermost loop.
-    pub outer: Vec<Span>,
+    pub outer: Vec<WindowStep>,
     /// Windows that name another place for each element.
-    pub each: Vec<Span>,
+    pub each: Vec<WindowStep>,
 }
 
 /// Where a step finds an operand, or puts its result.

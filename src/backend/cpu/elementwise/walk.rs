@@ -4,7 +4,7 @@
 //! The innermost axes are also walked as one where some operands lie without gaps and the others
 //! repeat the same few numbers: a bias of a few channels, at every pixel.
 
-use crate::plan::{self, Access, Instruction, Span};
+use crate::plan::{self, Access, Instruction, WindowStep};
 use std::{collections::BTreeSet, ops::Range};
 
 /// Numbers that are repeated, at most: more make an innermost loop that is long enough.
@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
                 .iter()
                 .map(|group| span.strides[group.end - 1])
                 .collect();
-            Span {
+            WindowStep {
                 strides,
                 ..span.clone()
             }

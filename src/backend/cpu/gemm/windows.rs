@@ -8,7 +8,7 @@
 use super::super::memory::Address;
 use crate::{
     error::{Error, Result},
-    plan::{Span, Windows},
+    plan::{WindowStep, Windows},
 };
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub struct WindowReader {
     /// The axes that make the rows, outermost first.
     rows: Vec<ReaderAxis>,
     offsets: Vec<isize>,
-    spans: Vec<Span>,
+    spans: Vec<WindowStep>,
     /// The columns in order, as runs of neighbours in memory.
     runs: Vec<Run>,
     /// For each span the least and the most that runs add to its sum.
@@ -209,7 +209,7 @@ impl WindowReader {
 }
 
 /// Columns in order, as runs of neighbours in memory.
-fn runs(columns: &[ReaderAxis], spans: &[Span]) -> Vec<Run> {
+fn runs(columns: &[ReaderAxis], spans: &[WindowStep]) -> Vec<Run> {
     let width = columns.iter().map(|axis| axis.size).product();
     let mut counter = Counter::new(columns, 0);
     let mut runs: Vec<Run> = Vec::new();
@@ -234,7 +234,7 @@ fn runs(columns: &[ReaderAxis], spans: &[Span]) -> Vec<Run> {
 }
 
 /// Floats that spans add to a place, where each sum is the place itself: a divisor of 1.
-fn along(spans: &[Span], sums: &[isize]) -> isize {
+fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
     spans
         .iter()
         .zip(sums)

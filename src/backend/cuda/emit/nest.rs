@@ -3,7 +3,7 @@
 
 use crate::{
     id::Id,
-    plan::{Access, Buffer, Instruction, Kernel, Loop, Place, Plan},
+    plan::{Access, Buffer, Instruction, Kernel, Loop, Plan, Storage},
 };
 use std::collections::BTreeSet;
 
@@ -19,16 +19,16 @@ pub(super) enum Memory {
 
 /// The memory of a buffer.
 pub(super) fn memory(plan: &Plan, id: Id<Buffer>) -> Memory {
-    match plan.buffer(id).place {
-        Place::Parameter(index) => Memory::Parameter(index),
-        Place::Gradient(index) => Memory::Gradient(index),
+    match plan.buffer(id).storage {
+        Storage::Parameter(index) => Memory::Parameter(index),
+        Storage::Gradient(index) => Memory::Gradient(index),
         _ => Memory::Buffer(id),
     }
 }
 
 /// Whether a buffer lies in working memory.
 pub(super) fn in_arena(plan: &Plan, id: Id<Buffer>) -> bool {
-    matches!(plan.buffer(id).place, Place::Arena(_))
+    matches!(plan.buffer(id).storage, Storage::Arena(_))
 }
 
 /// What a loop loads.

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product},
+    plan::{
+        Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Product, Storage,
+    },
     tensor::{Axis, AxisKind, Scalar},
 };
 
@@ -27,11 +29,11 @@ fn dense(m: usize, n: usize, k: usize) -> Plan {
         size,
         kind: AxisKind::Feature,
     };
-    let buffer = |name: &str, axes: &[usize], len, place| Buffer {
+    let buffer = |name: &str, axes: &[usize], len, storage| Buffer {
         name: name.to_string(),
         axes: axes.iter().map(|axis| Id::new(*axis)).collect(),
         len,
-        place,
+        storage,
     };
     let matrix = |buffer, row_stride, column_stride| Matrix {
         buffer: Id::new(buffer),
@@ -66,11 +68,11 @@ fn dense(m: usize, n: usize, k: usize) -> Plan {
         axes: vec![axis("row", m), axis("unit", n), axis("input", k)],
         parameters: Vec::new(),
         buffers: vec![
-            buffer("left", &[0, 2], m * k, Place::Input),
-            buffer("right", &[1, 2], n * k, Place::Input),
-            buffer("bias", &[1], n, Place::Input),
-            buffer("sums", &[0, 1], m * n, Place::Arena(0)),
-            buffer("out", &[0, 1], m * n, Place::Output),
+            buffer("left", &[0, 2], m * k, Storage::Input),
+            buffer("right", &[1, 2], n * k, Storage::Input),
+            buffer("bias", &[1], n, Storage::Input),
+            buffer("sums", &[0, 1], m * n, Storage::Arena(0)),
+            buffer("out", &[0, 1], m * n, Storage::Output),
         ],
         kernels: vec![Kernel {
             name: "k0_dense".to_string(),

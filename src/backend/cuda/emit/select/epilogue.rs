@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::Id,
-    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Place, Plan},
+    plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Plan, Storage},
 };
 
 /// What a sum keeps of a contraction's result.
@@ -169,7 +169,7 @@ pub(super) fn finish<'p>(
                 .iter()
                 .any(|kernel| reads_outside(kernel, out, fused.nest))
     };
-    let is_inner = matches!(plan.buffer(out).place, Place::Arena(_));
+    let is_inner = matches!(plan.buffer(out).storage, Storage::Arena(_));
     Finish {
         stored: !is_inner || fused.is_none_or(is_read_later),
         fused: fused.cloned(),

@@ -1,14 +1,15 @@
-//! Which kernel computes what.
+//! Fusion: decides which kernel computes each item.
 //!
-//! Contractions make kernels, in order. An elementwise operation goes to the earliest kernel that
-//! knows its operands, as a rule the one that makes them; or to the first one that reads it, where
-//! that saves memory traffic: with what it takes to make it there, again if that is little. What a
-//! sum over rows allows only afterwards gets a kernel of its own, unless the next reader can take
-//! it on.
+//! Each contraction makes a kernel, in order. An elementwise item starts in the earliest kernel that
+//! may read its operands, usually the one that computes them. It then moves to the first kernel that
+//! reads it where that stores less: the kernel computes the item itself, and rematerializes cheap
+//! operands instead of reading them from memory. A sum over rows is complete only after all tiles of
+//! its kernel, so what reads it needs a later kernel; a kernel without a contraction merges into its
+//! first reader where their tiles agree.
 
 use super::{
-    items::{ItemId, Items, Kind, row_of},
-    view::Use,
+    layout::{layout, row_of},
+    values::{ItemId, Items, Kind, OperandView},
 };
 use crate::{
     id::Id,
@@ -16,8 +17,8 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Operations one on the other that are made again, at most.
-const MOST_AGAIN: usize = 4;
+/// Longest chain of operations that is rematerialized.
+const MOST_REMATERIALIZED: usize = 4;
 
 /// The items of a kernel, each list in order.
 #[derive(Clone, Debug, Default)]
@@ -29,34 +30,15 @@ pub(super) struct Slot {
     pub epilogue: Vec<ItemId>,
 }
 
-/// The axes of an item's buffer, outermost first: as its output is read, or rows, samples, classes,
-/// features.
-pub(super) fn layout(graph: &Graph, items: &Items, item: ItemId) -> Vec<Id<Axis>> {
-    if let Some((output, _)) = items.outputs.iter().find(|(_, owner)| *owner == item) {
-        return output.axes.clone();
-    }
-    let item = items.get(item);
-    item.order
-        .clone()
-        .unwrap_or_else(|| canonical(graph, item.axes.iter()))
-}
-
-/// Rows, then samples, then classes, then features.
-pub(super) fn canonical(graph: &Graph, axes: impl Iterator<Item = Id<Axis>>) -> Vec<Id<Axis>> {
-    let mut axes: Vec<Id<Axis>> = axes.collect();
-    axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
-    axes
-}
-
-/// May add items that are made again where they are read.
+/// Assigns every item to a kernel. Rematerialization adds copies of items.
 pub(super) fn run(graph: &Graph, items: &mut Items) -> Vec<Slot> {
     let ids = items.ids();
-    let mut scheduler = Scheduler::new(graph, items);
-    ids.clone().for_each(|id| scheduler.place_early(id));
-    ids.rev().for_each(|id| scheduler.sink(id));
-    scheduler.merge();
-    scheduler.place_heads();
-    scheduler.slots()
+    let mut fusion = Fusion::new(graph, items);
+    ids.clone().for_each(|id| fusion.place_early(id));
+    ids.rev().for_each(|id| fusion.sink(id));
+    fusion.merge();
+    fusion.place_setup();
+    fusion.slots()
 }
 
 /// A kernel as it forms.
@@ -66,23 +48,22 @@ struct Draft {
     contraction: Option<ItemId>,
 }
 
-struct Scheduler<'a> {
+struct Fusion<'a> {
     graph: &'a Graph,
     items: &'a mut Items,
-    /// Items that are made again in a kernel that reads them: the item, the kernel, and the item
-    /// that is the same.
-    again: BTreeMap<(ItemId, usize), ItemId>,
+    /// Copies of items that another kernel computes for itself, by the item and that kernel.
+    rematerialized: BTreeMap<(ItemId, usize), ItemId>,
     users: Vec<Vec<ItemId>>,
     rows: Vec<Option<Id<Axis>>>,
     drafts: Vec<Draft>,
     /// The kernel of an item: set for contractions and items with rows early on, for the others at
     /// the end.
     kernel: Vec<Option<usize>>,
-    /// Of an item without rows: the first kernel whose head may compute it, or read it.
+    /// Of an item without rows: the first kernel whose setup may compute it, or read it.
     available: Vec<usize>,
 }
 
-impl<'a> Scheduler<'a> {
+impl<'a> Fusion<'a> {
     fn new(graph: &'a Graph, items: &'a mut Items) -> Self {
         let count = items.items.len();
         let mut users: Vec<Vec<ItemId>> = vec![Vec::new(); count];
@@ -106,10 +87,10 @@ impl<'a> Scheduler<'a> {
             })
             .collect();
         let (kernel, available) = (vec![None; count], vec![0; count]);
-        Scheduler {
+        Fusion {
             graph,
             items,
-            again: BTreeMap::new(),
+            rematerialized: BTreeMap::new(),
             users,
             rows,
             drafts: Vec::new(),
@@ -128,9 +109,9 @@ impl<'a> Scheduler<'a> {
     }
 
     /// The first kernel that may read all operands.
-    fn operands_known(&self, id: ItemId) -> usize {
+    fn first_kernel_after_operands(&self, id: ItemId) -> usize {
         let uses = self.items.get(id).kind.uses();
-        let known = uses.iter().map(|used| {
+        let kernels = uses.iter().map(|used| {
             let operand = used.item;
             match (self.kernel[operand.index()], &self.items.get(operand).kind) {
                 (Some(kernel), Kind::Partial { .. }) => kernel + 1,
@@ -138,14 +119,14 @@ impl<'a> Scheduler<'a> {
                 _ => self.available[operand.index()],
             }
         });
-        known.max().unwrap_or(0)
+        kernels.max().unwrap_or(0)
     }
 
     fn place_early(&mut self, id: ItemId) {
         if self.is_inline(id) {
             return;
         }
-        let known = self.operands_known(id);
+        let earliest = self.first_kernel_after_operands(id);
         let row = self.rows[id.index()];
         if let Kind::Products(_) = self.items.get(id).kind {
             let tile = row.unwrap_or_else(|| layout(self.graph, self.items, id)[0]);
@@ -158,11 +139,11 @@ impl<'a> Scheduler<'a> {
             return;
         }
         let Some(row) = row else {
-            self.available[id.index()] = known;
+            self.available[id.index()] = earliest;
             return;
         };
         let fits = |draft: &Draft| draft.tile.is_none_or(|tile| tile == row);
-        let found = (known..self.drafts.len()).find(|&kernel| fits(&self.drafts[kernel]));
+        let found = (earliest..self.drafts.len()).find(|&kernel| fits(&self.drafts[kernel]));
         let kernel = found.unwrap_or_else(|| {
             self.drafts.push(Draft {
                 tile: None,
@@ -206,8 +187,8 @@ impl<'a> Scheduler<'a> {
         if late == early || self.is_output(id) || self.drafts[late].tile != Some(row) {
             return;
         }
-        if self.newly_stored(id, MOST_AGAIN) < self.bytes(id) {
-            self.make_at(late, id, MOST_AGAIN);
+        if self.newly_stored(id, MOST_REMATERIALIZED) < self.bytes(id) {
+            self.compute_in(late, id, MOST_REMATERIALIZED);
         }
     }
 
@@ -221,7 +202,8 @@ impl<'a> Scheduler<'a> {
             .collect()
     }
 
-    /// What a later kernel would need in memory to make an item, and is not there for others.
+    /// Floats that must be stored for a later kernel to compute an item, beyond what is stored for
+    /// other readers.
     fn newly_stored(&self, id: ItemId, most: usize) -> usize {
         let operands = self
             .operands(id)
@@ -229,16 +211,23 @@ impl<'a> Scheduler<'a> {
             .filter(|&operand| !self.is_stored_without(operand, id));
         operands
             .map(|operand| {
-                self.made_again(operand, id, most)
+                self.rematerialization_cost(operand, id, most)
                     .unwrap_or_else(|| self.bytes(operand))
             })
             .sum()
     }
 
-    /// What is newly stored if a later kernel makes the operand itself, where that is less than the
-    /// operand and next to no work.
-    fn made_again(&self, operand: ItemId, user: ItemId, most: usize) -> Option<usize> {
-        let plain = |id: ItemId| self.items.get(id).kind.uses().iter().all(Use::is_plain);
+    /// What would be newly stored if a later kernel computed the operand itself; none where that is
+    /// not less than the operand, or where the operation is not cheap.
+    fn rematerialization_cost(&self, operand: ItemId, user: ItemId, most: usize) -> Option<usize> {
+        let plain = |id: ItemId| {
+            self.items
+                .get(id)
+                .kind
+                .uses()
+                .iter()
+                .all(OperandView::is_plain)
+        };
         let (Kind::Scalar(scalar, _), Kind::Scalar(..)) =
             (&self.items.get(operand).kind, &self.items.get(user).kind)
         else {
@@ -250,36 +239,38 @@ impl<'a> Scheduler<'a> {
         Some(self.newly_stored(operand, most - 1)).filter(|&stored| stored < self.bytes(operand))
     }
 
-    /// Makes an item in a later kernel, and there what it reads and is not stored, as
-    /// [`Scheduler::newly_stored`] counts it.
-    fn make_at(&mut self, kernel: usize, id: ItemId, most: usize) {
+    /// Moves an item to a later kernel, together with those of its operands that
+    /// [`Fusion::newly_stored`] counts as rematerialized there.
+    fn compute_in(&mut self, kernel: usize, id: ItemId, most: usize) {
         for operand in self.operands(id) {
-            if self.is_stored_without(operand, id) || self.made_again(operand, id, most).is_none() {
+            if self.is_stored_without(operand, id)
+                || self.rematerialization_cost(operand, id, most).is_none()
+            {
                 continue;
             }
-            // What nothing else reads is made there alone.
+            // An operand without other readers moves instead of being copied.
             if self.users[operand.index()].as_slice() == [id] {
-                self.make_at(kernel, operand, most - 1);
+                self.compute_in(kernel, operand, most - 1);
                 continue;
             }
-            let again = self
-                .again
+            let copy = self
+                .rematerialized
                 .get(&(operand, kernel))
                 .copied()
                 .unwrap_or_else(|| {
-                    let again = self.copy(operand);
-                    self.again.insert((operand, kernel), again);
-                    self.make_at(kernel, again, most - 1);
-                    again
+                    let copy = self.copy(operand);
+                    self.rematerialized.insert((operand, kernel), copy);
+                    self.compute_in(kernel, copy, most - 1);
+                    copy
                 });
-            self.items.replace(id, operand, again);
+            self.items.replace(id, operand, copy);
             self.users[operand.index()].retain(|&user| user != id);
-            self.users[again.index()].push(id);
+            self.users[copy.index()].push(id);
         }
         self.kernel[id.index()] = Some(kernel);
     }
 
-    /// The same item once more, in the same kernel and without users.
+    /// A copy of an item, in the same kernel and without users.
     fn copy(&mut self, id: ItemId) -> ItemId {
         let copy = self.items.push(self.items.get(id).clone());
         self.operands(id)
@@ -292,8 +283,7 @@ impl<'a> Scheduler<'a> {
         copy
     }
 
-    /// Whether the operand is in memory anyway, read by another kernel than its own and by another
-    /// item than `user`.
+    /// Whether the operand is stored even without `user`: another item in another kernel reads it.
     fn is_stored_without(&self, operand: ItemId, user: ItemId) -> bool {
         if self.rows[operand.index()].is_none()
             || self.is_inline(operand)
@@ -301,13 +291,13 @@ impl<'a> Scheduler<'a> {
         {
             return true;
         }
-        let own = self.kernel[operand.index()];
+        let producer = self.kernel[operand.index()];
         let others = self.users[operand.index()]
             .iter()
             .filter(|&&other| other != user);
         others
             .map(|other| self.kernel[other.index()])
-            .any(|kernel| kernel != own)
+            .any(|kernel| kernel != producer)
     }
 
     /// Moves the items of a kernel without contraction into the first one that reads them, where
@@ -321,25 +311,26 @@ impl<'a> Scheduler<'a> {
             else {
                 continue;
             };
-            let own: Vec<ItemId> = self
+            let moved: Vec<ItemId> = self
                 .items
                 .ids()
                 .filter(|id| self.kernel[id.index()] == Some(kernel))
                 .collect();
-            let reader = own
+            let reader = moved
                 .iter()
                 .flat_map(|&id| self.readers(id))
                 .filter(|(reader, _)| *reader != kernel)
                 .min();
             let target = match reader {
-                // A sum over the tiles is known to later kernels only.
+                // A sum over the tiles is complete in later kernels only.
                 Some((_, false)) | None => continue,
                 Some((reader, true)) => reader,
             };
             if self.drafts[target].tile != Some(tile) {
                 continue;
             }
-            own.iter()
+            moved
+                .iter()
                 .for_each(|id| self.kernel[id.index()] = Some(target));
             self.drafts[kernel].tile = None;
         }
@@ -361,8 +352,8 @@ impl<'a> Scheduler<'a> {
         readers
     }
 
-    /// Items without rows go to the head of the first kernel that reads them, or of a last one.
-    fn place_heads(&mut self) {
+    /// Items without rows go to the setup of the first kernel that reads them, or of a last one.
+    fn place_setup(&mut self) {
         let last = self.drafts.len();
         self.drafts.push(Draft {
             tile: None,
@@ -373,20 +364,20 @@ impl<'a> Scheduler<'a> {
                 let reader = self.first_reader(id).unwrap_or(last);
                 debug_assert!(
                     reader >= self.available[id.index()] || reader == last,
-                    "a head waits for its operands"
+                    "setup waits for its operands"
                 );
                 self.kernel[id.index()] = Some(reader);
             }
         }
     }
 
-    /// All items, operands first: those that are made again after the first of their kind.
+    /// All items, operands first; a copy follows its original.
     fn order(&self) -> Vec<ItemId> {
         let mut order: Vec<ItemId> = self.items.ids().collect();
         let origin: BTreeMap<ItemId, ItemId> = self
-            .again
+            .rematerialized
             .iter()
-            .map(|(&(id, _), &again)| (again, id))
+            .map(|(&(id, _), &copy)| (copy, id))
             .collect();
         order.sort_by_key(|id| (*origin.get(id).unwrap_or(id), *id));
         order
@@ -396,30 +387,14 @@ impl<'a> Scheduler<'a> {
     /// contraction what it reads, everything else after it, where operands are in registers or in
     /// the cache.
     fn slots(&self) -> Vec<Slot> {
-        let mut slots: Vec<Slot> = self
-            .drafts
-            .iter()
-            .map(|draft| Slot {
-                tile: draft.tile,
-                contraction: draft.contraction,
-                ..Slot::default()
-            })
-            .collect();
+        let slot = |draft: &Draft| Slot {
+            tile: draft.tile,
+            contraction: draft.contraction,
+            ..Slot::default()
+        };
+        let mut slots: Vec<Slot> = self.drafts.iter().map(slot).collect();
         let order = self.order();
-        let mut first: BTreeSet<ItemId> = BTreeSet::new();
-        for &id in order.iter().rev() {
-            let Some(kernel) = self.kernel[id.index()] else {
-                continue;
-            };
-            if self.drafts[kernel].contraction == Some(id) || first.contains(&id) {
-                let uses = self.items.get(id).kind.uses();
-                first.extend(
-                    uses.iter()
-                        .map(|used| used.item)
-                        .filter(|item| self.kernel[item.index()] == Some(kernel)),
-                );
-            }
-        }
+        let first = self.before_contractions(&order);
         for id in order {
             let Some(kernel) = self.kernel[id.index()] else {
                 continue;
@@ -445,6 +420,22 @@ impl<'a> Scheduler<'a> {
             }
         }
         slots
+    }
+
+    /// The items that a contraction of their kernel reads, directly or not.
+    fn before_contractions(&self, order: &[ItemId]) -> BTreeSet<ItemId> {
+        let mut first: BTreeSet<ItemId> = BTreeSet::new();
+        for &id in order.iter().rev() {
+            let Some(kernel) = self.kernel[id.index()] else {
+                continue;
+            };
+            if self.drafts[kernel].contraction != Some(id) && !first.contains(&id) {
+                continue;
+            }
+            let read = self.operands(id).into_iter();
+            first.extend(read.filter(|item| self.kernel[item.index()] == Some(kernel)));
+        }
+        first
     }
 }
 

@@ -1,23 +1,23 @@
-//! Operations that no kernel has, in terms of those that kernels have.
+//! Legalization: rewrites the operations that no kernel has in terms of those that kernels have.
 
 use super::{
     contraction::{self, Layout, Operand},
-    schedule::canonical,
+    layout::canonical,
 };
 use crate::tensor::{Axes, AxisKind, Graph, Node, Op, ReduceKind, Window};
 
-/// Terms of the sums of two folds that are made at once, at most.
+/// Terms of the sums of two folds that are computed together, at most.
 const MOST_TERMS: usize = 4;
 
-/// The same outputs without log-sum-exp, folds that add up, and contractions that are no matrix
-/// product.
+/// Removes log-sum-exp, folds that add up, and contractions that are no matrix product; the outputs
+/// keep their values.
 pub(super) fn run(graph: &Graph) -> Graph {
     let mut result = graph.emptied();
-    let mut made: Vec<Node> = Vec::with_capacity(graph.nodes.len());
+    let mut lowered: Vec<Node> = Vec::with_capacity(graph.nodes.len());
     for data in &graph.nodes {
         result.set_origin_of(data.origin);
-        let op = data.op.map(|operand| made[operand.index()]);
-        made.push(match op {
+        let op = data.op.map(|operand| lowered[operand.index()]);
+        lowered.push(match op {
             Op::Reduce(ReduceKind::LogSumExp, value, over) => {
                 // log Σ exp(x) = m + log Σ exp(x − m), with m the greatest x, so that nothing
                 // overflows
@@ -42,7 +42,7 @@ pub(super) fn run(graph: &Graph) -> Graph {
     result
         .outputs
         .iter_mut()
-        .for_each(|output| output.node = made[output.node.index()]);
+        .for_each(|output| output.node = lowered[output.node.index()]);
     result
 }
 
@@ -64,7 +64,7 @@ fn unfolded(graph: &mut Graph, value: Node, window: &Window) -> Node {
         .filter(|(term, _)| *term != solved);
     let others: Axes = others.map(|(_, (axis, _))| *axis).collect();
     let window = window.solved(solved);
-    // The sums of two folds are made at once where they are short: what lies between need not be in
+    // The sums of two folds are lowered at once where they are short: what lies between need not be in
     // memory.
     let within = match graph.op(value) {
         Op::Reduce(ReduceKind::Sum, inner, over)

@@ -1,154 +1,35 @@
-//! The graph as the scheduler sees it: views resolved, sums of contractions joined, sums over rows
-//! split by tile.
-//!
-//! An item's operands precede it.
+//! Turns the graph's nodes into items: views are resolved, sums of contractions are joined, and sums
+//! over rows are split by tile.
 
-use super::{NoiseSource, schedule::canonical, view::Use};
+use super::{
+    NoiseSource,
+    layout::{canonical, row_of},
+    values::{Item, ItemId, Items, Kind, OperandView, ProductOf},
+};
 use crate::{
     id::Id,
-    tensor::{
-        Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Output, Parameter, ReduceKind, Scalar,
-        Window,
-    },
+    tensor::{Axes, Axis, AxisKind, Graph, Node, Op, Output, ReduceKind, Scalar, Window},
 };
 
-pub(super) type ItemId = Id<Item>;
-
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub kind: Kind,
-    /// The axes of the value; those of a [`Kind::Partial`] are without its `row`, whose tiles stand
-    /// for it.
-    pub axes: Axes,
-    /// How they lie in memory, outermost first, if not in the usual order.
-    pub order: Option<Vec<Id<Axis>>>,
-    pub origin: usize,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    // Leaves: known before the first kernel.
-    Constant(f64),
-    Input(String),
-    Parameter(Id<Parameter>),
-    // Computed in loops.
-    Noise(String, NoiseKind),
-    Iota(Id<Axis>),
-    Scalar(Scalar, Vec<Use>),
-    OneHot(Use, Id<Axis>),
-    /// Over the axes that the value has and the result lacks.
-    Reduce(ReduceKind, Use),
-    /// A reduction over the tile axis `row`, and others maybe: one result for each tile.
-    Partial {
-        kind: ReduceKind,
-        value: Use,
-        row: Id<Axis>,
-    },
-    /// The partial results of that item, reduced.
-    Combine(ReduceKind, ItemId),
-    /// A value laid out otherwise.
-    Copy(Use),
-    /// Several axes of a value as one, each place of which they name once; maybe others as another.
-    Merge(Use, Vec<Window>),
-    // A kernel's contraction: the sum of products.
-    Products(Vec<ProductOf>),
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct ProductOf {
-    pub left: Use,
-    pub right: Use,
-    /// Whether one of them is seen through windows.
-    pub windows: bool,
-}
-
-pub(super) struct Items {
-    pub items: Vec<Item>,
-    /// The item that each output is read from; its buffer is the output's.
-    pub outputs: Vec<(Output, ItemId)>,
-}
-
-impl Items {
-    pub fn get(&self, id: ItemId) -> &Item {
-        &self.items[id.index()]
-    }
-
-    pub fn ids(&self) -> impl DoubleEndedIterator<Item = ItemId> + Clone + use<> {
-        (0..self.items.len()).map(Id::new)
-    }
-
-    pub fn push(&mut self, item: Item) -> ItemId {
-        self.items.push(item);
-        Id::new(self.items.len() - 1)
-    }
-
-    /// Has an elementwise item read another operand.
-    pub fn replace(&mut self, id: ItemId, operand: ItemId, other: ItemId) {
-        if let Kind::Scalar(_, uses) = &mut self.items[id.index()].kind {
-            uses.iter_mut()
-                .filter(|used| used.item == operand)
-                .for_each(|used| used.item = other);
-        }
-    }
-}
-
-impl Kind {
-    pub fn uses(&self) -> Vec<Use> {
-        match self {
-            Kind::Constant(_)
-            | Kind::Input(_)
-            | Kind::Parameter(_)
-            | Kind::Noise(..)
-            | Kind::Iota(_) => Vec::new(),
-            Kind::Scalar(_, uses) => uses.clone(),
-            Kind::OneHot(value, _)
-            | Kind::Reduce(_, value)
-            | Kind::Copy(value)
-            | Kind::Merge(value, _) => {
-                vec![value.clone()]
-            }
-            Kind::Partial { value, .. } => vec![value.clone()],
-            Kind::Combine(_, partial) => vec![Use::of(*partial)],
-            Kind::Products(products) => products
-                .iter()
-                .flat_map(|product| [product.left.clone(), product.right.clone()])
-                .collect(),
-        }
-    }
-
-    pub fn is_leaf(&self) -> bool {
-        matches!(
-            self,
-            Kind::Constant(_) | Kind::Input(_) | Kind::Parameter(_)
-        )
-    }
-}
-
-/// The row axis among these, if there is one: values of one case have one.
-pub(super) fn row_of(graph: &Graph, axes: &Axes) -> Option<Id<Axis>> {
-    axes.iter()
-        .find(|&axis| graph.axis(axis).kind == AxisKind::Row)
-}
-
-pub(super) fn gather(graph: &Graph, noise: NoiseSource) -> Items {
-    let (users, made) = (count_users(graph), vec![None; graph.nodes.len()]);
+pub(super) fn run(graph: &Graph, noise: NoiseSource) -> Items {
+    let (users, views) = (count_users(graph), vec![None; graph.nodes.len()]);
     let mut gathering = Gathering {
         graph,
         noise,
         users,
-        made,
+        views,
         items: Vec::new(),
         copies: Vec::new(),
     };
-    // What is read within a sum of contractions is made with the sum's root; so every node is made
-    // when first asked for.
+    // What is read within a sum of contractions becomes items with the sum's root, so every node is
+    // viewed when it is first asked for.
     let wanted: Vec<Node> = gathering
         .graph
         .ids()
         .filter(|&node| gathering.is_root(node))
         .collect();
     for node in wanted {
-        gathering.make(node);
+        gathering.view(node);
     }
     let outputs = gathering.outputs();
     Items {
@@ -176,10 +57,10 @@ struct Gathering<'a> {
     graph: &'a Graph,
     noise: NoiseSource,
     users: Vec<usize>,
-    made: Vec<Option<Use>>,
+    views: Vec<Option<OperandView>>,
     items: Vec<Item>,
     /// Values that were laid out otherwise for what reads them.
-    copies: Vec<(Use, Vec<Id<Axis>>, ItemId)>,
+    copies: Vec<(OperandView, Vec<Id<Axis>>, ItemId)>,
 }
 
 impl Gathering<'_> {
@@ -230,32 +111,34 @@ impl Gathering<'_> {
         Id::new(self.items.len() - 1)
     }
 
-    fn make(&mut self, node: Node) -> Use {
-        if let Some(made) = &self.made[node.index()] {
-            return made.clone();
+    fn view(&mut self, node: Node) -> OperandView {
+        if let Some(view) = &self.views[node.index()] {
+            return view.clone();
         }
         let data = self.graph.node(node).clone();
         let (axes, origin) = (data.axes.clone(), data.origin);
         let used = match &data.op {
             Op::Constant(bits) => {
-                Use::of(self.push(Kind::Constant(f64::from_bits(*bits)), axes, origin))
+                OperandView::direct(self.push(Kind::Constant(f64::from_bits(*bits)), axes, origin))
             }
-            Op::Input { name, .. } => Use::of(self.push(Kind::Input(name.clone()), axes, origin)),
+            Op::Input { name, .. } => {
+                OperandView::direct(self.push(Kind::Input(name.clone()), axes, origin))
+            }
             Op::Noise { name, kind, .. } => {
                 let kind = match self.noise {
                     NoiseSource::Given => Kind::Input(name.clone()),
                     NoiseSource::Generated => Kind::Noise(name.clone(), *kind),
                 };
-                Use::of(self.push(kind, axes, origin))
+                OperandView::direct(self.push(kind, axes, origin))
             }
             Op::Parameter(parameter) => {
                 let order = self.graph.parameter(*parameter).axes.clone();
-                Use::of(self.push_ordered(Kind::Parameter(*parameter), order, origin))
+                OperandView::direct(self.push_ordered(Kind::Parameter(*parameter), order, origin))
             }
-            Op::Iota(axis) => Use::of(self.push(Kind::Iota(*axis), axes, origin)),
-            Op::StopGradient(value) => self.make(*value),
+            Op::Iota(axis) => OperandView::direct(self.push(Kind::Iota(*axis), axes, origin)),
+            Op::StopGradient(value) => self.view(*value),
             Op::Rename(value, from, to) => {
-                let used = self.make(*value);
+                let used = self.view(*value);
                 used.renamed(&self.items[used.item.index()].axes, *from, *to)
             }
             Op::Window(value, window) => self.window(*value, window, origin),
@@ -264,38 +147,38 @@ impl Gathering<'_> {
                 let value = match self.graph.op(*value) {
                     Op::Fold(inner, first) if self.is_within_fold(*value) => {
                         windows.push(first.clone());
-                        self.make(*inner)
+                        self.view(*inner)
                     }
-                    _ => self.make(*value),
+                    _ => self.view(*value),
                 };
-                Use::of(self.push(Kind::Merge(value, windows), axes, origin))
+                OperandView::direct(self.push(Kind::Merge(value, windows), axes, origin))
             }
             Op::OneHot(value, axis) => {
-                let value = self.make(*value);
-                Use::of(self.push(Kind::OneHot(value, *axis), axes, origin))
+                let value = self.view(*value);
+                OperandView::direct(self.push(Kind::OneHot(value, *axis), axes, origin))
             }
             Op::Reduce(kind, value, over) => self.reduction(*kind, *value, over, axes, origin),
             Op::Contract(left, right, over) => {
                 let product = self.product(*left, *right, over);
-                Use::of(self.products(vec![product], axes, origin))
+                OperandView::direct(self.products(vec![product], axes, origin))
             }
             Op::Scalar(Scalar::Add, _) => self.sum(node),
             Op::Scalar(scalar, operands) => {
-                let uses = operands.iter().map(|&operand| self.make(operand)).collect();
-                Use::of(self.push(Kind::Scalar(*scalar, uses), axes, origin))
+                let uses = operands.iter().map(|&operand| self.view(operand)).collect();
+                OperandView::direct(self.push(Kind::Scalar(*scalar, uses), axes, origin))
             }
         };
-        self.made[node.index()] = Some(used.clone());
+        self.views[node.index()] = Some(used.clone());
         used
     }
 
-    fn axes_of(&self, used: &Use) -> Axes {
+    fn axes_of(&self, used: &OperandView) -> Axes {
         used.axes(&self.items[used.item.index()].axes)
     }
 
     /// A value read through a window.
-    fn window(&mut self, value: Node, window: &Window, origin: usize) -> Use {
-        let used = self.make(value);
+    fn window(&mut self, value: Node, window: &Window, origin: usize) -> OperandView {
+        let used = self.view(value);
         let item = &self.items[used.item.index()];
         // A position is no place in memory.
         let inline = matches!(item.kind, Kind::Iota(_));
@@ -340,13 +223,13 @@ impl Gathering<'_> {
         self.push_ordered(Kind::Products(products), order, origin)
     }
 
-    fn is_laid(&self, used: &Use) -> bool {
+    fn is_laid(&self, used: &OperandView) -> bool {
         used.is_laid(&self.items[used.item.index()].axes)
     }
 
     /// A value in memory without gaps; of one that is the same for all rows and pixels, the axes
     /// that are summed over outermost.
-    fn copy(&mut self, used: &Use, over: &Axes, origin: usize) -> Use {
+    fn copy(&mut self, used: &OperandView, over: &Axes, origin: usize) -> OperandView {
         let axes = self.axes_of(used);
         let many = axes
             .iter()
@@ -367,11 +250,11 @@ impl Gathering<'_> {
             .iter()
             .find(|(known, same, _)| known == used && *same == order)
         {
-            return Use::of(*copy);
+            return OperandView::direct(*copy);
         }
         let copy = self.push_ordered(Kind::Copy(used.clone()), order.clone(), origin);
         self.copies.push((used.clone(), order, copy));
-        Use::of(copy)
+        OperandView::direct(copy)
     }
 
     /// A product of operands that lie so that a contraction can read them: one of them may be read
@@ -379,16 +262,17 @@ impl Gathering<'_> {
     fn product(&mut self, left: Node, right: Node, over: &Axes) -> ProductOf {
         let origin = self.graph.node(left).origin;
         let windows = [left, right].iter().any(|&node| self.is_window(node));
-        let (mut left, mut right) = (self.make(left), self.make(right));
-        let count =
-            |gathering: &Self, used: &Use| gathering.graph.elements(&gathering.axes_of(used));
-        let own = |gathering: &Self, used: &Use| {
+        let (mut left, mut right) = (self.view(left), self.view(right));
+        let count = |gathering: &Self, used: &OperandView| {
+            gathering.graph.elements(&gathering.axes_of(used))
+        };
+        let item_elements = |gathering: &Self, used: &OperandView| {
             gathering
                 .graph
                 .elements(&gathering.items[used.item.index()].axes)
         };
         for used in [&mut left, &mut right] {
-            if !self.is_laid(used) && count(self, used) <= own(self, used) {
+            if !self.is_laid(used) && count(self, used) <= item_elements(self, used) {
                 *used = self.copy(used, over, origin);
             }
         }
@@ -422,7 +306,7 @@ impl Gathering<'_> {
     }
 
     /// Whether a value's axes lie in the usual order, those that are summed over side by side.
-    fn is_in_order(&self, used: &Use, over: &Axes) -> bool {
+    fn is_in_order(&self, used: &OperandView, over: &Axes) -> bool {
         let item = &self.items[used.item.index()];
         let axes = item
             .order
@@ -448,22 +332,22 @@ impl Gathering<'_> {
         over: &Axes,
         axes: Axes,
         origin: usize,
-    ) -> Use {
-        let value = self.make(value);
+    ) -> OperandView {
+        let value = self.view(value);
         let Some(row) = row_of(self.graph, over) else {
-            return Use::of(self.push(Kind::Reduce(kind, value), axes, origin));
+            return OperandView::direct(self.push(Kind::Reduce(kind, value), axes, origin));
         };
         let partial = self.push(Kind::Partial { kind, value, row }, axes.clone(), origin);
-        Use::of(self.push(Kind::Combine(kind, partial), axes, origin))
+        OperandView::direct(self.push(Kind::Combine(kind, partial), axes, origin))
     }
 
     /// A tree of additions: contractions with equal axes become one, and narrow terms are added
     /// before wide ones.
-    fn sum(&mut self, root: Node) -> Use {
+    fn sum(&mut self, root: Node) -> OperandView {
         let mut leaves = Vec::new();
         self.leaves(root, true, &mut leaves);
         let origin = self.graph.node(root).origin;
-        let mut terms: Vec<Use> = Vec::new();
+        let mut terms: Vec<OperandView> = Vec::new();
         let mut joined: Vec<(Axes, bool, Vec<ProductOf>)> = Vec::new();
         for leaf in leaves {
             let alone = self.users[leaf.index()] == 1;
@@ -480,18 +364,18 @@ impl Gathering<'_> {
                         None => joined.push((axes.clone(), windows, vec![product])),
                     }
                 }
-                _ => terms.push(self.make(leaf)),
+                _ => terms.push(self.view(leaf)),
             }
         }
         for (axes, _, products) in joined {
-            terms.push(Use::of(self.products(products, axes, origin)));
+            terms.push(OperandView::direct(self.products(products, axes, origin)));
         }
         terms.sort_by_key(|term| self.axes_of(term).len());
         let mut terms = terms.into_iter();
         let first = terms.next().expect("an addition has terms");
         terms.fold(first, |sum, term| {
             let axes = self.axes_of(&sum).union(&self.axes_of(&term));
-            Use::of(self.push(Kind::Scalar(Scalar::Add, vec![sum, term]), axes, origin))
+            OperandView::direct(self.push(Kind::Scalar(Scalar::Add, vec![sum, term]), axes, origin))
         })
     }
 
@@ -511,7 +395,7 @@ impl Gathering<'_> {
     fn outputs(&mut self) -> Vec<(Output, ItemId)> {
         let mut outputs: Vec<(Output, ItemId)> = Vec::new();
         for output in &self.graph.outputs {
-            let used = self.make(output.node);
+            let used = self.view(output.node);
             let item = &self.items[used.item.index()];
             let wanted: Axes = output.axes.iter().copied().collect();
             let in_order = canonical(self.graph, wanted.iter()) == output.axes;
