@@ -102,8 +102,8 @@ fn values(
     population: Population,
     [parameters, batch]: [&Arrays; 2],
     noise: Option<&Arrays>,
-) -> Result<eval::Values> {
-    let mut values: eval::Values = population
+) -> Result<eval::NamedValues> {
+    let mut values: eval::NamedValues = population
         .weights(model)
         .into_iter()
         .map(|(name, value)| (name, vec![value]))
@@ -153,7 +153,7 @@ type Outputs = Vec<(OutputKind, OutputName, Vec<f64>)>;
 
 fn on_device(
     graph: &Graph,
-    values: &eval::Values,
+    values: &eval::NamedValues,
     given: bool,
     seed: u64,
     device: &Device,

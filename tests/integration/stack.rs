@@ -163,7 +163,7 @@ fn data_are_drawn_through_both() {
     let rows = 6;
     let run = |model: &Model| {
         let graph = driver::generate(model, rows, &[]);
-        let mut values = eval::Values::new();
+        let mut values = eval::NamedValues::new();
         for parameter in &graph.parameters {
             let count = parameter
                 .axes

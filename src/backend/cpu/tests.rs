@@ -29,14 +29,14 @@ fn numbers(name: &str, len: usize) -> Vec<f64> {
 
 struct Builder {
     graph: Graph,
-    values: eval::Values,
+    values: eval::NamedValues,
 }
 
 impl Builder {
     fn new() -> Self {
         Builder {
             graph: Graph::new(),
-            values: eval::Values::new(),
+            values: eval::NamedValues::new(),
         }
     }
 

@@ -51,7 +51,7 @@ const CIRCLES: &[&str] = &[
 ];
 
 /// Names that several public types still share. This list may only shrink.
-const SHARED_NAMES: &[&str] = &["Place", "Span", "Values"];
+const SHARED_NAMES: &[&str] = &[];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder can be listed") {
