@@ -2,7 +2,6 @@
 
 use super::run::DrawnSamples;
 use crate::{
-    distribution::Domain,
     error::{Error, Result},
     model::Variable,
 };
@@ -10,11 +9,6 @@ use crate::{
 /// Height and width of a variable's image.
 fn shape(variable: &Variable) -> Result<(usize, usize)> {
     match variable.shape.as_slice() {
-        _ if variable.domain == Domain::Class => {
-            let message = format!("`{}` is a class, and no picture", variable.name);
-            Err(Error::unsupported(message)
-                .help("`dgc predict` writes classes, `dgc encode` latents"))
-        }
         [height, width] => Ok((*height, *width)),
         [channels, height, width] if *channels > 1 => {
             let message = format!(

@@ -333,6 +333,15 @@ impl Run {
             ))
             .help("`dgc encode` writes the latents of rows that there are"));
         }
+        if let Some((_, class)) = model
+            .generated()
+            .into_iter()
+            .find(|(_, variable)| variable.domain == Domain::Class)
+        {
+            let message = format!("`{}` is a class, which is given and not drawn", class.name);
+            return Err(Error::unsupported(message)
+                .help("`dgc predict` writes classes, `dgc encode` latents"));
+        }
         let layout = programs::parameters(model).with(&programs::generative_parameters(model));
         let classes = class_variables(model);
         let lines = options.lines.max(1);

@@ -440,7 +440,8 @@ fn runs_are_stacked() {
     fine(&["eval", "parts"]);
     let (success, told) = run(&["sample", "parts", "-o", "samples.png"]);
     assert!(
-        !success && told.contains("did not keep what generates its data; train it again"),
+        !success
+            && told.contains("did not keep the parameters that generate its data; train it again"),
         "{told}"
     );
     fine(&["predict", "whole", "-o", "labels.csv"]);
