@@ -17,22 +17,23 @@ fn rows(columns: &[&str]) -> Vec<Vec<String>> {
     let page = std::fs::read_to_string(common::root().join("docs/language.md"))
         .expect("the page can be read");
     let cells = |line: &str| -> Vec<String> {
-        let inner = line.trim().trim_matches('|');
+        let inner = line
+            .trim()
+            .strip_prefix('|')
+            .and_then(|rest| rest.strip_suffix('|'));
+        let inner = inner.expect("a row of a table begins and ends with a bar");
         inner
-            .split(" | ")
+            .split('|')
             .map(|cell| cell.trim().to_string())
             .collect()
     };
+    let header: Vec<String> = columns.iter().map(|column| column.to_string()).collect();
     let mut found = Vec::new();
     let mut inside = false;
     for line in page.lines() {
         if !line.starts_with('|') {
             inside = false;
-        } else if cells(line)
-            .iter()
-            .zip(columns)
-            .all(|(cell, column)| cell == column)
-        {
+        } else if cells(line).starts_with(&header) {
             inside = true;
         } else if inside && !line.starts_with("|---") {
             found.push(cells(line));

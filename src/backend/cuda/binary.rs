@@ -19,10 +19,10 @@ impl Binary {
     pub(super) fn image(&self, arch: &str) -> Option<&[u8]> {
         let wanted = number(arch)?;
         let fits =
-            |known: u32, is_ptx: bool| known <= wanted && (is_ptx || known / 10 == wanted / 10);
+            |number: u32, is_ptx: bool| number <= wanted && (is_ptx || number / 10 == wanted / 10);
         let candidates = self.images.iter().filter_map(|(name, code)| {
-            let (known, is_ptx) = (number(name)?, name.starts_with("compute_"));
-            fits(known, is_ptx).then_some(((!is_ptx, known), code))
+            let (number, is_ptx) = (number(name)?, name.starts_with("compute_"));
+            fits(number, is_ptx).then_some(((!is_ptx, number), code))
         });
         candidates
             .max_by_key(|(rank, _)| *rank)

@@ -136,7 +136,7 @@ impl Cuda {
             )));
         }
         let image = binary.image(&self.arch).ok_or_else(|| {
-            let known: Vec<&str> = binary
+            let architectures: Vec<&str> = binary
                 .images
                 .iter()
                 .map(|(arch, _)| arch.as_str())
@@ -144,7 +144,7 @@ impl Cuda {
             let message = format!(
                 "`{}` was compiled for {}; this GPU is {}",
                 build.name,
-                known.join(", "),
+                architectures.join(", "),
                 self.arch
             );
             Error::device(message).help(format!("compile it again with --arch {}", self.arch))

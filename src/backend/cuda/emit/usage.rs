@@ -96,7 +96,7 @@ impl Counter<'_> {
         }
     }
 
-    /// The loads and the noise that some sinks of a loop need, but for what is known.
+    /// The loads and the noise that some sinks of a loop need, but for what is replaced.
     fn values(&mut self, nest: &Loop, sinks: &[usize], is_known: &dyn Fn(&Access) -> bool) {
         let needed = needed(nest, sinks);
         for (instruction, _) in nest.instructions.iter().zip(needed).filter(|(_, n)| *n) {
@@ -129,19 +129,19 @@ impl Counter<'_> {
     }
 
     fn elements(&mut self, task: &Elements) {
-        let known = &task.rematerialized.buffers;
+        let replaced = &task.rematerialized.buffers;
         self.rematerialized(&task.rematerialized);
         self.values(task.nest, &task.sinks, &|access| {
-            known.contains(&access.buffer)
+            replaced.contains(&access.buffer)
         });
         self.stores(task.nest, &task.sinks);
     }
 
     fn sums(&mut self, task: &Sums) {
-        let known = &task.rematerialized.buffers;
+        let replaced = &task.rematerialized.buffers;
         self.rematerialized(&task.rematerialized);
         self.values(task.nest, &task.sinks, &|access| {
-            known.contains(&access.buffer)
+            replaced.contains(&access.buffer)
         });
         self.stores(task.nest, &task.sinks);
         for &sum in &task.sums {
@@ -242,9 +242,9 @@ impl Counter<'_> {
         }
         if let Some(fused) = &finish.fused {
             self.rematerialized(&fused.rematerialized);
-            let known = &fused.rematerialized.buffers;
+            let replaced = &fused.rematerialized.buffers;
             self.values(fused.nest, &fused.sinks(), &|access| {
-                *access == fused.reads || known.contains(&access.buffer)
+                *access == fused.reads || replaced.contains(&access.buffer)
             });
             self.stores(fused.nest, &fused.stores);
         }

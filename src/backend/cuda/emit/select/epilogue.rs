@@ -120,10 +120,10 @@ pub(super) fn fused<'p>(
     let (mut columns, mut rows) = (Vec::new(), Vec::new());
     if let Some(shape) = whole_tiles(contraction) {
         let count = contraction.m.div_ceil(shape.m);
-        let made = |access: &Access| plan.buffer(access.buffer).len == count * access.partial;
+        let has_parts = |access: &Access| plan.buffer(access.buffer).len == count * access.partial;
         columns.extend(
             sums(contraction, nest, Kept::Columns)
-                .filter(|(_, access)| made(access))
+                .filter(|(_, access)| has_parts(access))
                 .map(|(number, _)| number),
         );
         // The lanes of a warp must be in one row.

@@ -57,7 +57,7 @@ pub(super) struct Part<'p> {
 
 impl<'p> Part<'p> {
     /// A loop of a kernel that may run the kernel's setup loops itself.
-    pub fn of(
+    pub fn new(
         plan: &'p Plan,
         kernel: &'p Kernel,
         name: String,

@@ -74,7 +74,7 @@ impl<'p> Selector<'p> {
             self.add(part.pieces());
             if let Some((nest, rest)) = rest {
                 let name = format!("{}_sums", kernel.name);
-                self.add(loops::Part::of(self.plan, kernel, name, nest, rest).pieces());
+                self.add(loops::Part::new(self.plan, kernel, name, nest, rest).pieces());
                 epilogue = &epilogue[1..];
             }
         }
@@ -105,7 +105,7 @@ impl<'p> Selector<'p> {
     fn loops(&self, kernel: &'p Kernel, place: &str, nests: &'p [Loop]) -> Vec<Piece<'p>> {
         let pieces = |(number, nest): (usize, &'p Loop)| {
             let name = format!("{}_{place}{}", kernel.name, number + 1);
-            loops::Part::of(self.plan, kernel, name, nest, self.stored(nest)).pieces()
+            loops::Part::new(self.plan, kernel, name, nest, self.stored(nest)).pieces()
         };
         nests.iter().enumerate().flat_map(pieces).collect()
     }

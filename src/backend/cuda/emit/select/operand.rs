@@ -26,7 +26,7 @@ const MOST_SHARED: usize = 2000;
 pub(super) fn operands<'p>(plan: &'p Plan, contraction: &'p Contraction) -> Vec<[Operand<'p>; 2]> {
     let is_tiled = way(contraction) != Way::Rows;
     let mut shared = 0;
-    let mut made = |strides: Strides| {
+    let mut compute = |strides: Strides| {
         let computed = computed(plan, strides).filter(|_| is_tiled)?;
         shared += computed.shared_floats();
         (shared <= MOST_SHARED).then(|| Operand::Computed(Box::new(computed)))
@@ -41,7 +41,7 @@ pub(super) fn operands<'p>(plan: &'p Plan, contraction: &'p Contraction) -> Vec<
         let [left, right] = strides(product);
         [(left, windows(true)), (right, windows(false))].map(|(strides, windows)| match windows {
             Some(windows) => Operand::Windows(windows),
-            None => made(strides).unwrap_or(Operand::Memory(strides)),
+            None => compute(strides).unwrap_or(Operand::Memory(strides)),
         })
     };
     contraction.products.iter().map(&mut both).collect()
@@ -148,7 +148,7 @@ fn narrowed(nest: &Loop, rows: usize, needed: &[bool]) -> (Loop, usize) {
         || !nest
             .instructions
             .iter()
-            .all(|own| walks_as_one(&nest, own, rows))
+            .all(|step| walks_as_one(&nest, step, rows))
     {
         return (nest, rows);
     }

@@ -59,15 +59,15 @@ fn find<'p>(plan: &'p Plan, setup: &'p [Loop], nest: &Loop) -> Option<Found<'p>>
             }
         }
         let mut is_read = false;
-        for made in results(maker) {
-            let mut uses = uses(&readers, made.buffer).peekable();
+        for result in results(maker) {
+            let mut uses = uses(&readers, result.buffer).peekable();
             is_read |= uses.peek().is_some();
-            if !uses.all(|(reader, access)| is_same_element(reader, access, maker, made)) {
+            if !uses.all(|(reader, access)| is_same_element(reader, access, maker, result)) {
                 return None;
             }
         }
         if is_read {
-            let read = results(maker).map(|made| made.buffer);
+            let read = results(maker).map(|result| result.buffer);
             let read = read.filter(|buffer| uses(&readers, *buffer).next().is_some());
             found.buffers.extend(read);
             found.loops.insert(0, maker);
@@ -104,7 +104,7 @@ fn uses<'a>(
 
 /// Whether an access of one loop is to the element that an access of another makes: both have the
 /// same stride along each axis.
-fn is_same_element(nest: &Loop, access: &Access, maker: &Loop, made: &Access) -> bool {
+fn is_same_element(nest: &Loop, access: &Access, maker: &Loop, result: &Access) -> bool {
     let strides = |nest: &Loop, access: &Access| -> BTreeSet<(usize, usize)> {
         let axes = nest.axes.iter().zip(&nest.sizes).zip(&access.strides);
         axes.filter(|((_, size), stride)| **size > 1 && **stride > 0)
@@ -113,8 +113,8 @@ fn is_same_element(nest: &Loop, access: &Access, maker: &Loop, made: &Access) ->
     };
     access.spans.is_empty()
         && access.partial == 0
-        && made.partial == 0
-        && strides(nest, access) == strides(maker, made)
+        && result.partial == 0
+        && strides(nest, access) == strides(maker, result)
 }
 
 /// The loops with their shapes; none if one of them is too long, or would not give the same numbers
@@ -125,7 +125,7 @@ fn checked<'p>(
     nest: &Loop,
     kept: &dyn Fn(usize) -> bool,
 ) -> Option<Rematerialized<'p>> {
-    let known: BTreeSet<usize> = (0..nest.axes.len())
+    let indexed: BTreeSet<usize> = (0..nest.axes.len())
         .filter(|&axis| kept(axis))
         .map(|axis| nest.axes[axis].index())
         .collect();
@@ -145,8 +145,8 @@ fn checked<'p>(
             return None;
         }
         let part = shape(nest, &found.buffers)?;
-        let is_known = |axis: &usize| known.contains(&nest.axes[*axis].index());
-        (part.terms <= MOST_TERMS && part.kept.iter().all(is_known)).then_some(part)
+        let is_indexed = |axis: &usize| indexed.contains(&nest.axes[*axis].index());
+        (part.terms <= MOST_TERMS && part.kept.iter().all(is_indexed)).then_some(part)
     };
     let loops = found.loops.iter().map(|nest| check(nest));
     Some(Rematerialized {
@@ -192,6 +192,6 @@ pub(super) fn is_along(rematerialized: &Rematerialized, nest: &Loop, axis: usize
     rematerialized.loops.iter().all(|part| {
         part.kept
             .iter()
-            .all(|&own| part.nest.axes[own] == nest.axes[axis])
+            .all(|&kept| part.nest.axes[kept] == nest.axes[axis])
     })
 }

@@ -146,7 +146,7 @@ fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
         size,
         ..axes[like.index()].clone()
     };
-    let found = axes.iter().position(|known| *known == axis);
+    let found = axes.iter().position(|other| *other == axis);
     Id::new(found.unwrap_or_else(|| {
         axes.push(axis);
         axes.len() - 1

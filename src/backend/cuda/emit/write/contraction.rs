@@ -53,7 +53,7 @@ fn write_vector(text: &mut Text, product: &Product, vector: &Vector) {
                 &format!("for (Index along = threadIdx.x % 32; along < {k}u; along += 32) {{"),
             );
             rematerialize::write(text, 3, loops, reader, &["along".to_string()]);
-            let (_, variable) = &rematerialize::known(loops, reader)[0];
+            let (_, variable) = &rematerialize::replacements(loops, reader)[0];
             text.line(
                 3,
                 &format!("sum = fmaf({left}[row * {row}u + along], {variable}, sum);"),

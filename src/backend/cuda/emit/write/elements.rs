@@ -66,7 +66,7 @@ fn write_body(text: &mut Text, depth: usize, task: &Elements, names: &[String]) 
         nest: task.nest,
         sinks: &task.sinks,
         names,
-        known: &rematerialize::known(&task.rematerialized, task.nest),
+        replacements: &rematerialize::replacements(&task.rematerialized, task.nest),
     };
     body.write(text, depth, &mut |text, _, sink| {
         store(text, depth, sink, names, None);

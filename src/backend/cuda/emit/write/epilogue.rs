@@ -244,13 +244,13 @@ pub(super) fn finish(
     let names = names(fused.nest.sizes.len());
     unravel_rows(text, depth, "row", fused, &names);
     unravel_columns(text, depth, element.column, fused, &names);
-    let mut known = rematerialize::known(&fused.rematerialized, fused.nest);
-    known.push((fused.reads.clone(), "sum".to_string()));
+    let mut replacements = rematerialize::replacements(&fused.rematerialized, fused.nest);
+    replacements.push((fused.reads.clone(), "sum".to_string()));
     let body = Body {
         nest: fused.nest,
         sinks: &fused.sinks(),
         names: &names,
-        known: &known,
+        replacements: &replacements,
     };
     body.write(text, depth, &mut |text, number, sink| {
         store_or_join(text, depth, number, sink, &names, element.there);

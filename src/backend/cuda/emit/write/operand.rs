@@ -3,7 +3,7 @@
 use super::{
     super::spec::{Computed, Operand, THREADS},
     rematerialize,
-    statements::{Body, Known, Text, load, names, pointer, unravel},
+    statements::{Body, Replacements, Text, load, names, pointer, unravel},
 };
 use crate::plan::{Instruction, Windows};
 
@@ -51,7 +51,7 @@ fn declare_windows(text: &mut Text, name: &str, windows: &Windows) {
 
 fn declare_computed(text: &mut Text, name: &str, operand: &Computed, vectors: &mut usize) {
     let Computed { nest, rows, .. } = operand;
-    let known = shared_vectors(text, operand, vectors);
+    let replacements = shared_vectors(text, operand, vectors);
     text.line(
         1,
         &format!("auto {name} = computed([&](Index place, Index k) {{"),
@@ -63,7 +63,7 @@ fn declare_computed(text: &mut Text, name: &str, operand: &Computed, vectors: &m
         nest,
         sinks: &[operand.sink],
         names: &indices,
-        known: &known,
+        replacements: &replacements,
     };
     body.write(text, 2, &mut |text, _, sink| {
         if let Instruction::Store(value, _) = sink {
@@ -74,11 +74,11 @@ fn declare_computed(text: &mut Text, name: &str, operand: &Computed, vectors: &m
 }
 
 /// Makes the operand's vectors over k in shared memory; gives how they are read.
-fn shared_vectors(text: &mut Text, operand: &Computed, vectors: &mut usize) -> Known {
+fn shared_vectors(text: &mut Text, operand: &Computed, vectors: &mut usize) -> Replacements {
     let Computed { nest, rows, .. } = operand;
-    let variables = rematerialize::known(&operand.rematerialized, nest);
+    let variables = rematerialize::replacements(&operand.rematerialized, nest);
     if variables.is_empty() {
-        return Known::new();
+        return Replacements::new();
     }
     let k = nest.sizes[*rows];
     let mut indices = names(nest.sizes.len());
@@ -88,12 +88,12 @@ fn shared_vectors(text: &mut Text, operand: &Computed, vectors: &mut usize) -> K
         &format!("for (Index i = threadIdx.x; i < {k}u; i += {THREADS}u) {{"),
     );
     rematerialize::write(text, 2, &operand.rematerialized, nest, &indices);
-    let mut known = Known::new();
+    let mut replacements = Replacements::new();
     for (access, variable) in variables {
         text.line(2, &format!("heads[{vectors}u + i] = {variable};"));
-        known.push((access, format!("heads[{vectors}u + k]")));
+        replacements.push((access, format!("heads[{vectors}u + k]")));
         *vectors += k;
     }
     text.line(1, "}");
-    known
+    replacements
 }

@@ -5,7 +5,7 @@ use super::{
         nest::result,
         spec::{Rematerialized, RematerializedLoop},
     },
-    statements::{Body, Known, Text, operation, unravel_where},
+    statements::{Body, Replacements, Text, operation, unravel_where},
 };
 use crate::{
     id::Id,
@@ -17,7 +17,7 @@ fn variable(buffer: Id<Buffer>) -> String {
 }
 
 /// The loads of a reader that the variables stand for.
-pub(super) fn known(rematerialized: &Rematerialized, nest: &Loop) -> Known {
+pub(super) fn replacements(rematerialized: &Rematerialized, nest: &Loop) -> Replacements {
     rematerialized
         .replaced(nest)
         .map(|access| (access.clone(), variable(access.buffer)))
@@ -46,7 +46,7 @@ pub(super) fn write(
             depth + 1,
             part,
             &names,
-            &known(rematerialized, part.nest),
+            &replacements(rematerialized, part.nest),
         );
         text.line(depth, "}");
     }
@@ -56,7 +56,7 @@ pub(super) fn write(
 fn part_names(part: &RematerializedLoop, reader: &Loop, names: &[String]) -> Vec<String> {
     let axes = part.nest.axes.iter().enumerate();
     let name = |(axis, id)| {
-        let position = reader.axes.iter().position(|known| known == id);
+        let position = reader.axes.iter().position(|axis| axis == id);
         match position.filter(|_| part.kept.contains(&axis)) {
             Some(position) => names[position].clone(),
             None => format!("t{axis}"),
@@ -70,7 +70,7 @@ fn write_part(
     depth: usize,
     part: &RematerializedLoop,
     names: &[String],
-    known: &Known,
+    replacements: &Replacements,
 ) {
     for &sink in &part.sinks {
         if let Instruction::Reduce { kind, access, .. } = &part.nest.instructions[sink] {
@@ -91,7 +91,7 @@ fn write_part(
         nest: part.nest,
         sinks: &part.sinks,
         names,
-        known,
+        replacements,
     };
     body.write(text, inner, &mut |text, _, sink| match sink {
         Instruction::Reduce {

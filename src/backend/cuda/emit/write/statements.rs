@@ -247,7 +247,7 @@ pub(super) fn matrix_place(matrix: &Matrix, column: &str) -> String {
 }
 
 /// Variables that stand for loads.
-pub(super) type Known = Vec<(Access, String)>;
+pub(super) type Replacements = Vec<(Access, String)>;
 
 /// A loop whose instructions are written as statements.
 pub(super) struct Body<'a> {
@@ -257,7 +257,7 @@ pub(super) struct Body<'a> {
     /// The names of its indices.
     pub names: &'a [String],
     /// A load that equals one of these is that variable.
-    pub known: &'a Known,
+    pub replacements: &'a Replacements,
 }
 
 impl Body<'_> {
@@ -290,10 +290,12 @@ impl Body<'_> {
         Some(match instruction {
             Instruction::Constant(value) => literal(*value),
             Instruction::Position(axis) => format!("(float){}", names[*axis]),
-            Instruction::Load(access) => match self.known.iter().find(|(same, _)| same == access) {
-                Some((_, variable)) => variable.clone(),
-                None => load(text, depth, access, names, &number.to_string()),
-            },
+            Instruction::Load(access) => {
+                match self.replacements.iter().find(|(same, _)| same == access) {
+                    Some((_, variable)) => variable.clone(),
+                    None => load(text, depth, access, names, &number.to_string()),
+                }
+            }
             Instruction::Noise {
                 stream,
                 kind,

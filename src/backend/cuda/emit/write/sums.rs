@@ -4,8 +4,8 @@ use super::{
     super::spec::{Sums, THREADS, Team, TermOrder},
     rematerialize,
     statements::{
-        Body, Known, Text, each, load, names, offset, operation, pointer, reduction, start_sums,
-        store_or_join, unravel_where,
+        Body, Replacements, Text, each, load, names, offset, operation, pointer, reduction,
+        start_sums, store_or_join, unravel_where,
     },
 };
 
@@ -18,11 +18,11 @@ pub(super) fn write(text: &mut Text, task: &Sums) {
     };
     writer.begin(text);
     start_sums(text, 2, task.nest, &task.sums);
-    let known = rematerialize::known(&task.rematerialized, task.nest);
+    let replacements = rematerialize::replacements(&task.rematerialized, task.nest);
     let end = writer.end(text);
     match task.terms {
-        TermOrder::InTurn => writer.in_turn(text, &end, &known),
-        TermOrder::Ahead(ahead) => writer.ahead(text, &end, ahead, known),
+        TermOrder::InTurn => writer.in_turn(text, &end, &replacements),
+        TermOrder::Ahead(ahead) => writer.ahead(text, &end, ahead, replacements),
     }
     for &number in &task.sums {
         writer.finish(text, number);
@@ -109,28 +109,28 @@ impl Writer<'_> {
     }
 
     /// Makes a term and adds it, on a condition if there is one.
-    fn add(&self, text: &mut Text, depth: usize, known: &Known, when: Option<&str>) {
+    fn add(&self, text: &mut Text, depth: usize, replacements: &Replacements, when: Option<&str>) {
         let body = Body {
             nest: self.task.nest,
             sinks: &self.task.sinks,
             names: &self.names,
-            known,
+            replacements,
         };
         body.write(text, depth, &mut |text, number, sink| {
             store_or_join(text, depth, number, sink, &self.names, when);
         });
     }
 
-    fn in_turn(&self, text: &mut Text, end: &str, known: &Known) {
+    fn in_turn(&self, text: &mut Text, end: &str, replacements: &Replacements) {
         text.line(2, &format!("for (Index j = 0; j < {end}; ++j) {{"));
         self.indices(text, 3);
-        self.add(text, 3, known, None);
+        self.add(text, 3, replacements, None);
         text.line(2, "}");
     }
 
     /// Loads what some terms are made of before the first of them is made. The last term stands in
     /// for those beyond it.
-    fn ahead(&self, text: &mut Text, end: &str, ahead: usize, mut known: Known) {
+    fn ahead(&self, text: &mut Text, end: &str, ahead: usize, mut replacements: Replacements) {
         let (loaded, step, first) = (self.task.loaded(), self.task.team.step(), self.first());
         let stride = ahead * step;
         text.line(0, "#pragma unroll 1");
@@ -155,14 +155,14 @@ impl Writer<'_> {
         for (number, access) in loaded.into_iter().enumerate() {
             let value = load(text, 4, access, &self.names, &format!("l{number}"));
             text.line(4, &format!("l{number}[turn] = {value};"));
-            known.push((access.clone(), format!("l{number}[turn]")));
+            replacements.push((access.clone(), format!("l{number}[turn]")));
         }
         text.line(3, "}");
         turns(
             text,
             &format!("bool there = j < {end}; j = there ? j : {end} - 1;"),
         );
-        self.add(text, 4, &known, Some("there"));
+        self.add(text, 4, &replacements, Some("there"));
         text.line(3, "}");
         text.line(2, "}");
     }
