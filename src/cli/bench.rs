@@ -76,7 +76,7 @@ impl Bench {
         let table = random(&model.variables, rows.max(100));
         // Epochs are short here; the steps that are timed are a run's first.
         let programs = Training {
-            settled: None,
+            steady: None,
             ..programs
         };
         let stepper = Stepper::with(model, &programs, table, 0, &device)?;

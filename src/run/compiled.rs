@@ -92,12 +92,12 @@ const MODEL: &str = "model.dgm";
 pub fn builds(model: &Model) -> Vec<Build> {
     let Training {
         gradient,
-        settled,
+        steady,
         update,
     } = programs::training(model);
     let (case, what) = programs::evaluation(model);
     let evaluate = programs::evaluate(model, &case, what);
-    [Some(gradient), settled, Some(update), Some(evaluate)]
+    [Some(gradient), steady, Some(update), Some(evaluate)]
         .into_iter()
         .flatten()
         .collect()
@@ -249,10 +249,10 @@ pub fn read(folder: &Path) -> Result<Compiled> {
     let model = files.model()?;
     let interfaces = Interfaces::new(&model);
     let build = |program: &str| files.build(program, &interfaces);
-    let settled = files.bytes.contains_key("settled.json");
+    let steady = files.bytes.contains_key("settled.json");
     let training = Training {
         gradient: build("gradient")?,
-        settled: settled.then(|| build("settled")).transpose()?,
+        steady: steady.then(|| build("settled")).transpose()?,
         update: build("update")?,
     };
     Ok(Compiled {
@@ -369,11 +369,11 @@ impl Compiled {
     pub fn without_images(mut self) -> Self {
         let Training {
             gradient,
-            settled,
+            steady,
             update,
         } = &mut self.training;
         let builds = [gradient, update, &mut self.evaluate];
-        for build in builds.into_iter().chain(settled) {
+        for build in builds.into_iter().chain(steady) {
             build.cuda = None;
         }
         self

@@ -105,7 +105,7 @@ impl Stepper {
         };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
-        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.steady_state()) {
+        if let (Some(build), Some((epochs, _))) = (&programs.steady, model.steady_state()) {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;

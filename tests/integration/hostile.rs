@@ -149,7 +149,7 @@ fn run(folder: &Path) -> Result<(), String> {
     } = compiled::read(folder).map_err(text)?;
     for build in [
         Some(&training.gradient),
-        training.settled.as_ref(),
+        training.steady.as_ref(),
         Some(&training.update),
     ] {
         if let Some(build) = build {

@@ -99,7 +99,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
         Stepper::with(model.clone(), programs, table(&model), 7, &Device::cpu(1))
     };
     let mut left_out = trainer(&programs).expect("a trainer");
-    assert!(programs.settled.take().is_some(), "the weight ends at 0");
+    assert!(programs.steady.take().is_some(), "the weight ends at 0");
     let mut kept = trainer(&programs).expect("a trainer");
     let smoothness = |trainer: &mut Stepper| {
         let means = trainer.take_means().expect("numbers");
@@ -133,7 +133,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     // What weighs nothing from the beginning is in no program.
     let none = programs::training(&adgm(&[("smooth.weight", "0"), ("warmup.smooth", "0")]));
     let (_, settled) = model.steady_state().expect("the weight ends at 0");
-    assert!(none == programs::training(&settled) && none.settled.is_none());
+    assert!(none == programs::training(&settled) && none.steady.is_none());
 }
 
 #[test]
