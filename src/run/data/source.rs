@@ -6,7 +6,7 @@
 //! numbers, −1 where a row has no label.
 
 use crate::error::Result;
-use std::{fmt::Debug, ops::Range, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 /// A variable that a source has, and the number of floats that it has in each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub trait Source: Debug + Send + Sync {
         update(&(self.rows() as u64).to_le_bytes());
         for index in 0..self.field_count() {
             update(self.field(index).name.as_bytes());
-            each_chunk(self, index, 0..self.rows(), &mut |values| {
+            each_chunk(self, index, &mut |values| {
                 values.iter().for_each(|value| update(&value.to_le_bytes()));
             })?;
         }
@@ -55,18 +55,16 @@ pub trait Source: Debug + Send + Sync {
 /// Rows that are read at once when a whole field is read.
 const CHUNK: usize = 4096;
 
-/// Reads a range of rows of one field in chunks, in order.
+/// Reads all rows of one field in chunks, in order.
 fn each_chunk<S: Source + ?Sized>(
     source: &S,
     field: usize,
-    rows: Range<usize>,
     take: &mut dyn FnMut(&[f32]),
 ) -> Result<()> {
-    let width = source.field(field).width;
+    let (rows, width) = (source.rows(), source.field(field).width);
     let mut floats = Vec::new();
-    let end = rows.end;
-    for first in rows.step_by(CHUNK) {
-        let chunk: Vec<u32> = (first as u32..end.min(first + CHUNK) as u32).collect();
+    for first in (0..rows).step_by(CHUNK) {
+        let chunk: Vec<u32> = (first as u32..rows.min(first + CHUNK) as u32).collect();
         floats.resize(chunk.len() * width, 0.0);
         source.read(field, &chunk, &mut floats)?;
         take(&floats);
@@ -94,9 +92,7 @@ impl dyn Source + '_ {
             return Ok(None);
         };
         let mut all = Vec::with_capacity(self.rows() * self.field(field).width);
-        each_chunk(self, field, 0..self.rows(), &mut |values| {
-            all.extend_from_slice(values)
-        })?;
+        each_chunk(self, field, &mut |values| all.extend_from_slice(values))?;
         Ok(Some(all))
     }
 
@@ -107,22 +103,6 @@ impl dyn Source + '_ {
     pub fn classes(&self, name: &str) -> Result<Option<Vec<i32>>> {
         let values = self.values(name)?;
         Ok(values.map(|values| values.iter().map(|&class| class as i32).collect()))
-    }
-
-    /// Calls `take` with each of a range of rows of one field, in order.
-    ///
-    /// # Errors
-    /// If the rows cannot be read.
-    pub fn each_row(
-        &self,
-        field: usize,
-        rows: Range<usize>,
-        take: &mut dyn FnMut(&[f32]),
-    ) -> Result<()> {
-        let width = self.field(field).width;
-        each_chunk(self, field, rows, &mut |floats| {
-            floats.chunks_exact(width).for_each(&mut *take)
-        })
     }
 }
 
