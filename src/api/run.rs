@@ -19,7 +19,7 @@ use crate::{
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
-        data::{Dataset, RowView},
+        data::{Dataset, RowView, label_classes},
         evaluate::{Evaluator, Inferred, active_units, error},
         folder::{Folder, Settings},
         programs,
@@ -167,10 +167,12 @@ impl Run {
     fn label_errors(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelErrors>> {
         let mut errors = Vec::new();
         for prediction in self.predictions(inferred) {
-            let classes = rows
-                .source()
-                .classes(&prediction.label)?
-                .unwrap_or_default();
+            let label = self
+                .model
+                .labels()
+                .find(|label| label.name == prediction.label);
+            let label = label.expect("what is predicted is a label of the model");
+            let classes = label_classes(label, rows.source(), "rows")?.unwrap_or_default();
             let predicted = prediction.likeliest();
             if let Some(wrong) = error(&predicted, &classes) {
                 errors.push(LabelErrors {
@@ -250,7 +252,7 @@ impl Run {
     fn infer_labelled(&self, rows: &Rows) -> Result<Option<(usize, Inferred)>> {
         let mut labels = Vec::new();
         for label in self.model.labels() {
-            labels.extend(rows.source().classes(&label.name)?);
+            labels.extend(label_classes(label, rows.source(), "rows")?);
         }
         let labelled: Vec<u32> = (0..rows.len() as u32)
             .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0))

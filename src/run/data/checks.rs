@@ -67,14 +67,32 @@ pub fn check_field(name: &str, width: usize, source: &dyn Source, place: &str) -
     Err(Error::data(message).help(format!("the model takes {width}")))
 }
 
+/// The class that each row of a source has of a label, −1 for none; none if the source does not
+/// have the label. `place` names the source in messages.
+///
+/// # Errors
+/// If a row has a class that the label does not have, or the rows cannot be read.
+pub fn label_classes(
+    label: &Variable,
+    source: &dyn Source,
+    place: &str,
+) -> Result<Option<Vec<i32>>> {
+    let Some(values) = source.values(&label.name)? else {
+        return Ok(None);
+    };
+    let values: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+    check_classes(label, &values, &format!("{place}: `{}`", label.name)).map(Some)
+}
+
 /// That a row has all of its labels, or none.
 ///
 /// # Errors
-/// With the first row that has some labels and lacks others.
+/// With the first row that has some labels and lacks others, or a class that the label does not
+/// have.
 pub fn check_labels(model: &Model, source: &dyn Source, place: &str) -> Result<()> {
     let mut labels: Vec<(&str, Vec<i32>)> = Vec::new();
     for label in model.labels() {
-        if let Some(classes) = source.classes(&label.name)? {
+        if let Some(classes) = label_classes(label, source, place)? {
             labels.push((label.name.as_str(), classes));
         }
     }
@@ -84,7 +102,7 @@ pub fn check_labels(model: &Model, source: &dyn Source, place: &str) -> Result<(
         let (seen, unseen): (Vec<_>, Vec<_>) =
             labels.iter().partition(|(_, classes)| classes[row] >= 0);
         if let ([(seen, _), ..], [(unseen, _), ..]) = (&seen[..], &unseen[..]) {
-            let message = format!("{place}row {row} has the label `{seen}` and not `{unseen}`");
+            let message = format!("{place}: row {row} has the label `{seen}` and not `{unseen}`");
             return Err(Error::data(message).help("a row has all of its labels, or none (-1)"));
         }
     }

@@ -88,7 +88,7 @@ impl Dataset {
         ] {
             if let Some(source) = source {
                 check_source(model, &**source, &|known| known.role == Role::Data, place)?;
-                check_labels(model, &**source, &format!("{place}: "))?;
+                check_labels(model, &**source, place)?;
             }
         }
         Ok(())

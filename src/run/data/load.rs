@@ -20,10 +20,13 @@ use std::path::Path;
 pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
     let tables = read(source, model)?;
     let place = source.unwrap_or("mnist");
-    for (part, table) in [("", Some(&tables.train)), ("test ", tables.test.as_ref())] {
+    for (part, table) in [
+        ("", Some(&tables.train)),
+        (": test rows", tables.test.as_ref()),
+    ] {
         // One label cannot contradict itself.
         if let Some(table) = table.filter(|_| model.labels().count() > 1) {
-            check_labels(model, table, &format!("{place}: {part}"))?;
+            check_labels(model, table, &format!("{place}{part}"))?;
         }
     }
     Ok(tables)

@@ -13,7 +13,9 @@ mod load;
 mod dataset;
 mod split;
 
-pub use checks::{check_classes, check_field, check_labels, check_source, check_values};
+pub use checks::{
+    check_classes, check_field, check_labels, check_source, check_values, label_classes,
+};
 pub use dataset::Dataset;
 pub use load::{load, whole_path};
 pub use source::{Field, RowView, Source};
