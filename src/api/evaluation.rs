@@ -2,8 +2,8 @@
 
 use super::selection::DataPart;
 use crate::{
+    bound,
     model::Model,
-    names::{OutputName, TermName},
     run::evaluate::{Inferred, likeliest, mean},
 };
 use serde_json::{Value, json};
@@ -28,19 +28,34 @@ pub struct Evaluation {
     pub labels: Vec<LabelErrors>,
 }
 
-/// Mean numbers of a row in nats, by name: `bound`, its terms, `likelihood`.
+/// Mean numbers of a row in nats, by name: `bound`, its terms, `likelihood`. As text: the bound
+/// first, then its terms as mathematics.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Means(Vec<(String, String, f64)>);
+pub struct Means {
+    /// In the order of their names.
+    means: Vec<(String, f64)>,
+    /// As text shows them: titles, and places among the means.
+    titles: Vec<(String, usize)>,
+}
 
 impl Means {
     /// The means of what is one number a row.
     pub(super) fn new(model: &Model, inferred: &Inferred) -> Self {
-        let numbers = inferred.iter().filter(|(name, _)| name.is_number_per_row());
-        Means(
-            numbers
-                .map(|(name, values)| (name.to_string(), shown(model, name), mean(values)))
-                .collect(),
-        )
+        let titles = bound::titles(model);
+        let mut shown: Vec<(usize, String, usize)> = Vec::new();
+        let mut means = Vec::new();
+        for (name, values) in inferred.iter().filter(|(name, _)| name.is_number_per_row()) {
+            let position = titles.iter().position(|(titled, _)| titled == name);
+            let title = position.map_or_else(|| name.to_string(), |at| titles[at].1.clone());
+            shown.push((position.unwrap_or(titles.len()), title, means.len()));
+            means.push((name.to_string(), mean(values)));
+        }
+        shown.sort_by_key(|(position, ..)| *position);
+        let titles = shown.into_iter().map(|(_, title, at)| (title, at));
+        Means {
+            means,
+            titles: titles.collect(),
+        }
     }
 
     /// The mean of a name, as JSON has it.
@@ -52,38 +67,22 @@ impl Means {
 
     /// Every name, as JSON has it, with its mean.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().map(|(name, _, mean)| (name.as_str(), *mean))
+        self.means.iter().map(|(name, mean)| (name.as_str(), *mean))
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.means.is_empty()
     }
 }
 
 impl fmt::Display for Means {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
+        let widths = self.titles.iter().map(|(title, _)| title.chars().count());
+        let width = widths.max().unwrap_or(0).max(20);
+        self.titles
             .iter()
-            .try_for_each(|(_, shown, mean)| writeln!(f, "  {shown:20} {mean:12.4}"))
-    }
-}
-
-/// The name of a number in text for people: `log p(x | …)` is the reconstruction term of `x`, and
-/// the estimate of the marginal likelihood is the log-likelihood.
-fn shown(model: &Model, name: &OutputName) -> String {
-    let variable = match name {
-        OutputName::Likelihood => return "log-likelihood".to_string(),
-        OutputName::Term(TermName::LogP(variable)) => variable,
-        _ => return name.to_string(),
-    };
-    let has_parents = model.generative.iter().any(|factor| {
-        model.variables[factor.child.index()].name == *variable && !factor.parents.is_empty()
-    });
-    if has_parents {
-        format!("log p({variable} | …)")
-    } else {
-        name.to_string()
+            .try_for_each(|(title, at)| writeln!(f, "  {title:width$} {:12.4}", self.means[*at].1))
     }
 }
 

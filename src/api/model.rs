@@ -118,9 +118,9 @@ impl Model {
         })
     }
 
-    /// What training maximises, as mathematics.
+    /// What training maximises, as mathematics, with a sentence on each weight that changes.
     pub fn explain(&self) -> String {
-        bound::print(self, &driver::derive(self))
+        bound::explain(self, &driver::derive(self))
     }
 
     /// Both graphs, drawn.

@@ -6,6 +6,7 @@
 
 mod derive;
 mod print;
+mod explain;
 
 use crate::{
     id::Id,
@@ -14,6 +15,7 @@ use crate::{
 
 pub use crate::names::{CaseKind, TermName};
 pub use derive::{derive, likelihood};
+pub use explain::{explain, titles};
 pub use print::{factor as factor_text, print};
 
 /// The bounds of every case of a model, in the order in which a training step takes the cases.

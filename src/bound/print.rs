@@ -5,6 +5,11 @@ use crate::model::{self, BoundKind, Model, Notation, Ramp, WeightTarget};
 
 /// The bound of every case and the loss, a line for each term.
 pub fn print(model: &Model, bounds: &Bounds) -> String {
+    cases(model, bounds) + &loss(model, bounds) + &notes(model, bounds)
+}
+
+/// The bound of every case that has one.
+pub(super) fn cases(model: &Model, bounds: &Bounds) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
     for case in bounds.cases.iter().filter(bounded) {
@@ -17,7 +22,6 @@ pub fn print(model: &Model, bounds: &Bounds) -> String {
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
-    text += &loss(model, bounds);
     text
 }
 
@@ -90,13 +94,40 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Model, bounds: &Bounds) -> String {
+/// The number of joint samples, where the text of the bound speaks of s.
+pub(super) fn samples(model: &Model) -> Option<usize> {
     let settings = &model.objective;
-    let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
-    let notation = Notation {
+    (settings.samples > 1 || settings.bound != BoundKind::Evidence).then_some(settings.samples)
+}
+
+pub(super) fn notation<'a>(model: &'a Model, bounds: &Bounds) -> Notation<'a> {
+    Notation {
         model,
         cases: bounds.cases.iter().map(|case| case.kind).collect(),
-    };
+    }
+}
+
+/// What a weight that has a sentence or a line of its own multiplies, in words; `None` where the
+/// weight stands in the loss.
+pub(super) fn weighted(notation: &Notation, target: WeightTarget, ramp: Ramp) -> Option<String> {
+    match target {
+        WeightTarget::LabelledBound => Some("the bound of labelled rows".to_string()),
+        WeightTarget::Terms(variable) => Some(format!("the terms of {}", notation.name(variable))),
+        // A weight that does not change stands in the cost's formula.
+        WeightTarget::Cost { .. } if !ramp.changes() => None,
+        WeightTarget::Cost { keyword, subject } => {
+            let mut costs = notation.model.objective.costs.iter();
+            let cost = costs
+                .find(|cost| (cost.keyword(), cost.subject()) == (keyword, subject))
+                .expect("a ramp of a cost is one of the model's costs");
+            Some(cost.weighted_part(notation))
+        }
+    }
+}
+
+/// What training minimises, on one line.
+pub(super) fn loss(model: &Model, bounds: &Bounds) -> String {
+    let notation = notation(model, bounds);
     let bounded = bounds
         .cases
         .iter()
@@ -104,25 +135,23 @@ fn loss(model: &Model, bounds: &Bounds) -> String {
     let mut parts: Vec<String> = bounded
         .map(|case| format!("− mean {}", case.kind))
         .collect();
-    parts.extend(settings.costs.iter().map(|cost| cost.formula(&notation)));
+    let costs = model.objective.costs.iter();
+    parts.extend(costs.map(|cost| cost.formula(&notation)));
     let loss = parts.join(" ");
-    let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
-    if settings.samples > 1 || settings.bound != BoundKind::Evidence {
-        text += &format!("with s over {} joint samples\n", settings.samples);
+    format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss))
+}
+
+/// The weights and samples of the loss, a line for each.
+fn notes(model: &Model, bounds: &Bounds) -> String {
+    let settings = &model.objective;
+    let notation = notation(model, bounds);
+    let mut text = String::new();
+    if let Some(samples) = samples(model) {
+        text += &format!("with s over {samples} joint samples\n");
     }
     for (target, ramp) in settings.ramps() {
-        let what = match target {
-            WeightTarget::LabelledBound => "the bound of labelled rows".to_string(),
-            WeightTarget::Terms(variable) => format!("the terms of {}", name(variable)),
-            // A weight that does not change stands in the cost's formula.
-            WeightTarget::Cost { .. } if !ramp.changes() => continue,
-            WeightTarget::Cost { keyword, subject } => {
-                let mut costs = settings.costs.iter();
-                let cost = costs
-                    .find(|cost| (cost.keyword(), cost.subject()) == (keyword, subject))
-                    .expect("a ramp of a cost is one of the model's costs");
-                cost.weighted_part(&notation)
-            }
+        let Some(what) = weighted(&notation, target, ramp) else {
+            continue;
         };
         let Ramp {
             weight,
@@ -139,7 +168,7 @@ fn loss(model: &Model, bounds: &Bounds) -> String {
     for (latent, nats) in &settings.free_bits {
         text += &format!(
             "with the mean of the terms of {} at most −{nats}\n",
-            name(*latent)
+            notation.name(*latent)
         );
     }
     text

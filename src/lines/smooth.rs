@@ -62,12 +62,21 @@ impl CostTerm for Smooth {
             format!("{} · ", self.ramp.weight)
         };
         let means = notation.mean_of_each_case();
-        let moved = format!("{q} where the data are moved by {radius} to its harm");
+        let moved = format!("{q} with the data moved by {radius}");
         format!("+ {weight}({means}) KL({q} ‖ {moved})")
     }
 
     fn weighted_part(&self, notation: &Notation) -> String {
         format!("the KL of {}", notation.posterior(self.label))
+    }
+
+    fn remark(&self, notation: &Notation) -> Option<String> {
+        Some(format!(
+            "The data are moved by a vector of length {}, in the direction that changes {} most \
+             (virtual adversarial training).",
+            self.radius,
+            notation.posterior(self.label)
+        ))
     }
 
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
@@ -202,7 +211,7 @@ impl Line for SmoothLine {
     }
 
     fn summary(&self) -> &'static str {
-        "adds how much the prediction of a label changes in the direction of most harm"
+        "adds how much a label's prediction changes where the data are moved to change it most"
     }
 
     fn repeats(&self) -> bool {

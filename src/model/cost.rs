@@ -67,6 +67,11 @@ pub trait CostTerm: Debug + Send + Sync {
         self.formula(notation)
     }
 
+    /// A sentence on what its formula leaves out, for readers of the explained model.
+    fn remark(&self, _notation: &Notation) -> Option<String> {
+        None
+    }
+
     /// The cost times its weight, as a number without axes, for the rows of the context's case.
     /// Reports what the metrics of a step are to show.
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node;

@@ -99,7 +99,7 @@ fn a_model_is_trained_and_used_from_memory() {
     assert!(evaluation.means.get("likelihood").is_some() && evaluation.labelled.is_some());
     let text = evaluation.to_string();
     assert!(
-        text.contains("log-likelihood") && text.contains("log p(x | …)"),
+        text.contains("log-likelihood") && text.contains("log p(x | "),
         "{text}"
     );
     let samples = run.sample(&SampleOptions::default()).expect("samples");

@@ -31,3 +31,4 @@ mod stages;
 mod tidy;
 mod traffic;
 mod training;
+mod tutorial;

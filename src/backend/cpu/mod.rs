@@ -75,7 +75,7 @@ impl Cpu {
     /// If the CPU does not multiply in that precision.
     pub fn new(threads: usize, precision: Precision) -> Result<Self> {
         let by = Multiplier::new(precision).ok_or_else(|| {
-            Error::unsupported(format!("the CPU does not multiply in {precision}"))
+            Error::new(format!("the CPU does not multiply in {precision}"))
                 .help("--precision f32 or bf16, or --device cuda where there is a GPU")
         })?;
         let pool = rayon::ThreadPoolBuilder::new()
@@ -110,22 +110,22 @@ impl Cpu {
         places: &[Option<ArrayRange>],
     ) -> Result<Vec<Address>> {
         check_ranges(plan, places, &|array| {
-            self.arrays.get(array.index()).map(|array| array.len())
+            self.arrays.get(array.index()).map(Floats::len)
         })?;
         let arena = self.allocate(plan.arena)?;
         let mut addresses = Vec::with_capacity(plan.buffers.len());
         for (buffer, place) in plan.buffers.iter().zip(places) {
-            let ArrayRange { array, offset } = match buffer.storage {
+            let range = match buffer.storage {
                 plan::Storage::Arena(offset) => ArrayRange {
                     array: arena,
                     offset,
                 },
                 _ => place.expect("`check_ranges` found a place for each buffer"),
             };
-            let start = self.arrays[array.index()].address();
+            let array = &self.arrays[range.array.index()];
             // SAFETY: the buffer lies within its array: `check_ranges` checked it, and of the arena
             // the plan's verifier (invariant 2).
-            addresses.push(unsafe { start.add(offset) });
+            addresses.push(unsafe { array.address().add(range.offset) });
         }
         Ok(addresses)
     }
