@@ -1,4 +1,7 @@
-//! dgc, a compiler for deep generative models.
+//! dgc compiles a deep generative model to fused training kernels, trains it and uses what it
+//! learned. What the crate's root exports is the library: [`Model`], [`Dataset`], [`Trainer`] and
+//! [`Run`]. The modules are the stages of compilation and their tools; they are public so that
+//! tests and other programs can reach them, and may change in any release.
 //!
 //! # Example
 //!
@@ -42,34 +45,9 @@
 //! # }
 //! ```
 //!
-//! # Stages
 //!
-//! A model's text becomes a trained model in stages. Each is a function from one type to the next,
-//! smaller one, and each prints (`dgc compile --emit STAGE`); [`driver`] calls them in order.
-//!
-//! | stage | from → to | where |
-//! |---|---|---|
-//! | parse | text → [`syntax::ast::File`] | [`syntax`], `grammar/dgm.pest` |
-//! | check | → [`model::Model`]: two acyclic graphs over typed variables, every shape known | [`check`], [`model`] |
-//! | derive | → [`bound::Bounds`]: a term for each case, read as mathematics | [`bound`] |
-//! | lower | → [`tensor::Graph`]: operations on values with named axes | [`lower`] |
-//! | differentiate | → the same, with gradients as outputs | [`gradient`] |
-//! | simplify | → the same outputs from less: a table of rules | [`simplify`] |
-//! | plan | → [`plan::Plan`]: fused kernels, buffers placed by lifetime | [`plan`] |
-//! | run | the plan on a device: [`backend::cpu`] as it is, [`backend::cuda`] as CUDA C++ | [`backend`], `kernels/` |
-//!
-//! Three ideas carry it. *Named axes, never tiling*: a value has a set of axes, so what does not
-//! depend on the class is computed once per row, and a gradient is summed over the axes that an
-//! input lacks before it is multiplied. *The bound is a term* before it is anything else. *One
-//! plan, one stream of random numbers*: noise is indexed by seed, step, stream and element, so any
-//! number of threads, and any resumed run, draws the same.
-//!
-//! [`distribution`], [`layer`], [`optimizer`], [`estimator`] and [`lines`] are registries: a new
-//! entry is a new file and a line in a list. [`run`] holds what is done with plans: training, evaluation,
-//! data, checkpoints; `cli` the program. The stages' modules are public so that tests and tools can
-//! reach them; their interfaces may change in any release. What the crate's root exports is stable.
-//!
-//! A module imports only modules above it in this list; `tests/tidy.rs` checks it.
+#![doc = include_str!("../ARCHITECTURE.md")]
+#![warn(missing_docs)]
 
 pub mod id;
 pub mod diagnostic;
