@@ -67,10 +67,10 @@ fn edited(draws: &mut Draws, number: &Value) -> Value {
     let known = number.as_f64().unwrap_or(0.0);
     let whole = known as i64;
     match draws.below(12) {
-        0 => Value::from(whole + 1),
-        1 => Value::from((whole - 1).max(0)),
+        0 => Value::from(whole.saturating_add(1)),
+        1 => Value::from(whole.saturating_sub(1).max(0)),
         2 => Value::from(0),
-        3 => Value::from(whole * 2),
+        3 => Value::from(whole.wrapping_mul(2)),
         4 => Value::from(whole / 2),
         5 => Value::from(draws.below(40)),
         6 => Value::from(draws.below(100_000)),

@@ -6,7 +6,7 @@ use crate::{
     plan::{Buffer, Plan, Storage, memory},
     tensor::Axis,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn axes(plan: &Plan) -> Check {
     plan.axes.iter().try_for_each(|axis| {
@@ -69,7 +69,7 @@ fn verify_buffer(plan: &Plan, buffer: &Buffer) -> Check {
     })
 }
 
-/// A buffer in working memory.
+/// A buffer in working memory: where it lies, and the kernels that touch it first and last.
 struct Lived<'p> {
     buffer: &'p Buffer,
     start: usize,
@@ -104,18 +104,31 @@ pub(super) fn arena(plan: &Plan) -> Check {
         "working memory that ends with its last buffer",
         || format!("{} floats for {length}", plan.arena),
     )?;
-    lived.sort_by_key(|lived| lived.start);
-    for (number, lower) in lived.iter().enumerate() {
-        let above = lived[number + 1..]
-            .iter()
-            .take_while(|upper| upper.start < lower.end);
-        for upper in above {
-            let apart = upper.last < lower.first || lower.last < upper.first;
-            ensure(apart, "buffers that live at once to lie apart", || {
-                format!("one that overlaps `{}`", lower.buffer.name)
-            })
-            .map_err(|error| error.about(&upper.buffer.name))?;
+    lived.sort_by_key(|lived| lived.first);
+    apart(&lived)
+}
+
+/// Walks buffers by their first kernel. Those that are alive lie apart, so a new one overlaps one of
+/// them only if it overlaps its neighbour below or above.
+fn apart(lived: &[Lived]) -> Check {
+    let mut alive: BTreeMap<usize, &Lived> = BTreeMap::new();
+    let mut ends: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for new in lived {
+        while let Some(&(last, start)) = ends.first().filter(|(last, _)| *last < new.first) {
+            ends.remove(&(last, start));
+            alive.remove(&start);
         }
+        let below = alive.range(..=new.start).next_back();
+        let above = alive.range(new.start..).next();
+        let overlaps = |other: &&Lived| other.start < new.end && new.start < other.end;
+        let neighbours = below.into_iter().chain(above).map(|(_, other)| *other);
+        if let Some(other) = neighbours.into_iter().find(overlaps) {
+            let found = format!("one that overlaps `{}`", other.buffer.name.escape_debug());
+            let error = PlanError::new("buffers that live at once to lie apart", found);
+            return Err(error.about(&new.buffer.name));
+        }
+        alive.insert(new.start, new);
+        ends.insert((new.last, new.start));
     }
     Ok(())
 }
