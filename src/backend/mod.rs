@@ -20,7 +20,9 @@ pub struct Program;
 /// A verified plan to be loaded, with the machine code that was compiled from it ahead of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
+    /// Such as `gradient`.
     pub name: String,
+    /// The plan, verified.
     pub plan: VerifiedPlan,
     /// Trusted: machine code cannot be checked.
     pub cuda: Option<cuda::Binary>,
@@ -40,7 +42,9 @@ impl Build {
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayRange {
+    /// The array.
     pub array: Id<Array>,
+    /// In floats.
     pub offset: usize,
 }
 
@@ -48,25 +52,35 @@ pub struct ArrayRange {
 /// after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather<'r> {
+    /// The array with all rows.
     pub table: Id<Array>,
+    /// Floats of a row.
     pub width: usize,
+    /// The rows to copy, by their places in the table.
     pub rows: &'r [u32],
+    /// The array that they are copied to.
     pub to: Id<Array>,
 }
 
 /// What the noise of one run is drawn by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseKey {
+    /// Of everything random.
     pub seed: u64,
+    /// The step of training, or the number of a batch.
     pub step: u64,
 }
 
 /// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
+    /// The kernel's name.
     pub kernel: String,
+    /// In loops over elements.
     pub loops: f64,
+    /// In packing the operands of contractions.
     pub packing: f64,
+    /// In contractions.
     pub contraction: f64,
 }
 
@@ -130,12 +144,16 @@ pub trait Backend: Send {
 pub enum Device {
     /// The CPU with that many threads, or as many as there are cores for 0.
     Cpu {
+        /// How many; 0 for as many as there are cores.
         threads: usize,
+        /// What the operands of contractions are rounded to.
         precision: Precision,
     },
     /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
     Cuda {
+        /// The compiler's library, where the loader does not find it.
         nvrtc: Option<PathBuf>,
+        /// What the operands of contractions are rounded to.
         precision: Precision,
     },
 }
@@ -158,6 +176,7 @@ impl Device {
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]
+    /// Not rounded: single precision.
     F32,
     /// 10 bits of fraction, on a GPU's tensor cores.
     Tf32,
@@ -167,6 +186,7 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Every precision.
     pub const ALL: [Precision; 3] = [Precision::F32, Precision::Tf32, Precision::Bf16];
 }
 

@@ -67,17 +67,25 @@ struct Storing<'p> {
 /// A compiled model, read and verified.
 #[derive(Clone, Debug)]
 pub struct Compiled {
+    /// The model.
     pub model: Model,
+    /// The model file's name.
     pub file: String,
+    /// The sizes and settings that were changed in the model.
     pub sets: Vec<(String, String)>,
+    /// What training runs.
     pub training: Training,
+    /// What evaluates a batch of rows.
     pub evaluate: Build,
 }
 
 /// What the assembler said of a program for an architecture.
 pub struct Assembled {
+    /// The program's name.
     pub program: String,
+    /// Such as `sm_90`.
     pub architecture: String,
+    /// What the assembler said.
     pub log: String,
 }
 
@@ -105,7 +113,9 @@ pub fn builds(model: &Model) -> Vec<Build> {
 
 /// A compiled model that is not written yet.
 pub struct Made {
+    /// Every program.
     pub builds: Vec<Build>,
+    /// What the assembler said of each program, for each architecture.
     pub assembled: Vec<Assembled>,
     architectures: Vec<String>,
     precision: Precision,
