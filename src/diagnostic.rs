@@ -3,7 +3,7 @@
 //! Mistakes of the user are values of this type, gathered and reported all at once; mistakes of dgc
 //! are panics.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 /// A range of bytes in a source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
@@ -98,6 +98,55 @@ impl Diagnostic {
     }
 }
 
+/// The diagnostics of one text, with the text, so that they can be shown with their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// The name that the text is shown under, such as its path.
+    pub file: String,
+    /// The text that the places refer to.
+    pub text: String,
+    /// In the order of their places.
+    pub list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// The diagnostics of a text that is shown as `file`.
+    pub fn new(file: impl Into<String>, text: impl Into<String>, list: Vec<Diagnostic>) -> Self {
+        Diagnostics {
+            file: file.into(),
+            text: text.into(),
+            list,
+        }
+    }
+
+    /// How many are errors, warnings aside.
+    pub fn mistakes(&self) -> usize {
+        self.list
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .count()
+    }
+
+    /// All of them as text for a terminal.
+    pub fn render(&self, colour: bool) -> String {
+        render(&self.list, &self.file, &self.text, colour)
+    }
+
+    /// All of them as JSON, with lines and columns counted from 1.
+    pub fn json(&self) -> Vec<serde_json::Value> {
+        json(&self.list, &self.file, &self.text)
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(false).trim_end())
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// The candidate that a misspelt name is nearly, if there is one.
 /// The candidate that a misspelt name most resembles, if it resembles one.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates

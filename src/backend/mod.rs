@@ -1,13 +1,12 @@
 //! Devices that run plans.
 
+mod ranges;
 pub mod cpu;
 pub mod cuda;
 
-use crate::{
-    error::{Error, Result},
-    id::Id,
-    plan::{Plan, Storage, VerifiedPlan},
-};
+pub(crate) use ranges::check_ranges;
+
+use crate::{error::Result, id::Id, plan::VerifiedPlan};
 use std::{borrow::Cow, path::PathBuf};
 
 /// An array of floats on a device.
@@ -21,7 +20,9 @@ pub struct Program;
 /// A verified plan to be loaded, with the machine code that was compiled from it ahead of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
+    /// Such as `gradient`.
     pub name: String,
+    /// The plan, verified.
     pub plan: VerifiedPlan,
     /// Trusted: machine code cannot be checked.
     pub cuda: Option<cuda::Binary>,
@@ -41,7 +42,9 @@ impl Build {
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayRange {
+    /// The array.
     pub array: Id<Array>,
+    /// In floats.
     pub offset: usize,
 }
 
@@ -49,30 +52,40 @@ pub struct ArrayRange {
 /// after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather<'r> {
+    /// The array with all rows.
     pub table: Id<Array>,
+    /// Floats of a row.
     pub width: usize,
+    /// The rows to copy, by their places in the table.
     pub rows: &'r [u32],
+    /// The array that they are copied to.
     pub to: Id<Array>,
 }
 
 /// What the noise of one run is drawn by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseKey {
+    /// Of everything random.
     pub seed: u64,
+    /// The step of training, or the number of a batch.
     pub step: u64,
 }
 
 /// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
+    /// The kernel's name.
     pub kernel: String,
+    /// In loops over elements.
     pub loops: f64,
+    /// In packing the operands of contractions.
     pub packing: f64,
+    /// In contractions.
     pub contraction: f64,
 }
 
 /// A device, with its arrays and programs.
-pub trait Backend {
+pub trait Backend: Send {
     /// What it is, for people: `CPU, 2 threads`.
     fn describe(&self) -> String;
 
@@ -126,73 +139,21 @@ pub trait Backend {
     }
 }
 
-/// Checks where a plan's buffers lie: each within its array, those that share memory in the plan at
-/// one place, and others apart where one of them is written. `len` is the length of an array, none
-/// if there is no such array. Back ends call it when they load a build.
-///
-/// # Errors
-/// The first buffer that lies where it must not.
-pub(crate) fn check_ranges(
-    plan: &Plan,
-    ranges: &[Option<ArrayRange>],
-    len: &dyn Fn(Id<Array>) -> Option<usize>,
-) -> Result<()> {
-    let refused = |message: String| {
-        Err(Error::new(message).help("the program and the session belong to different models"))
-    };
-    if ranges.len() != plan.buffers.len() {
-        let (found, wanted) = (ranges.len(), plan.buffers.len());
-        return refused(format!(
-            "expected places of {wanted} buffers, found {found}"
-        ));
-    }
-    let written = plan.written();
-    let mut placed: Vec<(Id<Array>, usize, usize, usize)> = Vec::new();
-    for (index, (buffer, range)) in plan.buffers.iter().zip(ranges).enumerate() {
-        if matches!(buffer.storage, Storage::Arena(_)) {
-            continue;
-        }
-        let name = &buffer.name;
-        let Some(ArrayRange { array, offset }) = *range else {
-            return refused(format!("expected a place for `{name}`, found none"));
-        };
-        let end = offset.checked_add(buffer.len);
-        let Some(end) = end.filter(|end| len(array).is_some_and(|len| *end <= len)) else {
-            return refused(format!(
-                "expected `{name}` within its array, found it beyond"
-            ));
-        };
-        placed.push((array, offset, end, index));
-    }
-    placed.sort_unstable();
-    for (number, &(array, start, end, index)) in placed.iter().enumerate() {
-        let above = placed[number + 1..]
-            .iter()
-            .take_while(|other| other.0 == array && other.1 < end);
-        for &(_, other_start, _, other) in above {
-            let apart = !written[index] && !written[other];
-            if !apart && !(start == other_start && plan.share_memory(index, other)) {
-                let (one, other) = (&plan.buffers[index].name, &plan.buffers[other].name);
-                return refused(format!(
-                    "expected `{one}` and `{other}` apart, found them overlap"
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// A choice of device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The CPU with that many threads, or as many as there are cores for 0.
     Cpu {
+        /// How many; 0 for as many as there are cores.
         threads: usize,
+        /// What the operands of contractions are rounded to.
         precision: Precision,
     },
     /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
     Cuda {
+        /// The compiler's library, where the loader does not find it.
         nvrtc: Option<PathBuf>,
+        /// What the operands of contractions are rounded to.
         precision: Precision,
     },
 }
@@ -209,10 +170,13 @@ impl Device {
 
 /// What a contraction's operands are rounded to before they are multiplied. All else is in f32:
 /// sums, weights, log-densities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]
+    /// Not rounded: single precision.
     F32,
     /// 10 bits of fraction, on a GPU's tensor cores.
     Tf32,
@@ -222,6 +186,7 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Every precision.
     pub const ALL: [Precision; 3] = [Precision::F32, Precision::Tf32, Precision::Bf16];
 }
 
@@ -235,11 +200,13 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Opens a device.
+///
+/// # Errors
+/// If there is no such device, or this build cannot use it.
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
-    Ok(match device {
-        Device::Cpu { threads, precision } => Box::new(cpu::Cpu::new(*threads, *precision)?),
-        Device::Cuda { nvrtc, precision } => {
-            Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?)
-        }
-    })
+    match device {
+        Device::Cpu { threads, precision } => Ok(Box::new(cpu::Cpu::new(*threads, *precision)?)),
+        Device::Cuda { nvrtc, precision } => cuda::open(nvrtc.as_deref(), *precision),
+    }
 }

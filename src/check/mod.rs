@@ -71,6 +71,7 @@ pub fn check(
         name: tree.name.text.clone(),
         file: file.to_string(),
         source: source.to_string(),
+        sets: sets.to_vec(),
         variables: checker.variables,
         generative: checker.generative,
         inference: checker.inference,

@@ -38,7 +38,7 @@
 //! assert_eq!(graph.axes_of(by_w), &Axes::from(feature));
 //!
 //! graph.output(OutputKind::Value, "by w", by_w, vec![feature]);
-//! let values = eval::Values::from([
+//! let values = eval::NamedValues::from([
 //!     ("x".to_string(), vec![1.0, 2.0, 3.0, 4.0]),
 //!     ("w".to_string(), vec![1.0, -1.0]),
 //! ]);

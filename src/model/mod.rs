@@ -41,6 +41,8 @@ pub struct Model {
     pub file: String,
     /// The text of the file, for messages that show a place.
     pub source: String,
+    /// The sizes and settings that were changed, as `--set` names them; the last of a name counts.
+    pub sets: Vec<(String, String)>,
     /// In the order of their declarations, deterministic nodes last.
     pub variables: Vec<Variable>,
     /// The factors of `p`, parents before children.

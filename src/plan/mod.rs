@@ -77,12 +77,16 @@ pub use memory::first_fit;
 pub use print::print;
 pub use verify::{PlanError, VerifiedPlan};
 
+/// Kernels in the order in which they run, and the buffers that they read and write.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
+    /// Every axis that buffers and loops name.
     pub axes: Vec<Axis>,
     /// Everything that is kept between runs, whether this plan reads it or not.
     pub parameters: Vec<Parameter>,
+    /// Every array that kernels read or write.
     pub buffers: Vec<Buffer>,
+    /// In the order in which they run.
     pub kernels: Vec<Kernel>,
     /// Floats of working memory that buffers in [`Storage::Arena`] share.
     pub arena: usize,
@@ -91,12 +95,17 @@ pub struct Plan {
 /// An array of floats, its axes outermost first, without gaps.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Buffer {
+    /// An input, output or parameter by its name; of working memory, the value's.
     pub name: String,
+    /// Outermost first.
     pub axes: Vec<Id<Axis>>,
+    /// Floats: the product of the axes' sizes, times the number of tiles for partial sums.
     pub len: usize,
+    /// Where it lies.
     pub storage: Storage,
 }
 
+/// Where a buffer lies, and who fills it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Storage {
     /// Given before each run.
@@ -112,8 +121,10 @@ pub enum Storage {
     Arena(usize),
 }
 
+/// Loops around at most one contraction, run tile by tile.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Kernel {
+    /// Unique in the plan.
     pub name: String,
     /// The formulas that it is a part of.
     pub origins: Vec<String>,
@@ -121,27 +132,37 @@ pub struct Kernel {
     pub setup: Vec<Loop>,
     /// Without it the kernel has its setup alone.
     pub tile: Option<Tile>,
+    /// Run in each tile before the contraction.
     pub prologue: Vec<Loop>,
+    /// The matrix product of each tile.
     pub contraction: Option<Contraction>,
+    /// Run in each tile after the contraction.
     pub epilogue: Vec<Loop>,
 }
 
 /// How a kernel is split: `count` ranges of `size` along the axis, the last one shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
+    /// The axis that is split.
     pub axis: Id<Axis>,
+    /// The size of the axis.
     pub length: usize,
+    /// Indices in a tile.
     pub size: usize,
+    /// The number of tiles.
     pub count: usize,
 }
 
 /// A loop nest over axes, outermost first, running the instructions for every element.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Loop {
+    /// Outermost first.
     pub axes: Vec<Id<Axis>>,
+    /// Of the axes.
     pub sizes: Vec<usize>,
     /// Whether `axes[0]` is the tile axis, so that the loop runs over the tile's range of it.
     pub tiled: bool,
+    /// Run for every element, in order.
     pub instructions: Vec<Instruction>,
 }
 
@@ -149,25 +170,35 @@ pub struct Loop {
 /// give a stride for each axis of the loop.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Instruction {
+    /// A number.
     Constant(f64),
     /// The position along the axis with that index in [`Loop::axes`].
     Position(usize),
+    /// An element of a buffer.
     Load(Access),
     /// Element number `access` of a stream of noise.
     Noise {
+        /// The stream's number.
         stream: u32,
+        /// The noise's distribution.
         kind: NoiseKind,
+        /// Which element of the stream.
         access: Access,
     },
+    /// An operation on earlier results, by their positions.
     Scalar(Scalar, Vec<usize>),
     /// 1 where the value equals the position along the axis, else 0.
     OneHot(usize, usize),
+    /// Writes a result to an element of a buffer.
     Store(usize, Access),
     /// Reduces the value into the element; strides are 0 along the reduced axes. The first arrival
     /// replaces what was there.
     Reduce {
+        /// How values are combined.
         kind: ReduceKind,
+        /// The position of the result that is reduced.
         value: usize,
+        /// The element that it is reduced into.
         access: Access,
     },
 }
@@ -178,6 +209,7 @@ pub enum Instruction {
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
     pub buffer: Id<Buffer>,
+    /// Floats between neighbours along each axis of the loop.
     pub strides: Vec<usize>,
     /// Floats for each tile, where every tile has an array of its own; else 0.
     pub partial: usize,
@@ -191,10 +223,15 @@ pub struct Access {
 /// whole number below `size`, 0 is loaded and nothing is stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WindowStep {
+    /// Of each index of the loop.
     pub strides: Vec<isize>,
+    /// Added to the indices' sum.
     pub offset: isize,
+    /// The sum is divided by this.
     pub divisor: usize,
+    /// The number of places.
     pub size: usize,
+    /// Floats between places.
     pub step: usize,
 }
 
@@ -202,17 +239,26 @@ pub struct WindowStep {
 /// `rows_per_index` for each index of it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Contraction {
+    /// The result of each tile.
     pub out: Matrix,
+    /// Rows, of all tiles.
     pub m: usize,
+    /// Columns.
     pub n: usize,
+    /// Rows for each index of the tile axis.
     pub rows_per_index: usize,
+    /// The products that are added.
     pub products: Vec<Product>,
 }
 
+/// A product of two matrices.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Product {
+    /// The length of the sum.
     pub k: usize,
+    /// With axes m, k.
     pub left: Matrix,
+    /// With axes k, n.
     pub right: Matrix,
     /// One of the two may be read through windows; the matrix then says no more than the buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,16 +274,22 @@ pub struct Windows {
     /// Whether the sum runs along the windows' positions, of which there are many, and not along
     /// what is in a window.
     pub along_positions: bool,
+    /// Sizes of the axes that make the rows.
     pub rows: Vec<usize>,
+    /// Sizes of the axes that make the columns.
     pub columns: Vec<usize>,
+    /// The element's place by the indices of both.
     pub access: Access,
 }
 
 /// A buffer seen as a matrix, by the floats between rows and between columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Matrix {
+    /// The buffer.
     pub buffer: Id<Buffer>,
+    /// Floats between rows.
     pub row_stride: usize,
+    /// Floats between columns.
     pub column_stride: usize,
 }
 
@@ -261,6 +313,7 @@ pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
 }
 
 impl Plan {
+    /// The buffer of an id.
     pub fn buffer(&self, id: Id<Buffer>) -> &Buffer {
         &self.buffers[id.index()]
     }
@@ -330,6 +383,7 @@ impl WindowStep {
 }
 
 impl Loop {
+    /// How many times the instructions run.
     pub fn elements(&self) -> usize {
         self.sizes.iter().product()
     }

@@ -3,6 +3,7 @@
 use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Storage};
 use crate::id::Id;
 
+/// A plan as text: kernels, then buffers.
 pub fn print(plan: &Plan) -> String {
     let mut text = String::new();
     for kernel in &plan.kernels {

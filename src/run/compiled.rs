@@ -16,8 +16,9 @@ use crate::{
         Build, Precision,
         cuda::{
             Binary,
-            compile::{Effort, Image, compile},
-            emit::{self, Source},
+            compile::compile,
+            emit::{self, CudaSource},
+            image::{Effort, Image},
         },
     },
     diagnostic, driver,
@@ -64,18 +65,27 @@ struct Storing<'p> {
 }
 
 /// A compiled model, read and verified.
+#[derive(Clone, Debug)]
 pub struct Compiled {
+    /// The model.
     pub model: Model,
+    /// The model file's name.
     pub file: String,
+    /// The sizes and settings that were changed in the model.
     pub sets: Vec<(String, String)>,
+    /// What training runs.
     pub training: Training,
+    /// What evaluates a batch of rows.
     pub evaluate: Build,
 }
 
 /// What the assembler said of a program for an architecture.
 pub struct Assembled {
+    /// The program's name.
     pub program: String,
+    /// Such as `sm_90`.
     pub architecture: String,
+    /// What the assembler said.
     pub log: String,
 }
 
@@ -90,12 +100,12 @@ const MODEL: &str = "model.dgm";
 pub fn builds(model: &Model) -> Vec<Build> {
     let Training {
         gradient,
-        settled,
+        steady,
         update,
     } = programs::training(model);
     let (case, what) = programs::evaluation(model);
     let evaluate = programs::evaluate(model, &case, what);
-    [Some(gradient), settled, Some(update), Some(evaluate)]
+    [Some(gradient), steady, Some(update), Some(evaluate)]
         .into_iter()
         .flatten()
         .collect()
@@ -103,7 +113,9 @@ pub fn builds(model: &Model) -> Vec<Build> {
 
 /// A compiled model that is not written yet.
 pub struct Made {
+    /// Every program.
     pub builds: Vec<Build>,
+    /// What the assembler said of each program, for each architecture.
     pub assembled: Vec<Assembled>,
     architectures: Vec<String>,
     precision: Precision,
@@ -119,7 +131,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         .min_by_key(|arch| digits(arch))
         .map(|arch| format!("compute_{}", digits(arch)));
     let architectures: Vec<String> = architectures.iter().chain(&earliest).cloned().collect();
-    let sources: Vec<Option<Source>> = builds
+    let sources: Vec<Option<CudaSource>> = builds
         .iter()
         .map(|Build { name, plan, .. }| {
             (!architectures.is_empty())
@@ -127,7 +139,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         })
         .collect();
     // Much of the compiler runs on one core, so several compile at once.
-    let work: Vec<(&Build, &Source, &String)> = builds
+    let work: Vec<(&Build, &CudaSource, &String)> = builds
         .iter()
         .zip(&sources)
         .filter_map(|(build, source)| Some((build, source.as_ref()?)))
@@ -247,10 +259,10 @@ pub fn read(folder: &Path) -> Result<Compiled> {
     let model = files.model()?;
     let interfaces = Interfaces::new(&model);
     let build = |program: &str| files.build(program, &interfaces);
-    let settled = files.bytes.contains_key("settled.json");
+    let steady = files.bytes.contains_key("settled.json");
     let training = Training {
         gradient: build("gradient")?,
-        settled: settled.then(|| build("settled")).transpose()?,
+        steady: steady.then(|| build("settled")).transpose()?,
         update: build("update")?,
     };
     Ok(Compiled {
@@ -367,11 +379,11 @@ impl Compiled {
     pub fn without_images(mut self) -> Self {
         let Training {
             gradient,
-            settled,
+            steady,
             update,
         } = &mut self.training;
         let builds = [gradient, update, &mut self.evaluate];
-        for build in builds.into_iter().chain(settled) {
+        for build in builds.into_iter().chain(steady) {
             build.cuda = None;
         }
         self

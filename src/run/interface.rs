@@ -18,17 +18,17 @@ use std::collections::BTreeMap;
 /// The graphs of a model's programs, without gradients, which take and give the same.
 pub(super) struct Interfaces {
     gradient: Graph,
-    settled: Option<Graph>,
+    steady: Option<Graph>,
     update: Graph,
     evaluate: Graph,
 }
 
 impl Interfaces {
     pub fn new(model: &Model) -> Self {
-        let (trained, settled) = match model.steady_state() {
+        let (trained, steady) = match model.steady_state() {
             // From the first step on.
-            Some((0, settled)) => (settled, None),
-            settled => (model.clone(), settled.map(|(_, settled)| settled)),
+            Some((0, steady)) => (steady, None),
+            steady => (model.clone(), steady.map(|(_, steady)| steady)),
         };
         let step = |model: &Model| {
             let objective = driver::derive(model);
@@ -40,7 +40,7 @@ impl Interfaces {
         Interfaces {
             update: lower::update(model, layout.weights, layout.trained - layout.weights),
             evaluate: lower::evaluate(model, &case, what),
-            settled: settled.map(|model| step(&model)),
+            steady: steady.map(|model| step(&model)),
             gradient,
         }
     }
@@ -50,8 +50,8 @@ impl Interfaces {
     pub fn disagreement(&self, program: &str, plan: &Plan) -> Option<String> {
         let graph = match program {
             "gradient" => &self.gradient,
-            "settled" => match &self.settled {
-                Some(settled) => settled,
+            "settled" => match &self.steady {
+                Some(steady) => steady,
                 None => return Some("the model has no such program".to_string()),
             },
             "update" => &self.update,

@@ -5,7 +5,9 @@ use crate::model::{Model, Weight};
 /// The numbers of training rows that weights such as `0.1 * rows / labelled` are made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Population {
+    /// All training rows.
     pub rows: f64,
+    /// Those with a label.
     pub labelled: f64,
 }
 

@@ -1,5 +1,6 @@
 //! Parameters on a device, and the programs that share them.
 
+use super::data::Source;
 use crate::{
     backend::{self, Array, ArrayRange, Backend, Build, Device, NoiseKey, Program, Spent},
     error::{Error, Result},
@@ -13,34 +14,41 @@ use std::{borrow::Cow, collections::BTreeMap};
 /// running averages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
+    /// In the order of their offsets.
     pub entries: Vec<Entry>,
     /// Floats of weights, which priors and decay apply to.
     pub weights: usize,
     /// Floats of trained parameters.
     pub trained: usize,
+    /// Floats of all parameters.
     pub total: usize,
 }
 
+/// A parameter and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
+    /// The parameter.
     pub parameter: Parameter,
     /// In PyTorch's order.
     pub shape: Vec<usize>,
+    /// Of its first float.
     pub offset: usize,
 }
 
 impl Entry {
+    /// Its floats.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// Whether it has no floats.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Layout {
-    /// Of parameters over these axes.
+    /// The layout of parameters over these axes.
     pub fn new(parameters: &[Parameter], axes: &[Axis]) -> Self {
         let rank = |parameter: &Parameter| match (parameter.trained, parameter.is_weight()) {
             (true, true) => 0,
@@ -98,6 +106,7 @@ impl Layout {
         self
     }
 
+    /// The entry of a parameter's name.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.entries
             .iter()
@@ -107,9 +116,13 @@ impl Layout {
 
 /// A device with the parameters of a model.
 pub struct Session {
+    /// The device.
     pub device: Box<dyn Backend>,
+    /// Where the parameters lie.
     pub layout: Layout,
+    /// All parameters.
     pub parameters: Id<Array>,
+    /// The gradients of the trained parameters, laid out alike.
     pub gradients: Id<Array>,
 }
 
@@ -199,6 +212,7 @@ impl Session {
         })
     }
 
+    /// Runs a program.
     pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {
         self.device.run(loaded.program, key)
     }
@@ -226,6 +240,11 @@ impl Session {
         loaded.arrays.get(name).map(|(array, _)| *array)
     }
 
+    /// The floats of an input or output that is not a single number, if the program has it.
+    pub fn len(&self, loaded: &Loaded, name: &str) -> Option<usize> {
+        loaded.arrays.get(name).map(|(_, len)| *len)
+    }
+
     /// The floats of an input or output, or none if the program has no such.
     pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
         if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
@@ -249,6 +268,25 @@ impl Session {
             Some((array, len)) => self.device.fill(*array, 0, *len, write),
             None => Ok(()),
         }
+    }
+
+    /// Fills an input with rows of one field of a source.
+    ///
+    /// # Errors
+    /// If the rows cannot be read, or the device fails.
+    pub fn fill_from(
+        &mut self,
+        loaded: &Loaded,
+        name: &str,
+        source: &dyn Source,
+        field: usize,
+        rows: &[u32],
+    ) -> Result<()> {
+        let mut done = Ok(());
+        self.fill(loaded, name, &mut |floats| {
+            done = source.read(field, rows, floats)
+        })?;
+        done
     }
 
     /// The values of a parameter.

@@ -3,7 +3,8 @@
 use super::{
     arrays::{self, NamedArray},
     batches::Sequence,
-    data::Table,
+    checkpoint::{self, FORMAT, METADATA, find, read_parameters},
+    data::{Source, check_field},
     initialize::initialize,
     population::Population,
     programs::{self, Training},
@@ -11,31 +12,30 @@ use super::{
 };
 use crate::{
     backend::{Array, ArrayRange, Build, Device, Gather, NoiseKey, Spent},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::Id,
     model::{Batch, Model, Scheduled, scope},
     names::{CaseKind, InputName, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
 };
-use std::{collections::HashMap, path::Path};
-
-/// The version of checkpoints that this program reads and writes.
-const FORMAT: u64 = 2;
-/// The entry of a checkpoint's metadata that holds its format and position, as JSON.
-const METADATA: &str = "checkpoint";
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// The optimiser's arrays, by name.
 type State = Vec<(String, Id<Array>)>;
 
 /// A model in training.
-pub struct Trainer {
+pub struct Stepper {
+    /// The model.
     pub model: Model,
+    /// The parameters, on their device.
     pub session: Session,
+    /// Of everything random.
     pub seed: u64,
     /// Steps taken.
     pub step: u64,
-    pub table: Table,
-    /// The columns of the table that lie on the device, by variable: an array and its floats a row.
-    tables: HashMap<String, (Id<Array>, usize)>,
+    /// The training rows.
+    pub source: Arc<dyn Source>,
+    /// The fields of the source that lie on the device: an array and its floats a row.
+    tables: HashMap<usize, (Id<Array>, usize)>,
     population: Population,
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
@@ -65,58 +65,47 @@ struct Feed {
     case: CaseKind,
     sequence: Sequence,
     rows: Vec<u32>,
-    inputs: Vec<(String, String)>,
+    inputs: Vec<Input>,
 }
 
-impl Trainer {
+/// An input of the gradient that is read from the rows.
+struct Input {
+    name: String,
+    /// Of the source.
+    field: usize,
+}
+
+impl Stepper {
     /// New parameters, drawn by the seed, on these rows; the programs are made now.
-    pub fn new(model: Model, table: Table, seed: u64, device: &Device) -> Result<Self> {
+    pub fn new(
+        model: Model,
+        source: impl Into<Arc<dyn Source>>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
         let programs = programs::training(&model);
-        Self::with(model, &programs, table, seed, device)
+        Self::with(model, &programs, source, seed, device)
     }
 
     /// The same with programs that were made of the model before.
     pub fn with(
         model: Model,
         programs: &Training,
-        table: Table,
+        source: impl Into<Arc<dyn Source>>,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let labelled = labelled_rows(&model, &table)?;
-        let every: Vec<u32> = (0..table.rows as u32).collect();
-        let cases: Vec<(CaseKind, usize, Vec<u32>)> = match model.train.batch {
-            Batch::All(rows) => vec![(CaseKind::All, rows, every)],
-            Batch::Cases {
-                labelled: seen,
-                unlabelled,
-            } => {
-                vec![
-                    (CaseKind::Labelled, seen, labelled.clone()),
-                    (CaseKind::Unlabelled, unlabelled, every),
-                ]
-            }
-        };
-        for (case, rows, available) in &cases {
-            if *rows > 0 && available.is_empty() {
-                let label = model
-                    .labels()
-                    .next()
-                    .map_or("y", |label| label.name.as_str());
-                let help = format!(
-                    "give the data labels: an array `{label}` with classes, -1 where there is none, or the labels file of \
-                     MNIST; or train without: --set batch.labelled=0"
-                );
-                return Err(Error::new(format!("there are no {case} rows to train on")).help(help));
-            }
-        }
+        let source = source.into();
+        let labelled = labelled_rows(&model, &*source)?;
+        let every: Vec<u32> = (0..source.rows() as u32).collect();
+        let cases = cases(&model, &labelled, every)?;
         let population = Population {
-            rows: table.rows as f64,
+            rows: source.rows() as f64,
             labelled: labelled.len() as f64,
         };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
-        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.steady_state()) {
+        if let (Some(build), Some((epochs, _))) = (&programs.steady, model.steady_state()) {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
@@ -129,25 +118,24 @@ impl Trainer {
         session.fill(&update, PRIOR, &mut |array| {
             array[0] = population.prior(&model) as f32
         })?;
-        let feeds = cases
-            .into_iter()
-            .filter(|(_, rows, _)| *rows > 0)
-            .map(|(case, rows, available)| Feed {
+        let mut feeds = Vec::new();
+        for (case, rows, available) in cases.into_iter().filter(|(_, rows, _)| *rows > 0) {
+            feeds.push(Feed {
                 case,
                 sequence: Sequence::new(available, seed, case.word()),
                 rows: vec![0; rows],
-                inputs: inputs(&model, &gradients[0].1, case),
-            })
-            .collect();
+                inputs: inputs(&model, &session, &gradients[0].1, case, rows, &*source)?,
+            });
+        }
         let sums = sums_of(&gradients[0].1, &update);
-        let tables = keep(&mut session, &table)?;
-        Ok(Trainer {
+        let tables = keep(&mut session, &*source)?;
+        Ok(Stepper {
             scheduled: model.scheduled(),
             model,
             session,
             seed,
             step: 0,
-            table,
+            source,
             tables,
             population,
             feeds,
@@ -192,6 +180,7 @@ impl Trainer {
         Ok(())
     }
 
+    /// The numbers of training rows.
     pub fn population(&self) -> Population {
         self.population
     }
@@ -311,14 +300,17 @@ impl Trainer {
         let help = match step {
             // The rate has done nothing yet.
             0 | 1 => {
-                "nothing is learned yet: a value of the data or of a network, such as the log of 0, is beyond single \
-                 precision, or a weight is; standardise the data, or mend that line"
+                "nothing is learned yet: a value of the data or of a network, such as the log of 0, \
+                 overflows single precision, or a weight does; standardise the data, or change that \
+                 line"
             }
             _ => "a smaller rate, `clip norm` or another seed may help",
         };
-        Error::new(format!(
-            "training diverged at step {step} (epoch {epoch:.2}): {what}"
-        ))
+        let kind = ErrorKind::Diverged;
+        Error::of_kind(
+            kind,
+            format!("training diverged at step {step} (epoch {epoch:.2}): {what}"),
+        )
         .help(help)
     }
 
@@ -345,9 +337,9 @@ impl Trainer {
         for feed in &mut self.feeds {
             feed.sequence
                 .take(self.step * feed.rows.len() as u64, &mut feed.rows);
-            for (input, variable) in &feed.inputs {
-                if let Some((table, width)) = self.tables.get(variable).copied() {
-                    let to = self.session.array(gradient, input);
+            for input in &feed.inputs {
+                if let Some((table, width)) = self.tables.get(&input.field).copied() {
+                    let to = self.session.array(gradient, &input.name);
                     copies.extend(to.map(|to| Gather {
                         table,
                         width,
@@ -356,15 +348,13 @@ impl Trainer {
                     }));
                     continue;
                 }
-                let column = self
-                    .table
-                    .column(variable)
-                    .expect("the data have every observed variable");
-                self.session.fill(gradient, input, &mut |array| {
-                    for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
-                        column.copy_row(*row as usize, out);
-                    }
-                })?;
+                self.session.fill_from(
+                    gradient,
+                    &input.name,
+                    &*self.source,
+                    input.field,
+                    &feed.rows,
+                )?;
             }
         }
         if copies.is_empty() {
@@ -444,10 +434,7 @@ impl Trainer {
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let (stored, metadata) = arrays::read(path)?;
         let position = read_parameters(&mut self.session, &stored, &metadata, path)?;
-        let by_name: HashMap<&str, &NamedArray> = stored
-            .iter()
-            .map(|array| (array.name.as_str(), array))
-            .collect();
+        let by_name = checkpoint::by_name(&stored);
         for entry in self
             .session
             .layout
@@ -464,7 +451,7 @@ impl Trainer {
                 let found = found.ok_or_else(|| {
                     let message =
                         format!("{}: the optimiser's `{name}` is missing", path.display());
-                    Error::new(message).help("a run goes on with the optimiser that it began with")
+                    Error::data(message).help("a run goes on with the optimiser that it began with")
                 })?;
                 self.session.set(*array, entry, &found.data)?;
             }
@@ -495,10 +482,7 @@ impl Trainer {
     /// what infers it, and what generates data from it.
     pub fn read_upstream(&mut self, variable: &str, path: &Path) -> Result<()> {
         let (stored, _) = arrays::read(path)?;
-        let by_name: HashMap<&str, &NamedArray> = stored
-            .iter()
-            .map(|array| (array.name.as_str(), array))
-            .collect();
+        let by_name = checkpoint::by_name(&stored);
         let layout = self.session.layout.clone();
         for entry in layout
             .clone()
@@ -523,79 +507,29 @@ impl Trainer {
     }
 }
 
-/// A parameter's array in a checkpoint.
-fn find<'a>(
-    stored: &HashMap<&str, &'a NamedArray>,
-    name: &str,
-    shape: &[usize],
-    path: &Path,
-) -> Result<&'a NamedArray> {
-    let found = stored
-        .get(name)
-        .copied()
-        .filter(|found| found.shape == shape);
-    found.ok_or_else(|| {
-        let message = format!("{}: parameter `{name}` of shape {shape:?} is missing", path.display());
-        let generates = name.starts_with("from.") && stored.keys().any(|known| known.starts_with("from."));
-        Error::new(message).help(match generates {
-            true => "the run was begun by a version of dgc that did not keep what generates its data; train it again",
-            false => "the checkpoint belongs to another model, or to other sizes",
-        })
-    })
-}
-
-/// Fills a session's parameters from a checkpoint; gives the position that it was written at.
-pub fn read_parameters(
-    session: &mut Session,
-    stored: &[NamedArray],
-    metadata: &HashMap<String, String>,
-    path: &Path,
-) -> Result<serde_json::Value> {
-    let position: serde_json::Value = metadata
-        .get(METADATA)
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    if position["format"] != FORMAT {
-        let message = format!(
-            "{}: not a checkpoint of this version of dgc",
-            path.display()
-        );
-        return Err(Error::new(message).help("expected a file that `dgc train` wrote"));
-    }
-    let by_name: HashMap<&str, &NamedArray> = stored
-        .iter()
-        .map(|array| (array.name.as_str(), array))
-        .collect();
-    for entry in session.layout.entries.clone() {
-        let found = find(&by_name, &entry.parameter.name, &entry.shape, path)?;
-        session.set(session.parameters, &entry, &found.data)?;
-    }
-    Ok(position)
-}
-
 /// Rows that are copied to the device at once.
 const CHUNK: usize = 4096;
 
-/// The columns of a table that the device keeps.
-fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Array>, usize)>> {
+/// The fields of a source that the device keeps.
+fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id<Array>, usize)>> {
     let mut kept = HashMap::new();
-    for column in &table.columns {
-        let (rows, width) = (table.rows, column.width);
+    for (index, field) in source.fields().enumerate() {
+        let (rows, width) = (source.rows(), field.width);
         if !session.device.keeps(rows * width) {
             continue;
         }
         let array = session.device.allocate(rows * width)?;
         for first in (0..rows).step_by(CHUNK) {
-            let count = CHUNK.min(rows - first);
+            let chunk: Vec<u32> = (first as u32..rows.min(first + CHUNK) as u32).collect();
+            let mut read = Ok(());
             session
                 .device
-                .fill(array, first * width, count * width, &mut |floats| {
-                    for (row, out) in (first..).zip(floats.chunks_exact_mut(width)) {
-                        column.copy_row(row, out);
-                    }
+                .fill(array, first * width, chunk.len() * width, &mut |floats| {
+                    read = source.read(index, &chunk, floats)
                 })?;
+            read?;
         }
-        kept.insert(column.name.clone(), (array, width));
+        kept.insert(index, (array, width));
     }
     Ok(kept)
 }
@@ -610,25 +544,67 @@ fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
         .collect()
 }
 
-/// The inputs of a case, each with the variable that it is read from.
-fn inputs(model: &Model, loaded: &Loaded, case: CaseKind) -> Vec<(String, String)> {
-    let inputs = model.given().into_iter().map(|variable| {
-        let input = InputName::Observed(case, variable.name.clone());
-        (input.to_string(), variable.name.clone())
-    });
-    inputs
-        .filter(|(input, _)| loaded.names().any(|name| name == input))
-        .collect()
+/// The rows that a step takes of each case, and those that they are drawn from.
+fn cases(
+    model: &Model,
+    labelled: &[u32],
+    every: Vec<u32>,
+) -> Result<Vec<(CaseKind, usize, Vec<u32>)>> {
+    let cases = match model.train.batch {
+        Batch::All(rows) => vec![(CaseKind::All, rows, every)],
+        Batch::Cases {
+            labelled: seen,
+            unlabelled,
+        } => vec![
+            (CaseKind::Labelled, seen, labelled.to_vec()),
+            (CaseKind::Unlabelled, unlabelled, every),
+        ],
+    };
+    let lacking = cases
+        .iter()
+        .find(|(_, rows, available)| *rows > 0 && available.is_empty());
+    let Some((case, ..)) = lacking else {
+        return Ok(cases);
+    };
+    let mut labels = model.labels();
+    let label = labels.next().map_or("y", |label| label.name.as_str());
+    let help = format!(
+        "give the data labels: an array `{label}` with classes, -1 where there is none, or the \
+         labels file of MNIST; or train without: --set batch.labelled=0"
+    );
+    Err(Error::data(format!("there are no {case} rows to train on")).help(help))
+}
+
+/// The inputs of a case, each with the field that it is read from.
+fn inputs(
+    model: &Model,
+    session: &Session,
+    loaded: &Loaded,
+    case: CaseKind,
+    rows: usize,
+    source: &dyn Source,
+) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for variable in model.given() {
+        let name = InputName::Observed(case, variable.name.clone()).to_string();
+        if let Some(len) = session.len(loaded, &name) {
+            let field = check_field(&variable.name, len / rows, source, "the training data")?;
+            inputs.push(Input { name, field });
+        }
+    }
+    Ok(inputs)
 }
 
 /// The rows with every label.
-fn labelled_rows(model: &Model, table: &Table) -> Result<Vec<u32>> {
-    let lacks = |name: &str| Error::new(format!("the data lack `{name}`"));
-    let labels = model
-        .labels()
-        .map(|label| table.classes(&label.name).ok_or_else(|| lacks(&label.name)));
-    let labels: Vec<&[i32]> = labels.collect::<Result<_>>()?;
-    let rows = (0..table.rows as u32)
+fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
+    let mut labels = Vec::new();
+    for label in model.labels() {
+        let classes = source.classes(&label.name)?;
+        labels.push(classes.ok_or_else(|| {
+            Error::data(format!("the training data lack the label `{}`", label.name))
+        })?);
+    }
+    let rows = (0..source.rows() as u32)
         .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
     Ok(if labels.is_empty() {
         Vec::new()

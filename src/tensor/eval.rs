@@ -16,7 +16,7 @@ pub struct Tensor {
 
 /// What a graph reads: inputs, parameters and noise, by name, in the order of axes that the graph
 /// gives them: parameters as declared, others as rows, samples, classes, features.
-pub type Values = HashMap<String, Vec<f64>>;
+pub type NamedValues = HashMap<String, Vec<f64>>;
 
 /// Noise for streams that are not among the values.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Seed {
 /// Every output, in the graph's order, laid out as the output says.
 pub fn run(
     graph: &Graph,
-    values: &Values,
+    values: &NamedValues,
     seed: Option<Seed>,
 ) -> Result<Vec<(OutputKind, String, Tensor)>, String> {
     let mut arrays: Vec<Tensor> = Vec::with_capacity(graph.nodes.len());
@@ -96,7 +96,7 @@ fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) ->
 struct Evaluation<'a> {
     graph: &'a Graph,
     arrays: &'a [Tensor],
-    values: &'a Values,
+    values: &'a NamedValues,
     seed: Option<Seed>,
 }
 

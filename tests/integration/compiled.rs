@@ -40,13 +40,13 @@ fn every_model_is_read_as_it_was_written() {
             training:
                 Training {
                     gradient,
-                    settled,
+                    steady,
                     update,
                 },
             evaluate,
             ..
         } = read;
-        let read = [Some(gradient), settled, Some(update), Some(evaluate)]
+        let read = [Some(gradient), steady, Some(update), Some(evaluate)]
             .into_iter()
             .flatten();
         assert!(

@@ -15,7 +15,7 @@ use dgc::{
         compiled::{self, Compiled},
         data::{Column, Table, Values},
         evaluate::Evaluator,
-        train::Trainer,
+        train::Stepper,
     },
     tensor::philox,
 };
@@ -149,7 +149,7 @@ fn run(folder: &Path) -> Result<(), String> {
     } = compiled::read(folder).map_err(text)?;
     for build in [
         Some(&training.gradient),
-        training.settled.as_ref(),
+        training.steady.as_ref(),
         Some(&training.update),
     ] {
         if let Some(build) = build {
@@ -164,7 +164,7 @@ fn run(folder: &Path) -> Result<(), String> {
     let rows = table(&model, rows.max(12));
     let case = driver::derive(&model).cases.pop().expect("a case");
     let mut trainer =
-        Trainer::with(model.clone(), &training, rows, 0, &Device::cpu(2)).map_err(text)?;
+        Stepper::with(model.clone(), &training, rows, 0, &Device::cpu(2)).map_err(text)?;
     trainer.step().map_err(text)?;
     trainer.settle().map_err(text)?;
     let evaluator = Evaluator::new(&mut trainer.session, &model, &case, &evaluate).map_err(text)?;

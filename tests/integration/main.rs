@@ -1,6 +1,7 @@
 //! The tests of the public interface, in one binary.
 
 mod common;
+mod api;
 mod cli;
 mod closed_forms;
 mod compatibility;

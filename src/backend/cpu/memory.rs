@@ -36,7 +36,7 @@ impl Floats {
         let start = layout.and_then(|layout| NonNull::new(unsafe { alloc::alloc_zeroed(layout) }));
         let start = start.ok_or_else(|| {
             let mebibytes = len.saturating_mul(size_of::<f32>()) >> 20;
-            Error::new(format!("cannot allocate {mebibytes} MiB of memory"))
+            Error::out_of_memory(format!("cannot allocate {mebibytes} MiB of memory"))
                 .help("smaller sizes, and fewer samples or rows at once, need less memory")
         })?;
         Ok(Floats {
@@ -178,7 +178,7 @@ mod tests {
     fn what_does_not_fit_into_memory_is_an_error() {
         for len in [usize::MAX, usize::MAX / 4, isize::MAX as usize / 4] {
             let error = Floats::new(len).err().expect("no machine has that much");
-            assert!(error.message.starts_with("cannot allocate"), "{error}");
+            assert!(error.message().starts_with("cannot allocate"), "{error}");
         }
     }
 }

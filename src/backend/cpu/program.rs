@@ -85,7 +85,7 @@ impl LoadedProgram {
 
 /// What of a kernel runs in a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     Setup,
     Preparation,
     Tiles,

@@ -29,14 +29,14 @@ fn numbers(name: &str, len: usize) -> Vec<f64> {
 
 struct Builder {
     graph: Graph,
-    values: eval::Values,
+    values: eval::NamedValues,
 }
 
 impl Builder {
     fn new() -> Self {
         Builder {
             graph: Graph::new(),
-            values: eval::Values::new(),
+            values: eval::NamedValues::new(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Builder {
     /// Runs the graph on the CPU, twice, and gives all arrays by name.
     fn run(&self, threads: usize, precision: Precision) -> HashMap<String, Vec<f32>> {
         let plan = plan::build(&self.graph, NoiseSource::Generated);
-        let plan = plan::VerifiedPlan::new(plan).expect("the planner's plans hold");
+        let plan = plan::VerifiedPlan::new(plan).expect("the planner's plans are verified");
         let mut cpu = Cpu::new(threads, precision).expect("the CPU multiplies in this precision");
         let mut arrays: HashMap<String, Id<Array>> = HashMap::new();
         let places: Vec<Option<ArrayRange>> = plan

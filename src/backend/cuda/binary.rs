@@ -15,6 +15,7 @@ pub struct Binary {
 impl Binary {
     /// The best image for a GPU: machine code for it or for an earlier one of its generation, else
     /// PTX for an earlier one.
+    #[cfg(feature = "cuda")]
     pub(super) fn image(&self, arch: &str) -> Option<&[u8]> {
         let wanted = number(arch)?;
         let fits =
@@ -30,6 +31,7 @@ impl Binary {
 }
 
 /// 90 of `sm_90` and `compute_90`.
+#[cfg(feature = "cuda")]
 fn number(arch: &str) -> Option<u32> {
     arch.rsplit('_').next()?.parse().ok()
 }

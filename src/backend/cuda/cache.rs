@@ -4,7 +4,7 @@
 //! hash of the code, then the code. If an entry cannot be read or written, the source is compiled as
 //! if there were no cache.
 
-use super::compile::{self, Effort};
+use super::{compile, image::Effort};
 use crate::{
     error::Result,
     files::{hash, write_whole},

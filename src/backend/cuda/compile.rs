@@ -1,29 +1,9 @@
 //! CUDA C++ to machine code, by NVRTC.
 
+use super::image::{Effort, Image};
 use crate::error::{Error, Result};
 use cudarc::nvrtc::{result, sys};
 use std::ffi::{CStr, CString};
-
-/// What NVRTC made of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Machine code, or PTX for an architecture that is named `compute_…`.
-    pub code: Vec<u8>,
-    /// What the compiler and the assembler said.
-    pub log: String,
-}
-
-/// The earliest architecture that has what the kernels use: asynchronous copies, and bf16.
-pub const EARLIEST: u32 = 80;
-
-/// How much a compiler does for its code to be fast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// All that it can, on all cores where the library knows how.
-    Full,
-    /// As little as it can, to see whether a source compiles.
-    Least,
-}
 
 /// The options that NVRTC gets.
 ///
@@ -53,7 +33,7 @@ pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<I
     let log = program.log()?;
     compiled.map_err(|error| {
         let first: Vec<&str> = log.lines().take(12).collect();
-        Error::new(format!(
+        Error::device(format!(
             "NVRTC cannot compile {name} for {arch}: {error}\n{}",
             first.join("\n")
         ))
@@ -68,7 +48,7 @@ pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<I
 }
 
 fn failed(what: &str, error: result::NvrtcError) -> Error {
-    Error::new(format!("NVRTC {what}: {error}"))
+    Error::device(format!("NVRTC {what}: {error}"))
 }
 
 /// A source that NVRTC holds.
@@ -76,10 +56,10 @@ struct Program(sys::nvrtcProgram);
 
 impl Program {
     fn new(source: &str, name: &str) -> Result<Self> {
-        let text =
-            CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
+        let text = CString::new(source)
+            .map_err(|_| Error::device("a kernel's source holds a zero byte"))?;
         let file = CString::new(format!("{name}.cu"))
-            .map_err(|_| Error::new("a model's name holds a zero byte"))?;
+            .map_err(|_| Error::device("a model's name holds a zero byte"))?;
         let program = result::create_program(&text, Some(&file));
         Ok(Program(
             program.map_err(|error| failed("cannot begin", error))?,

@@ -4,8 +4,8 @@
 //! graph.
 
 use super::{
-    cache, emit,
-    gpu::{self, GpuInfo},
+    cache, emit, gpu,
+    image::GpuInfo,
     library,
     objects::{Context, Function, Graph, Memory, Module, Stream},
     transfer::{Readbacks, Writes},
@@ -71,6 +71,14 @@ struct Loaded {
     graph: Graph,
 }
 
+/// Opens the first GPU; `nvrtc` names the compiler's library where the loader does not find it.
+///
+/// # Errors
+/// There is no driver or no GPU, or it cannot be used.
+pub fn open(nvrtc: Option<&Path>, precision: Precision) -> Result<Box<dyn Backend>> {
+    Ok(Box::new(Cuda::new(nvrtc, precision)?))
+}
+
 impl Cuda {
     /// Opens the first GPU; `nvrtc` names the compiler's library where the loader does not find it.
     ///
@@ -79,9 +87,9 @@ impl Cuda {
     pub fn new(nvrtc: Option<&Path>, precision: Precision) -> Result<Self> {
         library::find_driver()?;
         let devices = gpu::devices()?;
-        let device = *devices
-            .first()
-            .ok_or_else(|| Error::new("CUDA: there is no GPU").help("--device cpu needs none"))?;
+        let device = *devices.first().ok_or_else(|| {
+            Error::device("CUDA: there is no GPU").help("--device cpu needs none")
+        })?;
         let GpuInfo { name, arch, .. } = gpu::info(device)?;
         let context = Context::new(device)?;
         let stream = Stream::new(&context)?;
@@ -108,7 +116,7 @@ impl Cuda {
             library::find_nvrtc(self.nvrtc.as_deref())?;
             let source = emit::emit(&build.plan, &build.name, self.precision);
             let image = cache::code(&source.text, &build.name, &self.arch)?;
-            let emit::Source {
+            let emit::CudaSource {
                 launches, arena, ..
             } = source;
             return Ok(Code {
@@ -122,7 +130,7 @@ impl Cuda {
                 "`{}` was compiled in {}, not {}",
                 build.name, binary.precision, self.precision
             );
-            return Err(Error::new(message).help(format!(
+            return Err(Error::device(message).help(format!(
                 "compile it again with --precision {}",
                 self.precision
             )));
@@ -139,9 +147,9 @@ impl Cuda {
                 architectures.join(", "),
                 self.arch
             );
-            Error::new(message).help(format!("compile it again with --arch {}", self.arch))
+            Error::device(message).help(format!("compile it again with --arch {}", self.arch))
         })?;
-        let emit::Source {
+        let emit::CudaSource {
             launches, arena, ..
         } = emit::emit(&build.plan, &build.name, self.precision);
         Ok(Code {

@@ -1,20 +1,9 @@
 //! The GPUs that the driver knows.
 
-use super::{library, objects::Check};
+use super::{image::GpuInfo, library, objects::Check};
 use crate::error::Result;
 use cudarc::driver::{result, sys};
 use std::path::Path;
-
-/// What a GPU is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GpuInfo {
-    /// Its maker's name for it.
-    pub name: String,
-    /// Its architecture, such as `sm_90`.
-    pub arch: String,
-    /// Bytes of memory.
-    pub memory: usize,
-}
 
 /// Whether there are a driver, a GPU and a compiler; `None` asks for no compiler.
 pub fn is_there(compiler: Option<Option<&Path>>) -> bool {

@@ -46,9 +46,9 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
             Some(path.to_path_buf())
         };
         let path =
-            path.ok_or_else(|| Error::new("--nvrtc: no libnvrtc.so in that folder").help(HELP))?;
+            path.ok_or_else(|| Error::device("--nvrtc: no libnvrtc.so in that folder").help(HELP))?;
         keep(&path).map_err(|error| {
-            Error::new(format!("--nvrtc {}: {error}", path.display())).help(HELP)
+            Error::device(format!("--nvrtc {}: {error}", path.display())).help(HELP)
         })?;
         return Ok(path.display().to_string());
     }
@@ -63,7 +63,7 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
         }
     }
     first(NVRTC).ok_or_else(|| {
-        Error::new("NVIDIA's runtime compiler, libnvrtc.so, was not found").help(HELP)
+        Error::device("NVIDIA's runtime compiler, libnvrtc.so, was not found").help(HELP)
     })
 }
 
@@ -83,5 +83,6 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
 /// The loader does not find it.
 pub fn find_driver() -> Result<String> {
     let help = "it comes with NVIDIA's driver; --device cpu needs none";
-    first(DRIVER).ok_or_else(|| Error::new("NVIDIA's driver, libcuda.so, was not found").help(help))
+    first(DRIVER)
+        .ok_or_else(|| Error::device("NVIDIA's driver, libcuda.so, was not found").help(help))
 }

@@ -21,11 +21,14 @@ fn failed(what: &str, error: DriverError) -> Error {
         |_| format!("{error:?}"),
         |text| text.to_string_lossy().into_owned(),
     );
-    let message = Error::new(format!("CUDA: {what}: {text}"));
+    let message = format!("CUDA: {what}: {text}");
     if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-        return message.help("smaller batches or fewer samples need less memory, for example --set batch.unlabelled=50");
+        return Error::out_of_memory(message).help(
+            "smaller batches or fewer samples need less memory, for example \
+             --set batch.unlabelled=50",
+        );
     }
-    message
+    Error::device(message)
 }
 
 /// The outcome of a call of the driver, as ours.
@@ -159,7 +162,7 @@ impl Stream {
         arguments: &mut [sys::CUdeviceptr],
     ) -> Result<()> {
         let blocks = u32::try_from(blocks)
-            .map_err(|_| Error::new(format!("{}: too many blocks", function.name)))?;
+            .map_err(|_| Error::device(format!("{}: too many blocks", function.name)))?;
         let mut pointers: Vec<*mut c_void> = arguments
             .iter_mut()
             .map(|argument| std::ptr::from_mut(argument).cast())
@@ -399,7 +402,7 @@ impl Module {
     /// The function of that name.
     pub fn function(self: &Arc<Self>, name: &str) -> Result<Function> {
         let text =
-            CString::new(name).map_err(|_| Error::new("a kernel's name holds a zero byte"))?;
+            CString::new(name).map_err(|_| Error::device("a kernel's name holds a zero byte"))?;
         // SAFETY: the module lives as long as `self`.
         let raw = unsafe { result::module::get_function(self.raw, text) }.explain(name)?;
         Ok(Function {

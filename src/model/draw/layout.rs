@@ -21,7 +21,7 @@ const ORDER_PASSES: usize = 8;
 const ALIGN_PASSES: usize = 24;
 
 /// A drawing of one graph. The least x is that of the leftmost border, 0; the first row has y = 0.
-pub struct Layout {
+pub struct DrawingLayout {
     /// The centre of each node.
     pub places: Vec<Point>,
     /// The centres that each arrow passes: its parent, its waypoints, its child.
@@ -45,7 +45,7 @@ struct Layers {
 
 /// Lays out nodes of these half widths and arrows `(parent, child)`, which must form no circle and
 /// be sorted so that all arrows into a node come before those out of it.
-pub fn layout(half_widths: &[f64], arrows: &[(usize, usize)]) -> Layout {
+pub fn layout(half_widths: &[f64], arrows: &[(usize, usize)]) -> DrawingLayout {
     let mut layers = layers(half_widths, arrows);
     order(&mut layers);
     let x = align(&layers);
@@ -60,7 +60,7 @@ pub fn layout(half_widths: &[f64], arrows: &[(usize, usize)]) -> Layout {
         }
     }
     let route = |route: &Vec<usize>| route.iter().map(|&member| points[member]).collect();
-    Layout {
+    DrawingLayout {
         routes: layers.routes.iter().map(route).collect(),
         places: points[..half_widths.len()].to_vec(),
         width: (most - least).max(0.0),

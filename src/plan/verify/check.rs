@@ -21,7 +21,9 @@ pub struct PlanError {
     pub kernel: Option<String>,
     /// The buffer, axis or parameter concerned, if it is one.
     pub subject: Option<String>,
+    /// What the invariant asks for.
     pub expected: String,
+    /// What the plan has.
     pub found: String,
 }
 

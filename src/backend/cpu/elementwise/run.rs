@@ -18,7 +18,7 @@ const AHEAD: usize = 6;
 static ZEROS: [f32; CHUNK] = [0.0; CHUNK];
 
 /// A tape that runs for one tile.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     tape: &'a Tape,
     scratch: &'a mut Scratch,
     tile: usize,

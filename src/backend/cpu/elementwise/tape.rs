@@ -105,7 +105,7 @@ impl Tape {
 }
 
 /// An access to memory.
-pub struct Source {
+pub(crate) struct Source {
     pub address: Address,
     /// For each outer loop.
     pub strides: Vec<usize>,
@@ -121,7 +121,7 @@ pub struct Source {
 
 /// Where a step finds an operand, or puts its result.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Operand {
+pub(crate) enum Operand {
     Register(usize),
     /// In memory, as neighbours: a source with an inner stride of 1.
     Memory(usize),

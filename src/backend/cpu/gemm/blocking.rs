@@ -119,7 +119,7 @@ pub const MOST_WIDTH: usize = AVX512.width;
 
 /// A matrix in memory, by the floats between rows and between columns.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub(crate) struct View {
     pub start: Address,
     pub row_stride: usize,
     pub column_stride: usize,

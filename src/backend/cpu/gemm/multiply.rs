@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// The rows of A: in memory, or written by a function as they are packed.
 #[derive(Clone, Copy)]
-pub enum Rows<'a> {
+pub(crate) enum Rows<'a> {
     View(View),
     /// Writes some columns of some rows, without gaps: `(rows, columns, out)`.
     Gathered(&'a GatherRows<'a>),

@@ -29,7 +29,7 @@ pub struct PackedBuffers {
 
 /// A right operand. Two of the same address, strides and extents are packed to the same floats.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Operand {
+pub(crate) struct Operand {
     address: Address,
     row_stride: usize,
     column_stride: usize,

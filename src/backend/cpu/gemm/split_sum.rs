@@ -53,7 +53,7 @@ impl SplitSum {
             return Ok(None);
         };
         if sides.any(|side| side != Some(transposed)) {
-            return Err(Error::new(
+            return Err(Error::unsupported(
                 "the CPU sums either all products of a contraction along the positions of windows, \
                  or none",
             ));

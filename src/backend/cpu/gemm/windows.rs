@@ -104,7 +104,7 @@ impl WindowReader {
         let access = &windows.access;
         let axes = windows.rows.len() + windows.columns.len();
         if axes > MOST_AXES || access.spans.len() > MOST_SPANS {
-            return Err(Error::new(format!(
+            return Err(Error::unsupported(format!(
                 "the CPU reads windows of at most {MOST_AXES} axes and {MOST_SPANS} spans"
             )));
         }

@@ -69,7 +69,7 @@ pub const GATHER: &str = "gather_rows";
 
 /// A plan as CUDA C++.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Source {
+pub struct CudaSource {
     /// The library and the functions.
     pub text: String,
     /// The launches of a run, in order.
@@ -80,12 +80,12 @@ pub struct Source {
 
 /// The plan's kernels, whose contractions multiply at that precision. The same plan gives the same
 /// bytes; launches and working memory do not depend on the precision.
-pub fn emit(plan: &Plan, title: &str, precision: Precision) -> Source {
+pub fn emit(plan: &Plan, title: &str, precision: Precision) -> CudaSource {
     let plan = &select::retiled(plan);
     let program = select::program(plan);
     let text = write::source(&program, title, precision);
     let (launches, arena) = launched(program);
-    Source {
+    CudaSource {
         text,
         launches,
         arena,
