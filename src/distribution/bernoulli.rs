@@ -1,7 +1,7 @@
 //! The Bernoulli distribution, its parameter the logit. Greys between 0 and 1 count as
 //! probabilities of a one.
 
-use super::{Distribution, Domain, HeadSpec, within_unit};
+use super::{Distribution, Domain, HeadSpec, arguments::within_unit};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},

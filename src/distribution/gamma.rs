@@ -1,7 +1,7 @@
 //! The gamma distribution, its parameters the logs of the shape α and of the rate β. A density
 //! only: no reparametrised sample.
 
-use super::{Distribution, Domain, HeadSpec, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},

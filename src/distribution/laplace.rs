@@ -1,6 +1,6 @@
 //! The Laplace distribution, its parameters the mean and the log of the scale.
 
-use super::{Distribution, Domain, HeadSpec, NoiseKind, positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},

@@ -1,6 +1,6 @@
 //! The log-normal distribution: the exponential of a normal variable.
 
-use super::{Distribution, Domain, HeadSpec, NoiseKind, normal, positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, normal};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node},

@@ -4,14 +4,15 @@
 //! To add one: a new file with a unit struct that implements [`Distribution`], and a line in
 //! [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
 
+mod arguments;
 mod bernoulli;
 mod beta;
 mod categorical;
 mod gamma;
 mod laplace;
-mod log_normal;
 mod negative_binomial;
 mod normal;
+mod log_normal;
 mod poisson;
 mod uniform;
 
@@ -199,22 +200,4 @@ pub fn find(name: &str) -> Option<&'static dyn Distribution> {
         .iter()
         .copied()
         .find(|distribution| distribution.name() == name)
-}
-
-fn positive(name: &str, value: f64) -> Result<(), String> {
-    let fits = value > 0.0 && value.is_finite();
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("`{name}` must be above 0, found {value}"))
-    }
-}
-
-fn within_unit(name: &str, value: f64) -> Result<(), String> {
-    let fits = value > 0.0 && value < 1.0;
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("`{name}` must be between 0 and 1, found {value}"))
-    }
 }

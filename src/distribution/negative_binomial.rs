@@ -1,7 +1,7 @@
 //! The negative binomial distribution, its parameters the logs of the mean m and of the dispersion
 //! r: variance m + m²/r.
 
-use super::{Distribution, Domain, HeadSpec, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},

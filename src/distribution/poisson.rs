@@ -1,6 +1,6 @@
 //! The Poisson distribution, its parameter the log of the rate.
 
-use super::{Distribution, Domain, HeadSpec, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},

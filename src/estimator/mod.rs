@@ -4,14 +4,17 @@
 //! To add one: a new file with a unit struct that implements [`Estimator`], and a line in
 //! [`ESTIMATORS`].
 
+mod surrogate;
 mod relax;
 mod score;
 mod top;
 
+pub use surrogate::{gradient_alone, greatest, gumbel};
+
 use crate::{
     id::Id,
     layer::Argument,
-    tensor::{Axes, Axis, Graph, Node, Scalar},
+    tensor::{Axis, Graph, Node},
 };
 use std::fmt::Debug;
 
@@ -128,41 +131,4 @@ pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {
         .iter()
         .copied()
         .find(|estimator| estimator.keyword() == keyword && estimator.name() == name)
-}
-
-/// Standard Gumbel noise: −log(−log u).
-pub fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
-    let log = graph.log(uniform);
-    let negative = graph.neg(log);
-    let log = graph.log(negative);
-    graph.neg(log)
-}
-
-/// The one-hot of the greatest along the axis, of several the first.
-pub fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
-    let along = Axes::from(axis);
-    let most = graph.max(values, &along);
-    let less = graph.scalar(Scalar::Greater, &[most, values]);
-    let (index, beyond) = (
-        graph.iota(axis),
-        graph.constant(graph.axis(axis).size as f64),
-    );
-    let candidates = graph.scalar(Scalar::Select, &[less, beyond, index]);
-    let negative = graph.neg(candidates);
-    let last = graph.max(negative, &along);
-    let first = graph.neg(last);
-    graph.one_hot(first, axis)
-}
-
-/// `signal` · log q of what was drawn, as a gradient alone.
-fn score(graph: &mut Graph, signal: Node, log_q: Node) -> Node {
-    let signal = graph.stop_gradient(signal);
-    let nothing = gradient_alone(graph, log_q);
-    graph.mul(signal, nothing)
-}
-
-/// 0, with the value's gradient.
-pub fn gradient_alone(graph: &mut Graph, value: Node) -> Node {
-    let stopped = graph.stop_gradient(value);
-    graph.sub(value, stopped)
 }

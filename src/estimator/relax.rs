@@ -1,7 +1,10 @@
 //! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. It is
 //! differentiable and biased; the bias falls with the temperature.
 
-use super::{Choice, Drawn, Estimator, gradient_alone, greatest, gumbel};
+use super::{
+    Choice, Drawn, Estimator,
+    surrogate::{gradient_alone, greatest, gumbel},
+};
 use crate::{
     layer::Argument,
     tensor::{Graph, Node},

@@ -1,7 +1,10 @@
 //! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q times the
 //! learning signal less a baseline (a control variate) makes the gradient unbiased.
 
-use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
+use super::{
+    Baseline, Choice, Drawn, Estimator,
+    surrogate::{gradient_alone, greatest, gumbel, score},
+};
 use crate::tensor::{Axes, Graph, Node};
 
 /// One-hot, drawn from q.

@@ -1,7 +1,10 @@
 //! The most probable classes are summed over, and one of the others is drawn to represent them all
 //! (Liu et al. 2019): unbiased, at the cost of a few classes.
 
-use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
+use super::{
+    Baseline, Choice, Drawn, Estimator,
+    surrogate::{gradient_alone, greatest, gumbel, score},
+};
 use crate::{
     layer::Argument,
     tensor::{Axes, Axis, AxisKind, Graph, Node, Scalar},

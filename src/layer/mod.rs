@@ -4,12 +4,12 @@
 //! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
 //! `docs/contributing/layer.md` works through an example.
 
+mod image;
+mod dense;
+mod conv;
 mod activation;
 mod add;
 mod combinator;
-mod conv;
-mod dense;
-mod image;
 mod noise;
 mod norm;
 mod pool;

@@ -4,6 +4,7 @@
 //! To add one: a new file with a unit struct that implements [`Optimizer`], and a line in
 //! [`OPTIMIZERS`]. `docs/contributing/optimizer.md` works through an example.
 
+mod arguments;
 mod adam;
 mod sgd;
 
@@ -56,15 +57,4 @@ pub fn find(name: &str) -> Option<&'static dyn Optimizer> {
         .iter()
         .copied()
         .find(|optimizer| optimizer.name() == name)
-}
-
-/// The learning rate, every optimiser's first argument.
-const fn rate(default: f64) -> Argument {
-    Argument {
-        name: "rate",
-        default: Some(default),
-        least: 0.0,
-        most: 1e3,
-        whole: false,
-    }
 }
