@@ -549,9 +549,12 @@ fn an_interrupted_or_killed_run_goes_on_as_if_it_had_not_been() {
         let output = child.wait_with_output().expect("the program ends");
         let text = String::from_utf8_lossy(&output.stdout);
         if signal == "-INT" {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(130), "{errors}");
+            let resume = format!("resume with: dgc train {run} --resume");
             assert!(
-                output.status.success() && text.contains("stopped after step"),
-                "{text}"
+                errors.contains("note: stopped after step") && errors.contains(&resume),
+                "{errors}"
             );
         }
         let epochs = text.matches("epoch ").count() + 2;
