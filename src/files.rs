@@ -30,8 +30,10 @@ pub fn is_plain_name(name: &str) -> bool {
 /// If the folder does not exist or the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Error::file(path, "cannot be written", error)
-            .help("an earlier version of the file is unchanged; check the disk space and the folder's permissions")
+        Error::file(path, "cannot be written", error).help(
+            "an earlier version of the file is unchanged; \
+                 check the disk space and the folder's permissions",
+        )
     };
     // Follow links, and write directly to special files such as /dev/stdout.
     let followed = fs::canonicalize(path);
