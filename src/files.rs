@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Component, Path},
 };
 
@@ -29,7 +29,7 @@ pub fn is_plain_name(name: &str) -> bool {
 /// # Errors
 /// If the folder does not exist or the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Error::file(path, "cannot be written", error).help(
             "an earlier version of the file is unchanged; \
                  check the disk space and the folder's permissions",
@@ -63,16 +63,14 @@ pub fn folder_of(path: &Path) -> Result<&Path> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    let message = format!(
-        "{}: the folder {} does not exist",
-        path.display(),
-        folder.display()
-    );
-    Err(Error::new(message).help("create the folder, or name another file"))
+    let missing = format!("the folder {} does not exist", folder.display());
+    let error = io::Error::new(io::ErrorKind::NotFound, missing);
+    Err(Error::file(path, "cannot be written", error)
+        .help("create the folder, or name another file"))
 }
 
 /// A temporary file with the permissions of an ordinary new file.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

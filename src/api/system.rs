@@ -115,7 +115,7 @@ impl fmt::Display for System {
         )?;
         writeln!(f, "driver    {}", self.driver)?;
         if let Some(error) = &self.gpu_error {
-            writeln!(f, "GPU       not found: {error}")?;
+            writeln!(f, "GPU       {error}")?;
         } else if self.driver.is_found() && self.gpus.is_empty() {
             writeln!(f, "GPU       none")?;
         }
@@ -142,7 +142,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Finding::Found(place) => f.write_str(place),
-            Finding::Missing(error) => write!(f, "not found: {error}"),
+            Finding::Missing(error) => f.write_str(error),
         }
     }
 }
