@@ -19,9 +19,9 @@ use std::{
 
 /// Train a model, or resume a run
 ///
-/// A run is a folder with the model, the settings, the metrics of each epoch (metrics.jsonl) and the
-/// last checkpoint. Ctrl-C stops training after the current step and saves a checkpoint; a second
-/// Ctrl-C stops at once and leaves the last checkpoint unchanged.
+/// A run is a folder with the model, the settings, the metrics of each epoch (metrics.jsonl) and
+/// the last checkpoint. Ctrl-C stops training after the current step and saves a checkpoint; a
+/// second Ctrl-C stops at once and leaves the last checkpoint unchanged.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     dgc train models/adgm.dgm --labels 100 --epochs 10 --set hidden=128\n  \
@@ -56,8 +56,8 @@ pub(super) struct Train {
     /// The number of samples per row in the evaluation after each epoch [default: as in training]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     samples: Option<usize>,
-    /// Take the values of a data variable from another run, which infers them for its latent variable
-    /// of the same name; --from z=runs/m1 trains M2 on M1's z
+    /// Take the values of a data variable from another run, which infers them for its latent
+    /// variable of the same name; --from z=runs/m1 trains M2 on M1's z
     #[arg(long, value_name = "VARIABLE=RUN", value_parser = set)]
     from: Vec<(String, String)>,
     #[command(flatten)]

@@ -1,10 +1,10 @@
 //! Compiled models: a folder with a model's text, its programs, and machine code for some GPUs.
 //!
-//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an image
-//! for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files
-//! with their hashes. Hashes detect damage, but not tampering: whoever changes a file can change its
-//! hash. So every plan is verified when it is read, and compared with the model. Images are machine
-//! code, which cannot be checked; run images only from trusted sources.
+//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an
+//! image for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists
+//! the files with their hashes. Hashes detect damage, but not tampering: whoever changes a file can
+//! change its hash. So every plan is verified when it is read, and compared with the model. Images
+//! are machine code, which cannot be checked; run images only from trusted sources.
 
 use super::{
     folder::holds_only,
@@ -122,9 +122,9 @@ pub struct Made {
     files: Vec<(String, Vec<u8>)>,
 }
 
-/// Compiles a model's programs. Each of the `architectures`, such as `sm_90`, gets machine code, and
-/// the earliest also PTX, which later GPUs can run. If there are any, the runtime compiler must have
-/// been found.
+/// Compiles a model's programs. Each of the `architectures`, such as `sm_90`, gets machine code,
+/// and the earliest also PTX, which later GPUs can run. If there are any, the runtime compiler must
+/// have been found.
 ///
 /// # Errors
 /// If the runtime compiler fails.

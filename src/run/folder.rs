@@ -33,8 +33,8 @@ pub struct Settings {
     pub sets: Vec<(String, String)>,
     /// The name of the data set; `None` is the bundled MNIST excerpt.
     pub data: Option<String>,
-    /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of earlier
-    /// versions.
+    /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of
+    /// earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// The number of labels to keep; `None` keeps all.
@@ -65,8 +65,10 @@ impl Settings {
                 let message = format!(
                     "{source}: the data differ from the data that the run was started with"
                 );
-                Err(Error::data(message)
-                    .help("if the original data have moved, name their place with --data; to train on other data, start a new run with -o"))
+                Err(Error::data(message).help(
+                    "if the original data have moved, name their place with --data; \
+                     to train on other data, start a new run with -o",
+                ))
             }
             Some(_) => Ok(()),
             None => {
@@ -133,7 +135,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Checks the folder of a new run, and writes nothing. A run without a checkpoint may be replaced.
+    /// Checks the folder of a new run, and writes nothing. A run without a checkpoint may be
+    /// replaced.
     ///
     /// # Errors
     /// If the folder contains a run with a checkpoint, or other files.

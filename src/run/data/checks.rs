@@ -16,8 +16,8 @@ pub fn width(variable: &Variable) -> usize {
     }
 }
 
-/// Checks that a source has every variable in `needed`, with the model's width. Messages use `place`
-/// as the source's name.
+/// Checks that a source has every variable in `needed`, with the model's width. Messages use
+/// `place` as the source's name.
 ///
 /// # Errors
 /// With the first variable that is missing or has another width.
@@ -147,8 +147,9 @@ pub fn check_values(
     }
 }
 
-/// Checks that the shape of a row fits the variable: a flat row of its features, or its axes; axes of
-/// size 1 are ignored. A variable with one axis takes any shape with the same number of elements.
+/// Checks that the shape of a row fits the variable: a flat row of its features, or its axes; axes
+/// of size 1 are ignored. A variable with one axis takes any shape with the same number of
+/// elements.
 pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<()> {
     let axes = |shape: &[usize]| {
         shape
@@ -187,15 +188,15 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
             "change the variable's size with --set, or infer the variable by another run: --from {}=RUN",
             variable.name
         ),
-        _ => {
-            "change the variable's size with --set, such as --set pixels=784, or the order of the array's axes".to_string()
-        }
+        _ => "change the variable's size with --set, such as --set pixels=784, \
+                 or the order of the array's axes"
+            .to_string(),
     };
     Err(Error::data(message).help(help))
 }
 
-/// Converts classes to integers. Each is from 0 to the number of classes minus 1; a label may also be
-/// −1, for an unlabelled row.
+/// Converts classes to integers. Each is from 0 to the number of classes minus 1; a label may also
+/// be −1, for an unlabelled row.
 ///
 /// # Errors
 /// With the first class that is out of range.

@@ -40,8 +40,8 @@ impl Dataset {
         Ok(Self::of_tables(tables, Some(whole_path(&source))))
     }
 
-    /// A data set from arrays in memory: one for each observed variable, whose first axis is the row.
-    /// The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
+    /// A data set from arrays in memory: one for each observed variable, whose first axis is the
+    /// row. The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
     ///
     /// # Errors
     /// If an array is missing, has the wrong shape, or has values outside its variable's domain.

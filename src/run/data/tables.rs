@@ -127,8 +127,8 @@ impl Tables {
     /// Builds the tables of a model's variables. Messages use `place` as the name of the data.
     ///
     /// # Errors
-    /// If a data variable is missing, has the wrong shape, or has values outside its domain. If a label
-    /// is missing, all rows are unlabelled.
+    /// If a data variable is missing, has the wrong shape, or has values outside its domain. If a
+    /// label is missing, all rows are unlabelled.
     pub fn new(model: &Model, arrays: &[DataArray], place: &str) -> Result<Self> {
         let train = table(model, arrays, "", place)?;
         let tested = arrays.iter().any(|array| array.name.starts_with("test."));

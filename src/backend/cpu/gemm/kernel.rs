@@ -102,7 +102,8 @@ impl MicroTile {
     /// # Safety
     /// `a` must be readable for `rows` rows and `depth` floats of each, `b` for the panel's columns
     /// at each of `depth` floats, and `c` readable and writable for `rows` rows of `width` columns.
-    /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are packed.
+    /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are
+    /// packed.
     pub unsafe fn run(&self, by: Multiplier, rows: usize) {
         macro_rules! by_rows {
             ($kernel:ident: $($rows:literal)*) => {

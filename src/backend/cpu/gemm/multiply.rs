@@ -63,7 +63,8 @@ fn reads_in_place(by: Multiplier, rows: &Lines) -> bool {
 /// # Safety
 /// `a` must be readable and `c` readable and writable for the extent, `packed` as [`pack_panel`]
 /// left it, and `workspace` writable for [`Multiplier::workspace_len`] floats, or
-/// [`Multiplier::gathered_workspace_len`] for rows that are gathered. `c` and the workspace overlap none of the others, and no other thread uses them.
+/// [`Multiplier::gathered_workspace_len`] for rows that are gathered. `c` and the workspace overlap
+/// none of the others, and no other thread uses them.
 pub unsafe fn multiply(
     by: Multiplier,
     extent: Extent,

@@ -1,4 +1,5 @@
-//! A plan's kernels as data: functions, the pieces of work that share one, and what each piece does.
+//! A plan's kernels as data: functions, the pieces of work that share one, and what each piece
+//! does.
 //!
 //! Every decision has been made here and no text has been written. [`super::select`] builds these
 //! values, [`super::usage`] counts the memory that they touch, and [`super::write`] prints them.

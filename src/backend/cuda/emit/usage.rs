@@ -1,8 +1,8 @@
 //! The memory that a task touches: which buffers, how many floats of each, partial sums, shared
 //! memory, noise. Counted from the specification alone, before any text is written.
 //!
-//! It must agree with [`super::write`]: what a task prints it reads or writes. `tests/cuda-emulator`
-//! counts every access of a launch and compares.
+//! It must agree with [`super::write`]: what a task prints it reads or writes.
+//! `tests/cuda-emulator` counts every access of a launch and compares.
 
 use super::{
     nest::needed,

@@ -1,11 +1,11 @@
 //! How a loop nest is run: which passes it takes, and how the work of each is spread over threads.
 //!
-//! A loop without sums has a thread for each element. Sums over different axes are made by passes of
-//! their own, each of which computes what it needs. In such a pass a team of threads makes each sum,
-//! walking along the summed axes. Where the innermost axis is among them, a team is a warp, or a
-//! block if there is much to sum. Where it is not, a warp holds 32 sums that lie beside each other,
-//! and the warps of a block share the terms; unless there are sums enough for all threads of a GPU,
-//! or few terms: then each sum has a thread.
+//! A loop without sums has a thread for each element. Sums over different axes are made by passes
+//! of their own, each of which computes what it needs. In such a pass a team of threads makes each
+//! sum, walking along the summed axes. Where the innermost axis is among them, a team is a warp, or
+//! a block if there is much to sum. Where it is not, a warp holds 32 sums that lie beside each
+//! other, and the warps of a block share the terms; unless there are sums enough for all threads of
+//! a GPU, or few terms: then each sum has a thread.
 
 use super::{
     super::{

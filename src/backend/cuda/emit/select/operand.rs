@@ -2,7 +2,8 @@
 //! activation, or a gradient's factors.
 //!
 //! The contraction then need not wait for the loop that would store the operand. If the loop needs
-//! vectors over k, such as the scales of a batch norm, each block makes them once, in shared memory.
+//! vectors over k, such as the scales of a batch norm, each block makes them once, in shared
+//! memory.
 
 use super::{
     super::{

@@ -1,10 +1,10 @@
 //! How many partial sums there are. The plan splits sums by ranges of its tile axis, into as many
 //! parts as suit a few cores; a GPU needs more.
 //!
-//! Sums over the rows of a contraction's result, such as the statistics of a batch norm, are made by
-//! the blocks that make the result, each for its own range of rows: the partial sums become as many
-//! as there are blocks down the result. Sums over all of a loop, such as a gradient's norm, become
-//! as many as keep a GPU busy. The loops that add the parts are changed to match.
+//! Sums over the rows of a contraction's result, such as the statistics of a batch norm, are made
+//! by the blocks that make the result, each for its own range of rows: the partial sums become as
+//! many as there are blocks down the result. Sums over all of a loop, such as a gradient's norm,
+//! become as many as keep a GPU busy. The loops that add the parts are changed to match.
 
 use super::{
     super::{nest::loads, spec::THREADS, target::H100},
