@@ -1,13 +1,13 @@
-// One tile of C[m, n] = sum over k of A[m, k] B[k, n], for any strides, by the 256 threads of a block.
+// One tile of C[m, n] = sum over k of A[m, k] B[k, n], for any strides, made by the 256 threads of a block.
 //
-// F32, Tf32 and Bf16 say how numbers are multiplied, each for tiles of M by N. They have: DEPTH, how far along k shared memory
-// reaches; Sums, a thread's part of the tile; Parts, an operand's numbers in shared memory, and how they get there; `multiply`;
-// and `keep`, which puts a strip of STRIP rows of the tile in order. All threads of a block must call these.
+// F32, Tf32 and Bf16 are the ways to multiply, for tiles of M by N. Each has DEPTH, how much of k is in shared memory at a time;
+// Sums, a thread's part of the tile; Left and Right, the operands in shared memory; `multiply`, which adds products to the sums; and
+// `keep`, which puts a strip of STRIP rows of the tile into shared memory in order. All threads of a block must call these.
 
 constexpr int THREADS = 256;
 
-// How far along k a part of a tile reaches, in bf16; of floats half as many take as much shared memory, of which both parts of both
-// operands take up to 40 KiB. The deeper, the fewer times a block waits for memory.
+// How much of k a part of a tile has, in bf16. Half as many floats take as much shared memory; both parts of both operands take up
+// to 40 KiB. A block waits for memory once for each part, so deeper is better.
 __device__ constexpr int depth_of(int m, int n) { return m + n > 128 ? 32 : m + n > 64 ? 64 : 128; }
 
 // A matrix in memory as an operand: `across` the axis that the result has, `along` k.
@@ -26,7 +26,7 @@ struct Operand {
     }
 };
 
-// An operand whose elements are made as they are asked for: `element(place, k)`. It is the product's prologue.
+// An operand whose elements are computed when they are needed, by `element(place, k)`: the product's prologue.
 template <class Element>
 struct Computed {
     static constexpr bool COMPUTED = true;
@@ -46,8 +46,8 @@ struct Window {
 
     __device__ __forceinline__ bool has(Index place, Index k) const { return place < end && k < end_k; }
 
-    // An element that is made; 0 beyond the last. It is made in either case, of the last one, for a branch would wait for each
-    // element's numbers before it asks for the next one's.
+    // A computed element; 0 beyond the last. There the last element is computed and dropped: a branch would wait for the numbers of
+    // each element before it asks for those of the next.
     __device__ __forceinline__ float made(Index place, Index k) const {
         float element = operand.element(place < end ? place : end - 1, k < end_k ? k : end_k - 1);
         return has(place, k) ? element : 0.0f;
@@ -56,8 +56,8 @@ struct Window {
 
 // ---- operands in shared memory
 
-// Floats by k, then across, copied while the former part is multiplied; those that are computed wait in registers. The padding
-// lets the lanes of a warp that read 8 neighbours of each of 4 rows meet 32 banks.
+// Floats by k, then across. They are copied while the part before is multiplied; computed ones wait in registers. With the padding,
+// the lanes of a warp that read 8 neighbours of each of 4 rows use 32 different banks.
 template <int DEPTH, int SIZE>
 struct Copied {
     static constexpr int EACH = DEPTH * SIZE / THREADS;
@@ -133,8 +133,8 @@ struct Copied {
     }
 };
 
-// bf16 in the order of memory: by k, then across, or across, then by k. They are rounded on their way, and wait in registers
-// while the former part is multiplied. The padding puts 8 rows that `ldmatrix` reads in different banks.
+// bf16 in the order of the operand's memory: by k, then across; or across, then by k. They are rounded on their way, and wait in
+// registers while the part before is multiplied. With the padding, the 8 rows that `ldmatrix` reads are in different banks.
 template <int DEPTH, int SIZE>
 struct Rounded {
     static constexpr int EACH = DEPTH * SIZE / 4 / THREADS;
@@ -147,7 +147,7 @@ struct Rounded {
         float fours[EACH][4];
     };
 
-    // Where number i of a thread's goes where neighbouring threads make neighbours: its place in a row of memory, and the row.
+    // Where a thread's number goes if neighbouring threads make neighbours: its place in a row of memory, and the row.
     template <bool ALONG_K>
     struct Turn {
         static constexpr int ROW = ALONG_K ? DEPTH : SIZE, STEP = THREADS / ROW;
@@ -178,12 +178,12 @@ struct Rounded {
         Index place = from.first + (ALONG_K ? outer : inner), k = k0 + (ALONG_K ? inner : outer);
         Index next = ALONG_K ? from.operand.along : from.operand.across, gap = ALONG_K ? from.operand.across : from.operand.along;
         const float* source = from.operand.at(place, k);
-        // All four or none are there.
+        // Each group of four is there as a whole or not at all.
         if (from.operand.vectors<ALONG_K>() && (ALONG_K ? from.end_k : from.end) % 4 == 0) {
 #pragma unroll
             for (int i = 0; i < EACH; ++i) {
                 bool there = from.has(place + (ALONG_K ? i * STEP : 0), k + (ALONG_K ? 0 : i * STEP));
-                // Where there are none, the first four of all are read.
+                // Where there are none, the first four of the operand are read and dropped.
                 const float* four = there ? source + i * STEP * gap : from.operand.start;
                 float4 numbers = *reinterpret_cast<const float4*>(four);
                 way.fours[i][0] = there ? numbers.x : 0.0f, way.fours[i][1] = there ? numbers.y : 0.0f;
@@ -227,7 +227,7 @@ struct Rounded {
     }
 };
 
-// Shared memory of a block: two parts of each operand, of which one is multiplied while the other comes; later a strip of the tile.
+// Shared memory of a block: two parts of each operand, one multiplied while the other arrives; later a strip of the tile.
 template <class Left, class Right, int STRIP, int N>
 union Staged {
     struct {
@@ -423,9 +423,9 @@ struct Bf16 : Warps<M_, N_> {
 
 // ---- a tile
 
-// Adds the products along k, from k0 to k1, to the tile at (m0, n0). ALONG_K: neighbours in memory are neighbours along k, of the
-// left and of the right operand, so that neighbouring threads read neighbours. What a prologue keeps in shared memory must be
-// there after a barrier.
+// Adds the products along k, from k0 to k1, to the tile at (m0, n0). LEFT_ALONG_K and RIGHT_ALONG_K: in this operand, neighbours in
+// memory are neighbours along k; neighbouring threads read neighbours in memory. The first barrier is in here, so what prologues
+// read in shared memory may be written right before the call.
 template <class Tile, bool LEFT_ALONG_K, bool RIGHT_ALONG_K, class LeftSource, class RightSource>
 __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename Tile::Stage& stage, LeftSource left,
                                            RightSource right, Index m, Index n, Index k0, Index k1, Index m0, Index n0) {
@@ -434,13 +434,13 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     Window<RightSource> columns{right, n0, n, k1};
     typename Tile::Left::template Way<LeftSource::COMPUTED> left_way;
     typename Tile::Right::template Way<RightSource::COMPUTED> right_way;
-    // What is made comes second: it waits for its numbers.
+    // Computed operands come second, because they wait for their numbers.
     auto begin = [&](int part, Index k) {
         if (!LeftSource::COMPUTED) stage.left[part].template begin<LEFT_ALONG_K>(left_way, rows, k);
         stage.right[part].template begin<RIGHT_ALONG_K>(right_way, columns, k);
         if (LeftSource::COMPUTED) stage.left[part].template begin<LEFT_ALONG_K>(left_way, rows, k);
     };
-    // Whoever reads the last product's parts comes first.
+    // Threads that still read the parts of the product before go first.
     __syncthreads();
     begin(0, k0);
     int now = 0;
@@ -448,10 +448,10 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     for (Index k = k0 + Tile::DEPTH;; k += Tile::DEPTH) {
         stage.left[now].template end<LEFT_ALONG_K>(left_way);
         stage.right[now].template end<RIGHT_ALONG_K>(right_way);
-        // The part has come, and nobody reads the other any more.
+        // This part has arrived, and no thread reads the other one any more.
         __syncthreads();
         if (k >= k1) break;
-        // Without a branch between them, what is made of the next part's numbers need not come before the products of this one.
+        // No branch stands between these, so the compiler may compute the next part's numbers after the products of this one.
         begin(now ^ 1, k);
         Tile::template multiply<LEFT_ALONG_K, RIGHT_ALONG_K>(sums, stage.left[now], stage.right[now]);
         now ^= 1;
@@ -459,8 +459,8 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     Tile::template multiply<LEFT_ALONG_K, RIGHT_ALONG_K>(sums, stage.left[now], stage.right[now]);
 }
 
-// Puts a strip of the tile into `stage.out`, so that neighbouring threads can take neighbours: thread t column t % N of row t / N
-// and of each THREADS / N rows further.
+// Puts a strip of the tile into `stage.out`, so that neighbouring threads can take neighbours: thread t takes column t % N of row
+// t / N, and of every row THREADS / N further.
 template <class Tile>
 __device__ __forceinline__ void keep(const typename Tile::Sums& sums, typename Tile::Stage& stage, int strip) {
     __syncthreads();
@@ -468,12 +468,12 @@ __device__ __forceinline__ void keep(const typename Tile::Sums& sums, typename T
     __syncthreads();
 }
 
-// `at` as a place in a product's k, which begins at `start` of all products' and ends after `k`.
+// `at`, a place in the k of all products, as a place in the k of the product that begins at `start` and is `k` long.
 __device__ __forceinline__ Index within(Index at, Index start, Index k) {
     return at <= start ? 0 : at - start < k ? at - start : k;
 }
 
-// The lanes of a warp share the products of one row with a vector, in single precision; every lane gets its own part of the sum.
+// The lanes of a warp share the products of one row and a vector, in single precision. Each lane gets its part of the sum.
 __device__ __forceinline__ float row_products(const float* row, const float* vector, Index step, Index k) {
     float sum = 0.0f;
     for (Index along = threadIdx.x % 32; along < k; along += 32) sum = fmaf(row[along], vector[along * step], sum);

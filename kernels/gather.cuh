@@ -1,4 +1,4 @@
-// Rows of tables that stay on the device, as a batch: block b copies `width` floats.
+// Copies rows of tables that lie on the device into a batch: block b copies row b, `width` floats.
 struct Row {
     const float* from;
     float* to;

@@ -1,6 +1,6 @@
 // Philox4x32-10 (Salmon et al. 2011) and Box-Muller: element e of a stream is word e mod 4 of block e / 4, as on the CPU.
 
-// What the noise of one run is drawn by.
+// The key of a run's noise.
 struct Key {
     unsigned seed_low, seed_high, step_low, step_high;
 };

@@ -7,7 +7,7 @@
 #define NAN __int_as_float(0x7FC00000)
 #endif
 
-// Memory that nothing writes while a function runs, so that its loads need not wait for the stores before them.
+// Memory that nothing writes while a function runs: its loads need not wait for earlier stores.
 struct Read {
     const float* start;
 
@@ -22,7 +22,7 @@ struct Sum {
 
 struct Max {
     static __device__ __forceinline__ float start() { return -INFINITY; }
-    // NaN wins, so that it is seen.
+    // The result is NaN if an operand is.
     static __device__ __forceinline__ float join(float a, float b) { return a != a || a > b ? a : b; }
 };
 
@@ -48,8 +48,8 @@ __device__ __forceinline__ float block_reduce(float value, float* shared) {
     return value;
 }
 
-// The same for columns at once: joins the values of threads that are COLUMNS apart. `shared` has a float for each thread. Every
-// thread of the block must call it; the first COLUMNS have the results.
+// Joins the values of threads that are COLUMNS apart, for all columns at once. `shared` has a float for each thread. All threads of
+// the block must call it; the first COLUMNS threads get the results.
 template <class Op, unsigned COLUMNS>
 __device__ __forceinline__ float column_reduce(float value, float* shared) {
     __syncthreads();

@@ -1,12 +1,18 @@
-//! The stages in order: this file reads as the table of contents.
+//! The stages of the compiler in order, as one function each.
+//!
+//! `check` → `derive` → `lower` → `differentiate` → `simplify` → `plan` is the path of a training
+//! step; [`step`] walks it up to the simplified graph. [`update`], [`evaluate`] and [`generate`] make
+//! the other programs of a run.
 
 use crate::{
-    bound::{self, Objective},
+    bound::{self, Bounds},
+    check,
     diagnostic::Diagnostic,
     gradient,
     lower::{self, Evaluate, Mode},
     model::{self, Model},
-    plan::{self, NoiseSource, Plan},
+    names::OutputName,
+    plan::{self, NoiseSource, VerifiedPlan},
     simplify, syntax,
     tensor::{self, Graph, Node, OutputKind},
 };
@@ -22,11 +28,11 @@ pub fn check(
     let checked = parsed
         .tree
         .as_ref()
-        .map(|tree| model::check(file, text, tree, sets));
+        .map(|tree| check::check(file, text, tree, sets));
     match checked {
         Some(checked) if parsed.mistakes.is_empty() => checked,
         checked => {
-            // What the rest says wrongly is told beside what could not be read.
+            // Report mistakes in what could be read, beside what could not.
             let more = checked.and_then(Result::err).unwrap_or_default();
             let more = more
                 .into_iter()
@@ -40,13 +46,13 @@ pub fn check(
 }
 
 /// The bound of each case.
-pub fn derive(model: &Model) -> Objective {
+pub fn derive(model: &Model) -> Bounds {
     bound::derive(model)
 }
 
 /// The loss of one batch with `rows[i]` rows of case i.
-pub fn lower(model: &Model, objective: &Objective, rows: &[usize], mode: Mode) -> Graph {
-    verified(lower::train(model, objective, rows, mode))
+pub fn lower(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Graph {
+    verified(lower::train(model, bounds, rows, mode))
 }
 
 /// The same, with the gradient of the loss by every trained parameter as outputs.
@@ -54,7 +60,7 @@ pub fn differentiate(mut graph: Graph) -> Graph {
     let loss = graph
         .outputs
         .iter()
-        .find(|output| output.name == "loss")
+        .find(|output| output.name == OutputName::Loss)
         .expect("a loss was lowered")
         .node;
     let trained: Vec<usize> = (0..graph.parameters.len())
@@ -75,22 +81,21 @@ pub fn differentiate(mut graph: Graph) -> Graph {
     verified(graph)
 }
 
+/// The same outputs from fewer and cheaper operations.
 pub fn simplify(graph: &Graph) -> Graph {
     verified(simplify::run(graph))
 }
 
-pub fn plan(graph: &Graph, noise: NoiseSource) -> Plan {
-    let plan = plan::build(graph, noise);
-    if cfg!(debug_assertions) {
-        plan::verify(&plan);
-    }
-    plan
+/// The plan of a graph, verified: fused kernels over buffers that are placed in memory.
+pub fn plan(graph: &Graph, noise: NoiseSource) -> VerifiedPlan {
+    VerifiedPlan::new(plan::build(graph, noise))
+        .unwrap_or_else(|error| panic!("the planner broke an invariant: {error}"))
 }
 
 /// One step of training, up to the gradients.
 pub fn step(model: &Model, rows: &[usize], mode: Mode) -> Graph {
-    let objective = derive(model);
-    simplify(&differentiate(lower(model, &objective, rows, mode)))
+    let bounds = derive(model);
+    simplify(&differentiate(lower(model, &bounds, rows, mode)))
 }
 
 /// The optimiser's update of flat parameters.

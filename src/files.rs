@@ -2,7 +2,11 @@
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::Write,
+    path::{Component, Path},
+};
 
 /// SHA-256 in hexadecimal digits.
 pub fn hash(bytes: &[u8]) -> String {
@@ -10,6 +14,13 @@ pub fn hash(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// Whether a name is that of a file in a folder, whatever the folder: no path, no `..`, not empty.
+pub fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
+    plain && parts.next().is_none() && !name.contains(['/', '\\', '\0', ':'])
 }
 
 /// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or

@@ -1,22 +1,29 @@
-//! Typed indices: an `Id<Axis>` cannot name a buffer.
+//! Typed indices into arenas: an `Id<Axis>` cannot name a buffer.
+//!
+//! Ids compare, hash, print and serialize as their numbers.
 
 use std::{cmp::Ordering, fmt, hash, marker::PhantomData};
 
-/// The index of a `T` in the arena that holds it.
+/// The index of a `T` in the arena that contains it.
 pub struct Id<T> {
     index: u32,
-    of: PhantomData<fn() -> T>,
+    marker: PhantomData<fn() -> T>,
 }
 
 impl<T> Id<T> {
+    /// The id of entry `index`.
+    ///
+    /// # Panics
+    /// If the index does not fit into 32 bits.
     pub fn new(index: usize) -> Self {
         let index = u32::try_from(index).expect("an arena holds fewer than 2^32 entries");
         Id {
             index,
-            of: PhantomData,
+            marker: PhantomData,
         }
     }
 
+    /// The position in the arena.
     pub fn index(self) -> usize {
         self.index as usize
     }

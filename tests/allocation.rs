@@ -6,7 +6,7 @@ mod common;
 use common::load;
 use dgc::{
     backend::Device,
-    run::{data, train::Trainer},
+    run::{data, train::Stepper},
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -55,7 +55,7 @@ fn a_training_step_allocates_nothing() {
         let table = data::load(None, &model)
             .expect("the excerpt is there")
             .train;
-        let mut trainer = Trainer::new(model, table, 0, &Device::cpu(threads)).expect("a trainer");
+        let mut trainer = Stepper::new(model, table, 0, &Device::cpu(threads)).expect("a trainer");
         (0..5).for_each(|_| trainer.step().expect("a step"));
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let steps = 60;

@@ -1,4 +1,4 @@
-"""What the commands of this folder share: where things are, the rows, and what the rows of a table are called."""
+"""Shared by the commands of this folder: paths, and reading and writing rows."""
 import contextlib
 import fcntl
 import json
@@ -12,16 +12,16 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 ROWS = HERE / "rows.jsonl"
 RUNS = ROOT / "runs" / "results"
-# The environment variable DGC names another than the one that is built here.
+# The environment variable DGC names another program than the one that is built here.
 DGC = pathlib.Path(os.environ.get("DGC", ROOT / "target" / "release" / "dgc")).resolve()
 
-# Rows that agree in these are of the same run, the later one replaces the earlier; but for the seed, of the same line of the table.
+# Rows that agree in KEY are of the same run: the later one replaces the earlier. Rows that agree in LINE share a line of the table.
 LINE = ["name", "model", "data", "labels", "validation", "part", "settings"]
 KEY = LINE + ["seed"]
 
 
 def models():
-    """What is known of each model beside its file: its title, and what others published."""
+    """The title of each model and the values that others published."""
     return json.loads((HERE / "models.json").read_text())
 
 
@@ -34,7 +34,7 @@ def key(row, names=KEY):
 
 
 def add_row(row, path=ROWS):
-    """Adds a row, or replaces the one of the same run; a reader sees the rows before or after, and two writers both keep theirs."""
+    """Adds a row, or replaces the row of the same run. The file is replaced whole, under a lock, so concurrent writers keep their rows."""
     with held(path.parent):
         kept = [known for known in read_rows(path) if key(known) != key(row)]
         rows = sorted(kept + [row], key=lambda row: (row["name"], key(row, LINE), row["seed"]))

@@ -1,9 +1,12 @@
 //! Devices that run plans.
 
+mod ranges;
 pub mod cpu;
 pub mod cuda;
 
-use crate::{error::Result, id::Id, plan::Plan};
+pub(crate) use ranges::check_ranges;
+
+use crate::{error::Result, id::Id, plan::VerifiedPlan};
 use std::{borrow::Cow, path::PathBuf};
 
 /// An array of floats on a device.
@@ -14,17 +17,20 @@ pub struct Array;
 #[derive(Debug)]
 pub struct Program;
 
-/// A plan to be loaded, with what was made of it ahead of time.
+/// A verified plan to be loaded, with the machine code that was compiled from it ahead of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
+    /// Such as `gradient`.
     pub name: String,
-    pub plan: Plan,
+    /// The plan, verified.
+    pub plan: VerifiedPlan,
+    /// Trusted: machine code cannot be checked.
     pub cuda: Option<cuda::Binary>,
 }
 
 impl Build {
-    /// One that a device makes itself when it is loaded.
-    pub fn new(name: &str, plan: Plan) -> Self {
+    /// A build without machine code: the device compiles the plan when it is loaded.
+    pub fn new(name: &str, plan: VerifiedPlan) -> Self {
         Build {
             name: name.to_string(),
             plan,
@@ -35,8 +41,10 @@ impl Build {
 
 /// Where a buffer of a plan lies: from `offset` on in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ArrayRange {
+    /// The array.
     pub array: Id<Array>,
+    /// In floats.
     pub offset: usize,
 }
 
@@ -44,30 +52,40 @@ pub struct Place {
 /// after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather<'r> {
+    /// The array with all rows.
     pub table: Id<Array>,
+    /// Floats of a row.
     pub width: usize,
+    /// The rows to copy, by their places in the table.
     pub rows: &'r [u32],
+    /// The array that they are copied to.
     pub to: Id<Array>,
 }
 
 /// What the noise of one run is drawn by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseKey {
+    /// Of everything random.
     pub seed: u64,
+    /// The step of training, or the number of a batch.
     pub step: u64,
 }
 
 /// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
+    /// The kernel's name.
     pub kernel: String,
+    /// In loops over elements.
     pub loops: f64,
+    /// In packing the operands of contractions.
     pub packing: f64,
+    /// In contractions.
     pub contraction: f64,
 }
 
 /// A device, with its arrays and programs.
-pub trait Backend {
+pub trait Backend: Send {
     /// What it is, for people: `CPU, 2 threads`.
     fn describe(&self) -> String;
 
@@ -106,7 +124,11 @@ pub trait Backend {
     fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
     /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
-    fn load(&mut self, build: &Build, places: &[Option<Place>]) -> Result<Id<Program>>;
+    ///
+    /// # Errors
+    /// If a buffer does not lie within its array, or overlaps another one that it must not; if there
+    /// is too little memory, or the machine code does not suit the device.
+    fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>>;
 
     /// Runs a program; its results are there for whoever reads them.
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;
@@ -122,12 +144,16 @@ pub trait Backend {
 pub enum Device {
     /// The CPU with that many threads, or as many as there are cores for 0.
     Cpu {
+        /// How many; 0 for as many as there are cores.
         threads: usize,
+        /// What the operands of contractions are rounded to.
         precision: Precision,
     },
     /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
     Cuda {
+        /// The compiler's library, where the loader does not find it.
         nvrtc: Option<PathBuf>,
+        /// What the operands of contractions are rounded to.
         precision: Precision,
     },
 }
@@ -144,10 +170,13 @@ impl Device {
 
 /// What a contraction's operands are rounded to before they are multiplied. All else is in f32:
 /// sums, weights, log-densities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]
+    /// Not rounded: single precision.
     F32,
     /// 10 bits of fraction, on a GPU's tensor cores.
     Tf32,
@@ -157,6 +186,7 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Every precision.
     pub const ALL: [Precision; 3] = [Precision::F32, Precision::Tf32, Precision::Bf16];
 }
 
@@ -170,11 +200,13 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Opens a device.
+///
+/// # Errors
+/// If there is no such device, or this build cannot use it.
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
-    Ok(match device {
-        Device::Cpu { threads, precision } => Box::new(cpu::Cpu::new(*threads, *precision)?),
-        Device::Cuda { nvrtc, precision } => {
-            Box::new(cuda::Cuda::new(nvrtc.as_deref(), *precision)?)
-        }
-    })
+    match device {
+        Device::Cpu { threads, precision } => Ok(Box::new(cpu::Cpu::new(*threads, *precision)?)),
+        Device::Cuda { nvrtc, precision } => cuda::open(nvrtc.as_deref(), *precision),
+    }
 }

@@ -1,37 +1,40 @@
 //! From a checked model to the bound of each case.
 
-use super::{Case, FactorId, Objective, Term};
+use super::{Bounds, Case, CaseKind, FactorId, Term};
 use crate::{
     distribution::Domain,
     id::Id,
-    model::{Bound, Factor, FactorKind, Model, Role, Side, Variable},
+    model::{BoundKind, Factor, FactorKind, Model, Role, Side, Variable},
 };
 use std::collections::BTreeSet;
 
 /// The bounds of every case: `labelled` and `unlabelled`, or `all` where the model has no label.
-pub fn derive(model: &Model) -> Objective {
+pub fn derive(model: &Model) -> Bounds {
     let with_role = |role: Role| -> Vec<Id<Variable>> {
         variables(model)
             .filter(|&id| model.variables[id.index()].role == role)
             .collect()
     };
     let (data, labels) = (with_role(Role::Data), with_role(Role::Label));
-    let case = |name, observed: Vec<Id<Variable>>| {
+    let case = |kind, observed: Vec<Id<Variable>>| {
         let [bound, exact] = [false, true].map(|exact| bound(model, &observed, exact));
         Case {
-            name,
+            kind,
             observed,
             bound,
             exact,
         }
     };
     let cases = if labels.is_empty() {
-        vec![case("all", data)]
+        vec![case(CaseKind::All, data)]
     } else {
         let seen = data.iter().chain(&labels).copied().collect();
-        vec![case("labelled", seen), case("unlabelled", data)]
+        vec![
+            case(CaseKind::Labelled, seen),
+            case(CaseKind::Unlabelled, data),
+        ]
     };
-    Objective { cases }
+    Bounds { cases }
 }
 
 /// log p(data), estimated by importance sampling with every discrete variable summed over exactly:
@@ -118,12 +121,12 @@ fn bound(model: &Model, observed: &[Id<Variable>], exact: bool) -> Term {
     }
     let scopes = scopes(model, observed);
     match model.objective.bound {
-        Bound::Evidence => evidence(model, observed, &scopes, exact),
-        Bound::Power(order) => importance(model, observed, &scopes, order, exact),
+        BoundKind::Evidence => evidence(model, observed, &scopes, exact),
+        BoundKind::Power(order) => importance(model, observed, &scopes, order, exact),
     }
 }
 
-/// E_q[Σ log p − Σ log q], each term in the outermost scope that knows its variables.
+/// E_q[Σ log p − Σ log q], each term in the outermost scope in which its variables have values.
 fn evidence(model: &Model, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
     let mut levels: Vec<Vec<Term>> = vec![Vec::new(); scopes.len() + 1];
     for term in analytic(
@@ -213,11 +216,11 @@ fn analytic(model: &Model, terms: Vec<Term>, observed: &[Id<Variable>], exact: b
         .collect()
 }
 
-/// How many scopes a term stands within: 0 knows observed variables only.
+/// How many scopes a term stands within: at 0 only observed variables have values.
 fn level(model: &Model, scopes: &[FactorId], term: &Term) -> usize {
-    let known: BTreeSet<Id<Variable>> = match term {
+    let read: BTreeSet<Id<Variable>> = match term {
         Term::LogProb(id) | Term::NegativeLogProb(id) => reads(model, *id, true),
-        // A closed form knows the parents alone.
+        // A closed form reads the parents alone.
         Term::NegativeKl { q, p } => reads(model, *q, false)
             .union(&reads(model, *p, false))
             .copied()
@@ -226,7 +229,7 @@ fn level(model: &Model, scopes: &[FactorId], term: &Term) -> usize {
     };
     scopes
         .iter()
-        .rposition(|id| known.contains(&id.of(model).child))
+        .rposition(|id| read.contains(&id.of(model).child))
         .map_or(0, |scope| scope + 1)
 }
 

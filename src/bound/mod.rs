@@ -1,33 +1,38 @@
 //! Bounds as terms: a small algebra over factors, read as mathematics before anything is lowered.
 //!
 //! A case fixes which variables are observed. Its bound nests one scope for each unobserved
-//! variable, in the order in which `q` draws them; a log-density stands in the outermost scope that
-//! knows all of its variables.
+//! variable, in the order in which `q` draws them. A log-density stands in the outermost scope in
+//! which all of its variables have values.
 
 mod derive;
 mod print;
+mod explain;
 
 use crate::{
     id::Id,
     model::{Factor, Model, Side, Variable},
 };
 
+pub use crate::names::{CaseKind, TermName};
 pub use derive::{derive, likelihood};
+pub use explain::{explain, titles};
 pub use print::{factor as factor_text, print};
 
-/// The bounds of every case of a model.
+/// The bounds of every case of a model, in the order in which a training step takes the cases.
 #[derive(Clone, Debug)]
-pub struct Objective {
+pub struct Bounds {
+    /// Labelled before unlabelled rows, or the one case of all rows.
     pub cases: Vec<Case>,
 }
 
 /// Rows on which the same variables are observed.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// `labelled`, `unlabelled`, or `all` for a model without labels.
-    pub name: &'static str,
+    /// Labelled and unlabelled rows, or all rows for a model without labels.
+    pub kind: CaseKind,
     /// Every data variable, and the labels if they are seen.
     pub observed: Vec<Id<Variable>>,
+    /// What training maximises.
     pub bound: Term,
     /// The same with every discrete variable summed over: what evaluation reports.
     pub exact: Term,
@@ -42,39 +47,54 @@ pub enum Term {
     NegativeLogProb(FactorId),
     /// −KL(q(z | …) ‖ p(z | …)) in closed form.
     NegativeKl {
+        /// The posterior.
         q: FactorId,
+        /// The prior.
         p: FactorId,
     },
+    /// The sum of the terms.
     Sum(Vec<Term>),
     /// The mean over samples of the child, drawn from the factor.
     Expect {
+        /// The factor of q that is drawn from.
         factor: FactorId,
+        /// What is averaged.
         body: Box<Term>,
     },
     /// Σ over the values k of the child of q(k | …) · body.
     Enumerate {
+        /// The factor of q whose child is summed over.
         factor: FactorId,
+        /// What is weighted.
         body: Box<Term>,
     },
     /// Σ over the values k of the child of m(k) · (body − log m(k)), m(k) the mean over samples of
     /// q(k | …).
     EnumerateMean {
+        /// The factor of q whose child is summed over.
         factor: FactorId,
+        /// What is weighted.
         body: Box<Term>,
     },
     /// The mean over what the variable's estimator draws for the child.
     Choose {
+        /// The factor of q that is drawn from.
         factor: FactorId,
+        /// What is averaged.
         body: Box<Term>,
     },
     /// 1/(1 − α) · log of the mean over samples of exp((1 − α) body), α the order.
     LogMeanExp {
+        /// α; 0 is the importance-weighted bound.
         order: f64,
+        /// The log of a weight.
         body: Box<Term>,
     },
     /// log Σ over the values of a variable of exp(body).
     LogSumExp {
+        /// The variable that is summed over.
         variable: Id<Variable>,
+        /// The log of a weight.
         body: Box<Term>,
     },
 }
@@ -82,11 +102,14 @@ pub enum Term {
 /// A factor of one of the two graphs, by its position there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FactorId {
+    /// Which graph.
     pub side: Side,
+    /// The position in that graph.
     pub index: usize,
 }
 
 impl FactorId {
+    /// The factor itself.
     pub fn of(self, model: &Model) -> &Factor {
         match self.side {
             Side::Generative => &model.generative[self.index],

@@ -1,37 +1,33 @@
 //! Bounds, printed as mathematics.
 
-use super::{FactorId, Objective, Term};
-use crate::model::{Bound, Model, Ramp, Side, Weighed};
+use super::{Bounds, FactorId, Term};
+use crate::model::{self, BoundKind, Model, Notation, Ramp, WeightTarget};
 
 /// The bound of every case and the loss, a line for each term.
-pub fn print(model: &Model, objective: &Objective) -> String {
+pub fn print(model: &Model, bounds: &Bounds) -> String {
+    cases(model, bounds) + &loss(model, bounds) + &notes(model, bounds)
+}
+
+/// The bound of every case that has one.
+pub(super) fn cases(model: &Model, bounds: &Bounds) -> String {
     let mut text = String::new();
     let bounded = |case: &&super::Case| case.bound != Term::Sum(Vec::new());
-    for case in objective.cases.iter().filter(bounded) {
+    for case in bounds.cases.iter().filter(bounded) {
         let observed: Vec<_> = case
             .observed
             .iter()
             .map(|id| model.variables[id.index()].name.as_str())
             .collect();
-        text += &format!("{}({}) =\n", case.name, observed.join(", "));
+        text += &format!("{}({}) =\n", case.kind, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
-    text += &loss(model, objective);
     text
 }
 
 /// `p(x | y, z)`, as a reader of the figure would write it.
 pub fn factor(model: &Model, id: FactorId) -> String {
-    let factor = id.of(model);
-    let name =
-        |id: &crate::id::Id<crate::model::Variable>| model.variables[id.index()].name.clone();
-    let letter = factor.side.letter();
-    if factor.parents.is_empty() {
-        return format!("{letter}({})", name(&factor.child));
-    }
-    let parents: Vec<_> = factor.parents.iter().map(name).collect();
-    format!("{letter}({} | {})", name(&factor.child), parents.join(", "))
+    model::factor_text(model, id.of(model))
 }
 
 fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
@@ -98,94 +94,64 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-fn loss(model: &Model, objective: &Objective) -> String {
+/// The number of joint samples, where the text of the bound speaks of s.
+pub(super) fn samples(model: &Model) -> Option<usize> {
     let settings = &model.objective;
-    let name = |id: crate::id::Id<crate::model::Variable>| &model.variables[id.index()].name;
-    let q_of = |label: crate::id::Id<crate::model::Variable>| {
-        let index = model
-            .inference
-            .iter()
-            .position(|factor| factor.child == label);
-        let index = index.expect("check finds the label's factor in q");
-        factor(
-            model,
-            FactorId {
-                side: Side::Inference,
-                index,
-            },
-        )
-    };
-    let bounded = objective
+    (settings.samples > 1 || settings.bound != BoundKind::Evidence).then_some(settings.samples)
+}
+
+pub(super) fn notation<'a>(model: &'a Model, bounds: &Bounds) -> Notation<'a> {
+    Notation {
+        model,
+        cases: bounds.cases.iter().map(|case| case.kind).collect(),
+    }
+}
+
+/// What a weight that has a sentence or a line of its own multiplies, in words; `None` where the
+/// weight stands in the loss.
+pub(super) fn weighted(notation: &Notation, target: WeightTarget, ramp: Ramp) -> Option<String> {
+    match target {
+        WeightTarget::LabelledBound => Some("the bound of labelled rows".to_string()),
+        WeightTarget::Terms(variable) => Some(format!("the terms of {}", notation.name(variable))),
+        // A weight that does not change stands in the cost's formula.
+        WeightTarget::Cost { .. } if !ramp.changes() => None,
+        WeightTarget::Cost { keyword, subject } => {
+            let mut costs = notation.model.objective.costs.iter();
+            let cost = costs
+                .find(|cost| (cost.keyword(), cost.subject()) == (keyword, subject))
+                .expect("a ramp of a cost is one of the model's costs");
+            Some(cost.weighted_part(notation))
+        }
+    }
+}
+
+/// What training minimises, on one line.
+pub(super) fn loss(model: &Model, bounds: &Bounds) -> String {
+    let notation = notation(model, bounds);
+    let bounded = bounds
         .cases
         .iter()
         .filter(|case| case.bound != Term::Sum(Vec::new()));
     let mut parts: Vec<String> = bounded
-        .map(|case| format!("− mean {}", case.name))
+        .map(|case| format!("− mean {}", case.kind))
         .collect();
-    for classify in &settings.classify {
-        parts.push(format!(
-            "+ {} · mean labelled (− log {})",
-            classify.weight,
-            q_of(classify.label)
-        ));
-    }
-    for smooth in &settings.smooth {
-        let (q, radius) = (q_of(smooth.label), smooth.radius);
-        // A weight that changes is said below.
-        let weight = if smooth.ramp.changes() {
-            String::new()
-        } else {
-            format!("{} · ", smooth.ramp.weight)
-        };
-        let means: Vec<String> = objective
-            .cases
-            .iter()
-            .map(|case| format!("mean {}", case.name))
-            .collect();
-        let (means, moved) = (
-            means.join(" + "),
-            format!("{q} where the data are moved by {radius} to its harm"),
-        );
-        parts.push(format!("+ {weight}({means}) KL({q} ‖ {moved})"));
-    }
-    // These are over the rows whose labels are unseen.
-    let mean = if objective.cases.len() > 1 {
-        "mean unlabelled"
-    } else {
-        "mean"
-    };
-    for inform in &settings.inform {
-        let q = q_of(inform.label);
-        parts.push(format!(
-            "− {} · (H({mean} {q}) − {mean} H({q}))",
-            inform.weight
-        ));
-    }
-    for line in &settings.matches {
-        let (node, target) = (name(line.node), name(line.target));
-        let clean = if line.clean { "clean " } else { "" };
-        let over = if line.standardized {
-            format!(" / var {clean}{target}")
-        } else {
-            String::new()
-        };
-        parts.push(format!(
-            "+ {} · {mean} ({node} − {clean}{target})²{over}",
-            line.weight
-        ));
-    }
+    let costs = model.objective.costs.iter();
+    parts.extend(costs.map(|cost| cost.formula(&notation)));
     let loss = parts.join(" ");
-    let mut text = format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss));
-    if settings.samples > 1 || settings.bound != Bound::Evidence {
-        text += &format!("with s over {} joint samples\n", settings.samples);
+    format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss))
+}
+
+/// The weights and samples of the loss, a line for each.
+fn notes(model: &Model, bounds: &Bounds) -> String {
+    let settings = &model.objective;
+    let notation = notation(model, bounds);
+    let mut text = String::new();
+    if let Some(samples) = samples(model) {
+        text += &format!("with s over {samples} joint samples\n");
     }
-    for (weighed, ramp) in settings.ramps() {
-        let what = match weighed {
-            Weighed::Labelled => "the bound of labelled rows".to_string(),
-            Weighed::Terms(variable) => format!("the terms of {}", name(variable)),
-            Weighed::Smoothness(label) if ramp.changes() => format!("the KL of {}", q_of(label)),
-            // Its weight stands before it.
-            Weighed::Smoothness(_) => continue,
+    for (target, ramp) in settings.ramps() {
+        let Some(what) = weighted(&notation, target, ramp) else {
+            continue;
         };
         let Ramp {
             weight,
@@ -202,7 +168,7 @@ fn loss(model: &Model, objective: &Objective) -> String {
     for (latent, nats) in &settings.free_bits {
         text += &format!(
             "with the mean of the terms of {} at most −{nats}\n",
-            name(*latent)
+            notation.name(*latent)
         );
     }
     text

@@ -1,26 +1,11 @@
 //! `dgc compile`.
 
 use super::{
-    ModelFile,
-    device::precision,
-    print,
-    report::{self, GPUS},
+    arguments::{ModelFile, precision},
+    terminal::{print, print_json},
 };
 use crate::{
-    backend::{
-        Precision,
-        cuda::{assembly, compile::EARLIEST, emit, library},
-    },
-    bound, driver,
-    error::{Error, Result},
-    lower::Mode,
-    model::{self, Model},
-    plan::{self, NoiseSource},
-    run::{
-        compiled::{self, Made},
-        programs::batch_rows,
-    },
-    syntax, tensor,
+    CompileOptions, EARLIEST_ARCHITECTURE, Error, Precision, Programs, Result, Stage, ast,
 };
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -28,12 +13,12 @@ use std::path::{Path, PathBuf};
 /// Compile a model: print any stage on the way, or write its programs into a folder that `dgc
 /// train` takes
 #[derive(Args)]
-pub struct Compile {
+pub(super) struct Compile {
     #[command(flatten)]
     model: ModelFile,
     /// The stage to print; `plan` if there is no -o
     #[arg(long, value_enum, conflicts_with = "output")]
-    emit: Option<Stage>,
+    emit: Option<StageName>,
     /// The folder to write the programs to
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -43,6 +28,9 @@ pub struct Compile {
     /// Print what each kernel costs, and what the assembler made of it for the first architecture
     #[arg(long, conflicts_with = "emit")]
     report: bool,
+    /// Print the report as JSON
+    #[arg(long, requires = "report")]
+    json: bool,
     /// GPU architectures to make machine code for; the earliest also gets PTX, for later GPUs
     #[arg(long, value_delimiter = ',', default_values_t = ARCHITECTURES.map(String::from), value_parser = architecture)]
     arch: Vec<String>,
@@ -66,6 +54,7 @@ enum Target {
 }
 
 fn architecture(text: &str) -> std::result::Result<String, String> {
+    const EARLIEST: u32 = EARLIEST_ARCHITECTURE;
     let digits = text
         .strip_prefix("sm_")
         .filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= EARLIEST));
@@ -75,7 +64,7 @@ fn architecture(text: &str) -> std::result::Result<String, String> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
+enum StageName {
     /// The syntax tree
     Ast,
     /// The generative and inference graphs
@@ -94,119 +83,83 @@ pub enum Stage {
     Cuda,
 }
 
+impl StageName {
+    fn stage(self, precision: Precision) -> Stage {
+        match self {
+            StageName::Ast => Stage::Ast,
+            StageName::Graph => Stage::Graph,
+            StageName::Bound => Stage::Bound,
+            StageName::Tensor => Stage::Tensor,
+            StageName::Gradient => Stage::Gradient,
+            StageName::Simplified => Stage::Simplified,
+            StageName::Plan => Stage::Plan,
+            StageName::Cuda => Stage::Cuda(precision),
+        }
+    }
+}
+
 impl Compile {
     pub fn run(self) -> Result<()> {
-        if self.emit == Some(Stage::Ast) {
-            let text = self.model.text()?;
-            if let Ok(tree) = syntax::parse(&text) {
-                return print(&syntax::print(&tree));
-            }
+        // A text that parses has a tree, whatever else is wrong with it.
+        if self.emit == Some(StageName::Ast)
+            && let Some(tree) = ast(&self.model.file)?
+        {
+            return print(&tree);
         }
         let model = self.model.check()?;
         if self.output.is_none() && !self.report {
             if self.target == Target::Cuda {
-                let help =
-                    "name a folder with -o, ask for --report, or for the source with --emit cuda";
-                return Err(
-                    Error::new("--target cuda: nothing says what to do with the programs")
-                        .help(help),
-                );
+                let message = "nothing says what to do with the programs";
+                return Err(Error::option("target", "cuda", message).help(
+                    "name a folder with -o, ask for --report, or for the source with --emit cuda",
+                ));
             }
-            return print(&emit(
-                &model,
-                self.emit.unwrap_or(Stage::Plan),
-                self.precision,
-            ));
+            let stage = self.emit.unwrap_or(StageName::Plan).stage(self.precision);
+            return print(&model.emit(stage));
         }
-        let architectures = if self.target == Target::Cuda {
-            self.arch.as_slice()
-        } else {
-            &[]
-        };
-        if architectures.is_empty() && self.precision != Precision::F32 {
-            let message = format!(
-                "--precision {}: programs for the CPU are the same in each",
-                self.precision
-            );
-            return Err(Error::new(message)
-                .help("leave it out here, and give it to dgc train; or --target cuda"));
-        }
-        if !architectures.is_empty() {
-            library::find_nvrtc(self.nvrtc.as_deref())?;
-        }
-        let made = compiled::make(&model, architectures, self.precision)?;
+        let programs = model.compile(CompileOptions {
+            architectures: self.architectures().to_vec(),
+            precision: self.precision,
+            nvrtc: self.nvrtc.clone(),
+        })?;
         if self.report {
-            print(&self.report_of(&made))?;
+            self.print_report(&programs)?;
         }
         match &self.output {
-            Some(folder) => self.write(folder, &model, made),
+            Some(folder) => self.write(folder, &model.file, programs),
             None => Ok(()),
         }
     }
 
-    /// The costs of all programs, beside what the GPU of the first architecture can do.
-    fn report_of(&self, made: &Made) -> String {
-        let first = self.arch.first().map_or("sm_90", String::as_str);
-        let gpu = GPUS
-            .iter()
-            .find(|gpu| gpu.arch == first)
-            .unwrap_or(&GPUS[1]);
-        let mut text = format!(
-            "µs least: by the peak and the bandwidth of {} ({})\n",
-            gpu.name, gpu.arch
-        );
-        for build in &made.builds {
-            let own = made
-                .assembled
-                .iter()
-                .find(|own| own.program == build.name && own.architecture == gpu.arch);
-            let functions = own.map_or(Vec::new(), |own| assembly::functions(&own.log));
-            text += &report::program(build, &functions, emit::THREADS, gpu, self.precision);
+    fn architectures(&self) -> &[String] {
+        match self.target {
+            Target::Cpu => &[],
+            Target::Cuda => &self.arch,
         }
-        text
     }
 
-    fn write(&self, folder: &Path, model: &Model, made: Made) -> Result<()> {
-        let architectures = if self.target == Target::Cuda {
-            self.arch.as_slice()
+    fn print_report(&self, programs: &Programs) -> Result<()> {
+        let first = self.arch.first().map_or("sm_90", String::as_str);
+        let report = programs.report(first);
+        if self.json {
+            print_json(&report.to_json())
         } else {
-            &[]
-        };
-        compiled::write(folder, model, &self.model.changes.sets, made)?;
-        let target = if architectures.is_empty() {
-            "the CPU".to_string()
-        } else {
-            architectures.join(", ")
+            print(&report.to_string())
+        }
+    }
+
+    fn write(&self, folder: &Path, file: &str, programs: Programs) -> Result<()> {
+        programs.write(folder)?;
+        let target = match self.architectures() {
+            [] => "the CPU".to_string(),
+            architectures => architectures.join(", "),
         };
         let folder = folder.display();
-        print(&format!(
-            "{}: compiled for {target}; train it with: dgc train {folder}\n",
-            model.file
-        ))
-    }
-}
-
-/// A stage of one training step, as text.
-pub fn emit(model: &Model, stage: Stage, precision: Precision) -> String {
-    let objective = driver::derive(model);
-    let rows = batch_rows(model);
-    let tensor = || driver::lower(model, &objective, &rows, Mode::TRAIN);
-    let simplified = || driver::simplify(&driver::differentiate(tensor()));
-    match stage {
-        Stage::Ast => syntax::print(&syntax::parse(&model.source).expect("a checked model parses")),
-        Stage::Graph => model::print(model),
-        Stage::Bound => bound::print(model, &objective),
-        Stage::Tensor => tensor::print(&tensor()),
-        Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
-        Stage::Simplified => tensor::print(&simplified()),
-        Stage::Plan => plan::print(&driver::plan(&simplified(), NoiseSource::Generated)),
-        Stage::Cuda => {
-            emit::emit(
-                &driver::plan(&simplified(), NoiseSource::Generated),
-                &model.file,
-                precision,
-            )
-            .text
+        let done = format!("{file}: compiled for {target}; train it with: dgc train {folder}");
+        if self.json {
+            super::terminal::note(done);
+            return Ok(());
         }
+        print(&format!("{done}\n"))
     }
 }

@@ -1,16 +1,13 @@
 //! The choice of a device.
 
-use crate::{
-    backend::{self, Precision, cuda},
-    error::Result,
-    run::programs::Training,
-};
+use super::arguments::precision;
+use crate::{Compiled, Device, Precision};
 use clap::{Args, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What runs the model.
 #[derive(Args, Clone, Debug)]
-pub struct Device {
+pub struct DeviceArguments {
     /// What runs the model
     #[arg(long, value_enum, default_value_t = Kind::Auto)]
     device: Kind,
@@ -23,17 +20,6 @@ pub struct Device {
     /// What matrix products round their operands to: f32, bf16, or tf32 on a GPU; f32 if left out
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
-}
-
-/// Reads a precision by its name.
-pub fn precision(text: &str) -> std::result::Result<Precision, String> {
-    let known = Precision::ALL
-        .into_iter()
-        .find(|known| known.to_string() == text);
-    known.ok_or_else(|| {
-        let known = Precision::ALL.map(|known| known.to_string());
-        format!("expected one of {}, found `{text}`", known.join(", "))
-    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,42 +38,36 @@ fn threads(text: &str) -> std::result::Result<usize, String> {
     count.ok_or_else(|| format!("expected a whole number up to {MOST}, found `{text}`"))
 }
 
-impl Device {
-    pub fn choice(&self) -> Result<backend::Device> {
-        self.choose(
-            Some(self.nvrtc.as_deref()),
-            self.precision.unwrap_or_default(),
-        )
+impl DeviceArguments {
+    /// The device for a model that is compiled now.
+    pub fn choice(&self) -> Device {
+        self.choose(true, Precision::F32)
     }
 
-    /// The same for programs that may have been compiled ahead of time: without a compiler, and at
-    /// their precision.
-    pub fn choice_for(&self, programs: &Training) -> Result<backend::Device> {
-        match &programs.gradient.cuda {
-            Some(binary) => self.choose(None, self.precision.unwrap_or(binary.precision)),
+    /// The device for programs that may have been compiled ahead of time: those need no compiler,
+    /// and have a precision.
+    pub fn choice_for(&self, compiled: Option<&Compiled>) -> Device {
+        match compiled.and_then(Compiled::precision) {
+            Some(precision) => self.choose(false, precision),
             None => self.choice(),
         }
     }
 
-    fn choose(
-        &self,
-        compiler: Option<Option<&Path>>,
-        precision: Precision,
-    ) -> Result<backend::Device> {
-        let gpu = match self.device {
-            Kind::Cpu => false,
-            Kind::Auto => cuda::is_there(compiler),
-            Kind::Cuda => true,
-        };
-        if gpu {
-            return Ok(backend::Device::Cuda {
+    /// Takes a precision where the user named none.
+    pub fn prefer(&mut self, precision: Option<Precision>) {
+        self.precision = self.precision.or(precision);
+    }
+
+    fn choose(&self, compiler: bool, default: Precision) -> Device {
+        let precision = self.precision.unwrap_or(default);
+        let threads = self.threads;
+        match self.device {
+            Kind::Cpu => Device::Cpu { threads, precision },
+            Kind::Cuda => Device::Cuda {
                 nvrtc: self.nvrtc.clone(),
                 precision,
-            });
+            },
+            Kind::Auto => Device::detect_with(threads, self.nvrtc.as_deref(), precision, compiler),
         }
-        Ok(backend::Device::Cpu {
-            threads: self.threads,
-            precision,
-        })
     }
 }

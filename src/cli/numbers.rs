@@ -1,20 +1,13 @@
 //! `dgc bound`.
 
-use super::{ModelFile, device::Device, print};
-use crate::error::Result;
-use crate::run::{
-    arrays,
-    bound::{self, Arrays, Engine},
-};
+use super::{arguments::ModelFile, device::DeviceArguments, terminal::print_json};
+use crate::{Arrays, Engine, NamedArray, Result};
 use clap::Args;
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Compute the bound, its terms and the gradient for given parameters, batch and noise
 #[derive(Args)]
-pub struct Bound {
+pub(super) struct Bound {
     #[command(flatten)]
     model: ModelFile,
     /// Parameters, as safetensors
@@ -34,15 +27,14 @@ pub struct Bound {
     #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc", "precision"])]
     reference: bool,
     #[command(flatten)]
-    device: Device,
+    device: DeviceArguments,
     /// The seed of the noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
 fn read(path: &Path) -> Result<Arrays> {
-    Ok(arrays::read(path)?
-        .0
+    Ok(NamedArray::read_all(path)?
         .into_iter()
         .map(|array| (array.name.clone(), array))
         .collect())
@@ -55,13 +47,13 @@ impl Bound {
         let engine = if self.reference {
             Engine::Reference
         } else {
-            Engine::Device(self.device.choice()?)
+            Engine::Device(self.device.choice())
         };
         let (params, batch) = (read(&self.params)?, read(&self.batch)?);
-        let report = bound::bound(&model, &params, &batch, noise.as_ref(), self.seed, &engine)?;
+        let report = model.bound(&params, &batch, noise.as_ref(), self.seed, &engine)?;
         if let Some(path) = &self.grads {
-            arrays::write(path, &report.gradients, HashMap::new(), true)?;
+            NamedArray::write_all(&report.gradients, path, true)?;
         }
-        print(&format!("{:#}\n", report.json))
+        print_json(&report.json)
     }
 }

@@ -1,7 +1,7 @@
 //! The Bernoulli distribution, its parameter the logit. Greys between 0 and 1 count as
 //! probabilities of a one.
 
-use super::{Distribution, Domain, within_unit};
+use super::{Distribution, Domain, HeadSpec, arguments::within_unit};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -19,8 +19,8 @@ impl Distribution for Bernoulli {
         Domain::Binary
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["logits"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::unbounded("logits")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

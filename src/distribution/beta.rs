@@ -1,7 +1,7 @@
 //! The beta distribution, its parameters the logs of α and β. A density only: no reparametrised
 //! sample.
 
-use super::{Distribution, Domain, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -19,8 +19,8 @@ impl Distribution for Beta {
         Domain::Unit
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["log_alpha", "log_beta"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::log("log_alpha"), HeadSpec::log("log_beta")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! The categorical distribution over a class variable's values, its parameters the logits.
 
-use super::{Distribution, Domain};
+use super::{Distribution, Domain, HeadSpec};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node},
@@ -18,8 +18,12 @@ impl Distribution for Categorical {
         Domain::Class
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["logits"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::unbounded("logits")] }
+    }
+
+    fn has_probabilities(&self) -> bool {
+        true
     }
 
     fn constant_heads(&self, _: &[f64]) -> Vec<f64> {

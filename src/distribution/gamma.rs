@@ -1,7 +1,7 @@
 //! The gamma distribution, its parameters the logs of the shape α and of the rate β. A density
 //! only: no reparametrised sample.
 
-use super::{Distribution, Domain, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -19,8 +19,8 @@ impl Distribution for Gamma {
         Domain::Positive
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["log_shape", "log_rate"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::log("log_shape"), HeadSpec::log("log_rate")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! The Laplace distribution, its parameters the mean and the log of the scale.
 
-use super::{Distribution, Domain, NoiseKind, positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -18,8 +18,8 @@ impl Distribution for Laplace {
         Domain::Real
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["mean", "log_scale"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::unbounded("mean"), HeadSpec::log("log_scale")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! The log-normal distribution: the exponential of a normal variable.
 
-use super::{Distribution, Domain, NoiseKind, normal, positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, normal};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node},
@@ -18,8 +18,8 @@ impl Distribution for LogNormal {
         Domain::Positive
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["mean", "log_variance"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::unbounded("mean"), HeadSpec::log("log_variance")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

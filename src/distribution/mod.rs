@@ -2,16 +2,17 @@
 //! tensor builder.
 //!
 //! To add one: a new file with a unit struct that implements [`Distribution`], and a line in
-//! [`DISTRIBUTIONS`].
+//! [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
 
+mod arguments;
 mod bernoulli;
 mod beta;
 mod categorical;
 mod gamma;
 mod laplace;
-mod log_normal;
 mod negative_binomial;
 mod normal;
+mod log_normal;
 mod poisson;
 mod uniform;
 
@@ -38,11 +39,71 @@ pub enum Domain {
     Class,
 }
 
+impl Domain {
+    /// Every domain, by the name that it has in a model.
+    pub const NAMES: &[(&str, Domain)] = &[
+        ("real", Domain::Real),
+        ("positive", Domain::Positive),
+        ("unit", Domain::Unit),
+        ("binary", Domain::Binary),
+        ("count", Domain::Count),
+        ("class", Domain::Class),
+    ];
+
+    /// As written in a model: `real`.
+    pub fn name(self) -> &'static str {
+        let found = Self::NAMES.iter().find(|(_, domain)| *domain == self);
+        found.expect("each domain has a name").0
+    }
+
+    /// The domain of that name.
+    pub fn find(name: &str) -> Option<Domain> {
+        let found = Self::NAMES.iter().find(|(listed, _)| *listed == name);
+        found.map(|(_, domain)| *domain)
+    }
+}
+
 /// How far a head that is a logarithm may be from 0: positive parameters lie between e⁻³⁰ and e³⁰,
 /// standard deviations between 3·10⁻⁷ and 3·10⁶. Farther out single precision cannot tell a value
 /// from its mean, and the density of a class that is all but impossible, or its gradient, is
 /// infinite; times its probability of 0 that is no number.
 pub const LOG_BOUND: f64 = 30.0;
+
+/// The numbers that a head takes, which decides how a learned one is clamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadRange {
+    /// Any number, not clamped: a mean, logits.
+    Unbounded,
+    /// The logarithm of a positive parameter: clamped to ±[`LOG_BOUND`].
+    Log,
+}
+
+/// A head: one parameter of a distribution, which a network gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSpec {
+    /// As in a model and in the names of parameters: `log_variance`.
+    pub name: &'static str,
+    /// The numbers that it takes.
+    pub range: HeadRange,
+}
+
+impl HeadSpec {
+    /// A head that takes any number.
+    pub const fn unbounded(name: &'static str) -> Self {
+        HeadSpec {
+            name,
+            range: HeadRange::Unbounded,
+        }
+    }
+
+    /// A head that is the logarithm of a positive parameter.
+    pub const fn log(name: &'static str) -> Self {
+        HeadSpec {
+            name,
+            range: HeadRange::Log,
+        }
+    }
+}
 
 /// A distribution of a variable given its parents.
 ///
@@ -52,12 +113,23 @@ pub trait Distribution: Sync + Debug {
     /// As written in a model: `normal`.
     fn name(&self) -> &'static str;
 
+    /// The values that it is a distribution over.
     fn support(&self) -> Domain;
 
-    /// The outputs of the linear layers on a network, in PyTorch-like names: `["mean",
-    /// "log_variance"]`. Each has the child's features. One whose name begins with `log_` is the
-    /// logarithm of a positive parameter, and where it is learned it is held within ±[`LOG_BOUND`].
-    fn heads(&self) -> &'static [&'static str];
+    /// The outputs of the linear layers on a network, such as `mean` and `log_variance`. Each has
+    /// the child's features. The first is the location, where there is one.
+    fn heads(&self) -> &'static [HeadSpec];
+
+    /// The names of [`Distribution::heads`].
+    fn head_names(&self) -> Vec<&'static str> {
+        self.heads().iter().map(|head| head.name).collect()
+    }
+
+    /// Whether its one head is a logit for each class, so that a network on the parents can
+    /// predict the class.
+    fn has_probabilities(&self) -> bool {
+        false
+    }
 
     /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where
     /// constants make no sense.
@@ -128,22 +200,4 @@ pub fn find(name: &str) -> Option<&'static dyn Distribution> {
         .iter()
         .copied()
         .find(|distribution| distribution.name() == name)
-}
-
-fn positive(name: &str, value: f64) -> Result<(), String> {
-    let fits = value > 0.0 && value.is_finite();
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("`{name}` must be above 0, found {value}"))
-    }
-}
-
-fn within_unit(name: &str, value: f64) -> Result<(), String> {
-    let fits = value > 0.0 && value < 1.0;
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("`{name}` must be between 0 and 1, found {value}"))
-    }
 }

@@ -1,7 +1,7 @@
 //! The negative binomial distribution, its parameters the logs of the mean m and of the dispersion
 //! r: variance m + m²/r.
 
-use super::{Distribution, Domain, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -19,8 +19,8 @@ impl Distribution for NegativeBinomial {
         Domain::Count
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["log_mean", "log_dispersion"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::log("log_mean"), HeadSpec::log("log_dispersion")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

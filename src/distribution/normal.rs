@@ -1,6 +1,6 @@
 //! The normal distribution, its parameters the mean and the log of the variance.
 
-use super::{Distribution, Domain, NoiseKind, positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node},
@@ -54,8 +54,8 @@ impl Distribution for Normal {
         Domain::Real
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["mean", "log_variance"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::unbounded("mean"), HeadSpec::log("log_variance")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

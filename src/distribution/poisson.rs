@@ -1,6 +1,6 @@
 //! The Poisson distribution, its parameter the log of the rate.
 
-use super::{Distribution, Domain, positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -18,8 +18,8 @@ impl Distribution for Poisson {
         Domain::Count
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &["log_rate"]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[HeadSpec::log("log_rate")] }
     }
 
     fn arguments(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! The discrete uniform distribution over a class variable's values.
 
-use super::{Distribution, Domain};
+use super::{Distribution, Domain, HeadSpec};
 use crate::{
     id::Id,
     tensor::{Axis, Graph, Node},
@@ -18,8 +18,8 @@ impl Distribution for Uniform {
         Domain::Class
     }
 
-    fn heads(&self) -> &'static [&'static str] {
-        &[]
+    fn heads(&self) -> &'static [HeadSpec] {
+        const { &[] }
     }
 
     fn constant_heads(&self, _: &[f64]) -> Vec<f64> {

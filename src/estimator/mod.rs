@@ -1,51 +1,60 @@
-//! Estimators: what stands for a discrete variable that is neither observed nor summed over, and
-//! what keeps its gradient right.
+//! Estimators: how a discrete variable is drawn that is neither observed nor summed over, and how
+//! the gradient through the draw is corrected.
 //!
 //! To add one: a new file with a unit struct that implements [`Estimator`], and a line in
 //! [`ESTIMATORS`].
 
+mod surrogate;
 mod relax;
 mod score;
 mod top;
 
+pub use surrogate::{gradient_alone, greatest, gumbel};
+
 use crate::{
     id::Id,
     layer::Argument,
-    tensor::{Axes, Axis, Graph, Node, Scalar},
+    tensor::{Axis, Graph, Node},
 };
 use std::fmt::Debug;
 
-/// What is known of a variable when a value has to stand for it.
+/// The variable that an estimator draws, and the noise to draw it by.
 pub struct Choice<'a> {
     /// log q(k | …) along `axis`, the variable's features.
     pub log_q: Node,
+    /// The variable's feature axis, which counts its classes.
     pub axis: Id<Axis>,
     /// Uniform noise on (0, 1), with every axis of the value.
     pub uniform: Node,
+    /// In the order of [`Estimator::arguments`].
     pub arguments: &'a [f64],
     /// The number that changes in training, if there is one: see [`Estimator::changing`].
     pub changing: Option<Node>,
     /// The axis of the joint samples, if there are several.
     pub sample: Option<Id<Axis>>,
+    /// How many joint samples there are.
     pub samples: usize,
 }
 
-/// What stands for the variable.
+/// What an estimator drew.
 pub struct Drawn {
     /// A one-hot or relaxed vector along the choice's axis.
     pub value: Node,
-    /// Where several values stand for it: the axis that counts them, and the weight of each in the
-    /// bound.
+    /// If several values are drawn: the axis that counts them, and the weight of each in the bound.
     pub slots: Option<(Id<Axis>, Node)>,
 }
 
-/// What a learned baseline says of the numbers that it predicts: about `mean` + `scale` · `value`.
+/// A learned baseline. Its prediction of the learning signal is `mean` + `scale` · `value`.
 pub struct Baseline {
+    /// The network's output; axes as the parents of q have them, no features.
     pub value: Node,
+    /// The running mean of the predicted numbers.
     pub mean: Node,
+    /// The running deviation of the predicted numbers.
     pub scale: Node,
 }
 
+/// A way to draw a discrete variable with a usable gradient.
 pub trait Estimator: Sync + Debug {
     /// As written after `by`: `gumbel`.
     fn name(&self) -> &'static str;
@@ -53,6 +62,7 @@ pub trait Estimator: Sync + Debug {
     /// The word that the line in `objective` begins with: `relax`, `score` or `top`.
     fn keyword(&self) -> &'static str;
 
+    /// The numbers in parentheses, in order.
     fn arguments(&self) -> &'static [Argument] {
         &[]
     }
@@ -62,20 +72,38 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
+    /// Whether the gradient is that of log q of a drawn value times a learning signal. Within the
+    /// log of a mean of weights, the bound itself then gives the signal.
+    fn is_score_function(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Estimator::gradient`] reads the bound of each row as a learning signal. The bound
+    /// must then be a sum over rows.
+    fn reads_learning_signal(&self) -> bool {
+        false
+    }
+
+    /// Whether it can stand within the log of a mean of weights (`bound importance`).
+    fn fits_importance_weights(&self) -> bool {
+        false
+    }
+
     /// Joint samples that it needs.
     fn least_samples(&self) -> usize {
         1
     }
 
-    /// The name and the value, after so many epochs, of the number that changes in training.
+    /// The name of the number that changes in training, and its value after `epoch` epochs.
     fn changing(&self, _arguments: &[f64], _epoch: f64) -> Option<(&'static str, f64)> {
         None
     }
 
+    /// The value that stands for the variable.
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn;
 
-    /// A number whose value is 0, and whose gradient is what the gradient through `body` lacks:
-    /// `body` is the rest of the bound, for each value that was drawn.
+    /// A number whose value is 0, and whose gradient corrects the gradient through `body`. `body`
+    /// is the rest of the bound, for each value that was drawn: the learning signal.
     fn gradient(
         &self,
         _graph: &mut Graph,
@@ -103,41 +131,4 @@ pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {
         .iter()
         .copied()
         .find(|estimator| estimator.keyword() == keyword && estimator.name() == name)
-}
-
-/// Standard Gumbel noise: −log(−log u).
-pub fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
-    let log = graph.log(uniform);
-    let negative = graph.neg(log);
-    let log = graph.log(negative);
-    graph.neg(log)
-}
-
-/// The one-hot of the greatest along the axis, of several the first.
-pub fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
-    let along = Axes::from(axis);
-    let most = graph.max(values, &along);
-    let less = graph.scalar(Scalar::Greater, &[most, values]);
-    let (index, beyond) = (
-        graph.iota(axis),
-        graph.constant(graph.axis(axis).size as f64),
-    );
-    let candidates = graph.scalar(Scalar::Select, &[less, beyond, index]);
-    let negative = graph.neg(candidates);
-    let last = graph.max(negative, &along);
-    let first = graph.neg(last);
-    graph.one_hot(first, axis)
-}
-
-/// `signal` · log q of what was drawn, as a gradient alone.
-fn score(graph: &mut Graph, signal: Node, log_q: Node) -> Node {
-    let signal = graph.stop_gradient(signal);
-    let nothing = gradient_alone(graph, log_q);
-    graph.mul(signal, nothing)
-}
-
-/// 0, with the value's gradient.
-pub fn gradient_alone(graph: &mut Graph, value: Node) -> Node {
-    let stopped = graph.stop_gradient(value);
-    graph.sub(value, stopped)
 }

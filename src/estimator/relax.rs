@@ -1,7 +1,10 @@
-//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot, differentiable and
-//! biased, less so as it grows cold.
+//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. It is
+//! differentiable and biased; the bias falls with the temperature.
 
-use super::{Choice, Drawn, Estimator, gradient_alone, greatest, gumbel};
+use super::{
+    Choice, Drawn, Estimator,
+    surrogate::{gradient_alone, greatest, gumbel},
+};
 use crate::{
     layer::Argument,
     tensor::{Graph, Node},
@@ -71,6 +74,10 @@ impl Estimator for Relaxation {
 
     fn arguments(&self) -> &'static [Argument] {
         ARGUMENTS
+    }
+
+    fn fits_importance_weights(&self) -> bool {
+        true
     }
 
     fn changing(&self, arguments: &[f64], epoch: f64) -> Option<(&'static str, f64)> {

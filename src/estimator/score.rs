@@ -1,7 +1,10 @@
-//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q, times
-//! how good it was beside a baseline, keeps the gradient unbiased.
+//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q times the
+//! learning signal less a baseline (a control variate) makes the gradient unbiased.
 
-use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
+use super::{
+    Baseline, Choice, Drawn, Estimator,
+    surrogate::{gradient_alone, greatest, gumbel, score},
+};
 use crate::tensor::{Axes, Graph, Node};
 
 /// One-hot, drawn from q.
@@ -32,6 +35,18 @@ impl Estimator for LeaveOneOut {
 
     fn keyword(&self) -> &'static str {
         "score"
+    }
+
+    fn is_score_function(&self) -> bool {
+        true
+    }
+
+    fn reads_learning_signal(&self) -> bool {
+        true
+    }
+
+    fn fits_importance_weights(&self) -> bool {
+        true
     }
 
     fn least_samples(&self) -> usize {
@@ -78,6 +93,14 @@ impl Estimator for Learned {
     }
 
     fn takes_network(&self) -> bool {
+        true
+    }
+
+    fn is_score_function(&self) -> bool {
+        true
+    }
+
+    fn reads_learning_signal(&self) -> bool {
         true
     }
 

@@ -1,7 +1,10 @@
-//! The likeliest classes summed, and one of the others drawn for them all (Liu et al. 2019):
-//! unbiased, at the cost of a few classes.
+//! The most probable classes are summed over, and one of the others is drawn to represent them all
+//! (Liu et al. 2019): unbiased, at the cost of a few classes.
 
-use super::{Baseline, Choice, Drawn, Estimator, gradient_alone, greatest, gumbel, score};
+use super::{
+    Baseline, Choice, Drawn, Estimator,
+    surrogate::{gradient_alone, greatest, gumbel, score},
+};
 use crate::{
     layer::Argument,
     tensor::{Axes, Axis, AxisKind, Graph, Node, Scalar},
@@ -10,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Top;
 
-/// What is far less likely than any class.
+/// The log-probability of a class that must not be drawn.
 const NEVER: f64 = -1e30;
 
 impl Estimator for Top {
@@ -31,6 +34,10 @@ impl Estimator for Top {
             whole: true,
         };
         &[COUNT]
+    }
+
+    fn reads_learning_signal(&self) -> bool {
+        true
     }
 
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn {

@@ -1,21 +1,69 @@
 //! Reverse-mode differentiation: the gradient of a graph is more of the same graph.
 //!
-//! An adjoint may lack axes of its node: it is then constant along them. It never has an axis that
-//! its node lacks: whatever an operand lacks is summed over before anything else is done with it.
+//! The adjoint of a node is the gradient of the result by the node's value. It may lack axes of its
+//! node: it is then constant along them. It never has an axis that its node lacks: before a
+//! gradient is multiplied by anything, it is summed over the axes that the operand lacks.
+//!
+//! # Example
+//!
+//! loss = Σ_row (Σ_feature x w)² has five nodes. From the last to the first:
+//!
+//! | node | value | axes | adjoint |
+//! |---|---|---|---|
+//! | `loss` | Σ_row s | | 1 |
+//! | `s` | h · h | row | 1, constant along row |
+//! | `h` | Σ_feature x w | row | h + h: one contribution for each operand of h · h |
+//! | `w` | input | feature | Σ_row (h + h) x: row is an axis that w lacks |
+//! | `x` | input | row, feature | not asked for, so not computed |
+//!
+//! ```
+//! use dgc::{
+//!     gradient,
+//!     tensor::{Axes, Axis, AxisKind, Graph, OutputKind, eval},
+//! };
+//!
+//! let mut graph = Graph::new();
+//! let mut axis = |name: &str, kind| {
+//!     let name = name.to_string();
+//!     graph.new_axis(Axis { name, size: 2, kind })
+//! };
+//! let (row, feature) = (axis("row", AxisKind::Row), axis("feature", AxisKind::Feature));
+//! let x = graph.input("x", Axes::from([row, feature]));
+//! let w = graph.input("w", Axes::from(feature));
+//! let h = graph.contract(x, w, &Axes::from(feature));
+//! let s = graph.square(h);
+//! let loss = graph.sum(s, &Axes::from(row));
+//!
+//! let by_w = gradient::reverse(&mut graph, loss, &[w])[0];
+//! assert_eq!(graph.axes_of(by_w), &Axes::from(feature));
+//!
+//! graph.output(OutputKind::Value, "by w", by_w, vec![feature]);
+//! let values = eval::NamedValues::from([
+//!     ("x".to_string(), vec![1.0, 2.0, 3.0, 4.0]),
+//!     ("w".to_string(), vec![1.0, -1.0]),
+//! ]);
+//! let outputs = eval::run(&graph, &values, None).expect("every input has values");
+//! assert_eq!(outputs[0].2.data, [-8.0, -12.0]);
+//! ```
 
 use crate::tensor::{Axes, Graph, Node, Op, ReduceKind, Scalar};
 
-/// The gradient of `of`, a value without axes, by each of `by`.
-pub fn reverse(graph: &mut Graph, of: Node, by: &[Node]) -> Vec<Node> {
+/// The gradient of `result`, a value without axes, by each of `by`; each lacks no axis but those
+/// along which it is constant.
+///
+/// # Panics
+///
+/// If `result` has axes.
+pub fn reverse(graph: &mut Graph, result: Node, by: &[Node]) -> Vec<Node> {
     assert!(
-        graph.axes_of(of).is_empty(),
+        graph.axes_of(result).is_empty(),
         "a gradient is taken of one number"
     );
     let count = graph.nodes.len();
     let active = depends_on(graph, by, count);
     let mut adjoints: Vec<Vec<Node>> = vec![Vec::new(); count];
-    adjoints[of.index()].push(graph.constant(1.0));
-    for node in (0..=of.index()).rev().map(Node::new) {
+    adjoints[result.index()].push(graph.constant(1.0));
+    for node in (0..=result.index()).rev().map(Node::new) {
         if !active[node.index()] || adjoints[node.index()].is_empty() {
             continue;
         }
@@ -110,12 +158,12 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
             ]
         }
         Op::Window(value, window) => {
-            let own = window
+            let reads_twice = window
                 .terms
                 .iter()
                 .any(|(axis, _)| graph.axes_of(*value).contains(*axis));
             assert!(
-                !own,
+                !reads_twice,
                 "only the plan reads along two axes of a value at once"
             );
             vec![Some(graph.fold(adjoint, window))]

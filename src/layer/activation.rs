@@ -78,14 +78,18 @@ impl Layer for Activation {
     }
 }
 
-/// `residual [...]`: the input is added to what the layers inside make of it. The lowering does so;
-/// this is its name.
+/// `residual [...]`: the input is added to the output of the layers inside. Lowering expands the
+/// block; this is its entry in the registry.
 #[derive(Debug)]
 pub struct Residual;
 
 impl Layer for Residual {
     fn name(&self) -> &'static str {
         "residual"
+    }
+
+    fn is_block(&self) -> bool {
+        true
     }
 
     fn forward(&self, _: &mut dyn Context, _: &[f64], _: &[Part]) -> Part {

@@ -55,15 +55,15 @@ impl Layer for Add {
         let graph = context.graph();
         let mut terms = Vec::new();
         for part in &parts {
-            let (value, own) = (part.dense(graph), part.axes[0]);
-            let all = graph.axis(own).size == features;
+            let (value, features_axis) = (part.dense(graph), part.axes[0]);
+            let all = graph.axis(features_axis).size == features;
             terms.push(if all {
-                graph.rename(value, own, out)
+                graph.rename(value, features_axis, out)
             } else {
-                graph.sum(value, &Axes::from(own))
+                graph.sum(value, &Axes::from(features_axis))
             });
         }
         terms.sort_by_key(|&term| graph.axes_of(term).len());
-        Part::made(graph.total(terms), vec![out], shape)
+        Part::output(graph.total(terms), vec![out], shape)
     }
 }

@@ -42,7 +42,7 @@ fn outputs(
     arguments: &[f64],
     along: &dyn Fn(usize) -> Option<usize>,
 ) -> Result<Vec<usize>, Misfit> {
-    let made = sides(layer, inputs)?.into_iter().map(|(height, width)| {
+    let outputs = sides(layer, inputs)?.into_iter().map(|(height, width)| {
         along(height).zip(along(width)).ok_or_else(|| {
             let Places { size, padding, .. } = places(arguments);
             let padded = if padding > 0 { format!(" with a padding of {padding}") } else { String::new() };
@@ -54,7 +54,7 @@ fn outputs(
             }
         })
     });
-    let (height, width) = agreed(&made.collect::<Result<Vec<_>, _>>()?)?;
+    let (height, width) = agreed(&outputs.collect::<Result<Vec<_>, _>>()?)?;
     Ok(vec![arguments[0] as usize, height, width])
 }
 
@@ -133,7 +133,7 @@ impl Layer for Conv {
         let shape = self
             .outputs(&shapes, arguments)
             .expect("check has seen the shapes");
-        let (window, made) = axes(context, &shape, places.size);
+        let (window, outputs) = axes(context, &shape, places.size);
         let area = places.size * places.size;
         let of_image = |context: &mut dyn Context, part: &Part| {
             let start = Start::HiddenWeight {
@@ -142,20 +142,20 @@ impl Layer for Conv {
             };
             let weight = context.parameter(
                 &part.weight(),
-                &[made[0], part.axes[0], window[0], window[1]],
+                &[outputs[0], part.axes[0], window[0], window[1]],
                 start,
             );
             let graph = context.graph();
             let value = part.dense(graph);
-            let value = places.read(graph, value, &part.axes[1..], &made[1..], &window);
+            let value = places.read(graph, value, &part.axes[1..], &outputs[1..], &window);
             graph.contract(
                 value,
                 weight,
                 &Axes::from([part.axes[0], window[0], window[1]]),
             )
         };
-        let node = joined(context, &parts, made[0], &of_image);
-        Part::made(node, made, shape)
+        let node = joined(context, &parts, outputs[0], &of_image);
+        Part::output(node, outputs, shape)
     }
 }
 
@@ -184,7 +184,7 @@ impl Layer for ConvTranspose {
         let shape = self
             .outputs(&shapes, arguments)
             .expect("check has seen the shapes");
-        let (window, made) = axes(context, &shape, places.size);
+        let (window, outputs) = axes(context, &shape, places.size);
         let area = places.size * places.size;
         let of_image = |context: &mut dyn Context, part: &Part| {
             // So many windows lie over a pixel.
@@ -195,7 +195,7 @@ impl Layer for ConvTranspose {
             };
             let weight = context.parameter(
                 &part.weight(),
-                &[part.axes[0], made[0], window[0], window[1]],
+                &[part.axes[0], outputs[0], window[0], window[1]],
                 start,
             );
             let graph = context.graph();
@@ -207,10 +207,10 @@ impl Layer for ConvTranspose {
                 Axes::from(part.axes[0])
             };
             let value = graph.contract(value, weight, &over);
-            places.lay(graph, value, &made[1..], &part.axes[1..], &window)
+            places.lay(graph, value, &outputs[1..], &part.axes[1..], &window)
         };
-        let node = joined(context, &parts, made[0], &of_image);
-        Part::made(node, made, shape)
+        let node = joined(context, &parts, outputs[0], &of_image);
+        Part::output(node, outputs, shape)
     }
 }
 

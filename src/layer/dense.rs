@@ -51,7 +51,7 @@ impl Layer for Dense {
         let parts: Vec<Part> = parts.iter().map(|part| flat(context, part)).collect();
         let out = context.new_axis("", shape.iter().product(), AxisKind::Feature);
         let start = |inputs, outputs| Start::HiddenWeight { inputs, outputs };
-        Part::made(
+        Part::output(
             linear(context, &parts, out, &start, Start::Bias),
             vec![out],
             shape,

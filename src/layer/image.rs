@@ -159,13 +159,13 @@ pub(super) fn sides(layer: &str, inputs: &[Vec<usize>]) -> Result<Vec<(usize, us
 }
 
 /// The side that all images make.
-pub(super) fn agreed(made: &[(usize, usize)]) -> Result<(usize, usize), Misfit> {
-    match made.iter().find(|side| **side != made[0]) {
-        None => Ok(made[0]),
+pub(super) fn agreed(sides: &[(usize, usize)]) -> Result<(usize, usize), Misfit> {
+    match sides.iter().find(|side| **side != sides[0]) {
+        None => Ok(sides[0]),
         Some(other) => Err(Misfit {
             why: format!(
                 "its parents make images of {} · {} and of {} · {}",
-                made[0].0, made[0].1, other.0, other.1
+                sides[0].0, sides[0].1, other.0, other.1
             ),
             help: "give it images of one size, or let a `dense` layer join them".to_string(),
             of_inputs: true,

@@ -2,13 +2,14 @@
 //! tensor builder.
 //!
 //! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
+//! `docs/contributing/layer.md` works through an example.
 
+mod image;
+mod dense;
+mod conv;
 mod activation;
 mod add;
 mod combinator;
-mod conv;
-mod dense;
-mod image;
 mod noise;
 mod norm;
 mod pool;
@@ -27,16 +28,19 @@ use std::fmt::Debug;
 /// An argument of a layer or an optimiser, positional or by name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Argument {
+    /// As in a model: `rate`. Arguments may also be given by position.
     pub name: &'static str,
-    /// `None`: it must be given. [`LEFT_OUT`]: what holds then depends on others.
+    /// The value if it is left out. `None`: it must be given. [`LEFT_OUT`]: it depends on others.
     pub default: Option<f64>,
+    /// The least value.
     pub least: f64,
+    /// The greatest value.
     pub most: f64,
     /// Whether it is a whole number.
     pub whole: bool,
 }
 
-/// The value of an argument that was left out and has no number of its own.
+/// The value of an argument that was left out and has no default.
 pub const LEFT_OUT: f64 = f64::NAN;
 
 impl Argument {
@@ -51,6 +55,7 @@ impl Argument {
         }
     }
 
+    /// Whether a value is in range, and whole where it must be.
     pub fn holds(&self, value: f64) -> bool {
         (!self.whole || value.fract() == 0.0) && value >= self.least && value <= self.most
     }
@@ -66,8 +71,9 @@ impl Argument {
     }
 }
 
-/// What a layer knows of the network around it.
+/// What a layer may use: the graph, parameters, noise and the settings of the pass.
 pub trait Context {
+    /// The graph that the layer adds to.
     fn graph(&mut self) -> &mut Graph;
 
     /// The layer's parameter `NAME` over `axes`, in PyTorch's order; its full name is
@@ -103,7 +109,9 @@ pub trait Context {
 /// A value and the axes of its features; `name` is the parent's, or empty inside a network.
 #[derive(Clone, Debug)]
 pub struct Part {
+    /// The parent's name, or nothing inside a network.
     pub name: String,
+    /// The numbers.
     pub value: Value,
     /// One, or an image's channels, height and width. A vector may hold an image: then its shape
     /// says so.
@@ -113,8 +121,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// What a layer makes.
-    pub fn made(node: Node, axes: Vec<Id<Axis>>, shape: Vec<usize>) -> Self {
+    /// The output of a layer: a value without a name.
+    pub fn output(node: Node, axes: Vec<Id<Axis>>, shape: Vec<usize>) -> Self {
         Part {
             name: String::new(),
             value: Value::Dense(node),
@@ -152,6 +160,7 @@ impl Part {
         }
     }
 
+    /// Whether it has an image's three axes.
     pub fn is_image(&self) -> bool {
         self.shape.len() == 3
     }
@@ -185,16 +194,18 @@ pub fn shape_text(shape: &[usize]) -> String {
         .join(" · ")
 }
 
-/// Why a layer cannot work on what it is given, and a way out.
+/// Why a layer does not fit its inputs, and a way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
+    /// What does not fit, as a sentence.
     pub why: String,
+    /// A way out, as a sentence.
     pub help: String,
-    /// Whether other inputs might fit.
+    /// Whether other inputs would fit; otherwise the arguments are wrong.
     pub of_inputs: bool,
 }
 
-/// How a part is held.
+/// The numbers of a part.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     /// A value that has the part's feature axis.
@@ -204,10 +215,12 @@ pub enum Value {
     Enumerated(Id<Axis>),
 }
 
+/// A layer of a network.
 pub trait Layer: Sync + Debug {
     /// As written in a model: `dense`.
     fn name(&self) -> &'static str;
 
+    /// The numbers in parentheses, in order.
     fn arguments(&self) -> &'static [Argument] {
         &[]
     }
@@ -219,6 +232,11 @@ pub trait Layer: Sync + Debug {
 
     /// Whether the layer takes several parents and joins them.
     fn joins(&self) -> bool {
+        false
+    }
+
+    /// Whether it is a block that holds other layers, which lowering expands.
+    fn is_block(&self) -> bool {
         false
     }
 

@@ -65,7 +65,7 @@ fn forward(
     ];
     let graph = context.graph();
     let windows = places.read(graph, value, &part.axes[1..], &axes[1..], &window);
-    Part::made(reduce(graph, windows, &Axes::from(window)), axes, shape)
+    Part::output(reduce(graph, windows, &Axes::from(window)), axes, shape)
 }
 
 impl Layer for MaxPool {

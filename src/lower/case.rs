@@ -1,183 +1,194 @@
-//! One case: the values of its variables, and its terms as numbers per row.
+//! The variables and factors of one case: their values, heads and densities.
 
-use super::{Mode, is_class, network::Scope, row_axis};
+use super::{
+    Mode,
+    builder::{Averages, Builder},
+    mixture::{self, Weights},
+    network::{self, clamp_head, linear_head},
+};
 use crate::{
-    bound::{self, FactorId, Term},
+    bound::{self, FactorId},
     distribution::{Distribution, Domain},
     id::Id,
-    layer::{self, Value},
-    model::{FactorKind, Heads, Model, Role, Side, Upstream, Variable, scope},
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
+    layer::{self, Part, Value},
+    model::{
+        Components, Factor, FactorKind, Head, Heads, Mixture, Model, Network, Role, Side, Upstream,
+        Variable, scope,
+    },
+    names::InputName,
+    tensor::{Axes, Axis, AxisKind, Node, NoiseKind, Scalar},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-/// A named number per row.
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub name: String,
-    pub node: Node,
-    /// Whether it is a part of the bound, which is the sum of such, or is shown beside it.
-    pub adds: bool,
-    /// Whether it is reported; not so what has a gradient and no value.
-    pub shown: bool,
-}
-
-impl Entry {
-    pub(super) fn new(name: String, node: Node) -> Self {
-        Entry {
-            name,
-            node,
-            adds: true,
-            shown: true,
-        }
-    }
-
-    /// Whether it is one of a variable's own terms.
-    pub(super) fn is_of(&self, variable: &str) -> bool {
-        let known = ["log p", "-log q", "-KL"].map(|term| format!("{term}({variable})"));
-        known.contains(&self.name)
-    }
-
-    /// What has a gradient and no value.
-    pub(super) fn silent(node: Node) -> Self {
-        Entry {
-            name: String::new(),
-            node,
-            adds: true,
-            shown: false,
-        }
-    }
-}
-
-/// The sum of the parts.
-pub(super) fn total(graph: &mut Graph, entries: &[Entry]) -> Node {
-    let mut parts: Vec<Node> = entries
-        .iter()
-        .filter(|entry| entry.adds)
-        .map(|entry| entry.node)
-        .collect();
-    parts.sort_by_key(|&part| graph.axes_of(part).len());
-    graph.total(parts)
-}
-
-/// What a pass does to the running averages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Averages {
-    Kept,
-    Moved,
-    /// Moved from where they stood as the step began, whatever a pass before has done: a clean pass
-    /// is what evaluation repeats.
-    MovedAnew,
-}
-
-/// The values and heads of a case.
-pub(super) struct Known {
+/// The values and heads that a pass has made, so that each is made once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cache {
     values: HashMap<Id<Variable>, Value>,
     heads: HashMap<FactorId, Vec<Node>>,
 }
 
-/// The graph as it grows, and what is known of the case that is being lowered.
-pub(super) struct Lowering<'m> {
+/// One case of a model in one pass.
+pub(super) struct Case<'m, 'g> {
     pub model: &'m Model,
-    pub graph: Graph,
-    pub mode: Mode,
-    pub samples: usize,
-    pub averages: Averages,
-    /// The running averages as the case leaves them.
-    pub running: BTreeMap<String, Node>,
-    pub case: String,
-    /// What the names of parameters and noise begin with: `from.z.` within a model that infers `z`
-    /// for another.
-    pub scope: String,
-    pub row: Id<Axis>,
-    /// There while the samples of a case are being drawn; none if there is one sample.
-    pub sample: Option<Id<Axis>>,
-    observed: Vec<Id<Variable>>,
-    values: HashMap<Id<Variable>, Value>,
-    heads: HashMap<FactorId, Vec<Node>>,
-    /// log q of the values that were drawn, within a log-mean-exp that has to keep their gradients
-    /// right.
-    pub(super) scores: Vec<Node>,
+    pub builder: Builder<'g>,
+    observed: &'g [Id<Variable>],
+    cache: &'g mut Cache,
+    /// log q of the classes drawn around the log of a mean of weights, which corrects the gradient
+    /// of each.
+    pub scores: Vec<Node>,
 }
 
-impl<'m> Lowering<'m> {
-    pub(super) fn new(model: &'m Model, mode: Mode, samples: usize) -> Self {
-        let mut graph = Graph::new();
-        let row = row_axis(&mut graph, "none", 1);
-        Lowering {
+impl<'m, 'g> Case<'m, 'g> {
+    /// The case with its observed variables as inputs. `cache` is empty.
+    pub(super) fn begin(
+        model: &'m Model,
+        builder: Builder<'g>,
+        observed: &'g [Id<Variable>],
+        cache: &'g mut Cache,
+    ) -> Self {
+        let mut case = Case {
             model,
-            graph,
-            mode,
-            samples,
-            averages: Averages::Kept,
-            running: BTreeMap::new(),
-            case: String::new(),
-            scope: String::new(),
-            row,
-            sample: None,
-            observed: Vec::new(),
-            values: HashMap::new(),
-            heads: HashMap::new(),
+            builder,
+            observed,
+            cache,
             scores: Vec::new(),
-        }
-    }
-
-    /// Begins a case: its observed variables become inputs.
-    pub(super) fn begin(&mut self, case: &str, rows: usize, observed: &[Id<Variable>]) {
-        self.case = case.to_string();
-        self.row = row_axis(&mut self.graph, case, rows);
-        self.values.clear();
-        self.heads.clear();
-        self.scores.clear();
-        self.observed = observed.to_vec();
+        };
         for &variable in observed {
-            self.graph.set_origin(&format!(
-                "{case} {}",
-                self.model.variables[variable.index()].name
-            ));
-            let value = self.observe(variable);
-            self.values.insert(variable, Value::Dense(value));
+            let name = &model.variables[variable.index()].name;
+            let origin = format!("{} {name}", case.builder.case);
+            case.builder.graph.set_origin(&origin);
+            let value = case.observe(variable);
+            case.set(variable, value);
+        }
+        case
+    }
+
+    /// The same case and values, in a pass whose settings may be changed.
+    pub(super) fn inner(&mut self) -> Case<'m, '_> {
+        Case {
+            model: self.model,
+            builder: self.builder.child(),
+            observed: self.observed,
+            cache: &mut *self.cache,
+            scores: self.scores.clone(),
         }
     }
 
+    /// The same observed values in a pass that makes all others anew, into `cache`: see
+    /// [`Case::observed_values`].
+    pub(super) fn pass<'c>(&'c mut self, cache: &'c mut Cache) -> Case<'m, 'c> {
+        Case {
+            cache,
+            ..self.inner()
+        }
+    }
+
+    /// The values of the observed variables, and nothing else.
+    pub(super) fn observed_values(&self) -> Cache {
+        let mut cache = Cache {
+            values: self.cache.values.clone(),
+            heads: HashMap::new(),
+        };
+        cache
+            .values
+            .retain(|variable, _| self.observed.contains(variable));
+        cache
+    }
+
+    /// Whether the variable is observed in this case.
     pub(super) fn is_observed(&self, variable: Id<Variable>) -> bool {
         self.observed.contains(&variable)
+    }
+
+    /// The declaration of a variable.
+    pub(super) fn variable(&self, variable: Id<Variable>) -> &'m Variable {
+        &self.model.variables[variable.index()]
     }
 
     /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data
     /// are binarised.
     fn observe(&mut self, variable: Id<Variable>) -> Node {
-        if let Some(upstream) = self
-            .model
+        let model = self.model;
+        let upstream = model
             .upstream
             .iter()
-            .find(|upstream| upstream.variable == variable)
-        {
+            .find(|upstream| upstream.variable == variable);
+        if let Some(upstream) = upstream {
             return self.inferred(upstream);
         }
         let features = self.feature_axis(variable);
-        let row = Axes::from(self.row);
-        let (case, declared) = (self.case.clone(), &self.model.variables[variable.index()]);
-        let name = format!("{case}.{}", declared.name);
+        let row = Axes::from(self.builder.row);
+        let declared = self.variable(variable);
+        let name = InputName::Observed(self.builder.case, declared.name.clone()).to_string();
         if declared.domain == Domain::Class {
-            let index = self.graph.input(&name, row);
-            return self.graph.one_hot(index, features);
+            let index = self.builder.graph.input(&name, row);
+            return self.builder.graph.one_hot(index, features);
         }
-        let value = self.graph.input(&name, row.with(features));
-        if self.mode.binarise && declared.domain == Domain::Binary {
-            let uniform = self.graph.noise(
-                &format!("{name}.draw"),
-                NoiseKind::Uniform,
-                row.with(features),
-            );
-            return self.graph.scalar(Scalar::Greater, &[value, uniform]);
+        let axes = row.with(features);
+        let value = self.builder.graph.input(&name, axes.clone());
+        if self.builder.mode.binarise && declared.domain == Domain::Binary {
+            let name = format!("{}.draw", declared.name);
+            let uniform = self.builder.noise(&name, NoiseKind::Uniform, axes);
+            return self
+                .builder
+                .graph
+                .scalar(Scalar::Greater, &[value, uniform]);
         }
         value
     }
 
-    /// The unobserved variables among the first so many factors of q, as it draws them.
-    fn drawn_before(&self, index: usize) -> Vec<(Id<Variable>, FactorId)> {
-        let before = (0..index).map(|index| FactorId {
+    /// What another model infers, with its parameters as they are: drawn in training, the mean in
+    /// evaluation.
+    fn inferred(&mut self, upstream: &'m Upstream) -> Node {
+        let draws = self.builder.mode.batch_statistics;
+        let data: Vec<Id<Variable>> = upstream.model.with_role(Role::Data).collect();
+        self.within(upstream, &data, |inner| {
+            let factor = inner.inference_of(upstream.latent);
+            for (_, id) in inner.drawn_before(factor.index) {
+                inner.draw(id);
+            }
+            if draws {
+                return inner.draw(factor);
+            }
+            let (distribution, heads) = inner.distribution(factor);
+            let axis = inner.feature_axis(upstream.latent);
+            distribution.mean(inner.builder.graph, &heads, axis)
+        })
+    }
+
+    /// The same rows in the model that infers a variable, whose parameters stay as they are.
+    pub(super) fn within<T>(
+        &mut self,
+        upstream: &'m Upstream,
+        observed: &[Id<Variable>],
+        body: impl FnOnce(&mut Case<'m, '_>) -> T,
+    ) -> T {
+        let mode = Mode {
+            binarise: self.builder.mode.binarise,
+            ..Mode::EVALUATE
+        };
+        let name = &self.variable(upstream.variable).name;
+        let builder = Builder {
+            mode,
+            averages: Averages::Kept,
+            label: self.builder.case.to_string(),
+            scope: scope(name),
+            samples: 1,
+            sample: None,
+            ..self.builder.child()
+        };
+        let mut cache = Cache::default();
+        body(&mut Case::begin(
+            &upstream.model,
+            builder,
+            observed,
+            &mut cache,
+        ))
+    }
+
+    /// The unobserved variables among the first `count` factors of q, as it draws them.
+    fn drawn_before(&self, count: usize) -> Vec<(Id<Variable>, FactorId)> {
+        let before = (0..count).map(|index| FactorId {
             side: Side::Inference,
             index,
         });
@@ -189,89 +200,31 @@ impl<'m> Lowering<'m> {
             .collect()
     }
 
-    /// `body` with the continuous latents drawn anew, by the same noise, that stand among the first
-    /// so many factors of q.
-    pub(super) fn drawn_again<T>(&mut self, index: usize, body: impl FnOnce(&mut Self) -> T) -> T {
-        let sample = (self.samples > 1).then(|| self.sample_axis());
-        let outside = std::mem::replace(&mut self.sample, sample);
-        for (latent, id) in self.drawn_before(index) {
-            if !is_class(self.model, latent) {
-                self.draw(id);
-            }
-        }
-        let result = body(self);
-        self.sample = outside;
-        result
-    }
-
-    /// Everything but the observed variables is to be made anew; gives what it was.
-    pub(super) fn forget_drawn(&mut self) -> Known {
-        let known = Known {
-            values: self.values.clone(),
-            heads: std::mem::take(&mut self.heads),
-        };
-        let observed = &self.observed;
-        self.values
-            .retain(|variable, _| observed.contains(variable));
-        known
-    }
-
-    pub(super) fn restore(&mut self, known: Known) {
-        (self.values, self.heads) = (known.values, known.heads);
-    }
-
-    /// What another model infers, with its parameters as they are: drawn anew in training, the mean
-    /// in evaluation.
-    fn inferred(&mut self, upstream: &'m Upstream) -> Node {
-        let draws = self.mode.batch_statistics;
-        let data = (0..upstream.model.variables.len()).map(Id::new);
-        let data: Vec<Id<Variable>> = data
-            .filter(|id: &Id<Variable>| upstream.model.variables[id.index()].role == Role::Data)
-            .collect();
-        self.within(upstream, &data, |inner| {
-            let factor = inner.inference_of(upstream.latent);
-            for (_, id) in inner.drawn_before(factor.index) {
+    /// `body` with the continuous latents among the first `count` factors of q drawn again, by the
+    /// same noise.
+    pub(super) fn resample<T>(
+        &mut self,
+        count: usize,
+        body: impl FnOnce(&mut Case<'m, '_>) -> T,
+    ) -> T {
+        let sample = (self.builder.samples > 1).then(|| self.builder.sample_axis());
+        let mut inner = self.inner();
+        inner.builder.sample = sample;
+        for (latent, id) in inner.drawn_before(count) {
+            if inner.variable(latent).domain != Domain::Class {
                 inner.draw(id);
             }
-            if draws {
-                return inner.draw(factor);
-            }
-            let (distribution, heads) = inner.distribution(factor);
-            let axis = inner.feature_axis(upstream.latent);
-            distribution.mean(&mut inner.graph, &heads, axis)
-        })
+        }
+        body(&mut inner)
     }
 
-    /// The same rows of this case in the model that infers a variable, whose parameters stay as
-    /// they are.
-    pub(super) fn within<T>(
-        &mut self,
-        upstream: &'m Upstream,
-        observed: &[Id<Variable>],
-        body: impl FnOnce(&mut Self) -> T,
-    ) -> T {
-        let mode = Mode {
-            binarise: self.mode.binarise,
-            ..Mode::EVALUATE
-        };
-        let mut inner = Lowering::new(&upstream.model, mode, 1);
-        let rows = self.graph.axis(self.row).size;
-        std::mem::swap(&mut inner.graph, &mut self.graph);
-        let name = &self.model.variables[upstream.variable.index()].name;
-        inner.scope = scope(name);
-        inner.begin(&self.case, rows, observed);
-        let result = body(&mut inner);
-        std::mem::swap(&mut inner.graph, &mut self.graph);
-        result
-    }
-
-    /// Makes the heads of every factor of q, so that each layer of it has its statistics.
+    /// Makes the heads of every factor of q, so that each of its layers has its statistics.
     pub(super) fn infer(&mut self) {
-        let model = self.model;
-        self.drawn_again(model.inference.len(), |lowering| {
-            for (index, factor) in model.inference.iter().enumerate() {
+        let factors = &self.model.inference;
+        self.resample(factors.len(), |case| {
+            for (index, factor) in factors.iter().enumerate() {
                 if matches!(factor.kind, FactorKind::Distribution { .. }) {
-                    lowering.distribution(FactorId {
+                    case.distribution(FactorId {
                         side: Side::Inference,
                         index,
                     });
@@ -282,59 +235,71 @@ impl<'m> Lowering<'m> {
 
     /// Sets a variable to a value made elsewhere.
     pub(super) fn set(&mut self, variable: Id<Variable>, value: Node) {
-        self.values.insert(variable, Value::Dense(value));
+        self.cache.values.insert(variable, Value::Dense(value));
     }
 
+    /// The feature axis of a variable, or of the network's output where the variable is a node.
     pub(super) fn feature_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
-        if self.model.variables[variable.index()].role == Role::Node {
-            let Value::Dense(node) = self.value(variable) else {
-                unreachable!("a network's output has features")
-            };
-            let axes = self.graph.axes_of(node).clone();
-            let feature = axes
-                .iter()
-                .find(|&axis| self.graph.axis(axis).kind == AxisKind::Feature);
-            return feature.expect("a network's output has a feature axis");
+        let declared = self.variable(variable);
+        if declared.role != Role::Node {
+            return self.builder.feature_axis(declared);
         }
-        super::feature_axis(&mut self.graph, self.model, variable)
+        let Value::Dense(node) = self.value(variable) else {
+            unreachable!("a network's output has features")
+        };
+        self.builder
+            .graph
+            .axes_of(node)
+            .iter()
+            .find(|&axis| self.builder.graph.axis(axis).kind == AxisKind::Feature)
+            .expect("a network's output has a feature axis")
     }
 
     /// The value of a variable that is observed or drawn already, or computed from such; an
     /// unobserved class is enumerated.
     pub(super) fn value(&mut self, variable: Id<Variable>) -> Value {
-        if let Some(&value) = self.values.get(&variable) {
+        if let Some(&value) = self.cache.values.get(&variable) {
             return value;
         }
-        if is_class(self.model, variable) {
-            return Value::Enumerated(self.class_axis(variable));
+        let (model, declared) = (self.model, self.variable(variable));
+        if declared.domain == Domain::Class {
+            return Value::Enumerated(self.builder.class_axis(declared));
         }
-        let model = self.model;
-        let mut factors = model.inference.iter().chain(&model.generative);
-        let factor = factors
+        let factor = model
+            .inference
+            .iter()
+            .chain(&model.generative)
             .find(|factor| factor.child == variable)
             .expect("check orders the factors");
         let FactorKind::Deterministic(network) = &factor.kind else {
-            panic!(
-                "`{}` is read before it is drawn",
-                model.variables[variable.index()].name
-            )
+            panic!("`{}` is read before it is drawn", declared.name)
         };
         let prefix = self.factor_name(factor);
         let parts = self.network(&prefix, &factor.parents, network);
         let [part] = parts.as_slice() else {
             panic!("check wants a layer that joins the parents of a node")
         };
-        let mut scope = Scope {
-            prefix: self.factor_name(factor),
-            lowering: self,
-        };
-        let vector = layer::flat(&mut scope, part);
-        let value = Value::Dense(vector.dense(&mut self.graph));
-        self.values.insert(variable, value);
-        value
+        let vector = layer::flat(&mut self.builder.layer(prefix), part);
+        let value = vector.dense(self.builder.graph);
+        self.set(variable, value);
+        Value::Dense(value)
     }
 
-    /// The factor's distribution and its heads.
+    /// A variable as a network reads it.
+    pub(super) fn part(&mut self, variable: Id<Variable>) -> Part {
+        let (value, axis) = (self.value(variable), self.feature_axis(variable));
+        let declared = self.variable(variable);
+        Part::of_variable(&declared.name, value, axis, &declared.shape)
+    }
+
+    /// A network's output: one part, or the parents themselves if no layer joins them.
+    fn network(&mut self, prefix: &str, parents: &[Id<Variable>], network: &Network) -> Vec<Part> {
+        let mut parts: Vec<Part> = parents.iter().map(|&parent| self.part(parent)).collect();
+        network::layers(&mut self.builder, prefix, &network.layers, &mut parts);
+        parts
+    }
+
+    /// A factor's distribution and its heads.
     pub(super) fn distribution(&mut self, id: FactorId) -> (&'static dyn Distribution, Vec<Node>) {
         let factor = id.of(self.model);
         let FactorKind::Distribution {
@@ -344,38 +309,158 @@ impl<'m> Lowering<'m> {
         else {
             panic!("a deterministic node has no density")
         };
-        if let Some(known) = self.heads.get(&id) {
-            return (*distribution, known.clone());
+        if let Some(heads) = self.cache.heads.get(&id) {
+            return (*distribution, heads.clone());
         }
-        let outer = self.enter(id);
-        let nodes: Vec<Node> = match heads {
-            Heads::Network(network) => self.heads(factor, *distribution, network),
-            Heads::Each(each) => self.each_head(factor, *distribution, each),
-            Heads::Mixture(mixture) => self.components(factor, *distribution, mixture),
+        let nodes = self.with_origin(id, |case| match heads {
+            Heads::Network(network) => case.network_heads(factor, *distribution, network),
+            Heads::Each(each) => case.each_head(factor, *distribution, each),
+            Heads::Mixture(mixture) => case.component_heads(factor, *distribution, mixture),
             Heads::Constants(arguments) => {
                 let heads = distribution.constant_heads(arguments);
                 heads
                     .into_iter()
-                    .map(|head| self.graph.constant(head))
+                    .map(|head| case.builder.graph.constant(head))
                     .collect()
             }
-        };
-        self.graph.set_origin_of(outer);
-        self.heads.insert(id, nodes.clone());
+        });
+        self.cache.heads.insert(id, nodes.clone());
         (*distribution, nodes)
     }
 
-    /// Nodes made from now on belong to this factor; gives the origin to return to.
-    pub(super) fn enter(&mut self, id: FactorId) -> usize {
+    /// Linear heads on one network.
+    fn network_heads(
+        &mut self,
+        factor: &Factor,
+        distribution: &dyn Distribution,
+        network: &Network,
+    ) -> Vec<Node> {
+        let prefix = self.factor_name(factor);
+        let parts = self.network(&prefix, &factor.parents, network);
+        let child = self.variable(factor.child);
+        let heads = distribution.heads().iter();
+        heads
+            .map(|head| linear_head(&mut self.builder, &prefix, child, head, &parts))
+            .collect()
+    }
+
+    /// Heads that are given one by one.
+    fn each_head(
+        &mut self,
+        factor: &Factor,
+        distribution: &dyn Distribution,
+        heads: &[Head],
+    ) -> Vec<Node> {
+        let (prefix, child) = (self.factor_name(factor), self.variable(factor.child));
+        let mut nodes = Vec::new();
+        for (head, given) in distribution.heads().iter().zip(heads) {
+            nodes.push(match given {
+                Head::Number(number) => self.builder.graph.constant(*number),
+                Head::Constant => linear_head(&mut self.builder, &prefix, child, head, &[]),
+                Head::Linear => {
+                    let parts = self.network("", &factor.parents, &Network::default());
+                    linear_head(&mut self.builder, &prefix, child, head, &parts)
+                }
+                Head::Network(network) => {
+                    let prefix = format!("{prefix}.{}", head.name);
+                    let parts = self.network(&prefix, &factor.parents, network);
+                    let [part] = parts.as_slice() else {
+                        panic!("check wants a head's network to join its parents")
+                    };
+                    let part = layer::flat(&mut self.builder.layer(prefix), part);
+                    let value = part.dense(self.builder.graph);
+                    let out = self.feature_axis(factor.child);
+                    let value = self.builder.graph.rename(value, part.axes[0], out);
+                    clamp_head(&mut self.builder, head, value)
+                }
+            });
+        }
+        nodes
+    }
+
+    /// Heads with an axis of components.
+    fn component_heads(
+        &mut self,
+        factor: &Factor,
+        distribution: &dyn Distribution,
+        mixture: &Mixture,
+    ) -> Vec<Node> {
+        let child = self.variable(factor.child);
+        match &mixture.source {
+            Components::Learned => {
+                let prefix = self.factor_name(factor);
+                mixture::learned_heads(&mut self.builder, &prefix, child, distribution, mixture)
+            }
+            Components::Pseudo(data) => self.pseudo_heads(factor, mixture, data),
+        }
+    }
+
+    /// The heads of q where pseudo-inputs stand for the data. Batch norm takes the statistics of
+    /// the pseudo-inputs in training, and leaves the running averages to the data.
+    fn pseudo_heads(
+        &mut self,
+        factor: &Factor,
+        mixture: &Mixture,
+        data: &[Id<Variable>],
+    ) -> Vec<Node> {
+        let prefix = format!("{}.pseudo", self.factor_name(factor));
+        let child = self.variable(factor.child);
+        let component = mixture::component_axis(&mut self.builder, child, mixture);
+        let mut inputs = Vec::new();
+        for &id in data {
+            let variable = self.variable(id);
+            inputs.push((
+                id,
+                mixture::pseudo_input(&mut self.builder, &prefix, component, variable),
+            ));
+        }
+        let mut cache = self.observed_values();
+        let mut pass = self.pass(&mut cache);
+        // Dropout and noise of this pass are drawn apart from those of the rows.
+        pass.builder.label = prefix;
+        pass.builder.averages = Averages::Kept;
+        for (id, input) in inputs {
+            pass.set(id, input);
+        }
+        pass.distribution(pass.inference_of(factor.child)).1
+    }
+
+    /// The weights of a factor's components; none if it has one component.
+    fn weights(&mut self, id: FactorId) -> Option<Weights> {
+        let factor = id.of(self.model);
+        let FactorKind::Distribution {
+            heads: Heads::Mixture(mixture),
+            ..
+        } = &factor.kind
+        else {
+            return None;
+        };
+        let (prefix, child) = (self.factor_name(factor), self.variable(factor.child));
+        Some(mixture::weights(&mut self.builder, &prefix, child, mixture))
+    }
+
+    /// The mean of a factor's child given its parents.
+    pub(super) fn mean(&mut self, id: FactorId) -> Node {
+        let axis = self.feature_axis(id.of(self.model).child);
+        let (distribution, heads) = self.distribution(id);
+        let mean = distribution.mean(self.builder.graph, &heads, axis);
+        match self.weights(id) {
+            Some(weights) => weights.mean(&mut self.builder, mean),
+            None => mean,
+        }
+    }
+
+    /// `body`, whose nodes belong to this factor's formula.
+    pub(super) fn with_origin<T>(&mut self, id: FactorId, body: impl FnOnce(&mut Self) -> T) -> T {
         let factor = id.of(self.model);
         let formula = bound::factor_text(self.model, id);
-        let place = format!(
-            "{} log {formula}, {}:{}",
-            self.case, self.model.file, factor.line
-        );
-        let outer = self.graph.origin();
-        self.graph.set_origin(place.trim_start());
-        outer
+        let (file, line) = (&self.model.file, factor.line);
+        let origin = format!("{} log {formula}, {file}:{line}", self.builder.label);
+        let outer = self.builder.graph.origin();
+        self.builder.graph.set_origin(origin.trim_start());
+        let result = body(self);
+        self.builder.graph.set_origin_of(outer);
+        result
     }
 
     /// log p(child | parents), with the axes of the variables that it reads but the features.
@@ -384,147 +469,68 @@ impl<'m> Lowering<'m> {
         let child = id.of(self.model).child;
         let axis = self.feature_axis(child);
         let value = self.value(child);
-        let outer = self.enter(id);
-        let value = match value {
-            Value::Dense(node) => node,
-            Value::Enumerated(class) => {
-                let index = self.graph.iota(class);
-                self.graph.one_hot(index, axis)
+        self.with_origin(id, |case| {
+            let value = match value {
+                Value::Dense(node) => node,
+                Value::Enumerated(class) => {
+                    let index = case.builder.graph.iota(class);
+                    case.builder.graph.one_hot(index, axis)
+                }
+            };
+            let density = distribution.log_prob(case.builder.graph, &heads, value, axis);
+            match case.weights(id) {
+                Some(weights) => weights.log_density(&mut case.builder, density),
+                None => density,
             }
-        };
-        let density = distribution.log_prob(&mut self.graph, &heads, value, axis);
-        let density = self.over_components(id, density);
-        self.graph.set_origin_of(outer);
-        density
+        })
     }
 
     /// Draws the child of a factor; the sample axis is there already if there are several samples.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
-        let (distribution, heads) = self.distribution(id);
-        let heads = self.of_one_component(id, heads);
+        let (distribution, mut heads) = self.distribution(id);
         let child = id.of(self.model).child;
+        let name = &self.variable(child).name;
+        if let Some(weights) = self.weights(id) {
+            heads = weights.draw(&mut self.builder, name, heads);
+        }
         let axis = self.feature_axis(child);
-        let axes = heads
+        let batch = heads
             .iter()
-            .flat_map(|&head| self.batch_axes(head).iter().collect::<Vec<_>>());
-        let axes: Axes = axes.chain([self.row, axis]).chain(self.sample).collect();
-        let outer = self.enter(id);
-        let name = format!(
-            "{}.{}{}",
-            self.case,
-            self.scope,
-            self.model.variables[child.index()].name
-        );
-        let kind = distribution
-            .noise()
-            .expect("check wants a reparametrised sample of a latent");
-        let noise = self.graph.noise(&name, kind, axes);
-        let sample = distribution.sample(&mut self.graph, &heads, noise);
-        let sample = sample.expect("check wants a reparametrised sample of a latent");
-        self.graph.set_origin_of(outer);
+            .flat_map(|&head| self.builder.batch_axes(head).iter().collect::<Vec<_>>());
+        let axes: Axes = batch
+            .chain([self.builder.row, axis])
+            .chain(self.builder.sample)
+            .collect();
+        let sample = self.with_origin(id, |case| {
+            let kind = distribution
+                .noise()
+                .expect("check wants a reparametrised sample of a latent");
+            let name = format!("{}{name}", case.builder.scope);
+            let noise = case.builder.noise(&name, kind, axes);
+            distribution
+                .sample(case.builder.graph, &heads, noise)
+                .expect("check wants a reparametrised sample of a latent")
+        });
         self.set(child, sample);
         sample
     }
 
-    /// What a term is made of, each averaged over its scopes: numbers per row, named as in reports.
-    pub(super) fn term(&mut self, term: &Term) -> Vec<Entry> {
-        match term {
-            Term::LogProb(id) => {
-                let density = self.log_prob(*id);
-                vec![Entry::new(format!("log {}", self.short(*id)), density)]
-            }
-            Term::NegativeLogProb(id) => {
-                let density = self.log_prob(*id);
-                vec![Entry::new(
-                    format!("-log {}", self.short(*id)),
-                    self.graph.neg(density),
-                )]
-            }
-            Term::NegativeKl { q, p } => {
-                let child = q.of(self.model).child;
-                let name = format!("-KL({})", self.model.variables[child.index()].name);
-                vec![Entry::new(name, self.negative_kl(*q, *p))]
-            }
-            Term::Sum(terms) => terms.iter().flat_map(|term| self.term(term)).collect(),
-            Term::Expect { factor, body } => self.expect(*factor, body),
-            Term::Enumerate { factor, body } => self.enumerate(*factor, body),
-            Term::EnumerateMean { factor, body } => self.enumerate_mean(*factor, body),
-            Term::Choose { factor, body } => self.choose(*factor, body),
-            Term::LogMeanExp { order, body } => self.log_mean_exp(*order, body),
-            Term::LogSumExp { variable, body } => {
-                let entries = self.term(body);
-                let weight = total(&mut self.graph, &entries);
-                let class = Axes::from(self.class_axis(*variable));
-                vec![Entry::new(
-                    "log weight".to_string(),
-                    self.graph.log_sum_exp(weight, &class),
-                )]
-            }
-        }
-    }
-
-    fn expect(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
-        self.with_samples(|lowering| {
-            lowering.draw(factor);
-            lowering.term(body)
-        })
-    }
-
-    /// The mean over samples; the outermost draw of a case brings the samples in.
-    pub(super) fn with_samples(
-        &mut self,
-        body: impl FnOnce(&mut Self) -> Vec<Entry>,
-    ) -> Vec<Entry> {
-        let outermost = self.sample.is_none() && self.samples > 1;
-        if outermost {
-            self.sample = Some(self.sample_axis());
-        }
-        let mut entries = body(self);
-        if outermost {
-            let sample = Axes::from(
-                self.sample
-                    .take()
-                    .expect("the samples were brought in above"),
-            );
-            for entry in &mut entries {
-                entry.node = self.graph.mean(entry.node, &sample);
-            }
-        }
-        entries
-    }
-
-    fn negative_kl(&mut self, q: FactorId, p: FactorId) -> Node {
-        let ((of_q, q_heads), (_, p_heads)) = (self.distribution(q), self.distribution(p));
+    /// −KL(q ‖ p) in closed form.
+    pub(super) fn negative_kl(&mut self, q: FactorId, p: FactorId) -> Node {
+        let ((distribution, q_heads), (_, p_heads)) = (self.distribution(q), self.distribution(p));
         let axis = self.feature_axis(q.of(self.model).child);
-        let outer = self.enter(q);
-        let kl = of_q.kl(&mut self.graph, &q_heads, &p_heads, axis);
-        let kl = kl.expect("check wants a closed form for an analytic KL");
-        let negative = self.graph.neg(kl);
-        self.graph.set_origin_of(outer);
-        negative
-    }
-
-    pub(super) fn sample_axis(&mut self) -> Id<Axis> {
-        let axis = Axis {
-            name: "sample".to_string(),
-            size: self.samples,
-            kind: AxisKind::Sample,
-        };
-        self.graph.new_axis(axis)
-    }
-
-    pub(super) fn class_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
-        let variable = &self.model.variables[variable.index()];
-        self.graph.new_axis(Axis {
-            name: variable.name.clone(),
-            size: variable.size(),
-            kind: AxisKind::Class,
+        self.with_origin(q, |case| {
+            let kl = distribution
+                .kl(case.builder.graph, &q_heads, &p_heads, axis)
+                .expect("check wants a closed form for an analytic KL");
+            case.builder.graph.neg(kl)
         })
     }
 
-    /// `p(x)`.
-    fn short(&self, id: FactorId) -> String {
-        self.factor_name(id.of(self.model)).replace('.', "(") + ")"
+    /// `q.z`, or `from.z.q.z` within another model.
+    pub(super) fn factor_name(&self, factor: &Factor) -> String {
+        let child = &self.variable(factor.child).name;
+        format!("{}{}.{child}", self.builder.scope, factor.side.letter())
     }
 
     /// The factor of q with this child.

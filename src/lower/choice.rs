@@ -1,234 +1,311 @@
 //! Classes: summed over, or with a value that stands for them; and the means of several samples'
 //! weights.
+//!
+//! Each function takes the rest of the bound as a closure, `body`, to be lowered where the class
+//! has its value.
 
 use super::{
-    case::{Entry, Lowering, total},
-    network::Scope,
+    case::Case,
+    entry::{Entry, total},
+    network,
+    weight::learning_signal,
 };
 use crate::{
-    bound::{FactorId, Term},
-    estimator::{Baseline, Choice, gradient_alone},
+    bound::FactorId,
+    estimator::{Baseline, Choice, Drawn, gradient_alone},
+    id::Id,
     layer::{self, Context, Part, Value},
-    model::{Bound, Discrete, Factor},
+    model::{BoundKind, Discrete, Factor, Model, Network, Variable},
+    names::{InputName, TermName},
     tensor::{Axes, Axis, AxisKind, Node, NoiseKind, Scalar, Start},
 };
 
 /// How far a baseline's running mean and variance go towards those of a batch.
 const MOMENTUM: f64 = 0.1;
 
-impl Lowering<'_> {
-    /// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities
-    /// sum to one.
-    pub(super) fn enumerate(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
-        let class = self.class_axis(factor.of(self.model).child);
-        let log_q = self.log_prob(factor);
-        let q = self.graph.exp(log_q);
-        let mut entries = self.term(body);
-        for entry in &mut entries {
-            if self.graph.axes_of(entry.node).contains(class) {
-                entry.node = self.graph.contract(q, entry.node, &Axes::from(class));
-            }
-        }
-        entries
+/// The mean over samples of the body's entries. The outermost draw of a case brings the sample axis
+/// in.
+pub(super) fn with_samples<'m>(
+    case: &mut Case<'m, '_>,
+    body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
+) -> Vec<Entry> {
+    if case.builder.sample.is_some() || case.builder.samples == 1 {
+        return body(case);
     }
-
-    /// Σ_k m_k (body − log m_k), m the mean of q over the samples.
-    pub(super) fn enumerate_mean(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
-        let child = factor.of(self.model).child;
-        let class = Axes::from(self.class_axis(child));
-        let each = self.log_prob(factor);
-        let mean = self.log_mean(each);
-        let m = self.graph.exp(mean);
-        let own = self.graph.neg(mean);
-        let mut entries = vec![Entry::new(
-            format!("-log q({})", self.model.variables[child.index()].name),
-            own,
-        )];
-        entries.extend(self.term(body));
-        for entry in &mut entries {
-            if class.is_subset(self.graph.axes_of(entry.node)) {
-                entry.node = self.graph.contract(m, entry.node, &class);
-            }
-        }
-        entries
+    let sample = case.builder.sample_axis();
+    let mut inner = case.inner();
+    inner.builder.sample = Some(sample);
+    let mut entries = body(&mut inner);
+    for entry in &mut entries {
+        entry.node = case.builder.graph.mean(entry.node, &Axes::from(sample));
     }
+    entries
+}
 
-    /// log of the mean over samples of exp(value).
-    fn log_mean(&mut self, value: Node) -> Node {
-        match self
-            .sample
-            .filter(|&sample| self.graph.axes_of(value).contains(sample))
-        {
-            None => value,
-            Some(sample) => {
-                let sum = self.graph.log_sum_exp(value, &Axes::from(sample));
-                self.graph.shift(sum, -(self.samples as f64).ln())
-            }
+/// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities sum
+/// to one.
+pub(super) fn enumerate<'m>(
+    case: &mut Case<'m, '_>,
+    factor: FactorId,
+    body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
+) -> Vec<Entry> {
+    let child = case.variable(factor.of(case.model).child);
+    let class = case.builder.class_axis(child);
+    let log_q = case.log_prob(factor);
+    let q = case.builder.graph.exp(log_q);
+    let mut entries = body(case);
+    let graph = &mut *case.builder.graph;
+    for entry in &mut entries {
+        if graph.axes_of(entry.node).contains(class) {
+            entry.node = graph.contract(q, entry.node, &Axes::from(class));
         }
     }
+    entries
+}
 
-    /// 1/(1 − α) · log mean over samples of exp((1 − α) body).
-    pub(super) fn log_mean_exp(&mut self, order: f64, body: &Term) -> Vec<Entry> {
-        let mut entries = self.term(body);
-        let weight = total(&mut self.graph, &entries);
-        let power = 1.0 - order;
-        let raised = self.graph.scale(weight, power);
-        let mean = self.log_mean(raised);
-        let bound = self.graph.scale(mean, 1.0 / power);
-        entries.iter_mut().for_each(|entry| entry.adds = false);
-        entries.push(Entry::new("log mean weight".to_string(), bound));
-        if !self.scores.is_empty() {
-            let without = self.without_each(raised, power);
-            let better = self.graph.sub(bound, without);
-            let signal = self.graph.stop_gradient(better);
-            let sample = Axes::from(self.sample.expect("check wants two samples"));
-            for log_q in std::mem::take(&mut self.scores) {
-                let score = gradient_alone(&mut self.graph, log_q);
-                entries.push(Entry::silent(self.graph.contract(signal, score, &sample)));
-            }
+/// Σ_k m_k (body − log m_k), m the mean of q over the samples.
+pub(super) fn enumerate_mean<'m>(
+    case: &mut Case<'m, '_>,
+    factor: FactorId,
+    body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
+) -> Vec<Entry> {
+    let child = case.variable(factor.of(case.model).child);
+    let class = Axes::from(case.builder.class_axis(child));
+    let log_q = case.log_prob(factor);
+    let log_m = log_mean(case, log_q);
+    let m = case.builder.graph.exp(log_m);
+    let negative = case.builder.graph.neg(log_m);
+    let name = TermName::NegLogQ(child.name.clone());
+    let mut entries = vec![Entry::new(name, negative)];
+    entries.extend(body(case));
+    let graph = &mut *case.builder.graph;
+    for entry in &mut entries {
+        if class.is_subset(graph.axes_of(entry.node)) {
+            entry.node = graph.contract(m, entry.node, &class);
         }
-        entries
     }
+    entries
+}
 
-    /// What the bound would be if each sample in turn had the geometric mean of the others' weights
-    /// (VIMCO, Mnih and Rezende 2016).
-    fn without_each(&mut self, raised: Node, power: f64) -> Node {
-        let sample = self.sample.expect("check wants two samples");
-        let other = self.graph.new_axis(Axis {
-            name: "other sample".to_string(),
-            size: self.samples,
-            kind: AxisKind::Sample,
+/// log of the mean over samples of exp(value).
+fn log_mean(case: &mut Case, value: Node) -> Node {
+    let graph = &mut *case.builder.graph;
+    match case
+        .builder
+        .sample
+        .filter(|&sample| graph.axes_of(value).contains(sample))
+    {
+        None => value,
+        Some(sample) => {
+            let sum = graph.log_sum_exp(value, &Axes::from(sample));
+            graph.shift(sum, -(case.builder.samples as f64).ln())
+        }
+    }
+}
+
+/// 1/(1 − α) · log mean over samples of exp((1 − α) body).
+pub(super) fn log_mean_exp<'m>(
+    case: &mut Case<'m, '_>,
+    order: f64,
+    body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
+) -> Vec<Entry> {
+    let mut entries = body(case);
+    let weight = total(case.builder.graph, &entries);
+    let power = 1.0 - order;
+    let raised = case.builder.graph.scale(weight, power);
+    let mean = log_mean(case, raised);
+    let bound = case.builder.graph.scale(mean, 1.0 / power);
+    entries.iter_mut().for_each(|entry| entry.adds = false);
+    entries.push(Entry::new(TermName::LogMeanWeight, bound));
+    if case.scores.is_empty() {
+        return entries;
+    }
+    let without = without_each(case, raised, power);
+    let graph = &mut *case.builder.graph;
+    let better = graph.sub(bound, without);
+    let signal = graph.stop_gradient(better);
+    let sample = Axes::from(case.builder.sample.expect("check wants two samples"));
+    for &log_q in &case.scores {
+        let score = gradient_alone(graph, log_q);
+        entries.push(Entry::gradient_only(graph.contract(signal, score, &sample)));
+    }
+    entries
+}
+
+/// What the bound would be if each sample in turn had the geometric mean of the others' weights
+/// (VIMCO, Mnih and Rezende 2016).
+fn without_each(case: &mut Case, raised: Node, power: f64) -> Node {
+    let sample = case.builder.sample.expect("check wants two samples");
+    let samples = case.builder.samples;
+    let graph = &mut *case.builder.graph;
+    let other = graph.new_axis(Axis {
+        name: "other sample".to_string(),
+        size: samples,
+        kind: AxisKind::Sample,
+    });
+    let count = samples as f64;
+    let sum = graph.sum(raised, &Axes::from(sample));
+    let others = graph.sub(sum, raised);
+    let geometric_mean = graph.scale(others, 1.0 / (count - 1.0));
+    let position = graph.iota(sample);
+    let is_left_out = graph.one_hot(position, other);
+    let weights = graph.rename(raised, sample, other);
+    let replaced = graph.scalar(Scalar::Select, &[is_left_out, geometric_mean, weights]);
+    let sum = graph.log_sum_exp(replaced, &Axes::from(other));
+    let mean = graph.shift(sum, -count.ln());
+    graph.scale(mean, 1.0 / power)
+}
+
+/// The mean over what a variable's estimator draws for it.
+pub(super) fn choose<'m>(
+    case: &mut Case<'m, '_>,
+    factor: FactorId,
+    body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
+) -> Vec<Entry> {
+    let child = factor.of(case.model).child;
+    let discrete = case
+        .model
+        .objective
+        .drawn(child)
+        .expect("the bound chooses what is drawn");
+    with_samples(case, |case| {
+        let (_, heads) = case.distribution(factor);
+        let axis = case.feature_axis(child);
+        let (choice, drawn) = case.with_origin(factor, |case| {
+            let log_q = case.builder.graph.log_softmax(heads[0], axis);
+            draw(case, discrete, log_q, axis)
         });
-        let count = self.samples as f64;
-        let sum = self.graph.sum(raised, &Axes::from(sample));
-        let others = self.graph.sub(sum, raised);
-        let likely = self.graph.scale(others, 1.0 / (count - 1.0));
-        let position = self.graph.iota(sample);
-        let own = self.graph.one_hot(position, other);
-        let weights = self.graph.rename(raised, sample, other);
-        let replaced = self.graph.scalar(Scalar::Select, &[own, likely, weights]);
-        let sum = self.graph.log_sum_exp(replaced, &Axes::from(other));
-        let mean = self.graph.shift(sum, -count.ln());
-        self.graph.scale(mean, 1.0 / power)
-    }
-
-    /// The mean over what a variable's estimator draws for it.
-    pub(super) fn choose(&mut self, factor: FactorId, body: &Term) -> Vec<Entry> {
-        let child = factor.of(self.model).child;
-        let discrete = self
-            .model
-            .objective
-            .drawn(child)
-            .expect("the bound chooses what is drawn");
-        self.with_samples(|lowering| lowering.chosen(factor, discrete, body))
-    }
-
-    fn chosen(&mut self, factor: FactorId, discrete: &Discrete, body: &Term) -> Vec<Entry> {
-        let (_, heads) = self.distribution(factor);
-        let axis = self.feature_axis(discrete.variable);
-        let outer = self.enter(factor);
-        let log_q = self.graph.log_softmax(heads[0], axis);
-        let axes: Axes = self
-            .batch_axes(log_q)
-            .iter()
-            .chain([self.row, axis])
-            .chain(self.sample)
-            .collect();
-        let name = self.model.variables[discrete.variable.index()].name.clone();
-        let uniform = self
-            .graph
-            .noise(&format!("{}.{name}", self.case), NoiseKind::Uniform, axes);
-        let changing = discrete.estimator.changing(&discrete.arguments, 0.0);
-        let changing =
-            changing.map(|(number, _)| self.graph.input(&format!("{number}.{name}"), Axes::none()));
-        let choice = Choice {
-            log_q,
-            axis,
-            uniform,
-            arguments: &discrete.arguments,
-            changing,
-            sample: self.sample,
-            samples: self.samples,
-        };
-        let drawn = discrete.estimator.draw(&mut self.graph, &choice);
-        self.set(discrete.variable, drawn.value);
-        let of_weights = self.model.objective.bound != Bound::Evidence;
-        if of_weights && discrete.estimator.keyword() == "score" {
-            let own = self.graph.contract(drawn.value, log_q, &Axes::from(axis));
-            self.scores.push(own);
+        case.set(child, drawn.value);
+        let mut inner = case.inner();
+        if averages_weights(inner.model) && discrete.estimator.is_score_function() {
+            let score = inner.with_origin(factor, |case| {
+                case.builder
+                    .graph
+                    .contract(drawn.value, choice.log_q, &Axes::from(axis))
+            });
+            inner.scores.push(score);
         }
-        self.graph.set_origin_of(outer);
-        let mut entries = self.term(body);
-        let outer = self.enter(factor);
-        let worth = self.worth(&entries);
-        if let Some((slots, weights)) = drawn.slots {
-            for entry in &mut entries {
-                if self.graph.axes_of(entry.node).contains(slots) {
-                    entry.node = self.graph.contract(weights, entry.node, &Axes::from(slots));
-                }
+        let entries = body(&mut inner);
+        case.with_origin(factor, |case| {
+            finish(case, factor, discrete, &choice, &drawn, entries)
+        })
+    })
+}
+
+/// Whether the bound is the log of a mean of weights. Such a bound corrects the gradient of what is
+/// drawn in [`log_mean_exp`].
+fn averages_weights(model: &Model) -> bool {
+    model.objective.bound != BoundKind::Evidence
+}
+
+/// What the variable's estimator draws from log q along `axis`.
+fn draw<'m>(
+    case: &mut Case<'m, '_>,
+    discrete: &'m Discrete,
+    log_q: Node,
+    axis: Id<Axis>,
+) -> (Choice<'m>, Drawn) {
+    let builder = &mut case.builder;
+    let axes: Axes = builder
+        .batch_axes(log_q)
+        .iter()
+        .chain([builder.row, axis])
+        .chain(builder.sample)
+        .collect();
+    let name = &case.model.variables[discrete.variable.index()].name;
+    let uniform = builder.noise(name, NoiseKind::Uniform, axes);
+    let changing = discrete.estimator.changing(&discrete.arguments, 0.0);
+    let changing = changing.map(|(number, _)| {
+        let input = InputName::number(number, name).to_string();
+        builder.graph.input(&input, Axes::none())
+    });
+    let choice = Choice {
+        log_q,
+        axis,
+        uniform,
+        arguments: &discrete.arguments,
+        changing,
+        sample: builder.sample,
+        samples: builder.samples,
+    };
+    let drawn = discrete.estimator.draw(builder.graph, &choice);
+    (choice, drawn)
+}
+
+/// The entries of the rest of the bound, weighted over what was drawn, and the number whose
+/// gradient corrects theirs.
+fn finish(
+    case: &mut Case,
+    factor: FactorId,
+    discrete: &Discrete,
+    choice: &Choice,
+    drawn: &Drawn,
+    mut entries: Vec<Entry>,
+) -> Vec<Entry> {
+    let signal = learning_signal(case, &entries);
+    let mut depends = true;
+    if let Some((slots, weights)) = drawn.slots {
+        let graph = &mut *case.builder.graph;
+        for entry in &mut entries {
+            if graph.axes_of(entry.node).contains(slots) {
+                entry.node = graph.contract(weights, entry.node, &Axes::from(slots));
             }
         }
-        let depends = drawn
-            .slots
-            .is_none_or(|(slots, _)| self.graph.axes_of(worth).contains(slots));
-        if !of_weights && depends {
-            let baseline = discrete
-                .network
-                .is_some()
-                .then(|| self.baseline(factor.of(self.model), discrete, worth));
-            let silent =
-                discrete
-                    .estimator
-                    .gradient(&mut self.graph, &choice, &drawn, worth, baseline);
-            entries.extend(silent.map(Entry::silent));
-        }
-        self.graph.set_origin_of(outer);
-        entries
+        depends = graph.axes_of(signal).contains(slots);
     }
+    if averages_weights(case.model) || !depends {
+        return entries;
+    }
+    let baseline = discrete.network.as_ref().map(|network| {
+        let factor = factor.of(case.model);
+        baseline(case, factor, discrete.variable, network, signal)
+    });
+    let correction =
+        discrete
+            .estimator
+            .gradient(case.builder.graph, choice, drawn, signal, baseline);
+    entries.extend(correction.map(Entry::gradient_only));
+    entries
+}
 
-    /// A network on the parents of q that predicts what a value is worth, by running averages of
-    /// that.
-    fn baseline(&mut self, factor: &Factor, discrete: &Discrete, worth: Node) -> Baseline {
-        let network = discrete
-            .network
-            .as_ref()
-            .expect("a learned baseline has a network");
-        let prefix = format!(
-            "baseline.{}",
-            self.model.variables[discrete.variable.index()].name
-        );
-        let mut parts: Vec<Part> = Vec::new();
-        for &parent in &factor.parents {
-            let part = self.part(parent);
-            parts.push(match part.value {
-                Value::Dense(node) => part.with(self.graph.stop_gradient(node)),
-                Value::Enumerated(_) => part,
-            });
-        }
-        self.layers(&prefix, &network.layers, &mut parts);
-        let mut scope = Scope {
-            prefix: format!("{prefix}.value"),
-            lowering: self,
-        };
-        let out = scope.new_axis("", 1, AxisKind::Feature);
-        let start = |inputs, outputs| Start::LatentHeadWeight { inputs, outputs };
-        let value = layer::linear(&mut scope, &parts, out, &start, Start::Bias);
-        let graph = scope.graph();
-        let value = graph.sum(value, &Axes::from(out));
-        let worth = graph.stop_gradient(worth);
-        let all = graph.axes_of(worth).clone();
-        let observed = graph.mean(worth, &all);
-        let centred = graph.sub(worth, observed);
-        let square = graph.square(centred);
-        let spread = graph.mean(square, &all);
-        let mean = scope.running_average("running_mean", &[], 0.0, observed, MOMENTUM);
-        let variance = scope.running_average("running_var", &[], 1.0, spread, MOMENTUM);
-        let graph = scope.graph();
-        let least = graph.shift(variance, 1e-8);
-        Baseline {
-            value,
-            mean,
-            scale: graph.scalar(Scalar::Sqrt, &[least]),
-        }
+/// A network on the parents of q that predicts the learning signal in units of its running mean and
+/// deviation.
+fn baseline(
+    case: &mut Case,
+    factor: &Factor,
+    variable: Id<Variable>,
+    network: &Network,
+    signal: Node,
+) -> Baseline {
+    let prefix = format!("baseline.{}", case.variable(variable).name);
+    let mut parts: Vec<Part> = Vec::new();
+    for &parent in &factor.parents {
+        let part = case.part(parent);
+        parts.push(match part.value {
+            Value::Dense(node) => part.with(case.builder.graph.stop_gradient(node)),
+            Value::Enumerated(_) => part,
+        });
+    }
+    network::layers(&mut case.builder, &prefix, &network.layers, &mut parts);
+    let mut context = case.builder.layer(format!("{prefix}.value"));
+    let out = context.new_axis("", 1, AxisKind::Feature);
+    let start = |inputs, outputs| Start::LatentHeadWeight { inputs, outputs };
+    let value = layer::linear(&mut context, &parts, out, &start, Start::Bias);
+    let graph = context.graph();
+    let value = graph.sum(value, &Axes::from(out));
+    let signal = graph.stop_gradient(signal);
+    let all = graph.axes_of(signal).clone();
+    let observed = graph.mean(signal, &all);
+    let centred = graph.sub(signal, observed);
+    let square = graph.square(centred);
+    let spread = graph.mean(square, &all);
+    let mean = context.running_average("running_mean", &[], 0.0, observed, MOMENTUM);
+    let variance = context.running_average("running_var", &[], 1.0, spread, MOMENTUM);
+    let graph = context.graph();
+    let positive = graph.shift(variance, 1e-8);
+    Baseline {
+        value,
+        mean,
+        scale: graph.scalar(Scalar::Sqrt, &[positive]),
     }
 }

@@ -1,11 +1,16 @@
 //! Data drawn from the generative graph.
 
-use super::{Mode, case::Lowering, is_class};
+use super::{
+    Mode,
+    builder::{Builder, RunningAverages, empty_graph},
+    case::{Cache, Case},
+};
 use crate::{
     bound::FactorId,
+    distribution::Domain,
     id::Id,
-    layer::Value,
     model::{FactorKind, Model, Role, Side, Variable},
+    names::{CaseKind, OutputName},
     tensor::{Graph, OutputKind},
 };
 
@@ -14,59 +19,65 @@ use crate::{
 /// `NAME`, axes row, feature. A data variable `z` that another model infers is a latent of the
 /// whole: it is drawn, and that model's data `x` given it are the output `from.z.x`.
 pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
-    let mut lowering = Lowering::new(model, Mode::EVALUATE, 1);
-    let is_given = |id: &Id<Variable>| given.contains(id) || is_class(model, *id);
-    let inputs: Vec<_> = (0..model.variables.len())
+    let is_input = |id: &Id<Variable>| {
+        given.contains(id) || model.variables[id.index()].domain == Domain::Class
+    };
+    let inputs: Vec<Id<Variable>> = (0..model.variables.len())
         .map(Id::new)
-        .filter(is_given)
+        .filter(is_input)
         .collect();
-    lowering.begin("generate", rows, &inputs);
-    lowering.descend(&inputs);
-    lowering.graph
+    let (mut graph, mut running) = (empty_graph(), RunningAverages::new());
+    let builder = Builder::new(
+        &mut graph,
+        &mut running,
+        Mode::EVALUATE,
+        1,
+        CaseKind::Generated,
+        rows,
+    );
+    let mut cache = Cache::default();
+    descend(
+        &mut Case::begin(model, builder, &inputs, &mut cache),
+        &inputs,
+    );
+    graph
 }
 
-impl Lowering<'_> {
-    /// Every variable of p but those that are known, which have their values already.
-    fn descend(&mut self, known: &[Id<Variable>]) {
-        let model = self.model;
-        for (index, factor) in model.generative.iter().enumerate() {
-            let child = factor.child;
-            if known.contains(&child) || !matches!(factor.kind, FactorKind::Distribution { .. }) {
-                continue;
-            }
-            let id = FactorId {
-                side: Side::Generative,
-                index,
-            };
-            let declared = &model.variables[child.index()];
-            let axis = self.feature_axis(child);
-            let upstream = model
-                .upstream
-                .iter()
-                .find(|upstream| upstream.variable == child);
-            let value = if declared.role == Role::Data && upstream.is_none() {
-                let (distribution, heads) = self.distribution(id);
-                let mean = distribution.mean(&mut self.graph, &heads, axis);
-                let mean = self.mean_of_components(id, mean);
-                self.set(child, mean);
-                mean
-            } else {
-                self.draw(id)
-            };
-            debug_assert!(matches!(self.value(child), Value::Dense(_)));
-            let order = vec![self.row, axis];
-            self.graph.output(
-                OutputKind::Value,
-                format!("{}{}", self.scope, declared.name),
-                value,
-                order,
-            );
-            if let Some(upstream) = upstream {
-                self.within(upstream, &[], |inner| {
-                    inner.set(upstream.latent, value);
-                    inner.descend(&[upstream.latent]);
-                });
-            }
+/// Draws every variable of p but those in `given`, which have their values already.
+fn descend(case: &mut Case, given: &[Id<Variable>]) {
+    let model = case.model;
+    for (index, factor) in model.generative.iter().enumerate() {
+        let child = factor.child;
+        if given.contains(&child) || !matches!(factor.kind, FactorKind::Distribution { .. }) {
+            continue;
+        }
+        let id = FactorId {
+            side: Side::Generative,
+            index,
+        };
+        let declared = case.variable(child);
+        let axis = case.feature_axis(child);
+        let upstream = model
+            .upstream
+            .iter()
+            .find(|upstream| upstream.variable == child);
+        let value = if declared.role == Role::Data && upstream.is_none() {
+            let mean = case.mean(id);
+            case.set(child, mean);
+            mean
+        } else {
+            case.draw(id)
+        };
+        let order = vec![case.builder.row, axis];
+        let name = OutputName::Array(format!("{}{}", case.builder.scope, declared.name));
+        case.builder
+            .graph
+            .output(OutputKind::Value, name, value, order);
+        if let Some(upstream) = upstream {
+            case.within(upstream, &[], |inner| {
+                inner.set(upstream.latent, value);
+                descend(inner, &[upstream.latent]);
+            });
         }
     }
 }

@@ -1,32 +1,38 @@
 //! From terms over factors to operations on named axes.
 //!
 //! Each case is lowered on its own: its observed variables are inputs, its latents samples, a
-//! summed variable a class axis. Cases share parameters by name, and hand the running averages on
-//! in turn.
+//! summed variable a class axis. Cases share parameters by name. Running averages move from case
+//! to case in turn.
+//!
+//! From the bottom up, each file imports only those above it:
+//! - `builder`: the graph and the settings of one pass over the networks;
+//! - `network`, `mixture`: layers and heads on values that are given;
+//! - `case`: the values, heads and densities of one case, each made once;
+//! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
+//! - `cost`: a case as the costs of the objective see it, each of which lowers itself
+//!   ([`CostTerm::lower`](crate::model::CostTerm::lower));
+//! - `objective`, `evaluate`, `generate`, `update`: the programs of a run.
 
-mod case;
-mod choice;
-mod generate;
-mod inform;
-mod matching;
-mod mixture;
+mod builder;
 mod network;
+mod mixture;
+mod case;
+mod entry;
+mod weight;
+mod choice;
+mod term;
+mod cost;
 mod objective;
-mod smooth;
+mod evaluate;
+mod generate;
 mod update;
 
-use crate::{
-    distribution::Domain,
-    id::Id,
-    model::{Model, Variable},
-    tensor::{Axis, AxisKind, Graph},
-};
-
+pub use evaluate::{Evaluate, evaluate};
 pub use generate::generate;
-pub use objective::{Evaluate, evaluate, train};
+pub use objective::train;
 pub use update::update;
 
-/// What the networks do, beside what the bound says.
+/// What networks do in training, for `dgc bound` and in evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
     /// Batch norm by the batch's statistics, and not by the running averages.
@@ -38,6 +44,7 @@ pub struct Mode {
 }
 
 impl Mode {
+    /// Training: batch statistics, dropout, binarised greys.
     pub const TRAIN: Mode = Mode {
         batch_statistics: true,
         noisy: true,
@@ -49,37 +56,10 @@ impl Mode {
         noisy: false,
         binarise: false,
     };
+    /// Evaluation: running averages, nothing random in networks, greys as they are.
     pub const EVALUATE: Mode = Mode {
         batch_statistics: false,
         noisy: false,
         binarise: false,
     };
-}
-
-/// What a row of metrics is called: `unlabelled.bound`, `labelled.log p(x)`.
-fn metric(case: &str, name: &str) -> String {
-    format!("{case}.{name}")
-}
-
-/// The feature axis of a variable.
-fn feature_axis(graph: &mut Graph, model: &Model, variable: Id<Variable>) -> Id<Axis> {
-    let variable = &model.variables[variable.index()];
-    graph.new_axis(Axis {
-        name: variable.name.clone(),
-        size: variable.size(),
-        kind: AxisKind::Feature,
-    })
-}
-
-fn is_class(model: &Model, variable: Id<Variable>) -> bool {
-    model.variables[variable.index()].domain == Domain::Class
-}
-
-/// The rows' axis of a case.
-fn row_axis(graph: &mut Graph, case: &str, rows: usize) -> Id<Axis> {
-    graph.new_axis(Axis {
-        name: format!("{case}.row"),
-        size: rows,
-        kind: AxisKind::Row,
-    })
 }

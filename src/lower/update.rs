@@ -4,6 +4,7 @@
 use crate::{
     id::Id,
     model::Model,
+    names::{OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
     optimizer::Update,
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
@@ -14,11 +15,14 @@ use crate::{
 pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
     let mut graph = Graph::new();
     graph.set_origin(&format!("{} update", model.train.optimizer.name()));
-    let groups: Vec<Group> = [("weights", weights, true), ("others", others, false)]
-        .into_iter()
-        .filter(|(_, len, _)| *len > 0)
-        .map(|(name, len, decays)| Group::new(&mut graph, model, name, len, decays))
-        .collect();
+    let groups: Vec<Group> = [
+        (ParameterGroup::Weights, weights),
+        (ParameterGroup::Others, others),
+    ]
+    .into_iter()
+    .filter(|(_, len)| *len > 0)
+    .map(|(group, len)| Group::new(&mut graph, model, group, len))
+    .collect();
     let squares: Vec<Node> = groups
         .iter()
         .map(|group| {
@@ -28,10 +32,15 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
         .collect();
     let squares = graph.total(squares);
     let norm = graph.scalar(Scalar::Sqrt, &[squares]);
-    graph.output(OutputKind::Value, "gradient_norm", norm, Vec::new());
+    graph.output(
+        OutputKind::Value,
+        OutputName::GradientNorm,
+        norm,
+        Vec::new(),
+    );
     let (rate, step) = (
-        graph.input("rate", Axes::none()),
-        graph.input("step", Axes::none()),
+        graph.input(RATE, Axes::none()),
+        graph.input(STEP, Axes::none()),
     );
     for group in groups {
         let gradient = clip(&mut graph, model, group.gradient, norm);
@@ -42,11 +51,16 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
             state: &state.iter().map(|(_, node)| *node).collect::<Vec<_>>(),
             rate,
             step,
-            decays: group.decays,
+            decays: group.kind == ParameterGroup::Weights,
             arguments: &model.train.optimizer_arguments,
         };
         let (next, next_state) = model.train.optimizer.update(&mut graph, &update);
-        graph.output(OutputKind::Next, group.name, next, vec![group.axis]);
+        graph.output(
+            OutputKind::Next,
+            group.kind.to_string(),
+            next,
+            vec![group.axis],
+        );
         for ((name, _), next) in state.iter().zip(next_state) {
             graph.output(OutputKind::Next, name.clone(), next, vec![group.axis]);
         }
@@ -56,23 +70,22 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
 
 /// Parameters that are updated alike.
 struct Group {
-    name: &'static str,
+    kind: ParameterGroup,
     axis: Id<Axis>,
     value: Node,
     gradient: Node,
     state: Vec<(String, Node)>,
-    decays: bool,
 }
 
 impl Group {
-    fn new(graph: &mut Graph, model: &Model, name: &'static str, len: usize, decays: bool) -> Self {
+    fn new(graph: &mut Graph, model: &Model, kind: ParameterGroup, len: usize) -> Self {
         // The flat axis is split into tiles as rows are.
         let axis = graph.new_axis(Axis {
-            name: name.to_string(),
+            name: kind.to_string(),
             size: len,
             kind: AxisKind::Row,
         });
-        let array = |graph: &mut Graph, name: &str| {
+        let array = |graph: &mut Graph, name: &UpdateArray| {
             let parameter = graph.declare(Parameter {
                 name: name.to_string(),
                 axes: vec![axis],
@@ -81,30 +94,29 @@ impl Group {
             });
             graph.read(parameter)
         };
-        let value = array(graph, name);
+        let value = array(graph, &UpdateArray::Parameters(kind));
         let names = model
             .train
             .optimizer
             .state()
             .iter()
-            .map(|state| format!("{name}.{state}"));
+            .map(|state| UpdateArray::State(kind, state.to_string()));
         let state = names
-            .map(|name| (name.clone(), array(graph, &name)))
+            .map(|name| (name.to_string(), array(graph, &name)))
             .collect();
-        let mut gradient = graph.input(&format!("{name}.gradient"), Axes::from(axis));
-        if model.train.weight_prior.is_some() && decays {
+        let mut gradient = graph.input(&UpdateArray::Gradients(kind).to_string(), Axes::from(axis));
+        if model.train.weight_prior.is_some() && kind == ParameterGroup::Weights {
             // −log N(θ; 0, scale²) per training row has the gradient θ / (scale² rows).
-            let prior = graph.input("prior", Axes::none());
+            let prior = graph.input(PRIOR, Axes::none());
             let pull = graph.mul(prior, value);
             gradient = graph.add(gradient, pull);
         }
         Group {
-            name,
+            kind,
             axis,
             value,
             gradient,
             state,
-            decays,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The graphs of a model as pictures: DOT for other tools, SVG to look at.
 //!
 //! As in papers: circles for random variables, grey where observed, half grey for a label; a square
-//! for a deterministic node.
+//! for a deterministic node. A node is as wide as its name needs.
+
+mod layout;
 
 use super::{Factor, Model, Role, Variable};
 use crate::id::Id;
-use std::collections::BTreeMap;
+use layout::{Point, layout};
 
 const GRAPHS: [&str; 2] = ["generative", "inference"];
 
@@ -43,7 +45,7 @@ pub fn to_dot(model: &Model) -> String {
     text + "}\n"
 }
 
-/// The variables that a graph speaks of, in the order of their declaration.
+/// The variables of a graph, in the order of their declaration.
 fn variables(factors: &[Factor]) -> Vec<Id<Variable>> {
     let mut ids: Vec<Id<Variable>> = factors
         .iter()
@@ -54,142 +56,161 @@ fn variables(factors: &[Factor]) -> Vec<Id<Variable>> {
     ids
 }
 
+/// Half the height of a node, and half the width of one with a short name.
 const RADIUS: f64 = 22.0;
-const ACROSS: f64 = 96.0;
-const DOWN: f64 = 92.0;
+/// The width of a letter in a wide serif font, and the space beside a name, within its node.
+const LETTER: f64 = 10.5;
+const PADDING: f64 = 11.0;
+/// Half the width of a node's border.
+const BORDER: f64 = 0.75;
+const MARGIN: f64 = 20.0;
+const TITLE_HEIGHT: f64 = 42.0;
+const BETWEEN_GRAPHS: f64 = 56.0;
 
-/// Both graphs side by side.
+const STYLE: &str = "ellipse, rect { fill: white; stroke: black; stroke-width: 1.5 } \
+    .seen { fill: #c8c8c8 } .arrow { fill: none; stroke: black; stroke-width: 1.3 } \
+    text { font-style: italic; font-size: 18px; text-anchor: middle } \
+    .title { font-style: normal; font-size: 15px }";
+
+/// Both graphs side by side; a graph without factors is left out.
 pub fn to_svg(model: &Model) -> String {
     let mut body = String::new();
-    let (mut left, mut tallest) = (0.0, 0.0f64);
+    let (mut right, mut bottom) = (MARGIN, 0.0f64);
     for (name, factors) in GRAPHS.iter().zip(factors(model)) {
-        let places = places(factors);
-        let columns = places.values().map(|(x, _)| *x).fold(0.0, f64::max);
-        let rows = places.values().map(|(_, y)| *y).fold(0.0, f64::max);
-        let width = (columns + 1.0) * ACROSS;
-        let at = |id: &Id<Variable>| -> (f64, f64) {
-            let (x, y) = places[id];
-            (left + (x + 0.5) * ACROSS, 64.0 + y * DOWN)
-        };
-        body += &format!(
-            "  <text x=\"{:.0}\" y=\"22\" class=\"title\">{name}</text>\n",
-            left + width / 2.0
-        );
-        for factor in factors {
-            for parent in &factor.parents {
-                let others: Vec<(f64, f64)> = places
-                    .keys()
-                    .filter(|id| *id != parent && **id != factor.child)
-                    .map(at)
-                    .collect();
-                body += &arrow(at(parent), at(&factor.child), &others);
-            }
+        if factors.is_empty() {
+            continue;
         }
-        for id in places.keys() {
-            body += &node(&model.variables[id.index()], at(id));
+        if right > MARGIN {
+            right += BETWEEN_GRAPHS;
         }
-        left += width + 24.0;
-        tallest = tallest.max(64.0 + rows * DOWN + RADIUS + 20.0);
+        let (drawing, width, height) = graph(model, name, factors, (right, 0.0));
+        body += &drawing;
+        right += width;
+        bottom = bottom.max(height);
     }
+    let (width, height) = (right + MARGIN, bottom + MARGIN);
+    let size = format!("width=\"{width:.0}\" height=\"{height:.0}\"");
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0} {tallest:.0}\" font-family=\"serif\">\n\
-         \x20 <style>circle, rect {{ fill: white; stroke: black; stroke-width: 1.5 }} .seen {{ fill: #c8c8c8 }} \
-         path {{ fill: none; stroke: black; stroke-width: 1.3 }} text {{ font-style: italic; font-size: 18px; \
-         text-anchor: middle }} .title {{ font-style: normal; font-size: 15px }}</style>\n\
-         \x20 <defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" {size} font-family=\"serif\">\n\
+         \x20 <style>{STYLE}</style>\n\
+         \x20 <defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" \
          orient=\"auto\"><polygon points=\"0,0.8 8,4 0,7.2\"/></marker></defs>\n\
-         \x20 <rect x=\"0\" y=\"0\" width=\"{:.0}\" height=\"{tallest:.0}\" style=\"stroke: none\"/>\n{body}</svg>\n",
-        left - 24.0,
-        left - 24.0
+         \x20 <rect {size} style=\"stroke: none\"/>\n{body}</svg>\n"
     )
 }
 
-/// Columns and rows: a child below all of its parents, the nodes of a row centred, neighbouring
-/// rows shifted so that an arrow over two rows passes beside the node between.
-fn places(factors: &[Factor]) -> BTreeMap<Id<Variable>, (f64, f64)> {
+/// One graph with its title, below and right of a corner; its width and height.
+fn graph(model: &Model, name: &str, factors: &[Factor], corner: Point) -> (String, f64, f64) {
     let ids = variables(factors);
-    let mut depth: BTreeMap<Id<Variable>, usize> = ids.iter().map(|id| (*id, 0)).collect();
-    // The factors are in order, so one pass finds the longest paths.
-    for factor in factors {
-        let below = factor
-            .parents
-            .iter()
-            .map(|parent| depth[parent] + 1)
-            .max()
-            .unwrap_or(0);
-        depth.insert(factor.child, below);
-    }
-    let rows = depth.values().max().map_or(0, |most| most + 1);
-    let mut of_row: Vec<Vec<Id<Variable>>> = vec![Vec::new(); rows];
-    depth.iter().for_each(|(id, row)| of_row[*row].push(*id));
-    let widest = of_row.iter().map(Vec::len).max().unwrap_or(1) as f64;
-    let alone = of_row.iter().all(|row| row.len() == 1);
-    let mut places = BTreeMap::new();
-    for (row, ids) in of_row.iter().enumerate() {
-        for (column, id) in ids.iter().enumerate() {
-            let shift = if alone || (rows > 2 && ids.len() == 1) {
-                [0.0, 0.7, 0.35][row % 3]
-            } else {
-                0.0
-            };
-            let x = column as f64 + (widest - ids.len() as f64) / 2.0 + shift;
-            places.insert(*id, (x, row as f64));
-        }
-    }
-    places
-}
-
-/// An arrow from circle to circle, bent away from a node that lies in its way.
-fn arrow(from: (f64, f64), to: (f64, f64), others: &[(f64, f64)]) -> String {
-    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-    let length = dx.hypot(dy).max(1.0);
-    let across = (-dy / length, dx / length);
-    let in_the_way = others.iter().find(|other| {
-        let (ox, oy) = (other.0 - from.0, other.1 - from.1);
-        let along = (ox * dx + oy * dy) / (length * length);
-        let aside = ox * across.0 + oy * across.1;
-        (0.05..0.95).contains(&along) && aside.abs() < RADIUS + 8.0
-    });
-    let bend = in_the_way.map_or(0.0, |other| {
-        let aside = (other.0 - from.0) * across.0 + (other.1 - from.1) * across.1;
-        if aside > 0.0 { -90.0 } else { 90.0 }
-    });
-    let middle = (
-        (from.0 + to.0) / 2.0 + across.0 * bend,
-        (from.1 + to.1) / 2.0 + across.1 * bend,
-    );
-    let towards = |start: (f64, f64)| {
-        let (x, y) = (middle.0 - start.0, middle.1 - start.1);
-        let far = x.hypot(y).max(1.0);
-        (
-            start.0 + x / far * (RADIUS + 1.0),
-            start.1 + y / far * (RADIUS + 1.0),
-        )
+    let nodes: Vec<&Variable> = ids.iter().map(|id| &model.variables[id.index()]).collect();
+    let index = |id: Id<Variable>| {
+        ids.binary_search(&id)
+            .expect("a factor's variable is listed")
     };
-    let (begin, end) = (towards(from), towards(to));
-    format!(
-        "  <path d=\"M{:.1} {:.1} Q{:.1} {:.1} {:.1} {:.1}\" marker-end=\"url(#head)\"/>\n",
-        begin.0, begin.1, middle.0, middle.1, end.0, end.1
-    )
+    let half: Vec<f64> = nodes.iter().map(|node| half_width(node)).collect();
+    // The factors are in topological order, so all arrows into a node come first.
+    let arrows: Vec<(usize, usize)> = factors
+        .iter()
+        .flat_map(|factor| {
+            let child = index(factor.child);
+            factor
+                .parents
+                .iter()
+                .map(move |parent| (index(*parent), child))
+        })
+        .collect();
+    let found = layout(&half, &arrows);
+    let title_width = LETTER * name.len() as f64;
+    let width = found.width.max(title_width);
+    let (left, top) = (
+        corner.0 + (width - found.width) / 2.0,
+        corner.1 + TITLE_HEIGHT + RADIUS,
+    );
+    let at = |point: &Point| (left + point.0, top + point.1);
+    let mut text = format!(
+        "  <text x=\"{:.1}\" y=\"22\" class=\"title\">{name}</text>\n",
+        corner.0 + width / 2.0
+    );
+    for (route, (parent, child)) in found.routes.iter().zip(&arrows) {
+        let route: Vec<Point> = route.iter().map(at).collect();
+        text += &arrow(route, (nodes[*parent], nodes[*child]));
+    }
+    for (variable, place) in nodes.iter().zip(&found.places) {
+        text += &node(variable, at(place));
+    }
+    (text, width, TITLE_HEIGHT + found.height + 2.0 * RADIUS)
 }
 
-fn node(variable: &Variable, (x, y): (f64, f64)) -> String {
-    let shape = match variable.role {
-        Role::Data => {
-            format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" class=\"seen\"/>")
+fn half_width(variable: &Variable) -> f64 {
+    let name = LETTER * variable.name.chars().count() as f64 / 2.0;
+    // An ellipse is narrow where the name's upper and lower edges are.
+    let padding = match variable.role {
+        Role::Node => PADDING,
+        Role::Data | Role::Label | Role::Latent => PADDING + 0.08 * name,
+    };
+    (name + padding).max(RADIUS)
+}
+
+/// An arrow from border to border: straight, or a smooth curve through its waypoints.
+fn arrow(mut route: Vec<Point>, (parent, child): (&Variable, &Variable)) -> String {
+    let last = route.len() - 1;
+    route[0] = border(parent, route[0], route[1]);
+    route[last] = border(child, route[last], route[last - 1]);
+    let mut path = format!("M{:.1} {:.1}", route[0].0, route[0].1);
+    if let [_, end] = route[..] {
+        path += &format!(" L{:.1} {:.1}", end.0, end.1);
+    } else {
+        // A Catmull-Rom spline: at a waypoint the curve is parallel to the line between the points
+        // before and after it.
+        for index in 0..last {
+            let (from, to) = (route[index], route[index + 1]);
+            let before = route[index.saturating_sub(1)];
+            let after = route[(index + 2).min(last)];
+            path += &format!(
+                " C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
+                from.0 + (to.0 - before.0) / 6.0,
+                from.1 + (to.1 - before.1) / 6.0,
+                to.0 - (after.0 - from.0) / 6.0,
+                to.1 - (after.1 - from.1) / 6.0,
+                to.0,
+                to.1
+            );
         }
+    }
+    format!("  <path class=\"arrow\" d=\"{path}\" marker-end=\"url(#head)\"/>\n")
+}
+
+/// The point of a node's border on the way from its centre to another point.
+fn border(variable: &Variable, centre: Point, towards: Point) -> Point {
+    let (dx, dy) = (towards.0 - centre.0, towards.1 - centre.1);
+    let (across, down) = (half_width(variable) + BORDER, RADIUS + BORDER);
+    let part = match variable.role {
+        Role::Node => (across / dx.abs()).min(down / dy.abs()),
+        Role::Data | Role::Label | Role::Latent => 1.0 / (dx / across).hypot(dy / down),
+    };
+    (centre.0 + part * dx, centre.1 + part * dy)
+}
+
+fn node(variable: &Variable, (x, y): Point) -> String {
+    let half = half_width(variable);
+    let ellipse = |class: &str| {
+        format!("<ellipse cx=\"{x:.1}\" cy=\"{y:.1}\" rx=\"{half:.1}\" ry=\"{RADIUS}\"{class}/>")
+    };
+    let shape = match variable.role {
+        Role::Data => ellipse(" class=\"seen\""),
         Role::Label => format!(
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\"/><path class=\"seen\" style=\"fill: #c8c8c8\" \
-             d=\"M{x:.1} {:.1} A{RADIUS} {RADIUS} 0 0 0 {x:.1} {:.1} Z\"/>",
+            "{}<path class=\"seen\" d=\"M{x:.1} {:.1} A{half:.1} {RADIUS} 0 0 0 {x:.1} {:.1} Z\"/>\
+             <ellipse cx=\"{x:.1}\" cy=\"{y:.1}\" rx=\"{half:.1}\" ry=\"{RADIUS}\" style=\"fill: none\"/>",
+            ellipse(""),
             y - RADIUS,
             y + RADIUS
         ),
-        Role::Latent => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\"/>"),
+        Role::Latent => ellipse(""),
         Role::Node => format!(
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.0}\" height=\"{:.0}\"/>",
-            x - RADIUS,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.0}\"/>",
+            x - half,
             y - RADIUS,
-            2.0 * RADIUS,
+            2.0 * half,
             2.0 * RADIUS
         ),
     };

@@ -1,20 +1,15 @@
 //! The graphs of a model as text.
 
-use super::{Components, Factor, FactorKind, Head, Heads, LayerUse, Model, Role};
-use crate::distribution::Domain;
+use super::{Components, Factor, FactorKind, Head, Heads, LayerUse, Model, Role, Variable};
+use crate::{distribution::Domain, id::Id};
 
 /// Both graphs, an arrow a line, with the networks written out.
 pub fn print(model: &Model) -> String {
     let mut text = format!("model {}\n", model.name);
     for variable in &model.variables {
-        let role = match variable.role {
-            Role::Data => "data",
-            Role::Label => "label",
-            Role::Latent => "latent",
-            Role::Node => "node",
-        };
+        let role = variable.role.name();
         let shape: Vec<String> = variable.shape.iter().map(usize::to_string).collect();
-        let domain = super::domain_name(variable.domain);
+        let domain = variable.domain.name();
         let domain = if variable.role == Role::Node {
             ""
         } else {
@@ -38,13 +33,24 @@ pub fn print(model: &Model) -> String {
         text += &format!("{name}\n");
         factors
             .iter()
-            .for_each(|one| text += &format!("  {}\n", factor(model, one)));
+            .for_each(|arrow| text += &format!("  {}\n", factor(model, arrow)));
     }
     text
 }
 
+/// `p(x | y, z)`, as mathematics writes it.
+pub fn factor_text(model: &Model, factor: &Factor) -> String {
+    let name = |id: &Id<Variable>| model.variables[id.index()].name.as_str();
+    let letter = factor.side.letter();
+    if factor.parents.is_empty() {
+        return format!("{letter}({})", name(&factor.child));
+    }
+    let parents: Vec<&str> = factor.parents.iter().map(name).collect();
+    format!("{letter}({} | {})", name(&factor.child), parents.join(", "))
+}
+
 fn factor(model: &Model, factor: &Factor) -> String {
-    let name = |id: &crate::id::Id<super::Variable>| model.variables[id.index()].name.as_str();
+    let name = |id: &Id<Variable>| model.variables[id.index()].name.as_str();
     let parents: Vec<&str> = factor.parents.iter().map(name).collect();
     let arrow = if parents.is_empty() {
         String::new()
@@ -61,9 +67,9 @@ fn factor(model: &Model, factor: &Factor) -> String {
                 format!("~ {}({})", distribution.name(), layers(&network.layers))
             }
             Heads::Each(heads) => {
-                let each = distribution.heads().iter().zip(heads);
+                let each = distribution.head_names().into_iter().zip(heads);
                 let each: Vec<String> = each
-                    .map(|(name, one)| format!("{name} = {}", head(one)))
+                    .map(|(name, given)| format!("{name} = {}", head(given)))
                     .collect();
                 format!("~ {}({})", distribution.name(), each.join(", "))
             }
@@ -95,8 +101,8 @@ fn layers(layers: &[LayerUse]) -> String {
     if layers.is_empty() {
         return "linear".to_string();
     }
-    let one = |layer: &LayerUse| {
-        // What is left out stands last.
+    let layer_text = |layer: &LayerUse| {
+        // Arguments that were left out stand last.
         let given = layer.arguments.iter().filter(|argument| !argument.is_nan());
         let arguments: Vec<String> = given.map(f64::to_string).collect();
         match (layer.inner.as_slice(), arguments.as_slice()) {
@@ -105,5 +111,9 @@ fn layers(layers: &[LayerUse]) -> String {
             (inner, _) => format!("residual [{}]", self::layers(inner)),
         }
     };
-    layers.iter().map(one).collect::<Vec<_>>().join(" > ")
+    layers
+        .iter()
+        .map(layer_text)
+        .collect::<Vec<_>>()
+        .join(" > ")
 }

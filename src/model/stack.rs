@@ -8,8 +8,11 @@ use crate::{distribution::Domain, id::Id};
 /// latent of the same name.
 #[derive(Clone, Debug)]
 pub struct Upstream {
+    /// The data variable of the model on top.
     pub variable: Id<Variable>,
+    /// The model that infers it.
     pub model: Box<Model>,
+    /// The latent of that model whose values it takes.
     pub latent: Id<Variable>,
 }
 
@@ -19,110 +22,30 @@ pub fn scope(variable: &str) -> String {
 }
 
 impl Model {
-    /// The model with a data variable inferred by another, whose latent has the same name. Or what
-    /// stands against it, and a way out.
+    /// The model with a data variable inferred by another, whose latent has the same name.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it, and a way out.
     pub fn with_upstream(mut self, name: &str, model: Model) -> Result<Model, (String, String)> {
-        let find = |model: &Model, role: Role| {
-            let known = |variable: &Variable| variable.name == name && variable.role == role;
-            model.variables.iter().position(known).map(Id::new)
-        };
-        let names = |model: &Model, role: Role| {
-            let known = model
-                .variables
-                .iter()
-                .filter(|variable| variable.role == role);
-            let known: Vec<String> = known
-                .map(|variable| format!("`{}`", variable.name))
-                .collect();
-            if known.is_empty() {
-                "none".to_string()
-            } else {
-                known.join(", ")
-            }
-        };
-        let Some(variable) = find(&self, Role::Data) else {
-            let data = names(&self, Role::Data);
-            return Err((
+        let variable = self.find(name, Role::Data).ok_or_else(|| {
+            let data = self.quoted(Role::Data);
+            (
                 format!("`{name}` is no data variable of {}", self.name),
                 format!("its data: {data}"),
-            ));
-        };
-        let Some(latent) = find(&model, Role::Latent) else {
-            let latents = names(&model, Role::Latent);
-            return Err((
+            )
+        })?;
+        let latent = model.find(name, Role::Latent).ok_or_else(|| {
+            let latents = model.quoted(Role::Latent);
+            (
                 format!("{} infers no latent `{name}`", model.name),
                 format!("its latents: {latents}"),
-            ));
-        };
-        let (own, inferred) = (
-            &self.variables[variable.index()],
-            &model.variables[latent.index()],
-        );
-        if (own.domain, own.size()) != (inferred.domain, inferred.size())
-            || own.domain == Domain::Class
-        {
-            let title = format!(
-                "`{name}` has {} features in {}, and {} in {}",
-                own.size(),
-                self.name,
-                inferred.size(),
-                model.name
-            );
-            return Err((
-                title,
-                "both are to have one type and size; --set changes sizes".to_string(),
-            ));
-        }
-        let before = model
-            .inference
-            .iter()
-            .take_while(|factor| factor.child != latent);
-        let mut drawn =
-            before.filter(|factor| matches!(factor.kind, FactorKind::Distribution { .. }));
-        if let Some(class) =
-            drawn.find(|factor| model.variables[factor.child.index()].domain == Domain::Class)
-        {
-            let class = &model.variables[class.child.index()].name;
-            let title = format!("{} infers `{name}` from the class `{class}`", model.name);
-            return Err((
-                title,
-                "name a model that infers it from data alone".to_string(),
-            ));
-        }
-        if !model.upstream.is_empty() {
-            let title = format!("{} stands on another model itself", model.name);
-            return Err((
-                title,
-                "a model may stand on one that has data of its own".to_string(),
-            ));
-        }
-        // One array is what both models call by its name.
-        let own = |read: &&Variable| {
-            self.variables.iter().find(|known| {
-                known.name == read.name
-                    && known.name != name
-                    && matches!(known.role, Role::Data | Role::Label)
-            })
-        };
-        let of_data = model
-            .variables
-            .iter()
-            .filter(|read| read.role == Role::Data);
-        let clash = of_data.filter_map(|read| Some((read, own(&read)?)));
-        let clash = clash.filter(|(read, own)| {
-            (read.role, read.domain, &read.shape) != (own.role, own.domain, &own.shape)
-        });
-        if let Some((read, _)) = clash.into_iter().next() {
-            let title = format!(
-                "`{}` is not of one kind and shape in {} and {}",
-                read.name, self.name, model.name
-            );
-            return Err((
-                title,
-                "both would read one array of that name; rename one of them".to_string(),
-            ));
-        }
-        if self.upstream.iter().any(|known| known.variable == variable) {
+            )
+        })?;
+        self.same_values(variable, &model, latent)?;
+        model.is_inferred_from_data(latent)?;
+        self.same_shared_data(&model, name)?;
+        if self.upstream.iter().any(|other| other.variable == variable) {
             return Err((
                 format!("`{name}` has two models that infer it"),
                 "name one".to_string(),
@@ -134,6 +57,103 @@ impl Model {
             latent,
         });
         Ok(self)
+    }
+
+    /// The variable of that name and role.
+    fn find(&self, name: &str, role: Role) -> Option<Id<Variable>> {
+        self.with_role(role)
+            .find(|id| self.variables[id.index()].name == name)
+    }
+
+    /// The names of the variables with a role, as a list.
+    fn quoted(&self, role: Role) -> String {
+        let names: Vec<String> = self
+            .with_role(role)
+            .map(|id| format!("`{}`", self.variables[id.index()].name))
+            .collect();
+        if names.is_empty() {
+            "none".to_string()
+        } else {
+            names.join(", ")
+        }
+    }
+
+    /// That a data variable may take the values of another model's latent.
+    fn same_values(
+        &self,
+        variable: Id<Variable>,
+        model: &Model,
+        latent: Id<Variable>,
+    ) -> Result<(), (String, String)> {
+        let declared = &self.variables[variable.index()];
+        let inferred = &model.variables[latent.index()];
+        let same = (declared.domain, declared.size()) == (inferred.domain, inferred.size());
+        if same && declared.domain != Domain::Class {
+            return Ok(());
+        }
+        let title = format!(
+            "`{}` has {} features in {}, and {} in {}",
+            declared.name,
+            declared.size(),
+            self.name,
+            inferred.size(),
+            model.name
+        );
+        let help = "both are to have one type and size; --set changes sizes";
+        Err((title, help.to_string()))
+    }
+
+    /// That q draws no class before a latent, and that the data are the model's own.
+    fn is_inferred_from_data(&self, latent: Id<Variable>) -> Result<(), (String, String)> {
+        let mut before = self
+            .inference
+            .iter()
+            .take_while(|factor| factor.child != latent);
+        let class = before.find(|factor| {
+            let is_class = self.variables[factor.child.index()].domain == Domain::Class;
+            is_class && matches!(factor.kind, FactorKind::Distribution { .. })
+        });
+        if let Some(class) = class {
+            let name = |id: Id<Variable>| &self.variables[id.index()].name;
+            let title = format!(
+                "{} infers `{}` from the class `{}`",
+                self.name,
+                name(latent),
+                name(class.child)
+            );
+            let help = "name a model that infers it from data alone";
+            return Err((title, help.to_string()));
+        }
+        if !self.upstream.is_empty() {
+            let title = format!("{} stands on another model itself", self.name);
+            let help = "a model may stand on one that has data of its own";
+            return Err((title, help.to_string()));
+        }
+        Ok(())
+    }
+
+    /// That data with one name are of one kind and shape in both models, which read one array.
+    fn same_shared_data(&self, model: &Model, inferred: &str) -> Result<(), (String, String)> {
+        for id in model.with_role(Role::Data) {
+            let read = &model.variables[id.index()];
+            let shared = self.variables.iter().find(|variable| {
+                variable.name == read.name
+                    && variable.name != inferred
+                    && matches!(variable.role, Role::Data | Role::Label)
+            });
+            let differs = shared.is_some_and(|shared| {
+                (read.role, read.domain, &read.shape) != (shared.role, shared.domain, &shared.shape)
+            });
+            if differs {
+                let title = format!(
+                    "`{}` is not of one kind and shape in {} and {}",
+                    read.name, self.name, model.name
+                );
+                let help = "both would read one array of that name; rename one of them";
+                return Err((title, help.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// The data variables that p generates, each with the name under which it is generated: in
@@ -168,7 +188,7 @@ impl Model {
         self.not_drawn_but(None)
     }
 
-    fn not_drawn_but(&self, known: Option<Id<Variable>>) -> Option<String> {
+    fn not_drawn_but(&self, given: Option<Id<Variable>>) -> Option<String> {
         self.generative.iter().find_map(|factor| {
             let variable = &self.variables[factor.child.index()];
             let upstream = self
@@ -178,9 +198,9 @@ impl Model {
             let FactorKind::Distribution { distribution, .. } = &factor.kind else {
                 return None;
             };
-            let inner = known.is_some();
+            let inner = given.is_some();
             let is_given =
-                known == Some(factor.child) || !inner && variable.domain == Domain::Class;
+                given == Some(factor.child) || !inner && variable.domain == Domain::Class;
             let is_mean = variable.role == Role::Data && upstream.is_none();
             if !is_given && !is_mean && distribution.noise().is_none() {
                 return Some(format!(

@@ -1,7 +1,7 @@
 //! Adam and its relatives (Kingma and Ba 2015; Loshchilov and Hutter 2019), as PyTorch defines
 //! them.
 
-use super::{Optimizer, Update, rate};
+use super::{Optimizer, Update, arguments::rate};
 use crate::{
     layer::Argument,
     tensor::{Graph, Node, Scalar},

@@ -2,8 +2,9 @@
 //! of all parameters.
 //!
 //! To add one: a new file with a unit struct that implements [`Optimizer`], and a line in
-//! [`OPTIMIZERS`].
+//! [`OPTIMIZERS`]. `docs/contributing/optimizer.md` works through an example.
 
+mod arguments;
 mod adam;
 mod sgd;
 
@@ -15,7 +16,9 @@ use std::fmt::Debug;
 
 /// What an update reads, each with the flat parameter axis unless said otherwise.
 pub struct Update<'a> {
+    /// The value before the update.
     pub parameter: Node,
+    /// The gradient of the loss, clipped, with that of a prior on weights.
     pub gradient: Node,
     /// One for each of [`Optimizer::state`].
     pub state: &'a [Node],
@@ -25,9 +28,11 @@ pub struct Update<'a> {
     pub step: Node,
     /// Whether these parameters are weights, which decay, or biases and the like, which do not.
     pub decays: bool,
+    /// In the order of [`Optimizer::arguments`].
     pub arguments: &'a [f64],
 }
 
+/// An optimiser of the trained parameters.
 pub trait Optimizer: Sync + Debug {
     /// As written in a model: `adam`.
     fn name(&self) -> &'static str;
@@ -52,15 +57,4 @@ pub fn find(name: &str) -> Option<&'static dyn Optimizer> {
         .iter()
         .copied()
         .find(|optimizer| optimizer.name() == name)
-}
-
-/// The learning rate, every optimiser's first argument.
-const fn rate(default: f64) -> Argument {
-    Argument {
-        name: "rate",
-        default: Some(default),
-        least: 0.0,
-        most: 1e3,
-        whole: false,
-    }
 }

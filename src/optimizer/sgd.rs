@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum, as PyTorch defines it.
 
-use super::{Optimizer, Update, rate};
+use super::{Optimizer, Update, arguments::rate};
 use crate::{
     layer::Argument,
     tensor::{Graph, Node},

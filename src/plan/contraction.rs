@@ -1,7 +1,7 @@
 //! Contractions as matrix products: which axes make rows, columns and sums, and whether they lie so
 //! that they can.
 
-use super::schedule::canonical;
+use super::layout::canonical;
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph},

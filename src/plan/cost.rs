@@ -110,7 +110,7 @@ impl Plan {
     }
 
     fn is_read_elsewhere(&self, buffer: Id<Buffer>, kernel: &Kernel) -> bool {
-        let outside = !matches!(self.buffer(buffer).place, super::Place::Arena(_));
+        let outside = !matches!(self.buffer(buffer).storage, super::Storage::Arena(_));
         outside
             || self
                 .kernels
@@ -147,17 +147,19 @@ impl Plan {
             .filter_map(|kernel| kernel.contraction.as_ref());
         let operations = contractions.flat_map(|contraction| {
             contraction.products.iter().map(|product| {
-                let own: BTreeSet<Id<Axis>> = [product.left, product.right]
+                let operand_axes: BTreeSet<Id<Axis>> = [product.left, product.right]
                     .iter()
                     .flat_map(|matrix| axes_of(matrix.buffer))
                     .copied()
                     .collect();
-                let missing = own
+                let missing = operand_axes
                     .iter()
                     .filter_map(|axis| with.get(axis))
                     .flatten()
                     .collect::<BTreeSet<_>>();
-                let missing = missing.into_iter().filter(|axis| !own.contains(axis));
+                let missing = missing
+                    .into_iter()
+                    .filter(|axis| !operand_axes.contains(axis));
                 let times: usize = missing.map(|axis| self.axes[axis.index()].size).product();
                 2 * (contraction.m * contraction.n * product.k * times) as u64
             })

@@ -1,16 +1,16 @@
 //! From scheduled items to kernels: loops of instructions over buffers.
 
 use super::{
-    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Span,
-    Tile, Windows,
+    Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Product, Storage, Tile,
+    WindowStep, Windows,
     contraction::{self, Operand},
-    items::{Item, ItemId, Items, Kind, ProductOf},
-    schedule::{self, Slot, canonical, layout},
-    view::Use,
+    fuse::{self, Slot},
+    layout::{canonical, layout},
+    values::{Item, ItemId, Items, Kind, OperandView, ProductOf},
 };
 use crate::{
     id::Id,
-    tensor::{Axes, Axis, AxisKind, Graph, OutputKind, philox},
+    tensor::{Axes, Axis, AxisKind, Graph, OutputKind, ReduceKind, philox},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +103,7 @@ impl Builder<'_> {
                 most.max().unwrap_or(0) / 512
             }
         };
-        let (size, count) = schedule::tiles(self.graph, axis, rows);
+        let (size, count) = fuse::tiles(self.graph, axis, rows);
         Some(Tile {
             axis,
             length,
@@ -136,7 +136,7 @@ impl Builder<'_> {
 
     /// The axes that an item is computed over, outermost first.
     fn domain(&self, id: ItemId) -> Vec<Id<Axis>> {
-        let called = |used: &Use| canonical(self.graph, self.used_axes(used).iter());
+        let called = |used: &OperandView| canonical(self.graph, self.used_axes(used).iter());
         match &self.items.get(id).kind {
             Kind::Reduce(_, value) | Kind::Partial { value, .. } | Kind::Merge(value, _) => {
                 called(value)
@@ -164,8 +164,9 @@ impl Builder<'_> {
     /// reduction comes first, narrow loops before wide ones, so that all of a wide loop finds what
     /// it reads.
     fn nests(&self, list: &[ItemId]) -> Vec<Nest> {
-        let flows =
-            |used: &Use| self.in_registers(&self.items.get(used.item).kind) && used.is_plain();
+        let flows = |used: &OperandView| {
+            self.in_registers(&self.items.get(used.item).kind) && used.is_plain()
+        };
         let mut free: BTreeSet<ItemId> = BTreeSet::new();
         for &id in list {
             let uses = self.items.get(id).kind.uses();
@@ -255,7 +256,7 @@ impl Builder<'_> {
                 let operand = &self.items.get(used.item).kind;
                 let same = nest_of
                     .get(&id)
-                    .is_some_and(|own| nest_of.get(&used.item) == Some(own));
+                    .is_some_and(|nest| nest_of.get(&used.item) == Some(nest));
                 let flows = same && used.is_plain() && self.in_registers(operand);
                 let inline = matches!(operand, Kind::Constant(_) | Kind::Iota(_));
                 if !flows && (!inline || matches!(kind, Kind::Products(_))) {
@@ -295,39 +296,39 @@ impl Builder<'_> {
                 .position(|parameter| parameter.name == name);
             position.expect("gradients and next values are named as parameters")
         };
-        let (name, place) = match (output, &item.kind) {
+        let (name, storage) = match (output, &item.kind) {
             (Some(output), _) => match output.kind {
-                OutputKind::Value => (output.name.clone(), Place::Output),
+                OutputKind::Value => (output.name.to_string(), Storage::Output),
                 OutputKind::Gradient => (
                     format!("d {}", output.name),
-                    Place::Gradient(position(&output.name)),
+                    Storage::Gradient(position(&output.name.to_string())),
                 ),
                 OutputKind::Next => (
-                    output.name.clone(),
-                    Place::Parameter(position(&output.name)),
+                    output.name.to_string(),
+                    Storage::Parameter(position(&output.name.to_string())),
                 ),
             },
-            (None, Kind::Input(name)) => (name.clone(), Place::Input),
+            (None, Kind::Input(name)) => (name.clone(), Storage::Input),
             (None, Kind::Parameter(parameter)) => (
                 self.graph.parameter(*parameter).name.clone(),
-                Place::Parameter(parameter.index()),
+                Storage::Parameter(parameter.index()),
             ),
-            (None, _) => (format!("t{}", id.index()), Place::Arena(0)),
+            (None, _) => (format!("t{}", id.index()), Storage::Arena(0)),
         };
         let len = axes.iter().map(|&axis| self.size(axis)).product();
         Buffer {
             name,
             axes,
             len,
-            place,
+            storage,
         }
     }
 
-    fn used_axes(&self, used: &Use) -> Axes {
+    fn used_axes(&self, used: &OperandView) -> Axes {
         used.axes(&self.items.get(used.item).axes)
     }
 
-    fn operand(&self, used: &Use) -> Operand {
+    fn operand(&self, used: &OperandView) -> Operand {
         let laid: Option<contraction::Layout> = layout(self.graph, self.items, used.item)
             .into_iter()
             .map(|axis| used.called(axis))
@@ -380,8 +381,8 @@ impl Builder<'_> {
     /// What a contraction is called: after the last of its axes, the features that it makes.
     fn result_name(&self, id: ItemId) -> String {
         let axes = layout(self.graph, self.items, id);
-        let axis = match &self.plan.buffer(self.buffers[&id]).place {
-            Place::Gradient(parameter) => {
+        let axis = match &self.plan.buffer(self.buffers[&id]).storage {
+            Storage::Gradient(parameter) => {
                 return format!("d_{}", self.graph.parameters[*parameter].name).replace('.', "_");
             }
             _ => axes.last(),
@@ -398,61 +399,70 @@ impl Builder<'_> {
         let out = layout(self.graph, self.items, id);
         let mut result: Option<Contraction> = None;
         for ProductOf { left, right, .. } in products {
+            // The operand with the tile axis makes the rows.
             let swap = !self.used_axes(left).contains(tile.axis);
             let (left, right) = if swap { (right, left) } else { (left, right) };
             let operands = [self.operand(left), self.operand(right)];
             let shape = contraction::shape(self.graph, &out, &operands[0], &operands[1]);
             let shape =
                 shape.unwrap_or_else(|| panic!("no matrix product: {out:?} = {operands:?}"));
-            let size = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).product();
-            let sizes = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).collect();
-            let windows =
-                |left: bool, used: &Use, rows: &[Id<Axis>], columns: &[Id<Axis>]| Windows {
-                    left,
-                    along_positions: shape
-                        .summed
-                        .iter()
-                        .all(|&axis| self.graph.axis(axis).kind <= AxisKind::Position),
-                    rows: sizes(rows),
-                    columns: sizes(columns),
-                    access: self.access(used, &[rows, columns].concat(), 0),
-                };
-            let windows = match operands {
-                [Operand::Read(_), _] => Some(windows(true, left, &shape.rows, &shape.summed)),
-                [_, Operand::Read(_)] => Some(windows(false, right, &shape.summed, &shape.columns)),
-                _ => None,
-            };
-            let matrix = |item: ItemId, (row_stride, column_stride)| Matrix {
-                buffer: self.buffers[&item],
-                row_stride,
-                column_stride,
-            };
-            let (m, n, k): (usize, usize, usize) =
-                (size(&shape.rows), size(&shape.columns), size(&shape.summed));
-            let (left, right) = (
-                matrix(left.item, shape.left),
-                matrix(right.item, shape.right),
-            );
-            let product = Product {
-                k,
-                left,
-                right,
-                windows,
-            };
+            let m = self.count(&shape.rows);
             let contraction = result.get_or_insert_with(|| Contraction {
-                out: matrix(id, shape.out),
+                out: self.matrix(id, shape.out),
                 m,
-                n,
+                n: self.count(&shape.columns),
                 rows_per_index: m / tile.length,
                 products: Vec::new(),
             });
-            contraction.products.push(product);
+            contraction.products.push(Product {
+                k: self.count(&shape.summed),
+                left: self.matrix(left.item, shape.left),
+                right: self.matrix(right.item, shape.right),
+                windows: self.windows((left, right), &operands, &shape),
+            });
         }
         result.expect("a contraction has products")
     }
 
+    /// The elements of some axes.
+    fn count(&self, axes: &[Id<Axis>]) -> usize {
+        axes.iter().map(|&axis| self.size(axis)).product()
+    }
+
+    /// An item's buffer as a matrix, by its row and column strides.
+    fn matrix(&self, item: ItemId, (row_stride, column_stride): (usize, usize)) -> Matrix {
+        Matrix {
+            buffer: self.buffers[&item],
+            row_stride,
+            column_stride,
+        }
+    }
+
+    /// How the operand that is read through windows is read, if one is.
+    fn windows(
+        &self,
+        (left, right): (&OperandView, &OperandView),
+        operands: &[Operand; 2],
+        shape: &contraction::Shape,
+    ) -> Option<Windows> {
+        let (is_left, used, rows, columns) = match operands {
+            [Operand::Read(_), _] => (true, left, &shape.rows, &shape.summed),
+            [_, Operand::Read(_)] => (false, right, &shape.summed, &shape.columns),
+            _ => return None,
+        };
+        let sizes = |axes: &[Id<Axis>]| axes.iter().map(|&axis| self.size(axis)).collect();
+        let is_position = |axis: &Id<Axis>| self.graph.axis(*axis).kind <= AxisKind::Position;
+        Some(Windows {
+            left: is_left,
+            along_positions: shape.summed.iter().all(is_position),
+            rows: sizes(rows),
+            columns: sizes(columns),
+            access: self.access(used, &[rows.as_slice(), columns].concat(), 0),
+        })
+    }
+
     /// Where an operand's elements lie, by the indices along these axes.
-    fn access(&self, used: &Use, along: &[Id<Axis>], partial: usize) -> Access {
+    fn access(&self, used: &OperandView, along: &[Id<Axis>], partial: usize) -> Access {
         let buffer = self.buffers[&used.item];
         let axes = &self.plan.buffer(buffer).axes;
         let mut access = Access {
@@ -478,7 +488,7 @@ impl Builder<'_> {
                         let terms = window.terms.iter().filter(|(known, _)| known == axis);
                         terms.map(|(_, stride)| *stride).sum::<isize>()
                     });
-                    Span {
+                    WindowStep {
                         strides: along.collect(),
                         offset: window.offset,
                         divisor: window.divisor,
@@ -514,7 +524,7 @@ struct Code<'a> {
     nest: &'a Nest,
     instructions: Vec<Instruction>,
     /// The instruction that holds a value.
-    loaded: Vec<(Use, usize)>,
+    loaded: Vec<(OperandView, usize)>,
 }
 
 impl Code<'_> {
@@ -563,50 +573,41 @@ impl Code<'_> {
             Kind::Copy(value) => self.value(value),
             Kind::Merge(value, windows) => {
                 let value = self.value(value);
-                let access = self.access(&Use::merged(self.builder.graph, id, windows), 0);
+                let access = self.access(&OperandView::merged(self.builder.graph, id, windows), 0);
                 self.push(Instruction::Store(value, access));
                 return;
             }
-            Kind::Reduce(kind, value) => {
-                let (value, access) = (self.value(value), self.access(&Use::of(id), 0));
-                self.push(Instruction::Reduce {
-                    kind: *kind,
-                    value,
-                    access,
-                });
-                return;
-            }
+            Kind::Reduce(kind, value) => return self.reduce(id, *kind, value, 0),
             Kind::Partial { kind, value, .. } => {
-                let value = self.value(value);
-                let len = self.builder.graph.elements(&item.axes);
-                let access = self.access(&Use::of(id), len);
-                self.push(Instruction::Reduce {
-                    kind: *kind,
-                    value,
-                    access,
-                });
-                return;
+                let floats = self.builder.graph.elements(&item.axes);
+                return self.reduce(id, *kind, value, floats);
             }
             Kind::Combine(kind, partial) => {
-                let value = self.value(&Use::of(*partial));
-                let access = self.access(&Use::of(id), 0);
-                self.push(Instruction::Reduce {
-                    kind: *kind,
-                    value,
-                    access,
-                });
-                return;
+                return self.reduce(id, *kind, &OperandView::direct(*partial), 0);
             }
         };
-        self.loaded.push((Use::of(id), result));
+        self.loaded.push((OperandView::direct(id), result));
         if self.builder.buffers.contains_key(&id) {
-            let access = self.access(&Use::of(id), 0);
+            let access = self.access(&OperandView::direct(id), 0);
             self.push(Instruction::Store(result, access));
         }
     }
 
+    /// Reduces a value into an item's buffer, with so many floats for each tile.
+    fn reduce(&mut self, id: ItemId, kind: ReduceKind, value: &OperandView, partial: usize) {
+        let (value, access) = (
+            self.value(value),
+            self.access(&OperandView::direct(id), partial),
+        );
+        self.push(Instruction::Reduce {
+            kind,
+            value,
+            access,
+        });
+    }
+
     /// The instruction that holds an operand's value, loading it if no earlier one does.
-    fn value(&mut self, used: &Use) -> usize {
+    fn value(&mut self, used: &OperandView) -> usize {
         if let Some((_, instruction)) = self.loaded.iter().find(|(known, _)| known == used) {
             return *instruction;
         }
@@ -623,7 +624,7 @@ impl Code<'_> {
         instruction
     }
 
-    fn access(&self, used: &Use, partial: usize) -> Access {
+    fn access(&self, used: &OperandView, partial: usize) -> Access {
         self.builder.access(used, &self.nest.axes, partial)
     }
 

@@ -1,7 +1,7 @@
 //! Places buffers in working memory: two may share bytes if no kernel lies in the lifetimes of
 //! both.
 
-use super::{Instruction, Kernel, Loop, Place, Plan};
+use super::{Instruction, Kernel, Loop, Plan, Storage};
 
 /// Floats to which buffers are aligned: a cache line.
 const ALIGNMENT: usize = 16;
@@ -10,7 +10,7 @@ const ALIGNMENT: usize = 16;
 pub(super) fn place(plan: &mut Plan) {
     let lifetimes = lifetimes(plan);
     let placed = |index: &usize| {
-        matches!(plan.buffers[*index].place, Place::Arena(_)) && lifetimes[*index].is_some()
+        matches!(plan.buffers[*index].storage, Storage::Arena(_)) && lifetimes[*index].is_some()
     };
     let indices: Vec<usize> = (0..plan.buffers.len()).filter(placed).collect();
     let lives = indices.iter().map(|&index| {
@@ -19,7 +19,7 @@ pub(super) fn place(plan: &mut Plan) {
     });
     let (offsets, len) = first_fit(&lives.collect::<Vec<_>>());
     for (index, offset) in indices.into_iter().zip(offsets) {
-        plan.buffers[index].place = Place::Arena(offset);
+        plan.buffers[index].storage = Storage::Arena(offset);
     }
     plan.arena = len;
 }
@@ -55,7 +55,7 @@ pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
 }
 
 /// The first and the last kernel that touch each buffer.
-fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+pub(super) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (number, kernel) in plan.kernels.iter().enumerate() {
         for buffer in touched(kernel) {

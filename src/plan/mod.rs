@@ -1,22 +1,71 @@
-//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends take it as it
-//! is.
+//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends run it as it is.
 //!
-//! A kernel runs once for each tile, a range of its tile axis (the rows of a case, as a rule).
-//! Within a tile come elementwise loops, at most one contraction, and loops on its result; before
-//! all tiles, loops too small to split. Every sum over the tile axis is split here, by tile, and
-//! combined in a later kernel in the order of the tiles: results do not depend on how many threads
-//! run them.
+//! A kernel runs once for each tile, a range of its tile axis (usually the rows of a case). Within a
+//! tile come elementwise loops (the prologue), at most one contraction, and loops on its result (the
+//! epilogue); before all tiles come loops that are too small to split (the setup). A sum over the tile
+//! axis is split by tile, and a later kernel adds the partial results in the order of the tiles. So
+//! results do not depend on the number of threads.
+//!
+//! # From a graph to kernels
+//!
+//! [`build`] runs five passes, each in a file of its own. The example is the mean of `z` in a model
+//! with `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph
+//! (`dgc compile --emit simplified`) it is five nodes, two of which are parameters that are named where
+//! they are read:
+//!
+//! ```text
+//! %0 [all.row:4, x:3] = input all.x
+//! %3 [all.row:4, z:2] = contract(%0, q.z.mean.weight.x; x)
+//! %4 [all.row:4, z:2] = add(q.z.mean.bias, %3)
+//! ```
+//!
+//! 1. `legalize` rewrites operations that no kernel has. It finds none here: the contraction is a
+//!    matrix product already, since `x` is the only axis that both operands have, and it is summed.
+//! 2. `gather` turns nodes into items. An operand view says where an item's axes are read, so renamed
+//!    axes and windows need no item. The five nodes become five items: an input, two parameters, a
+//!    `Products` item with one product, and a `Scalar` item.
+//! 3. `fuse` assigns items to kernels. The contraction makes kernel `k0`. The addition may read its
+//!    operands from `k0` on, so it goes there, after the contraction. Inputs and parameters are read
+//!    from memory and belong to no kernel.
+//! 4. `loops` writes each kernel. The contraction becomes a matrix product with rows `all.row` and
+//!    columns `z`, the addition a loop over both axes. What another loop reads gets a buffer: `t3` for
+//!    the sums, `t4` for the mean, which a later kernel adds noise to.
+//! 5. `memory` places buffers in working memory, where those that never live at once may share floats.
+//!
+//! `dgc compile --emit plan` prints the kernel and its buffers:
+//!
+//! ```text
+//! k0_contract_z
+//!   // all log q(z | x), tiny.dgm:9
+//!   t3[4, 2] = all.x · q.z.mean.weight.x over 3
+//!   after [all.row:4, z:2] r0 = q.z.mean.bias; r1 = t3; r2 = add(r0, r1); t4 = r2
+//!   in 1 tiles of 4 along all.row
+//!
+//! b0 all.x [all.row, x] 12 floats, input
+//! b1 q.z.mean.bias [z] 2 floats, parameter
+//! b2 q.z.mean.weight.x [z, x] 6 floats, parameter
+//! b3 t3 [all.row, z] 8 floats, arena 0
+//! b4 t4 [all.row, z] 8 floats, arena 16
+//! ```
+//!
+//! `after` marks the epilogue: register `r0` is loaded with stride 0 along the rows, `r1` is the
+//! contraction's sum. The CPU runs the loop on the tile's rows while they are in the cache; the GPU
+//! applies it to sums in registers and never stores `t3`. Of 96 rows or more there would be several
+//! tiles.
+//!
+//! Back ends take a [`VerifiedPlan`], which only the verifier makes; `verify` lists what it guarantees.
 
+mod values;
+mod layout;
 mod contraction;
-mod cost;
-mod expand;
-mod items;
+mod legalize;
+mod gather;
+mod fuse;
 mod loops;
 mod memory;
+pub mod verify;
+mod cost;
 mod print;
-mod schedule;
-mod verify;
-mod view;
 
 use crate::{
     id::Id,
@@ -26,30 +75,39 @@ use crate::{
 pub use cost::{Cost, elements};
 pub use memory::first_fit;
 pub use print::print;
-pub use verify::verify;
+pub use verify::{PlanError, VerifiedPlan};
 
+/// Kernels in the order in which they run, and the buffers that they read and write.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
+    /// Every axis that buffers and loops name.
     pub axes: Vec<Axis>,
     /// Everything that is kept between runs, whether this plan reads it or not.
     pub parameters: Vec<Parameter>,
+    /// Every array that kernels read or write.
     pub buffers: Vec<Buffer>,
+    /// In the order in which they run.
     pub kernels: Vec<Kernel>,
-    /// Floats of working memory that buffers in [`Place::Arena`] share.
+    /// Floats of working memory that buffers in [`Storage::Arena`] share.
     pub arena: usize,
 }
 
 /// An array of floats, its axes outermost first, without gaps.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Buffer {
+    /// An input, output or parameter by its name; of working memory, the value's.
     pub name: String,
+    /// Outermost first.
     pub axes: Vec<Id<Axis>>,
+    /// Floats: the product of the axes' sizes, times the number of tiles for partial sums.
     pub len: usize,
-    pub place: Place,
+    /// Where it lies.
+    pub storage: Storage,
 }
 
+/// Where a buffer lies, and who fills it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Place {
+pub enum Storage {
     /// Given before each run.
     Input,
     /// Read after each run.
@@ -63,8 +121,10 @@ pub enum Place {
     Arena(usize),
 }
 
+/// Loops around at most one contraction, run tile by tile.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Kernel {
+    /// Unique in the plan.
     pub name: String,
     /// The formulas that it is a part of.
     pub origins: Vec<String>,
@@ -72,27 +132,37 @@ pub struct Kernel {
     pub setup: Vec<Loop>,
     /// Without it the kernel has its setup alone.
     pub tile: Option<Tile>,
+    /// Run in each tile before the contraction.
     pub prologue: Vec<Loop>,
+    /// The matrix product of each tile.
     pub contraction: Option<Contraction>,
+    /// Run in each tile after the contraction.
     pub epilogue: Vec<Loop>,
 }
 
 /// How a kernel is split: `count` ranges of `size` along the axis, the last one shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
+    /// The axis that is split.
     pub axis: Id<Axis>,
+    /// The size of the axis.
     pub length: usize,
+    /// Indices in a tile.
     pub size: usize,
+    /// The number of tiles.
     pub count: usize,
 }
 
 /// A loop nest over axes, outermost first, running the instructions for every element.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Loop {
+    /// Outermost first.
     pub axes: Vec<Id<Axis>>,
+    /// Of the axes.
     pub sizes: Vec<usize>,
     /// Whether `axes[0]` is the tile axis, so that the loop runs over the tile's range of it.
     pub tiled: bool,
+    /// Run for every element, in order.
     pub instructions: Vec<Instruction>,
 }
 
@@ -100,25 +170,35 @@ pub struct Loop {
 /// give a stride for each axis of the loop.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Instruction {
+    /// A number.
     Constant(f64),
     /// The position along the axis with that index in [`Loop::axes`].
     Position(usize),
+    /// An element of a buffer.
     Load(Access),
     /// Element number `access` of a stream of noise.
     Noise {
+        /// The stream's number.
         stream: u32,
+        /// The noise's distribution.
         kind: NoiseKind,
+        /// Which element of the stream.
         access: Access,
     },
+    /// An operation on earlier results, by their positions.
     Scalar(Scalar, Vec<usize>),
     /// 1 where the value equals the position along the axis, else 0.
     OneHot(usize, usize),
+    /// Writes a result to an element of a buffer.
     Store(usize, Access),
     /// Reduces the value into the element; strides are 0 along the reduced axes. The first arrival
     /// replaces what was there.
     Reduce {
+        /// How values are combined.
         kind: ReduceKind,
+        /// The position of the result that is reduced.
         value: usize,
+        /// The element that it is reduced into.
         access: Access,
     },
 }
@@ -129,23 +209,29 @@ pub enum Instruction {
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
     pub buffer: Id<Buffer>,
+    /// Floats between neighbours along each axis of the loop.
     pub strides: Vec<usize>,
     /// Floats for each tile, where every tile has an array of its own; else 0.
     pub partial: usize,
     /// Of what is loaded or stored: further places, which windows name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spans: Vec<Span>,
+    pub spans: Vec<WindowStep>,
 }
 
-/// A window's place along one axis of a buffer: p · `divisor` = Σ index · stride + `offset`. `step`
-/// floats lie between places; where p is no whole number below `size`, 0 is loaded, and nothing is
-/// stored.
+/// One window of an access, a step along one axis of the buffer: the indices name the place p with
+/// p · `divisor` = Σ index · stride + `offset`, and `step` floats lie between places. Where p is no
+/// whole number below `size`, 0 is loaded and nothing is stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Span {
+pub struct WindowStep {
+    /// Of each index of the loop.
     pub strides: Vec<isize>,
+    /// Added to the indices' sum.
     pub offset: isize,
+    /// The sum is divided by this.
     pub divisor: usize,
+    /// The number of places.
     pub size: usize,
+    /// Floats between places.
     pub step: usize,
 }
 
@@ -153,17 +239,26 @@ pub struct Span {
 /// `rows_per_index` for each index of it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Contraction {
+    /// The result of each tile.
     pub out: Matrix,
+    /// Rows, of all tiles.
     pub m: usize,
+    /// Columns.
     pub n: usize,
+    /// Rows for each index of the tile axis.
     pub rows_per_index: usize,
+    /// The products that are added.
     pub products: Vec<Product>,
 }
 
+/// A product of two matrices.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Product {
+    /// The length of the sum.
     pub k: usize,
+    /// With axes m, k.
     pub left: Matrix,
+    /// With axes k, n.
     pub right: Matrix,
     /// One of the two may be read through windows; the matrix then says no more than the buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,16 +274,22 @@ pub struct Windows {
     /// Whether the sum runs along the windows' positions, of which there are many, and not along
     /// what is in a window.
     pub along_positions: bool,
+    /// Sizes of the axes that make the rows.
     pub rows: Vec<usize>,
+    /// Sizes of the axes that make the columns.
     pub columns: Vec<usize>,
+    /// The element's place by the indices of both.
     pub access: Access,
 }
 
 /// A buffer seen as a matrix, by the floats between rows and between columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Matrix {
+    /// The buffer.
     pub buffer: Id<Buffer>,
+    /// Floats between rows.
     pub row_stride: usize,
+    /// Floats between columns.
     pub column_stride: usize,
 }
 
@@ -203,24 +304,57 @@ pub enum NoiseSource {
 
 /// Fuses and orders a graph's operations, and places their results.
 pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
-    let graph = expand::run(graph);
-    let mut items = items::gather(&graph, noise);
-    let schedule = schedule::run(&graph, &mut items);
-    let mut plan = loops::build(&graph, &items, &schedule);
+    let graph = legalize::run(graph);
+    let mut items = gather::run(&graph, noise);
+    let slots = fuse::run(&graph, &mut items);
+    let mut plan = loops::build(&graph, &items, &slots);
     memory::place(&mut plan);
     plan
 }
 
 impl Plan {
+    /// The buffer of an id.
     pub fn buffer(&self, id: Id<Buffer>) -> &Buffer {
         &self.buffers[id.index()]
+    }
+
+    /// Whether two buffers are an old value and its replacement, in one place: a parameter and its
+    /// next value, or an input and an output of the same name.
+    pub fn share_memory(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (&self.buffers[one], &self.buffers[other]);
+        match (&one.storage, &other.storage) {
+            (Storage::Parameter(one), Storage::Parameter(other)) => one == other,
+            (Storage::Input, Storage::Output) | (Storage::Output, Storage::Input) => {
+                one.name == other.name
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a kernel writes each buffer.
+    pub fn written(&self) -> Vec<bool> {
+        let mut written = vec![false; self.buffers.len()];
+        for kernel in &self.kernels {
+            let loops = kernel.loops().flat_map(|nest| &nest.instructions);
+            let stored = loops.filter_map(|instruction| match instruction {
+                Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
+                    Some(access.buffer)
+                }
+                _ => None,
+            });
+            let multiplied = kernel.contraction.iter().map(|product| product.out.buffer);
+            stored
+                .chain(multiplied)
+                .for_each(|buffer| written[buffer.index()] = true);
+        }
+        written
     }
 
     /// The buffers that are read after each run, without gradients and next values.
     pub fn outputs(&self) -> impl Iterator<Item = &Buffer> {
         self.buffers
             .iter()
-            .filter(|buffer| buffer.place == Place::Output)
+            .filter(|buffer| buffer.storage == Storage::Output)
     }
 
     /// Floating-point operations of the contractions of one run; a multiply-add is two.
@@ -233,7 +367,7 @@ impl Plan {
     }
 }
 
-impl Span {
+impl WindowStep {
     /// The place that a sum of indices names, if it names one.
     pub fn place(&self, sum: isize) -> Option<usize> {
         if self.divisor == 1 {
@@ -249,6 +383,7 @@ impl Span {
 }
 
 impl Loop {
+    /// How many times the instructions run.
     pub fn elements(&self) -> usize {
         self.sizes.iter().product()
     }

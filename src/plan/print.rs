@@ -1,8 +1,9 @@
 //! Plans as text: kernels with their loops and contractions, then the buffers.
 
-use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan};
+use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Storage};
 use crate::id::Id;
 
+/// A plan as text: kernels, then buffers.
 pub fn print(plan: &Plan) -> String {
     let mut text = String::new();
     for kernel in &plan.kernels {
@@ -15,12 +16,12 @@ pub fn print(plan: &Plan) -> String {
             .iter()
             .map(|axis| plan.axes[axis.index()].name.as_str())
             .collect();
-        let place = match buffer.place {
-            Place::Input => "input".to_string(),
-            Place::Output => "output".to_string(),
-            Place::Parameter(_) => "parameter".to_string(),
-            Place::Gradient(_) => "gradient".to_string(),
-            Place::Arena(offset) => format!("arena {offset}"),
+        let place = match buffer.storage {
+            Storage::Input => "input".to_string(),
+            Storage::Output => "output".to_string(),
+            Storage::Parameter(_) => "parameter".to_string(),
+            Storage::Gradient(_) => "gradient".to_string(),
+            Storage::Arena(offset) => format!("arena {offset}"),
         };
         text += &format!(
             "  b{index} {} [{}] {} floats, {place}\n",

@@ -1,203 +1,162 @@
-//! What always holds of a plan, checked.
+//! The verifier: the only way to a [`VerifiedPlan`], which is what back ends take.
+//!
+//! It runs for every plan, those that the planner built and those that were read from files, in every
+//! build. It never panics, and all its arithmetic is checked. `unsafe` code may rely on the following
+//! invariants and on nothing else.
+//!
+//! 1. **Numbers are in range.** Ids of axes, buffers, parameters and instructions name something that
+//!    exists. No axis, loop, matrix or product has a size of 0. Sizes, extents and work stay below
+//!    [`MOST_ELEMENTS`] and [`MOST_WORK`], and window sums fit 32 bits, so products and sums of them
+//!    do not wrap.
+//! 2. **A buffer has the length of its axes**, and one in working memory lies within
+//!    [`Plan::arena`], which ends where the last of them ends.
+//! 3. **Memory has one writer.** At most one instruction or contraction of the plan writes a buffer.
+//!    An input has no writer; an output, a gradient and working memory have one.
+//! 4. **Two buffers share memory only as an old value and its replacement**: a parameter and its
+//!    next value, or an input and an output of the same name. They have the same axes. Buffers in
+//!    working memory overlap only if no kernel lies in the lifetimes of both.
+//! 5. **Loops.** A loop has at most [`MOST_AXES`] distinct axes with their sizes. Loops of a kernel's
+//!    setup are not tiled; the others run along the tile axis first. Operands are values of earlier
+//!    instructions, as many as the operation takes.
+//! 6. **Every access is in bounds**, for all indices, tiles and places that windows name.
+//! 7. **A tile has at least one index**: `count` tiles of `size` cover the axis, the last one may be
+//!    shorter.
+//! 8. **A write covers its buffer**, each element once: by its loop, or by its tile where each tile
+//!    has a partial result. The first axis of a buffer of partial results counts the tiles. A
+//!    reduction's result is dense, and walked in steps of 0 or 1 by the innermost axis.
+//! 9. **Tiles write disjoint elements**, blocks of the tile axis or partial results.
+//! 10. **What is read was written before**, in an earlier kernel or loop. Within the tiles of a kernel
+//!     a tile reads only the block that it wrote itself.
+//! 11. **What is replaced was read before**: earlier, or by the same loop at the same element. A
+//!     contraction's result shares no memory with its operands, and nothing in its kernel replaces
+//!     them.
+//! 12. **Contractions.** Rows run along the tile axis. Matrices lie within their buffers, and windows
+//!     have the matrix's rows and columns. Right operands, and both operands of a sum along
+//!     positions, are complete before the tiles begin. Either all products of a contraction are sums
+//!     along positions, read through windows on the same side, or none is.
+//! 13. **Noise** numbers the elements of its loop without gaps.
+//! 14. **Text is harmless in a source**: kernels have distinct identifiers as names; other names have
+//!     no control characters and no backslash at the end.
 
-use super::{Access, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Tile};
+mod check;
+mod storage;
+mod accesses;
+mod hazards;
+mod loops;
+mod contractions;
 
-/// Panics where a plan would read or write outside a buffer, read what nothing wrote, or let two
-/// tiles write one element.
-pub fn verify(plan: &Plan) {
-    let mut written: Vec<bool> = plan
-        .buffers
-        .iter()
-        .map(|buffer| matches!(buffer.place, Place::Input | Place::Parameter(_)))
-        .collect();
-    for buffer in &plan.buffers {
-        let len: usize = buffer
-            .axes
-            .iter()
-            .map(|axis| plan.axes[axis.index()].size)
-            .product();
-        assert!(
-            len == buffer.len,
-            "`{}` has the length of its axes",
-            buffer.name
-        );
-        if let Place::Arena(offset) = buffer.place {
-            assert!(
-                offset + len <= plan.arena,
-                "`{}` lies within the arena",
-                buffer.name
-            );
-        }
-    }
-    for kernel in &plan.kernels {
-        kernel
-            .setup
-            .iter()
-            .for_each(|nest| verify_loop(plan, kernel, nest, None, &mut written));
-        kernel
-            .prologue
-            .iter()
-            .for_each(|nest| verify_loop(plan, kernel, nest, kernel.tile, &mut written));
-        if let Some(contraction) = &kernel.contraction {
-            verify_contraction(plan, kernel, contraction, &mut written);
-        }
-        kernel
-            .epilogue
-            .iter()
-            .for_each(|nest| verify_loop(plan, kernel, nest, kernel.tile, &mut written));
-    }
-    for (buffer, written) in plan.buffers.iter().zip(written) {
-        assert!(written, "`{}` is written by some kernel", buffer.name);
-    }
-}
+use super::{Kernel, Plan, Tile};
+use check::{Check, ensure, entry};
+use hazards::Hazards;
+use std::{collections::BTreeSet, ops::Deref};
 
-fn verify_loop(
-    plan: &Plan,
-    kernel: &Kernel,
-    nest: &Loop,
-    tile: Option<Tile>,
-    written: &mut [bool],
-) {
-    let place = &kernel.name;
-    assert!(
-        nest.tiled == tile.is_some(),
-        "{place}: a loop of the tiles runs along the tile axis"
-    );
-    let tiles = tile.map_or(1, |tile| tile.count);
-    for (number, instruction) in nest.instructions.iter().enumerate() {
-        let before = |value: &usize| {
-            assert!(
-                *value < number,
-                "{place}: instruction {number} reads a later one"
-            )
-        };
-        match instruction {
-            Instruction::Scalar(_, operands) => operands.iter().for_each(before),
-            Instruction::OneHot(value, _)
-            | Instruction::Store(value, _)
-            | Instruction::Reduce { value, .. } => {
-                before(value);
-            }
-            _ => {}
-        }
-        match instruction {
-            Instruction::Load(access) => {
-                let name = &plan.buffer(access.buffer).name;
-                assert!(
-                    written[access.buffer.index()],
-                    "{place} reads `{name}`, which nothing wrote"
-                );
-                verify_access(plan, place, nest, access, tiles);
-            }
-            Instruction::Store(_, access) => {
-                assert!(
-                    !nest.tiled || access.strides[0] > 0,
-                    "{place}: a store belongs to one tile"
-                );
-                verify_access(plan, place, nest, access, tiles);
-                written[access.buffer.index()] = true;
-            }
-            Instruction::Reduce { access, .. } => {
-                assert!(
-                    access.spans.is_empty(),
-                    "{place}: no sum is made through windows"
-                );
-                let own = !nest.tiled || access.strides[0] > 0 || access.partial > 0;
-                assert!(own, "{place}: a reduction belongs to one tile");
-                verify_access(plan, place, nest, access, tiles);
-                written[access.buffer.index()] = true;
-            }
-            _ => {}
-        }
+pub use check::{MOST_AXES, MOST_ELEMENTS, MOST_WINDOWS, MOST_WORK, PlanError};
+
+/// A plan that the verifier accepted. It serializes as its plan, and cannot be deserialized: a plan
+/// that was read must be verified.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(transparent)]
+pub struct VerifiedPlan(Plan);
+
+impl VerifiedPlan {
+    /// Verifies a plan.
+    ///
+    /// # Errors
+    /// The first invariant that the plan breaks.
+    pub fn new(plan: Plan) -> Result<Self, PlanError> {
+        verify(&plan)?;
+        Ok(VerifiedPlan(plan))
+    }
+
+    /// The plan, which can be changed and then has to be verified again.
+    pub fn into_plan(self) -> Plan {
+        self.0
     }
 }
 
-fn verify_access(plan: &Plan, place: &str, nest: &Loop, access: &Access, tiles: usize) {
-    let buffer = plan.buffer(access.buffer);
-    let end = farthest(&nest.sizes, access) + access.partial * (tiles - 1);
-    assert!(
-        end < buffer.len,
-        "{place} reaches element {end} of `{}`, which has {}",
-        buffer.name,
-        buffer.len
-    );
+impl Deref for VerifiedPlan {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.0
+    }
 }
 
-/// The last element that an access reaches, of the first tile.
-fn farthest(sizes: &[usize], access: &Access) -> usize {
-    let direct: usize = sizes
-        .iter()
-        .zip(&access.strides)
-        .map(|(size, stride)| (size - 1) * stride)
-        .sum();
-    direct
-        + access
-            .spans
-            .iter()
-            .map(|span| (span.size - 1) * span.step)
-            .sum::<usize>()
+fn verify(plan: &Plan) -> Check {
+    storage::axes(plan)?;
+    storage::parameters(plan)?;
+    storage::buffers(plan)?;
+    names(plan)?;
+    let mut hazards = Hazards::new(plan)?;
+    for (number, kernel) in plan.kernels.iter().enumerate() {
+        hazards.begin(number, kernel.tile);
+        verify_kernel(plan, kernel, &mut hazards).map_err(|error| error.within(&kernel.name))?;
+    }
+    hazards.finish()?;
+    // Lifetimes look at buffers by index, which is in range from here on.
+    storage::arena(plan)
 }
 
-fn verify_contraction(
-    plan: &Plan,
-    kernel: &Kernel,
-    contraction: &Contraction,
-    written: &mut [bool],
-) {
-    let place = &kernel.name;
-    let within = |matrix: &Matrix, rows: usize, columns: usize| {
-        let end = (rows - 1) * matrix.row_stride + (columns - 1) * matrix.column_stride;
-        let buffer = plan.buffer(matrix.buffer);
-        assert!(
-            end < buffer.len,
-            "{place} reaches element {end} of `{}`",
-            buffer.name
-        );
+/// Kernels are functions of a source, and other names stand in its comments.
+fn names(plan: &Plan) -> Check {
+    let mut seen = BTreeSet::new();
+    for Kernel { name, origins, .. } in &plan.kernels {
+        let letters = |c: char| c.is_alphanumeric() || c == '_';
+        let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        ensure(
+            starts && name.chars().all(letters),
+            "an identifier as a kernel's name",
+            || format!("{name:?}"),
+        )?;
+        ensure(seen.insert(name), "distinct names of kernels", || {
+            format!("{name:?} twice")
+        })?;
+        origins.iter().try_for_each(|origin| comment(origin))?;
+    }
+    let axes = plan.axes.iter().map(|axis| &axis.name);
+    let buffers = plan.buffers.iter().map(|buffer| &buffer.name);
+    axes.chain(buffers).try_for_each(|name| comment(name))
+}
+
+fn comment(text: &str) -> Check {
+    let harmless = !text.contains(char::is_control) && !text.ends_with('\\');
+    ensure(harmless, "text that can stand in a comment", || {
+        format!("{text:?}")
+    })
+}
+
+fn verify_kernel(plan: &Plan, kernel: &Kernel, hazards: &mut Hazards) -> Check {
+    for (number, nest) in kernel.setup.iter().enumerate() {
+        loops::verify(plan, nest, None, hazards::setup(number), hazards)?;
+    }
+    let Some(tile) = kernel.tile else {
+        let empty = kernel.prologue.is_empty()
+            && kernel.contraction.is_none()
+            && kernel.epilogue.is_empty();
+        return ensure(empty, "a tile for what is not setup", || "none".to_string());
     };
-    let tile = kernel.tile.expect("a contraction is tiled");
-    assert!(
-        contraction.m == tile.length * contraction.rows_per_index,
-        "{place}: rows run along the tile axis"
-    );
-    within(&contraction.out, contraction.m, contraction.n);
-    for product in &contraction.products {
-        for matrix in [&product.left, &product.right] {
-            let name = &plan.buffer(matrix.buffer).name;
-            assert!(
-                written[matrix.buffer.index()],
-                "{place} reads `{name}`, which nothing wrote"
-            );
-        }
-        let windows = |left: bool| {
-            product
-                .windows
-                .as_ref()
-                .filter(|windows| windows.left == left)
-        };
-        for (left, matrix, rows, columns) in [
-            (true, &product.left, contraction.m, product.k),
-            (false, &product.right, product.k, contraction.n),
-        ] {
-            let Some(windows) = windows(left) else {
-                within(matrix, rows, columns);
-                continue;
-            };
-            let count = |sizes: &[usize]| sizes.iter().product::<usize>();
-            assert!(
-                count(&windows.rows) == rows && count(&windows.columns) == columns,
-                "{place}: windows are a matrix"
-            );
-            let end = farthest(
-                &[windows.rows.as_slice(), &windows.columns].concat(),
-                &windows.access,
-            );
-            let buffer = plan.buffer(matrix.buffer);
-            assert!(
-                end < buffer.len,
-                "{place} reaches element {end} of `{}` through windows",
-                buffer.name
-            );
-        }
+    verify_tile(plan, tile)?;
+    for (number, nest) in kernel.prologue.iter().enumerate() {
+        loops::verify(plan, nest, Some(tile), hazards::prologue(number), hazards)?;
     }
-    written[contraction.out.buffer.index()] = true;
+    if let Some(contraction) = &kernel.contraction {
+        contractions::verify(plan, contraction, tile, hazards)?;
+    }
+    for (number, nest) in kernel.epilogue.iter().enumerate() {
+        loops::verify(plan, nest, Some(tile), hazards::epilogue(number), hazards)?;
+    }
+    Ok(())
+}
+
+fn verify_tile(plan: &Plan, tile: Tile) -> Check {
+    let axis = entry(&plan.axes, tile.axis, "axes")?;
+    ensure(
+        tile.length == axis.size,
+        "a tile axis of its own length",
+        || format!("{} of {}", tile.length, axis.size),
+    )?;
+    let covers = tile.size > 0 && tile.count == tile.length.div_ceil(tile.size);
+    ensure(covers, "tiles that cover their axis", || {
+        format!("{} of {} for {}", tile.count, tile.size, tile.length)
+    })
 }

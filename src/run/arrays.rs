@@ -13,9 +13,30 @@ use std::{collections::HashMap, fs, path::Path};
 /// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedArray {
+    /// Such as `p.x.logits.weight`.
     pub name: String,
+    /// The sizes of its axes.
     pub shape: Vec<usize>,
+    /// All numbers.
     pub data: Vec<f64>,
+}
+
+impl NamedArray {
+    /// Reads every array of a safetensors file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds an array of another type than numbers.
+    pub fn read_all(path: &Path) -> Result<Vec<NamedArray>> {
+        Ok(read(path)?.0)
+    }
+
+    /// Writes arrays to a safetensors file, as f64 if `double`, else as f32.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_all(arrays: &[NamedArray], path: &Path, double: bool) -> Result<()> {
+        write(path, arrays, HashMap::new(), double)
+    }
 }
 
 /// The arrays and the metadata of a file, numbers of any type as f64.
@@ -29,7 +50,7 @@ pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let mut arrays = Vec::new();
     for (name, view) in file.tensors() {
         let data = numbers(&view).ok_or_else(|| {
-            Error::new(format!(
+            Error::data(format!(
                 "{}: array `{name}` has the unsupported type {:?}",
                 path.display(),
                 view.dtype()

@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Result},
     id::Id,
     lower::Mode,
-    model::{Changing, Classify, Model, Role},
+    model::{Model, Role, Scheduled, Variable},
+    names::{CLASSIFICATION, CaseKind, InputName, OutputName},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -33,9 +34,11 @@ pub enum Engine {
 /// Arrays by name.
 pub type Arrays = BTreeMap<String, NamedArray>;
 
+/// The numbers of [`bound`].
 pub struct Report {
     /// In the shape of the oracles' `expected.json`.
     pub json: Value,
+    /// Of the loss, by every trained parameter.
     pub gradients: Vec<NamedArray>,
 }
 
@@ -50,14 +53,14 @@ pub fn bound(
     seed: u64,
     engine: &Engine,
 ) -> Result<Report> {
-    let settled = model.settled().map(|(_, settled)| settled);
-    let model = settled.as_ref().unwrap_or(model);
+    let steady = model.steady_state().map(|(_, steady)| steady);
+    let model = steady.as_ref().unwrap_or(model);
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
     let labelled = cases
         .rows
         .iter()
-        .filter(|(name, _)| *name == "labelled")
+        .filter(|(case, _)| *case == CaseKind::Labelled)
         .map(|(_, rows)| rows.len())
         .sum::<usize>();
     let population = Population {
@@ -65,7 +68,42 @@ pub fn bound(
         labelled: labelled as f64,
     };
     let graph = driver::step(model, &rows, Mode::BOUND);
-    let mut values: eval::Values = population
+    let values = values(
+        model,
+        &graph,
+        &cases,
+        population,
+        [parameters, batch],
+        noise,
+    )?;
+    let outputs = match engine {
+        Engine::Reference => {
+            let seed = eval::Seed { seed, step: 0 };
+            let outputs =
+                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::data)?;
+            let names = graph.outputs.iter().map(|output| output.name.clone());
+            outputs
+                .into_iter()
+                .zip(names)
+                .map(|((kind, _, array), name)| (kind, name, array.data))
+                .collect()
+        }
+        Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
+    };
+    Ok(report(model, &graph, &cases, population, &outputs))
+}
+
+/// The values of the graph's parameters, inputs and, if it is given, noise; `files` are the
+/// parameters and the batch.
+fn values(
+    model: &Model,
+    graph: &Graph,
+    cases: &Cases,
+    population: Population,
+    [parameters, batch]: [&Arrays; 2],
+    noise: Option<&Arrays>,
+) -> Result<eval::NamedValues> {
+    let mut values: eval::NamedValues = population
         .weights(model)
         .into_iter()
         .map(|(name, value)| (name, vec![value]))
@@ -84,50 +122,38 @@ pub fn bound(
         values.insert(parameter.name.clone(), value);
     }
     // As at the end of a run, when warm-ups are over.
-    let changing = model.changing();
-    let end = changing
+    let scheduled = model.scheduled();
+    let end = scheduled
         .iter()
         .fold(model.train.epochs as f64, |end, (_, input)| match input {
-            Changing::Ramp(ramp) => end.max(ramp.warmup),
-            Changing::Drawn(_) => end,
+            Scheduled::Ramp(ramp) => end.max(ramp.warmup),
+            Scheduled::Estimator(_) => end,
         });
     for node in graph.ids() {
         match graph.op(node) {
             Op::Input { name, .. } if !values.contains_key(name) => {
-                let value = match changing.iter().find(|(known, _)| known == name) {
-                    Some((_, input)) => vec![model.changed(*input, end)],
-                    None => cases.input(&graph, batch, node, name)?,
+                let value = match scheduled.iter().find(|(input, _)| input == name) {
+                    Some((_, input)) => vec![model.scheduled_value(*input, end)],
+                    None => cases.input(graph, batch, node, name)?,
                 };
                 values.insert(name.clone(), value);
             }
             Op::Noise { name, .. } => {
                 if let Some(noise) = noise {
-                    values.insert(name.clone(), given_noise(&graph, noise, node, name)?);
+                    values.insert(name.clone(), given_noise(graph, noise, node, name)?);
                 }
             }
             _ => {}
         }
     }
-    let outputs = match engine {
-        Engine::Reference => {
-            let seed = eval::Seed { seed, step: 0 };
-            let outputs =
-                eval::run(&graph, &values, noise.is_none().then_some(seed)).map_err(Error::new)?;
-            outputs
-                .into_iter()
-                .map(|(kind, name, array)| (kind, name, array.data))
-                .collect()
-        }
-        Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
-    };
-    Ok(report(model, &graph, &cases, population, &outputs))
+    Ok(values)
 }
 
-type Outputs = Vec<(OutputKind, String, Vec<f64>)>;
+type Outputs = Vec<(OutputKind, OutputName, Vec<f64>)>;
 
 fn on_device(
     graph: &Graph,
-    values: &eval::Values,
+    values: &eval::NamedValues,
     given: bool,
     seed: u64,
     device: &Device,
@@ -160,8 +186,8 @@ fn on_device(
     let mut outputs = Outputs::new();
     for output in &graph.outputs {
         let value = match output.kind {
-            OutputKind::Value => session.read(&loaded, &output.name)?,
-            OutputKind::Gradient => match session.layout.find(&output.name) {
+            OutputKind::Value => session.read(&loaded, &output.name.to_string())?,
+            OutputKind::Gradient => match session.layout.find(&output.name.to_string()) {
                 Some(entry) => Some(session.gradient(entry)?),
                 None => None,
             },
@@ -187,49 +213,55 @@ fn report(
         .map(|variable| (variable.name.as_str(), variable.size()))
         .collect();
     let mut json = json!({ "samples": model.objective.samples, "sizes": sizes });
-    let weight = |classify: &Classify| classify.weight.value(population.rows, population.labelled);
-    match model.objective.classify.as_slice() {
-        [] => {}
-        [only] => json["classify_weight"] = json!(weight(only)),
-        several => {
-            let name = |classify: &Classify| model.variables[classify.label.index()].name.clone();
-            let weights: BTreeMap<String, f64> =
-                several.iter().map(|one| (name(one), weight(one))).collect();
-            json["classify_weight"] = json!(weights);
-        }
+    for (keyword, weights) in population_weights(model, population) {
+        json[format!("{keyword}_weight")] = match weights.as_slice() {
+            [(_, only)] => json!(only),
+            several => json!(several.iter().copied().collect::<BTreeMap<&str, f64>>()),
+        };
     }
-    let number = |name: &str| {
-        outputs
-            .iter()
-            .find(|(_, known, _)| known == name)
-            .map(|(_, _, data)| data.clone())
-    };
     for (case, rows) in &cases.rows {
-        if rows.is_empty() {
-            continue;
+        if !rows.is_empty() {
+            json[case.word()] = case_report(*case, outputs);
         }
-        let mut terms = serde_json::Map::new();
-        for (kind, name, data) in outputs {
-            let term = name
-                .strip_prefix(&format!("{case}."))
-                .filter(|_| *kind == OutputKind::Value);
-            if let Some(term) = term.filter(|term| !["bound", "per_row"].contains(term)) {
-                terms.insert(term.to_string(), json!(data[0]));
-            }
-        }
-        let per_row = number(&format!("{case}.per_row"));
-        let bound = number(&format!("{case}.bound")).map(|data| data[0]);
-        json[*case] = json!({ "bound": bound, "per_row": per_row, "terms": terms });
     }
     let classified: Vec<f64> = outputs
         .iter()
-        .filter(|(_, name, _)| name.starts_with("classification."))
+        .filter(|(_, name, _)| name.is_metric(CLASSIFICATION))
         .map(|(_, _, data)| data[0])
         .collect();
     if !classified.is_empty() {
         json["classification"] = json!(classified.iter().sum::<f64>());
     }
-    json["loss"] = json!(number("loss").map(|data| data[0]));
+    json["loss"] = json!(output(outputs, &OutputName::Loss).map(|data| data[0]));
+    Report {
+        gradients: gradients(graph, outputs),
+        json,
+    }
+}
+
+/// The numbers of an output, if there is one.
+fn output<'o>(outputs: &'o Outputs, name: &OutputName) -> Option<&'o [f64]> {
+    let found = outputs.iter().find(|(_, output, _)| output == name);
+    found.map(|(_, _, data)| data.as_slice())
+}
+
+/// The bound of a case, of each of its rows, and the bound's terms.
+fn case_report(case: CaseKind, outputs: &Outputs) -> Value {
+    let mut terms = serde_json::Map::new();
+    for (_, name, data) in outputs {
+        if let OutputName::CaseTerm(of_case, term) = name
+            && *of_case == case
+        {
+            terms.insert(term.to_string(), json!(data[0]));
+        }
+    }
+    let per_row = output(outputs, &OutputName::PerRow(case));
+    let bound = output(outputs, &OutputName::CaseBound(case)).map(|data| data[0]);
+    json!({ "bound": bound, "per_row": per_row, "terms": terms })
+}
+
+/// The gradients among the outputs, with their shapes.
+fn gradients(graph: &Graph, outputs: &Outputs) -> Vec<NamedArray> {
     let gradients = outputs
         .iter()
         .filter(|(kind, _, _)| *kind == OutputKind::Gradient);
@@ -241,27 +273,43 @@ fn report(
         let axes = &output.expect("a gradient is an output").axes;
         let shape = axes.iter().map(|&axis| graph.axis(axis).size).collect();
         NamedArray {
-            name: name.clone(),
+            name: name.to_string(),
             shape,
             data: data.clone(),
         }
     });
-    Report {
-        gradients: gradients.collect(),
-        json,
+    gradients.collect()
+}
+
+/// The weights that may depend on the training rows, by variable, for each keyword of a cost.
+fn population_weights(
+    model: &Model,
+    population: Population,
+) -> BTreeMap<&'static str, Vec<(&str, f64)>> {
+    let mut weights: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+    for cost in &model.objective.costs {
+        if let Some((_, weight)) = cost.population_weight() {
+            let name = model.variables[cost.subject().index()].name.as_str();
+            let value = weight.value(population.rows, population.labelled);
+            weights
+                .entry(cost.keyword())
+                .or_default()
+                .push((name, value));
+        }
     }
+    weights
 }
 
 /// Which rows of a batch belong to which case.
 struct Cases {
-    rows: Vec<(&'static str, Vec<usize>)>,
+    rows: Vec<(CaseKind, Vec<usize>)>,
 }
 
 impl Cases {
     fn new(model: &Model, batch: &Arrays) -> Result<Self> {
         let given = model.given();
         let first = given.iter().find(|variable| variable.role == Role::Data);
-        let first = first.ok_or_else(|| Error::new("the model has no data variable"))?;
+        let first = first.ok_or_else(|| Error::data("the model has no data variable"))?;
         let count = batch
             .get(&first.name)
             .map(|array| array.shape.first().copied().unwrap_or(0));
@@ -285,51 +333,27 @@ impl Cases {
             .collect();
         if labels.is_empty() {
             return Ok(Cases {
-                rows: vec![("all", (0..count).collect())],
+                rows: vec![(CaseKind::All, (0..count).collect())],
             });
         }
-        let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
-        let values: Vec<Vec<f64>> = labels
-            .iter()
-            .map(|label| find(batch, &label.name, &[count], "batch"))
-            .collect::<Result<_>>()?;
-        for row in 0..count {
-            let mut seen = 0;
-            for (label, values) in labels.iter().zip(&values) {
-                let value = values[row];
-                if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
-                    let message = format!("batch: row {row} has label `{}` = {value}", label.name);
-                    let help = format!(
-                        "expected a class from 0 to {}, or -1 for none",
-                        label.size() - 1
-                    );
-                    return Err(Error::new(message).help(help));
-                }
-                seen += usize::from(value >= 0.0);
-            }
-            match seen {
-                0 => unlabelled.push(row),
-                all if all == labels.len() => labelled.push(row),
-                _ => {
-                    let message = format!("batch: row {row} has some labels and lacks others");
-                    return Err(Error::new(message).help("a row has all of its labels, or none"));
-                }
-            }
-        }
+        let (labelled, unlabelled) = split_by_labels(&labels, batch, count)?;
         Ok(Cases {
-            rows: vec![("labelled", labelled), ("unlabelled", unlabelled)],
+            rows: vec![
+                (CaseKind::Labelled, labelled),
+                (CaseKind::Unlabelled, unlabelled),
+            ],
         })
     }
 
     /// The rows of a variable that a case reads.
     fn input(&self, graph: &Graph, batch: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
-        let (case, variable) = name
-            .split_once('.')
-            .expect("inputs are named by case and variable");
+        let Some(InputName::Observed(case, variable)) = InputName::parse(name) else {
+            unreachable!("other inputs have their values already")
+        };
         let (_, rows) = self
             .rows
             .iter()
-            .find(|(known, _)| *known == case)
+            .find(|(kind, _)| *kind == case)
             .expect("inputs are of known cases");
         let features = graph
             .axes_of(node)
@@ -337,12 +361,12 @@ impl Cases {
             .find(|&axis| graph.axis(axis).kind == AxisKind::Feature);
         let width = features.map_or(1, |axis| graph.axis(axis).size);
         let array = batch
-            .get(variable)
-            .ok_or_else(|| lacking(batch, variable, "batch"))?;
+            .get(&variable)
+            .ok_or_else(|| lacking(batch, &variable, "batch"))?;
         let count = self.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         if array.data.len() != count * width || array.shape.first() != Some(&count) {
             let message = format!("batch: `{variable}` has the shape {:?}", array.shape);
-            return Err(Error::new(message).help(format!("expected {count} rows of {width}")));
+            return Err(Error::data(message).help(format!("expected {count} rows of {width}")));
         }
         Ok(rows
             .iter()
@@ -351,8 +375,45 @@ impl Cases {
     }
 }
 
+/// The rows with every label, and those with none.
+fn split_by_labels(
+    labels: &[&Variable],
+    batch: &Arrays,
+    count: usize,
+) -> Result<(Vec<usize>, Vec<usize>)> {
+    let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
+    let values: Vec<Vec<f64>> = labels
+        .iter()
+        .map(|label| find(batch, &label.name, &[count], "batch"))
+        .collect::<Result<_>>()?;
+    for row in 0..count {
+        let mut seen = 0;
+        for (label, values) in labels.iter().zip(&values) {
+            let value = values[row];
+            if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
+                let message = format!("batch: row {row} has label `{}` = {value}", label.name);
+                let help = format!(
+                    "expected a class from 0 to {}, or -1 for none",
+                    label.size() - 1
+                );
+                return Err(Error::data(message).help(help));
+            }
+            seen += usize::from(value >= 0.0);
+        }
+        match seen {
+            0 => unlabelled.push(row),
+            all if all == labels.len() => labelled.push(row),
+            _ => {
+                let message = format!("batch: row {row} has some labels and lacks others");
+                return Err(Error::data(message).help("a row has all of its labels, or none"));
+            }
+        }
+    }
+    Ok((labelled, unlabelled))
+}
+
 fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {
-    let error = Error::new(format!("{what}: there is no array `{name}`"));
+    let error = Error::data(format!("{what}: there is no array `{name}`"));
     match suggest(name, arrays.keys().map(String::as_str)) {
         Some(help) => error.help(help),
         None => error,
@@ -365,11 +426,11 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
         .ok_or_else(|| lacking(arrays, name, what))?;
     if array.shape != shape {
         let message = format!("{what}: `{name}` has the shape {:?}", array.shape);
-        return Err(Error::new(message).help(format!("expected {shape:?}")));
+        return Err(Error::data(message).help(format!("expected {shape:?}")));
     }
     if let Some(at) = array.data.iter().position(|value| !value.is_finite()) {
         let message = format!("{what}: element {at} of `{name}` is {}", array.data[at]);
-        return Err(Error::new(message).help("expected finite numbers"));
+        return Err(Error::data(message).help("expected finite numbers"));
     }
     Ok(array.data.clone())
 }

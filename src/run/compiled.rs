@@ -1,11 +1,14 @@
 //! Compiled models: a folder with a model's text, its programs, and machine code for some GPUs.
 //!
-//! Each program has a file `NAME.json` with its plan and launches; for GPUs also its source
-//! `NAME.cu` and an image for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`.
-//! `compiled.json` lists the files with their hashes.
+//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an image
+//! for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files
+//! with their hashes. Whoever can write a folder can change hashes too, so they only find damage: a
+//! plan is verified whenever it is read, and compared with the model. Images are machine code that
+//! nothing can check; only folders from trusted sources may be run with them.
 
 use super::{
     folder::holds_only,
+    interface::Interfaces,
     programs::{self, Training},
 };
 use crate::{
@@ -13,16 +16,16 @@ use crate::{
         Build, Precision,
         cuda::{
             Binary,
-            compile::{Effort, Image, compile},
-            emit::{self, Launch, Source},
+            compile::compile,
+            emit::{self, CudaSource},
+            image::{Effort, Image},
         },
     },
     diagnostic, driver,
     error::{Error, Result},
-    files::{hash, write_whole},
-    lower::Evaluate,
+    files::{hash, is_plain_name, write_whole},
     model::Model,
-    plan::Plan,
+    plan::{Plan, VerifiedPlan},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,9 @@ use std::{
 /// What `compiled.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Manifest {
+    /// [`FORMAT`]; folders from before it had a number have none.
+    #[serde(default)]
+    format: u64,
     version: String,
     /// The model file's name, for messages and comments.
     file: String,
@@ -46,30 +52,47 @@ struct Manifest {
     files: BTreeMap<String, String>,
 }
 
-/// What `NAME.json` holds.
-#[derive(Serialize, Deserialize)]
+/// What `NAME.json` holds. A plan from a file must be verified.
+#[derive(Deserialize)]
 struct Stored {
     plan: Plan,
-    launches: Vec<Launch>,
-    arena: usize,
+}
+
+/// The same as it is written.
+#[derive(Serialize)]
+struct Storing<'p> {
+    plan: &'p VerifiedPlan,
 }
 
 /// A compiled model, read and verified.
+#[derive(Clone, Debug)]
 pub struct Compiled {
+    /// The model.
     pub model: Model,
+    /// The model file's name.
     pub file: String,
+    /// The sizes and settings that were changed in the model.
     pub sets: Vec<(String, String)>,
+    /// What training runs.
     pub training: Training,
+    /// What evaluates a batch of rows.
     pub evaluate: Build,
 }
 
 /// What the assembler said of a program for an architecture.
 pub struct Assembled {
+    /// The program's name.
     pub program: String,
+    /// Such as `sm_90`.
     pub architecture: String,
+    /// What the assembler said.
     pub log: String,
 }
 
+/// The format of compiled folders that this version reads and writes.
+const FORMAT: u64 = 2;
+/// What to do with a folder that cannot be read.
+const AGAIN: &str = "compile it again: dgc compile MODEL -o FOLDER";
 const MANIFEST: &str = "compiled.json";
 const MODEL: &str = "model.dgm";
 
@@ -77,19 +100,12 @@ const MODEL: &str = "model.dgm";
 pub fn builds(model: &Model) -> Vec<Build> {
     let Training {
         gradient,
-        settled,
+        steady,
         update,
     } = programs::training(model);
-    let objective = driver::derive(model);
-    let case = objective.cases.last().expect("a model has a case");
-    // As a run evaluates itself after each epoch.
-    let what = Evaluate {
-        rows: 200,
-        samples: model.objective.samples,
-        likelihood: false,
-    };
-    let evaluate = programs::evaluate(model, case, what);
-    [Some(gradient), settled, Some(update), Some(evaluate)]
+    let (case, what) = programs::evaluation(model);
+    let evaluate = programs::evaluate(model, &case, what);
+    [Some(gradient), steady, Some(update), Some(evaluate)]
         .into_iter()
         .flatten()
         .collect()
@@ -97,7 +113,9 @@ pub fn builds(model: &Model) -> Vec<Build> {
 
 /// A compiled model that is not written yet.
 pub struct Made {
+    /// Every program.
     pub builds: Vec<Build>,
+    /// What the assembler said of each program, for each architecture.
     pub assembled: Vec<Assembled>,
     architectures: Vec<String>,
     precision: Precision,
@@ -113,7 +131,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         .min_by_key(|arch| digits(arch))
         .map(|arch| format!("compute_{}", digits(arch)));
     let architectures: Vec<String> = architectures.iter().chain(&earliest).cloned().collect();
-    let sources: Vec<Option<Source>> = builds
+    let sources: Vec<Option<CudaSource>> = builds
         .iter()
         .map(|Build { name, plan, .. }| {
             (!architectures.is_empty())
@@ -121,7 +139,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         })
         .collect();
     // Much of the compiler runs on one core, so several compile at once.
-    let work: Vec<(&Build, &Source, &String)> = builds
+    let work: Vec<(&Build, &CudaSource, &String)> = builds
         .iter()
         .zip(&sources)
         .filter_map(|(build, source)| Some((build, source.as_ref()?)))
@@ -129,17 +147,15 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         .collect();
     let compiled = work.into_par_iter().map(|(build, source, arch)| {
         let Image { code, log } = compile(&source.text, &build.name, arch, Effort::Full)?;
-        let kind = if arch.starts_with("compute_") {
-            "ptx"
-        } else {
-            "cubin"
-        };
         let assembled = Assembled {
             program: build.name.clone(),
             architecture: arch.clone(),
             log,
         };
-        Ok(((format!("{}.{arch}.{kind}", build.name), code), assembled))
+        Ok((
+            (format!("{}.{arch}.{}", build.name, kind(arch)), code),
+            assembled,
+        ))
     });
     let (images, assembled): (Vec<_>, Vec<_>) =
         compiled.collect::<Result<Vec<_>>>()?.into_iter().unzip();
@@ -147,17 +163,10 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         vec![(MODEL.to_string(), model.source.clone().into_bytes())];
     files.extend(images);
     for (Build { name, plan, .. }, source) in builds.iter().zip(sources) {
-        let (mut launches, mut arena) = (Vec::new(), 0);
         if let Some(source) = source {
             files.push((format!("{name}.cu"), source.text.into_bytes()));
-            (launches, arena) = (source.launches, source.arena);
         }
-        let stored = Stored {
-            plan: plan.clone(),
-            launches,
-            arena,
-        };
-        let json = serde_json::to_string(&stored).expect("a plan is plain data") + "\n";
+        let json = serde_json::to_string(&Storing { plan }).expect("a plan is plain data") + "\n";
         files.push((format!("{name}.json"), json.into_bytes()));
     }
     Ok(Made {
@@ -190,6 +199,10 @@ pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made
     let former = fs::read(folder.join(MANIFEST))
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    if let Some(manifest) = &former {
+        plain_names(folder, manifest)
+            .map_err(|error| error.help("name another folder with -o, or delete this one"))?;
+    }
     let former = former
         .iter()
         .flat_map(|manifest| manifest.files.keys().map(String::as_str));
@@ -197,6 +210,7 @@ pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made
         let _ = fs::remove_file(folder.join(name));
     }
     let mut manifest = Manifest {
+        format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         sets: sets.to_vec(),
@@ -225,96 +239,153 @@ pub fn is_compiled(folder: &Path) -> bool {
     folder.join(MANIFEST).is_file()
 }
 
-/// Reads what [`write`] wrote, for this version of dgc; changed files are refused.
+/// That the files which a manifest names lie in its folder.
+fn plain_names(folder: &Path, manifest: &Manifest) -> Result<()> {
+    match manifest.files.keys().find(|name| !is_plain_name(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(format!(
+            "{}: expected names of files in the folder, found {name:?}",
+            folder.join(MANIFEST).display()
+        ))),
+    }
+}
+
+/// Reads what [`write`] wrote, for this version of dgc.
+///
+/// # Errors
+/// If a file is missing or was changed, if a plan does not verify, or if it is not the model's.
 pub fn read(folder: &Path) -> Result<Compiled> {
-    let again = "make it again with dgc compile … -o";
-    let read = |path: PathBuf| {
-        fs::read(&path).map_err(|error| Error::file(&path, "cannot be read", error).help(again))
-    };
-    let path = folder.join(MANIFEST);
-    let manifest: Manifest = serde_json::from_slice(&read(path.clone())?)
-        .map_err(|error| Error::file(&path, "cannot be understood", error).help(again))?;
-    if manifest.version != env!("CARGO_PKG_VERSION") {
-        let message = format!(
-            "{}: compiled by dgc {}, this is {}",
-            folder.display(),
-            manifest.version,
-            env!("CARGO_PKG_VERSION")
-        );
-        return Err(Error::new(message).help(again));
-    }
-    let mut files = BTreeMap::new();
-    for (name, wanted) in &manifest.files {
-        let bytes = read(folder.join(name))?;
-        if hash(&bytes) != *wanted {
-            let message = format!(
-                "{}: not as `dgc compile` wrote it",
-                folder.join(name).display()
-            );
-            return Err(Error::new(message).help(again));
-        }
-        files.insert(name.as_str(), bytes);
-    }
-    let file = |name: &str| {
-        files.get(name).ok_or_else(|| {
-            Error::new(format!("{}: `{name}` is missing", folder.display())).help(again)
-        })
-    };
-    let text = String::from_utf8_lossy(file(MODEL)?).into_owned();
-    let (model, _) = driver::check(&manifest.file, &text, &manifest.sets).map_err(|mistakes| {
-        let told = diagnostic::render(&mistakes, &manifest.file, &text, false);
-        Error::new(format!("the model of this folder cannot be read\n\n{told}")).help(again)
-    })?;
-    let build = |program: &str| -> Result<Build> {
-        let name = format!("{program}.json");
-        let stored: Stored = serde_json::from_slice(file(&name)?).map_err(|error| {
-            Error::file(&folder.join(&name), "cannot be understood", error).help(again)
-        })?;
-        let mut images = Vec::new();
-        for arch in &manifest.architectures {
-            let kind = if arch.starts_with("compute_") {
-                "ptx"
-            } else {
-                "cubin"
-            };
-            images.push((
-                arch.clone(),
-                file(&format!("{program}.{arch}.{kind}"))?.clone(),
-            ));
-        }
-        let Stored {
-            plan,
-            launches,
-            arena,
-        } = stored;
-        let precision = manifest.precision;
-        let cuda = (!images.is_empty()).then_some(Binary {
-            precision,
-            launches,
-            arena,
-            images,
-        });
-        Ok(Build {
-            name: program.to_string(),
-            plan,
-            cuda,
-        })
-    };
-    let settled = manifest
-        .files
-        .contains_key("settled.json")
-        .then(|| build("settled"))
-        .transpose()?;
+    let files = Files::read(folder)?;
+    let model = files.model()?;
+    let interfaces = Interfaces::new(&model);
+    let build = |program: &str| files.build(program, &interfaces);
+    let steady = files.bytes.contains_key("settled.json");
     let training = Training {
         gradient: build("gradient")?,
-        settled,
+        steady: steady.then(|| build("settled")).transpose()?,
         update: build("update")?,
     };
     Ok(Compiled {
         training,
         evaluate: build("evaluate")?,
         model,
-        file: manifest.file,
-        sets: manifest.sets,
+        file: files.manifest.file,
+        sets: files.manifest.sets,
     })
+}
+
+/// The files of a folder, as its manifest lists them.
+struct Files<'f> {
+    folder: &'f Path,
+    manifest: Manifest,
+    bytes: BTreeMap<String, Vec<u8>>,
+}
+
+impl<'f> Files<'f> {
+    fn read(folder: &'f Path) -> Result<Self> {
+        let read = |path: PathBuf| {
+            fs::read(&path).map_err(|error| Error::file(&path, "cannot be read", error).help(AGAIN))
+        };
+        let path = folder.join(MANIFEST);
+        let manifest: Manifest = serde_json::from_slice(&read(path.clone())?)
+            .map_err(|error| Error::file(&path, "cannot be understood", error).help(AGAIN))?;
+        let refused = |message: String| Err(Error::new(message).help(AGAIN));
+        let (place, version) = (folder.display(), env!("CARGO_PKG_VERSION"));
+        if manifest.version != version {
+            let message = format!(
+                "{place}: compiled by dgc {}, this is {version}",
+                manifest.version
+            );
+            return refused(message);
+        }
+        if manifest.format != FORMAT {
+            let found = match manifest.format {
+                0 => "none".to_string(),
+                format => format.to_string(),
+            };
+            return refused(format!("{place}: expected format {FORMAT}, found {found}"));
+        }
+        plain_names(folder, &manifest).map_err(|error| error.help(AGAIN))?;
+        let mut bytes = BTreeMap::new();
+        for (name, wanted) in &manifest.files {
+            let found = read(folder.join(name))?;
+            if hash(&found) != *wanted {
+                let path = folder.join(name);
+                return refused(format!("{}: not as `dgc compile` wrote it", path.display()));
+            }
+            bytes.insert(name.clone(), found);
+        }
+        Ok(Files {
+            folder,
+            manifest,
+            bytes,
+        })
+    }
+
+    fn file(&self, name: &str) -> Result<&[u8]> {
+        let found = self.bytes.get(name).map(Vec::as_slice);
+        found.ok_or_else(|| {
+            Error::new(format!("{}: `{name}` is missing", self.folder.display())).help(AGAIN)
+        })
+    }
+
+    fn model(&self) -> Result<Model> {
+        let Manifest { file, sets, .. } = &self.manifest;
+        let text = String::from_utf8_lossy(self.file(MODEL)?).into_owned();
+        let checked = driver::check(file, &text, sets).map_err(|mistakes| {
+            let mistakes = diagnostic::render(&mistakes, file, &text, false);
+            let message = format!("the model of this folder cannot be read\n\n{mistakes}");
+            Error::new(message).help(AGAIN)
+        });
+        checked.map(|(model, _)| model)
+    }
+
+    /// A program: its plan, verified, and its machine code.
+    fn build(&self, program: &str, interfaces: &Interfaces) -> Result<Build> {
+        let name = format!("{program}.json");
+        let path = self.folder.join(&name);
+        let stored: Stored = serde_json::from_slice(self.file(&name)?)
+            .map_err(|error| Error::file(&path, "cannot be understood", error).help(AGAIN))?;
+        let plan = VerifiedPlan::new(stored.plan)
+            .map_err(|error| Error::file(&path, "no plan that can be run", error).help(AGAIN))?;
+        if let Some(found) = interfaces.disagreement(program, &plan) {
+            let message = format!("{}: not the model's program: {found}", path.display());
+            return Err(Error::new(message).help(AGAIN));
+        }
+        let mut images = Vec::new();
+        for arch in &self.manifest.architectures {
+            let image = self.file(&format!("{program}.{arch}.{}", kind(arch)))?;
+            images.push((arch.clone(), image.to_vec()));
+        }
+        let precision = self.manifest.precision;
+        let cuda = (!images.is_empty()).then_some(Binary { precision, images });
+        Ok(Build {
+            cuda,
+            ..Build::new(program, plan)
+        })
+    }
+}
+
+/// What an image for an architecture is.
+fn kind(arch: &str) -> &'static str {
+    match arch.starts_with("compute_") {
+        true => "ptx",
+        false => "cubin",
+    }
+}
+
+impl Compiled {
+    /// Ignores the machine code: a device compiles the verified plans.
+    pub fn without_images(mut self) -> Self {
+        let Training {
+            gradient,
+            steady,
+            update,
+        } = &mut self.training;
+        let builds = [gradient, update, &mut self.evaluate];
+        for build in builds.into_iter().chain(steady) {
+            build.cuda = None;
+        }
+        self
+    }
 }

@@ -1,7 +1,7 @@
 //! Inference on whole tables: bounds, predictions and latents, a batch of rows at a time.
 
 use super::{
-    data::Table,
+    data::{Source, check_field},
     session::{Loaded, Session},
 };
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     bound::Case,
     error::Result,
     model::Model,
+    names::{InputName, OutputName},
     plan::Buffer,
     tensor::AxisKind,
 };
@@ -17,18 +18,28 @@ use std::collections::BTreeMap;
 /// The program that infers a batch of rows of one case.
 pub struct Evaluator {
     loaded: Loaded,
-    case: &'static str,
     rows: usize,
     /// The outputs, with the floats of a row.
-    outputs: Vec<(String, usize)>,
-    inputs: Vec<(String, String)>,
+    outputs: Vec<(OutputName, usize)>,
+    inputs: Vec<Input>,
+}
+
+/// What a program reads of each row.
+struct Input {
+    name: String,
+    variable: String,
+    /// Floats of a row.
+    width: usize,
 }
 
 /// Numbers per row, by output: `bound`, `log p(x)`, `likelihood`, `predict.y`, `encode.z`, …
-pub type Inferred = BTreeMap<String, Vec<f32>>;
+pub type Inferred = BTreeMap<OutputName, Vec<f32>>;
 
 impl Evaluator {
     /// From the build of [`super::programs::evaluate`].
+    ///
+    /// # Errors
+    /// If the device cannot load the program.
     pub fn new(session: &mut Session, model: &Model, case: &Case, build: &Build) -> Result<Self> {
         let loaded = session.load(build, &|_| None)?;
         let plan = &build.plan;
@@ -40,14 +51,7 @@ impl Evaluator {
         };
         let outputs = plan
             .outputs()
-            .map(|output| (output.name.clone(), width(output)))
-            .collect();
-        let prefix = format!("{}.", case.name);
-        let inputs = loaded
-            .names()
-            .filter_map(|name| Some((name.to_string(), name.strip_prefix(&prefix)?.to_string())));
-        let inputs = inputs
-            .filter(|(_, variable)| model.given().iter().any(|known| known.name == *variable))
+            .map(|output| (output.name.as_str().into(), width(output)))
             .collect();
         let axes = plan
             .outputs()
@@ -56,55 +60,70 @@ impl Evaluator {
         let rows = axes
             .filter(|axis| axis.kind == AxisKind::Row)
             .map(|axis| axis.size)
-            .max();
+            .max()
+            .expect("a bound has rows");
+        let inputs = loaded
+            .names()
+            .filter_map(|name| match InputName::parse(name)? {
+                InputName::Observed(kind, variable) if kind == case.kind => Some(Input {
+                    name: name.to_string(),
+                    variable,
+                    width: session.len(&loaded, name)? / rows,
+                }),
+                _ => None,
+            });
+        let inputs = inputs
+            .filter(|input| {
+                model
+                    .given()
+                    .iter()
+                    .any(|given| given.name == input.variable)
+            })
+            .collect();
         Ok(Evaluator {
             loaded,
-            case: case.name,
-            rows: rows.expect("a bound has rows"),
+            rows,
             outputs,
             inputs,
         })
     }
 
     /// Every output for every row; the noise is that of `seed`, the same at each call.
-    pub fn run(&self, session: &mut Session, table: &Table, seed: u64) -> Result<Inferred> {
+    ///
+    /// # Errors
+    /// If the rows lack a variable that the program reads, or have it at another width; or if they
+    /// cannot be read, or the device fails.
+    pub fn run(&self, session: &mut Session, source: &dyn Source, seed: u64) -> Result<Inferred> {
+        let mut fields = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            fields.push(check_field(&input.variable, input.width, source, "rows")?);
+        }
         let mut inferred: Inferred = self
             .outputs
             .iter()
             .map(|(name, _)| (name.clone(), Vec::new()))
             .collect();
-        let mut first = 0;
-        while first < table.rows {
-            let count = self.rows.min(table.rows - first);
-            for (input, variable) in &self.inputs {
-                let column = table.column(variable);
-                let column = column.unwrap_or_else(|| {
-                    panic!("the data have `{variable}`, which {} reads", self.case)
-                });
-                let width = column.width;
-                session.fill(&self.loaded, input, &mut |array| {
-                    for (slot, out) in array.chunks_exact_mut(width).enumerate() {
-                        // The last batch is filled up with its first row, whose results are left
-                        // out.
-                        column.copy_row(if slot < count { first + slot } else { first }, out);
-                    }
-                })?;
+        let total = source.rows();
+        for first in (0..total).step_by(self.rows) {
+            let count = self.rows.min(total - first);
+            // The last batch is filled up with its first row; the results of these are left out.
+            let slots = (0..self.rows).map(|slot| if slot < count { first + slot } else { first });
+            let rows: Vec<u32> = slots.map(|row| row as u32).collect();
+            for (input, &field) in self.inputs.iter().zip(&fields) {
+                session.fill_from(&self.loaded, &input.name, source, field, &rows)?;
             }
-            session.run(
-                &self.loaded,
-                NoiseKey {
-                    seed: !seed,
-                    step: (first / self.rows) as u64,
-                },
-            )?;
+            let key = NoiseKey {
+                seed: !seed,
+                step: (first / self.rows) as u64,
+            };
+            session.run(&self.loaded, key)?;
             for (name, width) in &self.outputs {
                 let values = session
-                    .read(&self.loaded, name)?
+                    .read(&self.loaded, &name.to_string())?
                     .expect("an output has an array");
-                let kept = inferred.get_mut(name).expect("outputs are known");
+                let kept = inferred.get_mut(name).expect("every output has an entry");
                 kept.extend_from_slice(&values[..count * width]);
             }
-            first += count;
         }
         Ok(inferred)
     }
@@ -142,8 +161,11 @@ const ACTIVE: f64 = 0.01;
 /// How many units of a latent tell rows apart, and how many it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Units<'a> {
+    /// The latent's name.
     pub latent: &'a str,
+    /// Units that tell rows apart.
     pub active: usize,
+    /// All units.
     pub all: usize,
 }
 
@@ -152,9 +174,10 @@ pub struct Units<'a> {
 /// probabilities, and over the samples of what else q reads, so that a mean over few samples counts
 /// a little of what their draws move as well.
 pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
-    let means = inferred
-        .iter()
-        .filter_map(|(name, values)| Some((name.strip_prefix("encode.")?, values)));
+    let means = inferred.iter().filter_map(|(name, values)| match name {
+        OutputName::Encode(latent) => Some((latent.as_str(), values)),
+        _ => None,
+    });
     means.map(move |(latent, means)| {
         let all = means.len() / rows;
         let varies = |unit: &usize| variance(means.iter().skip(*unit).step_by(all)) > ACTIVE;

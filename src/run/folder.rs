@@ -3,13 +3,14 @@
 
 use super::{
     arrays,
+    checkpoint::read_parameters,
     data::Dataset,
     session::{Layout, Session},
-    train::read_parameters,
 };
 use crate::{
     backend::Device,
-    diagnostic, driver,
+    diagnostic::Diagnostics,
+    driver,
     error::{Error, Result},
     files::write_whole,
     model::Model,
@@ -24,16 +25,22 @@ use std::{
 /// What a run was started with, besides the model's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
+    /// Of dgc.
     pub version: String,
+    /// The model file's name.
     pub file: String,
+    /// The sizes and settings that were changed in the model.
     pub sets: Vec<(String, String)>,
-    /// None: the excerpt that dgc carries.
+    /// None: the bundled excerpt of MNIST.
     pub data: Option<String>,
-    /// Of the data's values, by which they are known again; runs of before have none.
+    /// Of the data's values, see [`Dataset::fingerprint`]; runs of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Labels that were kept; none: all of them.
     pub labels: Option<usize>,
+    /// Training rows that were held out.
     pub validation: usize,
+    /// Of everything random.
     pub seed: u64,
     /// Samples a row when the run evaluates itself.
     pub samples: usize,
@@ -45,14 +52,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// That the data are those that the run began with; of a run that begins, they are noted.
-    pub fn know_again(&mut self, data: &Dataset) -> Result<()> {
-        let found = data.fingerprint();
+    /// Compares the data with those that the run began with; a run that begins notes them.
+    ///
+    /// # Errors
+    /// If the run began with other data.
+    pub fn check_fingerprint(&mut self, data: &Dataset) -> Result<()> {
+        let found = data.fingerprint()?;
         match &self.fingerprint {
-            Some(known) if *known != found => {
+            Some(expected) if *expected != found => {
                 let source = self.data.as_deref().unwrap_or("mnist");
                 let message = format!("{source}: not the data that the run began with");
-                Err(Error::new(message)
+                Err(Error::data(message)
                     .help("name these with --data if they were moved, or begin another run"))
             }
             Some(_) => Ok(()),
@@ -62,18 +72,52 @@ impl Settings {
             }
         }
     }
+
+    /// The data set that several runs share: that of the first; the bundled excerpt if there is none.
+    ///
+    /// # Errors
+    /// If the runs have different data.
+    pub fn shared_dataset(runs: &[Settings], model: &Model) -> Result<Dataset> {
+        if runs.iter().any(|run| run.data != runs[0].data) {
+            let message = "the runs that it names have data of their own each";
+            return Err(Error::option("from", "", message)
+                .help("say with --data which this run is to take"));
+        }
+        match runs.first() {
+            Some(run) => run.dataset(model),
+            None => Dataset::open("mnist", model),
+        }
+    }
+
+    /// The data set that the run began with.
+    ///
+    /// # Errors
+    /// If it was in memory, or cannot be read.
+    pub fn dataset(&self, model: &Model) -> Result<Dataset> {
+        if self.data.as_deref() == Some(IN_MEMORY) {
+            let message = "the data of this run were in memory";
+            return Err(Error::data(message).help("give the operation a data set"));
+        }
+        Dataset::open(self.data.as_deref().unwrap_or("mnist"), model)
+    }
 }
+
+/// The name of data that were in memory.
+pub const IN_MEMORY: &str = "(in memory)";
 
 /// A model that infers a data variable: its text is kept beside the run's own, its parameters in
 /// the checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct From {
+    /// The data variable.
     pub variable: String,
+    /// The model file's name.
     pub file: String,
+    /// The sizes and settings that were changed in that model.
     pub sets: Vec<(String, String)>,
 }
 
-/// Held by the process that trains a run.
+/// Kept by the process that trains a run, so that no other does.
 pub struct Lock {
     _file: fs::File,
 }
@@ -81,6 +125,7 @@ pub struct Lock {
 /// A folder that a run is kept in.
 #[derive(Clone, Debug)]
 pub struct Folder {
+    /// Where it is.
     pub path: PathBuf,
 }
 
@@ -93,7 +138,7 @@ impl Folder {
         };
         let is_run = folder.settings_file().exists();
         if !is_run {
-            // What a run that was killed at once left is its own: where it took the lock.
+            // A run that was killed before its first file leaves the lock and temporary files.
             let begun = path.join(".lock").exists();
             holds_only(path, &|name| {
                 name == ".lock" || begun && name.starts_with(".tmp")
@@ -101,7 +146,7 @@ impl Folder {
         }
         if is_run && (folder.checkpoint().exists() || folder.metrics_file().exists()) {
             return Err(
-                Error::new(format!("{}: there is a run already", path.display())).help(format!(
+                Error::usage(format!("{}: there is a run already", path.display())).help(format!(
                     "name another folder with -o, or go on with it: dgc train {} --resume",
                     path.display()
                 )),
@@ -124,6 +169,10 @@ impl Folder {
         Ok(lock)
     }
 
+    /// Writes the settings.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn write_settings(&self, settings: &Settings) -> Result<()> {
         let json = serde_json::to_string_pretty(settings).expect("settings are plain data") + "\n";
         write_whole(&self.settings_file(), json.as_bytes())
@@ -133,7 +182,7 @@ impl Folder {
     /// begun to write.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join(".lock");
-        let failed = |error| Error::file(&path, "cannot be written", error);
+        let failed = |error: std::io::Error| Error::file(&path, "cannot be written", error);
         let file = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -141,7 +190,7 @@ impl Folder {
             .map_err(failed)?;
         match file.try_lock() {
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(format!(
+                return Err(Error::usage(format!(
                     "{}: another process trains this run",
                     self.path.display()
                 ))
@@ -157,6 +206,10 @@ impl Folder {
         Ok(Lock { _file: file })
     }
 
+    /// Opens the folder of a run, with the settings that it was started with.
+    ///
+    /// # Errors
+    /// If the folder holds no run.
     pub fn open(path: &Path) -> Result<(Self, Settings)> {
         let folder = Folder {
             path: path.to_path_buf(),
@@ -171,6 +224,7 @@ impl Folder {
         Ok((folder, settings))
     }
 
+    /// The last checkpoint's file.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint.safetensors")
     }
@@ -187,6 +241,7 @@ impl Folder {
         self.path.join("settings.json")
     }
 
+    /// The file with a line of metrics for each epoch.
     pub fn metrics_file(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
@@ -199,7 +254,7 @@ impl Folder {
             model = model
                 .with_upstream(&from.variable, upstream)
                 .map_err(|(message, help)| {
-                    Error::new(format!("{}: {message}", self.path.display())).help(help)
+                    Error::data(format!("{}: {message}", self.path.display())).help(help)
                 })?;
         }
         Ok(model)
@@ -210,7 +265,7 @@ impl Folder {
         let path = self.checkpoint();
         if !path.exists() {
             let message = format!("{}: the run has no checkpoint yet", self.path.display());
-            return Err(Error::new(message).help("one is written at the end of each epoch"));
+            return Err(Error::data(message).help("one is written at the end of each epoch"));
         }
         let mut session = Session::new(layout, device)?;
         let (stored, metadata) = arrays::read(&path)?;
@@ -221,7 +276,7 @@ impl Folder {
     /// Appends the metrics of an epoch as one line.
     pub fn log(&self, metrics: &serde_json::Value) -> Result<()> {
         let file = self.metrics_file();
-        let failed = |error| Error::file(&file, "cannot be written", error);
+        let failed = |error: std::io::Error| Error::file(&file, "cannot be written", error);
         let mut log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -261,18 +316,21 @@ impl Folder {
     }
 }
 
-/// That a folder, if it is there, holds nothing but what is one's own: else it is not written to.
-pub(super) fn holds_only(folder: &Path, own: &dyn Fn(&str) -> bool) -> Result<()> {
+/// That every file in a folder is `expected`, if the folder is there: others are never overwritten.
+///
+/// # Errors
+/// With the first file that is not.
+pub fn holds_only(folder: &Path, expected: &dyn Fn(&str) -> bool) -> Result<()> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match names.filter(|name| !own(name)).min() {
+    match names.filter(|name| !expected(name)).min() {
         None => Ok(()),
         Some(other) => {
             let message = format!(
                 "{}: the folder holds other files, such as `{other}`",
                 folder.display()
             );
-            Err(Error::new(message).help("name a new folder with -o"))
+            Err(Error::usage(message).help("name a new folder with -o"))
         }
     }
 }
@@ -283,11 +341,8 @@ fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Mode
     match driver::check(file, &text, sets) {
         Ok((model, _)) => Ok(model),
         Err(mistakes) => {
-            let shown = path.display().to_string();
-            let told = diagnostic::render(&mistakes, &shown, &text, false);
-            Err(Error::new(format!(
-                "the model of this run cannot be read\n\n{told}"
-            )))
+            let diagnostics = Diagnostics::new(path.display().to_string(), text, mistakes);
+            Err(Error::model(diagnostics).context("the model of this run cannot be read"))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::session::{Entry, Session};
 use crate::{
-    backend::cpu::{isa::Isa, vector},
+    backend::{NoiseKey, cpu},
     error::Result,
     model::Initialize,
     tensor::{Start, philox},
@@ -30,14 +30,8 @@ fn fill(entry: &Entry, recipe: Initialize, seed: u64, values: &mut [f32]) {
         return;
     }
     let scale = deviation(entry.parameter.start, recipe);
-    vector::normal(
-        Isa::detect(),
-        seed,
-        BEFORE,
-        philox::stream(&entry.parameter.name),
-        0,
-        values,
-    );
+    let key = NoiseKey { seed, step: BEFORE };
+    cpu::draw_normal(key, philox::stream(&entry.parameter.name), values);
     values.iter_mut().for_each(|value| *value *= scale as f32);
 }
 

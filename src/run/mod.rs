@@ -3,13 +3,15 @@
 
 pub mod arrays;
 pub mod batches;
-pub mod bound;
 pub mod data;
-pub mod evaluate;
-pub mod folder;
-pub mod initialize;
 pub mod population;
-pub mod programs;
-pub mod compiled;
 pub mod session;
+pub mod initialize;
+pub mod bound;
+pub mod programs;
+pub mod evaluate;
+pub mod checkpoint;
 pub mod train;
+pub mod folder;
+mod interface;
+pub mod compiled;

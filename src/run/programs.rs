@@ -13,9 +13,11 @@ use crate::{
 /// What training runs: the gradient of a batch, then the optimiser's update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
+    /// The gradient of a batch.
     pub gradient: Build,
-    /// The gradient once some lines weigh nothing, without them: see [`Model::settled`].
-    pub settled: Option<Build>,
+    /// The gradient once some lines weigh nothing, without them: see [`Model::steady_state`].
+    pub steady: Option<Build>,
+    /// The optimiser's update.
     pub update: Build,
 }
 
@@ -59,25 +61,39 @@ fn gradient(name: &str, model: &Model) -> Build {
     Build::new(name, driver::plan(&step, NoiseSource::Generated))
 }
 
+/// The programs of training.
 pub fn training(model: &Model) -> Training {
-    let settled = match model.settled() {
+    let steady = match model.steady_state() {
         // From the first step on.
-        Some((0, settled)) => return training(&settled),
-        settled => settled.map(|(_, settled)| gradient("settled", &settled)),
+        Some((0, steady)) => return training(&steady),
+        steady => steady.map(|(_, steady)| gradient("settled", &steady)),
     };
     let layout = |build: &Build| Layout::new(&build.plan.parameters, &build.plan.axes);
     let gradient = gradient("gradient", model);
     // Parameters lie alike for both.
-    let settled = settled.filter(|settled| layout(settled) == layout(&gradient));
+    let steady = steady.filter(|steady| layout(steady) == layout(&gradient));
     let Layout {
         weights, trained, ..
     } = layout(&gradient);
     let update = driver::update(model, weights, trained - weights);
     Training {
         gradient,
-        settled,
+        steady,
         update: Build::new("update", driver::plan(&update, NoiseSource::Generated)),
     }
+}
+
+/// What a run evaluates itself by after each epoch, when it was compiled ahead of time: the last
+/// case, 200 rows at once.
+pub fn evaluation(model: &Model) -> (Case, Evaluate) {
+    let objective = driver::derive(model);
+    let case = objective.cases.last().expect("a model has a case").clone();
+    let what = Evaluate {
+        rows: 200,
+        samples: model.objective.samples,
+        likelihood: false,
+    };
+    (case, what)
 }
 
 /// What is inferred of a batch of rows.

@@ -1,8 +1,9 @@
 //! Parameters on a device, and the programs that share them.
 
+use super::data::Source;
 use crate::{
-    backend::{self, Array, Backend, Build, Device, NoiseKey, Place, Program, Spent},
-    error::Result,
+    backend::{self, Array, ArrayRange, Backend, Build, Device, NoiseKey, Program, Spent},
+    error::{Error, Result},
     id::Id,
     plan,
     tensor::{Axis, Parameter},
@@ -13,34 +14,41 @@ use std::{borrow::Cow, collections::BTreeMap};
 /// running averages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
+    /// In the order of their offsets.
     pub entries: Vec<Entry>,
     /// Floats of weights, which priors and decay apply to.
     pub weights: usize,
     /// Floats of trained parameters.
     pub trained: usize,
+    /// Floats of all parameters.
     pub total: usize,
 }
 
+/// A parameter and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
+    /// The parameter.
     pub parameter: Parameter,
     /// In PyTorch's order.
     pub shape: Vec<usize>,
+    /// Of its first float.
     pub offset: usize,
 }
 
 impl Entry {
+    /// Its floats.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
+    /// Whether it has no floats.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Layout {
-    /// Of parameters over these axes.
+    /// The layout of parameters over these axes.
     pub fn new(parameters: &[Parameter], axes: &[Axis]) -> Self {
         let rank = |parameter: &Parameter| match (parameter.trained, parameter.is_weight()) {
             (true, true) => 0,
@@ -98,6 +106,7 @@ impl Layout {
         self
     }
 
+    /// The entry of a parameter's name.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.entries
             .iter()
@@ -107,9 +116,13 @@ impl Layout {
 
 /// A device with the parameters of a model.
 pub struct Session {
+    /// The device.
     pub device: Box<dyn Backend>,
+    /// Where the parameters lie.
     pub layout: Layout,
+    /// All parameters.
     pub parameters: Id<Array>,
+    /// The gradients of the trained parameters, laid out alike.
     pub gradients: Id<Array>,
 }
 
@@ -140,12 +153,12 @@ impl Session {
     pub fn load(
         &mut self,
         build: &Build,
-        shared: &dyn Fn(&plan::Buffer) -> Option<backend::Place>,
+        shared: &dyn Fn(&plan::Buffer) -> Option<backend::ArrayRange>,
     ) -> Result<Loaded> {
         let plan = &build.plan;
         let mut arrays = BTreeMap::new();
         let is_number = |buffer: &plan::Buffer| {
-            matches!(buffer.place, plan::Place::Output) && buffer.axes.is_empty()
+            matches!(buffer.storage, plan::Storage::Output) && buffer.axes.is_empty()
         };
         let numbers: Vec<String> = plan
             .buffers
@@ -158,36 +171,37 @@ impl Session {
         for buffer in &plan.buffers {
             let parameter = |index: usize| {
                 let name = &plan.parameters[index].name;
-                self.layout
-                    .find(name)
-                    .unwrap_or_else(|| panic!("`{name}` is a parameter of the session"))
-                    .offset
+                let entry = self.layout.find(name).ok_or_else(|| {
+                    Error::new(format!("`{name}` is no parameter of this session"))
+                        .help("the program and the session belong to different models")
+                })?;
+                Ok(entry.offset)
             };
-            places.push(match (shared(buffer), &buffer.place) {
+            places.push(match (shared(buffer), &buffer.storage) {
                 (Some(place), _) => Some(place),
-                (None, plan::Place::Arena(_)) => None,
-                (None, plan::Place::Parameter(index)) => Some(Place {
+                (None, plan::Storage::Arena(_)) => None,
+                (None, plan::Storage::Parameter(index)) => Some(ArrayRange {
                     array: self.parameters,
-                    offset: parameter(*index),
+                    offset: parameter(*index)?,
                 }),
-                (None, plan::Place::Gradient(index)) => Some(Place {
+                (None, plan::Storage::Gradient(index)) => Some(ArrayRange {
                     array: self.gradients,
-                    offset: parameter(*index),
+                    offset: parameter(*index)?,
                 }),
                 (None, _) if is_number(buffer) => {
                     let offset = numbers
                         .iter()
                         .position(|name| *name == buffer.name)
                         .expect("it is a number");
-                    Some(Place {
+                    Some(ArrayRange {
                         array: number_array,
                         offset,
                     })
                 }
-                (None, plan::Place::Input | plan::Place::Output) => {
+                (None, plan::Storage::Input | plan::Storage::Output) => {
                     let array = self.device.allocate(buffer.len)?;
                     arrays.insert(buffer.name.clone(), (array, buffer.len));
-                    Some(Place { array, offset: 0 })
+                    Some(ArrayRange { array, offset: 0 })
                 }
             });
         }
@@ -198,6 +212,7 @@ impl Session {
         })
     }
 
+    /// Runs a program.
     pub fn run(&mut self, loaded: &Loaded, key: NoiseKey) -> Result<()> {
         self.device.run(loaded.program, key)
     }
@@ -225,6 +240,11 @@ impl Session {
         loaded.arrays.get(name).map(|(array, _)| *array)
     }
 
+    /// The floats of an input or output that is not a single number, if the program has it.
+    pub fn len(&self, loaded: &Loaded, name: &str) -> Option<usize> {
+        loaded.arrays.get(name).map(|(_, len)| *len)
+    }
+
     /// The floats of an input or output, or none if the program has no such.
     pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
         if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
@@ -248,6 +268,25 @@ impl Session {
             Some((array, len)) => self.device.fill(*array, 0, *len, write),
             None => Ok(()),
         }
+    }
+
+    /// Fills an input with rows of one field of a source.
+    ///
+    /// # Errors
+    /// If the rows cannot be read, or the device fails.
+    pub fn fill_from(
+        &mut self,
+        loaded: &Loaded,
+        name: &str,
+        source: &dyn Source,
+        field: usize,
+        rows: &[u32],
+    ) -> Result<()> {
+        let mut done = Ok(());
+        self.fill(loaded, name, &mut |floats| {
+            done = source.read(field, rows, floats)
+        })?;
+        done
     }
 
     /// The values of a parameter.

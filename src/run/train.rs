@@ -3,42 +3,43 @@
 use super::{
     arrays::{self, NamedArray},
     batches::Sequence,
-    data::Table,
+    checkpoint::{self, FORMAT, METADATA, find, read_parameters},
+    data::{Source, check_field},
     initialize::initialize,
     population::Population,
     programs::{self, Training},
     session::{Loaded, Session},
 };
 use crate::{
-    backend::{Array, Build, Device, Gather, NoiseKey, Place, Spent},
-    error::{Error, Result},
+    backend::{Array, ArrayRange, Build, Device, Gather, NoiseKey, Spent},
+    error::{Error, ErrorKind, Result},
     id::Id,
-    model::{Batch, Changing, Model, scope},
+    model::{Batch, Model, Scheduled, scope},
+    names::{CaseKind, InputName, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
 };
-use std::{collections::HashMap, path::Path};
-
-/// The version of checkpoints that this program reads and writes.
-const FORMAT: u64 = 2;
-/// The entry of a checkpoint's metadata that holds its format and position, as JSON.
-const METADATA: &str = "checkpoint";
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// The optimiser's arrays, by name.
 type State = Vec<(String, Id<Array>)>;
 
 /// A model in training.
-pub struct Trainer {
+pub struct Stepper {
+    /// The model.
     pub model: Model,
+    /// The parameters, on their device.
     pub session: Session,
+    /// Of everything random.
     pub seed: u64,
     /// Steps taken.
     pub step: u64,
-    pub table: Table,
-    /// The columns of the table that lie on the device, by variable: an array and its floats a row.
-    tables: HashMap<String, (Id<Array>, usize)>,
+    /// The training rows.
+    pub source: Arc<dyn Source>,
+    /// The fields of the source that lie on the device: an array and its floats a row.
+    tables: HashMap<usize, (Id<Array>, usize)>,
     population: Population,
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
-    changing: Vec<(String, Changing)>,
+    scheduled: Vec<(String, Scheduled)>,
     /// The programs that take a batch's gradient, each with the epochs after which it does, the
     /// earliest first.
     gradients: Vec<(u64, Loaded)>,
@@ -48,7 +49,7 @@ pub struct Trainer {
     state: State,
     /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's
     /// numbers, then the update's.
-    sums: Vec<(String, f64)>,
+    sums: Vec<(OutputName, f64)>,
     summed: u64,
     /// The numbers of the step that reports next, as far as they have come.
     reported: Vec<f32>,
@@ -61,61 +62,50 @@ pub struct Trainer {
 
 /// The rows that a case takes each step.
 struct Feed {
-    case: &'static str,
+    case: CaseKind,
     sequence: Sequence,
     rows: Vec<u32>,
-    inputs: Vec<(String, String)>,
+    inputs: Vec<Input>,
 }
 
-impl Trainer {
+/// An input of the gradient that is read from the rows.
+struct Input {
+    name: String,
+    /// Of the source.
+    field: usize,
+}
+
+impl Stepper {
     /// New parameters, drawn by the seed, on these rows; the programs are made now.
-    pub fn new(model: Model, table: Table, seed: u64, device: &Device) -> Result<Self> {
+    pub fn new(
+        model: Model,
+        source: impl Into<Arc<dyn Source>>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
         let programs = programs::training(&model);
-        Self::with(model, &programs, table, seed, device)
+        Self::with(model, &programs, source, seed, device)
     }
 
     /// The same with programs that were made of the model before.
     pub fn with(
         model: Model,
         programs: &Training,
-        table: Table,
+        source: impl Into<Arc<dyn Source>>,
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let labelled = labelled_rows(&model, &table)?;
-        let every: Vec<u32> = (0..table.rows as u32).collect();
-        let cases: Vec<(&'static str, usize, Vec<u32>)> = match model.train.batch {
-            Batch::All(rows) => vec![("all", rows, every)],
-            Batch::Cases {
-                labelled: seen,
-                unlabelled,
-            } => {
-                vec![
-                    ("labelled", seen, labelled.clone()),
-                    ("unlabelled", unlabelled, every),
-                ]
-            }
-        };
-        for (case, rows, available) in &cases {
-            if *rows > 0 && available.is_empty() {
-                let label = model
-                    .labels()
-                    .next()
-                    .map_or("y", |label| label.name.as_str());
-                let help = format!(
-                    "give the data labels: an array `{label}` with classes, -1 where there is none, or the labels file of \
-                     MNIST; or train without: --set batch.labelled=0"
-                );
-                return Err(Error::new(format!("there are no {case} rows to train on")).help(help));
-            }
-        }
+        let source = source.into();
+        let labelled = labelled_rows(&model, &*source)?;
+        let every: Vec<u32> = (0..source.rows() as u32).collect();
+        let cases = cases(&model, &labelled, every)?;
         let population = Population {
-            rows: table.rows as f64,
+            rows: source.rows() as f64,
             labelled: labelled.len() as f64,
         };
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
-        if let (Some(build), Some((epochs, _))) = (&programs.settled, model.settled()) {
+        if let (Some(build), Some((epochs, _))) = (&programs.steady, model.steady_state()) {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
@@ -125,28 +115,27 @@ impl Trainer {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
             }
         }
-        session.fill(&update, "prior", &mut |array| {
+        session.fill(&update, PRIOR, &mut |array| {
             array[0] = population.prior(&model) as f32
         })?;
-        let feeds = cases
-            .into_iter()
-            .filter(|(_, rows, _)| *rows > 0)
-            .map(|(case, rows, available)| Feed {
+        let mut feeds = Vec::new();
+        for (case, rows, available) in cases.into_iter().filter(|(_, rows, _)| *rows > 0) {
+            feeds.push(Feed {
                 case,
-                sequence: Sequence::new(available, seed, case),
+                sequence: Sequence::new(available, seed, case.word()),
                 rows: vec![0; rows],
-                inputs: inputs(&model, &gradients[0].1, case),
-            })
-            .collect();
+                inputs: inputs(&model, &session, &gradients[0].1, case, rows, &*source)?,
+            });
+        }
         let sums = sums_of(&gradients[0].1, &update);
-        let tables = keep(&mut session, &table)?;
-        Ok(Trainer {
-            changing: model.changing(),
+        let tables = keep(&mut session, &*source)?;
+        Ok(Stepper {
+            scheduled: model.scheduled(),
             model,
             session,
             seed,
             step: 0,
-            table,
+            source,
             tables,
             population,
             feeds,
@@ -191,6 +180,7 @@ impl Trainer {
         Ok(())
     }
 
+    /// The numbers of training rows.
     pub fn population(&self) -> Population {
         self.population
     }
@@ -198,7 +188,7 @@ impl Trainer {
     /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
     fn pace(&self) -> (u64, u64) {
         let feed = self.feeds.last().expect("some case has rows");
-        let rows = if feed.case == "labelled" {
+        let rows = if feed.case == CaseKind::Labelled {
             self.population.labelled
         } else {
             self.population.rows
@@ -242,8 +232,8 @@ impl Trainer {
         self.feed()?;
         let epoch = self.epochs_after(self.step);
         let (_, gradient) = &self.gradients[self.gradient];
-        for (name, input) in &self.changing {
-            let value = self.model.changed(*input, epoch) as f32;
+        for (name, input) in &self.scheduled {
+            let value = self.model.scheduled_value(*input, epoch) as f32;
             self.session
                 .fill(gradient, name, &mut |array| array[0] = value)?;
         }
@@ -254,7 +244,7 @@ impl Trainer {
         self.session.run(gradient, key)?;
         self.session.enqueue_readback(gradient)?;
         let rate = self.rate_after(self.step);
-        for (name, value) in [("rate", rate as f32), ("step", (self.step + 1) as f32)] {
+        for (name, value) in [(RATE, rate as f32), (STEP, (self.step + 1) as f32)] {
             self.session
                 .fill(&self.update, name, &mut |array| array[0] = value)?;
         }
@@ -279,14 +269,14 @@ impl Trainer {
                 continue;
             }
             for (what, name) in [
-                ("the loss", "loss"),
-                ("the norm of the gradient", "gradient_norm"),
+                ("the loss", OutputName::Loss),
+                ("the norm of the gradient", OutputName::GradientNorm),
             ] {
                 let found = self
                     .sums
                     .iter()
                     .zip(&self.reported)
-                    .find(|((known, _), _)| known == name);
+                    .find(|((known, _), _)| *known == name);
                 if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
                     return Err(
                         self.diverged(self.step - self.silent + 1, format!("{what} is {number}"))
@@ -310,14 +300,17 @@ impl Trainer {
         let help = match step {
             // The rate has done nothing yet.
             0 | 1 => {
-                "nothing is learned yet: a value of the data or of a network, such as the log of 0, is beyond single \
-                 precision, or a weight is; standardise the data, or mend that line"
+                "nothing is learned yet: a value of the data or of a network, such as the log of 0, \
+                 overflows single precision, or a weight does; standardise the data, or change that \
+                 line"
             }
             _ => "a smaller rate, `clip norm` or another seed may help",
         };
-        Error::new(format!(
-            "training diverged at step {step} (epoch {epoch:.2}): {what}"
-        ))
+        let kind = ErrorKind::Diverged;
+        Error::of_kind(
+            kind,
+            format!("training diverged at step {step} (epoch {epoch:.2}): {what}"),
+        )
         .help(help)
     }
 
@@ -344,9 +337,9 @@ impl Trainer {
         for feed in &mut self.feeds {
             feed.sequence
                 .take(self.step * feed.rows.len() as u64, &mut feed.rows);
-            for (input, variable) in &feed.inputs {
-                if let Some((table, width)) = self.tables.get(variable).copied() {
-                    let to = self.session.array(gradient, input);
+            for input in &feed.inputs {
+                if let Some((table, width)) = self.tables.get(&input.field).copied() {
+                    let to = self.session.array(gradient, &input.name);
                     copies.extend(to.map(|to| Gather {
                         table,
                         width,
@@ -355,15 +348,13 @@ impl Trainer {
                     }));
                     continue;
                 }
-                let column = self
-                    .table
-                    .column(variable)
-                    .expect("the data have every observed variable");
-                self.session.fill(gradient, input, &mut |array| {
-                    for (row, out) in feed.rows.iter().zip(array.chunks_exact_mut(column.width)) {
-                        column.copy_row(*row as usize, out);
-                    }
-                })?;
+                self.session.fill_from(
+                    gradient,
+                    &input.name,
+                    &*self.source,
+                    input.field,
+                    &feed.rows,
+                )?;
             }
         }
         if copies.is_empty() {
@@ -374,19 +365,17 @@ impl Trainer {
     }
 
     /// The means over the steps of the epoch that have reported.
-    pub fn means(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub fn means(&self) -> impl Iterator<Item = (&OutputName, f64)> {
         let steps = self.summed.max(1) as f64;
-        self.sums
-            .iter()
-            .map(move |(name, sum)| (name.as_str(), sum / steps))
+        self.sums.iter().map(move |(name, sum)| (name, sum / steps))
     }
 
     /// The means over all steps of the epoch; another begins.
-    pub fn take_means(&mut self) -> Result<Vec<(String, f64)>> {
+    pub fn take_means(&mut self) -> Result<Vec<(OutputName, f64)>> {
         self.settle()?;
         let means = self
             .means()
-            .map(|(name, mean)| (name.to_string(), mean))
+            .map(|(name, mean)| (name.clone(), mean))
             .collect();
         self.sums.iter_mut().for_each(|(_, sum)| *sum = 0.0);
         self.summed = 0;
@@ -423,10 +412,10 @@ impl Trainer {
         }
         stored.extend(self.carried.iter().cloned());
         // Means go on where they were, to the last bit.
-        let sums: Vec<(&str, u64)> = self
+        let sums: Vec<(String, u64)> = self
             .sums
             .iter()
-            .map(|(name, sum)| (name.as_str(), sum.to_bits()))
+            .map(|(name, sum)| (name.to_string(), sum.to_bits()))
             .collect();
         let position = serde_json::json!({
             "format": FORMAT, "model": self.model.name,
@@ -445,10 +434,7 @@ impl Trainer {
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let (stored, metadata) = arrays::read(path)?;
         let position = read_parameters(&mut self.session, &stored, &metadata, path)?;
-        let by_name: HashMap<&str, &NamedArray> = stored
-            .iter()
-            .map(|array| (array.name.as_str(), array))
-            .collect();
+        let by_name = checkpoint::by_name(&stored);
         for entry in self
             .session
             .layout
@@ -465,7 +451,7 @@ impl Trainer {
                 let found = found.ok_or_else(|| {
                     let message =
                         format!("{}: the optimiser's `{name}` is missing", path.display());
-                    Error::new(message).help("a run goes on with the optimiser that it began with")
+                    Error::data(message).help("a run goes on with the optimiser that it began with")
                 })?;
                 self.session.set(*array, entry, &found.data)?;
             }
@@ -486,7 +472,7 @@ impl Trainer {
         for (name, sum) in &mut self.sums {
             let stored = position["sums"]
                 .as_array()
-                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.as_str()));
+                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.to_string()));
             *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
         }
         Ok(())
@@ -496,10 +482,7 @@ impl Trainer {
     /// what infers it, and what generates data from it.
     pub fn read_upstream(&mut self, variable: &str, path: &Path) -> Result<()> {
         let (stored, _) = arrays::read(path)?;
-        let by_name: HashMap<&str, &NamedArray> = stored
-            .iter()
-            .map(|array| (array.name.as_str(), array))
-            .collect();
+        let by_name = checkpoint::by_name(&stored);
         let layout = self.session.layout.clone();
         for entry in layout
             .clone()
@@ -524,112 +507,104 @@ impl Trainer {
     }
 }
 
-/// A parameter's array in a checkpoint.
-fn find<'a>(
-    stored: &HashMap<&str, &'a NamedArray>,
-    name: &str,
-    shape: &[usize],
-    path: &Path,
-) -> Result<&'a NamedArray> {
-    let found = stored
-        .get(name)
-        .copied()
-        .filter(|found| found.shape == shape);
-    found.ok_or_else(|| {
-        let message = format!("{}: parameter `{name}` of shape {shape:?} is missing", path.display());
-        let generates = name.starts_with("from.") && stored.keys().any(|known| known.starts_with("from."));
-        Error::new(message).help(match generates {
-            true => "the run was begun by a version of dgc that did not keep what generates its data; train it again",
-            false => "the checkpoint belongs to another model, or to other sizes",
-        })
-    })
-}
-
-/// Fills a session's parameters from a checkpoint; gives the position that it was written at.
-pub fn read_parameters(
-    session: &mut Session,
-    stored: &[NamedArray],
-    metadata: &HashMap<String, String>,
-    path: &Path,
-) -> Result<serde_json::Value> {
-    let position: serde_json::Value = metadata
-        .get(METADATA)
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    if position["format"] != FORMAT {
-        let message = format!(
-            "{}: not a checkpoint of this version of dgc",
-            path.display()
-        );
-        return Err(Error::new(message).help("expected a file that `dgc train` wrote"));
-    }
-    let by_name: HashMap<&str, &NamedArray> = stored
-        .iter()
-        .map(|array| (array.name.as_str(), array))
-        .collect();
-    for entry in session.layout.entries.clone() {
-        let found = find(&by_name, &entry.parameter.name, &entry.shape, path)?;
-        session.set(session.parameters, &entry, &found.data)?;
-    }
-    Ok(position)
-}
-
 /// Rows that are copied to the device at once.
 const CHUNK: usize = 4096;
 
-/// The columns of a table that the device keeps.
-fn keep(session: &mut Session, table: &Table) -> Result<HashMap<String, (Id<Array>, usize)>> {
+/// The fields of a source that the device keeps.
+fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id<Array>, usize)>> {
     let mut kept = HashMap::new();
-    for column in &table.columns {
-        let (rows, width) = (table.rows, column.width);
+    for (index, field) in source.fields().enumerate() {
+        let (rows, width) = (source.rows(), field.width);
         if !session.device.keeps(rows * width) {
             continue;
         }
         let array = session.device.allocate(rows * width)?;
         for first in (0..rows).step_by(CHUNK) {
-            let count = CHUNK.min(rows - first);
+            let chunk: Vec<u32> = (first as u32..rows.min(first + CHUNK) as u32).collect();
+            let mut read = Ok(());
             session
                 .device
-                .fill(array, first * width, count * width, &mut |floats| {
-                    for (row, out) in (first..).zip(floats.chunks_exact_mut(width)) {
-                        column.copy_row(row, out);
-                    }
+                .fill(array, first * width, chunk.len() * width, &mut |floats| {
+                    read = source.read(index, &chunk, floats)
                 })?;
+            read?;
         }
-        kept.insert(column.name.clone(), (array, width));
+        kept.insert(index, (array, width));
     }
     Ok(kept)
 }
 
 /// Nothing yet of each number that a step reports.
-fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(String, f64)> {
+fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
     gradient
         .numbers()
         .iter()
         .chain(update.numbers())
-        .map(|name| (name.clone(), 0.0))
+        .map(|name| (name.as_str().into(), 0.0))
         .collect()
 }
 
-/// The inputs of a case, each with the variable that it is read from.
-fn inputs(model: &Model, loaded: &Loaded, case: &str) -> Vec<(String, String)> {
-    let inputs = model
-        .given()
-        .into_iter()
-        .map(|variable| (format!("{case}.{}", variable.name), variable.name.clone()));
-    inputs
-        .filter(|(input, _)| loaded.names().any(|name| name == input))
-        .collect()
+/// The rows that a step takes of each case, and those that they are drawn from.
+fn cases(
+    model: &Model,
+    labelled: &[u32],
+    every: Vec<u32>,
+) -> Result<Vec<(CaseKind, usize, Vec<u32>)>> {
+    let cases = match model.train.batch {
+        Batch::All(rows) => vec![(CaseKind::All, rows, every)],
+        Batch::Cases {
+            labelled: seen,
+            unlabelled,
+        } => vec![
+            (CaseKind::Labelled, seen, labelled.to_vec()),
+            (CaseKind::Unlabelled, unlabelled, every),
+        ],
+    };
+    let lacking = cases
+        .iter()
+        .find(|(_, rows, available)| *rows > 0 && available.is_empty());
+    let Some((case, ..)) = lacking else {
+        return Ok(cases);
+    };
+    let mut labels = model.labels();
+    let label = labels.next().map_or("y", |label| label.name.as_str());
+    let help = format!(
+        "give the data labels: an array `{label}` with classes, -1 where there is none, or the \
+         labels file of MNIST; or train without: --set batch.labelled=0"
+    );
+    Err(Error::data(format!("there are no {case} rows to train on")).help(help))
+}
+
+/// The inputs of a case, each with the field that it is read from.
+fn inputs(
+    model: &Model,
+    session: &Session,
+    loaded: &Loaded,
+    case: CaseKind,
+    rows: usize,
+    source: &dyn Source,
+) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for variable in model.given() {
+        let name = InputName::Observed(case, variable.name.clone()).to_string();
+        if let Some(len) = session.len(loaded, &name) {
+            let field = check_field(&variable.name, len / rows, source, "the training data")?;
+            inputs.push(Input { name, field });
+        }
+    }
+    Ok(inputs)
 }
 
 /// The rows with every label.
-fn labelled_rows(model: &Model, table: &Table) -> Result<Vec<u32>> {
-    let lacks = |name: &str| Error::new(format!("the data lack `{name}`"));
-    let labels = model
-        .labels()
-        .map(|label| table.classes(&label.name).ok_or_else(|| lacks(&label.name)));
-    let labels: Vec<&[i32]> = labels.collect::<Result<_>>()?;
-    let rows = (0..table.rows as u32)
+fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
+    let mut labels = Vec::new();
+    for label in model.labels() {
+        let classes = source.classes(&label.name)?;
+        labels.push(classes.ok_or_else(|| {
+            Error::data(format!("the training data lack the label `{}`", label.name))
+        })?);
+    }
+    let rows = (0..source.rows() as u32)
         .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
     Ok(if labels.is_empty() {
         Vec::new()
@@ -648,24 +623,20 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
     }
     let (parameters, gradients) = (session.parameters, session.gradients);
     let loaded = session.load(build, &|buffer| {
-        let (group, array) = buffer
-            .name
-            .split_once('.')
-            .map_or((buffer.name.as_str(), None), |(g, a)| (g, Some(a)));
-        let offset = match group {
-            "weights" => 0,
-            "others" => weights,
-            _ => return None,
+        let named = UpdateArray::parse(&buffer.name)?;
+        let offset = match named.group() {
+            ParameterGroup::Weights => 0,
+            ParameterGroup::Others => weights,
         };
-        let array = match array {
-            None => parameters,
-            Some("gradient") => gradients,
-            Some(name) => state
+        let array = match named {
+            UpdateArray::Parameters(_) => parameters,
+            UpdateArray::Gradients(_) => gradients,
+            UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(known, _)| known == name)
+                .find(|(known, _)| *known == name)
                 .map(|(_, array)| *array)?,
         };
-        Some(Place { array, offset })
+        Some(ArrayRange { array, offset })
     })?;
     Ok((loaded, state))
 }

@@ -59,16 +59,16 @@ fn rebuild(graph: &Graph, mut make: impl FnMut(Op, usize) -> Node) -> Vec<Option
                 .for_each(|operand| read[operand.index()] = true);
         }
     }
-    let mut made: Vec<Option<Node>> = vec![None; graph.nodes.len()];
+    let mut nodes: Vec<Option<Node>> = vec![None; graph.nodes.len()];
     for (index, data) in graph.nodes.iter().enumerate() {
         if read[index] {
             let op = data
                 .op
-                .map(|operand| made[operand.index()].expect("operands precede their users"));
-            made[index] = Some(make(op, data.origin));
+                .map(|operand| nodes[operand.index()].expect("operands precede their users"));
+            nodes[index] = Some(make(op, data.origin));
         }
     }
-    made
+    nodes
 }
 
 fn relabel(outputs: &[Output], new: impl Fn(Node) -> Node) -> Vec<Output> {

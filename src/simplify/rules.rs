@@ -1,6 +1,7 @@
 //! The rules, each with its identity and the domain where it holds.
 //!
-//! A rule sees an operation whose operands are simple, and makes something simpler or says nothing.
+//! A rule gets an operation whose operands are simplified. It gives a simpler node, or none if it
+//! does not apply.
 
 use super::Simplifier;
 use crate::{
@@ -389,22 +390,22 @@ fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
         return None;
     };
     for (has, other, left_first) in [(left, right, true), (right, left, false)] {
-        let own = over.minus(s.graph.axes_of(other));
+        let lone = over.minus(s.graph.axes_of(other));
         // What is seen through windows is more than what is made of it.
-        if own.is_empty()
-            || !own.is_subset(s.graph.axes_of(has))
+        if lone.is_empty()
+            || !lone.is_subset(s.graph.axes_of(has))
             || matches!(s.graph.op(has), Op::Window(..))
         {
             continue;
         }
-        let summed = s.sum(has, &own);
+        let summed = s.sum(has, &lone);
         let (left, right) = if left_first {
             (summed, other)
         } else {
             (other, summed)
         };
         let product = s.make(Op::Contract(left, right, inner));
-        return Some(s.sum(product, &over.minus(&own)));
+        return Some(s.sum(product, &over.minus(&lone)));
     }
     None
 }
@@ -427,13 +428,13 @@ fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     if let Op::Fold(inner, first) = s.graph.op(*value).clone() {
         // Either may be made first where they are of different sides of an image.
         let apart = |term: &(Id<Axis>, isize)| {
-            term.0 != first.axis && first.terms.iter().all(|own| own.0 != term.0)
+            term.0 != first.axis && first.terms.iter().all(|other| other.0 != term.0)
         };
         if !window.terms.iter().all(apart) || !matches!(s.graph.op(inner), Op::Contract(..)) {
             return None;
         }
-        let made = fold_of_contraction(s, &Op::Fold(inner, window.clone()))?;
-        return Some(s.make(Op::Fold(made, first)));
+        let folded = fold_of_contraction(s, &Op::Fold(inner, window.clone()))?;
+        return Some(s.make(Op::Fold(folded, first)));
     }
     let Op::Contract(left, right, over) = s.graph.op(*value).clone() else {
         return None;

@@ -1,118 +1,227 @@
 //! What is written in a model file, with its places; nothing is looked up yet.
 
 use crate::diagnostic::Span;
+use std::fmt;
 
+/// A model file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
+    /// The name behind `model`.
     pub name: Name,
+    /// In the order written.
     pub items: Vec<Item>,
 }
 
+/// A word with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Name {
+    /// The word.
     pub text: String,
+    /// Its place.
     pub span: Span,
 }
 
+/// One statement or block of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// `size hidden = 500`.
     Size(Vec<(Name, Expression)>),
-    Variable(Variable),
+    /// A variable that is declared.
+    Variable(Declaration),
+    /// `net body = dense(500) > relu`.
     Net {
+        /// The name of the net.
         name: Name,
-        layers: Vec<Layer>,
+        /// Its layers.
+        layers: Vec<NetworkPart>,
     },
     /// `generative { … }` or `inference { … }`.
     Graph {
+        /// `generative` or `inference`.
         keyword: Name,
+        /// The arrows, in the order written.
         arrows: Vec<Arrow>,
     },
     /// `objective { … }` or `train { … }`.
     Settings {
+        /// `objective` or `train`.
         keyword: Name,
+        /// The lines, in the order written.
         settings: Vec<Setting>,
     },
 }
 
 /// `latent z: real[latent]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Variable {
+pub struct Declaration {
+    /// `data`, `label` or `latent`.
     pub role: Name,
+    /// The name of the variable.
     pub name: Name,
+    /// `real`, `binary`, …
     pub domain: Name,
+    /// The sizes in brackets; empty if there are none.
     pub shape: Vec<Expression>,
 }
 
+/// What stands between the `>` of a network.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Layer {
+pub enum NetworkPart {
+    /// A layer or a net, by name.
     Call(Call),
     /// `2 * [dense(hidden) > relu]`.
     Repeat {
+        /// How often.
         count: Expression,
-        layers: Vec<Layer>,
+        /// What is repeated.
+        layers: Vec<NetworkPart>,
     },
+    /// `residual [dense(hidden) > relu]`.
     Residual {
+        /// The block with its brackets.
         span: Span,
-        layers: Vec<Layer>,
+        /// The layers inside.
+        layers: Vec<NetworkPart>,
     },
 }
 
 /// `dense(hidden)`, `normal(0, 1)`, `adam(rate = 3e-4)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
+    /// What is called.
     pub name: Name,
-    pub arguments: Vec<Argument>,
+    /// In the order written.
+    pub arguments: Vec<CallArgument>,
+    /// The whole call.
     pub span: Span,
 }
 
+/// An argument of a call, `500` or `size = 500`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Argument {
+pub struct CallArgument {
+    /// The name before `=`.
     pub name: Option<Name>,
+    /// The value.
     pub value: ArgumentValue,
+    /// The whole argument.
     pub span: Span,
 }
 
+/// The value of an argument.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArgumentValue {
+    /// A number, a name or a call.
     Expression(Expression),
     /// `[dense(50) > tanh]`.
-    Layers(Vec<Layer>),
+    Layers(Vec<NetworkPart>),
 }
 
 /// `a, x -> y ~ categorical(body)` or `x -> h = body`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrow {
+    /// In the order written; empty without `->`.
     pub parents: Vec<Name>,
+    /// The variable that it is of.
     pub child: Name,
+    /// What follows the child.
     pub body: ArrowBody,
+    /// The whole arrow.
     pub span: Span,
 }
 
+/// What an arrow says of its child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArrowBody {
+    /// `~ normal(body)`.
     Distribution(Call),
-    Equation(Vec<Layer>),
+    /// `= body`.
+    Equation(Vec<NetworkPart>),
 }
 
 /// `classify y weight 0.1 * rows / labelled`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
+    /// The first word.
     pub keyword: Name,
+    /// What follows it.
     pub values: Vec<Expression>,
+    /// The whole line.
     pub span: Span,
 }
 
+/// A value with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
+    /// What it is.
     pub kind: ExpressionKind,
+    /// Its place.
     pub span: Span,
 }
 
+/// A value: arithmetic, a name or a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExpressionKind {
+    /// A number.
     Number(f64),
+    /// A size, a variable or a word of a line.
     Name(String),
+    /// A call, such as `vat(radius = 2)`.
     Call(Call),
-    Binary(char, Box<Expression>, Box<Expression>),
+    /// Two values and the operator between them.
+    Binary(Operator, Box<Expression>, Box<Expression>),
+}
+
+/// An operator of arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+}
+
+impl Operator {
+    const ALL: [Operator; 4] = [
+        Operator::Add,
+        Operator::Subtract,
+        Operator::Multiply,
+        Operator::Divide,
+    ];
+
+    /// The sign, as it is written.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Operator::Add => "+",
+            Operator::Subtract => "-",
+            Operator::Multiply => "*",
+            Operator::Divide => "/",
+        }
+    }
+
+    /// The operator with that sign.
+    pub fn find(sign: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operator| operator.sign() == sign)
+    }
+
+    /// The operator's value for two numbers.
+    pub fn apply(self, left: f64, right: f64) -> f64 {
+        match self {
+            Operator::Add => left + right,
+            Operator::Subtract => left - right,
+            Operator::Multiply => left * right,
+            Operator::Divide => left / right,
+        }
+    }
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sign())
+    }
 }

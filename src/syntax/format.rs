@@ -11,7 +11,7 @@ pub fn format(text: &str) -> String {
             .find("//")
             .map_or((raw, ""), |at| (&raw[..at], raw[at..].trim_end()));
         statements(&mut lines, tokens(code));
-        // A comment stands at the end of what stood before it.
+        // A comment ends the line of the code before it.
         match lines.last_mut().filter(|_| !code.trim().is_empty()) {
             Some(line) => line.comment = comment,
             None => lines.push(Line {
@@ -25,7 +25,7 @@ pub fn format(text: &str) -> String {
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
         let before = lines[..index].last();
-        // Blank lines part things: not two in a row, and none at an end of the file or of a block.
+        // Blank lines separate: never two in a row, and none at an end of the file or of a block.
         let parts = before.is_some_and(|line| !line.is_blank() && line.tokens.last() != Some(&"{"))
             && lines[index..]
                 .iter()
@@ -76,20 +76,20 @@ impl Line<'_> {
     }
 }
 
-/// Adds the lines that a line's tokens make: a brace that opens ends one, and one that closes is
-/// one.
+/// Splits the tokens of a line into lines: an opening brace ends a line, and a closing brace is a
+/// line of its own.
 fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
-    let mut own: Vec<&str> = Vec::new();
+    let mut line_tokens: Vec<&str> = Vec::new();
     for token in tokens {
-        if token == "}" && !own.is_empty() {
+        if token == "}" && !line_tokens.is_empty() {
             lines.push(Line {
-                tokens: std::mem::take(&mut own),
+                tokens: std::mem::take(&mut line_tokens),
                 ..Line::default()
             });
         }
-        own.push(token);
+        line_tokens.push(token);
         if token == "{" {
-            let begun = std::mem::take(&mut own);
+            let begun = std::mem::take(&mut line_tokens);
             match lines.last_mut().filter(|head| {
                 begun.len() == 1 && !head.tokens.is_empty() && head.comment.is_empty()
             }) {
@@ -101,14 +101,14 @@ fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
             }
         } else if token == "}" {
             lines.push(Line {
-                tokens: std::mem::take(&mut own),
+                tokens: std::mem::take(&mut line_tokens),
                 ..Line::default()
             });
         }
     }
-    if !own.is_empty() {
+    if !line_tokens.is_empty() {
         lines.push(Line {
-            tokens: own,
+            tokens: line_tokens,
             ..Line::default()
         });
     }
@@ -154,7 +154,7 @@ fn spaced(tokens: &[&str]) -> String {
     let mut text = String::new();
     for (index, token) in tokens.iter().enumerate() {
         let before = index.checked_sub(1).map(|before| tokens[before]);
-        // A sign, not a difference: nothing that it could be taken from stands before it.
+        // A sign, and not a difference: no value stands before it.
         let sign = before == Some("-")
             && index
                 .checked_sub(2)
@@ -181,12 +181,12 @@ fn spaced(tokens: &[&str]) -> String {
     text
 }
 
-/// Whether what a line begins goes on on the next.
+/// Whether the statement of a line continues on the next.
 fn goes_on(tokens: &[&str]) -> bool {
     matches!(tokens.last(), Some(&("," | "=" | ">" | "(" | "[")))
 }
 
-/// Indents lines by their braces, and what goes on by one level more.
+/// Indents lines by their braces, and continued lines by one level more.
 fn place(lines: &mut [Line]) {
     let (mut depth, mut brackets, mut open) = (0usize, 0usize, false);
     for line in lines {

@@ -1,8 +1,8 @@
 //! Text to syntax tree, by the grammar in `grammar/dgm.pest`.
 
 use super::ast::{
-    Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer,
-    Name, Setting, Variable,
+    ArgumentValue, Arrow, ArrowBody, Call, CallArgument, Declaration, Expression, ExpressionKind,
+    File, Item, Name, NetworkPart, Operator, Setting,
 };
 use crate::diagnostic::{Diagnostic, Span, suggest};
 use pest::{Parser, error::InputLocation, iterators::Pair};
@@ -11,7 +11,11 @@ use pest::{Parser, error::InputLocation, iterators::Pair};
 #[grammar = "../grammar/dgm.pest"]
 struct Grammar;
 
-/// The tree of a model file, or every statement that is none.
+/// The tree of a model file.
+///
+/// # Errors
+///
+/// A report for each statement that cannot be read.
 pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
     match parse_what_can_be(text) {
         Parsed {
@@ -27,14 +31,15 @@ pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
 pub struct Parsed {
     /// None where the blocks themselves are broken.
     pub tree: Option<File>,
+    /// What could not be read.
     pub mistakes: Vec<Diagnostic>,
     /// The statements that are missing in the tree.
     pub lost: Vec<Span>,
 }
 
 impl Parsed {
-    /// Whether a mistake of the rest may come of what is missing: it is about a name that stands
-    /// there.
+    /// Whether a mistake in the rest may only follow from a statement that is missing: the mistake
+    /// is about a name in that statement.
     pub fn explains(&self, text: &str, mistake: &Diagnostic) -> bool {
         let missing = |name: &str| {
             self.lost
@@ -56,8 +61,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// Statements end with their line, so one that cannot be read is blanked out, and the rest is read
-/// again.
+/// Reads what can be read. Statements end with their line, so one that cannot be read is blanked
+/// out, and the rest is read again.
 pub fn parse_what_can_be(text: &str) -> Parsed {
     let mut parsed = Parsed {
         tree: None,
@@ -90,11 +95,11 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
     }
 }
 
-/// Statements that cannot be read that are told of at most.
+/// The most unreadable statements that are reported.
 const MOST_MISTAKES: usize = 20;
 
-/// The lines of the statement that cannot be read at `at`, if the file is one without them: no
-/// braces are theirs, and they are not blank already.
+/// The lines of the statement that cannot be read at `at`, if the rest can be read without them:
+/// they have no braces, and are not blank already.
 fn statement(text: &str, at: usize) -> Option<Span> {
     let line_start = |at: usize| text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = |at: usize| {
@@ -102,19 +107,19 @@ fn statement(text: &str, at: usize) -> Option<Span> {
             .find('\n')
             .map_or(text.len(), |newline| at + newline)
     };
-    let own = line_start(at);
+    let line_begin = line_start(at);
     // A bracket that is open belongs to a statement that began before.
     let start = open_brackets(&text[..at])
         .first()
-        .map_or(own, |&bracket| line_start(bracket));
-    let line = text[own..line_end(at)].trim_start();
+        .map_or(line_begin, |&bracket| line_start(bracket));
+    let line = text[line_begin..line_end(at)].trim_start();
     let word = line
         .split(|c: char| !c.is_alphanumeric())
         .next()
         .unwrap_or_default();
     // The line where a bracket is missed may be a statement of its own.
-    let anew =
-        start < own && (BLOCKS.contains(&word) || line.starts_with('}') || line.contains('~'));
+    let anew = start < line_begin
+        && (BLOCKS.contains(&word) || line.starts_with('}') || line.contains('~'));
     // A list that is closed further on ends there.
     let closed = |end: &usize| {
         open_brackets(&text[start..*end]).is_empty() && !text[start..*end].contains(['{', '}'])
@@ -124,7 +129,7 @@ fn statement(text: &str, at: usize) -> Option<Span> {
         .map(|(len, _)| at + len)
         .find(closed);
     let end = if anew {
-        own - 1
+        line_begin - 1
     } else {
         further.unwrap_or(line_end(at))
     };
@@ -133,7 +138,7 @@ fn statement(text: &str, at: usize) -> Option<Span> {
     whole.then(|| Span::new(start, end))
 }
 
-/// The block, whole, whose first line cannot be read at `at`, if it stands within the model's own.
+/// The whole block whose first line cannot be read at `at`, if it stands within the model's block.
 fn whole_block(text: &str, at: usize) -> Option<Span> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let braces =
@@ -151,8 +156,8 @@ fn whole_block(text: &str, at: usize) -> Option<Span> {
         .map(|(len, _)| Span::new(start, start + len + 1))
 }
 
-/// Where the brackets stand that are open at the end of a text, comments aside; braces close all of
-/// them.
+/// The positions of the brackets that are open at the end of a text. Comments are skipped; a brace
+/// closes all brackets.
 fn open_brackets(text: &str) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
     let mut comment = false;
@@ -181,7 +186,7 @@ const BLOCKS: [&str; 9] = [
     "train",
 ];
 
-/// What was expected, in the language's words, and where the reading ended.
+/// The report of a parse error in the words of the language, and where reading ended.
 fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) {
     let (at, diagnostic) = unexpected(text, error);
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -216,18 +221,18 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         .rev()
         .find(|bracket| unclosed.contains(bracket))
     {
-        let (own, other) = if text[bracket..].starts_with('[') {
+        let (opening, closing) = if text[bracket..].starts_with('[') {
             ('[', ']')
         } else {
             ('(', ')')
         };
         let open = Diagnostic::error(
             Span::new(bracket, bracket + 1),
-            format!("`{own}` is never closed"),
+            format!("`{opening}` is never closed"),
         );
         return (
             open.label("opened here")
-                .help(format!("add `{other}` where the list ends")),
+                .help(format!("add `{closing}` where the list ends")),
             at,
         );
     }
@@ -274,14 +279,14 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         .iter()
         .find(|word| word.starts_with("a declaration"))
     {
-        // It says which words begin one.
+        // This report says which words begin a statement.
         expected.retain(|word| *word == declaration || !word.contains(" or `"));
     }
     let label = match expected.as_slice() {
         [] => format!("{found} does not belong here"),
         words => format!("expected {}", words.join(", or ")),
     };
-    // The end of a line is a place, not a character.
+    // The end of a line has a place, and no character to underline.
     let end = if text[start..end].trim().is_empty() {
         start
     } else {
@@ -362,21 +367,21 @@ fn item(pair: Pair<Rule>) -> Item {
                     .next()
                     .expect("a variable has a role, a name and a domain")
             };
-            let (role, own, domain) = (name(next()), name(next()), name(next()));
+            let (role, variable, domain) = (name(next()), name(next()), name(next()));
             let shape = inner.next().map_or(Vec::new(), |shape| {
                 shape.into_inner().map(expression).collect()
             });
-            Item::Variable(Variable {
+            Item::Variable(Declaration {
                 role,
-                name: own,
+                name: variable,
                 domain,
                 shape,
             })
         }
         Rule::net => {
-            let own = name(inner.next().expect("a net has a name"));
+            let net = name(inner.next().expect("a net has a name"));
             Item::Net {
-                name: own,
+                name: net,
                 layers: layers(inner.next().expect("a net has layers")),
             }
         }
@@ -399,46 +404,46 @@ fn item(pair: Pair<Rule>) -> Item {
 
 fn binding(pair: Pair<Rule>) -> (Name, Expression) {
     let mut inner = pair.into_inner();
-    let own = name(inner.next().expect("a size has a name"));
-    (own, expression(inner.next().expect("a size has a value")))
+    let size = name(inner.next().expect("a size has a name"));
+    (size, expression(inner.next().expect("a size has a value")))
 }
 
-fn layers(pair: Pair<Rule>) -> Vec<Layer> {
+fn layers(pair: Pair<Rule>) -> Vec<NetworkPart> {
     pair.into_inner()
         .flat_map(|layer| one_layer(layer.into_inner().next().expect("a layer is something")))
         .collect()
 }
 
 /// The layers of a block, or none for `[]`.
-fn block(pair: Pair<Rule>) -> Vec<Layer> {
+fn block(pair: Pair<Rule>) -> Vec<NetworkPart> {
     pair.into_inner().next().map_or(Vec::new(), layers)
 }
 
-fn one_layer(pair: Pair<Rule>) -> Vec<Layer> {
-    let own = span(&pair);
+fn one_layer(pair: Pair<Rule>) -> Vec<NetworkPart> {
+    let whole = span(&pair);
     match pair.as_rule() {
         Rule::block => block(pair),
         Rule::residual => {
             let inner = pair.into_inner().next().expect("a residual has a block");
-            vec![Layer::Residual {
-                span: own,
+            vec![NetworkPart::Residual {
+                span: whole,
                 layers: block(inner),
             }]
         }
         Rule::repeat => {
             let mut inner = pair.into_inner();
             let count = atom(inner.next().expect("a repetition has a count"));
-            vec![Layer::Repeat {
+            vec![NetworkPart::Repeat {
                 count,
                 layers: one_layer(inner.next().expect("a repetition has a layer")),
             }]
         }
-        _ => vec![Layer::Call(call(pair))],
+        _ => vec![NetworkPart::Call(call(pair))],
     }
 }
 
 fn call(pair: Pair<Rule>) -> Call {
-    let own = span(&pair);
+    let whole = span(&pair);
     let mut inner = pair.into_inner();
     let callee = name(inner.next().expect("a call has a name"));
     let arguments = inner.next().map_or(Vec::new(), |arguments| {
@@ -447,27 +452,27 @@ fn call(pair: Pair<Rule>) -> Call {
     Call {
         name: callee,
         arguments,
-        span: own,
+        span: whole,
     }
 }
 
-fn argument(pair: Pair<Rule>) -> Argument {
-    let own = span(&pair);
+fn argument(pair: Pair<Rule>) -> CallArgument {
+    let whole = span(&pair);
     let mut inner: Vec<Pair<Rule>> = pair.into_inner().collect();
     let value = inner.pop().expect("an argument has a value");
     let value = match value.as_rule() {
         Rule::block => ArgumentValue::Layers(block(value)),
         _ => ArgumentValue::Expression(expression(value)),
     };
-    Argument {
+    CallArgument {
         name: inner.pop().map(name),
         value,
-        span: own,
+        span: whole,
     }
 }
 
 fn arrow(pair: Pair<Rule>) -> Arrow {
-    let own = span(&pair);
+    let whole = span(&pair);
     let mut parents = Vec::new();
     let mut child = None;
     let mut body = None;
@@ -490,12 +495,12 @@ fn arrow(pair: Pair<Rule>) -> Arrow {
         parents,
         child: child.expect("an arrow has a child"),
         body: body.expect("an arrow has a body"),
-        span: own,
+        span: whole,
     }
 }
 
 fn setting(pair: Pair<Rule>) -> Setting {
-    let own = span(&pair);
+    let whole = span(&pair);
     let mut inner = pair.into_inner();
     let keyword = name(inner.next().expect("a setting has a keyword"));
     let values = inner
@@ -504,7 +509,7 @@ fn setting(pair: Pair<Rule>) -> Setting {
     Setting {
         keyword,
         values,
-        span: own,
+        span: whole,
     }
 }
 
@@ -520,12 +525,7 @@ fn expression(pair: Pair<Rule>) -> Expression {
     };
     let mut left = operand(inner.next().expect("an expression has an operand"));
     while let Some(operator) = inner.next() {
-        let operator = operator
-            .as_str()
-            .trim()
-            .chars()
-            .next()
-            .expect("an operator is a sign");
+        let operator = Operator::find(operator.as_str().trim()).expect("the grammar's operators");
         let right = operand(inner.next().expect("an operator has a right operand"));
         let span = Span::new(left.span.start, right.span.end);
         left = Expression {
@@ -537,7 +537,7 @@ fn expression(pair: Pair<Rule>) -> Expression {
 }
 
 fn factor(pair: Pair<Rule>) -> Expression {
-    let own = span(&pair);
+    let whole = span(&pair);
     let mut inner = pair.into_inner();
     let first = inner.next().expect("a factor is something");
     match first.as_rule() {
@@ -545,11 +545,11 @@ fn factor(pair: Pair<Rule>) -> Expression {
             let operand = factor(inner.next().expect("a sign has an operand"));
             let zero = Expression {
                 kind: ExpressionKind::Number(0.0),
-                span: own,
+                span: whole,
             };
             Expression {
-                kind: ExpressionKind::Binary('-', Box::new(zero), Box::new(operand)),
-                span: own,
+                kind: ExpressionKind::Binary(Operator::Subtract, Box::new(zero), Box::new(operand)),
+                span: whole,
             }
         }
         Rule::expression => expression(first),
@@ -563,7 +563,7 @@ fn factor(pair: Pair<Rule>) -> Expression {
 
 /// A number or a name.
 fn atom(pair: Pair<Rule>) -> Expression {
-    let own = span(&pair);
+    let whole = span(&pair);
     let text = pair.as_str().trim();
     let kind = match pair.as_rule() {
         Rule::number => {
@@ -571,5 +571,5 @@ fn atom(pair: Pair<Rule>) -> Expression {
         }
         _ => ExpressionKind::Name(text.to_string()),
     };
-    Expression { kind, span: own }
+    Expression { kind, span: whole }
 }

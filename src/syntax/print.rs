@@ -1,9 +1,11 @@
 //! The syntax tree as text, a node a line.
 
 use super::ast::{
-    Argument, ArgumentValue, Arrow, ArrowBody, Call, Expression, ExpressionKind, File, Item, Layer,
+    ArgumentValue, Arrow, ArrowBody, Call, CallArgument, Expression, ExpressionKind, File, Item,
+    NetworkPart,
 };
 
+/// The tree of a file as text.
 pub fn print(file: &File) -> String {
     let mut text = format!("model {}\n", file.name.text);
     for item in &file.items {
@@ -29,7 +31,7 @@ pub fn print(file: &File) -> String {
                 text += &format!("  {}\n", keyword.text);
                 arrows
                     .iter()
-                    .for_each(|one| text += &format!("    {}\n", arrow(one)));
+                    .for_each(|written| text += &format!("    {}\n", arrow(written)));
             }
             Item::Settings { keyword, settings } => {
                 text += &format!("  {}\n", keyword.text);
@@ -62,19 +64,19 @@ fn arrow(arrow: &Arrow) -> String {
     format!("{arrow_sign}{} {body}", arrow.child.text)
 }
 
-fn layers(layers: &[Layer]) -> String {
-    let one = |layer: &Layer| match layer {
-        Layer::Call(layer) => call(layer),
-        Layer::Repeat { count, layers } => {
+fn layers(layers: &[NetworkPart]) -> String {
+    let part = |layer: &NetworkPart| match layer {
+        NetworkPart::Call(layer) => call(layer),
+        NetworkPart::Repeat { count, layers } => {
             format!("{} * [{}]", expression(count), self::layers(layers))
         }
-        Layer::Residual { layers, .. } => format!("residual [{}]", self::layers(layers)),
+        NetworkPart::Residual { layers, .. } => format!("residual [{}]", self::layers(layers)),
     };
-    layers.iter().map(one).collect::<Vec<_>>().join(" > ")
+    layers.iter().map(part).collect::<Vec<_>>().join(" > ")
 }
 
 fn call(call: &Call) -> String {
-    let argument = |argument: &Argument| {
+    let argument = |argument: &CallArgument| {
         let value = match &argument.value {
             ArgumentValue::Expression(value) => expression(value),
             ArgumentValue::Layers(network) => format!("[{}]", layers(network)),

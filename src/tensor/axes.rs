@@ -35,8 +35,11 @@ impl AxisKind {
 /// A named axis of known size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Axis {
+    /// `unlabelled.row`, `q.z.dense1`; an axis is known by all three of its fields.
     pub name: String,
+    /// The number of positions.
     pub size: usize,
+    /// What it counts.
     pub kind: AxisKind,
 }
 
@@ -45,30 +48,37 @@ pub struct Axis {
 pub struct Axes(Vec<Id<Axis>>);
 
 impl Axes {
+    /// The empty set.
     pub fn none() -> Self {
         Self::default()
     }
 
+    /// Whether the set has the axis.
     pub fn contains(&self, axis: Id<Axis>) -> bool {
         self.0.binary_search(&axis).is_ok()
     }
 
+    /// Whether the set has no axis.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The number of axes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// The axes by id.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Id<Axis>> + '_ {
         self.0.iter().copied()
     }
 
+    /// The axes of either.
     pub fn union(&self, other: &Axes) -> Axes {
         self.iter().chain(other.iter()).collect()
     }
 
+    /// The axes of both.
     pub fn intersection(&self, other: &Axes) -> Axes {
         self.iter().filter(|&a| other.contains(a)).collect()
     }
@@ -78,14 +88,17 @@ impl Axes {
         self.iter().filter(|&a| !other.contains(a)).collect()
     }
 
+    /// The set with one more axis.
     pub fn with(&self, axis: Id<Axis>) -> Axes {
         self.iter().chain([axis]).collect()
     }
 
+    /// The set without an axis.
     pub fn without(&self, axis: Id<Axis>) -> Axes {
         self.iter().filter(|&a| a != axis).collect()
     }
 
+    /// Whether `other` has every axis of `self`.
     pub fn is_subset(&self, other: &Axes) -> bool {
         self.iter().all(|a| other.contains(a))
     }

@@ -4,11 +4,13 @@ use super::{Axes, Axis, Graph, Node, NoiseKind, Op, Parameter, ReduceKind, Scala
 use crate::id::Id;
 
 impl Graph {
+    /// A number; no axes.
     pub fn constant(&mut self, value: f64) -> Node {
         // 0 and -0 are one constant.
         self.push(Op::Constant((value + 0.0).to_bits()))
     }
 
+    /// Data given at each run.
     pub fn input(&mut self, name: &str, axes: Axes) -> Node {
         self.push(Op::Input {
             name: name.to_string(),
@@ -16,10 +18,12 @@ impl Graph {
         })
     }
 
+    /// The value of a parameter as the step begins.
     pub fn read(&mut self, parameter: Id<Parameter>) -> Node {
         self.push(Op::Parameter(parameter))
     }
 
+    /// Random numbers of the stream `name`, drawn anew each step.
     pub fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
         self.push(Op::Noise {
             name: name.to_string(),
@@ -33,6 +37,11 @@ impl Graph {
         self.push(Op::Iota(axis))
     }
 
+    /// An elementwise operation over the united axes of its operands.
+    ///
+    /// # Panics
+    ///
+    /// If the operation takes another number of operands.
     pub fn scalar(&mut self, scalar: Scalar, operands: &[Node]) -> Node {
         assert_eq!(
             scalar.row().arity,
@@ -43,34 +52,42 @@ impl Graph {
         self.push(Op::Scalar(scalar, operands.to_vec()))
     }
 
+    /// left + right.
     pub fn add(&mut self, left: Node, right: Node) -> Node {
         self.scalar(Scalar::Add, &[left, right])
     }
 
+    /// left − right.
     pub fn sub(&mut self, left: Node, right: Node) -> Node {
         self.scalar(Scalar::Sub, &[left, right])
     }
 
+    /// left · right.
     pub fn mul(&mut self, left: Node, right: Node) -> Node {
         self.scalar(Scalar::Mul, &[left, right])
     }
 
+    /// left / right.
     pub fn div(&mut self, left: Node, right: Node) -> Node {
         self.scalar(Scalar::Div, &[left, right])
     }
 
+    /// −value.
     pub fn neg(&mut self, value: Node) -> Node {
         self.scalar(Scalar::Neg, &[value])
     }
 
+    /// exp(value).
     pub fn exp(&mut self, value: Node) -> Node {
         self.scalar(Scalar::Exp, &[value])
     }
 
+    /// log(value).
     pub fn log(&mut self, value: Node) -> Node {
         self.scalar(Scalar::Log, &[value])
     }
 
+    /// value².
     pub fn square(&mut self, value: Node) -> Node {
         self.mul(value, value)
     }
@@ -127,6 +144,7 @@ impl Graph {
         }
     }
 
+    /// The greatest element over those of `over` that the value has.
     pub fn max(&mut self, value: Node, over: &Axes) -> Node {
         self.reduce(ReduceKind::Max, value, over)
     }
@@ -191,6 +209,7 @@ impl Graph {
         self.push(Op::Rename(value, from, to))
     }
 
+    /// The value itself, through which no gradient flows.
     pub fn stop_gradient(&mut self, value: Node) -> Node {
         self.push(Op::StopGradient(value))
     }

@@ -7,29 +7,33 @@ use std::collections::HashMap;
 
 /// Numbers over axes, the first of them outermost.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Array {
+pub struct Tensor {
+    /// The axes, outermost first.
     pub axes: Vec<Id<Axis>>,
+    /// The numbers in that order.
     pub data: Vec<f64>,
 }
 
 /// What a graph reads: inputs, parameters and noise, by name, in the order of axes that the graph
 /// gives them: parameters as declared, others as rows, samples, classes, features.
-pub type Values = HashMap<String, Vec<f64>>;
+pub type NamedValues = HashMap<String, Vec<f64>>;
 
 /// Noise for streams that are not among the values.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
+    /// The seed of the run.
     pub seed: u64,
+    /// The number of the step.
     pub step: u64,
 }
 
 /// Every output, in the graph's order, laid out as the output says.
 pub fn run(
     graph: &Graph,
-    values: &Values,
+    values: &NamedValues,
     seed: Option<Seed>,
-) -> Result<Vec<(OutputKind, String, Array)>, String> {
-    let mut arrays: Vec<Array> = Vec::with_capacity(graph.nodes.len());
+) -> Result<Vec<(OutputKind, String, Tensor)>, String> {
+    let mut arrays: Vec<Tensor> = Vec::with_capacity(graph.nodes.len());
     for node in graph.ids() {
         let array = Evaluation {
             graph,
@@ -44,7 +48,7 @@ pub fn run(
         let array = tabulate(graph, &output.axes, |index| {
             arrays[output.node.index()].at(graph, index)
         });
-        (output.kind, output.name.clone(), array)
+        (output.kind, output.name.to_string(), array)
     };
     Ok(graph.outputs.iter().map(read).collect())
 }
@@ -52,14 +56,14 @@ pub fn run(
 /// A position along some axes.
 type Index = [(Id<Axis>, usize)];
 
-impl Array {
+impl Tensor {
     /// The element at a position, which may name other axes too.
     fn at(&self, graph: &Graph, index: &Index) -> f64 {
         let mut offset = 0;
         for axis in &self.axes {
             let (_, position) = index
                 .iter()
-                .find(|(known, _)| known == axis)
+                .find(|(other, _)| other == axis)
                 .expect("a position names the axes");
             offset = offset * graph.axis(*axis).size + position;
         }
@@ -68,7 +72,7 @@ impl Array {
 }
 
 /// The array of a function of the position.
-fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) -> f64) -> Array {
+fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) -> f64) -> Tensor {
     let sizes: Vec<usize> = axes.iter().map(|&axis| graph.axis(axis).size).collect();
     let count = sizes.iter().product();
     let mut index: Vec<(Id<Axis>, usize)> = axes.iter().map(|&axis| (axis, 0)).collect();
@@ -83,7 +87,7 @@ fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) ->
             index[position].1 = 0;
         }
     }
-    Array {
+    Tensor {
         axes: axes.to_vec(),
         data,
     }
@@ -91,19 +95,19 @@ fn tabulate(graph: &Graph, axes: &[Id<Axis>], mut element: impl FnMut(&Index) ->
 
 struct Evaluation<'a> {
     graph: &'a Graph,
-    arrays: &'a [Array],
-    values: &'a Values,
+    arrays: &'a [Tensor],
+    values: &'a NamedValues,
     seed: Option<Seed>,
 }
 
 impl Evaluation<'_> {
-    fn node(&self, node: Node) -> Result<Array, String> {
+    fn node(&self, node: Node) -> Result<Tensor, String> {
         let graph = self.graph;
         let mut axes: Vec<Id<Axis>> = graph.axes_of(node).iter().collect();
         axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
         let of = |operand: Node| &self.arrays[operand.index()];
         Ok(match graph.op(node) {
-            Op::Constant(bits) => Array {
+            Op::Constant(bits) => Tensor {
                 axes,
                 data: vec![f64::from_bits(*bits)],
             },
@@ -113,7 +117,7 @@ impl Evaluation<'_> {
                 graph.parameter(*id).axes.clone(),
             )?,
             Op::Noise { name, kind, .. } => self.noise(name, *kind, axes)?,
-            Op::Iota(axis) => Array {
+            Op::Iota(axis) => Tensor {
                 axes,
                 data: (0..graph.axis(*axis).size).map(|i| i as f64).collect(),
             },
@@ -138,7 +142,7 @@ impl Evaluation<'_> {
             Op::OneHot(value, axis) => tabulate(graph, &axes, |index| {
                 let (_, position) = index
                     .iter()
-                    .find(|(known, _)| known == axis)
+                    .find(|(other, _)| other == axis)
                     .expect("a one-hot has its axis");
                 f64::from(of(*value).at(graph, index) == *position as f64)
             }),
@@ -179,7 +183,7 @@ impl Evaluation<'_> {
             index
                 .iter()
                 .rev()
-                .find(|(known, _)| *known == axis)
+                .find(|(other, _)| *other == axis)
                 .expect("a position names the axes")
                 .1
         };
@@ -213,7 +217,7 @@ impl Evaluation<'_> {
         }
     }
 
-    fn given(&self, name: &str, axes: Vec<Id<Axis>>) -> Result<Array, String> {
+    fn given(&self, name: &str, axes: Vec<Id<Axis>>) -> Result<Tensor, String> {
         let data = self
             .values
             .get(name)
@@ -229,10 +233,10 @@ impl Evaluation<'_> {
                 data.len()
             ));
         }
-        Ok(Array { axes, data })
+        Ok(Tensor { axes, data })
     }
 
-    fn noise(&self, name: &str, kind: NoiseKind, axes: Vec<Id<Axis>>) -> Result<Array, String> {
+    fn noise(&self, name: &str, kind: NoiseKind, axes: Vec<Id<Axis>>) -> Result<Tensor, String> {
         let Some(Seed { seed, step }) = self.seed.filter(|_| !self.values.contains_key(name))
         else {
             return self.given(name, axes);
@@ -246,7 +250,7 @@ impl Evaluation<'_> {
             NoiseKind::Uniform => philox::uniform,
         };
         let stream = philox::stream(name);
-        Ok(Array {
+        Ok(Tensor {
             axes,
             data: (0..count as u64)
                 .map(|element| draw(seed, step, stream, element))

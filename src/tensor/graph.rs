@@ -1,14 +1,16 @@
 //! The graph itself: nodes, parameters and named outputs.
 
 use super::{Axes, Axis, Scalar, Window};
-use crate::id::Id;
+use crate::{id::Id, names::OutputName};
 use std::collections::HashMap;
 
 /// The id of a node.
 pub type Node = Id<NodeData>;
 
+/// An operation of the graph with what is derived from it.
 #[derive(Clone, Debug)]
 pub struct NodeData {
+    /// What it computes.
     pub op: Op,
     /// The axes of the value, derived from `op`.
     pub axes: Axes,
@@ -22,13 +24,21 @@ pub enum Op {
     /// A number, `f64` bits. No axes.
     Constant(u64),
     /// Data given at each run, by name.
-    Input { name: String, axes: Axes },
+    Input {
+        /// What the caller fills it by.
+        name: String,
+        /// The axes of the data.
+        axes: Axes,
+    },
     /// A trained parameter or a running average, as the step begins.
     Parameter(Id<Parameter>),
-    /// Random numbers, drawn anew each step; `name` is the stream, such as `unlabelled.z`.
+    /// Random numbers, drawn anew each step; `name` is the stream: `unlabelled.z`.
     Noise {
+        /// The stream.
         name: String,
+        /// Their distribution.
         kind: NoiseKind,
+        /// The axes of the numbers.
         axes: Axes,
     },
     /// 0, 1, 2, … along the axis.
@@ -54,15 +64,20 @@ pub enum Op {
     StopGradient(Node),
 }
 
+/// What a reduction computes over its axes.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 pub enum ReduceKind {
+    /// Σ x.
     Sum,
+    /// The greatest element.
     Max,
+    /// log Σ exp(x).
     LogSumExp,
 }
 
+/// The distribution of random numbers.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -80,6 +95,7 @@ pub struct Parameter {
     pub name: String,
     /// In PyTorch's order: `[out, in]`.
     pub axes: Vec<Id<Axis>>,
+    /// How it is initialised.
     pub start: Start,
     /// False for running averages, which the optimiser leaves alone.
     pub trained: bool,
@@ -102,19 +118,30 @@ impl Parameter {
 pub enum Start {
     /// By the model's `initialize`, with the given numbers of inputs and outputs.
     HiddenWeight {
+        /// The features of the input.
         inputs: usize,
+        /// The features of the output.
         outputs: usize,
     },
+    /// The weight of a head of data or of a class.
     DataHeadWeight {
+        /// The features of the input.
         inputs: usize,
+        /// The features of the output.
         outputs: usize,
     },
+    /// The weight of a head of a continuous latent.
     LatentHeadWeight {
+        /// The features of the input.
         inputs: usize,
+        /// The features of the output.
         outputs: usize,
     },
+    /// The bias of a layer or of a head of data.
     Bias,
+    /// The bias of a head of a continuous latent.
     LatentHeadBias,
+    /// This number.
     Constant(f64),
     /// N(0, s²), by any recipe: what must differ to learn to differ.
     Normal(f64),
@@ -131,20 +158,29 @@ pub enum OutputKind {
     Next,
 }
 
+/// A named result of a graph.
 #[derive(Clone, Debug)]
 pub struct Output {
+    /// What it is for.
     pub kind: OutputKind,
-    pub name: String,
+    /// What consumers know it by.
+    pub name: OutputName,
+    /// The value.
     pub node: Node,
     /// The axes in the order in which the array is read.
     pub axes: Vec<Id<Axis>>,
 }
 
+/// Operations on values with named axes, in an order in which operands come first.
 #[derive(Clone, Debug)]
 pub struct Graph {
+    /// Every axis; an [`Id`] of an axis is a position here.
     pub axes: Vec<Axis>,
+    /// Every operation; a [`Node`] is a position here.
     pub nodes: Vec<NodeData>,
+    /// Every parameter and running average that may be read.
     pub parameters: Vec<Parameter>,
+    /// The results, in the order in which they were added.
     pub outputs: Vec<Output>,
     /// Formulas and places, such as `log p(x | z, y), adgm.dgm:19`.
     pub origins: Vec<String>,
@@ -159,6 +195,7 @@ impl Default for Graph {
 }
 
 impl Graph {
+    /// A graph without nodes.
     pub fn new() -> Self {
         Graph {
             axes: Vec::new(),
@@ -181,22 +218,27 @@ impl Graph {
         }
     }
 
+    /// The operation of a node with its axes and origin.
     pub fn node(&self, node: Node) -> &NodeData {
         &self.nodes[node.index()]
     }
 
+    /// The operation of a node.
     pub fn op(&self, node: Node) -> &Op {
         &self.nodes[node.index()].op
     }
 
+    /// The axes of a node's value.
     pub fn axes_of(&self, node: Node) -> &Axes {
         &self.nodes[node.index()].axes
     }
 
+    /// The axis with this id.
     pub fn axis(&self, axis: Id<Axis>) -> &Axis {
         &self.axes[axis.index()]
     }
 
+    /// The parameter with this id.
     pub fn parameter(&self, parameter: Id<Parameter>) -> &Parameter {
         &self.parameters[parameter.index()]
     }
@@ -206,13 +248,14 @@ impl Graph {
         axes.iter().map(|axis| self.axis(axis).size).product()
     }
 
+    /// Every node, operands before what reads them.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = Node> + use<> {
         (0..self.nodes.len()).map(Id::new)
     }
 
     /// The axis of that name, made if there is none.
     pub fn new_axis(&mut self, axis: Axis) -> Id<Axis> {
-        let found = self.axes.iter().position(|known| *known == axis);
+        let found = self.axes.iter().position(|other| *other == axis);
         Id::new(found.unwrap_or_else(|| {
             self.axes.push(axis);
             self.axes.len() - 1
@@ -221,7 +264,7 @@ impl Graph {
 
     /// Nodes made from now on belong to this formula.
     pub fn set_origin(&mut self, origin: &str) {
-        let found = self.origins.iter().position(|known| known == origin);
+        let found = self.origins.iter().position(|other| other == origin);
         self.origin = found.unwrap_or_else(|| {
             self.origins.push(origin.to_string());
             self.origins.len() - 1
@@ -288,16 +331,22 @@ impl Graph {
         }
     }
 
+    /// Adds an output. Gradients and next values are named as their parameter.
     pub fn output(
         &mut self,
         kind: OutputKind,
-        name: impl Into<String>,
+        name: impl Into<OutputName>,
         node: Node,
         axes: Vec<Id<Axis>>,
     ) {
+        let name: OutputName = name.into();
+        let name = match kind {
+            OutputKind::Value => name,
+            OutputKind::Gradient | OutputKind::Next => OutputName::Array(name.to_string()),
+        };
         self.outputs.push(Output {
             kind,
-            name: name.into(),
+            name,
             node,
             axes,
         });
@@ -308,7 +357,7 @@ impl Graph {
         let found = self
             .parameters
             .iter()
-            .position(|known| known.name == parameter.name);
+            .position(|other| other.name == parameter.name);
         Id::new(found.unwrap_or_else(|| {
             self.parameters.push(parameter);
             self.parameters.len() - 1

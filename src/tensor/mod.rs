@@ -3,15 +3,15 @@
 //! A node's operands precede it. Equal nodes are one node: common subexpressions cost nothing.
 
 mod axes;
+pub mod special;
+pub mod philox;
+mod scalar;
+mod window;
+mod graph;
 mod build;
 pub mod eval;
-mod graph;
-pub mod philox;
 mod print;
-mod scalar;
-pub mod special;
 mod verify;
-mod window;
 
 pub use axes::{Axes, Axis, AxisKind};
 pub use graph::{

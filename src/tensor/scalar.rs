@@ -7,32 +7,49 @@ use super::{Graph, Node};
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 pub enum Scalar {
+    /// left + right
     Add,
+    /// left − right
     Sub,
+    /// left · right
     Mul,
+    /// left / right
     Div,
+    /// The greater of two.
     Max,
+    /// The smaller of two.
     Min,
     /// 1 where left > right, else 0.
     Greater,
     /// The second where the first is above 0, else the third.
     Select,
+    /// −x
     Neg,
     /// max(x, 0)
     Relu,
+    /// |x|
     Abs,
+    /// 1 above 0, −1 below, 0 at 0.
     Sign,
+    /// The greatest whole number that is not above x.
     Floor,
+    /// √x
     Sqrt,
+    /// exp(x)
     Exp,
     /// exp(x) − 1
     ExpM1,
+    /// log(x), x > 0
     Log,
     /// log(1 + x)
     Log1P,
+    /// cos(x)
     Cos,
+    /// sin(x)
     Sin,
+    /// tanh(x)
     Tanh,
+    /// 1 / (1 + exp(−x))
     Sigmoid,
     /// log(1 + exp(x))
     Softplus,
@@ -66,6 +83,7 @@ pub struct Row {
 pub type Gradient = fn(&mut Graph, &[Node], Node, Node) -> Vec<Option<Node>>;
 
 impl Scalar {
+    /// The facts of this operation.
     pub fn row(self) -> &'static Row {
         let row = &TABLE[self as usize];
         debug_assert!(row.scalar == self, "the table is in the order of the enum");

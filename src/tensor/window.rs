@@ -10,9 +10,13 @@ use crate::id::Id;
 /// features f is an image by f = height · width · c + width · h + w.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
+    /// The axis along which values are read.
     pub axis: Id<Axis>,
+    /// The other axes, each with the stride of its position.
     pub terms: Vec<(Id<Axis>, isize)>,
+    /// What is added to the sum of positions.
     pub offset: isize,
+    /// What the sum is divided by.
     pub divisor: usize,
 }
 
@@ -113,10 +117,10 @@ impl Window {
             .enumerate()
             .filter(|(other, _)| *other != term);
         let others = others.map(|(_, &(axis, stride))| (axis, -sign * stride));
-        let own = (self.axis, sign * self.divisor as isize);
+        let moved = (self.axis, sign * self.divisor as isize);
         Window {
             axis,
-            terms: [own].into_iter().chain(others).collect(),
+            terms: [moved].into_iter().chain(others).collect(),
             offset: -sign * self.offset,
             divisor: stride.unsigned_abs(),
         }

@@ -70,7 +70,7 @@ inline float sinpif(float x) { return (float)sin(M_PI * (double)x); }
 
 // ---- what kernels/tensor.cuh makes of single instructions
 
-// Copies that have not arrived: they are done as late as they may be, so that a kernel that does not wait reads what was there.
+// Copies that have not arrived. They are done as late as the model allows, so that a kernel that does not wait reads old numbers.
 struct Copy {
     float* to;
     const float* from;

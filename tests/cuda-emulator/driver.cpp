@@ -1,18 +1,24 @@
-// A stand-in for libcuda.so: the part of the driver API that dgc calls. Each thread of a block is a fiber; blocks run one after
-// another. Between barriers the fibers go on in an order shuffled by DGC_EMULATOR_SEED, so that a race changes the result.
-// What is put into a stream is done as late as it may be: when the host waits for it, or a stream that the host waits for does.
-// Whoever reads too early finds what was there before.
-// DGC_EMULATOR_COUNT names a file that gets a line for each launch: the function, the bytes of device memory that it read and those
-// that it wrote, each counted once; then the sectors of 32 bytes that its warps asked for, and those that would have held as much.
+// A stand-in for libcuda.so: the part of the driver API that dgc calls.
+//
+// Each thread of a block is a fiber, and blocks run one after another. Between barriers the fibers run in an order that
+// DGC_EMULATOR_SEED shuffles, so that a race changes the result. The driver defers the work of a stream as long as the CUDA model
+// allows: until the host waits for it, or for a stream that does. So missing synchronisation shows up as wrong results. It aborts
+// where a context is released before its objects.
+//
+// DGC_EMULATOR_COUNT names a file that gets a line for each launch: the function; the bytes of device memory that it read and those
+// that it wrote, each counted once; the sectors of 32 bytes that its warps asked for, and the fewest that would have held as much.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#if !defined(__x86_64__)
 #include <ucontext.h>
+#endif
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -48,13 +54,16 @@ struct Emulator {
     void (*access)(const void* at, size_t bytes, bool write, const void* place);
 };
 
-struct Module {
-    void* library;
-};
 struct Function {
     std::string name;
     void* entry;
     int parameters;
+};
+struct Module {
+    void* library;
+    // Open while the library is loaded: the loader takes two libraries of one name for the same.
+    int file;
+    std::vector<std::unique_ptr<Function>> functions;
 };
 struct Launch {
     Function* function;
@@ -79,6 +88,8 @@ static std::map<uint64_t, size_t> allocations;
 // Pinned memory of the host.
 static std::map<uint64_t, size_t> pinned;
 static std::vector<Stream*> streams;
+// Objects that live, but for memory and streams.
+static int events, modules, graphs, contexts;
 static size_t allocated = 0;
 static int failure = SUCCESS;
 
@@ -96,8 +107,17 @@ static void fail(const char* what, const char* kernel) {
 
 constexpr size_t STACK = 256 * 1024;
 
+// Where a stack of calls stopped, to go on later.
+struct Context {
+#if defined(__x86_64__)
+    void* stack_pointer = nullptr;
+#else
+    ucontext_t saved;
+#endif
+};
+
 struct Fiber {
-    ucontext_t context;
+    Context context;
     std::unique_ptr<char[]> stack;
     enum { READY, AT_BARRIER, AT_SHUFFLE, DONE } state;
     unsigned number, passed, wanted;
@@ -106,11 +126,66 @@ struct Fiber {
 
 static std::vector<Fiber> fibers;
 static Fiber* current;
-static ucontext_t scheduler;
+static Context scheduler;
 static const Launch* running;
 static void* scheduler_fake;
 static const void* scheduler_stack;
 static size_t scheduler_size;
+
+static void body();
+
+#if defined(__x86_64__)
+
+// `swapcontext` asks the kernel for the signal mask each time, which took most of a run. This keeps the registers that a called
+// function must keep, and nothing else: emulator_switch(place of this stack pointer, stack pointer to go on with).
+extern "C" void emulator_switch(void** from, void* to);
+asm(R"(
+    .text
+    .type emulator_switch, @function
+emulator_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .size emulator_switch, . - emulator_switch
+)");
+
+static void prepare(Fiber& fiber) {
+    // Six registers, then where to return to. A function begins with its stack pointer 8 bytes past a multiple of 16.
+    uintptr_t end = (uintptr_t)(fiber.stack.get() + STACK) / 16 * 16;
+    void** top = (void**)(end - 16);
+    *top = (void*)body;
+    for (int i = 1; i <= 6; ++i) top[-i] = nullptr;
+    fiber.context.stack_pointer = top - 6;
+}
+
+static void go_on(Context& from, const Context& to) { emulator_switch(&from.stack_pointer, to.stack_pointer); }
+
+#else
+
+static void prepare(Fiber& fiber) {
+    ucontext_t& context = fiber.context.saved;
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack.get();
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, body, 0);
+}
+
+static void go_on(Context& from, const Context& to) { swapcontext(&from.saved, &to.saved); }
+
+#endif
 
 static void set_thread(unsigned number) {
     Index3 size = running->threads;
@@ -121,7 +196,7 @@ static void leave(bool for_good) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(for_good ? nullptr : &current->fake, scheduler_stack, scheduler_size);
 #endif
-    swapcontext(&current->context, &scheduler);
+    go_on(current->context, scheduler);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(current->fake, &scheduler_stack, &scheduler_size);
 #endif
@@ -133,7 +208,7 @@ static void enter(Fiber& fiber) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&scheduler_fake, fiber.stack.get(), STACK);
 #endif
-    swapcontext(&scheduler, &fiber.context);
+    go_on(scheduler, fiber.context);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(scheduler_fake, nullptr, nullptr);
 #endif
@@ -159,7 +234,7 @@ static unsigned shuffle(unsigned value, unsigned lane) {
 #define T16 T4, T4, T4, T4
 #define T64 T16, T16, T16, T16
 
-// Calls a function of pointers: the convention of calls lets a caller pass more than the function takes.
+// Calls a function of pointers. By the calling convention a caller may pass more arguments than the function takes.
 static void call() {
     const uint64_t* p = running->arguments.data();
     auto entry = reinterpret_cast<void (*)(T64, T64)>(running->function->entry);
@@ -182,11 +257,7 @@ static void run_block(std::mt19937_64& random) {
     for (unsigned number = 0; number < count; ++number) {
         Fiber& fiber = fibers[number];
         if (!fiber.stack) fiber.stack.reset(new char[STACK]);
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, body, 0);
+        prepare(fiber);
         fiber.state = Fiber::READY;
         fiber.number = order[number] = number;
     }
@@ -294,7 +365,7 @@ static void execute(const Launch& launch) {
 
 // ---- streams
 
-// What is put into no stream is put into this one, which does not wait for others, nor they for it.
+// Work without a stream goes into this one. It does not wait for others, nor they for it.
 static Stream legacy;
 
 static int put(Stream* stream, std::function<void()> operation) {
@@ -333,20 +404,33 @@ int cuDeviceGetAttribute(int* value, int which, int) {
     *value = which == 75 ? arch / 10 : which == 76 ? arch % 10 : which == 16 ? 132 : 0;
     return SUCCESS;
 }
-int cuDevicePrimaryCtxRetain(void** context, int) { return *context = &emulator, SUCCESS; }
-int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
+int cuDevicePrimaryCtxRetain(void** context, int) { return ++contexts, *context = &emulator, SUCCESS; }
+int cuDevicePrimaryCtxRelease_v2(int) {
+    if (--contexts > 0) return SUCCESS;
+    size_t memories = allocations.size() + pinned.size();
+    if (memories + streams.size() + events + modules + graphs > 0) {
+        fprintf(stderr, "emulated GPU: the context is released before %zu memories, %zu streams, %d events, %d modules, %d graphs\n", memories,
+                streams.size(), events, modules, graphs);
+        abort();
+    }
+    return SUCCESS;
+}
 int cuCtxSetCurrent(void*) { return SUCCESS; }
 
 int cuStreamCreate(Stream** stream, unsigned) { return streams.push_back(*stream = new Stream), SUCCESS; }
 int cuStreamSynchronize(Stream* stream) { return complete(stream, stream->put), failure; }
-int cuStreamDestroy_v2(Stream*) { return SUCCESS; }
+int cuStreamDestroy_v2(Stream* stream) {
+    complete(stream, stream->put);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
+    return delete stream, SUCCESS;
+}
 int cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
     Event then = *event;
     return put(stream, [=] { complete(then.stream, then.after); });
 }
 
-int cuEventCreate(Event** event, unsigned) { return *event = new Event, SUCCESS; }
-int cuEventDestroy_v2(Event* event) { return delete event, SUCCESS; }
+int cuEventCreate(Event** event, unsigned) { return ++events, *event = new Event, SUCCESS; }
+int cuEventDestroy_v2(Event* event) { return --events, delete event, SUCCESS; }
 int cuEventRecord(Event* event, Stream* stream) { return event->stream = stream, event->after = stream->put, SUCCESS; }
 int cuEventSynchronize(Event* event) { return complete(event->stream, event->after), failure; }
 int cuEventQuery(Event* event) {
@@ -437,16 +521,23 @@ int cuModuleLoadData(Module** module, const void* image) {
     emulator.shuffle = shuffle;
     emulator.access = access;
     *(Emulator**)dlsym(library, "emulator") = &emulator;
-    *module = new Module{library};
+    *module = new Module{library, file, {}};
+    ++modules;
     return SUCCESS;
 }
-int cuModuleUnload(Module* module) { return dlclose(module->library), delete module, SUCCESS; }
+int cuModuleUnload(Module* module) {
+    complete_all();
+    dlclose(module->library);
+    close(module->file);
+    return --modules, delete module, SUCCESS;
+}
 int cuModuleGetFunction(Function** function, Module* module, const char* name) {
     void* entry = dlsym(module->library, name);
     void* parameters = dlsym(module->library, (std::string("parameters_of_") + name).c_str());
     const char* missing = getenv("DGC_EMULATOR_MISSING");
     if (!entry || !parameters || (missing && strcmp(missing, name) == 0)) return NOT_FOUND;
-    *function = new Function{name, entry, *(const int*)parameters};
+    module->functions.emplace_back(new Function{name, entry, *(const int*)parameters});
+    *function = module->functions.back().get();
     return SUCCESS;
 }
 
@@ -465,15 +556,17 @@ int cuLaunchKernel(Function* function, unsigned bx, unsigned by, unsigned bz, un
     return put(stream, [=] { execute(launch); });
 }
 
-int cuStreamBeginCapture_v2(Stream* stream, int) { return stream->capture = new Graph, SUCCESS; }
+int cuStreamBeginCapture_v2(Stream* stream, int) { return ++graphs, stream->capture = new Graph, SUCCESS; }
 int cuStreamEndCapture(Stream* stream, Graph** graph) {
     *graph = stream->capture;
     stream->capture = nullptr;
     return SUCCESS;
 }
-int cuGraphInstantiateWithFlags(Graph** made, Graph* graph, unsigned long long) { return *made = new Graph(*graph), SUCCESS; }
-int cuGraphDestroy(Graph* graph) { return delete graph, SUCCESS; }
-int cuGraphExecDestroy(Graph* graph) { return delete graph, SUCCESS; }
+int cuGraphInstantiateWithFlags(Graph** made, Graph* graph, unsigned long long) {
+    return ++graphs, *made = new Graph(*graph), SUCCESS;
+}
+int cuGraphDestroy(Graph* graph) { return --graphs, delete graph, SUCCESS; }
+int cuGraphExecDestroy(Graph* graph) { return --graphs, delete graph, SUCCESS; }
 int cuGraphLaunch(Graph* graph, Stream* stream) {
     return put(stream, [=] {
         for (const Launch& launch : graph->launches) execute(launch);

@@ -400,6 +400,25 @@ fn mistakes_are_explained() {
     );
 }
 
+/// The exit code tells scripts what kind of thing went wrong.
+#[test]
+fn exit_codes_follow_the_kind_of_error() {
+    let folder = folder();
+    let at = folder.path();
+    std::fs::write(at.join("bad.dgm"), "model bad {").expect("a file can be written");
+    for (arguments, code) in [
+        (vec!["check", "small.dgm"], 0),
+        (vec!["check", "bad.dgm"], 1),
+        (vec!["train", "small.dgm", "--set", "pixels=100"], 1),
+        (vec!["check"], 2),
+        (vec!["train", "small.dgm", "--labels", "3"], 2),
+        (vec!["check", "missing.dgm"], 3),
+    ] {
+        let output = dgc(at, &arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+}
+
 #[test]
 fn data_sets_are_checked() {
     let folder = folder();

@@ -40,13 +40,13 @@ fn every_model_is_read_as_it_was_written() {
             training:
                 Training {
                     gradient,
-                    settled,
+                    steady,
                     update,
                 },
             evaluate,
             ..
         } = read;
-        let read = [Some(gradient), settled, Some(update), Some(evaluate)]
+        let read = [Some(gradient), steady, Some(update), Some(evaluate)]
             .into_iter()
             .flatten();
         assert!(
@@ -90,6 +90,86 @@ fn changed_folders_are_refused() {
             .expect("it is refused")
             .contains("update.json: cannot be read")
     );
+}
+
+/// Changes a manifest's text.
+fn edit_manifest(out: &Path, change: impl Fn(&mut serde_json::Value)) {
+    let path = out.join("compiled.json");
+    let text = std::fs::read(&path).expect("a manifest");
+    let mut manifest = serde_json::from_slice(&text).expect("a manifest");
+    change(&mut manifest);
+    std::fs::write(path, manifest.to_string()).expect("a file can be written");
+}
+
+#[test]
+fn a_folder_of_another_format_is_refused() {
+    let folder = folder(&common::root().join("models/vae.dgm"));
+    let out = folder.path().join("out");
+    let refused = |found: &str| {
+        let message = read(&out).err().expect("it is refused");
+        let expected = format!("expected format 2, found {found}");
+        assert!(message.contains(&expected), "{message}");
+        assert!(message.contains("compile it again"), "{message}");
+    };
+    edit_manifest(&out, |manifest| manifest["format"] = 3.into());
+    refused("3");
+    edit_manifest(&out, |manifest| {
+        manifest.as_object_mut().expect("fields").remove("format");
+    });
+    refused("none");
+}
+
+/// A manifest names files of its folder: no other file is read, and none is deleted.
+#[test]
+fn manifests_name_files_in_their_folder() {
+    let file = common::root().join("models/vae.dgm");
+    let folder = folder(&file);
+    let (out, precious) = (folder.path().join("out"), folder.path().join("precious"));
+    std::fs::write(&precious, "kept").expect("a file can be written");
+    let absolute = precious.display().to_string();
+    for name in ["../precious", absolute.as_str(), "a/b", "..", ".", ""] {
+        edit_manifest(&out, |manifest| {
+            manifest["files"] = serde_json::json!({ name: "" });
+        });
+        let message = read(&out).err().expect("it is refused");
+        assert!(
+            message.contains("expected names of files in the folder"),
+            "{message}"
+        );
+        let made = compiled::make(&small(&file), &[], Precision::F32).expect("it is made");
+        let error = compiled::write(&out, &small(&file), &[], made).expect_err("it is refused");
+        assert!(error.to_string().contains("names of files"), "{error}");
+        assert!(precious.exists() && out.join("gradient.json").exists());
+    }
+}
+
+#[test]
+fn a_plan_of_another_model_is_refused() {
+    let models = common::root().join("models");
+    let (one, other) = (
+        folder(&models.join("vae.dgm")),
+        folder(&models.join("hvae.dgm")),
+    );
+    let (out, other) = (one.path().join("out"), other.path().join("out"));
+    for program in ["gradient.json", "update.json", "evaluate.json"] {
+        let before = std::fs::read(out.join(program)).expect("a plan");
+        let plan = std::fs::read(other.join(program)).expect("a plan");
+        let store = |plan: &[u8]| {
+            std::fs::write(out.join(program), plan).expect("a file can be written");
+            let hash = dgc::files::hash(plan);
+            edit_manifest(&out, |manifest| {
+                manifest["files"][program] = hash.as_str().into()
+            });
+        };
+        store(&plan);
+        let found = read(&out).err();
+        if plan != before {
+            let message = found.expect("it is refused");
+            assert!(message.contains("not the model's program"), "{message}");
+        }
+        store(&before);
+    }
+    read(&out).expect("the folder as it was");
 }
 
 /// Compiled for a GPU where there is a compiler, trained where there is none.
@@ -156,6 +236,14 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
         checkpoint("ahead") != checkpoint("cpu"),
         "a CPU rounds otherwise"
     );
+    let recompile = |run| [&train("out", run, "cuda")[..], &["--recompile"]].concat();
+    emulator::fine(at, &recompile("recompiled"), &[]);
+    assert!(
+        checkpoint("recompiled") == checkpoint("now"),
+        "the same plan"
+    );
+    let output = emulator::dgc(at, &recompile("none"), &alone);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("libnvrtc.so, was not found"));
     let output = emulator::dgc(at, &train("small.dgm", "none", "cuda"), &alone);
     assert!(String::from_utf8_lossy(&output.stderr).contains("libnvrtc.so, was not found"));
     let fails = |variables: &[(&str, &str)]| {

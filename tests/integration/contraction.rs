@@ -8,7 +8,8 @@ use dgc::{
     backend::{self, Build, Device, NoiseKey, Precision, cuda::emit},
     id::Id,
     plan::{
-        Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Place, Plan, Product, Tile,
+        Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Product, Storage,
+        Tile, VerifiedPlan,
     },
     tensor::{Axis, AxisKind, ReduceKind, Scalar},
 };
@@ -138,14 +139,15 @@ impl Growing {
         &mut self,
         name: String,
         len: usize,
-        place: Place,
+        storage: Storage,
         data: Option<Vec<f64>>,
     ) -> Id<Buffer> {
+        let axes = vec![self.axis(len)];
         self.plan.buffers.push(Buffer {
             name,
-            axes: Vec::new(),
+            axes,
             len,
-            place,
+            storage,
         });
         self.data.push(data);
         Id::new(self.plan.buffers.len() - 1)
@@ -157,7 +159,7 @@ impl Growing {
             .iter()
             .map(|axis| self.plan.axes[axis.index()].size)
             .product();
-        let buffer = self.buffer(name, len, Place::Arena(self.plan.arena), None);
+        let buffer = self.buffer(name, len, Storage::Arena(self.plan.arena), None);
         self.plan.arena += len;
         self.plan.buffers[buffer.index()].axes = axes.to_vec();
         buffer
@@ -176,7 +178,12 @@ impl Growing {
             self.plan.axes[along.index()].size,
         );
         let tiles = self.axis(2);
-        let given = self.buffer(format!("parts {name}"), 2 * k, Place::Input, Some(parts(k)));
+        let given = self.buffer(
+            format!("parts {name}"),
+            2 * k,
+            Storage::Input,
+            Some(parts(k)),
+        );
         let (scale, made) = (
             self.inner(format!("scale {name}"), &[along]),
             self.inner(format!("made {name}"), &[row, along]),
@@ -226,7 +233,7 @@ impl Growing {
         let buffer = self.buffer(
             name.to_string(),
             size * k,
-            Place::Input,
+            Storage::Input,
             Some(numbers(name, size * k, 1.0)),
         );
         let (across, along) = if along_k { (k, 1) } else { (1, size) };
@@ -275,9 +282,9 @@ impl Growing {
             });
         }
         let place = if fused {
-            Place::Arena(self.plan.arena)
+            Storage::Arena(self.plan.arena)
         } else {
-            Place::Output
+            Storage::Output
         };
         self.plan.arena += if fused { m * n } else { 0 };
         let out = self.buffer(format!("sums{number}"), m * n, place, None);
@@ -296,23 +303,23 @@ impl Growing {
         };
         let mut combine = None;
         if fused {
-            let result = self.buffer(format!("out{number}"), m * n, Place::Output, None);
+            let result = self.buffer(format!("out{number}"), m * n, Storage::Output, None);
             let column = self.buffer(
                 format!("column{number}"),
                 n,
-                Place::Input,
+                Storage::Input,
                 Some(column(number, n)),
             );
             let tiles = self.axis(tile.count);
             let partial = self.inner(format!("partial{number}"), &[tiles, across]);
-            let columns = self.buffer(format!("columns{number}"), n, Place::Output, None);
+            let columns = self.buffer(format!("columns{number}"), n, Storage::Output, None);
             results = Results {
                 out: result,
                 sums: vec![(columns, true)],
             };
             // The lanes of a warp meet for each row, which takes an emulated GPU long.
             let few = m * n < 100_000;
-            let rows = few.then(|| self.buffer(format!("rows{number}"), m, Place::Output, None));
+            let rows = few.then(|| self.buffer(format!("rows{number}"), m, Storage::Output, None));
             results.sums.extend(rows.map(|rows| (rows, false)));
             let access = |buffer, strides: [usize; 2]| Access {
                 buffer,
@@ -522,7 +529,7 @@ fn check(precision: Precision, test: &str) {
     .expect("an emulated GPU");
     let mut places = Vec::new();
     for ((buffer, data), shift) in plan.buffers.iter().zip(&data).zip(shifts) {
-        places.push((!matches!(buffer.place, Place::Arena(_))).then(|| {
+        places.push((!matches!(buffer.storage, Storage::Arena(_))).then(|| {
             let array = device.allocate(buffer.len + shift).expect("memory");
             if let Some(data) = data {
                 let mut write = |to: &mut [f32]| {
@@ -534,14 +541,15 @@ fn check(precision: Precision, test: &str) {
                     .fill(array, shift, buffer.len, &mut write)
                     .expect("a copy");
             }
-            backend::Place {
+            backend::ArrayRange {
                 array,
                 offset: shift,
             }
         }));
     }
+    let verified = VerifiedPlan::new(plan.clone()).expect("a plan that can be run");
     let program = device
-        .load(&Build::new("contractions", plan.clone()), &places)
+        .load(&Build::new("contractions", verified), &places)
         .expect("a program");
     device
         .run(program, NoiseKey { seed: 0, step: 0 })

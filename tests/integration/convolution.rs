@@ -237,7 +237,7 @@ fn graph(case: &Case) -> (Graph, Numbers, [usize; 4]) {
     });
     // A trained table, so that there is a gradient by it.
     let x = alone.parameter("x", &[row, feature], Start::Bias);
-    let mut part = Part::made(x, vec![feature], vec![channels, height, width]);
+    let mut part = Part::output(x, vec![feature], vec![channels, height, width]);
     let arguments: Vec<f64> = case.own.iter().map(|&number| number as f64).collect();
     part = layer.forward(&mut alone, &arguments, &[part]);
     let made = [rows, part.shape[0], part.shape[1], part.shape[2]];

@@ -7,11 +7,7 @@ use common::{emulator, is_variant, models, small};
 use dgc::{
     backend::{
         Precision,
-        cuda::{
-            assembly,
-            compile::{self, Effort},
-            emit, library,
-        },
+        cuda::{assembly, compile, emit, image::Effort, library},
     },
     driver,
     files::{hash, write_whole},

@@ -375,13 +375,13 @@ fn a_row_has_all_labels_or_none() {
     assert_eq!(loaded.others, ["label", "test_x"]);
     // Labels that are left out are left out together.
     let loaded = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], 1.0)]).expect("data");
-    let split = data::split(&loaded.train, &["y", "w"], Some(1), 0, 0)
+    let split = data::split(&loaded.train.into(), &["y", "w"], Some(1), 0, 0)
         .expect("a split")
         .train;
     let (y, w) = (
-        split.classes("y").expect("y"),
-        split.classes("w").expect("w"),
+        split.classes("y").expect("rows").expect("y"),
+        split.classes("w").expect("rows").expect("w"),
     );
     assert_eq!(y.iter().filter(|&&class| class >= 0).count(), 1);
-    assert!(y.iter().zip(w).all(|(y, w)| (*y >= 0) == (*w >= 0)));
+    assert!(y.iter().zip(&w).all(|(y, w)| (*y >= 0) == (*w >= 0)));
 }

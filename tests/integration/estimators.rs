@@ -375,8 +375,8 @@ fn vimco_is_the_gradient_of_the_mean_bound() {
 fn temperatures_fall() {
     let after = |line: &str, epoch: f64| {
         let model = model(line);
-        let (_, changing) = model.changing().swap_remove(0);
-        model.changed(changing, epoch)
+        let (_, changing) = model.scheduled().swap_remove(0);
+        model.scheduled_value(changing, epoch)
     };
     let falling = "relax y by gumbel(temperature = 2, decay = 0.5, floor = 0.4)";
     for (epoch, wanted) in [(0.0, 2.0), (1.0, 1.0), (2.0, 0.5), (3.0, 0.4), (9.0, 0.4)] {

@@ -16,8 +16,8 @@
 use crate::common;
 
 use dgc::{
+    Stage,
     backend::{Precision, cuda::emit},
-    cli::{self, Stage},
     driver,
     model::Model,
     plan::{self, NoiseSource},
@@ -51,15 +51,15 @@ fn requests(source: &str) -> Vec<Request<'_>> {
 
 /// A stage's text.
 fn stage(model: &Model, name: &str) -> String {
-    let emit = |stage| cli::emit(model, stage, Precision::F32);
+    let emit = |stage| model.emit(stage);
     match name {
         "bound" => emit(Stage::Bound),
         "tensor" => emit(Stage::Tensor),
         "gradient" => emit(Stage::Gradient),
         "simplified" => emit(Stage::Simplified),
         "plan" => emit(Stage::Plan),
-        "cuda" | "cuda function" => functions(&emit(Stage::Cuda)),
-        "cuda bf16" => functions(&cli::emit(model, Stage::Cuda, Precision::Bf16)),
+        "cuda" | "cuda function" => functions(&emit(Stage::Cuda(Precision::F32))),
+        "cuda bf16" => functions(&model.emit(Stage::Cuda(Precision::Bf16))),
         "update" => tensor::print(&update(model)),
         "update plan" => plan::print(&driver::plan(&update(model), NoiseSource::Generated)),
         "update cuda" => {
@@ -171,7 +171,7 @@ fn each_construct_becomes_the_code_beside_it() {
 
 /// The functions and types of the CUDA library that a model's functions name.
 fn library_names(model: &Model) -> BTreeSet<String> {
-    let source = functions(&cli::emit(model, Stage::Cuda, Precision::F32));
+    let source = functions(&model.emit(Stage::Cuda(Precision::F32)));
     let code = source
         .lines()
         .map(|line| line.split("//").next().unwrap_or(""));

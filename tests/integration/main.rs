@@ -1,6 +1,7 @@
 //! The tests of the public interface, in one binary.
 
 mod common;
+mod api;
 mod cli;
 mod closed_forms;
 mod compatibility;
@@ -14,12 +15,14 @@ mod errors;
 mod estimators;
 mod evaluation;
 mod folders;
+mod gpu_memory;
+mod hostile;
 mod golden;
 mod heads;
 mod language;
 mod laws;
+mod lines;
 mod matching;
-mod matmul;
 mod mixture;
 mod oracle;
 mod registries;
@@ -30,4 +33,4 @@ mod stages;
 mod tidy;
 mod traffic;
 mod training;
-mod vector;
+mod tutorial;

@@ -161,7 +161,7 @@ fn standardized(value: &Table) -> Table {
 /// What a training step gives for unlabelled rows, and what it was given.
 fn step(model: &Model) -> (HashMap<(OutputKind, String), Vec<f64>>, Small) {
     let graph = driver::lower(model, &driver::derive(model), &[0, ROWS], Mode::TRAIN);
-    let mut values = eval::Values::new();
+    let mut values = eval::NamedValues::new();
     for parameter in &graph.parameters {
         let count = parameter
             .axes

@@ -340,11 +340,11 @@ fn pseudo_inputs_do_not_move_running_averages() {
 }
 
 /// Numbers for what a graph reads.
-fn values(graph: &Graph) -> eval::Values {
+fn values(graph: &Graph) -> eval::NamedValues {
     let len = |axes: &[dgc::id::Id<dgc::tensor::Axis>]| {
         axes.iter().map(|&axis| graph.axis(axis).size).product()
     };
-    let mut values = eval::Values::new();
+    let mut values = eval::NamedValues::new();
     for parameter in &graph.parameters {
         values.insert(
             parameter.name.clone(),
@@ -426,7 +426,7 @@ fn pseudo_inputs_are_sampled_from() {
     let text = "model alone {\n data x: count[2]\n generative {\n x ~ mixture(poisson, 2)\n}\n}\n";
     let alone = check("alone.dgm", text, &[]);
     let graph = driver::generate(&alone, 1, &[]);
-    let values: eval::Values = [
+    let values: eval::NamedValues = [
         (
             "p.x.mixture.weight_logits".to_string(),
             vec![0.25f64.ln(), 0.75f64.ln()],

@@ -1,5 +1,5 @@
-//! `bench/results`: a table is made from rows, and takes its place in a README. Skipped, loudly,
-//! without python3.
+//! `bench/results/table` makes tables from rows and writes them into a page. Skipped, with a
+//! message, without python3.
 
 use crate::common;
 
@@ -32,9 +32,9 @@ fn row(name: &str, seed: u64, error: f64, samples: u64) -> serde_json::Value {
 #[test]
 fn a_table_is_made_of_rows() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (rows, readme) = (
+    let (rows, page) = (
         folder.path().join("rows.jsonl"),
-        folder.path().join("README.md"),
+        folder.path().join("results.md"),
     );
     let mut smooth = row("adgm-smooth", 0, 2.5, 1);
     smooth["objective"] =
@@ -67,13 +67,13 @@ fn a_table_is_made_of_rows() {
     ];
     std::fs::write(&rows, lines.map(|line| format!("{line}\n")).concat()).expect("a file");
     let before = "Before.\n\n<!-- results -->\nold\n<!-- /results -->\nAfter.\n";
-    std::fs::write(&readme, before).expect("a file");
-    let [rows, to] = [&rows, &readme].map(|path| path.to_string_lossy().into_owned());
+    std::fs::write(&page, before).expect("a file");
+    let [rows, to] = [&rows, &page].map(|path| path.to_string_lossy().into_owned());
     let Some(output) = python(&[
         "bench/results/table",
         "--rows",
         &rows,
-        "--readme",
+        "--page",
         &to,
         "--write",
     ]) else {
@@ -84,7 +84,7 @@ fn a_table_is_made_of_rows() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let text = std::fs::read_to_string(&readme).expect("the file");
+    let text = std::fs::read_to_string(&page).expect("the file");
     assert!(
         !text.contains("9.25"),
         "a recipe that no file has any more: {text}"
@@ -97,15 +97,15 @@ fn a_table_is_made_of_rows() {
     assert!(!text.contains("old"), "{text}");
     // The mean of 4, 5 and 6, whose deviation is 1 as that of a sample; what is missing is left
     // out; what others published.
-    let seeds = "| [ADGM](models/adgm.dgm) | `sum y` | 50 | 3 | 5.00 ± 1.00 | 0.96 ± 0.02 | −90.5 ± 0.0 |  | z 11 of 100 | 61 ± 0 | 110 ± 0 |";
-    let one = "| [ADGM](models/adgm.dgm) | `sum y`, 5 samples | 50 | 1 | 3.50 | 0.96 ± 0.02 | −90.5 |  | z 10 of 100 | 61 | 110 |";
+    let seeds = "| [ADGM](../models/adgm.dgm) | `sum y` | 50 | 3 | 5.00 ± 1.00 | 0.96 ± 0.02 | −90.5 ± 0.0 |  | z 11 of 100 | 61 ± 0 | 110 ± 0 |";
+    let one = "| [ADGM](../models/adgm.dgm) | `sum y`, 5 samples | 50 | 1 | 3.50 | 0.96 ± 0.02 | −90.5 |  | z 10 of 100 | 61 | 110 |";
     // What is done with the label, by name; a precision other than f32, and which they are where
     // seeds differ.
-    let held = "| [ADGM](models/adgm.dgm), bf16, f32 | `sum y`, `smooth y by vat`, `inform y` | 50 | 2 | 3.00 ± 0.71 |";
+    let held = "| [ADGM](../models/adgm.dgm), bf16, f32 | `sum y`, `smooth y by vat`, `inform y` | 50 | 2 | 3.00 ± 0.71 |";
     // On what it was, if that was no CPU.
-    let gpu = "| [ADGM](models/adgm.dgm), on a GPU | `sum y` | 50 | 1 | 2.00 |";
-    // Without a label there is no error, and what was published is log p(x).
-    let density = "| [VAE](models/vae.dgm) | 50 | 1 | −90.5 |  | −86.8 | z 10 of 100 | 61 | 110 |\n\nOf the 10000 test rows of mnist; mean ± standard deviation over the seeds; nats a row, log p(x) by 10 samples; on 2 cores of a processor.\n";
+    let gpu = "| [ADGM](../models/adgm.dgm), on a GPU | `sum y` | 50 | 1 | 2.00 |";
+    // Without a label there is no error, and what was published is a log-likelihood.
+    let density = "| [VAE](../models/vae.dgm) | 50 | 1 | −90.5 |  | −86.8 | z 10 of 100 | 61 | 110 |\n\nOn the 10000 test rows of mnist; mean ± standard deviation over seeds; in nats per row; log-likelihood by importance sampling with 10 samples; on 2 cores of a processor.\n";
     for line in [seeds, one, held, gpu, density] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
     }

@@ -163,7 +163,7 @@ fn data_are_drawn_through_both() {
     let rows = 6;
     let run = |model: &Model| {
         let graph = driver::generate(model, rows, &[]);
-        let mut values = eval::Values::new();
+        let mut values = eval::NamedValues::new();
         for parameter in &graph.parameters {
             let count = parameter
                 .axes
@@ -440,7 +440,8 @@ fn runs_are_stacked() {
     fine(&["eval", "parts"]);
     let (success, told) = run(&["sample", "parts", "-o", "samples.png"]);
     assert!(
-        !success && told.contains("did not keep what generates its data; train it again"),
+        !success
+            && told.contains("did not keep the parameters that generate its data; train it again"),
         "{told}"
     );
     fine(&["predict", "whole", "-o", "labels.csv"]);

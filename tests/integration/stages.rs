@@ -4,10 +4,7 @@
 use crate::common;
 
 use common::{load, models};
-use dgc::{
-    backend::Precision,
-    cli::{Stage, emit},
-};
+use dgc::Stage;
 
 /// Sizes that keep a snapshot short; a model takes those that it has.
 const SMALL: &[(&str, &str)] = &[
@@ -48,8 +45,7 @@ fn every_model_at_every_stage() {
             .collect();
         let model = load(&file, &sets);
         for (name, stage) in STAGES {
-            let text = emit(&model, *stage, Precision::F32);
-            insta::assert_snapshot!(format!("{}-{name}", model.name), text);
+            insta::assert_snapshot!(format!("{}-{name}", model.name), model.emit(*stage));
         }
     }
 }

@@ -8,11 +8,12 @@ use dgc::{
     backend::Device,
     model::Model,
     run::{
-        data::{self, Column, Table, Values},
+        data::{self, Column, Source, Table, Values},
         programs::{self, Training},
-        train::Trainer,
+        train::Stepper,
     },
 };
+use std::sync::Arc;
 
 fn adgm(sets: &[(&str, &str)]) -> Model {
     let small = [
@@ -31,25 +32,25 @@ fn adgm(sets: &[(&str, &str)]) -> Model {
 }
 
 /// Some rows of the excerpt, a few of them labelled.
-fn table(model: &Model) -> Table {
+fn table(model: &Model) -> Arc<dyn Source> {
     let dataset = data::load(None, model).expect("the excerpt is there");
     let rows: Vec<usize> = (0..200).collect();
-    data::split(&dataset.train.select(&rows), &["y"], Some(40), 0, 0)
+    data::split(&dataset.train.select(&rows).into(), &["y"], Some(40), 0, 0)
         .expect("a split")
         .train
 }
 
-fn trainer(threads: usize) -> Trainer {
+fn trainer(threads: usize) -> Stepper {
     let model = adgm(&[]);
     let table = table(&model);
-    Trainer::new(model, table, 7, &Device::cpu(threads)).expect("a trainer")
+    Stepper::new(model, table, 7, &Device::cpu(threads)).expect("a trainer")
 }
 
-fn steps(trainer: &mut Trainer, count: usize) {
+fn steps(trainer: &mut Stepper, count: usize) {
     (0..count).for_each(|_| trainer.step().expect("a step"));
 }
 
-fn bits(trainer: &Trainer) -> Vec<u32> {
+fn bits(trainer: &Stepper) -> Vec<u32> {
     let session = &trainer.session;
     let values = session
         .device
@@ -95,16 +96,16 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     let model = adgm(&[]);
     let mut programs = programs::training(&model);
     let trainer = |programs: &Training| {
-        Trainer::with(model.clone(), programs, table(&model), 7, &Device::cpu(1))
+        Stepper::with(model.clone(), programs, table(&model), 7, &Device::cpu(1))
     };
     let mut left_out = trainer(&programs).expect("a trainer");
-    assert!(programs.settled.take().is_some(), "the weight ends at 0");
+    assert!(programs.steady.take().is_some(), "the weight ends at 0");
     let mut kept = trainer(&programs).expect("a trainer");
-    let smoothness = |trainer: &mut Trainer| {
+    let smoothness = |trainer: &mut Stepper| {
         let means = trainer.take_means().expect("numbers");
         means
             .iter()
-            .filter(|(name, _)| name.starts_with("smoothness"))
+            .filter(|(name, _)| name.is_metric("smoothness"))
             .count()
     };
     for trainer in [&mut left_out, &mut kept] {
@@ -114,7 +115,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     }
     assert_eq!(smoothness(&mut left_out), 0);
     assert_eq!(smoothness(&mut kept), 2);
-    let gradient = |trainer: &Trainer| {
+    let gradient = |trainer: &Stepper| {
         let session = &trainer.session;
         session
             .device
@@ -131,8 +132,8 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     assert!(far <= 1e-6 * most, "{far} of {most}");
     // What weighs nothing from the beginning is in no program.
     let none = programs::training(&adgm(&[("smooth.weight", "0"), ("warmup.smooth", "0")]));
-    let (_, settled) = model.settled().expect("the weight ends at 0");
-    assert!(none == programs::training(&settled) && none.settled.is_none());
+    let (_, settled) = model.steady_state().expect("the weight ends at 0");
+    assert!(none == programs::training(&settled) && none.steady.is_none());
 }
 
 #[test]
@@ -160,13 +161,13 @@ fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
 fn the_loss_falls() {
     let model = adgm(&[("rate", "0.003")]);
     let table = table(&model);
-    let mut trainer = Trainer::new(model, table, 7, &Device::cpu(2)).expect("a trainer");
+    let mut trainer = Stepper::new(model, table, 7, &Device::cpu(2)).expect("a trainer");
     steps(&mut trainer, 10);
-    let loss = |trainer: &mut Trainer| {
+    let loss = |trainer: &mut Stepper| {
         let means = trainer.take_means().expect("numbers");
         means
             .iter()
-            .find(|(name, _)| name == "loss")
+            .find(|(name, _)| *name == dgc::names::OutputName::Loss)
             .expect("a loss")
             .1
     };
@@ -193,7 +194,7 @@ fn a_loss_that_is_no_number_stops_the_run() {
             values,
         }],
     };
-    let mut trainer = Trainer::new(model, table, 0, &Device::cpu(1)).expect("a trainer");
+    let mut trainer = Stepper::new(model, table, 0, &Device::cpu(1)).expect("a trainer");
     // Greys that are no numbers are drawn as zeros, so the parameters are spoiled instead.
     let parameters = trainer.session.parameters;
     trainer
@@ -280,8 +281,8 @@ fn weights_warm_up() {
         let text = text.replace("  objective {\n", &format!("  objective {{\n    {line}\n"));
         let model = common::check("m2.dgm", &text, &[&[("epochs", "8")], sets].concat());
         for (epoch, expected) in [0.0, 1.0, 4.0, 9.0].into_iter().zip(expected) {
-            let (name, changing) = model.changing().swap_remove(0);
-            let weight = model.changed(changing, epoch);
+            let (name, changing) = model.scheduled().swap_remove(0);
+            let weight = model.scheduled_value(changing, epoch);
             assert!(
                 name == input && (weight - expected).abs() < 1e-12,
                 "{line}: {weight} after {epoch} epochs"

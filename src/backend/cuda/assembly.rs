@@ -1,21 +1,22 @@
-//! What the assembler says of each function: its log, read.
+//! Reads the assembler's log: registers, shared memory and spills of each function.
 
 use super::emit;
 
-/// A function as it was assembled.
+/// What the assembler said of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
+    /// Its name.
     pub name: String,
     /// Registers of a thread.
     pub registers: usize,
     /// Bytes of shared memory of a block.
     pub shared: usize,
-    /// Bytes that a thread stores to memory and loads again for want of registers.
+    /// Bytes that a thread stores to memory and loads back because it has no registers left.
     pub spilled: usize,
 }
 
-/// The functions that a log written with `--ptxas-options=-v` tells of, those that a program
-/// launches, by name.
+/// The functions in a log that was written with `--ptxas-options=-v`: those that a program launches,
+/// sorted by name.
 pub fn functions(log: &str) -> Vec<Function> {
     let mut found: Vec<Function> = Vec::new();
     for line in log.lines() {

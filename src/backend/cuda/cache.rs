@@ -1,11 +1,10 @@
-//! What the compiler made, kept for the next time: a compilation takes seconds, and a command needs
-//! the same programs again and again.
+//! A cache of machine code: a compilation takes seconds, and every command needs the same programs.
 //!
-//! An entry is a file named by a hash of all that its code depends on, and holds a line with a hash
-//! of the code, then the code. What cannot be read or written is compiled as if there were no
-//! cache.
+//! An entry is a file whose name is a hash of all that its code depends on. It holds a line with a
+//! hash of the code, then the code. If an entry cannot be read or written, the source is compiled as
+//! if there were no cache.
 
-use super::compile::{self, Effort};
+use super::{compile, image::Effort};
 use crate::{
     error::Result,
     files::{hash, write_whole},
@@ -16,27 +15,28 @@ use std::{
     time::SystemTime,
 };
 
-/// Programs that are kept; the oldest go.
+/// Entries that are kept; beyond, the oldest are removed.
 const MOST: usize = 200;
 
-/// The folder: what `DGC_CACHE` names, none if that is empty; else the user's own.
+/// The cache's folder: what `DGC_CACHE` names, none if that is empty; else `dgc` in the user's cache
+/// folder.
 pub fn folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     match variable("DGC_CACHE") {
         Some(folder) => Some(folder).filter(|folder| !folder.as_os_str().is_empty()),
         None => {
             let home = || Some(variable("HOME")?.join(".cache"));
-            let own = variable("XDG_CACHE_HOME")
+            let caches = variable("XDG_CACHE_HOME")
                 .filter(|folder| folder.is_absolute())
                 .or_else(home);
-            Some(own?.join("dgc"))
+            Some(caches?.join("dgc"))
         }
     }
 }
 
 /// Machine code of a source for an architecture, from the cache or compiled now. The library must
 /// have been found.
-pub fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
+pub(super) fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
     let (version, options) = (compile::version()?, compile::options(arch, Effort::Full)?);
     let key = format!(
         "{}\0{version:?}\0{options:?}\0{source}",
@@ -47,7 +47,7 @@ pub fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
         return Ok(code);
     }
     let code = compile::compile(source, name, arch, Effort::Full)?.code;
-    // A full disk, say, is no reason to stop.
+    // A write may fail, for example on a full disk; the code is there all the same.
     let _ = entry.map(|entry| write(&entry, &code));
     Ok(code)
 }
@@ -63,11 +63,11 @@ fn write(entry: &Path, code: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let bytes = [hash(code).as_bytes(), b"\n", code].concat();
     write_whole(entry, &bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    forget(folder)
+    remove_oldest(folder)
 }
 
 /// Removes the oldest entries beyond those that are kept.
-fn forget(folder: &Path) -> io::Result<()> {
+fn remove_oldest(folder: &Path) -> io::Result<()> {
     let is_entry = |path: &PathBuf| {
         path.extension()
             .is_some_and(|extension| extension == "cubin")
@@ -83,9 +83,9 @@ fn forget(folder: &Path) -> io::Result<()> {
     };
     let mut entries: Vec<(SystemTime, PathBuf)> = paths.map(|path| (age(&path), path)).collect();
     entries.sort();
-    let gone = entries.len().saturating_sub(MOST);
+    let surplus = entries.len().saturating_sub(MOST);
     entries
         .iter()
-        .take(gone)
+        .take(surplus)
         .try_for_each(|(_, path)| fs::remove_file(path))
 }

@@ -1,100 +1,113 @@
 //! CUDA C++ to machine code, by NVRTC.
 
+use super::image::{Effort, Image};
 use crate::error::{Error, Result};
 use cudarc::nvrtc::{result, sys};
 use std::ffi::{CStr, CString};
 
-/// What NVRTC made of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Machine code, or PTX for an architecture that is named `compute_…`.
-    pub code: Vec<u8>,
-    /// What the compiler and the assembler said.
-    pub log: String,
-}
-
-/// The earliest architecture that has what the kernels use: asynchronous copies, and bf16.
-pub const EARLIEST: u32 = 80;
-
-/// How much a compiler does for its code to be fast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// All that it can, by all cores where the library knows how.
-    Full,
-    /// As little as it can: for seeing that a source compiles.
-    Least,
-}
-
-/// What the compiler is asked for.
+/// The options that NVRTC gets.
+///
+/// # Errors
+/// NVRTC does not tell its version.
 pub(super) fn options(arch: &str, effort: Effort) -> Result<Vec<String>> {
     let mut options = vec![format!("--gpu-architecture={arch}")];
     options.extend(["--std=c++17", "--ptxas-options=-v"].map(String::from));
     // Versions before 13 may not know these.
     if version()? >= (13, 0) {
-        options.push(
-            if effort == Effort::Full {
-                "--split-compile=0"
-            } else {
-                "--Ofast-compile=max"
-            }
-            .to_string(),
-        );
+        let option = match effort {
+            Effort::Full => "--split-compile=0",
+            Effort::Least => "--Ofast-compile=max",
+        };
+        options.push(option.to_string());
     }
     Ok(options)
 }
 
 /// Compiles a source for an architecture such as `sm_90`. The library must have been found.
+///
+/// # Errors
+/// The source does not compile, or NVRTC does not know the architecture.
 pub fn compile(source: &str, name: &str, arch: &str, effort: Effort) -> Result<Image> {
-    let failed =
-        |what: &str, error: result::NvrtcError| Error::new(format!("NVRTC {what}: {error}"));
-    let text =
-        CString::new(source).map_err(|_| Error::new("a kernel's source holds a zero byte"))?;
-    let file = CString::new(format!("{name}.cu"))
-        .map_err(|_| Error::new("a model's name holds a zero byte"))?;
-    let program = Program(
-        result::create_program(&text, Some(&file))
-            .map_err(|error| failed("cannot begin", error))?,
-    );
-    let options = options(arch, effort)?;
-    // SAFETY: the program lives until the end of this function, and the sizes are as NVRTC gave
-    // them.
-    unsafe {
-        let done = result::compile_program(program.0, &options);
-        let log =
-            result::get_program_log(program.0).map_err(|error| failed("has no log", error))?;
-        let log = CStr::from_ptr(log.as_ptr()).to_string_lossy().into_owned();
-        done.map_err(|error| {
-            let first: Vec<&str> = log.lines().take(12).collect();
-            Error::new(format!(
-                "NVRTC cannot compile {name} for {arch}: {error}\n{}",
-                first.join("\n")
-            ))
-            .help("a mistake of dgc's if the architecture is one that this NVRTC knows")
-        })?;
-        let mut len = 0;
-        let virtual_code = arch.starts_with("compute_");
-        let size = if virtual_code {
-            sys::nvrtcGetPTXSize
-        } else {
-            sys::nvrtcGetCUBINSize
-        };
-        size(program.0, &raw mut len)
-            .result()
-            .map_err(|error| failed("has no code", error))?;
-        let mut code = vec![0u8; len];
-        let get = if virtual_code {
-            sys::nvrtcGetPTX
-        } else {
-            sys::nvrtcGetCUBIN
-        };
-        get(program.0, code.as_mut_ptr().cast())
-            .result()
-            .map_err(|error| failed("has no code", error))?;
-        Ok(Image { code, log })
-    }
+    let program = Program::new(source, name)?;
+    let compiled = program.compile(&options(arch, effort)?);
+    let log = program.log()?;
+    compiled.map_err(|error| {
+        let first: Vec<&str> = log.lines().take(12).collect();
+        Error::device(format!(
+            "NVRTC cannot compile {name} for {arch}: {error}\n{}",
+            first.join("\n")
+        ))
+        .help("this is a bug in dgc if this NVRTC knows the architecture")
+    })?;
+    let code = if arch.starts_with("compute_") {
+        program.ptx()?
+    } else {
+        program.machine_code()?
+    };
+    Ok(Image { code, log })
 }
 
+fn failed(what: &str, error: result::NvrtcError) -> Error {
+    Error::device(format!("NVRTC {what}: {error}"))
+}
+
+/// A source that NVRTC holds.
 struct Program(sys::nvrtcProgram);
+
+impl Program {
+    fn new(source: &str, name: &str) -> Result<Self> {
+        let text = CString::new(source)
+            .map_err(|_| Error::device("a kernel's source holds a zero byte"))?;
+        let file = CString::new(format!("{name}.cu"))
+            .map_err(|_| Error::device("a model's name holds a zero byte"))?;
+        let program = result::create_program(&text, Some(&file));
+        Ok(Program(
+            program.map_err(|error| failed("cannot begin", error))?,
+        ))
+    }
+
+    fn compile(&self, options: &[String]) -> std::result::Result<(), result::NvrtcError> {
+        // SAFETY: the program lives as long as `self`.
+        unsafe { result::compile_program(self.0, options) }
+    }
+
+    fn log(&self) -> Result<String> {
+        // SAFETY: the program lives as long as `self`.
+        let log = unsafe { result::get_program_log(self.0) };
+        let log = log.map_err(|error| failed("has no log", error))?;
+        let bytes: Vec<u8> = log.iter().map(|&byte| byte as u8).collect();
+        let log = CStr::from_bytes_until_nul(&bytes);
+        Ok(log.map_or_else(|_| String::new(), |log| log.to_string_lossy().into_owned()))
+    }
+
+    fn ptx(&self) -> Result<Vec<u8>> {
+        let mut len = 0;
+        // SAFETY: the program lives as long as `self`.
+        let done = unsafe { sys::nvrtcGetPTXSize(self.0, &raw mut len) };
+        done.result()
+            .map_err(|error| failed("has no code", error))?;
+        let mut code = vec![0u8; len];
+        // SAFETY: the code has the length that NVRTC gave.
+        let done = unsafe { sys::nvrtcGetPTX(self.0, code.as_mut_ptr().cast()) };
+        done.result()
+            .map_err(|error| failed("has no code", error))?;
+        Ok(code)
+    }
+
+    fn machine_code(&self) -> Result<Vec<u8>> {
+        let mut len = 0;
+        // SAFETY: the program lives as long as `self`.
+        let done = unsafe { sys::nvrtcGetCUBINSize(self.0, &raw mut len) };
+        done.result()
+            .map_err(|error| failed("has no code", error))?;
+        let mut code = vec![0u8; len];
+        // SAFETY: the code has the length that NVRTC gave.
+        let done = unsafe { sys::nvrtcGetCUBIN(self.0, code.as_mut_ptr().cast()) };
+        done.result()
+            .map_err(|error| failed("has no code", error))?;
+        Ok(code)
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -103,11 +116,15 @@ impl Drop for Program {
     }
 }
 
-/// The version of the library.
+/// The version of the library, which must have been found.
+///
+/// # Errors
+/// NVRTC does not tell it.
 pub fn version() -> Result<(i32, i32)> {
     let (mut major, mut minor) = (0, 0);
-    // SAFETY: two integers to be written.
-    let done = unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) }.result();
-    done.map_err(|error| Error::new(format!("NVRTC has no version: {error}")))?;
+    // SAFETY: NVRTC writes two integers.
+    let done = unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) };
+    done.result()
+        .map_err(|error| failed("has no version", error))?;
     Ok((major, minor))
 }

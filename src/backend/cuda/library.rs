@@ -1,5 +1,5 @@
-//! Finding the libraries that cudarc loads: it panics where one is missing, so they are looked for
-//! before it does.
+//! Finds NVIDIA's libraries. cudarc loads them by name and panics if one is missing, so they are
+//! opened here first.
 
 use crate::error::{Error, Result};
 use libloading::Library;
@@ -15,16 +15,17 @@ const NVRTC: &[&str] = &[
     "libnvrtc.so.12",
     "libnvrtc.so.11",
 ];
+/// Names of the driver's library.
 const DRIVER: &[&str] = &["libcuda.so", "libcuda.so.1"];
 
-/// Opens a library for as long as the program runs, so that its name is known to whoever asks for
-/// it later.
+/// Opens a library for as long as the program runs, so that cudarc finds it by its name.
 fn keep(name: impl Into<OsString>) -> std::result::Result<(), libloading::Error> {
-    // SAFETY: NVIDIA's libraries, and what the user names in their place, run no code of
-    // consequence when they are loaded.
+    // SAFETY: loading NVIDIA's libraries changes nothing that this program relies on. What the user
+    // names in their place is trusted like the program itself.
     unsafe { Library::new(name.into()) }.map(std::mem::forget)
 }
 
+/// The first library of these names that opens.
 fn first(names: &[&str]) -> Option<String> {
     names
         .iter()
@@ -32,7 +33,11 @@ fn first(names: &[&str]) -> Option<String> {
         .map(|name| name.to_string())
 }
 
-/// The compiler: at `path`, where the loader finds it, or in `CUDA_HOME`; where it was found.
+/// Opens the compiler's library and says where it is: at `path`, a file or a folder; or without one
+/// in `CUDA_HOME` or where the loader finds it.
+///
+/// # Errors
+/// It is in none of these places.
 pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
     if let Some(path) = path {
         let path = if path.is_dir() {
@@ -41,9 +46,9 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
             Some(path.to_path_buf())
         };
         let path =
-            path.ok_or_else(|| Error::new("--nvrtc: no libnvrtc.so in that folder").help(HELP))?;
+            path.ok_or_else(|| Error::device("--nvrtc: no libnvrtc.so in that folder").help(HELP))?;
         keep(&path).map_err(|error| {
-            Error::new(format!("--nvrtc {}: {error}", path.display())).help(HELP)
+            Error::device(format!("--nvrtc {}: {error}", path.display())).help(HELP)
         })?;
         return Ok(path.display().to_string());
     }
@@ -58,7 +63,7 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
         }
     }
     first(NVRTC).ok_or_else(|| {
-        Error::new("NVIDIA's runtime compiler, libnvrtc.so, was not found").help(HELP)
+        Error::device("NVIDIA's runtime compiler, libnvrtc.so, was not found").help(HELP)
     })
 }
 
@@ -72,8 +77,12 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// The driver, where the loader finds it.
+/// Opens the driver's library where the loader finds it, and says its name.
+///
+/// # Errors
+/// The loader does not find it.
 pub fn find_driver() -> Result<String> {
     let help = "it comes with NVIDIA's driver; --device cpu needs none";
-    first(DRIVER).ok_or_else(|| Error::new("NVIDIA's driver, libcuda.so, was not found").help(help))
+    first(DRIVER)
+        .ok_or_else(|| Error::device("NVIDIA's driver, libcuda.so, was not found").help(help))
 }

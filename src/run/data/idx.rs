@@ -1,12 +1,15 @@
 //! The idx format of MNIST, plain or gzipped, and the excerpt of MNIST that dgc carries.
 
-use super::{Column, Dataset, Table, Values, check_classes, check_shape, check_values, observed};
+use super::{
+    checks::{check_classes, check_shape, check_values},
+    table::{Column, Table, Values},
+    tables::{Tables, unlabelled},
+};
 use crate::{
     error::{Error, Result},
     model::{Model, Role, Variable},
 };
-use flate2::read::GzDecoder;
-use std::{fs, io::Read, path::Path};
+use std::{fs, path::Path};
 
 /// Bytes of several axes.
 struct Idx {
@@ -39,14 +42,14 @@ const EXCERPT: &[(&str, &[u8])] = &[
     ("t10k-labels-idx1-ubyte", excerpt!("t10k-labels-idx1-ubyte")),
 ];
 
-pub(super) fn excerpt(model: &Model) -> Result<Dataset> {
+pub fn excerpt(model: &Model) -> Result<Tables> {
     dataset(model, "mnist", &|name| {
         let found = EXCERPT.iter().find(|(known, _)| *known == name);
         Ok(found.map(|(name, bytes)| (name.to_string(), bytes.to_vec())))
     })
 }
 
-pub(super) fn folder(folder: &Path, model: &Model) -> Result<Dataset> {
+pub fn folder(folder: &Path, model: &Model) -> Result<Tables> {
     let place = folder.display().to_string();
     dataset(model, &place, &|name| {
         // The names are written with a dash or a dot before `idx`.
@@ -66,14 +69,14 @@ pub(super) fn folder(folder: &Path, model: &Model) -> Result<Dataset> {
 
 type Files<'a> = &'a dyn Fn(&str) -> Result<Option<(String, Vec<u8>)>>;
 
-fn dataset(model: &Model, place: &str, files: Files) -> Result<Dataset> {
+fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
     let train = table(model, files, "train")?.ok_or_else(|| {
-        Error::new(format!(
+        Error::data(format!(
             "{place}: there is no train-images-idx3-ubyte, plain or .gz"
         ))
         .help("expected the four files of MNIST, or name an .npz or .safetensors file")
     })?;
-    Ok(Dataset {
+    Ok(Tables {
         train,
         test: table(model, files, "t10k")?,
         others: Vec::new(),
@@ -87,14 +90,16 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     let images = parse(&place, &bytes)?;
     let (rows, width) = (images.shape[0], images.shape[1..].iter().product::<usize>());
     if rows == 0 {
-        return Err(Error::new(format!("{place}: there are no images")));
+        return Err(Error::data(format!("{place}: there are no images")));
     }
-    let data: Vec<&Variable> = observed(model)
+    let data: Vec<&Variable> = model
+        .given()
+        .into_iter()
         .filter(|variable| variable.role == Role::Data)
         .collect();
     let [variable] = data.as_slice() else {
         let help = "idx files hold one data variable; name an .npz or .safetensors file with an array for each";
-        return Err(Error::new(format!(
+        return Err(Error::data(format!(
             "{place}: the model has {} data variables",
             data.len()
         ))
@@ -111,13 +116,16 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
         width,
         values: Values::Bytes(images.bytes),
     }];
-    let label = observed(model).find(|variable| variable.role == Role::Label);
+    let label = model
+        .given()
+        .into_iter()
+        .find(|variable| variable.role == Role::Label);
     if let (Some(label), Some((place, bytes))) =
         (label, files(&format!("{part}-labels-idx1-ubyte"))?)
     {
         let labels = parse(&place, &bytes)?;
         if labels.shape != [rows] {
-            return Err(Error::new(format!(
+            return Err(Error::data(format!(
                 "{place}: {:?} labels for {rows} images",
                 labels.shape
             )));
@@ -130,27 +138,31 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
             values: Values::Classes(classes),
         });
     } else if let Some(label) = label {
-        columns.push(Column {
-            name: label.name.clone(),
-            width: 1,
-            values: Values::Classes(vec![-1; rows]),
-        });
+        columns.push(unlabelled(label, rows));
     }
     Ok(Some(Table { rows, columns }))
+}
+
+#[cfg(feature = "gzip")]
+use super::gzip::unpack;
+
+#[cfg(not(feature = "gzip"))]
+fn unpack(_file: &[u8]) -> std::io::Result<Vec<u8>> {
+    Err(std::io::Error::other(
+        "this build of dgc lacks the feature `gzip`",
+    ))
 }
 
 /// The array of an idx file of bytes: two zeros, type 8, the number of axes, their sizes as
 /// big-endian u32, the elements.
 fn parse(place: &str, file: &[u8]) -> Result<Idx> {
     let wrong = |what: String| {
-        Error::new(format!("{place}: {what}")).help("the file may be cut short, or no idx file")
+        Error::data(format!("{place}: {what}")).help("the file may be cut short, or no idx file")
     };
-    let mut plain = Vec::new();
+    let plain;
     let content = match file {
         [0x1F, 0x8B, ..] => {
-            GzDecoder::new(file)
-                .read_to_end(&mut plain)
-                .map_err(|error| wrong(format!("cannot be unpacked: {error}")))?;
+            plain = unpack(file).map_err(|error| wrong(format!("cannot be unpacked: {error}")))?;
             plain.as_slice()
         }
         _ => file,

@@ -1,115 +1,103 @@
 //! Which rows are trained on, held out, and keep their labels.
 
-use super::{Table, Values};
+use super::source::{RowView, Source};
 use crate::{
     error::{Error, Result},
     run::batches::shuffled,
     tensor::philox,
 };
+use std::sync::Arc;
 
 /// The training rows, with the labels that are kept, and the rows held out with all of theirs.
 #[derive(Clone, Debug)]
 pub struct Split {
-    pub train: Table,
-    pub validation: Option<Table>,
-    /// Where each row of `train` and of `validation` stands in the table.
+    /// The rows to train on.
+    pub train: Arc<dyn Source>,
+    /// The rows held out.
+    pub validation: Option<Arc<dyn Source>>,
+    /// Where each row of `train` and of `validation` stands in the source.
     pub kept: Vec<usize>,
-    pub held: Vec<usize>,
+    /// The same of `validation`.
+    pub held_out: Vec<usize>,
 }
 
-/// Holds `validation` rows out, and keeps the labels of `labels` of the others, as even over the
-/// classes as it goes; both drawn by the seed. `names` are those of the labels, of which the first
-/// is meant: a row keeps all of its labels, or none.
+/// Holds `validation` rows out, and keeps the labels of `labels` of the others, as evenly over the
+/// classes as possible; both drawn by the seed. `names` are those of the labels; the first decides
+/// which rows keep theirs: a row keeps all of its labels, or none.
+///
+/// # Errors
+/// If there are fewer rows than are held out, or too few labels.
 pub fn split(
-    table: &Table,
+    source: &Arc<dyn Source>,
     names: &[&str],
     labels: Option<usize>,
     validation: usize,
     seed: u64,
 ) -> Result<Split> {
-    if validation >= table.rows {
-        let message = format!("--validation {validation}: there are {} rows", table.rows);
-        return Err(Error::new(message).help("hold out fewer rows than there are"));
+    let rows = source.rows();
+    if validation >= rows {
+        let error = Error::option("validation", validation, format!("there are {rows} rows"));
+        return Err(error.help("hold out fewer rows than there are"));
     }
-    let order = shuffled(table.rows, seed, philox::stream("validation"), 0);
-    let (held, mut kept): (Vec<usize>, Vec<usize>) = (
-        order[..validation]
-            .iter()
-            .map(|&row| row as usize)
-            .collect(),
-        order[validation..]
-            .iter()
-            .map(|&row| row as usize)
-            .collect(),
-    );
+    let order = shuffled(rows, seed, philox::stream("validation"), 0);
+    let held_out = order[..validation].to_vec();
+    let mut kept = order[validation..].to_vec();
     kept.sort_unstable();
-    let held_out = (validation > 0).then(|| table.select(&held));
-    let mut train = if validation > 0 {
-        table.select(&kept)
-    } else {
-        table.clone()
-    };
-    if let (Some(label), Some(labels)) = (names.first(), labels) {
-        let kept = kept_labels(&train, label, labels, seed)?;
-        for column in train
-            .columns
-            .iter_mut()
-            .filter(|column| names.contains(&column.name.as_str()))
-        {
-            if let Values::Classes(classes) = &mut column.values {
-                classes
-                    .iter_mut()
-                    .zip(&kept)
-                    .filter(|(_, kept)| !**kept)
-                    .for_each(|(class, _)| *class = -1);
-            }
+    let positions = |rows: &[u32]| rows.iter().map(|&row| row as usize).collect();
+    let (kept_at, held_out_at) = (positions(&kept), positions(&held_out));
+    let all = RowView::new(Arc::clone(source), kept);
+    let train: Arc<dyn Source> = match (names.first(), labels) {
+        (Some(label), Some(labels)) => {
+            let keeps = kept_labels(&all, label, labels, seed)?;
+            Arc::new(all.hiding(names, keeps))
         }
-    }
+        _ if validation == 0 => Arc::clone(source),
+        _ => Arc::new(all),
+    };
+    let validation = (validation > 0)
+        .then(|| Arc::new(RowView::new(Arc::clone(source), held_out)) as Arc<dyn Source>);
     Ok(Split {
         train,
-        validation: held_out,
-        kept,
-        held,
+        validation,
+        kept: kept_at,
+        held_out: held_out_at,
     })
 }
 
 /// Whether each row keeps its labels.
-fn kept_labels(table: &Table, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
-    let classes = table
-        .classes(label)
-        .ok_or_else(|| Error::new(format!("the data have no labels `{label}`")))?;
+fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
+    let classes = source
+        .classes(label)?
+        .ok_or_else(|| Error::data(format!("the data have no labels `{label}`")))?;
     let count = classes
         .iter()
         .max()
         .map_or(0, |&most| (most + 1).max(0) as usize);
-    let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); count];
-    for row in shuffled(table.rows, seed, philox::stream("labels"), 0) {
+    let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); count];
+    for row in shuffled(source.rows(), seed, philox::stream("labels"), 0) {
         if let Ok(class) = usize::try_from(classes[row as usize]) {
-            of_class[class].push(row as usize);
+            by_class[class].push(row as usize);
         }
     }
-    let available: usize = of_class.iter().map(Vec::len).sum();
+    let available: usize = by_class.iter().map(Vec::len).sum();
     if available == 0 {
         let help = format!(
             "labels are classes in an array `{label}` (-1 where there is none), or the labels file beside the images of MNIST"
         );
-        return Err(
-            Error::new(format!("--labels {labels}: no row of the data has a label")).help(help),
-        );
+        return Err(Error::option("labels", labels, "no row of the data has a label").help(help));
     }
-    let present = of_class.iter().filter(|rows| !rows.is_empty()).count();
+    let present = by_class.iter().filter(|rows| !rows.is_empty()).count();
     if labels > available || labels < present {
-        let message =
-            format!("--labels {labels}: there are {available} labelled rows of {present} classes");
-        return Err(Error::new(message)
+        let message = format!("there are {available} labelled rows of {present} classes");
+        return Err(Error::option("labels", labels, message)
             .help("keep at least one label of each class, and no more than there are"));
     }
     // Round after round, each class that has rows left gives one.
-    let mut kept = vec![false; table.rows];
+    let mut kept = vec![false; source.rows()];
     let mut wanted = labels;
     let mut round = 0;
     while wanted > 0 {
-        for rows in &of_class {
+        for rows in &by_class {
             if let Some(&row) = rows.get(round).filter(|_| wanted > 0) {
                 kept[row] = true;
                 wanted -= 1;

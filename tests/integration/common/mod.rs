@@ -311,7 +311,7 @@ pub fn finite_differences(model: &Model) {
 /// The model whose steps training ends with.
 pub fn settled(model: &Model) -> Model {
     model
-        .settled()
+        .steady_state()
         .map_or_else(|| model.clone(), |(_, settled)| settled)
 }
 

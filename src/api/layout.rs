@@ -1,0 +1,49 @@
+//! The layout of a model's text.
+
+use super::model::read_text;
+use crate::{
+    diagnostic::Diagnostics,
+    error::{Error, ErrorKind, Result},
+    files::write_whole,
+    syntax,
+};
+use std::{fs, path::Path};
+
+/// The syntax tree of a model file as text, whatever else is wrong with it; none if it does not
+/// parse.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn ast(file: &Path) -> Result<Option<String>> {
+    let tree = syntax::parse(&read_text(file)?);
+    Ok(tree.ok().map(|tree| syntax::print(&tree)))
+}
+
+/// Whether a model file is not laid out as usual; if `write`, it is then laid out.
+///
+/// # Errors
+/// If the file cannot be read or written, or does not parse.
+pub fn format_file(file: &Path, write: bool) -> Result<bool> {
+    let text = read_text(file)?;
+    let shown = file.display().to_string();
+    let tree = syntax::parse(&text).map_err(|mistakes| {
+        Error::model(Diagnostics::new(&shown, &text, mistakes))
+            .context(format!("{shown}: only a text that parses can be laid out"))
+    })?;
+    let formatted = syntax::format(&text);
+    if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
+        return Ok(false);
+    }
+    let reads_as = |text: &str| syntax::parse(text).map(|tree| syntax::print(&tree));
+    if reads_as(&formatted) != Ok(syntax::print(&tree)) {
+        let message = format!(
+            "{shown}: the usual layout would read as another model; the file is left as it is"
+        );
+        return Err(Error::of_kind(ErrorKind::Other, message)
+            .help("this is a mistake of dgc: please report it with the file"));
+    }
+    if write {
+        write_whole(file, formatted.as_bytes())?;
+    }
+    Ok(true)
+}

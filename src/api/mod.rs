@@ -1,0 +1,51 @@
+//! The library's face: models, data sets, training and trained runs.
+//!
+//! Everything here is re-exported at the crate's root. The program `dgc` is a client of this module:
+//! it adds arguments, a terminal and a progress bar.
+
+mod cancel;
+mod model;
+mod stage;
+mod device;
+mod report;
+mod compile;
+mod system;
+mod registries;
+mod layout;
+mod epoch;
+mod selection;
+mod evaluation;
+mod files;
+mod run;
+mod picture;
+mod trainer;
+
+pub use crate::{
+    backend::{Device, Precision},
+    diagnostic::{Diagnostic, Diagnostics, Severity},
+    error::{Error, ErrorKind, Result},
+    model::Model,
+    run::{
+        arrays::NamedArray,
+        bound::{Arrays, Engine, Report as BoundReport},
+        compiled::Compiled,
+        data::{DataArray, Dataset, Field, Numbers, Source},
+    },
+};
+pub use cancel::Cancel;
+pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs};
+pub use epoch::Epoch;
+pub use evaluation::{
+    Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
+};
+pub use layout::{ast, format_file};
+pub use model::Drawing;
+#[cfg(feature = "cli")]
+pub(crate) use model::read_text;
+pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
+pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
+pub use run::{DrawnSamples, Run, SampleOptions};
+pub use selection::{DataPart, Rows};
+pub use stage::Stage;
+pub use system::{Finding, GpuFinding, System};
+pub use trainer::{DataPlace, Options, Outcome, Progress, ResumeOptions, Trainer};

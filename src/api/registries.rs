@@ -1,0 +1,213 @@
+//! What a model may be made of, from the registries.
+
+use crate::{distribution, estimator, layer, lines, optimizer, simplify};
+use serde::Serialize;
+use std::fmt;
+
+/// Everything that the language names, in the order of the registries.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Registries {
+    /// Distributions of variables.
+    pub distributions: Vec<DistributionEntry>,
+    /// Layers of networks.
+    pub layers: Vec<RegistryEntry>,
+    /// Optimisers.
+    pub optimizers: Vec<RegistryEntry>,
+    /// Estimators of discrete variables.
+    pub estimators: Vec<EstimatorEntry>,
+    /// Lines of `objective` and `train`.
+    pub lines: Vec<LineEntry>,
+    /// The identities by which graphs are simplified.
+    pub identities: Vec<String>,
+}
+
+/// A distribution.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DistributionEntry {
+    /// As written in a model.
+    pub name: &'static str,
+    /// The type of its values, such as `real`.
+    pub values: &'static str,
+    /// The names of its constants, as in `normal(mean, variance)`.
+    pub constants: Vec<String>,
+    /// What a network gives it.
+    pub heads: Vec<String>,
+    /// Whether values can be drawn and differentiated, so that it may stand in `inference`.
+    pub may_be_inferred: bool,
+}
+
+/// A layer or an optimiser.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RegistryEntry {
+    /// As written in a model.
+    pub name: &'static str,
+    /// Its arguments, with defaults as text: `rate = 3e-4`; in brackets if they may be left out.
+    pub arguments: Vec<String>,
+}
+
+/// An estimator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EstimatorEntry {
+    /// The line that names it, such as `relax`.
+    pub keyword: &'static str,
+    /// As written in a model.
+    pub name: &'static str,
+    /// Its arguments; `network` for one that takes a network.
+    pub arguments: Vec<String>,
+}
+
+/// A line of `objective` or `train`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LineEntry {
+    /// The block that it stands in.
+    pub block: &'static str,
+    /// The line, with values of its arguments.
+    pub example: String,
+    /// What it does.
+    pub summary: String,
+}
+
+fn arguments(arguments: &[layer::Argument]) -> Vec<String> {
+    let argument = |argument: &layer::Argument| match argument.default {
+        Some(default) if default != 0.0 && default < 1e-3 => {
+            format!("{} = {default:e}", argument.name)
+        }
+        Some(default) if default.is_nan() => format!("[{}]", argument.name),
+        Some(default) => format!("{} = {default}", argument.name),
+        None => argument.name.to_string(),
+    };
+    arguments.iter().map(argument).collect()
+}
+
+impl Registries {
+    /// All of them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The registries as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("registries are plain data")
+    }
+}
+
+impl Default for Registries {
+    fn default() -> Self {
+        let distributions = distribution::DISTRIBUTIONS.iter();
+        let layers = layer::LAYERS.iter();
+        let optimizers = optimizer::OPTIMIZERS.iter();
+        let estimators = estimator::ESTIMATORS.iter();
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        Registries {
+            distributions: distributions
+                .map(|entry| DistributionEntry {
+                    name: entry.name(),
+                    values: entry.support().name(),
+                    constants: names(entry.arguments()),
+                    heads: names(&entry.head_names()),
+                    may_be_inferred: entry.noise().is_some(),
+                })
+                .collect(),
+            layers: layers
+                .map(|entry| RegistryEntry {
+                    name: entry.name(),
+                    arguments: arguments(entry.arguments()),
+                })
+                .collect(),
+            optimizers: optimizers
+                .map(|entry| RegistryEntry {
+                    name: entry.name(),
+                    arguments: arguments(entry.arguments()),
+                })
+                .collect(),
+            estimators: estimators
+                .map(|entry| EstimatorEntry {
+                    keyword: entry.keyword(),
+                    name: entry.name(),
+                    arguments: if entry.takes_network() {
+                        vec!["network".to_string()]
+                    } else {
+                        arguments(entry.arguments())
+                    },
+                })
+                .collect(),
+            lines: lines::LINES
+                .iter()
+                .map(|line| LineEntry {
+                    block: line.block().keyword(),
+                    example: line.example(true).to_string(),
+                    summary: line.summary().to_string(),
+                })
+                .collect(),
+            identities: simplify::identities()
+                .map(|identity| identity.to_string())
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Registries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "distributions: their values, with constants, with a network and its heads"
+        )?;
+        for entry in &self.distributions {
+            writeln!(f, "{entry}")?;
+        }
+        writeln!(f, "of several components, in `generative`, without parents")?;
+        writeln!(
+            f,
+            "  mixture(distribution, components)    each component with learned heads and weight"
+        )?;
+        writeln!(
+            f,
+            "  vamp(components)                     q of the latent at learned pseudo-inputs"
+        )?;
+        for (title, entries) in [("layers", &self.layers), ("optimizers", &self.optimizers)] {
+            writeln!(f, "{title}")?;
+            for entry in entries {
+                let line = format!("  {:18} {}", entry.name, entry.arguments.join(", "));
+                writeln!(f, "{}", line.trim_end())?;
+            }
+        }
+        writeln!(f, "estimators of discrete variables")?;
+        for entry in &self.estimators {
+            let call = entry.arguments.join(", ");
+            let line = format!("  {:5} {:18} {call}", entry.keyword, entry.name);
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        writeln!(f, "lines of `objective` and `train`")?;
+        for line in &self.lines {
+            let LineEntry {
+                block,
+                example,
+                summary,
+            } = line;
+            writeln!(f, "  {block:9} {example:56} {summary}")?;
+        }
+        writeln!(f, "rules of simplification")?;
+        self.identities
+            .iter()
+            .try_for_each(|identity| writeln!(f, "  {identity}"))
+    }
+}
+
+impl fmt::Display for DistributionEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = match self.constants.as_slice() {
+            [] => self.name.to_string(),
+            constants => format!("{}({})", self.name, constants.join(", ")),
+        };
+        let network = match self.heads.as_slice() {
+            [] => String::new(),
+            heads => format!("{}(network): {}", self.name, heads.join(", ")),
+        };
+        let drawn = if self.may_be_inferred {
+            "may be inferred"
+        } else {
+            "density only"
+        };
+        write!(f, "  {:9} {call:36} {network:52} {drawn}", self.values)
+    }
+}

@@ -1,0 +1,527 @@
+//! A trained run: what can be done with its model.
+
+use super::{
+    evaluation::{
+        Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
+        confusion,
+    },
+    selection::{DataPart, Rows},
+};
+use crate::{
+    backend::{Build, Device, NoiseKey},
+    bound::Case,
+    distribution::Domain,
+    driver,
+    error::{Error, Result},
+    id::Id,
+    lower::Evaluate,
+    model::{Model, Variable},
+    names::{CaseKind, InputName, OutputName},
+    plan::NoiseSource,
+    run::{
+        data::{Dataset, RowView, label_classes},
+        evaluate::{Evaluator, Inferred, active_units, error},
+        folder::{Folder, Settings},
+        programs,
+        session::Session,
+    },
+};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A run that was opened: a trained model with its settings.
+///
+/// All operations take the parameters of the last checkpoint when they are first used, and draw
+/// samples by one seed, so that they give the same numbers each time.
+pub struct Run {
+    folder: Folder,
+    settings: Settings,
+    model: Model,
+    device: Device,
+    samples: usize,
+    seed: u64,
+    inference: Mutex<Option<Inference>>,
+}
+
+/// The parameters on a device, and the programs that were loaded.
+struct Inference {
+    session: Session,
+    evaluators: Vec<(Key, Evaluator)>,
+}
+
+/// What an evaluator was made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    case: CaseKind,
+    rows: usize,
+    samples: usize,
+    likelihood: bool,
+}
+
+/// Programs that are kept loaded; when there are more, the device is opened anew.
+const MOST: usize = 16;
+
+impl Run {
+    /// Opens the run in a folder, on a GPU if there is one, else on the CPU.
+    ///
+    /// # Errors
+    /// If the folder holds no run.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(folder, &Device::detect())
+    }
+
+    /// Opens the run in a folder, to be used on a device.
+    ///
+    /// # Errors
+    /// If the folder holds no run.
+    pub fn open_on(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let (folder, settings) = Folder::open(folder.as_ref())?;
+        Ok(Run {
+            model: folder.model(&settings)?,
+            folder,
+            settings,
+            device: device.clone(),
+            samples: 10,
+            seed: 0,
+            inference: Mutex::new(None),
+        })
+    }
+
+    /// The same run with that many samples of each row, at least 1; 10 otherwise.
+    pub fn with_samples(self, samples: usize) -> Self {
+        Run {
+            samples: samples.max(1),
+            ..self
+        }
+    }
+
+    /// The same run with samples drawn by another seed than 0.
+    pub fn with_seed(self, seed: u64) -> Self {
+        Run { seed, ..self }
+    }
+
+    /// The trained model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Rows of the run's own data: by default the test rows, else those held out, else those that it
+    /// trained on.
+    ///
+    /// # Errors
+    /// If the data changed or cannot be read, or there are no such rows.
+    pub fn rows(&self, part: Option<DataPart>) -> Result<Rows> {
+        let dataset = self.settings.dataset(&self.model)?;
+        self.settings.clone().check_fingerprint(&dataset)?;
+        Rows::select(&dataset, &self.settings, true, part)
+    }
+
+    /// Rows of another data set.
+    ///
+    /// # Errors
+    /// If there are no such rows.
+    pub fn rows_of(&self, dataset: &Dataset, part: Option<DataPart>) -> Result<Rows> {
+        Rows::select(dataset, &self.settings, false, part)
+    }
+
+    /// Bounds, the log-likelihood, and the errors of labels.
+    ///
+    /// # Errors
+    /// If the rows do not fit the model, or a number is not finite.
+    pub fn evaluate(&self, rows: &Rows) -> Result<Evaluation> {
+        let inferred = self.infer(rows, true)?;
+        let labelled = self.infer_labelled(rows)?;
+        check_finite(&inferred)?;
+        let means = Means::new(&self.model, &inferred);
+        let labelled = match labelled {
+            Some((count, inferred)) => {
+                check_finite(&inferred)?;
+                // A classifier has no bound, so no numbers either.
+                Some((count, Means::new(&self.model, &inferred))).filter(|_| !means.is_empty())
+            }
+            None => None,
+        };
+        let latents = active_units(&inferred, rows.len()).map(|units| Latents {
+            name: units.latent.to_string(),
+            active: units.active,
+            units: units.all,
+        });
+        Ok(Evaluation {
+            part: rows.part(),
+            rows: rows.len(),
+            samples: self.samples,
+            labelled,
+            latents: latents.collect(),
+            labels: self.label_errors(rows, &inferred)?,
+            means,
+        })
+    }
+
+    fn label_errors(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelErrors>> {
+        let mut errors = Vec::new();
+        for prediction in self.predictions(inferred) {
+            let label = self
+                .model
+                .labels()
+                .find(|label| label.name == prediction.label);
+            let label = label.expect("what is predicted is a label of the model");
+            let classes = label_classes(label, rows.source(), "rows")?.unwrap_or_default();
+            let predicted = prediction.likeliest();
+            if let Some(wrong) = error(&predicted, &classes) {
+                errors.push(LabelErrors {
+                    error: wrong,
+                    confusion: confusion(&predicted, &classes, prediction.classes),
+                    label: prediction.label,
+                });
+            }
+        }
+        Ok(errors)
+    }
+
+    /// The probabilities of each label's classes.
+    ///
+    /// # Errors
+    /// If the model has no label, or the rows do not fit it.
+    pub fn predict(&self, rows: &Rows) -> Result<Predictions> {
+        if self.model.labels().next().is_none() {
+            return Err(Error::unsupported("the model has no label to predict")
+                .help("`dgc encode` writes its latents"));
+        }
+        let labels = self.predictions(&self.infer(rows, false)?);
+        Ok(Predictions { labels })
+    }
+
+    fn predictions(&self, inferred: &Inferred) -> Vec<Prediction> {
+        let prediction = |label: &Variable| Prediction {
+            label: label.name.clone(),
+            classes: label.size(),
+            probabilities: inferred[&OutputName::Predict(label.name.clone())].clone(),
+        };
+        self.model.labels().map(prediction).collect()
+    }
+
+    /// The posterior mean of every latent, and the probabilities of every label.
+    ///
+    /// # Errors
+    /// If the rows do not fit the model.
+    pub fn encode(&self, rows: &Rows) -> Result<Encodings> {
+        let inferred = self.infer(rows, false)?;
+        let encodings = inferred.into_iter().filter_map(|(name, values)| {
+            let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
+                return None;
+            };
+            Some(Encoding {
+                variable,
+                width: values.len() / rows.len(),
+                values,
+            })
+        });
+        Ok(Encodings {
+            variables: encodings.collect(),
+        })
+    }
+
+    /// The estimate of the log-likelihood of each row, in nats: the log of the mean importance
+    /// weight over the samples.
+    ///
+    /// # Errors
+    /// If the model has no bound, or the rows do not fit it.
+    pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
+        let mut inferred = self.infer(rows, true)?;
+        inferred
+            .remove(&OutputName::Likelihood)
+            .ok_or_else(|| Error::unsupported("a classifier gives data no likelihood"))
+    }
+
+    /// What is inferred of every row, labels unseen.
+    fn infer(&self, rows: &Rows, likelihood: bool) -> Result<Inferred> {
+        let objective = driver::derive(&self.model);
+        let case = objective.cases.last().expect("a model has a case");
+        self.infer_case(case, rows, likelihood)
+    }
+
+    /// The rows that have every label, and what is inferred of them, labels seen; none for a model
+    /// or rows without labels.
+    fn infer_labelled(&self, rows: &Rows) -> Result<Option<(usize, Inferred)>> {
+        let mut labels = Vec::new();
+        for label in self.model.labels() {
+            labels.extend(label_classes(label, rows.source(), "rows")?);
+        }
+        let labelled: Vec<u32> = (0..rows.len() as u32)
+            .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0))
+            .collect();
+        let objective = driver::derive(&self.model);
+        let case = objective
+            .cases
+            .iter()
+            .find(|case| case.kind == CaseKind::Labelled);
+        let Some(case) = case.filter(|_| !labelled.is_empty() && !labels.is_empty()) else {
+            return Ok(None);
+        };
+        let count = labelled.len();
+        let rows = Rows::new(Arc::new(RowView::new(Arc::clone(rows.shared()), labelled)) as Arc<_>);
+        Ok(Some((count, self.infer_case(case, &rows, false)?)))
+    }
+
+    fn infer_case(&self, case: &Case, rows: &Rows, likelihood: bool) -> Result<Inferred> {
+        if rows.is_empty() {
+            return Err(Error::data("there are no rows"));
+        }
+        let key = Key {
+            case: case.kind,
+            // Many samples make a row large; fewer rows at once keep the working memory the same.
+            rows: (1000 / self.samples).clamp(1, 200).min(rows.len()),
+            samples: self.samples,
+            likelihood,
+        };
+        let mut guard = self
+            .inference
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if guard
+            .as_ref()
+            .is_some_and(|open| open.evaluators.len() >= MOST)
+        {
+            *guard = None;
+        }
+        let open = match &mut *guard {
+            Some(open) => open,
+            None => guard.insert(Inference {
+                session: self
+                    .folder
+                    .session(programs::parameters(&self.model), &self.device)?,
+                evaluators: Vec::new(),
+            }),
+        };
+        let at = match open.evaluators.iter().position(|(known, _)| *known == key) {
+            Some(at) => at,
+            None => {
+                let evaluator = self.evaluator(&mut open.session, case, key)?;
+                open.evaluators.push((key, evaluator));
+                open.evaluators.len() - 1
+            }
+        };
+        open.evaluators[at]
+            .1
+            .run(&mut open.session, rows.source(), self.seed)
+    }
+
+    fn evaluator(&self, session: &mut Session, case: &Case, key: Key) -> Result<Evaluator> {
+        let what = Evaluate {
+            rows: key.rows,
+            samples: key.samples,
+            likelihood: key.likelihood,
+        };
+        let build = programs::evaluate(&self.model, case, what);
+        Evaluator::new(session, &self.model, case, &build)
+    }
+
+    /// Data drawn from the generative graph: the means of every data variable.
+    ///
+    /// # Errors
+    /// If the model cannot draw data, or the rows of an analogy do not fit it.
+    pub fn sample(&self, options: &SampleOptions) -> Result<DrawnSamples> {
+        let model = &self.model;
+        if let Some(variable) = model.not_drawn() {
+            return Err(Error::unsupported(format!(
+                "data of the model cannot be drawn: not {variable}"
+            ))
+            .help("`dgc encode` writes the latents of rows that there are"));
+        }
+        if let Some((_, class)) = model
+            .generated()
+            .into_iter()
+            .find(|(_, variable)| variable.domain == Domain::Class)
+        {
+            let message = format!("`{}` is a class, which is given and not drawn", class.name);
+            return Err(Error::unsupported(message)
+                .help("`dgc predict` writes classes, `dgc encode` latents"));
+        }
+        let layout = programs::parameters(model).with(&programs::generative_parameters(model));
+        let classes = class_variables(model);
+        let lines = options.lines.max(1);
+        // Without a class there is nothing to vary but the draw, and an analogy draws nothing.
+        let analogy = options.analogy.as_ref();
+        let alone = if analogy.is_some() { 1 } else { lines };
+        let columns = classes.first().map_or(alone, |(_, size)| *size);
+        let fixed = match analogy {
+            Some(rows) => self.fixed_latents(rows, lines, columns)?,
+            None => Vec::new(),
+        };
+        let mut session = self.folder.session(layout, &self.device)?;
+        let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
+        let graph = driver::generate(model, lines * columns, &given);
+        let plan = driver::plan(&graph, NoiseSource::Generated);
+        let loaded = session.load(&Build::new("generate", plan), &|_| None)?;
+        let input = |id: Id<Variable>| {
+            let name = model.variables[id.index()].name.clone();
+            InputName::Observed(CaseKind::Generated, name).to_string()
+        };
+        // The first class changes from column to column, the next from line to line, and so on.
+        let mut stride = 1;
+        for (id, size) in &classes {
+            session.fill(&loaded, &input(*id), &mut |array| {
+                array
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(row, class)| *class = (row / stride % size) as f32);
+            })?;
+            stride *= size;
+        }
+        for (id, values) in &fixed {
+            session.fill(&loaded, &input(*id), &mut |array| {
+                array.copy_from_slice(values)
+            })?;
+        }
+        let key = NoiseKey {
+            seed: options.seed,
+            step: 0,
+        };
+        session.run(&loaded, key)?;
+        let mut drawn = Vec::new();
+        for (output, variable) in model.generated() {
+            let means = session.read(&loaded, &output)?;
+            drawn.push(DrawnVariable {
+                means: means.expect("data are generated").to_vec(),
+                originals: match analogy {
+                    Some(rows) => originals(rows, variable, lines)?,
+                    None => Vec::new(),
+                },
+                variable: variable.clone(),
+            });
+        }
+        Ok(DrawnSamples {
+            lines,
+            columns,
+            drawn,
+        })
+    }
+
+    /// The latents of the first rows that nothing but the prior generates, each repeated for every
+    /// column.
+    fn fixed_latents(
+        &self,
+        rows: &Rows,
+        lines: usize,
+        columns: usize,
+    ) -> Result<Vec<(Id<Variable>, Vec<f32>)>> {
+        if rows.len() < lines {
+            let message = format!("there are {} rows", rows.len());
+            return Err(Error::option("lines", lines, message));
+        }
+        let inferred = self.infer(&rows.clone().first(lines), false)?;
+        let roots = self
+            .model
+            .generative
+            .iter()
+            .filter(|factor| factor.parents.is_empty());
+        let mut fixed = Vec::new();
+        for factor in roots {
+            let variable = &self.model.variables[factor.child.index()];
+            let Some(means) = inferred.get(&OutputName::Encode(variable.name.clone())) else {
+                continue;
+            };
+            let repeated = means
+                .chunks(variable.size())
+                .flat_map(|row| row.repeat(columns))
+                .collect();
+            fixed.push((factor.child, repeated));
+        }
+        if fixed.is_empty() {
+            let message = "every latent of the model has a parent in `generative`";
+            return Err(Error::option("analogy", "", message)
+                .help("an analogy keeps a latent that depends on nothing, and varies the class"));
+        }
+        Ok(fixed)
+    }
+}
+
+/// What data are drawn.
+#[derive(Clone, Debug)]
+pub struct SampleOptions {
+    /// Lines of the grid, each drawn on its own; at least 1.
+    pub lines: usize,
+    /// Rows whose latents the lines take in place of drawn ones, so that only the class varies.
+    pub analogy: Option<Rows>,
+    /// The seed of the draws.
+    pub seed: u64,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        SampleOptions {
+            lines: 10,
+            analogy: None,
+            seed: 0,
+        }
+    }
+}
+
+/// Data that were drawn, in a grid: a column for each class, or as many columns as lines for a model
+/// without classes.
+#[derive(Clone, Debug)]
+pub struct DrawnSamples {
+    /// Lines of the grid.
+    pub lines: usize,
+    /// Columns of the grid.
+    pub columns: usize,
+    pub(super) drawn: Vec<DrawnVariable>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct DrawnVariable {
+    pub variable: Variable,
+    /// With axes line, column, feature.
+    pub means: Vec<f32>,
+    /// With axes line, feature: the rows of an analogy.
+    pub originals: Vec<f32>,
+}
+
+impl DrawnSamples {
+    /// The means of a data variable, with axes line, column, feature.
+    pub fn means(&self, variable: &str) -> Option<&[f32]> {
+        let drawn = self.drawn.iter();
+        drawn
+            .clone()
+            .find(|drawn| drawn.variable.name == variable)
+            .map(|drawn| drawn.means.as_slice())
+    }
+}
+
+fn originals(rows: &Rows, variable: &Variable, lines: usize) -> Result<Vec<f32>> {
+    let source = rows.source();
+    let field = source
+        .position(&variable.name)
+        .expect("rows that were inferred from have every data variable");
+    let mut floats = vec![0.0; lines * source.field(field).width];
+    let first: Vec<u32> = (0..lines as u32).collect();
+    source.read(field, &first, &mut floats)?;
+    Ok(floats)
+}
+
+fn class_variables(model: &Model) -> Vec<(Id<Variable>, usize)> {
+    let all = model.variables.iter().enumerate();
+    all.filter(|(_, variable)| variable.domain == Domain::Class)
+        .map(|(i, variable)| (Id::new(i), variable.size()))
+        .collect()
+}
+
+/// That every number of a row that is one is finite.
+fn check_finite(inferred: &Inferred) -> Result<()> {
+    for (name, values) in inferred.iter().filter(|(name, _)| name.is_number_per_row()) {
+        if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+            let message = format!("{name} of row {row} of these is {}", values[row]);
+            let help =
+                "its values may be far from those that were trained on, or training diverged";
+            return Err(Error::data(message).help(help));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Which rows a run is used on.
+
+use crate::{
+    error::{Error, Result},
+    model::Model,
+    run::{
+        data::{DataArray, Dataset, RowView, Source, split},
+        folder::Settings,
+    },
+};
+use std::{fmt, sync::Arc};
+
+/// A part of a run's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DataPart {
+    /// The test rows of the data set.
+    Test,
+    /// The training rows that the run held out.
+    Validation,
+    /// The rows that the run trained on, with every label that the data set has.
+    Train,
+}
+
+impl fmt::Display for DataPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DataPart::Test => "test",
+            DataPart::Validation => "validation",
+            DataPart::Train => "train",
+        })
+    }
+}
+
+/// Rows that a run is used on.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    source: Arc<dyn Source>,
+    part: Option<DataPart>,
+    numbers: Vec<usize>,
+}
+
+impl Rows {
+    /// All rows of a source.
+    pub fn new(source: impl Into<Arc<dyn Source>>) -> Self {
+        let source = source.into();
+        Rows {
+            numbers: (0..source.rows()).collect(),
+            part: None,
+            source,
+        }
+    }
+
+    /// Rows in memory: an array for each data variable, whose first axis counts rows. Labels may be
+    /// left out.
+    ///
+    /// # Errors
+    /// If an array is missing, has the wrong shape, or holds values that its variable cannot take.
+    pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
+        Ok(Self::new(Dataset::from_arrays(model, arrays)?.train))
+    }
+
+    /// The first rows of these, or all if there are fewer.
+    pub fn first(mut self, count: usize) -> Self {
+        if count < self.numbers.len() {
+            self.numbers.truncate(count);
+            self.source = Arc::new(RowView::new(self.source, (0..count as u32).collect()));
+        }
+        self
+    }
+
+    /// The rows.
+    pub fn source(&self) -> &dyn Source {
+        &*self.source
+    }
+
+    pub(super) fn shared(&self) -> &Arc<dyn Source> {
+        &self.source
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Where each row stands in its data set, counted from 0 in the training or test rows.
+    pub fn numbers(&self) -> &[usize] {
+        &self.numbers
+    }
+
+    /// The part of the data set that they are, if they are one.
+    pub fn part(&self) -> Option<DataPart> {
+        self.part
+    }
+
+    /// A part of a data set; by default the test rows, else the rows held out, else the training
+    /// rows. `is_own` says that it is the run's own data: which rows were held out is known of these
+    /// alone.
+    pub(super) fn select(
+        dataset: &Dataset,
+        settings: &Settings,
+        is_own: bool,
+        part: Option<DataPart>,
+    ) -> Result<Self> {
+        let validation = if is_own { settings.validation } else { 0 };
+        let part = part.unwrap_or(match (&dataset.test, validation) {
+            (Some(_), _) => DataPart::Test,
+            (None, 0) => DataPart::Train,
+            (None, _) => DataPart::Validation,
+        });
+        let (source, numbers) = match part {
+            DataPart::Test => {
+                let rows = dataset.test.as_ref().map_or(0, |source| source.rows());
+                (dataset.test.clone(), (0..rows).collect())
+            }
+            DataPart::Train => {
+                let split = split(&dataset.train, &[], None, validation, settings.seed)?;
+                (Some(split.train), split.kept)
+            }
+            DataPart::Validation => {
+                let split = split(&dataset.train, &[], None, validation, settings.seed)?;
+                (split.validation, split.held_out)
+            }
+        };
+        let source = source.ok_or_else(|| {
+            Error::option("part", part, "there are no such rows")
+                .help("leave the option out for the rows that there are")
+        })?;
+        Ok(Rows {
+            source,
+            part: Some(part),
+            numbers,
+        })
+    }
+}

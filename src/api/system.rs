@@ -1,0 +1,148 @@
+//! The devices and libraries of this machine.
+
+use crate::{
+    backend::{
+        cpu,
+        cuda::{self, cache, compile, library},
+    },
+    error::Error,
+};
+use serde::Serialize;
+use std::{fmt, path::Path, path::PathBuf, thread::available_parallelism};
+
+/// What was found on this machine, and why the rest was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct System {
+    /// The version of dgc.
+    pub version: &'static str,
+    /// Threads of the CPU.
+    pub threads: usize,
+    /// The vector instructions that dgc uses, for people.
+    pub instructions: &'static str,
+    /// NVIDIA's driver.
+    pub driver: Finding,
+    /// The GPUs that the driver lists, in its order.
+    pub gpus: Vec<GpuFinding>,
+    /// Why GPUs could not be listed although there is a driver.
+    pub gpu_error: Option<String>,
+    /// NVIDIA's runtime compiler.
+    pub nvrtc: Finding,
+    /// The runtime compiler's version.
+    pub nvrtc_version: Option<(i32, i32)>,
+    /// The folder that compiled kernels are kept in; none if `DGC_CACHE` is empty.
+    pub cache: Option<PathBuf>,
+}
+
+/// Where a library was found, or why it was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Its path or name.
+    Found(String),
+    /// Why it was not found, and what helps.
+    Missing(String),
+}
+
+/// A GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GpuFinding {
+    /// As the driver names it.
+    pub name: String,
+    /// Such as `sm_90`.
+    pub architecture: String,
+    /// Bytes.
+    pub memory: usize,
+}
+
+impl Finding {
+    fn new(found: Result<String, Error>) -> Self {
+        match found {
+            Ok(place) => Finding::Found(place),
+            Err(error) => Finding::Missing(error.to_string()),
+        }
+    }
+
+    fn is_found(&self) -> bool {
+        matches!(self, Finding::Found(_))
+    }
+}
+
+impl System {
+    /// Looks for devices and libraries; `nvrtc` names the compiler's library where the loader does
+    /// not find it.
+    pub fn look(nvrtc: Option<&Path>) -> Self {
+        let driver = Finding::new(library::find_driver());
+        let gpus = if driver.is_found() {
+            cuda::gpus()
+        } else {
+            Ok(Vec::new())
+        };
+        let nvrtc = Finding::new(library::find_nvrtc(nvrtc));
+        System {
+            version: env!("CARGO_PKG_VERSION"),
+            threads: available_parallelism().map_or(1, usize::from),
+            instructions: cpu::describe_instructions(),
+            gpu_error: gpus.as_ref().err().map(Error::to_string),
+            gpus: gpus
+                .unwrap_or_default()
+                .into_iter()
+                .map(|gpu| GpuFinding {
+                    name: gpu.name,
+                    architecture: gpu.arch,
+                    memory: gpu.memory,
+                })
+                .collect(),
+            nvrtc_version: nvrtc.is_found().then(compile::version).and_then(Result::ok),
+            driver,
+            nvrtc,
+            cache: cache::folder(),
+        }
+    }
+
+    /// The findings as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("findings are plain data")
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "dgc {}", self.version)?;
+        writeln!(
+            f,
+            "CPU       {} threads, {}",
+            self.threads, self.instructions
+        )?;
+        writeln!(f, "driver    {}", self.driver)?;
+        if let Some(error) = &self.gpu_error {
+            writeln!(f, "GPU       not found: {error}")?;
+        } else if self.driver.is_found() && self.gpus.is_empty() {
+            writeln!(f, "GPU       none")?;
+        }
+        for gpu in &self.gpus {
+            let memory = gpu.memory >> 20;
+            writeln!(
+                f,
+                "GPU       {} ({}), {memory} MiB",
+                gpu.name, gpu.architecture
+            )?;
+        }
+        writeln!(f, "NVRTC     {}", self.nvrtc)?;
+        if let Some((major, minor)) = self.nvrtc_version {
+            writeln!(f, "          version {major}.{minor}")?;
+        }
+        match &self.cache {
+            Some(folder) => writeln!(f, "cache     {}", folder.display()),
+            None => writeln!(f, "cache     none: DGC_CACHE is empty"),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Found(place) => f.write_str(place),
+            Finding::Missing(error) => write!(f, "not found: {error}"),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A loop nest of a plan that is ready to run: its axes joined, its body a tape.
+
+use super::{
+    super::{memory::Address, tile::TileRange},
+    run::Run,
+    tape::{Needs, Scratch, Tape},
+    walk::{Walk, leveled},
+    writer,
+};
+use crate::{
+    backend::NoiseKey,
+    error::{Error, Result},
+    plan::{Access, Instruction, Loop, Tile},
+    tensor::ReduceKind,
+};
+
+/// Loops around the innermost one, at most.
+const MOST_OUTER: usize = 16;
+
+/// A loop nest over `sizes`, of which the tape runs the last one in chunks.
+pub struct Nest {
+    /// Sizes after joining, outermost first; at least one.
+    sizes: Vec<usize>,
+    /// Steps of `sizes[0]` for each index of the tile axis; 0 if the loop is not tiled.
+    per_index: usize,
+    tape: Tape,
+    resets: Vec<Reset>,
+}
+
+/// What a reduction's results are set to before the first value is added.
+struct Reset {
+    address: Address,
+    value: f32,
+    /// Floats for each index of the tile axis, or 0 if all tiles write the same `len` floats.
+    per_index: usize,
+    len: usize,
+    /// Floats from one tile's results to the next tile's.
+    partial: usize,
+}
+
+impl Reset {
+    /// Of a reduction's results, which must be an array without gaps.
+    fn new(
+        kind: ReduceKind,
+        access: &Access,
+        nest: &Loop,
+        tiled: bool,
+        addresses: &[Address],
+    ) -> Result<Self> {
+        let len = dense_len(&nest.sizes, &access.strides).ok_or_else(|| {
+            Error::new("the CPU reduces into arrays without gaps, in the order of the loop's axes")
+        })?;
+        let by_row = tiled && access.strides[0] > 0;
+        let value = match kind {
+            ReduceKind::Max => f32::NEG_INFINITY,
+            _ => 0.0,
+        };
+        Ok(Reset {
+            address: addresses[access.buffer.index()],
+            value,
+            per_index: if by_row { len / nest.sizes[0] } else { 0 },
+            len,
+            partial: access.partial,
+        })
+    }
+
+    /// Sets the results of a tile.
+    ///
+    /// # Safety
+    /// As [`Nest::run`].
+    unsafe fn run(&self, tile: TileRange) {
+        let (start, len) = match self.per_index {
+            0 => (tile.number * self.partial, self.len),
+            per_index => (tile.start * per_index, tile.len() * per_index),
+        };
+        // SAFETY: the results are an array without gaps, whose last float lies in the buffer, as the
+        // plan verifier checks. No other thread uses this tile's results.
+        unsafe { std::slice::from_raw_parts_mut(self.address.at(start), len) }.fill(self.value);
+    }
+}
+
+/// The length of an array with these strides, 0 along the reduced axes, if it has no gaps and its
+/// axes are in the order of the loop.
+fn dense_len(sizes: &[usize], strides: &[usize]) -> Option<usize> {
+    let mut len = 1usize;
+    for (&size, &stride) in sizes.iter().zip(strides).rev() {
+        if stride > 0 && size > 1 {
+            if stride != len {
+                return None;
+            }
+            len = len.checked_mul(size)?;
+        }
+    }
+    Some(len)
+}
+
+impl Nest {
+    /// Of a kernel with these tiles, in a plan whose buffers lie at `addresses`.
+    ///
+    /// # Errors
+    /// If it has more axes than this code is made for, or reduces into an array with gaps.
+    pub fn new(nest: &Loop, tile: Option<Tile>, addresses: &[Address]) -> Result<Self> {
+        let nest = &leveled(nest);
+        let walk = Walk::new(nest);
+        let groups = &walk.groups;
+        if groups.len() > MOST_OUTER + 1 {
+            return Err(Error::new(format!(
+                "the CPU runs loops over at most {} axes",
+                MOST_OUTER + 1
+            )));
+        }
+        let size = |group: &std::ops::Range<usize>| nest.sizes[group.clone()].iter().product();
+        let mut sizes: Vec<usize> = groups.iter().map(size).collect();
+        if sizes.is_empty() {
+            sizes.push(1);
+        }
+        let tiled = nest.tiled && tile.is_some();
+        let per_index = if tiled {
+            nest.sizes[groups[0].start + 1..groups[0].end]
+                .iter()
+                .product()
+        } else {
+            0
+        };
+        let resets = nest
+            .instructions
+            .iter()
+            .filter_map(|instruction| match instruction {
+                Instruction::Reduce { kind, access, .. } => {
+                    Some(Reset::new(*kind, access, nest, tiled, addresses))
+                }
+                _ => None,
+            });
+        Ok(Nest {
+            resets: resets.collect::<Result<_>>()?,
+            tape: writer::write(nest, addresses, &walk)?,
+            sizes,
+            per_index,
+        })
+    }
+
+    /// How much scratch memory it needs.
+    pub fn needs(&self) -> Needs {
+        self.tape.needs()
+    }
+
+    /// Runs the loop for a tile.
+    ///
+    /// # Safety
+    /// The buffers must be where they were when the nest was made, as long as the verified plan
+    /// says. No other thread may use what this tile writes, or write what it reads. The scratch
+    /// memory must have room for [`Nest::needs`].
+    pub unsafe fn run(&self, tile: TileRange, key: NoiseKey, scratch: &mut Scratch) {
+        for reset in &self.resets {
+            // SAFETY: as the caller's.
+            unsafe { reset.run(tile) };
+        }
+        let (first, last) = match self.per_index {
+            0 => (0, self.sizes[0]),
+            per_index => (tile.start * per_index, tile.end * per_index),
+        };
+        let mut run = Run::new(&self.tape, scratch, tile.number, key);
+        let inner = self.sizes.len() - 1;
+        if inner == 0 {
+            // SAFETY: as the caller's; these are the tile's elements.
+            return unsafe { run.chunks(&[], first, last, false) };
+        }
+        let mut index = [0usize; MOST_OUTER];
+        let index = &mut index[..inner];
+        index[0] = first;
+        let mut follows = false;
+        while index[0] < last {
+            // SAFETY: as the caller's; the index is one of the tile's.
+            unsafe { run.chunks(index, 0, self.sizes[inner], follows) };
+            // The next index, the last axis fastest.
+            let mut axis = inner - 1;
+            index[axis] += 1;
+            follows = axis == 0 || index[axis] < self.sizes[axis];
+            while axis > 0 && index[axis] == self.sizes[axis] {
+                index[axis] = 0;
+                axis -= 1;
+                index[axis] += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dense_len;
+
+    #[test]
+    fn only_arrays_without_gaps_are_dense() {
+        assert_eq!(dense_len(&[2, 3, 4], &[12, 4, 1]), Some(24));
+        assert_eq!(dense_len(&[2, 3, 4], &[4, 0, 1]), Some(8));
+        assert_eq!(dense_len(&[2, 3, 4], &[0, 0, 0]), Some(1));
+        assert_eq!(dense_len(&[2, 1, 4], &[4, 7, 1]), Some(8));
+        assert_eq!(dense_len(&[2, 3, 4], &[1, 0, 0]), Some(2));
+        assert_eq!(dense_len(&[2, 3, 4], &[13, 4, 1]), None);
+        assert_eq!(dense_len(&[3, 4], &[1, 1]), None);
+        assert_eq!(dense_len(&[3, 4], &[1, 3]), None);
+        assert_eq!(dense_len(&[usize::MAX, 4], &[4, 1]), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! Elementwise operations, reductions and noise over slices, as loops that the compiler turns into
+//! vector instructions.
+//!
+//! Every loop body is compiled for each [`Isa`], whose values prove that the CPU has the
+//! instructions. A result of an elementwise operation depends on its element alone, never on where
+//! a slice begins.
+
+use super::{super::isa::Isa, functions as f, noise};
+use crate::tensor::{Scalar, special};
+
+/// Compiles a body for every instruction set, as a safe function that takes the [`Isa`] first.
+macro_rules! for_each_isa {
+    ($(#[$meta:meta])* pub fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $body:path;) => {
+        $(#[$meta])*
+        pub fn $name(isa: Isa, $($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                $body($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                $body($($argument),*)
+            }
+            match isa {
+                // SAFETY: the value proves that the CPU has the instructions.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512(_) => unsafe { avx512($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2(_) => unsafe { avx2($($argument),*) },
+                _ => $body($($argument),*),
+            }
+        }
+    };
+}
+
+/// A loop over slices. To call it is unsafe where the CPU may lack the instructions.
+type Function = unsafe fn(&mut [f32], &[f32], &[f32], &[f32]);
+
+/// An elementwise operation, compiled for an instruction set of this CPU.
+#[derive(Clone, Copy)]
+pub struct Operation(Function);
+
+impl Operation {
+    /// The operand `in_place`, if there is one, is read where the result is written.
+    pub fn new(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Self {
+        Operation(function(isa, scalar, in_place))
+    }
+
+    /// out[i] = operation(x[i], y[i], z[i]); operands that the operation lacks or that are in place
+    /// are empty.
+    pub fn apply(self, out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+        // SAFETY: `new` took a proof that the CPU has the instructions.
+        unsafe { (self.0)(out, x, y, z) };
+    }
+}
+
+for_each_isa! {
+    /// Σ x, in sixteen partial sums that are then added in pairs.
+    pub fn sum(x: &[f32]) -> f32 = sum_body;
+}
+
+for_each_isa! {
+    /// The greatest x; −∞ for none.
+    pub fn max(x: &[f32]) -> f32 = max_body;
+}
+
+for_each_isa! {
+    /// out[i] += x[i].
+    pub fn add_assign(out: &mut [f32], x: &[f32]) = add_assign_body;
+}
+
+for_each_isa! {
+    /// out[i] = max(out[i], x[i]).
+    pub fn max_assign(out: &mut [f32], x: &[f32]) = max_assign_body;
+}
+
+for_each_isa! {
+    /// Elements `first..` of a stream of standard normal numbers; see [`crate::tensor::philox`].
+    pub fn normal(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) = noise::normal;
+}
+
+for_each_isa! {
+    /// Elements `first..` of a stream of uniform numbers on (0, 1).
+    pub fn uniform(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) = noise::uniform;
+}
+
+/// `compiled!(isa, |out, x, y, z| loop)`: the function that does the loop, where `F` says whether
+/// there is an instruction that multiplies and adds. Each operand is a parameter, so the compiler
+/// knows that none overlaps the result. This is a macro and not a function that takes a function:
+/// a long one would not be inlined there, and would be compiled without the caller's instructions.
+macro_rules! compiled {
+    ($isa:ident, |$out:ident, $x:ident, $y:ident, $z:ident| $loop:expr) => {{
+        #[inline(always)]
+        fn body<const F: bool>($out: &mut [f32], $x: &[f32], $y: &[f32], $z: &[f32]) {
+            $loop
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+        fn avx512(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body::<true>(out, x, y, z);
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body::<true>(out, x, y, z);
+        }
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => avx512 as Function,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => avx2,
+            _ => body::<false>,
+        }
+    }};
+}
+
+/// `each!(isa, in_place, |x, y| value)`: the function that sets out[i] to the value of x[i] and
+/// y[i], one of which may be out[i].
+macro_rules! each {
+    ($isa:ident, $in_place:ident, |$x:ident| $value:expr) => {
+        match $in_place {
+            None => compiled!(
+                $isa,
+                |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                    *out = $value;
+                }
+            ),
+            _ => compiled!($isa, |out, _x, _y, _z| for out in out {
+                let $x = *out;
+                *out = $value;
+            }),
+        }
+    };
+    ($isa:ident, $in_place:ident, |$x:ident, $y:ident| $value:expr) => {
+        match $in_place {
+            None => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in
+                out.iter_mut().zip($x).zip($y)
+            {
+                *out = $value;
+            }),
+            Some(0) => compiled!(
+                $isa,
+                |out, _x, $y, _z| for (out, &$y) in out.iter_mut().zip($y) {
+                    let $x = *out;
+                    *out = $value;
+                }
+            ),
+            _ => compiled!(
+                $isa,
+                |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                    let $y = *out;
+                    *out = $value;
+                }
+            ),
+        }
+    };
+    ($isa:ident, $in_place:ident, |$x:ident, $y:ident, $z:ident| $value:expr) => {
+        match $in_place {
+            None => compiled!($isa, |out, $x, $y, $z| for ((out, &$x), (&$y, &$z)) in
+                out.iter_mut().zip($x).zip($y.iter().zip($z))
+            {
+                *out = $value;
+            }),
+            Some(0) => compiled!($isa, |out, _x, $y, $z| for ((out, &$y), &$z) in
+                out.iter_mut().zip($y).zip($z)
+            {
+                let $x = *out;
+                *out = $value;
+            }),
+            Some(1) => compiled!($isa, |out, $x, _y, $z| for ((out, &$x), &$z) in
+                out.iter_mut().zip($x).zip($z)
+            {
+                let $y = *out;
+                *out = $value;
+            }),
+            _ => compiled!($isa, |out, $x, $y, _z| for ((out, &$x), &$y) in
+                out.iter_mut().zip($x).zip($y)
+            {
+                let $z = *out;
+                *out = $value;
+            }),
+        }
+    };
+}
+
+fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
+    match scalar {
+        Scalar::Add => each!(isa, in_place, |x, y| x + y),
+        Scalar::Sub => each!(isa, in_place, |x, y| x - y),
+        Scalar::Mul => each!(isa, in_place, |x, y| x * y),
+        Scalar::Div => each!(isa, in_place, |x, y| x / y),
+        Scalar::Max => each!(isa, in_place, |x, y| if x > y { x } else { y }),
+        Scalar::Min => each!(isa, in_place, |x, y| if x < y { x } else { y }),
+        Scalar::Greater => each!(isa, in_place, |x, y| if x > y { 1.0 } else { 0.0 }),
+        Scalar::Select => each!(isa, in_place, |x, y, z| f::select(x > 0.0, y, z)),
+        Scalar::Neg => each!(isa, in_place, |x| -x),
+        // A comparison that lets NaN through.
+        Scalar::Relu => each!(isa, in_place, |x| if x < 0.0 { 0.0 } else { x }),
+        Scalar::Abs => each!(isa, in_place, |x| x.abs()),
+        Scalar::Sign => each!(isa, in_place, |x| {
+            if x > 0.0 {
+                1.0
+            } else if x < 0.0 {
+                -1.0
+            } else {
+                x
+            }
+        }),
+        Scalar::Floor => each!(isa, in_place, |x| x.floor()),
+        Scalar::Sqrt => each!(isa, in_place, |x| x.sqrt()),
+        Scalar::Exp => each!(isa, in_place, |x| f::exp::<F>(x)),
+        Scalar::ExpM1 => each!(isa, in_place, |x| f::expm1::<F>(x)),
+        Scalar::Log => each!(isa, in_place, |x| f::log::<F>(x)),
+        Scalar::Log1P => each!(isa, in_place, |x| f::log1p::<F>(x)),
+        Scalar::Tanh => each!(isa, in_place, |x| f::tanh::<F>(x)),
+        Scalar::Sigmoid => each!(isa, in_place, |x| f::sigmoid::<F>(x)),
+        Scalar::Softplus => each!(isa, in_place, |x| f::softplus::<F>(x)),
+        Scalar::Gelu => each!(isa, in_place, |x| f::gelu::<F>(x)),
+        Scalar::GeluSlope => each!(isa, in_place, |x| f::gelu_slope::<F>(x)),
+        // Rare, so they are exact rather than fast.
+        Scalar::Cos => each!(isa, in_place, |x| x.cos()),
+        Scalar::Sin => each!(isa, in_place, |x| x.sin()),
+        Scalar::LogGamma => each!(isa, in_place, |x| special::log_gamma(f64::from(x)) as f32),
+        Scalar::Digamma => each!(isa, in_place, |x| special::digamma(f64::from(x)) as f32),
+        Scalar::Trigamma => each!(isa, in_place, |x| special::trigamma(f64::from(x)) as f32),
+    }
+}
+
+const LANES: usize = 16;
+
+#[inline(always)]
+fn fold(x: &[f32], start: f32, function: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; LANES];
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for block in blocks {
+        lanes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(lane, &x)| *lane = function(*lane, x));
+    }
+    lanes
+        .iter_mut()
+        .zip(rest)
+        .for_each(|(lane, &x)| *lane = function(*lane, x));
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = function(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn sum_body(x: &[f32]) -> f32 {
+    fold(x, 0.0, |x, y| x + y)
+}
+
+#[inline(always)]
+fn max_body(x: &[f32]) -> f32 {
+    fold(x, f32::NEG_INFINITY, |x, y| {
+        if y > x || y.is_nan() { y } else { x }
+    })
+}
+
+#[inline(always)]
+fn add_assign_body(out: &mut [f32], x: &[f32]) {
+    out.iter_mut().zip(x).for_each(|(out, &x)| *out += x);
+}
+
+#[inline(always)]
+fn max_assign_body(out: &mut [f32], x: &[f32]) {
+    out.iter_mut()
+        .zip(x)
+        .for_each(|(out, &x)| *out = if x > *out || x.is_nan() { x } else { *out });
+}

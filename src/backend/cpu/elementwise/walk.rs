@@ -1,0 +1,211 @@
+//! How the axes of a loop are walked: neighbouring axes whose elements lie in memory without gaps
+//! are walked as one.
+//!
+//! The innermost axes are also walked as one where some operands lie without gaps and the others
+//! repeat the same few numbers: a bias of a few channels, at every pixel.
+
+use crate::plan::{self, Access, Instruction, WindowStep};
+use std::{collections::BTreeSet, ops::Range};
+
+/// Numbers that are repeated, at most: more make an innermost loop that is long enough.
+const MOST_REPEATED: usize = 64;
+
+/// Ranges of a loop's axes, each walked as one; the last is the innermost loop.
+pub struct Walk<'a> {
+    nest: &'a plan::Loop,
+    pub groups: Vec<Range<usize>>,
+}
+
+/// The loop with the strides of axes of size 1 made equal to those of the axis around them. No step
+/// is ever taken along such an axis, and so it does not keep others from being walked as one.
+pub fn leveled(nest: &plan::Loop) -> plan::Loop {
+    let mut leveled = nest.clone();
+    for axis in (1..nest.sizes.len()).filter(|&axis| nest.sizes[axis] == 1) {
+        for instruction in &mut leveled.instructions {
+            if let Instruction::Load(access)
+            | Instruction::Store(_, access)
+            | Instruction::Reduce { access, .. }
+            | Instruction::Noise { access, .. } = instruction
+            {
+                access.strides[axis] = access.strides[axis - 1];
+                access
+                    .spans
+                    .iter_mut()
+                    .for_each(|span| span.strides[axis] = span.strides[axis - 1]);
+            }
+        }
+    }
+    leveled
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(nest: &'a plan::Loop) -> Self {
+        let mut walk = Walk {
+            nest,
+            groups: Vec::new(),
+        };
+        for axis in 0..nest.sizes.len() {
+            let joins = walk.groups.last().is_some_and(|group| {
+                let group = group.start..axis + 1;
+                !walk.uses_position(&group)
+                    && walk
+                        .accesses()
+                        .all(|access| walk.dense(access, &(group.end - 2..group.end)))
+            });
+            match walk.groups.last_mut() {
+                Some(group) if joins => group.end = axis + 1,
+                _ => walk.groups.push(axis..axis + 1),
+            }
+        }
+        while let Some(group) = walk.widened() {
+            walk.groups.pop();
+            *walk.groups.last_mut().expect("there are two") = group;
+        }
+        walk
+    }
+
+    /// The innermost two groups as one, where that makes a short innermost loop longer.
+    fn widened(&self) -> Option<Range<usize>> {
+        let [.., outer, inner] = self.groups.as_slice() else {
+            return None;
+        };
+        let group = outer.start..inner.end;
+        let short = self.size(inner) <= MOST_REPEATED || self.period().is_some();
+        // A reduction to one number adds one partial result for each innermost loop: its length
+        // decides the rounding, so it stays as it is.
+        if !short || self.uses_position(&group) || self.reduces_innermost() {
+            return None;
+        }
+        let periods: Option<BTreeSet<usize>> = self
+            .accesses()
+            .map(|access| self.repeats(access, &group))
+            .collect();
+        let mut periods = periods?.into_iter().filter(|&period| period > 0);
+        let fits =
+            periods.next().is_none_or(|period| period <= MOST_REPEATED) && periods.next().is_none();
+        fits.then_some(group)
+    }
+
+    fn size(&self, group: &Range<usize>) -> usize {
+        self.nest.sizes[group.clone()].iter().product()
+    }
+
+    fn accesses(&self) -> impl Iterator<Item = &'a Access> {
+        self.nest
+            .instructions
+            .iter()
+            .filter_map(|instruction| match instruction {
+                Instruction::Load(access)
+                | Instruction::Store(_, access)
+                | Instruction::Reduce { access, .. }
+                | Instruction::Noise { access, .. } => Some(access),
+                _ => None,
+            })
+    }
+
+    /// Whether the innermost axis is reduced.
+    fn reduces_innermost(&self) -> bool {
+        self.nest
+            .instructions
+            .iter()
+            .any(|instruction| match instruction {
+                Instruction::Reduce { access, .. } => access.strides.last() == Some(&0),
+                _ => false,
+            })
+    }
+
+    /// Whether an instruction uses the position along one of the axes.
+    fn uses_position(&self, group: &Range<usize>) -> bool {
+        self.nest
+            .instructions
+            .iter()
+            .any(|instruction| match instruction {
+                Instruction::Position(axis) | Instruction::OneHot(_, axis) => group.contains(axis),
+                _ => false,
+            })
+    }
+
+    /// Whether all neighbours along a group's axes have the same distance.
+    fn dense(&self, access: &Access, group: &Range<usize>) -> bool {
+        (group.start + 1..group.end).all(|axis| {
+            let size = self.nest.sizes[axis];
+            access.strides[axis - 1] == access.strides[axis] * size
+                && access
+                    .spans
+                    .iter()
+                    .all(|span| span.strides[axis - 1] == span.strides[axis] * size as isize)
+        })
+    }
+
+    /// How many numbers an access repeats along a group's axes; 0 if all neighbours have the same
+    /// distance, none if neither is the case.
+    fn repeats(&self, access: &Access, group: &Range<usize>) -> Option<usize> {
+        if self.dense(access, group) {
+            return Some(0);
+        }
+        let start = (group.start..group.end)
+            .find(|&axis| access.strides[axis] != 0)
+            .unwrap_or(group.end);
+        let inner = start..group.end;
+        let contiguous = access.strides[group.end - 1] == 1
+            && self.dense(access, &inner)
+            && access.spans.is_empty();
+        let cannot_repeat = |instruction: &Instruction| match instruction {
+            Instruction::Noise { access: other, .. } | Instruction::Store(_, other) => {
+                other == access
+            }
+            _ => false,
+        };
+        let repeats = contiguous && !self.nest.instructions.iter().any(cannot_repeat);
+        repeats.then(|| self.size(&inner))
+    }
+
+    /// How many numbers an access repeats in the innermost loop, if it does.
+    pub fn repeated(&self, access: &Access) -> Option<usize> {
+        self.repeats(access, self.groups.last()?)
+            .filter(|&period| period > 0)
+    }
+
+    /// How many numbers some access repeats in the innermost loop, if one does.
+    pub fn period(&self) -> Option<usize> {
+        self.accesses().find_map(|access| self.repeated(access))
+    }
+
+    /// An access with a stride for each group instead of each axis.
+    pub fn joined(&self, access: &Access) -> Access {
+        let mut joined = access.clone();
+        joined.strides = self
+            .groups
+            .iter()
+            .map(|group| access.strides[group.end - 1])
+            .collect();
+        let spans = access.spans.iter().map(|span| {
+            let strides = self
+                .groups
+                .iter()
+                .map(|group| span.strides[group.end - 1])
+                .collect();
+            WindowStep {
+                strides,
+                ..span.clone()
+            }
+        });
+        joined.spans = spans.collect();
+        if self.groups.is_empty() {
+            joined.strides.push(0);
+            joined
+                .spans
+                .iter_mut()
+                .for_each(|span| span.strides.push(0));
+        }
+        joined
+    }
+
+    /// The group that an axis is in.
+    pub fn group_of(&self, axis: usize) -> usize {
+        self.groups
+            .iter()
+            .position(|group| group.contains(&axis))
+            .expect("an axis of the loop")
+    }
+}

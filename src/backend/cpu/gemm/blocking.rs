@@ -1,0 +1,180 @@
+//! How products are cut up: what multiplies, the sizes of strips and panels, and matrices as the
+//! innermost loops see them.
+
+use super::super::{
+    isa::{Avx512Bf16, Isa},
+    memory::Address,
+};
+use crate::backend::Precision;
+
+/// What multiplies, and what operands are rounded to. It proves that the CPU has the instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Multiplier {
+    F32(Isa),
+    /// In single precision, operands rounded to bf16 as they are packed.
+    Rounded(Isa),
+    /// Pairs of bf16, neighbours along k, by `vdpbf16ps`; a pair takes a float's place.
+    Pairs(Avx512Bf16),
+}
+
+impl Multiplier {
+    /// The fastest that this CPU has; none if it cannot round to `precision`.
+    pub fn new(precision: Precision) -> Option<Self> {
+        match precision {
+            Precision::F32 => Some(Multiplier::F32(Isa::detect())),
+            Precision::Tf32 => None,
+            Precision::Bf16 => {
+                let pairs = Avx512Bf16::detect().map(Multiplier::Pairs);
+                Some(pairs.unwrap_or_else(|| Multiplier::Rounded(Isa::detect())))
+            }
+        }
+    }
+
+    pub const fn isa(self) -> Isa {
+        match self {
+            Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa,
+            Multiplier::Pairs(bf16) => Isa::Avx512(bf16.avx512()),
+        }
+    }
+
+    /// Elements along k that take one float's place.
+    pub const fn elements_per_float(self) -> usize {
+        match self {
+            Multiplier::Pairs(_) => 2,
+            _ => 1,
+        }
+    }
+
+    pub const fn blocking(self) -> &'static Blocking {
+        match self.isa() {
+            Isa::Avx512(_) => &AVX512,
+            _ => &OTHERS,
+        }
+    }
+
+    /// Columns of a panel.
+    pub const fn width(self) -> usize {
+        self.blocking().width
+    }
+
+    /// Panels of a B with `n` columns.
+    pub fn panels(self, n: usize) -> usize {
+        n.div_ceil(self.width())
+    }
+
+    // A plan that was edited may name sizes whose products pass the largest number. Lengths are
+    // then the largest number, for which there is no memory.
+
+    /// Floats of a packed panel.
+    pub fn panel_len(self, k: usize) -> usize {
+        self.width()
+            .saturating_mul(k.div_ceil(self.elements_per_float()))
+    }
+
+    /// Floats of a packed B.
+    pub fn packed_len(self, k: usize, n: usize) -> usize {
+        self.panels(n).saturating_mul(self.panel_len(k))
+    }
+
+    /// Floats of workspace that a tile needs for packing A.
+    pub fn workspace_len(self, k: usize) -> usize {
+        let Blocking { block, depth, .. } = self.blocking();
+        block * k.div_ceil(self.elements_per_float()).min(*depth)
+    }
+
+    /// Floats of workspace that a tile needs where the rows of A are first copied out of windows:
+    /// the rows, and the same packed.
+    pub fn gathered_workspace_len(self, k: usize) -> usize {
+        (1 + self.elements_per_float()) * self.workspace_len(k)
+    }
+}
+
+/// How a product is cut up for an instruction set.
+pub struct Blocking {
+    /// Columns of a panel of packed B: two vectors.
+    pub width: usize,
+    /// Rows of a strip, at most: as many as have their sums in registers.
+    pub rows: usize,
+    /// Rows of a block of strips, at most.
+    pub block: usize,
+    /// Floats along k that are multiplied before the next block, at most.
+    pub depth: usize,
+}
+
+pub const AVX512: Blocking = Blocking {
+    width: 32,
+    rows: 14,
+    block: 14,
+    depth: 1024,
+};
+pub const OTHERS: Blocking = Blocking {
+    width: 16,
+    rows: 6,
+    block: 96,
+    depth: 512,
+};
+
+/// Columns of a panel, at most.
+pub const MOST_WIDTH: usize = AVX512.width;
+
+/// A matrix in memory, by the floats between rows and between columns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub start: Address,
+    pub row_stride: usize,
+    pub column_stride: usize,
+}
+
+impl View {
+    /// The pointer to an element; it may only be used if the matrix has the element.
+    pub fn at(self, row: usize, column: usize) -> *mut f32 {
+        self.start
+            .at(row * self.row_stride + column * self.column_stride)
+    }
+
+    /// The matrix without its first `rows` rows.
+    ///
+    /// # Safety
+    /// The matrix must have so many rows.
+    pub unsafe fn skip_rows(self, rows: usize) -> Self {
+        View {
+            // SAFETY: the row begins in the matrix's array, or at its end.
+            start: unsafe { self.start.add(rows * self.row_stride) },
+            ..self
+        }
+    }
+
+    /// The matrix without its first `columns` columns.
+    ///
+    /// # Safety
+    /// The matrix must have so many columns.
+    pub unsafe fn skip_columns(self, columns: usize) -> Self {
+        View {
+            // SAFETY: the column begins in the matrix's array, or at its end.
+            start: unsafe { self.start.add(columns * self.column_stride) },
+            ..self
+        }
+    }
+
+    pub fn transposed(self) -> Self {
+        View {
+            start: self.start,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+        }
+    }
+}
+
+/// The rows of a product: `rows` × `n`, summed over `k`.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    pub rows: usize,
+    pub n: usize,
+    pub k: usize,
+}
+
+/// `length` in parts of at most `most`, as equal as they can be: where each begins, and the end.
+pub fn parts(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = length.div_ceil(most);
+    (0..count).map(move |part| (part * length / count, (part + 1) * length / count))
+}

@@ -1,0 +1,309 @@
+//! A kernel's contraction with the addresses of its buffers: the right operands are packed, then
+//! tiles of rows are multiplied.
+
+use super::{
+    super::{memory::Address, tile::TileRange},
+    blocking::{Extent, MOST_WIDTH, Multiplier, View},
+    multiply::{Rows, multiply, pack_panel},
+    operands::{Operand, PackedBuffers, PackedOperands},
+    split_sum::SplitSum,
+    windows::WindowReader,
+};
+use crate::{
+    error::Result,
+    plan::{Contraction, Matrix, Product},
+};
+use std::ops::Range;
+
+/// A contraction that is ready to run.
+pub struct LoadedContraction {
+    by: Multiplier,
+    out: View,
+    m: usize,
+    n: usize,
+    rows_per_index: usize,
+    terms: Vec<Term>,
+    /// The terms whose right operands this contraction packs.
+    packs: Vec<usize>,
+    /// There if the sum is made in parts.
+    split: Option<SplitSum>,
+}
+
+/// One of the products that are summed up.
+struct Term {
+    k: usize,
+    left: View,
+    right: View,
+    /// Of the operand that is read through windows, if one is, and whether that is the left one.
+    reader: Option<(WindowReader, bool)>,
+    /// Where its packed right operand begins, among those that are shared or temporary.
+    packed: usize,
+    is_shared: bool,
+}
+
+impl Term {
+    fn new(product: &Product, addresses: &[Address]) -> Result<Self> {
+        let reader = match &product.windows {
+            Some(windows) => {
+                let matrix = if windows.left {
+                    &product.left
+                } else {
+                    &product.right
+                };
+                let address = addresses[matrix.buffer.index()];
+                Some((WindowReader::new(windows, address)?, windows.left))
+            }
+            None => None,
+        };
+        Ok(Term {
+            k: product.k,
+            left: view(&product.left, addresses),
+            right: view(&product.right, addresses),
+            reader,
+            packed: 0,
+            is_shared: false,
+        })
+    }
+
+    fn packed(&self, buffers: PackedBuffers) -> *mut f32 {
+        let start = if self.is_shared {
+            buffers.shared
+        } else {
+            buffers.temporary
+        };
+        start.at(self.packed)
+    }
+
+    /// Of the left or the right operand, if it is read through windows.
+    fn reader(&self, left: bool) -> Option<&WindowReader> {
+        self.reader
+            .as_ref()
+            .filter(|(_, is_left)| *is_left == left)
+            .map(|(reader, _)| reader)
+    }
+
+    /// Floats of workspace for packing and multiplying the term.
+    fn workspace_len(&self, by: Multiplier) -> usize {
+        match (self.reader(true), self.reader(false)) {
+            (Some(_), _) => by.gathered_workspace_len(self.k),
+            (_, Some(_)) => self
+                .k
+                .saturating_mul(MOST_WIDTH)
+                .max(by.workspace_len(self.k)),
+            _ => by.workspace_len(self.k),
+        }
+    }
+}
+
+fn view(matrix: &Matrix, addresses: &[Address]) -> View {
+    View {
+        start: addresses[matrix.buffer.index()],
+        row_stride: matrix.row_stride,
+        column_stride: matrix.column_stride,
+    }
+}
+
+impl LoadedContraction {
+    /// Of a plan whose buffers lie at `addresses`; lays out its packed operands in `operands`.
+    ///
+    /// # Errors
+    /// If it reads windows in a way that this code is not made for.
+    pub fn new(
+        contraction: &Contraction,
+        addresses: &[Address],
+        operands: &mut PackedOperands,
+        by: Multiplier,
+    ) -> Result<Self> {
+        let split = SplitSum::new(contraction)?;
+        let mut temporary = split.as_ref().map_or(0, SplitSum::len);
+        let (mut terms, mut packs) = (Vec::new(), Vec::new());
+        for (number, product) in contraction.products.iter().enumerate() {
+            let mut term = Term::new(product, addresses)?;
+            if split.is_none() {
+                let len = by.packed_len(product.k, contraction.n);
+                let operand = Operand::new(contraction, product, addresses);
+                let can_share = term.reader(false).is_none();
+                let shared = can_share.then(|| operands.share(operand, len)).flatten();
+                let (start, is_first) = shared.unwrap_or((temporary, true));
+                if is_first {
+                    packs.push(number);
+                }
+                if shared.is_none() {
+                    temporary = temporary.saturating_add(len);
+                }
+                (term.packed, term.is_shared) = (start, shared.is_some());
+            }
+            terms.push(term);
+        }
+        operands.reserve_temporary(temporary);
+        Ok(LoadedContraction {
+            by,
+            out: view(&contraction.out, addresses),
+            m: contraction.m,
+            n: contraction.n,
+            rows_per_index: contraction.rows_per_index,
+            terms,
+            packs,
+            split,
+        })
+    }
+
+    /// Floats of workspace for each thread.
+    pub fn workspace_len(&self) -> usize {
+        match &self.split {
+            Some(split) => split.workspace_len(self.by),
+            None => {
+                let lens = self.terms.iter().map(|term| term.workspace_len(self.by));
+                lens.max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Parts of the phase that comes before the tiles: panels to be packed, or parts of the sum.
+    pub fn preparations(&self) -> usize {
+        match &self.split {
+            Some(split) => split.ranges.len(),
+            None => self.by.panels(self.n).saturating_mul(self.packs.len()),
+        }
+    }
+
+    /// Packs one panel of a right operand, or makes one part of the sum.
+    ///
+    /// # Safety
+    /// The contraction's operands must be written, and no other thread may write them, do this part
+    /// or use the workspace, which must have [`Self::workspace_len`] floats.
+    pub unsafe fn prepare(&self, part: usize, buffers: PackedBuffers, workspace: Address) {
+        if let Some(split) = &self.split {
+            // SAFETY: as the caller's.
+            return unsafe { self.make_part(split, part, buffers, workspace) };
+        }
+        let (by, panels) = (self.by, self.by.panels(self.n));
+        let (term, panel) = (&self.terms[self.packs[part / panels]], part % panels);
+        let packed = term.packed(buffers);
+        let Some(reader) = term.reader(false) else {
+            // SAFETY: the plan verifier checks that operands lie in their buffers; `PackedOperands`
+            // counted the floats of packed ones.
+            return unsafe { pack_panel(by, term.k, self.n, term.right, panel, packed) };
+        };
+        // Some columns of the operand are read as rows, and packed as a matrix of one panel.
+        let columns = panel * by.width()..((panel + 1) * by.width()).min(self.n);
+        let packed = packed.wrapping_add(panel * by.panel_len(term.k));
+        let lines = View {
+            start: workspace,
+            row_stride: 1,
+            column_stride: term.k,
+        };
+        // SAFETY: the columns are the operand's; the workspace holds `MOST_WIDTH` rows of `k`
+        // floats; `PackedOperands` counted the floats of packed operands.
+        unsafe {
+            reader.copy_rows(columns.clone(), 0..term.k, workspace.pointer(), term.k);
+            pack_panel(by, term.k, columns.len(), lines, 0, packed);
+        }
+    }
+
+    /// Writes the rows of a tile.
+    ///
+    /// # Safety
+    /// The contraction's operands must be written and packed, and no other thread may write them.
+    /// No other thread may use the tile's rows of the result or the workspace, which must have
+    /// [`Self::workspace_len`] floats.
+    pub unsafe fn run(&self, tile: TileRange, buffers: PackedBuffers, workspace: Address) {
+        let first = tile.start * self.rows_per_index;
+        let rows = tile.len() * self.rows_per_index;
+        if let Some(split) = &self.split {
+            let rows = first..first + rows;
+            // SAFETY: as the caller's; the plan verifier checks that the result lies in its buffer.
+            return unsafe { split.total(buffers.temporary, self.out, rows, self.m, self.n) };
+        }
+        for (number, term) in self.terms.iter().enumerate() {
+            let extent = Extent {
+                rows,
+                n: self.n,
+                k: term.k,
+            };
+            let reader = term.reader(true);
+            let gather = |rows: Range<usize>, columns: Range<usize>, out: *mut f32| {
+                let (reader, len) = (reader.expect("only windows are gathered"), columns.len());
+                let rows = first + rows.start..first + rows.end;
+                // SAFETY: the rows are the tile's, and the workspace has room for them.
+                unsafe { reader.copy_rows(rows, columns, out, len) };
+            };
+            // SAFETY: the plan verifier checks that the operands and the result lie in their
+            // buffers, that rows of the result belong to one tile, and that the result is none of
+            // the operands. The rest is as the caller's.
+            unsafe {
+                let left = match reader {
+                    Some(_) => Rows::Gathered(&gather),
+                    None => Rows::View(term.left.skip_rows(first)),
+                };
+                let (packed, out) = (term.packed(buffers).cast_const(), self.out.skip_rows(first));
+                multiply(
+                    self.by,
+                    extent,
+                    left,
+                    packed,
+                    out,
+                    number > 0,
+                    workspace.pointer(),
+                );
+            }
+        }
+    }
+
+    /// Makes one part of the sum, from a block of positions after another.
+    ///
+    /// # Safety
+    /// As [`Self::prepare`].
+    unsafe fn make_part(
+        &self,
+        split: &SplitSum,
+        number: usize,
+        buffers: PackedBuffers,
+        workspace: Address,
+    ) {
+        let by = self.by;
+        let (term, positions) = &split.ranges[number];
+        let term = &self.terms[*term];
+        // The operand that is read through windows makes the columns.
+        let (wide, tall, other) = if split.transposed {
+            (self.m, self.n, term.right.transposed())
+        } else {
+            (self.n, self.m, term.left)
+        };
+        let right = View {
+            start: workspace,
+            row_stride: wide,
+            column_stride: 1,
+        };
+        let panels = workspace.at(split.lines_len());
+        let left_workspace = panels.wrapping_add(by.packed_len(split.depth, wide));
+        let (reader, _) = term
+            .reader
+            .as_ref()
+            .expect("all products are read through windows");
+        for from in positions.clone().step_by(split.depth) {
+            let k = split.depth.min(positions.end - from);
+            let extent = Extent {
+                rows: tall,
+                n: wide,
+                k,
+            };
+            let add = from > positions.start;
+            // SAFETY: the positions are the matrix's; the workspace and the parts have the floats
+            // that were asked for. The rest is as the caller's.
+            unsafe {
+                let out = View {
+                    start: split.part(buffers.temporary, number),
+                    row_stride: wide,
+                    column_stride: 1,
+                };
+                reader.copy_rows(from..from + k, 0..wide, workspace.pointer(), wide);
+                for panel in 0..by.panels(wide) {
+                    pack_panel(by, k, wide, right, panel, panels);
+                }
+                let left = Rows::View(other.skip_columns(from));
+                multiply(by, extent, left, panels, out, add, left_workspace);
+            }
+        }
+    }
+}

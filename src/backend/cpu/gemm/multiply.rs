@@ -1,0 +1,183 @@
+//! One tile of rows of a product: strips of A are packed, and meet the panels of packed B.
+
+use super::{
+    super::isa::Isa,
+    blocking::{Extent, Multiplier, View, parts},
+    kernel::MicroTile,
+    lines::Lines,
+};
+use std::ops::Range;
+
+/// The rows of A: in memory, or written by a function as they are packed.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    View(View),
+    /// Writes some columns of some rows, without gaps: `(rows, columns, out)`.
+    Gathered(&'a GatherRows<'a>),
+}
+
+pub type GatherRows<'a> = dyn Fn(Range<usize>, Range<usize>, *mut f32) + 'a;
+
+/// Packs one panel of B: for each k, or pair of them, the panel's columns, and 0 where B has none.
+///
+/// # Safety
+/// `b` must be readable for `k` rows and `n` columns. `packed` must be writable for the panel, of
+/// the [`Multiplier::packed_len`] floats of all, and nothing else may use the panel meanwhile.
+pub unsafe fn pack_panel(
+    by: Multiplier,
+    k: usize,
+    n: usize,
+    b: View,
+    panel: usize,
+    packed: *mut f32,
+) {
+    debug_assert!(panel < by.panels(n), "the panel is one of B's");
+    let (width, len) = (by.width(), by.panel_len(k));
+    let first = panel * width;
+    let count = width.min(n - first);
+    // SAFETY: the panel is one of `by.panels(n)`, each of `len` floats; it is not used elsewhere.
+    let out = unsafe { std::slice::from_raw_parts_mut(packed.add(panel * len), len) };
+    if count < width {
+        out.fill(0.0);
+    }
+    let lines = Lines {
+        count,
+        depth: k,
+        start: b.at(0, first),
+        line_stride: b.column_stride,
+        depth_stride: b.row_stride,
+    };
+    // SAFETY: the columns from `first` on lie in `b`; `out` has `width` floats for each k, or pair
+    // of them.
+    unsafe { lines.pack(by, out.as_mut_ptr(), width) };
+}
+
+/// Whether a strip is read where it is: on AVX2 and portable kernels where its rows' elements are
+/// neighbours. A packed strip is read faster, but packing takes time.
+fn reads_in_place(by: Multiplier, rows: &Lines) -> bool {
+    matches!(by, Multiplier::F32(Isa::Avx2(_) | Isa::Portable)) && rows.depth_stride == 1
+}
+
+/// C = A · B, or C += A · B, for packed B.
+///
+/// # Safety
+/// `a` must be readable and `c` readable and writable for the extent, `packed` as [`pack_panel`]
+/// left it, and `workspace` writable for [`Multiplier::workspace_len`] floats, or
+/// [`Multiplier::gathered_workspace_len`] for rows that are gathered. `c` and the workspace overlap none of the others, and no other thread uses them.
+pub unsafe fn multiply(
+    by: Multiplier,
+    extent: Extent,
+    a: Rows<'_>,
+    packed: *const f32,
+    c: View,
+    add: bool,
+    workspace: *mut f32,
+) {
+    let (blocking, per_float) = (by.blocking(), by.elements_per_float());
+    // A k of 0 leaves zeros.
+    let empty = (extent.k == 0).then_some((0, 0));
+    for (from, to) in parts(extent.k.div_ceil(per_float), blocking.depth).chain(empty) {
+        let along = from * per_float..extent.k.min(to * per_float);
+        for (first, last) in parts(extent.rows, blocking.block) {
+            let gathered = workspace.wrapping_add(by.workspace_len(extent.k));
+            let rows = block_of_rows(a, first..last, along.clone(), gathered);
+            let in_place = reads_in_place(by, &rows);
+            if !in_place {
+                // SAFETY: the block's rows and that part of k lie in `a`, or were gathered, and
+                // take at most `workspace_len` floats.
+                unsafe { rows.pack_strips(by, blocking.rows, workspace) };
+            }
+            let block = Block {
+                by,
+                extent,
+                rows,
+                strips: (!in_place).then_some(workspace.cast_const()),
+                first,
+                floats: from..to,
+                packed,
+                c,
+                add: add || from > 0,
+            };
+            // SAFETY: as the caller's; the strips have just been packed.
+            unsafe { block.multiply() };
+        }
+    }
+}
+
+/// Some rows of A, along a part of k. Rows that a function writes go to `gathered`.
+fn block_of_rows(
+    a: Rows<'_>,
+    rows: Range<usize>,
+    along: Range<usize>,
+    gathered: *mut f32,
+) -> Lines {
+    let (count, depth) = (rows.len(), along.len());
+    match a {
+        Rows::View(a) => Lines {
+            count,
+            depth,
+            start: a.at(rows.start, along.start),
+            line_stride: a.row_stride,
+            depth_stride: a.column_stride,
+        },
+        Rows::Gathered(gather) => {
+            gather(rows, along, gathered);
+            Lines {
+                count,
+                depth,
+                start: gathered,
+                line_stride: depth,
+                depth_stride: 1,
+            }
+        }
+    }
+}
+
+/// A block of rows and a part of k, times all panels of B.
+struct Block {
+    by: Multiplier,
+    extent: Extent,
+    rows: Lines,
+    /// The rows packed in strips, unless they are read in place.
+    strips: Option<*const f32>,
+    /// The block's first row, in C.
+    first: usize,
+    /// The floats along k of packed B.
+    floats: Range<usize>,
+    packed: *const f32,
+    c: View,
+    add: bool,
+}
+
+impl Block {
+    /// # Safety
+    /// As [`multiply`], and the strips must be packed.
+    unsafe fn multiply(&self) {
+        let (blocking, n, depth) = (self.by.blocking(), self.extent.n, self.floats.len());
+        let panel_len = self.by.panel_len(self.extent.k);
+        for panel in 0..self.by.panels(n) {
+            let column = panel * blocking.width;
+            let b = panel * panel_len + self.floats.start * blocking.width;
+            for (row, end) in parts(self.rows.count, blocking.rows) {
+                let (a, a_strides) = match self.strips {
+                    Some(strips) => (strips.wrapping_add(row * depth), (1, end - row)),
+                    None => (self.rows.line(row), (self.rows.line_stride, 1)),
+                };
+                let tile = MicroTile {
+                    depth,
+                    a,
+                    a_strides,
+                    b: self.packed.wrapping_add(b),
+                    c: self.c.at(self.first + row, column),
+                    row_stride: self.c.row_stride,
+                    column_stride: self.c.column_stride,
+                    width: blocking.width.min(n - column),
+                    add: self.add,
+                };
+                // SAFETY: the strip is packed or lies in A, the panel lies in packed B, and the tile
+                // in C.
+                unsafe { tile.run(self.by, end - row) };
+            }
+        }
+    }
+}

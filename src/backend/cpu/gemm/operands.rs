@@ -1,0 +1,118 @@
+//! Where packed right operands lie.
+//!
+//! An operand that several contractions of a program read, and that no kernel writes, is packed
+//! once a run, by the first of them: the weights of a step are read by the labelled and the
+//! unlabelled case. It lies in an array of the program. All others are packed for one contraction
+//! after another into an array that all programs share.
+
+use super::super::memory::Address;
+use crate::plan::{Contraction, Instruction, Plan, Product};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which right operands several contractions read, and what was laid out so far.
+pub struct PackedOperands {
+    /// How many products read each operand that no kernel writes.
+    readers: BTreeMap<Operand, usize>,
+    shared: BTreeMap<Operand, usize>,
+    /// Floats of all operands that several contractions read.
+    pub shared_len: usize,
+    /// Floats of the others, of one contraction at most.
+    pub temporary_len: usize,
+}
+
+/// Where packed operands begin.
+#[derive(Clone, Copy)]
+pub struct PackedBuffers {
+    pub shared: Address,
+    pub temporary: Address,
+}
+
+/// A right operand. Two of the same address, strides and extents are packed to the same floats.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Operand {
+    address: Address,
+    row_stride: usize,
+    column_stride: usize,
+    k: usize,
+    n: usize,
+}
+
+impl Operand {
+    pub fn new(contraction: &Contraction, product: &Product, addresses: &[Address]) -> Self {
+        let right = &product.right;
+        Operand {
+            address: addresses[right.buffer.index()],
+            row_stride: right.row_stride,
+            column_stride: right.column_stride,
+            k: product.k,
+            n: contraction.n,
+        }
+    }
+}
+
+impl PackedOperands {
+    /// Counts who reads what in a plan whose buffers lie at `addresses`.
+    pub fn new(plan: &Plan, addresses: &[Address]) -> Self {
+        let written = written(plan, addresses);
+        let mut readers = BTreeMap::new();
+        let contractions = plan
+            .kernels
+            .iter()
+            .filter_map(|kernel| kernel.contraction.as_ref());
+        for contraction in contractions {
+            for product in &contraction.products {
+                let operand = Operand::new(contraction, product, addresses);
+                if !written.contains(&operand.address) {
+                    *readers.entry(operand).or_default() += 1;
+                }
+            }
+        }
+        PackedOperands {
+            readers,
+            shared: BTreeMap::new(),
+            shared_len: 0,
+            temporary_len: 0,
+        }
+    }
+
+    /// Where an operand of `len` packed floats lies among those that several contractions read, and
+    /// whether this is the first of them; none if only one reads it.
+    pub fn share(&mut self, operand: Operand, len: usize) -> Option<(usize, bool)> {
+        if let Some(&start) = self.shared.get(&operand) {
+            return Some((start, false));
+        }
+        if self
+            .readers
+            .get(&operand)
+            .is_none_or(|&readers| readers < 2)
+        {
+            return None;
+        }
+        let start = self.shared_len;
+        self.shared.insert(operand, start);
+        self.shared_len = self.shared_len.saturating_add(len);
+        Some((start, true))
+    }
+
+    /// Makes room for a contraction that packs `len` floats which no other reads.
+    pub fn reserve_temporary(&mut self, len: usize) {
+        self.temporary_len = self.temporary_len.max(len);
+    }
+}
+
+/// The addresses of buffers that some kernel writes.
+fn written(plan: &Plan, addresses: &[Address]) -> BTreeSet<Address> {
+    let mut written = BTreeSet::new();
+    for kernel in &plan.kernels {
+        for instruction in kernel.loops().flat_map(|nest| &nest.instructions) {
+            if let Instruction::Store(_, access) | Instruction::Reduce { access, .. } = instruction
+            {
+                written.insert(addresses[access.buffer.index()]);
+            }
+        }
+        if let Some(contraction) = &kernel.contraction {
+            written.insert(addresses[contraction.out.buffer.index()]);
+        }
+    }
+    written
+}

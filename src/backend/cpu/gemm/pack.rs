@@ -1,0 +1,139 @@
+//! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k, or for each
+//! pair of them.
+
+use super::{
+    super::isa::{Avx512Bf16, Isa},
+    blocking::{Multiplier, parts},
+    lines::Lines,
+};
+
+impl Lines {
+    /// Whether lines, or the elements of a line, are neighbours in memory.
+    fn has_neighbours(&self) -> bool {
+        self.line_stride == 1 || self.depth_stride == 1
+    }
+
+    /// `out[k * stride + line]` = the line's element k, or pair k.
+    ///
+    /// # Safety
+    /// The lines must be readable, and `out` writable for `stride` floats for each k or pair.
+    pub unsafe fn pack(&self, by: Multiplier, out: *mut f32, stride: usize) {
+        debug_assert!(self.count <= stride, "lines do not overlap");
+        match by {
+            // SAFETY: as the caller's.
+            Multiplier::F32(isa) => unsafe { self.pack_floats(isa, out, stride) },
+            Multiplier::Rounded(isa) => {
+                // SAFETY: as the caller's; the floats have just been written.
+                unsafe {
+                    self.pack_floats(isa, out, stride);
+                    for k in 0..self.depth {
+                        let line = std::slice::from_raw_parts_mut(out.add(k * stride), self.count);
+                        line.iter_mut()
+                            .for_each(|float| *float = half::bf16::from_f32(*float).to_f32());
+                    }
+                }
+            }
+            // SAFETY: as the caller's.
+            Multiplier::Pairs(bf16) => unsafe { self.pack_pairs(bf16, out, stride) },
+        }
+    }
+
+    /// # Safety
+    /// As [`Lines::pack`].
+    unsafe fn pack_pairs(&self, _bf16: Avx512Bf16, out: *mut f32, stride: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if self.has_neighbours() {
+            // SAFETY: as the caller's.
+            return unsafe { self.pack_pairs_avx512(_bf16, out, stride) };
+        }
+        for pair in 0..self.depth.div_ceil(2) {
+            for line in 0..self.count {
+                let bits = |k: usize| match k < self.depth {
+                    // SAFETY: the caller vouches for all lines and all k.
+                    true => half::bf16::from_f32(unsafe {
+                        *self
+                            .start
+                            .add(line * self.line_stride + k * self.depth_stride)
+                    }),
+                    false => half::bf16::ZERO,
+                };
+                let both = u32::from(bits(2 * pair).to_bits()) << 16
+                    | u32::from(bits(2 * pair + 1).to_bits());
+                // SAFETY: `out` has room for each pair.
+                unsafe { *out.add(pair * stride + line) = f32::from_bits(both) };
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Lines::pack`].
+    unsafe fn pack_floats(&self, isa: Isa, out: *mut f32, stride: usize) {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(avx512) if self.has_neighbours() => {
+                // SAFETY: as the caller's.
+                unsafe { self.pack_floats_avx512(avx512, out, stride) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) if self.has_neighbours() && self.count > 3 => {
+                // SAFETY: as the caller's.
+                unsafe { self.pack_avx2(avx2, out, stride) }
+            }
+            // SAFETY: as the caller's.
+            _ => unsafe { self.pack_floats_portable(out, stride) },
+        }
+    }
+
+    /// # Safety
+    /// As [`Lines::pack`].
+    unsafe fn pack_floats_portable(&self, out: *mut f32, stride: usize) {
+        // Blocks of 8 lines by 8, so that what a cache line holds is used while it is there.
+        const BLOCK: usize = 8;
+        for from in (0..self.depth).step_by(BLOCK) {
+            for first in (0..self.count).step_by(BLOCK) {
+                for k in from..self.depth.min(from + BLOCK) {
+                    for line in first..self.count.min(first + BLOCK) {
+                        // SAFETY: the caller vouches for all lines and all k.
+                        unsafe {
+                            *out.add(k * stride + line) = *self
+                                .start
+                                .add(line * self.line_stride + k * self.depth_stride)
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Strips of at most `most` lines, as equal as they can be, one after another; each as
+    /// [`Lines::pack`] packs it, without gaps.
+    ///
+    /// # Safety
+    /// As [`Lines::pack`], with `out` writable for `count` floats for each k or pair.
+    pub unsafe fn pack_strips(&self, by: Multiplier, most: usize, out: *mut f32) {
+        #[cfg(target_arch = "x86_64")]
+        if let Multiplier::F32(Isa::Avx2(avx2)) = by
+            && self.line_stride == 1
+            && most <= 8
+        {
+            // SAFETY: as the caller's.
+            return unsafe { self.pack_strips_avx2(avx2, most, out) };
+        }
+        for (first, end) in parts(self.count, most) {
+            let start = self.start.wrapping_add(first * self.line_stride);
+            let strip = Lines {
+                count: end - first,
+                start,
+                ..*self
+            };
+            // SAFETY: as the caller's, for some of its lines.
+            unsafe {
+                strip.pack(
+                    by,
+                    out.add(first * self.depth.div_ceil(by.elements_per_float())),
+                    strip.count,
+                )
+            };
+        }
+    }
+}

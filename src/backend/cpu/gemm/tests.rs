@@ -1,0 +1,447 @@
+//! Matrix products against sums in double precision, and the same bits for every split of the work.
+
+use super::{
+    super::{
+        isa::{Avx512Bf16, Isa},
+        memory::Address,
+    },
+    blocking::{Extent, Multiplier, View},
+    multiply::{Rows, multiply as multiply_tile, pack_panel},
+};
+
+/// What lies around and between the elements; a product must neither use nor change it.
+const OUTSIDE: f32 = 1e30;
+
+/// A matrix with its strides, in an array that ends where its last element does.
+#[derive(Clone)]
+struct Matrix {
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+    floats: Vec<f32>,
+}
+
+/// How a matrix lies in memory: elements of a row side by side, or of a column, or neither; with
+/// some floats between.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Rows(usize),
+    Columns(usize),
+    Apart,
+}
+
+const LAYOUTS: [Layout; 5] = [
+    Layout::Rows(0),
+    Layout::Columns(0),
+    Layout::Rows(3),
+    Layout::Columns(5),
+    Layout::Apart,
+];
+
+impl Matrix {
+    /// Between -1 and 1, from a linear congruential generator.
+    fn new(rows: usize, columns: usize, layout: Layout, seed: u32) -> Self {
+        let (row_stride, column_stride) = match layout {
+            Layout::Rows(between) => (columns + between, 1),
+            Layout::Columns(between) => (1, rows + between),
+            Layout::Apart => (2 * columns + 1, 2),
+        };
+        let len = if rows * columns == 0 {
+            0
+        } else {
+            (rows - 1) * row_stride + (columns - 1) * column_stride + 1
+        };
+        let mut matrix = Matrix {
+            rows,
+            columns,
+            row_stride,
+            column_stride,
+            floats: vec![OUTSIDE; len],
+        };
+        let mut state = seed;
+        for row in 0..rows {
+            for column in 0..columns {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                matrix.floats[row * row_stride + column * column_stride] =
+                    (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            }
+        }
+        matrix
+    }
+
+    fn at(&self, row: usize, column: usize) -> f32 {
+        self.floats[row * self.row_stride + column * self.column_stride]
+    }
+
+    /// For reading.
+    fn view(&self) -> View {
+        View {
+            start: Address::new(self.floats.as_ptr().cast_mut()),
+            row_stride: self.row_stride,
+            column_stride: self.column_stride,
+        }
+    }
+
+    /// For reading and writing.
+    fn view_mut(&mut self) -> View {
+        View {
+            start: Address::new(self.floats.as_mut_ptr()),
+            ..self.view()
+        }
+    }
+
+    /// Elements that are none of the matrix's.
+    fn outside(&self) -> Vec<f32> {
+        let mut floats = self.floats.clone();
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                floats[row * self.row_stride + column * self.column_stride] = OUTSIDE;
+            }
+        }
+        floats
+    }
+}
+
+/// All that multiplies on this CPU: by each instruction set, the portable one among them, in single
+/// precision, and in bf16.
+fn multipliers() -> Vec<Multiplier> {
+    let sets = Isa::all().into_iter();
+    let singles = sets.flat_map(|isa| [Multiplier::F32(isa), Multiplier::Rounded(isa)]);
+    let pairs = Avx512Bf16::detect().map(Multiplier::Pairs);
+    singles.chain(pairs).collect()
+}
+
+/// An operand's element as it is multiplied.
+fn operand(by: Multiplier, value: f32) -> f32 {
+    match by {
+        Multiplier::F32(_) => value,
+        Multiplier::Rounded(_) | Multiplier::Pairs(_) => half::bf16::from_f32(value).to_f32(),
+    }
+}
+
+/// `c` = `a` · `b`, or `c` += `a` · `b`, in tiles of so many rows; the workspaces are exactly as
+/// long as asked for.
+fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
+    let (n, k) = (b.columns, b.rows);
+    assert_eq!(
+        (a.rows, a.columns, b.columns),
+        (c.rows, k, c.columns),
+        "the extents agree"
+    );
+    let mut packed = vec![f32::NAN; by.packed_len(k, n)];
+    let mut workspace = vec![f32::NAN; by.workspace_len(k)];
+    for panel in 0..by.panels(n) {
+        // SAFETY: `b` and `packed` have these extents.
+        unsafe { pack_panel(by, k, n, b.view(), panel, packed.as_mut_ptr()) };
+    }
+    let (left, out) = (a.view(), c.view_mut());
+    for first in (0..c.rows).step_by(tile) {
+        let extent = Extent {
+            rows: tile.min(c.rows - first),
+            n,
+            k,
+        };
+        // SAFETY: the tile lies in `a` and `c`; the workspaces have the lengths that are asked for.
+        unsafe {
+            let (left, out) = (Rows::View(left.skip_rows(first)), out.skip_rows(first));
+            multiply_tile(
+                by,
+                extent,
+                left,
+                packed.as_ptr(),
+                out,
+                add,
+                workspace.as_mut_ptr(),
+            );
+        }
+    }
+}
+
+/// Each element within what rounding allows of the sum in double precision, and nothing else
+/// changed.
+fn check(
+    by: Multiplier,
+    (m, n, k): (usize, usize, usize),
+    [left, right, out]: [Layout; 3],
+    add: bool,
+) {
+    let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
+    let before = Matrix::new(m, n, out, 3);
+    let mut c = before.clone();
+    multiply(by, &a, &b, &mut c, add, m.max(1));
+    let what = format!("{by:?}, {m} x {n} x {k}, {left:?} · {right:?} -> {out:?}, add {add}");
+    for row in 0..m {
+        for column in 0..n {
+            let start = if add {
+                f64::from(before.at(row, column))
+            } else {
+                0.0
+            };
+            let (mut sum, mut size) = (start, start.abs());
+            for kk in 0..k {
+                let product = f64::from(operand(by, a.at(row, kk)))
+                    * f64::from(operand(by, b.at(kk, column)));
+                sum += product;
+                size += product.abs();
+            }
+            // Each step rounds once (twice without fused multiply-adds), by 2^-24 of a partial sum.
+            let bound = 2.0 * (k + 1) as f64 * size * f64::from(f32::EPSILON) / 2.0;
+            let found = f64::from(c.at(row, column));
+            assert!(
+                (found - sum).abs() <= bound,
+                "{what}: [{row}, {column}] is {found}, expected {sum} ± {bound}"
+            );
+        }
+    }
+    assert!(
+        before.outside() == c.outside(),
+        "{what}: only elements of C are written"
+    );
+}
+
+/// Every edge of strips, panels and vectors.
+#[test]
+fn products_of_all_small_extents() {
+    let edges = [1, 2, 3, 5, 7, 8, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 65];
+    for by in multipliers() {
+        for (i, &m) in edges.iter().enumerate() {
+            for (j, &n) in edges.iter().enumerate() {
+                for (l, &k) in [1, 2, 3, 4, 5, 7, 16, 33].iter().enumerate() {
+                    let layout = |number: usize| LAYOUTS[number % LAYOUTS.len()];
+                    check(
+                        by,
+                        (m, n, k),
+                        [layout(i + j), layout(j + l), layout(i + l)],
+                        (i + j + l) % 2 == 0,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Every layout of the three matrices, at extents with a rest in each direction.
+#[test]
+fn products_of_all_layouts() {
+    for by in multipliers() {
+        for left in LAYOUTS {
+            for right in LAYOUTS {
+                for out in LAYOUTS {
+                    for add in [false, true] {
+                        check(by, (19, 43, 21), [left, right, out], add);
+                        check(by, (6, 12, 9), [left, right, out], add);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Extents as models have them, and a k that is summed up in several blocks.
+#[test]
+fn products_of_large_extents() {
+    let (rows, columns) = (Layout::Rows(0), Layout::Columns(0));
+    for by in multipliers() {
+        check(by, (129, 100, 300), [rows, columns, rows], false);
+        check(by, (100, 129, 784), [columns, rows, rows], true);
+        for k in [255, 256, 257, 1023, 1024, 1025, 2049] {
+            check(by, (33, 50, k), [rows, rows, rows], false);
+            check(by, (33, 50, k), [columns, columns, columns], true);
+        }
+    }
+}
+
+#[test]
+fn empty_products() {
+    let rows = Layout::Rows(0);
+    for by in multipliers() {
+        for extents in [(0, 5, 3), (5, 0, 3), (0, 0, 0)] {
+            check(by, extents, [rows; 3], true);
+        }
+        for add in [false, true] {
+            check(by, (20, 40, 0), [rows; 3], add);
+        }
+    }
+}
+
+/// What a product of zero floats between rows means: one row for all, as where a value lacks an
+/// axis.
+#[test]
+fn a_stride_of_zero_repeats() {
+    for by in multipliers() {
+        let (mut a, mut b) = (
+            Matrix::new(20, 9, Layout::Rows(0), 1),
+            Matrix::new(9, 40, Layout::Rows(0), 2),
+        );
+        (a.row_stride, b.column_stride) = (0, 0);
+        let mut c = Matrix::new(20, 40, Layout::Rows(0), 3);
+        multiply(by, &a, &b, &mut c, false, 20);
+        let sum: f64 = (0..9)
+            .map(|k| f64::from(operand(by, a.at(0, k))) * f64::from(operand(by, b.at(k, 0))))
+            .sum();
+        assert!(
+            c.floats
+                .iter()
+                .all(|&found| (f64::from(found) - sum).abs() < 1e-5),
+            "{by:?}: {sum} everywhere"
+        );
+    }
+}
+
+/// A value that is not finite stays in its row or column: the fill of an incomplete panel or strip
+/// has no influence.
+#[test]
+fn infinities_stay_in_their_rows_and_columns() {
+    for by in multipliers() {
+        let (mut a, mut b) = (
+            Matrix::new(30, 20, Layout::Rows(0), 1),
+            Matrix::new(20, 45, Layout::Columns(0), 2),
+        );
+        a.floats[17 * a.row_stride + 3] = f32::INFINITY;
+        b.floats[4 + 36 * b.column_stride] = f32::NAN;
+        let mut c = Matrix::new(30, 45, Layout::Rows(0), 3);
+        multiply(by, &a, &b, &mut c, false, 30);
+        for row in 0..30 {
+            for column in 0..45 {
+                assert_eq!(
+                    c.at(row, column).is_finite(),
+                    row != 17 && column != 36,
+                    "{by:?}: [{row}, {column}]"
+                );
+            }
+        }
+    }
+}
+
+/// Each element has the same bits in a tile of any height, with any number of columns, and in any
+/// layout of C.
+#[test]
+fn bits_do_not_depend_on_the_split() {
+    let (m, n, k) = (61, 101, 1300);
+    for by in multipliers() {
+        for (left, right) in [
+            (LAYOUTS[0], LAYOUTS[1]),
+            (LAYOUTS[1], LAYOUTS[0]),
+            (LAYOUTS[4], LAYOUTS[4]),
+        ] {
+            for add in [false, true] {
+                let (a, b) = (Matrix::new(m, k, left, 1), Matrix::new(k, n, right, 2));
+                let mut whole = Matrix::new(m, n, Layout::Rows(0), 3);
+                let before = whole.clone();
+                multiply(by, &a, &b, &mut whole, add, m);
+                for tile in [1, 2, 5, 6, 13, 14, 15, 29, 60] {
+                    let mut tiled = before.clone();
+                    multiply(by, &a, &b, &mut tiled, add, tile);
+                    assert!(
+                        tiled.floats == whole.floats,
+                        "{by:?}, tiles of {tile}, add {add}"
+                    );
+                }
+                for (first, columns) in [(0, 1), (1, 16), (3, 17), (30, 33), (100, 1)] {
+                    let mut part = b.clone();
+                    part.floats.drain(..first * b.column_stride);
+                    part.columns = columns;
+                    let mut c = Matrix::new(m, columns, Layout::Columns(2), 4);
+                    for row in 0..m {
+                        for column in 0..columns {
+                            let at = row * c.row_stride + column * c.column_stride;
+                            c.floats[at] = before.at(row, first + column);
+                        }
+                    }
+                    multiply(by, &a, &part, &mut c, add, 7);
+                    for row in 0..m {
+                        for column in 0..columns {
+                            let (found, expected) =
+                                (c.at(row, column), whole.at(row, first + column));
+                            assert_eq!(
+                                found.to_bits(),
+                                expected.to_bits(),
+                                "{by:?}, columns {first} + {columns}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the
+/// order of k; in bf16 whether there is an instruction for pairs or not.
+#[test]
+fn bits_are_those_of_one_chain_of_fused_additions() {
+    let (m, n, k) = (23, 47, 1100);
+    let (a, b) = (
+        Matrix::new(m, k, Layout::Rows(0), 1),
+        Matrix::new(k, n, Layout::Columns(0), 2),
+    );
+    let before = Matrix::new(m, n, Layout::Rows(0), 3);
+    for by in multipliers() {
+        let mut c = before.clone();
+        multiply(by, &a, &b, &mut c, true, m);
+        for row in 0..m {
+            for column in 0..n {
+                let chain = (0..k).fold(before.at(row, column), |sum, kk| {
+                    let (a, b) = (operand(by, a.at(row, kk)), operand(by, b.at(kk, column)));
+                    match by {
+                        Multiplier::F32(Isa::Portable) | Multiplier::Rounded(Isa::Portable) => {
+                            a * b + sum
+                        }
+                        _ => a.mul_add(b, sum),
+                    }
+                });
+                assert_eq!(
+                    c.at(row, column).to_bits(),
+                    chain.to_bits(),
+                    "{by:?}: [{row}, {column}]"
+                );
+            }
+        }
+    }
+}
+
+/// To bf16 is rounded as the crate `half` does it: ties to even, beyond the largest to infinity,
+/// NaN to NaN.
+#[test]
+fn operands_are_rounded_to_nearest() {
+    let step = 2f32.powi(-8);
+    let mut values = vec![
+        1.0,
+        1.0 + step,
+        1.0 + 3.0 * step,
+        -1.0 - step,
+        1.0 + step + f32::EPSILON,
+        f32::MIN_POSITIVE,
+    ];
+    values.extend([
+        0.0,
+        f32::MAX,
+        f32::MIN,
+        f32::INFINITY,
+        f32::NAN,
+        f32::from_bits(0x7f80_0001),
+        f32::from_bits(0x7fff_ffff),
+    ]);
+    for by in multipliers() {
+        for layout in LAYOUTS {
+            for (m, k) in [(values.len(), 1), (values.len(), 2), (1, 1)] {
+                let (mut a, mut b) = (Matrix::new(m, k, layout, 1), Matrix::new(k, 1, layout, 2));
+                (0..k).for_each(|kk| b.floats[kk * b.row_stride] = f32::from(kk == 0));
+                for (row, &value) in values.iter().enumerate().take(m) {
+                    (0..k).for_each(|kk| a.floats[row * a.row_stride + kk * a.column_stride] = 0.0);
+                    a.floats[row * a.row_stride] = value;
+                }
+                let mut c = Matrix::new(m, 1, Layout::Rows(0), 3);
+                multiply(by, &a, &b, &mut c, false, m);
+                for (row, &value) in values.iter().enumerate().take(m) {
+                    let (found, wanted) = (c.at(row, 0), operand(by, value));
+                    assert!(
+                        found == wanted || found.is_nan() && wanted.is_nan(),
+                        "{by:?}: {found}, not {wanted}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Memory of the CPU back end: arrays at fixed addresses, and places in them.
+//!
+//! An array keeps its address while it lives, also when the [`Floats`] that owns it is moved. All
+//! access during a run goes through [`Address`]es, which are raw pointers: no reference to an array
+//! exists while kernels run.
+
+use crate::error::{Error, Result};
+use std::{
+    alloc::{self, Layout},
+    ptr::NonNull,
+};
+
+/// Bytes to which arrays are aligned: a cache line.
+const ALIGNMENT: usize = 64;
+
+/// An array of floats at a fixed address, aligned to cache lines.
+pub struct Floats {
+    start: NonNull<f32>,
+    len: usize,
+}
+
+// SAFETY: it owns its array, as a vector does.
+unsafe impl Send for Floats {}
+
+impl Floats {
+    /// An array of zeros.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn new(len: usize) -> Result<Self> {
+        if len == 0 {
+            return Ok(Floats::default());
+        }
+        let layout = layout(len);
+        // SAFETY: the layout has at least one float.
+        let start = layout.and_then(|layout| NonNull::new(unsafe { alloc::alloc_zeroed(layout) }));
+        let start = start.ok_or_else(|| {
+            let mebibytes = len.saturating_mul(size_of::<f32>()) >> 20;
+            Error::out_of_memory(format!("cannot allocate {mebibytes} MiB of memory"))
+                .help("smaller sizes, and fewer samples or rows at once, need less memory")
+        })?;
+        Ok(Floats {
+            start: start.cast(),
+            len,
+        })
+    }
+
+    /// Makes the array at least `len` floats long. A longer array is a new one, of zeros.
+    ///
+    /// # Errors
+    /// As [`Floats::new`]; the array is then as before.
+    pub fn reserve(&mut self, len: usize) -> Result<()> {
+        if self.len < len {
+            *self = Floats::new(len)?;
+        }
+        Ok(())
+    }
+
+    /// Floats of the array.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where the array begins. What is written through it is unsafe, and no part of a borrow.
+    pub fn address(&self) -> Address {
+        Address(self.start)
+    }
+
+    pub fn slice(&self) -> &[f32] {
+        // SAFETY: the array has `len` floats, which are initialized. Whoever writes through an
+        // address does so while no slice exists: only during `Cpu::run`, which borrows all arrays.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
+    pub fn slice_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `slice`; the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Default for Floats {
+    /// An empty array.
+    fn default() -> Self {
+        Floats {
+            start: NonNull::dangling(),
+            len: 0,
+        }
+    }
+}
+
+impl Drop for Floats {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            let layout = layout(self.len).expect("the array was allocated with this layout");
+            // SAFETY: `new` allocated the array with this layout.
+            unsafe { alloc::dealloc(self.start.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+/// The layout of an array, if one can be that long.
+fn layout(len: usize) -> Option<Layout> {
+    let layout = Layout::array::<f32>(len).ok()?;
+    layout.align_to(ALIGNMENT).ok()
+}
+
+/// The address of a float of an array, such as a buffer's first.
+///
+/// An address by itself gives no access. Every read or write through one is in an `unsafe` block
+/// that says why the place lies in the array and why no other thread writes there meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address(NonNull<f32>);
+
+// SAFETY: see above: sending an address to another thread gives that thread no access.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+impl Address {
+    /// Of what a pointer points to.
+    #[cfg(test)]
+    pub fn new(pointer: *mut f32) -> Self {
+        Address(NonNull::new(pointer).expect("the pointer is not null"))
+    }
+
+    pub fn pointer(self) -> *mut f32 {
+        self.0.as_ptr()
+    }
+
+    /// The pointer to a float that lies `floats` further; it may only be used within the array.
+    pub fn at(self, floats: usize) -> *mut f32 {
+        self.0.as_ptr().wrapping_add(floats)
+    }
+
+    /// The address of a float that lies `floats` further.
+    ///
+    /// # Safety
+    /// It must lie in the same array, or at its end.
+    pub unsafe fn add(self, floats: usize) -> Self {
+        // SAFETY: as the caller's.
+        Address(unsafe { self.0.add(floats) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_aligned_zeros_that_keep_their_address() {
+        let mut arrays = Vec::new();
+        for len in [1, 15, 16, 17, 1000] {
+            let mut array = Floats::new(len).expect("memory for a few floats");
+            assert!(array.slice().iter().all(|&float| float == 0.0));
+            assert_eq!(array.address().pointer().addr() % ALIGNMENT, 0);
+            array.slice_mut()[len - 1] = len as f32;
+            arrays.push((array.address(), array));
+        }
+        for (address, array) in &arrays {
+            assert_eq!(
+                (*address, array.slice()[array.len() - 1]),
+                (array.address(), array.len() as f32)
+            );
+        }
+    }
+
+    #[test]
+    fn an_array_grows_and_never_shrinks() {
+        let mut array = Floats::default();
+        assert!(array.slice().is_empty());
+        array.reserve(10).expect("memory for a few floats");
+        array.slice_mut()[9] = 1.0;
+        array.reserve(5).expect("no new memory");
+        assert_eq!((array.len(), array.slice()[9]), (10, 1.0));
+    }
+
+    #[test]
+    fn what_does_not_fit_into_memory_is_an_error() {
+        for len in [usize::MAX, usize::MAX / 4, isize::MAX as usize / 4] {
+            let error = Floats::new(len).err().expect("no machine has that much");
+            assert!(error.message().starts_with("cannot allocate"), "{error}");
+        }
+    }
+}

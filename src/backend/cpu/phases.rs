@@ -1,0 +1,188 @@
+//! Phases of work that threads go through together, without sleeping between them.
+//!
+//! A phase is a number of parts. A thread takes the next part that nobody has taken; a phase begins
+//! when every part of the one before is done. A thread that comes late, or never, is not waited
+//! for. Which thread does a part is a matter of chance, so a part must not depend on it: then
+//! results do not depend on the number of threads. Waking a sleeping thread costs as much as a
+//! small kernel, and a step has hundreds of phases: so waiting threads spin.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Turns of waiting before a thread offers its core to another program.
+const SPINS: u32 = 4000;
+
+/// Parts of a phase, at most: their numbers take half of a word.
+pub const MOST_PARTS: usize = u32::MAX as usize;
+
+/// What the threads share.
+struct Shared<'a> {
+    counts: &'a [usize],
+    work: &'a (dyn Fn(usize, usize) + Sync),
+    /// The phase in the upper half, its next part in the lower half: so both are taken at once.
+    next: AtomicU64,
+    /// Parts of this phase that are done.
+    done: AtomicUsize,
+}
+
+/// Calls `work(phase, part)` for each part `0..counts[phase]` of each phase, on up to `threads`
+/// threads of the current pool. A phase has at most [`MOST_PARTS`] parts.
+///
+/// All calls for one phase happen before all calls for the next one.
+pub fn run(counts: &[usize], threads: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+    if threads == 1 {
+        for (phase, &count) in counts.iter().enumerate() {
+            (0..count).for_each(|part| work(phase, part));
+        }
+        return;
+    }
+    let shared = Shared {
+        counts,
+        work,
+        next: AtomicU64::new(0),
+        done: AtomicUsize::new(0),
+    };
+    rayon::join(|| shared.main_thread(), || shared.workers(threads - 1));
+}
+
+impl Shared<'_> {
+    /// Takes part in every phase, and begins the next one when all parts are done.
+    fn main_thread(&self) {
+        // Workers must not wait for a main thread that has panicked.
+        let _end = End(self);
+        for (phase, &count) in self.counts.iter().enumerate() {
+            while let Some(part) = self.take(phase) {
+                self.do_part(phase, part);
+            }
+            let mut waited = 0;
+            while self.done.load(Ordering::Acquire) < count {
+                pause(&mut waited);
+            }
+            self.done.store(0, Ordering::Relaxed);
+            self.next.store(first_part_of(phase + 1), Ordering::Release);
+        }
+    }
+
+    /// Brings in the other threads of the pool, and becomes a worker.
+    fn workers(&self, threads: usize) {
+        if threads > 1 {
+            rayon::join(|| self.worker(), || self.workers(threads - 1));
+        } else {
+            self.worker();
+        }
+    }
+
+    /// Takes parts of the current phase until the last phase is over.
+    fn worker(&self) {
+        let mut waited = 0;
+        loop {
+            let (phase, _) = split(self.next.load(Ordering::Acquire));
+            if phase >= self.counts.len() {
+                return;
+            }
+            match self.take(phase) {
+                Some(part) => {
+                    self.do_part(phase, part);
+                    waited = 0;
+                }
+                None => pause(&mut waited),
+            }
+        }
+    }
+
+    /// Does a part. It counts as done even if it panics, so that nobody waits for it; the panic
+    /// goes on to the caller.
+    fn do_part(&self, phase: usize, part: usize) {
+        struct Done<'a>(&'a AtomicUsize);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Release);
+            }
+        }
+        let _done = Done(&self.done);
+        (self.work)(phase, part);
+    }
+
+    /// The next part of a phase, if that phase is the current one and has a part left.
+    fn take(&self, phase: usize) -> Option<usize> {
+        let mut next = self.next.load(Ordering::Acquire);
+        loop {
+            let (current, part) = split(next);
+            if current != phase || part >= self.counts[phase] {
+                return None;
+            }
+            match self.next.compare_exchange_weak(
+                next,
+                next + 1,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(part),
+                Err(changed) => next = changed,
+            }
+        }
+    }
+}
+
+/// The word for the first part of a phase.
+fn first_part_of(phase: usize) -> u64 {
+    (phase as u64) << 32
+}
+
+/// The phase and the part that a word names.
+fn split(next: u64) -> (usize, usize) {
+    ((next >> 32) as usize, (next & 0xFFFF_FFFF) as usize)
+}
+
+/// Ends the work for all workers when the main thread is through, or has panicked.
+struct End<'a, 'b>(&'a Shared<'b>);
+
+impl Drop for End<'_, '_> {
+    fn drop(&mut self) {
+        let end = first_part_of(self.0.counts.len());
+        self.0.next.store(end, Ordering::Release);
+    }
+}
+
+fn pause(waited: &mut u32) {
+    *waited += 1;
+    if waited.is_multiple_of(SPINS) {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    fn pool() -> rayon::ThreadPool {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+        pool.expect("threads can be started")
+    }
+
+    #[test]
+    fn every_part_is_done_once_and_phases_follow_each_other() {
+        let counts = [3, 0, 1, 17, 2];
+        for threads in [1, 2, 3] {
+            let calls = Mutex::new(Vec::new());
+            let work = |phase, part| calls.lock().expect("no panic").push((phase, part));
+            pool().install(|| run(&counts, threads, &work));
+            let mut calls = calls.into_inner().expect("no panic");
+            assert!(calls.is_sorted_by_key(|(phase, _)| *phase), "{calls:?}");
+            calls.sort_unstable();
+            let parts =
+                |(phase, &count): (usize, &usize)| (0..count).map(move |part| (phase, part));
+            let expected: Vec<_> = counts.iter().enumerate().flat_map(parts).collect();
+            assert_eq!(calls, expected, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller() {
+        let work = |phase, part| assert!((phase, part) != (1, 2), "part 2 fails");
+        let result = std::panic::catch_unwind(|| pool().install(|| run(&[2, 5, 2], 3, &work)));
+        assert!(result.is_err());
+    }
+}

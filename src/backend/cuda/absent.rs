@@ -1,0 +1,88 @@
+//! What a build without the feature `cuda` has in place of the driver and the compiler: errors.
+
+use super::image::GpuInfo;
+use crate::{
+    backend::{Backend, Precision},
+    error::{Error, Result},
+};
+use std::path::Path;
+
+fn absent() -> Error {
+    Error::unsupported("this build of dgc has no CUDA").help("build it with the feature `cuda`")
+}
+
+/// Whether there is a GPU: never.
+pub fn is_there(_compiler: Option<Option<&Path>>) -> bool {
+    false
+}
+
+/// The GPUs of the machine.
+///
+/// # Errors
+/// Always: this build has no CUDA.
+pub fn gpus() -> Result<Vec<GpuInfo>> {
+    Err(absent())
+}
+
+/// Opens the first GPU.
+///
+/// # Errors
+/// Always: this build has no CUDA.
+pub fn open(_nvrtc: Option<&Path>, _precision: Precision) -> Result<Box<dyn Backend>> {
+    Err(absent())
+}
+
+/// NVIDIA's libraries.
+pub mod library {
+    use super::{Path, Result, absent};
+
+    /// The compiler's library.
+    ///
+    /// # Errors
+    /// Always: this build has no CUDA.
+    pub fn find_nvrtc(_path: Option<&Path>) -> Result<String> {
+        Err(absent())
+    }
+
+    /// The driver's library.
+    ///
+    /// # Errors
+    /// Always: this build has no CUDA.
+    pub fn find_driver() -> Result<String> {
+        Err(absent())
+    }
+}
+
+/// Compiled kernels that are kept for the next time.
+pub mod cache {
+    use std::path::PathBuf;
+
+    /// The folder: none, since nothing is compiled.
+    pub fn folder() -> Option<PathBuf> {
+        None
+    }
+}
+
+/// CUDA C++ to machine code.
+pub mod compile {
+    use super::{
+        super::image::{Effort, Image},
+        Result, absent,
+    };
+
+    /// Compiles a source for an architecture.
+    ///
+    /// # Errors
+    /// Always: this build has no CUDA.
+    pub fn compile(_source: &str, _name: &str, _arch: &str, _effort: Effort) -> Result<Image> {
+        Err(absent())
+    }
+
+    /// The compiler's version.
+    ///
+    /// # Errors
+    /// Always: this build has no CUDA.
+    pub fn version() -> Result<(i32, i32)> {
+        Err(absent())
+    }
+}

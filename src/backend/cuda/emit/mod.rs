@@ -1,0 +1,109 @@
+//! From a plan to CUDA C++: one source for all of its kernels, and the launches in order.
+//!
+//! Three steps, each a folder or a file that the next one imports:
+//!
+//! 1. `select` decides. A loop nest becomes a piece of work whose threads each make elements, or
+//!    sums; a contraction becomes one whose blocks each make a tile. Pieces that need not wait for
+//!    each other share a launch.
+//! 2. `spec` holds what was decided, as types without text. `usage` counts the memory that a
+//!    piece touches.
+//! 3. `write` prints the specification. It decides nothing.
+//!
+//! # One kernel, from plan to text
+//!
+//! The network `x -> dense(4) > relu` over 3 rows of 6 pixels is one kernel of the plan, which
+//! `dgc compile MODEL --emit plan` prints as
+//!
+//! ```text
+//! k0_contract_q_z_dense1
+//!   t5[3, 4] = t2 · q.z.dense1.weight.x over 6
+//!   after [all.row:3, q.z.dense1:4] r0 = q.z.dense1.bias; r1 = t5; r2 = add(r0, r1); r3 = relu(r2); t7 = r3
+//! ```
+//!
+//! - `select::tiles` finds the way to make it. The result has 4 columns, so a tile of 64 by 16 does;
+//!   that is one tile, and k = 6 is far too short to be split: `Way::Whole(64 × 16)`.
+//! - `select::operand` asks whether the operands can be made as they are loaded. `t2` is random bits
+//!   of `x`, and noise is drawn once, so it stays in memory: `Operand::Memory`.
+//! - `select::epilogue` finds that the loop reads each element of `t5` on its own. It becomes
+//!   `spec::Fused`, with one store and no sums. Nothing else reads `t5`, so `Finish::stored` is
+//!   false: the sums never leave the block's registers and shared memory.
+//! - `select::contraction` makes a `spec::Piece` of one block with the task
+//!   `spec::Tiles`, and `usage` counts what it touches: it reads `t2`, the weight and the bias,
+//!   and writes `t7`.
+//! - `select::launches` puts it on level 1, because the piece on level 0 writes `t2`. The level is
+//!   the function `step1_k0_contract_q_z_dense1`; `t2` and `t7` get places in working memory.
+//! - `write::contraction` and `write::epilogue` print it:
+//!
+//! ```text
+//! using Tile = F32<64, 16>;
+//! …
+//! accumulate<Tile, true, true>(
+//!     sums, stage, Operand{b1, 6u, 1u}, Operand{b3, 6u, 1u}, 3u, 4u, 0, 6u, m0, n0);
+//! …
+//!         float sum = stage.out[down][threadIdx.x % Tile::N];
+//!         Index i0 = row;
+//!         Index i1 = own;
+//!         float r0 = b2[i1];
+//!         float r1 = sum;
+//!         float r2 = (r0 + r1);
+//!         float r3 = fmaxf(r2, 0.0f);
+//!         if (there) b5[i0 * 4u + i1] = r3;
+//! ```
+//!
+//! `accumulate` and the tiles are device code that every source begins with: `kernels/*.cuh`.
+
+mod target;
+mod nest;
+mod spec;
+mod usage;
+mod select;
+mod write;
+
+use crate::{backend::Precision, plan::Plan};
+
+pub use spec::{Launch, THREADS};
+pub use write::BEGIN;
+
+/// The function of `gather.cuh`, which no launch of a program names.
+pub const GATHER: &str = "gather_rows";
+
+/// A plan as CUDA C++.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CudaSource {
+    /// The library and the functions.
+    pub text: String,
+    /// The launches of a run, in order.
+    pub launches: Vec<Launch>,
+    /// Floats of working memory. The plan's own places in working memory are not used.
+    pub arena: usize,
+}
+
+/// The plan's kernels, whose contractions multiply at that precision. The same plan gives the same
+/// bytes; launches and working memory do not depend on the precision.
+pub fn emit(plan: &Plan, title: &str, precision: Precision) -> CudaSource {
+    let plan = &select::retiled(plan);
+    let program = select::program(plan);
+    let text = write::source(&program, title, precision);
+    let (launches, arena) = launched(program);
+    CudaSource {
+        text,
+        launches,
+        arena,
+    }
+}
+
+/// The launches of a plan and the floats of working memory that they share, as [`emit`] gives them.
+/// Whoever loads machine code that was compiled before computes them from the plan.
+pub fn launches(plan: &Plan) -> (Vec<Launch>, usize) {
+    let plan = &select::retiled(plan);
+    launched(select::program(plan))
+}
+
+fn launched(program: spec::Program) -> (Vec<Launch>, usize) {
+    let functions = program.functions.into_iter();
+    let launches = functions.map(|function| function.launch).collect();
+    (launches, program.arena)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Decisions: a plan's kernels become pieces of work, and pieces become functions.
+//!
+//! A kernel gives its pieces in order: setup loops, prologue loops, the contraction, the epilogue
+//! loops. What can be done without a piece of its own is: a reader runs setup loops itself, a
+//! contraction makes operands as it loads them, and its blocks apply the first epilogue loop to
+//! their sums.
+
+mod tiles;
+mod rematerialize;
+mod operand;
+mod epilogue;
+mod retile;
+mod loops;
+mod contraction;
+mod launches;
+
+use super::{
+    nest::sinks,
+    spec::{Grid, Piece, Program, THREADS, Work},
+};
+use crate::{
+    id::Id,
+    plan::{Buffer, Instruction, Kernel, Loop, Plan},
+};
+use epilogue::fused;
+use std::collections::BTreeSet;
+
+pub(super) use retile::retiled;
+
+/// Buffers that the tasks of one block touch, at most.
+const MOST_BUFFERS: usize = 48;
+/// Elements that one block may visit rather than pay for another launch.
+const SMALL: usize = 4096;
+/// From so many pieces on, only a kernel's first one lists its origins.
+const MANY_PIECES: usize = 8;
+
+/// The functions of a plan, which must have been [`retiled`].
+pub(super) fn program(plan: &Plan) -> Program<'_> {
+    let mut selector = Selector {
+        plan,
+        pieces: Vec::new(),
+        unstored: contraction::computed_by_readers(plan),
+    };
+    for kernel in &plan.kernels {
+        selector.kernel(kernel);
+    }
+    launches::program(plan, selector.pieces)
+}
+
+struct Selector<'p> {
+    plan: &'p Plan,
+    pieces: Vec<Piece<'p>>,
+    /// Buffers that nothing loads, because their readers compute them.
+    unstored: BTreeSet<Id<Buffer>>,
+}
+
+impl<'p> Selector<'p> {
+    fn kernel(&mut self, kernel: &'p Kernel) {
+        let begun = self.pieces.len();
+        self.add(self.setup(kernel));
+        self.add(self.loops(kernel, "before", &kernel.prologue));
+        let mut epilogue = kernel.epilogue.as_slice();
+        if let Some(contraction) = &kernel.contraction {
+            let first = epilogue.first();
+            let fused = first.and_then(|nest| fused(self.plan, contraction, nest));
+            let rest = fused.as_ref().map(|fused| (fused.nest, fused.rest.clone()));
+            let part = contraction::Part {
+                plan: self.plan,
+                name: &kernel.name,
+                contraction,
+                fused,
+                setup: &kernel.setup,
+            };
+            self.add(part.pieces());
+            if let Some((nest, rest)) = rest {
+                let name = format!("{}_sums", kernel.name);
+                self.add(loops::Part::new(self.plan, kernel, name, nest, rest).pieces());
+                epilogue = &epilogue[1..];
+            }
+        }
+        self.add(self.loops(kernel, "after", epilogue));
+        let end = match self.pieces.len() - begun {
+            ..=MANY_PIECES => self.pieces.len(),
+            _ => begun + 1,
+        };
+        for piece in &mut self.pieces[begun..end] {
+            piece.origins.extend(kernel.origins.iter().cloned());
+        }
+    }
+
+    /// The setup loops, each by itself.
+    fn setup(&self, kernel: &'p Kernel) -> Vec<Piece<'p>> {
+        let part = |(number, nest): (usize, &'p Loop)| loops::Part {
+            plan: self.plan,
+            name: format!("{}_once{}", kernel.name, number + 1),
+            nest,
+            sinks: self.stored(nest),
+            tile: None,
+            setup: &[],
+        };
+        let parts = kernel.setup.iter().enumerate().map(part);
+        parts.flat_map(|part| part.pieces()).collect()
+    }
+
+    fn loops(&self, kernel: &'p Kernel, place: &str, nests: &'p [Loop]) -> Vec<Piece<'p>> {
+        let pieces = |(number, nest): (usize, &'p Loop)| {
+            let name = format!("{}_{place}{}", kernel.name, number + 1);
+            loops::Part::new(self.plan, kernel, name, nest, self.stored(nest)).pieces()
+        };
+        nests.iter().enumerate().flat_map(pieces).collect()
+    }
+
+    /// The sinks of a loop but for stores that nothing loads.
+    fn stored(&self, nest: &Loop) -> Vec<usize> {
+        let mut sinks = sinks(nest);
+        sinks.retain(|&sink| match &nest.instructions[sink] {
+            Instruction::Store(_, access) => !self.unstored.contains(&access.buffer),
+            _ => true,
+        });
+        sinks
+    }
+
+    /// Adds some pieces in order. If a piece waits for one other alone and both are small, one
+    /// block does both in turn, which takes less time than another launch.
+    fn add(&mut self, pieces: Vec<Piece<'p>>) {
+        let begun = self.pieces.len();
+        for piece in pieces {
+            match self.only_earlier(begun, &piece) {
+                Some(earlier) if is_joined(&self.pieces[earlier], &piece) => {
+                    join(&mut self.pieces[earlier], piece);
+                }
+                _ => self.pieces.push(piece),
+            }
+        }
+    }
+
+    /// The piece from number `begun` on that another one waits for, if there is exactly one.
+    fn only_earlier(&self, begun: usize, piece: &Piece) -> Option<usize> {
+        let mut earlier = (begun..self.pieces.len())
+            .filter(|&number| launches::waits(self.plan, piece, &self.pieces[number]));
+        earlier.next().filter(|_| earlier.next().is_none())
+    }
+}
+
+/// Whether one block had better do both.
+fn is_joined(first: &Piece, next: &Piece) -> bool {
+    let buffers = first.usage.buffers().len() + next.usage.buffers().len();
+    match (first.work, next.work) {
+        (Work::Elements(a), Work::Elements(b)) => a + b <= SMALL && buffers <= MOST_BUFFERS,
+        _ => false,
+    }
+}
+
+/// Lets one block do the first piece, then the other.
+fn join<'p>(first: &mut Piece<'p>, next: Piece<'p>) {
+    if let (Work::Elements(a), Work::Elements(b)) = (first.work, next.work) {
+        first.work = Work::Elements(a + b);
+        first.waits = (a + b) / THREADS;
+    }
+    first.tasks.extend(next.tasks);
+    first.usage.extend(next.usage);
+    first.grid = Grid::line(1);
+}

@@ -1,0 +1,165 @@
+//! The state that all steps of the check share: the model as far as it is read, and the reports.
+//!
+//! Every other file of the folder imports this one, and it imports none of them but `sets`.
+
+use super::sets::Sets;
+use crate::{
+    diagnostic::{Diagnostic, Span, suggest},
+    id::Id,
+    layer::Argument,
+    model::{Factor, Variable},
+    syntax::ast::{self, Arrow, Expression, ExpressionKind, Name},
+};
+use std::collections::BTreeMap;
+
+/// The model as far as it is read, and every report so far.
+pub(super) struct Checker<'a> {
+    pub source: &'a str,
+    /// The place of the model's name.
+    pub name: Span,
+    pub diagnostics: Vec<Diagnostic>,
+    pub sets: Sets,
+    /// The values of sizes by name.
+    pub sizes: BTreeMap<String, f64>,
+    pub declared_sizes: Vec<Name>,
+    pub used_sizes: Vec<String>,
+    pub variables: Vec<Variable>,
+    pub nets: BTreeMap<String, (Span, Vec<ast::NetworkPart>)>,
+    pub used_nets: Vec<String>,
+    /// The factors of p, parents before children; empty until the graphs have been checked.
+    pub generative: Vec<Factor>,
+    /// The factors of q, likewise.
+    pub inference: Vec<Factor>,
+}
+
+impl<'a> Checker<'a> {
+    pub fn new(source: &'a str, name: Span, sets: &[(String, String)]) -> Self {
+        Checker {
+            source,
+            name,
+            diagnostics: Vec::new(),
+            sets: Sets::new(sets),
+            sizes: BTreeMap::new(),
+            declared_sizes: Vec::new(),
+            used_sizes: Vec::new(),
+            variables: Vec::new(),
+            nets: BTreeMap::new(),
+            used_nets: Vec::new(),
+            generative: Vec::new(),
+            inference: Vec::new(),
+        }
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    pub fn line(&self, span: Span) -> usize {
+        self.source[..span.start].matches('\n').count() + 1
+    }
+
+    pub fn find(&self, name: &str) -> Option<Id<Variable>> {
+        self.variables
+            .iter()
+            .position(|variable| variable.name == name)
+            .map(Id::new)
+    }
+
+    pub fn variable(&self, id: Id<Variable>) -> &Variable {
+        &self.variables[id.index()]
+    }
+
+    /// A variable by name, or a report that there is none.
+    pub fn lookup(&mut self, name: &Name) -> Option<Id<Variable>> {
+        let found = self.find(&name.text);
+        if found.is_none() {
+            let help = suggest(
+                &name.text,
+                self.variables.iter().map(|variable| variable.name.as_str()),
+            );
+            let help = help
+                .unwrap_or_else(|| "a variable is declared as `latent z: real[10]`".to_string());
+            self.report(
+                Diagnostic::error(name.span, format!("unknown variable `{}`", name.text))
+                    .label("not declared in this model")
+                    .help(help),
+            );
+        }
+        found
+    }
+
+    /// The value of arithmetic over sizes, or a report.
+    pub fn number(&mut self, expression: &Expression) -> Option<f64> {
+        match &expression.kind {
+            ExpressionKind::Number(number) => Some(*number),
+            ExpressionKind::Name(name) => {
+                let value = self.sizes.get(name).copied();
+                self.used_sizes.push(name.clone());
+                if value.is_none() {
+                    let help = suggest(name, self.sizes.keys().map(String::as_str));
+                    let help = help.unwrap_or_else(|| format!("declare it: `size {name} = 10`"));
+                    self.report(
+                        Diagnostic::error(expression.span, format!("unknown size `{name}`"))
+                            .label("not declared before")
+                            .help(help),
+                    );
+                }
+                value
+            }
+            ExpressionKind::Call(call) => {
+                let title = format!("`{}(…)` is not a number", call.name.text);
+                let help = "numbers are written as arithmetic over sizes: `2 * hidden`";
+                self.report(
+                    Diagnostic::error(expression.span, title)
+                        .label("expected a number")
+                        .help(help),
+                );
+                None
+            }
+            ExpressionKind::Binary(operator, left, right) => {
+                let (left, right) = (self.number(left), self.number(right));
+                let (left, right) = (left?, right?);
+                Some(operator.apply(left, right))
+            }
+        }
+    }
+
+    /// The number of `--set NAME=…` if there is one in the argument's range, else the one written.
+    pub fn set(&mut self, name: &str, argument: &Argument, written: Option<f64>) -> Option<f64> {
+        let given = self.sets.given(name).map(str::to_string);
+        match (self.sets.number(name, written), given) {
+            (Ok(Some(number)), Some(text)) if !argument.holds(number) => {
+                let title = format!("`--set {name}={text}`: {}", argument.expected());
+                self.report(Diagnostic::error(Span::default(), title));
+                written
+            }
+            (Ok(number), _) => number.or(written),
+            (Err(message), _) => {
+                self.report(Diagnostic::error(Span::default(), message));
+                written
+            }
+        }
+    }
+
+    /// Reports a number outside an argument's range.
+    pub fn in_range(&mut self, span: Span, argument: &Argument, value: f64) -> bool {
+        if argument.holds(value) {
+            return true;
+        }
+        self.report(
+            Diagnostic::error(span, format!("`{}` is out of range", argument.name))
+                .label(format!("{}, found {value}", argument.expected())),
+        );
+        false
+    }
+
+    /// Reports that an arrow has parents which its child does not depend on.
+    pub fn unused_parents(&mut self, arrow: &Arrow, label: &str, help: &str) {
+        let title = format!("the parents of `{}` are not used", arrow.child.text);
+        self.report(Diagnostic::error(arrow.span, title).label(label).help(help));
+    }
+}

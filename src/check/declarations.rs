@@ -1,0 +1,228 @@
+//! Sizes, variables and nets as they are declared, and the arrows as they are written.
+
+use super::context::Checker;
+use crate::{
+    diagnostic::{Diagnostic, Span, suggest},
+    distribution::Domain,
+    layer,
+    lines::LINES,
+    model::{Role, Side, Variable},
+    syntax::ast::{self, Arrow, Expression, File, Item, Name},
+};
+
+/// Arrows with the graph that they stand in.
+#[derive(Default)]
+pub(super) struct Arrows<'t> {
+    pub written: Vec<(Side, &'t Arrow)>,
+    pub keywords: Vec<(Side, Span)>,
+}
+
+impl<'t> Arrows<'t> {
+    /// The arrow of one graph to that child.
+    pub fn of_child(&self, side: Side, child: &Name) -> Option<&'t Arrow> {
+        let mut written = self.written.iter();
+        let arrow = written.find(|(other, arrow)| *other == side && arrow.child.text == child.text);
+        arrow.map(|(_, arrow)| *arrow)
+    }
+}
+
+/// The largest size of an axis.
+const LARGEST: f64 = 16_777_216.0;
+
+impl Checker<'_> {
+    pub fn declarations(&mut self, tree: &File) {
+        for item in &tree.items {
+            match item {
+                Item::Size(bindings) => bindings
+                    .iter()
+                    .for_each(|(name, value)| self.size(name, value)),
+                Item::Variable(variable) => self.declare(variable),
+                Item::Net { name, layers } => {
+                    if name.text == "linear" {
+                        let title =
+                            "`linear` is the network without layers, and cannot be defined anew";
+                        self.report(
+                            Diagnostic::error(name.span, title).help("choose another name"),
+                        );
+                    } else if layer::find(&name.text).is_some() {
+                        let title =
+                            format!("`{}` is a layer, and cannot be defined anew", name.text);
+                        let help = "choose another name";
+                        self.report(
+                            Diagnostic::error(name.span, title)
+                                .label("named as a layer")
+                                .help(help),
+                        );
+                    }
+                    if let Some((first, _)) = self
+                        .nets
+                        .insert(name.text.clone(), (name.span, layers.clone()))
+                    {
+                        self.twice("net", name, first);
+                    }
+                }
+                Item::Graph { .. } | Item::Settings { .. } => {}
+            }
+        }
+    }
+
+    fn twice(&mut self, what: &str, name: &Name, first: Span) {
+        self.report(
+            Diagnostic::error(
+                name.span,
+                format!("{what} `{}` is defined twice", name.text),
+            )
+            .label("defined again here")
+            .note(first, "first defined here")
+            .help("remove one of the two, or rename it"),
+        );
+    }
+
+    fn size(&mut self, name: &Name, value: &Expression) {
+        if let Some(first) = self
+            .declared_sizes
+            .iter()
+            .find(|other| other.text == name.text)
+            .map(|other| other.span)
+        {
+            self.twice("size", name, first);
+            return;
+        }
+        let mut settings = LINES.iter().flat_map(|line| line.set_names());
+        if settings.any(|setting| setting == name.text) {
+            let title = format!("`{}` is a setting, and no name for a size", name.text);
+            let help = format!(
+                "`--set {}=…` would reach both: choose another name",
+                name.text
+            );
+            self.report(Diagnostic::error(name.span, title).help(help));
+        }
+        self.declared_sizes.push(name.clone());
+        let written = self.number(value);
+        let number = match self.sets.number(&name.text, written) {
+            Ok(number) => number,
+            Err(message) => {
+                self.report(Diagnostic::error(name.span, message));
+                written
+            }
+        };
+        let number = self.whole(
+            name.span,
+            number.unwrap_or(1.0),
+            &format!("size `{}`", name.text),
+        );
+        self.sizes.insert(name.text.clone(), number as f64);
+    }
+
+    /// The number as a size; reports one that is not a whole number in range, and gives 1.
+    fn whole(&mut self, span: Span, number: f64, what: &str) -> usize {
+        if number.fract() != 0.0 || !(1.0..=LARGEST).contains(&number) {
+            self.report(
+                Diagnostic::error(
+                    span,
+                    format!("{what} must be a whole number from 1 to {LARGEST}"),
+                )
+                .label(format!("found {number}"))
+                .help("a size is the length of an axis, such as 500"),
+            );
+            return 1;
+        }
+        number as usize
+    }
+
+    fn declare(&mut self, declared: &ast::Declaration) {
+        let name = &declared.name;
+        let role = Role::find(&declared.role.text).expect("the grammar's roles");
+        let domain = Domain::find(&declared.domain.text);
+        if domain.is_none() {
+            let names = Domain::NAMES.iter().map(|(name, _)| *name);
+            let help = suggest(&declared.domain.text, names);
+            let mut unknown = Diagnostic::error(
+                declared.domain.span,
+                format!("unknown type `{}`", declared.domain.text),
+            )
+            .label("expected what values the variable takes");
+            unknown.help = help;
+            self.report(unknown);
+        }
+        let domain = domain.unwrap_or(Domain::Real);
+        if role == Role::Label && domain != Domain::Class {
+            self.report(
+                Diagnostic::error(
+                    declared.domain.span,
+                    format!("label `{}` is not discrete", name.text),
+                )
+                .label(format!("expected `class`, found `{}`", domain.name()))
+                .help("a label is `class[K]`; an observed variable of another type is `data`"),
+            );
+        }
+        let shape: Vec<usize> = declared
+            .shape
+            .iter()
+            .map(|size| {
+                let number = self.number(size).unwrap_or(1.0);
+                self.whole(size.span, number, &format!("the shape of `{}`", name.text))
+            })
+            .collect();
+        if domain == Domain::Class && shape.len() != 1 {
+            let help = format!("write `{}: class[10]` for ten classes", name.text);
+            let title = format!("`{}` needs its number of classes", name.text);
+            self.report(Diagnostic::error(declared.domain.span, title).help(help));
+        }
+        if let Some(first) = self.find(&name.text) {
+            let first = self.variable(first).span;
+            self.twice("variable", name, first);
+            return;
+        }
+        let shape = if shape.is_empty() { vec![1] } else { shape };
+        self.variables.push(Variable {
+            name: name.text.clone(),
+            role,
+            domain,
+            shape,
+            span: name.span,
+        });
+    }
+
+    /// Both graphs as written, with deterministic nodes declared.
+    pub fn arrows<'t>(&mut self, tree: &'t File) -> Arrows<'t> {
+        let mut arrows = Arrows::default();
+        for item in &tree.items {
+            let Item::Graph {
+                keyword,
+                arrows: written,
+            } = item
+            else {
+                continue;
+            };
+            let side = Side::find(&keyword.text).expect("the grammar's graphs");
+            if let Some(first) = arrows
+                .keywords
+                .iter()
+                .find(|(other, _)| *other == side)
+                .map(|(_, span)| *span)
+            {
+                self.twice("block", keyword, first);
+            }
+            arrows.keywords.push((side, keyword.span));
+            arrows
+                .written
+                .extend(written.iter().map(|arrow| (side, arrow)));
+        }
+        for (_, arrow) in &arrows.written {
+            if matches!(arrow.body, ast::ArrowBody::Equation(_))
+                && self.find(&arrow.child.text).is_none()
+            {
+                let (name, span) = (arrow.child.text.clone(), arrow.child.span);
+                self.variables.push(Variable {
+                    name,
+                    role: Role::Node,
+                    domain: Domain::Real,
+                    shape: vec![1],
+                    span,
+                });
+            }
+        }
+        arrows
+    }
+}

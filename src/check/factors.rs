@@ -1,0 +1,242 @@
+//! One arrow: its parents, its child and what it says of the child.
+
+use super::{
+    context::Checker,
+    declarations::Arrows,
+    heads,
+    networks::{joins_parents, network},
+    priors::{self, Prior},
+};
+use crate::{
+    diagnostic::{Diagnostic, suggest},
+    distribution::{self, DISTRIBUTIONS, Distribution, Domain},
+    id::Id,
+    model::{Factor, FactorKind, Heads, Network, Role, Side, Variable},
+    syntax::ast::{self, Arrow, ArrowBody, Call},
+};
+
+/// The factor of an arrow; none where the arrow has a mistake.
+pub(super) fn factor(
+    checker: &mut Checker,
+    side: Side,
+    arrow: &Arrow,
+    arrows: &Arrows,
+) -> Option<Factor> {
+    let child = checker.lookup(&arrow.child);
+    let (parents, mut complete) = parents(checker, arrow);
+    let child = child?;
+    if parents.is_empty() && !complete {
+        return None;
+    }
+    if parents.contains(&child) {
+        let title = format!("`{}` is a parent of itself", arrow.child.text);
+        let help = format!("remove `{}` from the parents", arrow.child.text);
+        checker.report(
+            Diagnostic::error(arrow.span, title)
+                .label("this arrow is a circle")
+                .help(help),
+        );
+        complete = false;
+    }
+    let kind = match &arrow.body {
+        ArrowBody::Equation(layers) => {
+            FactorKind::Deterministic(node(checker, child, &parents, arrow, layers)?)
+        }
+        ArrowBody::Distribution(call) => match Prior::find(&call.name.text) {
+            Some(prior) => {
+                let q = arrows.of_child(Side::Inference, &arrow.child);
+                let (distribution, mixture) = priors::read(checker, prior, side, arrow, call, q)?;
+                supports(checker, side, child, arrow, distribution);
+                FactorKind::Distribution {
+                    distribution,
+                    heads: Heads::Mixture(mixture),
+                }
+            }
+            None => distribution_of(checker, side, child, &parents, arrow, call)?,
+        },
+    };
+    complete.then_some(Factor {
+        side,
+        child,
+        parents,
+        kind,
+        span: arrow.span,
+        line: checker.line(arrow.span),
+    })
+}
+
+/// The parents that exist, each once, and whether all of them exist.
+fn parents(checker: &mut Checker, arrow: &Arrow) -> (Vec<Id<Variable>>, bool) {
+    let mut parents: Vec<Id<Variable>> = Vec::new();
+    let mut complete = true;
+    for name in &arrow.parents {
+        let Some(parent) = checker.lookup(name) else {
+            complete = false;
+            continue;
+        };
+        if parents.contains(&parent) {
+            let title = format!("parent `{}` is named twice", name.text);
+            checker.report(
+                Diagnostic::error(name.span, title)
+                    .label("named again here")
+                    .help("name each parent once"),
+            );
+            continue;
+        }
+        parents.push(parent);
+    }
+    (parents, complete)
+}
+
+/// `x -> h = body`.
+fn node(
+    checker: &mut Checker,
+    child: Id<Variable>,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    layers: &[ast::NetworkPart],
+) -> Option<Network> {
+    let name = arrow.child.text.clone();
+    if checker.variable(child).role != Role::Node {
+        let title = format!("`{name}` is a random variable, and `=` makes a deterministic node");
+        let help = format!("write `~` and a distribution, or choose a name other than `{name}`");
+        checker.report(Diagnostic::error(arrow.span, title).help(help));
+        return None;
+    }
+    let network = network(checker, layers, parents, arrow.span)?;
+    if parents.is_empty() {
+        let nothing = Diagnostic::error(arrow.span, format!("`{name}` is computed from nothing"));
+        checker.report(
+            nothing
+                .label("expected parents")
+                .help("name parents before an arrow"),
+        );
+        return None;
+    }
+    if network.layers.is_empty() || !joins_parents(&network, parents) {
+        let what = if network.layers.is_empty() {
+            "no layer"
+        } else {
+            "no layer that joins its parents"
+        };
+        let help = "begin it with `dense(size)`, or with `add` where all have as many features";
+        checker.report(
+            Diagnostic::error(arrow.span, format!("the network of `{name}` has {what}")).help(help),
+        );
+        return None;
+    }
+    Some(network)
+}
+
+fn distribution_of(
+    checker: &mut Checker,
+    side: Side,
+    child: Id<Variable>,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+) -> Option<FactorKind> {
+    let Some(distribution) = distribution::find(&call.name.text) else {
+        let mut unknown = Diagnostic::error(
+            call.name.span,
+            format!("unknown distribution `{}`", call.name.text),
+        )
+        .label("not a distribution that dgc knows");
+        unknown.help = suggest(
+            &call.name.text,
+            DISTRIBUTIONS
+                .iter()
+                .map(|listed| listed.name())
+                .chain(Prior::ALL.map(Prior::name)),
+        );
+        checker.report(unknown);
+        return None;
+    };
+    supports(checker, side, child, arrow, distribution);
+    let heads = heads::read(checker, parents, arrow, call, distribution)?;
+    Some(FactorKind::Distribution {
+        distribution,
+        heads,
+    })
+}
+
+/// Reports a distribution that does not fit its child: other values, or a latent of q that cannot
+/// be drawn from it.
+fn supports(
+    checker: &mut Checker,
+    side: Side,
+    child: Id<Variable>,
+    arrow: &Arrow,
+    distribution: &'static dyn Distribution,
+) {
+    let variable = checker.variable(child);
+    let inferred = side == Side::Inference;
+    let mistake = if variable.role == Role::Node {
+        defined_twice(variable, arrow)
+    } else if variable.domain != distribution.support() {
+        other_values(variable, arrow, distribution)
+    } else if inferred && variable.role == Role::Data {
+        infers_data(variable, arrow)
+    } else if inferred && variable.domain != Domain::Class && distribution.noise().is_none() {
+        not_reparametrised(variable, arrow, distribution)
+    } else {
+        return;
+    };
+    checker.report(mistake);
+}
+
+fn defined_twice(variable: &Variable, arrow: &Arrow) -> Diagnostic {
+    let name = &variable.name;
+    let title = format!("`{name}` is a deterministic node elsewhere, and has no distribution");
+    Diagnostic::error(arrow.span, title)
+        .label("a second definition")
+        .help("keep one of the two definitions, or rename one")
+}
+
+fn other_values(
+    variable: &Variable,
+    arrow: &Arrow,
+    distribution: &'static dyn Distribution,
+) -> Diagnostic {
+    let (name, kind) = (&variable.name, distribution.name());
+    let (draws, domain) = (distribution.support().name(), variable.domain.name());
+    let fitting = names_where(|listed| listed.support() == variable.domain);
+    let title = format!("`{kind}` does not fit the values of `{name}`");
+    Diagnostic::error(arrow.span, title)
+        .label(format!(
+            "draws `{draws}` values, but `{name}` is `{domain}`"
+        ))
+        .note(variable.span, "declared here")
+        .help(format!("for `{domain}` values: {fitting}"))
+}
+
+fn infers_data(variable: &Variable, arrow: &Arrow) -> Diagnostic {
+    let name = &variable.name;
+    let title = format!("`{name}` is observed, and cannot be inferred");
+    let help =
+        format!("`data` has a factor in `generative` alone; make `{name}` a `latent` or a `label`");
+    Diagnostic::error(arrow.span, title)
+        .label("a factor of `data` in `inference`")
+        .help(help)
+}
+
+fn not_reparametrised(
+    variable: &Variable,
+    arrow: &Arrow,
+    distribution: &'static dyn Distribution,
+) -> Diagnostic {
+    let (name, kind) = (&variable.name, distribution.name());
+    let drawn = names_where(|listed| listed.noise().is_some());
+    let title = format!("`{name}` cannot be drawn from `{kind}` in a differentiable way");
+    let label = format!("`{kind}` has a density, but no reparametrised sample");
+    Diagnostic::error(arrow.span, title)
+        .label(label)
+        .help(format!("for latents: {drawn}"))
+}
+
+/// The names of the distributions that fit, as a list.
+fn names_where(fits: impl Fn(&dyn Distribution) -> bool) -> String {
+    let fitting = DISTRIBUTIONS.iter().filter(|listed| fits(**listed));
+    let names: Vec<&str> = fitting.map(|listed| listed.name()).collect();
+    names.join(", ")
+}

@@ -1,0 +1,97 @@
+//! The shapes of the outputs of networks, layer by layer, from those of their inputs.
+
+use super::context::Checker;
+use crate::{
+    diagnostic::{Diagnostic, Span},
+    id::Id,
+    layer::{self, shape_text},
+    model::{LayerUse, Network, Variable},
+};
+
+/// The shapes of a network's outputs; none where a layer does not fit, which is reported.
+pub(super) fn fits(
+    checker: &mut Checker,
+    network: &Network,
+    parents: &[Id<Variable>],
+    arrow: Span,
+) -> Option<Vec<Vec<usize>>> {
+    let mut outputs = None;
+    let shapes = parents
+        .iter()
+        .map(|&parent| layer::features(&checker.variable(parent).shape));
+    let shapes = shapes.collect();
+    // A mistake that does not depend on the parents is reported without them, and so only once.
+    let misfit = walk(&network.layers, None).err();
+    let misfit = misfit.or_else(|| match walk(&network.layers, Some(shapes)) {
+        Ok(found) => {
+            outputs = found;
+            None
+        }
+        Err(misfit) => Some(misfit.note(arrow, "in the network of this arrow")),
+    });
+    misfit.into_iter().for_each(|misfit| checker.report(misfit));
+    outputs
+}
+
+/// Reports mistakes that do not depend on the parents.
+pub(super) fn examine(checker: &mut Checker, layers: &[LayerUse]) {
+    if let Err(misfit) = walk(layers, None) {
+        checker.report(misfit);
+    }
+}
+
+/// The shapes after the layers, from those of the parents, or of the parts that they were joined
+/// to; none where they are unknown.
+fn walk(
+    layers: &[LayerUse],
+    mut parts: Option<Vec<Vec<usize>>>,
+) -> Result<Option<Vec<Vec<usize>>>, Diagnostic> {
+    for used in layers {
+        if !used.inner.is_empty() {
+            let inner = walk(&used.inner, parts.clone())?;
+            if let (Some(outer), Some(inner)) = (&parts, &inner)
+                && outer != inner
+            {
+                let text = |shapes: &[Vec<usize>]| shape_text(&shapes[0]);
+                let title = "a residual block must give back as many features as it takes";
+                let differs = Diagnostic::error(used.span, title);
+                let help = match outer[0].as_slice() {
+                    [size] => format!("end it with `dense({size})`"),
+                    [channels, ..] => format!(
+                        "end it with {channels} channels, and pad its convolutions: `conv({channels}, 3, padding = 1)`"
+                    ),
+                    [] => unreachable!("a shape has numbers"),
+                };
+                return Err(differs
+                    .label(format!("takes {}, gives {}", text(outer), text(inner)))
+                    .help(help));
+            }
+            continue;
+        }
+        let outputs = match (&parts, used.layer.joins()) {
+            (Some(parts), true) => used
+                .layer
+                .outputs(parts, &used.arguments)
+                .map(|output| Some(vec![output])),
+            (Some(parts), false) => {
+                let each = parts.iter().map(|part| {
+                    used.layer
+                        .outputs(std::slice::from_ref(part), &used.arguments)
+                });
+                each.collect::<Result<Vec<_>, _>>().map(Some)
+            }
+            (None, true) => match used.layer.outputs(&[], &used.arguments) {
+                Err(misfit) if !misfit.of_inputs => Err(misfit),
+                outputs => Ok(outputs.ok().map(|output| vec![output])),
+            },
+            (None, false) => Ok(None),
+        };
+        parts = outputs.map_err(|misfit| {
+            let title = format!("`{}` does not fit what it is given", used.layer.name());
+            Diagnostic::error(used.span, title)
+                .label(misfit.why)
+                .help(misfit.help)
+        })?;
+    }
+    Ok(parts)
+}

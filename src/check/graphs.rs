@@ -1,0 +1,225 @@
+//! Both graphs: the factors that they lack or have twice, and the order that their arrows allow.
+
+use super::{context::Checker, declarations::Arrows, factors::factor, nodes, priors};
+use crate::{
+    diagnostic::{Diagnostic, Span},
+    distribution::DISTRIBUTIONS,
+    id::Id,
+    model::{CostTerm, Factor, FactorKind, Role, Side, Variable, factor_of},
+};
+use petgraph::{
+    algo::tarjan_scc,
+    graph::{DiGraph, NodeIndex},
+    visit::EdgeRef,
+};
+use std::sync::Arc;
+
+/// The factors of p and of q, parents before children.
+pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec<Factor>) {
+    let mut factors: Vec<Factor> = Vec::new();
+    for &(side, arrow) in &arrows.written {
+        let Some(factor) = factor(checker, side, arrow, arrows) else {
+            continue;
+        };
+        let first = factors.iter().find(|other| {
+            other.child == factor.child
+                && (other.side == side || matches!(factor.kind, FactorKind::Deterministic(_)))
+        });
+        if let Some(first) = first {
+            let name = &checker.variable(factor.child).name;
+            let place = if first.side == side {
+                side.name().to_string()
+            } else {
+                "the two graphs".to_string()
+            };
+            let diagnostic =
+                Diagnostic::error(arrow.span, format!("`{name}` has two factors in `{place}`"))
+                    .label("defined again here")
+                    .note(first.span, "first defined here")
+                    .help("keep one; a child's parents all stand before one arrow");
+            checker.report(diagnostic);
+            continue;
+        }
+        factors.push(factor);
+    }
+    nodes::check(checker, &factors);
+    missing(checker, arrows);
+    let split = |side: Side| {
+        factors
+            .iter()
+            .filter(|factor| factor.side == side)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let (p, q) = (split(Side::Generative), split(Side::Inference));
+    // A node of one graph may be read in the other, whose order then respects it too.
+    let nodes = |other: &[Factor]| -> Vec<Factor> {
+        other
+            .iter()
+            .filter(|factor| matches!(factor.kind, FactorKind::Deterministic(_)))
+            .cloned()
+            .collect()
+    };
+    let (mut p, q) = (
+        order(checker, &p, &nodes(&q)),
+        order(checker, &q, &nodes(&p)),
+    );
+    priors::pseudo_inputs(checker, &mut p, &q);
+    (p, q)
+}
+
+/// Reports variables without the factors that they need.
+fn missing(checker: &mut Checker, arrows: &Arrows) {
+    let variables: Vec<Variable> = checker.variables.clone();
+    if variables.iter().all(|variable| variable.role != Role::Data) {
+        let title = "a model without `data` has nothing to learn from";
+        checker.report(
+            Diagnostic::error(checker.name, title)
+                .label("observes nothing")
+                .help("declare what is observed: `data x: binary[784]`"),
+        );
+    }
+    // A classifier has an inference graph alone.
+    let mut written = arrows.written.iter();
+    let generates = written.any(|(side, _)| *side == Side::Generative);
+    for variable in &variables {
+        let sides: &[Side] = match variable.role {
+            Role::Data => &[Side::Generative],
+            Role::Label | Role::Latent => &[Side::Generative, Side::Inference],
+            Role::Node => &[],
+        };
+        for &side in sides {
+            let has_factor = arrows.written.iter().any(|(written_side, arrow)| {
+                *written_side == side && arrow.child.text == variable.name
+            });
+            let classifies =
+                !generates && side == Side::Generative && variable.role != Role::Latent;
+            if !has_factor && !classifies {
+                checker.report(lacks_factor(variable, side));
+            }
+        }
+    }
+}
+
+fn lacks_factor(variable: &Variable, side: Side) -> Diagnostic {
+    let name = &variable.name;
+    let role = match variable.role {
+        Role::Data => "data variable",
+        role => role.name(),
+    };
+    let mut fitting = DISTRIBUTIONS.iter();
+    let fitting = fitting.find(|listed| listed.support() == variable.domain);
+    let example = fitting.map_or("normal", |listed| listed.name());
+    let title = format!("{role} `{name}` has no factor in `{}`", side.name());
+    Diagnostic::error(variable.span, title)
+        .label("declared here")
+        .help(format!("`... -> {name} ~ {example}(...)` might be missing"))
+}
+
+/// Parents before children, in the file's order where the graph leaves it open; a circle is
+/// reported. The factors of `also` order these ones too.
+fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Factor> {
+    let circles = circles(checker, factors, also);
+    if !circles.is_empty() {
+        circles
+            .into_iter()
+            .for_each(|circle| checker.report(circle));
+        return factors.to_vec();
+    }
+    let mut ordered: Vec<Factor> = Vec::new();
+    let mut waiting: Vec<&Factor> = factors.iter().chain(also).collect();
+    while !waiting.is_empty() {
+        let ready = waiting.iter().position(|factor| {
+            factor
+                .parents
+                .iter()
+                .all(|parent| waiting.iter().all(|other| other.child != *parent))
+        });
+        let factor = waiting.remove(ready.unwrap_or(0));
+        if factors.iter().any(|listed| std::ptr::eq(listed, factor)) {
+            ordered.push(factor.clone());
+        }
+    }
+    ordered
+}
+
+/// A report for each circle of arrows.
+fn circles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagnostic> {
+    let mut graph: DiGraph<Id<Variable>, Span> = DiGraph::new();
+    let nodes: Vec<_> = (0..checker.variables.len())
+        .map(|index| graph.add_node(Id::new(index)))
+        .collect();
+    for factor in factors.iter().chain(also) {
+        for parent in &factor.parents {
+            let (from, to) = (nodes[parent.index()], nodes[factor.child.index()]);
+            graph.add_edge(from, to, factor.span);
+        }
+    }
+    let mut components = tarjan_scc(&graph);
+    components.retain(|component| component.len() > 1);
+    let circle = |component: Vec<NodeIndex>| {
+        let mut names: Vec<&str> = component
+            .iter()
+            .map(|&node| checker.variable(graph[node]).name.as_str())
+            .collect();
+        names.sort_unstable();
+        let edges = graph.edge_references();
+        let within = edges.filter(|edge| {
+            component.contains(&edge.source()) && component.contains(&edge.target())
+        });
+        let mut spans: Vec<Span> = within.map(|edge| *edge.weight()).collect();
+        spans.sort_by_key(|span| span.start);
+        spans.dedup();
+        let title = format!("the arrows among {} form a circle", names.join(", "));
+        let circle = Diagnostic::error(spans[0], title)
+            .label("one of its arrows")
+            .help("a graph orders its variables: remove or turn around one of these arrows");
+        let others = spans[1..].iter();
+        others.fold(circle, |circle, span| circle.note(*span, "another one"))
+    };
+    components.into_iter().map(circle).collect()
+}
+
+/// Warns of variables that are declared and not used.
+pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn CostTerm>]) {
+    let (p, q) = (&checker.generative.clone(), &checker.inference.clone());
+    let matched: Vec<Id<Variable>> = costs.iter().flat_map(|cost| cost.reads()).collect();
+    let read = |id: Id<Variable>, factors: &[Factor]| {
+        factors.iter().any(|factor| factor.parents.contains(&id))
+    };
+    for index in 0..checker.variables.len() {
+        let (id, variable) = (Id::new(index), checker.variables[index].clone());
+        let name = &variable.name;
+        if variable.role == Role::Latent
+            && !read(id, p)
+            && factor_of(p, id).is_some_and(|factor| factor.parents.is_empty())
+        {
+            let title = format!("latent `{name}` is unused: nothing in `generative` depends on it");
+            checker.report(
+                Diagnostic::warning(variable.span, title)
+                    .label("declared here")
+                    .help("make it a parent of the data, or remove it"),
+            );
+        }
+        if variable.role == Role::Node && !read(id, p) && !read(id, q) && !matched.contains(&id) {
+            let title = format!("node `{name}` is unused: no arrow begins at it");
+            let help = "make it a parent, `match` it, or remove it";
+            checker.report(
+                Diagnostic::warning(variable.span, title)
+                    .label("made here")
+                    .help(help),
+            );
+        }
+        if variable.role == Role::Data && !read(id, q) && !q.is_empty() {
+            let title = format!("data variable `{name}` is not read in `inference`");
+            let help = format!(
+                "what is inferred will not depend on `{name}`; name it as a parent there if it should"
+            );
+            checker.report(
+                Diagnostic::warning(variable.span, title)
+                    .label("declared here")
+                    .help(help),
+            );
+        }
+    }
+}

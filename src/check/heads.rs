@@ -1,0 +1,293 @@
+//! The heads of a distribution: on one network, given one by one, or constants.
+
+use super::{
+    arguments::arguments_of,
+    context::Checker,
+    features,
+    networks::{joins_parents, layers_of, network},
+};
+use crate::{
+    diagnostic::{Diagnostic, suggest},
+    distribution::Distribution,
+    id::Id,
+    layer::Argument,
+    model::{Factor, Head, Heads, Variable},
+    syntax::ast::{self, ArgumentValue, Arrow, Call, ExpressionKind},
+};
+
+/// The heads of a distribution, as a call gives them.
+pub(super) fn read(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+    distribution: &'static dyn Distribution,
+) -> Option<Heads> {
+    let kind = distribution.name();
+    if distribution.heads().is_empty() {
+        if let Some(argument) = call.arguments.first() {
+            let title = format!("`{kind}` takes no arguments");
+            checker
+                .report(Diagnostic::error(argument.span, title).help(format!("write `~ {kind}`")));
+            return None;
+        }
+        return Some(Heads::Constants(Vec::new()));
+    }
+    if call
+        .arguments
+        .iter()
+        .any(|argument| argument.name.is_some() && is_network(checker, &argument.value))
+    {
+        return each(checker, parents, arrow, call, distribution);
+    }
+    let net = match call.arguments.as_slice() {
+        [argument] => layers_of(checker, &argument.value),
+        _ => None,
+    };
+    if let Some(layers) = net {
+        return Some(Heads::Network(network(
+            checker, &layers, parents, arrow.span,
+        )?));
+    }
+    constants(checker, parents, arrow, call, distribution)
+}
+
+/// `normal(0, 1)`.
+fn constants(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+    distribution: &'static dyn Distribution,
+) -> Option<Heads> {
+    let (kind, names) = (distribution.name(), distribution.arguments());
+    if call.arguments.is_empty() || names.is_empty() {
+        let constants = if names.is_empty() {
+            String::new()
+        } else {
+            format!(", or constants: `{kind}({})`", names.join(", "))
+        };
+        checker.report(
+            Diagnostic::error(call.span, format!("`{kind}` needs a network"))
+                .label(format!(
+                    "its {} come from somewhere",
+                    distribution.head_names().join(" and ")
+                ))
+                .help(format!(
+                    "name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}"
+                )),
+        );
+        return None;
+    }
+    if let Some(network) = call
+        .arguments
+        .iter()
+        .find(|argument| layers_of(checker, &argument.value).is_some())
+    {
+        let title = format!("`{kind}` takes one network, or numbers");
+        let help = format!(
+            "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
+            distribution.head_names().join(" and "),
+            names.join(", ")
+        );
+        checker.report(
+            Diagnostic::error(network.span, title)
+                .label("neither a number nor alone")
+                .help(help),
+        );
+        return None;
+    }
+    let arguments: Vec<Argument> = names
+        .iter()
+        .map(|&name| Argument {
+            name,
+            default: None,
+            least: f64::NEG_INFINITY,
+            most: f64::INFINITY,
+            whole: false,
+        })
+        .collect();
+    let values = arguments_of(checker, call, &arguments, "distribution")?;
+    if let Err(message) = distribution.check_arguments(&values) {
+        checker.report(
+            Diagnostic::error(call.span, format!("`{kind}`: {message}"))
+                .label("not an argument that it takes")
+                .help(
+                    "`dgc list` shows the distributions; a network in place of numbers learns them",
+                ),
+        );
+        return None;
+    }
+    if !parents.is_empty() {
+        let label = format!("`{kind}` has constant arguments");
+        checker.unused_parents(arrow, &label, "remove the parents, or name a network");
+        return None;
+    }
+    Some(Heads::Constants(values))
+}
+
+/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` whose brackets
+/// were forgotten.
+fn is_network(checker: &Checker, value: &ArgumentValue) -> bool {
+    let call = |value: &ast::Expression| matches!(value.kind, ExpressionKind::Call(_));
+    layers_of(checker, value).is_some()
+        || matches!(value, ArgumentValue::Expression(value) if call(value))
+}
+
+/// `negative_binomial(log_mean = body, log_dispersion = constant)`.
+fn each(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    call: &Call,
+    distribution: &'static dyn Distribution,
+) -> Option<Heads> {
+    let (kind, names) = (distribution.name(), distribution.head_names());
+    let written: Vec<String> = names.iter().map(|name| format!("{name} = …")).collect();
+    let written = format!("write `{kind}({})`", written.join(", "));
+    let mut heads: Vec<Option<Head>> = vec![None; names.len()];
+    let before = checker.diagnostics.len();
+    let mut given: Vec<&str> = Vec::new();
+    for argument in &call.arguments {
+        let Some(name) = &argument.name else {
+            let title =
+                format!("each head of `{kind}` is given by its name, or all come from one network");
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("without a name")
+                    .help(written.clone()),
+            );
+            continue;
+        };
+        let Some(index) = names.iter().position(|head| *head == name.text) else {
+            let title = format!("`{kind}` has no head `{}`", name.text);
+            let mut unknown = Diagnostic::error(name.span, title).label("not known");
+            unknown.help = suggest(&name.text, names.iter().copied());
+            checker.report(unknown);
+            continue;
+        };
+        if given.contains(&name.text.as_str()) {
+            let title = format!("head `{}` is given twice", name.text);
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("given again here")
+                    .help("keep one of the two"),
+            );
+            continue;
+        }
+        given.push(&name.text);
+        heads[index] = head(checker, parents, arrow, argument);
+    }
+    // A head that was misspelt is not reported as missing too.
+    let complete = checker.diagnostics.len() == before;
+    for name in names
+        .iter()
+        .filter(|name| complete && !given.contains(name))
+    {
+        let title = format!("`{kind}` lacks its head `{name}`");
+        checker.report(
+            Diagnostic::error(call.span, title)
+                .label("all heads are given, or none")
+                .help(written.clone()),
+        );
+    }
+    let heads: Vec<Head> = heads.into_iter().flatten().collect();
+    if checker.diagnostics.len() > before {
+        return None;
+    }
+    let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
+    if !parents.is_empty() && !heads.iter().any(reads) {
+        let label = "each head is a constant";
+        checker.unused_parents(arrow, label, "remove the parents, or name a network");
+        return None;
+    }
+    Some(Heads::Each(heads))
+}
+
+/// `linear`, `constant`, a number or a network.
+fn head(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    argument: &ast::CallArgument,
+) -> Option<Head> {
+    let Some(layers) = layers_of(checker, &argument.value) else {
+        let ArgumentValue::Expression(expression) = &argument.value else {
+            return None;
+        };
+        if let ExpressionKind::Call(call) = &expression.kind {
+            let text = &checker.source[call.span.range()];
+            let help = format!("write `{} = [{text}]`", argument.name.as_ref()?.text);
+            let title = "layers within arguments stand in brackets";
+            checker.report(
+                Diagnostic::error(argument.span, title)
+                    .label("expected a network")
+                    .help(help),
+            );
+            return None;
+        }
+        return checker.number(expression).map(Head::Number);
+    };
+    if let [ast::NetworkPart::Call(only)] = layers.as_slice()
+        && only.name.text == "constant"
+        && only.arguments.is_empty()
+        && !checker.nets.contains_key("constant")
+    {
+        return Some(Head::Constant);
+    }
+    let network = network(checker, &layers, parents, arrow.span)?;
+    if network.layers.is_empty() {
+        // Without parents it is the same as `constant`.
+        return Some(Head::Linear);
+    }
+    if !joins_parents(&network, parents) {
+        let name = argument.name.as_ref().map_or("", |name| &name.text);
+        let title = format!("the network of `{name}` has no layer that joins its parents");
+        let help = "begin it with `dense(size)`, or with `add` where all have as many features";
+        checker.report(Diagnostic::error(argument.span, title).help(help));
+        return None;
+    }
+    Some(Head::Network(network))
+}
+
+/// Reports networks that do not fit the parents, and heads that do not have the child's features.
+pub(super) fn check(
+    checker: &mut Checker,
+    factor: &Factor,
+    distribution: &dyn Distribution,
+    heads: &Heads,
+) {
+    let child = checker.variable(factor.child).clone();
+    match heads {
+        Heads::Network(network) => {
+            features::fits(checker, network, &factor.parents, factor.span);
+        }
+        Heads::Constants(_) | Heads::Mixture(_) => {}
+        Heads::Each(heads) => {
+            for (name, head) in distribution.head_names().into_iter().zip(heads) {
+                let Head::Network(network) = head else {
+                    continue;
+                };
+                let outputs = features::fits(checker, network, &factor.parents, factor.span);
+                let Some([shape]) = outputs.as_deref() else {
+                    continue;
+                };
+                let (size, wanted) = (shape.iter().product::<usize>(), child.size());
+                if size == wanted {
+                    continue;
+                }
+                let title = format!("the network of `{name}` does not fit `{}`", child.name);
+                let label = format!("makes {size} features, but `{}` has {wanted}", child.name);
+                let help = format!(
+                    "a head that is given by name is the network's output: end it with `dense({wanted})`"
+                );
+                checker.report(
+                    Diagnostic::error(factor.span, title)
+                        .label(label)
+                        .note(child.span, "declared here")
+                        .help(help),
+                );
+            }
+        }
+    }
+}

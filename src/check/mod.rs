@@ -1,0 +1,123 @@
+//! From a syntax tree to a checked model: names, shapes, supports and graphs, every mistake
+//! reported at once.
+//!
+//! [`check`] reads a file in the order in which its parts depend on each other: declarations, the
+//! factors of both graphs, then the lines of `objective` and `train`. A step that meets a mistake
+//! reports it and goes on with what it has, so that one run shows all mistakes; a model comes out
+//! only where there is none.
+//!
+//! From the bottom up, each file imports only those above it:
+//! - `sets`, `context`: the [`Checker`] that all steps share, with the names read so far and the
+//!   reports;
+//! - `declarations`: sizes, variables and nets, and the arrows as written;
+//! - `arguments`, `features`, `networks`: calls and networks, and the shapes of what networks make;
+//! - `heads`, `priors`: the distribution of a factor;
+//! - `nodes`, `factors`, `graphs`: one arrow, and what must hold of all;
+//! - `lines`: walks the lines of `objective` and `train`, and leaves each to its entry of the
+//!   registry [`crate::lines`], for which it makes the checker a
+//!   [`LineContext`](crate::lines::LineContext).
+
+mod sets;
+mod context;
+mod declarations;
+mod arguments;
+mod features;
+mod networks;
+mod heads;
+mod nodes;
+mod priors;
+mod factors;
+mod graphs;
+mod lines;
+
+use crate::{
+    diagnostic::{Diagnostic, Span},
+    model::Model,
+    syntax::ast::File,
+};
+use context::Checker;
+
+/// The checked model and its warnings. `sets` are the `NAME=VALUE` of `--set`.
+///
+/// # Errors
+///
+/// Every mistake, in the order of the text.
+pub fn check(
+    file: &str,
+    source: &str,
+    tree: &File,
+    sets: &[(String, String)],
+) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut checker = Checker::new(source, tree.name.span, sets);
+    checker.declarations(tree);
+    let arrows = checker.arrows(tree);
+    (checker.generative, checker.inference) = graphs::check(&mut checker, &arrows);
+    let (objective, train) = lines::check(&mut checker, tree);
+    graphs::lint(&mut checker, &objective.costs);
+    checker.finish();
+    if checker.has_errors() {
+        // A net that is used five times reports its mistakes once. Warnings are left out: they may
+        // only follow from a mistake.
+        let mut mistakes: Vec<Diagnostic> = Vec::new();
+        for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
+            if !mistakes.contains(&diagnostic) {
+                mistakes.push(diagnostic);
+            }
+        }
+        mistakes.sort_by_key(|diagnostic| diagnostic.span.start);
+        return Err(mistakes);
+    }
+    let model = Model {
+        name: tree.name.text.clone(),
+        file: file.to_string(),
+        source: source.to_string(),
+        sets: sets.to_vec(),
+        variables: checker.variables,
+        generative: checker.generative,
+        inference: checker.inference,
+        objective,
+        train,
+        settings: checker.sets.resolved(),
+        upstream: Vec::new(),
+    };
+    Ok((model, checker.diagnostics))
+}
+
+impl Checker<'_> {
+    /// Reports names of `--set` that nothing reads, and sizes and nets that are never used.
+    fn finish(&mut self) {
+        for (name, help) in self.sets.unused() {
+            let mut unknown = Diagnostic::error(
+                Span::default(),
+                format!("`--set {name}=…` names no size or setting"),
+            );
+            unknown.help = help;
+            self.report(unknown);
+        }
+        let nets = self.nets.clone();
+        for (name, (span, _)) in nets
+            .iter()
+            .filter(|(name, _)| !self.used_nets.contains(name))
+            .collect::<Vec<_>>()
+        {
+            let unused = Diagnostic::warning(*span, format!("net `{name}` is never used"))
+                .label("defined here");
+            self.report(unused.help("name it in an arrow, or remove it"));
+        }
+        for (name, (_, layers)) in &nets {
+            if !self.used_nets.contains(name) {
+                networks::examine(self, layers);
+            }
+        }
+        for name in self.declared_sizes.clone() {
+            if !self.used_sizes.contains(&name.text) {
+                let title = format!("size `{}` is never used", name.text);
+                self.report(
+                    Diagnostic::warning(name.span, title)
+                        .label("declared here")
+                        .help("use it, or remove it"),
+                );
+            }
+        }
+    }
+}

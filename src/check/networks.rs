@@ -1,0 +1,240 @@
+//! Networks as factors use them: names of nets replaced by their layers, repetitions written out,
+//! layers numbered.
+
+use super::{arguments::arguments_of, context::Checker, features};
+use crate::{
+    diagnostic::{Diagnostic, Span, suggest},
+    id::Id,
+    layer::{self, LAYERS},
+    model::{LayerUse, Network, Variable},
+    syntax::ast::{self, ArgumentValue, Call, ExpressionKind, Name},
+};
+use std::collections::BTreeMap;
+
+/// The most layers that a network may have.
+const MOST_LAYERS: usize = 10_000;
+
+/// The layers of an argument that is a network, written out or by its name.
+pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<ast::NetworkPart>> {
+    match value {
+        ArgumentValue::Layers(layers) => Some(layers.clone()),
+        ArgumentValue::Expression(expression) => match &expression.kind {
+            ExpressionKind::Name(name) if !checker.sizes.contains_key(name) => {
+                let name = Name {
+                    text: name.clone(),
+                    span: expression.span,
+                };
+                let call = Call {
+                    arguments: Vec::new(),
+                    span: name.span,
+                    name,
+                };
+                Some(vec![ast::NetworkPart::Call(call)])
+            }
+            _ => None,
+        },
+    }
+}
+
+/// Reports the mistakes of a net that nothing uses.
+pub(super) fn examine(checker: &mut Checker, layers: &[ast::NetworkPart]) {
+    let expanded = expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
+    if let Some(layers) = expanded {
+        features::examine(checker, &layers);
+    }
+}
+
+/// The layers of a network on these parents, nets by name and repetitions written out, each layer
+/// numbered.
+pub(super) fn network(
+    checker: &mut Checker,
+    layers: &[ast::NetworkPart],
+    parents: &[Id<Variable>],
+    span: Span,
+) -> Option<Network> {
+    let mut expanding = Vec::new();
+    let mut counts = BTreeMap::new();
+    let layers = expand(checker, layers, &mut counts, &mut expanding)?;
+    if let Some(first) = layers.first().filter(|_| parents.is_empty()) {
+        checker.report(
+            Diagnostic::error(span, "a network needs parents")
+                .label(format!("`{}` has nothing to work on", first.name))
+                .help("name parents before an arrow, or use `linear` for learned constants"),
+        );
+        return None;
+    }
+    // A single parent needs no layer that joins.
+    if parents.len() > 1 {
+        joined_first(checker, &layers, span)?;
+    }
+    Some(Network { layers })
+}
+
+fn expand(
+    checker: &mut Checker,
+    layers: &[ast::NetworkPart],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let mut result = Some(Vec::new());
+    for layer in layers {
+        let expanded = match layer {
+            ast::NetworkPart::Repeat { count, layers } => {
+                repeat(checker, count, layers, counts, expanding)
+            }
+            ast::NetworkPart::Residual { span, layers } => {
+                residual(checker, *span, layers, counts, expanding)
+            }
+            ast::NetworkPart::Call(call) => layer_call(checker, call, counts, expanding),
+        };
+        // The layers that follow are read too, for their mistakes.
+        result = result.zip(expanded).map(|(mut before, layers)| {
+            before.extend(layers);
+            before
+        });
+    }
+    result
+}
+
+fn repeat(
+    checker: &mut Checker,
+    count: &ast::Expression,
+    layers: &[ast::NetworkPart],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let times = checker.number(count)?;
+    if times.fract() != 0.0 || !(0.0..=1000.0).contains(&times) {
+        let title = "a network is repeated a whole number of times, at most 1000";
+        let found = Diagnostic::error(count.span, title).label(format!("found {times}"));
+        checker.report(found.help("write `2 * [dense(100) > relu]`"));
+        return None;
+    }
+    let mut result = Vec::new();
+    for _ in 0..times as usize {
+        result.extend(expand(checker, layers, counts, expanding)?);
+        if result.len() > MOST_LAYERS {
+            let title = format!("a network has more than {MOST_LAYERS} layers");
+            let help = "repeat less, or a smaller network";
+            checker.report(
+                Diagnostic::error(count.span, title)
+                    .label("repeated here")
+                    .help(help),
+            );
+            return None;
+        }
+    }
+    Some(result)
+}
+
+fn residual(
+    checker: &mut Checker,
+    span: Span,
+    layers: &[ast::NetworkPart],
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let inner = expand(checker, layers, counts, expanding)?;
+    let mut blocks = LAYERS.iter().filter(|layer| layer.is_block());
+    let layer = *blocks.next().expect("the registry has residual blocks");
+    let count = counts.entry(layer.name()).or_default();
+    *count += 1;
+    if inner.is_empty() {
+        let none = Diagnostic::error(span, "a residual block holds layers").label("found none");
+        checker.report(none.help("write `residual [dense(100) > relu]`, or remove the block"));
+        return None;
+    }
+    Some(vec![LayerUse {
+        name: format!("{}{count}", layer.name()),
+        layer,
+        arguments: Vec::new(),
+        inner,
+        span,
+    }])
+}
+
+/// Reports a layer that needs joined parents and stands before any layer that joins them.
+fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Option<()> {
+    let mut unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
+    let early = unjoined.find(|layer| layer.layer.needs_joined() || !layer.inner.is_empty());
+    let Some(early) = early else { return Some(()) };
+    checker.report(match early.inner.is_empty() {
+        true => Diagnostic::error(
+            span,
+            format!(
+                "`{}` stands before any layer that joins the parents",
+                early.layer.name()
+            ),
+        )
+        .help(format!(
+            "begin the network with `dense(size)`, then `{}`",
+            early.layer.name()
+        )),
+        false => Diagnostic::error(
+            early.span,
+            "a residual block stands before any layer that joins the parents",
+        )
+        .help("begin the network with `dense(size)`"),
+    });
+    None
+}
+
+fn layer_call(
+    checker: &mut Checker,
+    call: &Call,
+    counts: &mut BTreeMap<&'static str, usize>,
+    expanding: &mut Vec<String>,
+) -> Option<Vec<LayerUse>> {
+    let name = &call.name.text;
+    if name == "linear" && call.arguments.is_empty() {
+        return Some(Vec::new());
+    }
+    if let Some((_, layers)) = checker.nets.get(name).cloned() {
+        checker.used_nets.push(name.clone());
+        if expanding.contains(name) {
+            let title = format!("net `{name}` contains itself");
+            let help = "write its layers out, or repeat them: `3 * [dense(100) > relu]`";
+            checker.report(
+                Diagnostic::error(call.span, title)
+                    .label("this is a circle")
+                    .help(help),
+            );
+            return None;
+        }
+        expanding.push(name.clone());
+        let expanded = expand(checker, &layers, counts, expanding);
+        expanding.pop();
+        return expanded;
+    }
+    let Some(layer) = layer::find(name).filter(|layer| !layer.is_block()) else {
+        let names: Vec<String> = checker
+            .nets
+            .keys()
+            .cloned()
+            .chain(["linear".to_string()])
+            .collect();
+        let layers = LAYERS.iter().map(|layer| layer.name());
+        let mut unknown =
+            Diagnostic::error(call.name.span, format!("unknown net or layer `{name}`"))
+                .label("not defined");
+        unknown.help = suggest(name, names.iter().map(String::as_str).chain(layers));
+        checker.report(unknown);
+        return None;
+    };
+    let arguments = arguments_of(checker, call, layer.arguments(), "layer")?;
+    let count = counts.entry(layer.name()).or_default();
+    *count += 1;
+    let name = format!("{}{count}", layer.name());
+    Some(vec![LayerUse {
+        name,
+        layer,
+        arguments,
+        inner: Vec::new(),
+        span: call.span,
+    }])
+}
+
+/// Whether the output of a network is a single value: it has one parent, or a layer joins them.
+pub(super) fn joins_parents(network: &Network, parents: &[Id<Variable>]) -> bool {
+    parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
+}

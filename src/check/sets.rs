@@ -1,0 +1,67 @@
+//! The overrides of `--set NAME=VALUE`, and the resulting value of every size and setting.
+
+use crate::diagnostic::suggest;
+
+pub(super) struct Sets {
+    given: Vec<(String, String)>,
+    taken: Vec<String>,
+    resolved: Vec<(String, String)>,
+}
+
+impl Sets {
+    pub fn new(given: &[(String, String)]) -> Self {
+        Sets {
+            given: given.to_vec(),
+            taken: Vec::new(),
+            resolved: Vec::new(),
+        }
+    }
+
+    /// The number set for a size or setting, or the one written; the last of several wins.
+    pub fn number(&mut self, name: &str, written: Option<f64>) -> Result<Option<f64>, String> {
+        if !self.taken.iter().any(|taken| taken == name) {
+            self.taken.push(name.to_string());
+        }
+        let value = match self.given(name) {
+            None => written,
+            Some(text) => {
+                let number: Result<f64, _> = text.trim().parse();
+                Some(number.map_err(|_| format!("`--set {name}={text}`: expected a number"))?)
+            }
+        };
+        if let Some(value) = value {
+            self.resolved.retain(|(other, _)| other != name);
+            self.resolved.push((name.to_string(), value.to_string()));
+        }
+        Ok(value)
+    }
+
+    /// The text given for a name; of several the last.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.given
+            .iter()
+            .rev()
+            .find(|(other, _)| other == name)
+            .map(|(_, text)| text.as_str())
+    }
+
+    /// Names that nothing asked for, each with a suggestion.
+    pub fn unused(&self) -> Vec<(String, Option<String>)> {
+        let unused = self
+            .given
+            .iter()
+            .filter(|(name, _)| !self.taken.contains(name));
+        unused
+            .map(|(name, _)| {
+                (
+                    name.clone(),
+                    suggest(name, self.taken.iter().map(String::as_str)),
+                )
+            })
+            .collect()
+    }
+
+    pub fn resolved(&self) -> Vec<(String, String)> {
+        self.resolved.clone()
+    }
+}

@@ -1,0 +1,78 @@
+//! Arguments that several commands share.
+
+use super::terminal::show;
+use crate::{Compiled, Model, Precision, Result};
+use std::path::{Path, PathBuf};
+
+/// A model file and what is changed in it.
+#[derive(clap::Args)]
+pub struct ModelFile {
+    /// The model file, such as models/adgm.dgm
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub changes: Changes,
+}
+
+impl ModelFile {
+    /// The checked model; its warnings are printed, its mistakes are the error.
+    pub fn check(&self) -> Result<Model> {
+        self.changes.model(&self.file)
+    }
+}
+
+/// What is changed in a model.
+#[derive(clap::Args)]
+pub struct Changes {
+    /// Change a size or setting, such as hidden=200, samples=5 or epochs=20; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
+    pub sets: Vec<(String, String)>,
+}
+
+impl Changes {
+    /// The model in a file with these changes; its warnings are printed.
+    pub fn model(&self, file: &Path) -> Result<Model> {
+        let (model, warnings) = Model::open_with(file, &self.sets)?;
+        show(&warnings);
+        Ok(model)
+    }
+
+    /// A compiled model with these changes, if the path is the folder of one.
+    pub fn compiled(&self, path: &Path) -> Result<Option<Compiled>> {
+        if !Compiled::is_in(path) {
+            return Ok(None);
+        }
+        let compiled = Compiled::open(path)?.set_all(&self.sets)?;
+        show(&compiled.model.warnings());
+        Ok(Some(compiled))
+    }
+}
+
+/// Reads `NAME=VALUE`.
+pub fn set(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("expected NAME=VALUE, found `{text}`"))?;
+    Ok((name.trim().to_string(), value.trim().to_string()))
+}
+
+/// Reads a count that must not be 0.
+pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+    let count = text
+        .parse::<usize>()
+        .map_err(|_| format!("expected a whole number, found `{text}`"))?;
+    if count == 0 {
+        Err("expected at least 1".to_string())
+    } else {
+        Ok(count)
+    }
+}
+
+/// Reads a precision by its name.
+pub fn precision(text: &str) -> std::result::Result<Precision, String> {
+    let mut all = Precision::ALL.into_iter();
+    all.find(|precision| precision.to_string() == text)
+        .ok_or_else(|| {
+            let names = Precision::ALL.map(|precision| precision.to_string());
+            format!("expected one of {}, found `{text}`", names.join(", "))
+        })
+}

@@ -1,0 +1,117 @@
+//! `batch labelled 100, unlabelled 100`: the rows of a step.
+
+use super::{Block, Draft, Line, LineContext, Reader, reader::whole};
+use crate::{
+    diagnostic::{Diagnostic, Span},
+    layer::Argument,
+    model::Batch,
+    syntax::ast::ExpressionKind,
+};
+
+const ROWS: Argument = whole("batch", 1.0, 1e7);
+const LABELLED: Argument = whole("batch.labelled", 0.0, 1e7);
+const UNLABELLED: Argument = whole("batch.unlabelled", 0.0, 1e7);
+
+#[derive(Debug)]
+pub struct BatchLine;
+
+impl Line for BatchLine {
+    fn keyword(&self) -> &'static str {
+        "batch"
+    }
+
+    fn block(&self) -> Block {
+        Block::Train
+    }
+
+    fn example(&self, labels: bool) -> &'static str {
+        if labels {
+            "batch labelled 100, unlabelled 100"
+        } else {
+            "batch 100"
+        }
+    }
+
+    fn summary(&self) -> &'static str {
+        "rows of each case in a step"
+    }
+
+    fn repeats(&self) -> bool {
+        false
+    }
+
+    fn set_names(&self) -> Vec<&'static str> {
+        vec![ROWS.name]
+    }
+
+    fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
+        let labels = reader.context.has_labels();
+        let named = matches!(reader.peek(), Some(ExpressionKind::Name(_)));
+        if labels != named {
+            let label = if labels {
+                "a model with labels has two kinds of rows"
+            } else {
+                "a model without labels has one kind of rows"
+            };
+            let title = "the batch does not fit the model's cases";
+            let span = reader.span();
+            reader.report(Diagnostic::error(span, title).label(label));
+            return None;
+        }
+        draft.training.batch = if labels {
+            cases(reader)?
+        } else {
+            Batch::All(reader.number(ROWS)? as usize)
+        };
+        Some(())
+    }
+
+    fn set(&self, context: &mut dyn LineContext, draft: &mut Draft) {
+        let mut set = |argument: Argument, rows: &mut usize| {
+            *rows = context.set_number(argument.name, &argument, *rows as f64) as usize;
+        };
+        match &mut draft.training.batch {
+            Batch::All(rows) => set(ROWS, rows),
+            Batch::Cases {
+                labelled,
+                unlabelled,
+            } => {
+                set(LABELLED, labelled);
+                set(UNLABELLED, unlabelled);
+            }
+        }
+    }
+
+    fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
+        let none = Batch::Cases {
+            labelled: 0,
+            unlabelled: 0,
+        };
+        if draft.training.batch == none {
+            let title = "a batch has no rows";
+            let help = "give `batch labelled 100, unlabelled 100` rows of one kind at least";
+            context.report(Diagnostic::error(Span::default(), title).help(help));
+        }
+    }
+}
+
+/// `labelled 100, unlabelled 100`, in any order; 100 of what is left out.
+fn cases(reader: &mut Reader) -> Option<Batch> {
+    let (mut labelled, mut unlabelled) = (None, None);
+    while reader.peek().is_some() {
+        let (argument, rows) = match reader.choice(&["labelled", "unlabelled"])? {
+            "labelled" => (LABELLED, &mut labelled),
+            _ => (UNLABELLED, &mut unlabelled),
+        };
+        let number = reader.number(argument)? as usize;
+        if rows.replace(number).is_some() {
+            let title = format!("`{}` is said twice", argument.name);
+            let span = reader.span();
+            reader.report(Diagnostic::error(span, title).help("keep one of the two"));
+        }
+    }
+    Some(Batch::Cases {
+        labelled: labelled.unwrap_or(100),
+        unlabelled: unlabelled.unwrap_or(100),
+    })
+}

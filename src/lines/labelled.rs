@@ -1,0 +1,52 @@
+//! `labelled 0.01 warmup 10 from 1`: the weight of the bound of labelled rows.
+
+use super::{Block, Draft, Line, Reader};
+use crate::diagnostic::Diagnostic;
+
+#[derive(Debug)]
+pub struct Labelled;
+
+impl Line for Labelled {
+    fn keyword(&self) -> &'static str {
+        "labelled"
+    }
+
+    fn block(&self) -> Block {
+        Block::Objective
+    }
+
+    fn example(&self, _: bool) -> &'static str {
+        "labelled 0.01 warmup 10 from 1"
+    }
+
+    fn summary(&self) -> &'static str {
+        "the weight of the bound of labelled rows"
+    }
+
+    fn repeats(&self) -> bool {
+        false
+    }
+
+    fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
+        let mistake = if !reader.context.has_labels() {
+            Some((
+                "there are no labelled rows to weigh",
+                "declare a variable as `label`, or remove the line",
+            ))
+        } else if reader.context.generative().is_empty() {
+            Some((
+                "a classifier has no bound to weigh",
+                "`classify y weight …` is the weight of labelled rows here",
+            ))
+        } else {
+            None
+        };
+        if let Some((title, help)) = mistake {
+            let span = reader.span();
+            reader.report(Diagnostic::error(span, title).help(help));
+            return None;
+        }
+        draft.objective.labelled = Some(reader.ramp("weight", "labelled")?);
+        Some(())
+    }
+}

@@ -1,0 +1,337 @@
+//! Reads the values of one line, one after the other.
+
+use super::LineContext;
+use crate::{
+    diagnostic::{Diagnostic, Span, suggest},
+    distribution::Domain,
+    id::Id,
+    layer::Argument,
+    model::{FactorKind, Ramp, Role, Variable, factor_of},
+    syntax::ast::{self, Call, ExpressionKind, Name, Setting},
+};
+
+/// A position in the values of a line. Each step takes what comes next; if that is not what is
+/// expected, the step reports it and gives `None`.
+pub struct Reader<'r> {
+    /// The model around the line.
+    pub context: &'r mut dyn LineContext,
+    setting: &'r Setting,
+    /// The position of the next value.
+    next: usize,
+}
+
+/// An argument that is a whole number within these limits, and has no default.
+pub const fn whole(name: &'static str, least: f64, most: f64) -> Argument {
+    Argument {
+        name,
+        default: None,
+        least,
+        most,
+        whole: true,
+    }
+}
+
+/// An argument that is a number within these limits, and has no default.
+pub const fn real(name: &'static str, least: f64, most: f64) -> Argument {
+    Argument {
+        name,
+        default: None,
+        least,
+        most,
+        whole: false,
+    }
+}
+
+impl<'r> Reader<'r> {
+    /// A reader at the first value of a line.
+    pub fn new(context: &'r mut dyn LineContext, setting: &'r Setting) -> Self {
+        Reader {
+            context,
+            setting,
+            next: 0,
+        }
+    }
+
+    /// The whole line.
+    pub fn span(&self) -> Span {
+        self.setting.span
+    }
+
+    /// Adds a report.
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.context.report(diagnostic);
+    }
+
+    /// Reports a name that is none of the `listed`.
+    pub fn unknown<'n>(
+        &mut self,
+        name: &Name,
+        what: &str,
+        listed: impl IntoIterator<Item = &'n str>,
+    ) {
+        let mut unknown = Diagnostic::error(name.span, format!("unknown {what} `{}`", name.text))
+            .label("not known");
+        unknown.help = suggest(&name.text, listed);
+        self.report(unknown);
+    }
+
+    /// The next value, which stays the next.
+    pub fn peek(&self) -> Option<&ExpressionKind> {
+        self.setting.values.get(self.next).map(|value| &value.kind)
+    }
+
+    /// The next value. `expected` completes the message "expected … here".
+    pub fn take(&mut self, expected: &str) -> Option<&ast::Expression> {
+        let Some(value) = self.setting.values.get(self.next) else {
+            let end = self.setting.span.end;
+            let title = format!("`{}` is not complete", self.setting.keyword.text);
+            self.report(
+                Diagnostic::error(Span::new(self.setting.span.start, end), title)
+                    .label(format!("expected {expected} here")),
+            );
+            return None;
+        };
+        self.next += 1;
+        Some(value)
+    }
+
+    /// A number. If `--set` is to reach it whether or not the line is there, the line's
+    /// `set` has to ask for it by the argument's name.
+    pub fn number(&mut self, argument: Argument) -> Option<f64> {
+        let value = self.take("a number")?.clone();
+        let number = self.context.number(&value)?;
+        // What is written must be in range even where `--set` replaces it.
+        self.context
+            .in_range(value.span, &argument, number)
+            .then_some(number)
+    }
+
+    /// A number of a variable; `--set` reaches it as `beta.z`.
+    pub fn number_of(&mut self, argument: Argument, subject: &str) -> Option<f64> {
+        let number = self.number(argument)?;
+        let name = format!("{}.{subject}", argument.name);
+        Some(self.context.set_number(&name, &argument, number))
+    }
+
+    /// `weight 10` of a variable, 1 if it is left out; `--set` reaches it as `match.r`.
+    pub fn weight_of(&mut self, argument: Argument, subject: &str) -> Option<f64> {
+        if self.keyword("weight")? {
+            return self.number_of(argument, subject);
+        }
+        let name = format!("{}.{subject}", argument.name);
+        Some(self.context.set_number(&name, &argument, 1.0))
+    }
+
+    /// A name. `expected` says of what, for messages.
+    pub fn name(&mut self, expected: &str) -> Option<Name> {
+        let value = self.take(expected)?.clone();
+        match value.kind {
+            ExpressionKind::Name(text) => Some(Name {
+                text,
+                span: value.span,
+            }),
+            kind => {
+                let title = format!("expected {expected}");
+                let mut diagnostic =
+                    Diagnostic::error(value.span, title).label("found an expression");
+                if let ExpressionKind::Binary(..) = kind {
+                    diagnostic = diagnostic
+                        .help("an operator joins what stands beside it: a comma parts two values, as in `z, -1`");
+                }
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+
+    /// A variable of the model.
+    pub fn variable(&mut self) -> Option<(Name, Id<Variable>)> {
+        let name = self.name("a variable")?;
+        let id = self.context.lookup(&name)?;
+        Some((name, id))
+    }
+
+    /// A variable that is not always observed.
+    pub fn hidden(&mut self) -> Option<(Name, Id<Variable>)> {
+        let (name, id) = self.variable()?;
+        let role = self.context.variable(id).role;
+        if role != Role::Latent && role != Role::Label {
+            let title = format!("`{}` is neither a latent nor a label", name.text);
+            let help = format!(
+                "`{}` is about the terms of a variable that q infers",
+                self.setting.keyword.text
+            );
+            self.report(
+                Diagnostic::error(name.span, title)
+                    .label("expected a latent or a label")
+                    .help(help),
+            );
+            return None;
+        }
+        Some((name, id))
+    }
+
+    /// A continuous latent.
+    pub fn latent(&mut self) -> Option<(Name, Id<Variable>)> {
+        let (name, id) = self.variable()?;
+        let variable = self.context.variable(id);
+        if variable.role != Role::Latent || variable.domain == Domain::Class {
+            let title = format!("`{}` is not a continuous latent", name.text);
+            let help = format!(
+                "`{}` is about the terms of a `latent` that is sampled",
+                self.setting.keyword.text
+            );
+            self.report(
+                Diagnostic::error(name.span, title)
+                    .label("expected a latent")
+                    .help(help),
+            );
+            return None;
+        }
+        Some((name, id))
+    }
+
+    /// One of these words.
+    pub fn choice(&mut self, choices: &[&'static str]) -> Option<&'static str> {
+        let quoted: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+        let name = self.name(&quoted.join(" or "))?;
+        let found = choices.iter().find(|choice| **choice == name.text);
+        if found.is_none() {
+            let title = format!("`{}` does not belong here", name.text);
+            let mut unknown = Diagnostic::error(name.span, title)
+                .label(format!("expected {}", quoted.join(" or ")));
+            // Of one word, the line's example says more.
+            if choices.len() > 1 {
+                unknown.help = suggest(&name.text, choices.iter().copied());
+            }
+            self.report(unknown);
+        }
+        found.copied()
+    }
+
+    /// Takes that word if it follows.
+    pub fn follows(&mut self, word: &str) -> bool {
+        let found = matches!(self.peek(), Some(ExpressionKind::Name(name)) if name == word);
+        self.next += usize::from(found);
+        found
+    }
+
+    /// Whether that word follows; anything else but the end is reported.
+    pub fn keyword(&mut self, word: &'static str) -> Option<bool> {
+        if self.next == self.setting.values.len() {
+            return Some(false);
+        }
+        self.choice(&[word]).map(|_| true)
+    }
+
+    /// A call such as `vat(radius = 2)`; a name alone is a call without arguments.
+    pub fn call(&mut self, expected: &str) -> Option<Call> {
+        let value = self.take(expected)?.clone();
+        match value.kind {
+            ExpressionKind::Call(call) => Some(call),
+            ExpressionKind::Name(text) => {
+                let name = Name {
+                    text,
+                    span: value.span,
+                };
+                Some(Call {
+                    name,
+                    arguments: Vec::new(),
+                    span: value.span,
+                })
+            }
+            _ => {
+                self.report(Diagnostic::error(
+                    value.span,
+                    format!("expected {expected}"),
+                ));
+                None
+            }
+        }
+    }
+
+    /// A label that q infers. `help` says what the line does with one.
+    pub fn label(&mut self, help: &str) -> Option<(Name, Id<Variable>)> {
+        let (name, label) = self.variable()?;
+        if self.context.variable(label).role != Role::Label {
+            let title = format!("`{}` is not a label", name.text);
+            self.report(
+                Diagnostic::error(name.span, title)
+                    .label("expected a label")
+                    .help(help),
+            );
+            return None;
+        }
+        Some((name, label))
+    }
+
+    /// Reports a label for which q has no probabilities.
+    pub fn has_prediction(&mut self, name: &Name, label: Id<Variable>) -> Option<()> {
+        let kind = factor_of(self.context.inference(), label).map(|factor| &factor.kind);
+        let predicted = matches!(
+            kind,
+            Some(FactorKind::Distribution { distribution, .. }) if distribution.has_probabilities()
+        );
+        if !predicted {
+            let title = format!("q has no prediction of `{}`", name.text);
+            let help = format!("let q infer it: `… -> {} ~ categorical(…)`", name.text);
+            self.report(Diagnostic::error(name.span, title).help(help));
+        }
+        predicted.then_some(())
+    }
+
+    /// A label or a latent of type `class`. `otherwise` completes the message about another
+    /// variable: "`z` …".
+    pub fn class_variable(&mut self, otherwise: &str) -> Option<(Name, Id<Variable>)> {
+        let (name, id) = self.variable()?;
+        let variable = self.context.variable(id);
+        if variable.domain != Domain::Class || !matches!(variable.role, Role::Label | Role::Latent)
+        {
+            let title = format!("`{}` {otherwise}", name.text);
+            let label = format!("{} is not discrete", name.text);
+            let keyword = &self.setting.keyword.text;
+            let help = format!(
+                "a continuous latent is sampled; `{keyword}` takes a `label` or a `latent` of type `class`"
+            );
+            self.report(Diagnostic::error(name.span, title).label(label).help(help));
+            return None;
+        }
+        Some((name, id))
+    }
+
+    /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and
+    /// `from.SUBJECT`.
+    pub fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
+        let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
+        self.ramp_to(weight, subject)
+    }
+
+    /// `warmup 10 from 3`, behind a weight that is read already. Without `warmup` the weight never
+    /// changes; without `from` it starts at 0.
+    pub fn ramp_to(&mut self, weight: f64, subject: &str) -> Option<Ramp> {
+        let (mut warmup, mut from) = (0.0, 0.0);
+        if self.keyword("warmup")? {
+            warmup = self.number_of(real("warmup", 0.0, 1e6), subject)?;
+            if self.keyword("from")? {
+                from = self.number_of(real("from", 0.0, 1e6), subject)?;
+            }
+        }
+        Some(Ramp {
+            weight,
+            warmup,
+            from,
+            span: self.span(),
+        })
+    }
+
+    /// Reports a value that is left over.
+    pub fn end(&mut self) -> Option<()> {
+        let Some(extra) = self.setting.values.get(self.next) else {
+            return Some(());
+        };
+        let title = format!("`{}` ends before this", self.setting.keyword.text);
+        self.context
+            .report(Diagnostic::error(extra.span, title).label("one value too many"));
+        None
+    }
+}

@@ -1,0 +1,247 @@
+//! `smooth y by vat(radius = 2)`: virtual adversarial training (Miyato et al. 2019). The prediction
+//! of a label should change little in the direction of the data that changes it most.
+//!
+//! The direction is a gradient within the loss: a step of the power method on the divergence's
+//! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖, again
+//! for each round with d = g; then r = ε g/‖g‖.
+
+use super::{Block, Draft, Line, Reader};
+use crate::{
+    distribution::Domain,
+    gradient,
+    id::Id,
+    layer::Argument,
+    model::{CostContext, CostRows, CostTerm, Notation, Ramp, Role, Variable},
+    names::OutputName,
+    tensor::{Axes, Node, NoiseKind, Scalar},
+};
+use std::sync::Arc;
+
+/// weight · mean over rows and samples of KL(q(y | x) ‖ q(y | x + r)), for each case, where r is
+/// the change of the data x of length `radius` that changes the prediction most.
+#[derive(Debug)]
+pub struct Smooth {
+    pub label: Id<Variable>,
+    /// The length of the change.
+    pub radius: f64,
+    /// The length at which its direction is found.
+    pub step: f64,
+    /// In how many rounds its direction is found.
+    pub rounds: usize,
+    /// The weight.
+    pub ramp: Ramp,
+}
+
+/// Keeps the division by the norm of a zero direction finite.
+const TINY: f64 = 1e-30;
+
+const KEYWORD: &str = "smooth";
+
+impl CostTerm for Smooth {
+    fn keyword(&self) -> &'static str {
+        KEYWORD
+    }
+
+    fn subject(&self) -> Id<Variable> {
+        self.label
+    }
+
+    fn rows(&self) -> CostRows {
+        CostRows::EachCase
+    }
+
+    fn ramp(&self) -> Option<Ramp> {
+        Some(self.ramp)
+    }
+
+    fn formula(&self, notation: &Notation) -> String {
+        let (q, radius) = (notation.posterior(self.label), self.radius);
+        let weight = if self.ramp.changes() {
+            String::new()
+        } else {
+            format!("{} · ", self.ramp.weight)
+        };
+        let means = notation.mean_of_each_case();
+        let moved = format!("{q} with the data moved by {radius}");
+        format!("+ {weight}({means}) KL({q} ‖ {moved})")
+    }
+
+    fn weighted_part(&self, notation: &Notation) -> String {
+        format!("the KL of {}", notation.posterior(self.label))
+    }
+
+    fn remark(&self, notation: &Notation) -> Option<String> {
+        Some(format!(
+            "The data are moved by a vector of length {}, in the direction that changes {} most \
+             (virtual adversarial training).",
+            self.radius,
+            notation.posterior(self.label)
+        ))
+    }
+
+    fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
+        let model = context.model();
+        let name = &model.variables[self.label.index()].name;
+        context.set_origin(&format!("smoothness of q({name} | …)"));
+        let data: Vec<Id<Variable>> = model
+            .with_role(Role::Data)
+            .filter(|id| model.variables[id.index()].domain != Domain::Class)
+            .collect();
+        let clean = context.log_probabilities(self.label, &[]);
+        let clean = context.graph().stop_gradient(clean);
+        let mut direction: Vec<Node> = data
+            .iter()
+            .map(|&id| random_direction(context, id, name))
+            .collect();
+        for _ in 0..self.rounds {
+            let small = with_length(context, &direction, self.step);
+            let divergence = divergence(context, self.label, clean, &data, &small);
+            let graph = context.graph();
+            let all = graph.axes_of(divergence).clone();
+            let sum = graph.sum(divergence, &all);
+            direction = gradient::reverse(graph, sum, &small);
+        }
+        let large = with_length(context, &direction, self.radius);
+        let divergence = divergence(context, self.label, clean, &data, &large);
+        let graph = context.graph();
+        let all = graph.axes_of(divergence).clone();
+        let mean = graph.mean(divergence, &all);
+        let output = OutputName::Metric {
+            metric: "smoothness".to_string(),
+            case: Some(context.case()),
+            variable: name.clone(),
+        };
+        context.report(output, mean);
+        let weight = context.weight(self);
+        context.graph().mul(weight, mean)
+    }
+}
+
+/// A random direction for one data variable, with axes row and features.
+fn random_direction(context: &mut dyn CostContext<'_>, data: Id<Variable>, label: &str) -> Node {
+    let name = format!(
+        "{label}.smooth.{}",
+        context.model().variables[data.index()].name
+    );
+    let axes = Axes::from(context.row()).with(context.features(data));
+    context.noise(&name, NoiseKind::Normal, axes)
+}
+
+/// The same direction with that length in each row, over all data, as constants.
+fn with_length(context: &mut dyn CostContext<'_>, direction: &[Node], length: f64) -> Vec<Node> {
+    let row = Axes::from(context.row());
+    let graph = context.graph();
+    let squares: Vec<Node> = direction
+        .iter()
+        .map(|&part| {
+            let square = graph.square(part);
+            let features = graph.axes_of(square).minus(&row);
+            graph.sum(square, &features)
+        })
+        .collect();
+    let square = graph.total(squares);
+    let square = graph.shift(square, TINY);
+    let norm = graph.scalar(Scalar::Sqrt, &[square]);
+    direction
+        .iter()
+        .map(|&part| {
+            let unit = graph.div(part, norm);
+            let scaled = graph.scale(unit, length);
+            graph.stop_gradient(scaled)
+        })
+        .collect()
+}
+
+/// Σ_k q(k | x) (log q(k | x) − log q(k | x + r)), of each row and sample; `clean` is log q(k | x).
+fn divergence(
+    context: &mut dyn CostContext<'_>,
+    label: Id<Variable>,
+    clean: Node,
+    data: &[Id<Variable>],
+    change: &[Node],
+) -> Node {
+    let change: Vec<(Id<Variable>, Node)> =
+        data.iter().copied().zip(change.iter().copied()).collect();
+    let changed = context.log_probabilities(label, &change);
+    let axis = Axes::from(context.features(label));
+    let graph = context.graph();
+    let ratio = graph.sub(clean, changed);
+    let q = graph.exp(clean);
+    graph.contract(q, ratio, &axis)
+}
+
+#[derive(Debug)]
+pub struct SmoothLine;
+
+/// What virtual adversarial training takes.
+const VAT: [Argument; 4] = [
+    argument("radius", None, 0.0),
+    argument("weight", Some(1.0), 0.0),
+    argument("step", Some(1.0), 1e-6),
+    Argument {
+        name: "rounds",
+        default: Some(1.0),
+        least: 1.0,
+        most: 100.0,
+        whole: true,
+    },
+];
+
+const fn argument(name: &'static str, default: Option<f64>, least: f64) -> Argument {
+    Argument {
+        name,
+        default,
+        least,
+        most: 1e6,
+        whole: false,
+    }
+}
+
+impl Line for SmoothLine {
+    fn keyword(&self) -> &'static str {
+        KEYWORD
+    }
+
+    fn block(&self) -> Block {
+        Block::Objective
+    }
+
+    fn example(&self, _: bool) -> &'static str {
+        "smooth y by vat(radius = 2, weight = 1) warmup 10 from 5"
+    }
+
+    fn summary(&self) -> &'static str {
+        "adds how much a label's prediction changes where the data are moved to change it most"
+    }
+
+    fn repeats(&self) -> bool {
+        true
+    }
+
+    fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
+        let help = "`smooth` holds the prediction of a `label` that q infers";
+        let (name, label) = reader.label(help)?;
+        reader.choice(&["by"])?;
+        let call = reader.call("`vat(radius = 2)`")?;
+        if call.name.text != "vat" {
+            reader.unknown(&call.name, "smoothing", ["vat"]);
+            return None;
+        }
+        let values = reader.context.arguments(&call, &VAT, "smoothing")?;
+        let mut arguments = [0.0; 4];
+        for ((to, value), argument) in arguments.iter_mut().zip(values).zip(&VAT) {
+            let name = format!("{KEYWORD}.{}", argument.name);
+            *to = reader.context.set_number(&name, argument, value);
+        }
+        reader.has_prediction(&name, label)?;
+        let [radius, weight, step, rounds] = arguments;
+        draft.objective.costs.push(Arc::new(Smooth {
+            label,
+            radius,
+            step,
+            rounds: rounds as usize,
+            ramp: reader.ramp_to(weight, KEYWORD)?,
+        }));
+        Some(())
+    }
+}

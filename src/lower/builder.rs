@@ -1,0 +1,243 @@
+//! The graph as it grows, and the settings of a pass.
+//!
+//! A pass is one walk through the networks: of the rows of a case, of the same rows without noise,
+//! of pseudo-inputs. What differs between passes stands in the fields of [`Builder`]. No field is
+//! set and set back: a pass with other settings is a child ([`Builder::child`]) that borrows the
+//! graph and ends with its scope.
+
+use super::Mode;
+use crate::{
+    id::Id,
+    layer::Context,
+    model::Variable,
+    names::CaseKind,
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start},
+};
+use std::collections::BTreeMap;
+
+/// The next values of running averages, by the parameter's name.
+pub(super) type RunningAverages = BTreeMap<String, Node>;
+
+/// What a pass does to the running averages, where batch norm takes the statistics of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Averages {
+    /// Nothing.
+    Kept,
+    /// Moves each from where the pass before left it.
+    Moved,
+    /// Moves each from its value at the start of the step, whatever a pass before has done: for
+    /// the clean pass, which evaluation repeats.
+    MovedFromStored,
+}
+
+/// The graph and the settings of one pass.
+pub(super) struct Builder<'g> {
+    /// The graph that every pass adds to.
+    pub graph: &'g mut Graph,
+    /// The next values of the running averages.
+    pub running: &'g mut RunningAverages,
+    /// What networks do.
+    pub mode: Mode,
+    /// What happens to running averages.
+    pub averages: Averages,
+    /// The case whose rows are read.
+    pub case: CaseKind,
+    /// What the names of noise and origins begin with: the case, or `p.z.pseudo`.
+    pub label: String,
+    /// What the names of parameters begin with: `from.z.` within a model that infers `z` for
+    /// another, else nothing.
+    pub scope: String,
+    /// The axis of the rows.
+    pub row: Id<Axis>,
+    /// How many joint samples are drawn.
+    pub samples: usize,
+    /// The axis of the samples, within the draws of a case; none if there is one sample.
+    pub sample: Option<Id<Axis>>,
+}
+
+/// A graph for the passes of [`Builder`].
+pub(super) fn empty_graph() -> Graph {
+    let mut graph = Graph::new();
+    // Axis 0 belongs to no pass. It keeps the numbers of the axes as they are in stored plans.
+    graph.new_axis(row_axis("none", 1));
+    graph
+}
+
+fn row_axis(case: &str, size: usize) -> Axis {
+    Axis {
+        name: format!("{case}.row"),
+        size,
+        kind: AxisKind::Row,
+    }
+}
+
+impl<'g> Builder<'g> {
+    /// A pass over `rows` rows of a case that leaves the running averages as they are.
+    pub(super) fn new(
+        graph: &'g mut Graph,
+        running: &'g mut RunningAverages,
+        mode: Mode,
+        samples: usize,
+        case: CaseKind,
+        rows: usize,
+    ) -> Self {
+        let row = graph.new_axis(row_axis(case.word(), rows));
+        Builder {
+            graph,
+            running,
+            mode,
+            averages: Averages::Kept,
+            case,
+            label: case.to_string(),
+            scope: String::new(),
+            row,
+            samples,
+            sample: None,
+        }
+    }
+
+    /// A pass on the same graph with the same settings, to be changed as needed.
+    pub(super) fn child(&mut self) -> Builder<'_> {
+        Builder {
+            graph: &mut *self.graph,
+            running: &mut *self.running,
+            mode: self.mode,
+            averages: self.averages,
+            case: self.case,
+            label: self.label.clone(),
+            scope: self.scope.clone(),
+            row: self.row,
+            samples: self.samples,
+            sample: self.sample,
+        }
+    }
+
+    /// A view for a layer whose parameters are named `PREFIX.NAME`.
+    pub(super) fn layer(&mut self, prefix: impl Into<String>) -> LayerContext<'_, 'g> {
+        LayerContext {
+            builder: self,
+            prefix: prefix.into(),
+        }
+    }
+
+    /// The feature axis of a declared variable. The output of a network has another:
+    /// `Case::feature_axis` finds it.
+    pub(super) fn feature_axis(&mut self, variable: &Variable) -> Id<Axis> {
+        self.variable_axis(variable, AxisKind::Feature)
+    }
+
+    /// The axis of the classes over which a variable is summed.
+    pub(super) fn class_axis(&mut self, variable: &Variable) -> Id<Axis> {
+        self.variable_axis(variable, AxisKind::Class)
+    }
+
+    fn variable_axis(&mut self, variable: &Variable, kind: AxisKind) -> Id<Axis> {
+        self.graph.new_axis(Axis {
+            name: variable.name.clone(),
+            size: variable.size(),
+            kind,
+        })
+    }
+
+    /// The axis of the joint samples.
+    pub(super) fn sample_axis(&mut self) -> Id<Axis> {
+        self.graph.new_axis(Axis {
+            name: "sample".to_string(),
+            size: self.samples,
+            kind: AxisKind::Sample,
+        })
+    }
+
+    /// The row, sample and class axes of a value.
+    pub(super) fn batch_axes(&self, node: Node) -> Axes {
+        self.graph
+            .axes_of(node)
+            .iter()
+            .filter(|&axis| self.graph.axis(axis).kind.is_batch())
+            .collect()
+    }
+
+    /// Noise of this pass, named `LABEL.NAME`.
+    pub(super) fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
+        let name = format!("{}.{name}", self.label);
+        self.graph.noise(&name, kind, axes)
+    }
+}
+
+/// A layer's view of a pass: its parameters are named `PREFIX.NAME`.
+pub(super) struct LayerContext<'b, 'g> {
+    builder: &'b mut Builder<'g>,
+    /// `q.z.dense1`.
+    prefix: String,
+}
+
+impl Context for LayerContext<'_, '_> {
+    fn graph(&mut self) -> &mut Graph {
+        self.builder.graph
+    }
+
+    fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node {
+        // The parameters of another model stay as they are.
+        let trained = self.builder.scope.is_empty();
+        let parameter = self.builder.graph.declare(Parameter {
+            name: format!("{}.{name}", self.prefix),
+            axes: axes.to_vec(),
+            start,
+            trained,
+        });
+        self.builder.graph.read(parameter)
+    }
+
+    fn running_average(
+        &mut self,
+        name: &str,
+        axes: &[Id<Axis>],
+        start: f64,
+        observed: Node,
+        momentum: f64,
+    ) -> Node {
+        let name = format!("{}.{name}", self.prefix);
+        let graph = &mut *self.builder.graph;
+        let parameter = graph.declare(Parameter {
+            name: name.clone(),
+            axes: axes.to_vec(),
+            start: Start::Constant(start),
+            trained: false,
+        });
+        let stored = graph.read(parameter);
+        let moved = self.builder.running.get(&name).copied();
+        let current = match self.builder.averages {
+            _ if !self.builder.mode.batch_statistics => return stored,
+            Averages::Kept => return stored,
+            Averages::Moved => moved.unwrap_or(stored),
+            Averages::MovedFromStored => stored,
+        };
+        let kept = graph.scale(current, 1.0 - momentum);
+        let moved = graph.scale(observed, momentum);
+        let next = graph.add(kept, moved);
+        let next = graph.stop_gradient(next);
+        self.builder.running.insert(name, next);
+        stored
+    }
+
+    fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis> {
+        let dot = if name.is_empty() { "" } else { "." };
+        let name = format!("{}{dot}{name}", self.prefix);
+        self.builder.graph.new_axis(Axis { name, size, kind })
+    }
+
+    fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node {
+        let dot = if part.is_empty() { "" } else { "." };
+        let name = format!("{}{dot}{part}", self.prefix);
+        let axes = self.builder.graph.axes_of(like).clone();
+        self.builder.noise(&name, kind, axes)
+    }
+
+    fn batch_statistics(&self) -> bool {
+        self.builder.mode.batch_statistics
+    }
+
+    fn noisy(&self) -> bool {
+        self.builder.mode.noisy
+    }
+}

@@ -1,0 +1,124 @@
+//! The case that was lowered last, as the costs of the objective see it.
+
+use super::{builder::Averages, case::Case};
+use crate::{
+    id::Id,
+    layer::Value,
+    model::{CostContext, CostTerm, Model, Variable},
+    names::CaseKind,
+    tensor::{Axes, Axis, Graph, Node, NoiseKind},
+};
+
+/// A case whose bound has been lowered. The values that q draws are drawn again by the same noise,
+/// so that a cost sees what the bound saw.
+pub(super) struct CostCase<'c, 'm, 'g> {
+    case: &'c mut Case<'m, 'g>,
+    /// The values without noise and dropout that costs read, once the pass has run.
+    clean: Option<Vec<(Id<Variable>, Node)>>,
+}
+
+impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
+    pub(super) fn new(case: &'c mut Case<'m, 'g>) -> Self {
+        CostCase { case, clean: None }
+    }
+
+    /// The cost times its weight. The clean pass precedes the first cost of a keyword that reads
+    /// from it.
+    pub(super) fn lower(&mut self, cost: &dyn CostTerm) -> Node {
+        let mut costs = self.case.model.objective.costs.iter();
+        let reads_clean =
+            costs.any(|other| other.keyword() == cost.keyword() && !other.clean_reads().is_empty());
+        if self.clean.is_none() && reads_clean {
+            self.clean = Some(self.clean_pass());
+        }
+        cost.lower(self)
+    }
+
+    /// One pass without noise and dropout for every cost of the model that reads from it.
+    /// Evaluation repeats this pass, and what it infers takes its statistics from here.
+    fn clean_pass(&mut self) -> Vec<(Id<Variable>, Node)> {
+        self.set_origin("clean pass");
+        let costs = self.case.model.objective.costs.iter();
+        let variables: Vec<Id<Variable>> = costs.flat_map(|cost| cost.clean_reads()).collect();
+        let all = self.case.model.inference.len();
+        let mut cache = self.case.observed_values();
+        let mut pass = self.case.pass(&mut cache);
+        pass.builder.mode.noisy = false;
+        if pass.builder.averages == Averages::Moved {
+            pass.builder.averages = Averages::MovedFromStored;
+        }
+        pass.infer();
+        pass.resample(all, |case| {
+            variables
+                .iter()
+                .map(|&variable| (variable, dense(case, variable)))
+                .collect()
+        })
+    }
+}
+
+impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
+    fn model(&self) -> &'m Model {
+        self.case.model
+    }
+
+    fn case(&self) -> CaseKind {
+        self.case.builder.case
+    }
+
+    fn row(&self) -> Id<Axis> {
+        self.case.builder.row
+    }
+
+    fn graph(&mut self) -> &mut Graph {
+        self.case.builder.graph
+    }
+
+    fn features(&mut self, variable: Id<Variable>) -> Id<Axis> {
+        self.case.feature_axis(variable)
+    }
+
+    fn log_q(&mut self, label: Id<Variable>) -> Node {
+        self.case.log_prob(self.case.inference_of(label))
+    }
+
+    fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node {
+        let factor = self.case.inference_of(label);
+        let mut cache = self.case.observed_values();
+        let mut pass = self.case.pass(&mut cache);
+        pass.builder.averages = Averages::Kept;
+        for &(data, by) in change {
+            let value = dense(&mut pass, data);
+            let changed = pass.builder.graph.add(value, by);
+            pass.set(data, changed);
+        }
+        pass.resample(factor.index, |case| {
+            let (_, heads) = case.distribution(factor);
+            let axis = case.feature_axis(label);
+            case.builder.graph.log_softmax(heads[0], axis)
+        })
+    }
+
+    fn value(&mut self, variable: Id<Variable>) -> Node {
+        let all = self.case.model.inference.len();
+        self.case.resample(all, |case| dense(case, variable))
+    }
+
+    fn clean_value(&mut self, variable: Id<Variable>) -> Node {
+        let mut values = self.clean.iter().flatten();
+        let found = values.find(|(read, _)| *read == variable);
+        found.expect("a cost names what it reads clean").1
+    }
+
+    fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
+        self.case.builder.noise(name, kind, axes)
+    }
+}
+
+/// The value of a variable that is no class.
+fn dense(case: &mut Case, variable: Id<Variable>) -> Node {
+    match case.value(variable) {
+        Value::Dense(node) => node,
+        Value::Enumerated(_) => unreachable!("check refuses classes here"),
+    }
+}

@@ -1,0 +1,139 @@
+//! What evaluation reports of each row.
+
+use super::{
+    Mode,
+    builder::{Builder, RunningAverages, empty_graph},
+    case::{Cache, Case},
+    entry::total,
+    term,
+};
+use crate::{
+    bound::{self, Term},
+    distribution::Domain,
+    id::Id,
+    model::{Model, Role, Variable},
+    names::OutputName,
+    tensor::{Axes, Graph, Node, OutputKind},
+};
+
+/// What [`evaluate`] reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluate {
+    /// Rows in a batch.
+    pub rows: usize,
+    /// Joint samples of q.
+    pub samples: usize,
+    /// Also the importance-weighted estimate of the log-likelihood.
+    pub likelihood: bool,
+}
+
+/// What is inferred of each row, by running averages, with greys as they are. Every output has the
+/// row axis first: `bound` and its terms, if there is one, `likelihood` (the log-likelihood
+/// estimate), `predict.LABEL` (the mean over samples of q's probabilities; axes row, class) and
+/// `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
+pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
+    let mut graph = empty_graph();
+    let has_bound = bound_and_means(&mut graph, model, case, what);
+    // A classifier has no density of its data.
+    if what.likelihood && has_bound {
+        let term = bound::likelihood(model, &case.observed);
+        likelihood(&mut graph, model, case, &term, what);
+    }
+    graph
+}
+
+/// The bound of each row, its terms, predictions and encodings. Gives whether there is a bound.
+fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what: Evaluate) -> bool {
+    let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
+    let builder = Builder::new(
+        graph,
+        &mut running,
+        Mode::EVALUATE,
+        what.samples,
+        bounds.kind,
+        what.rows,
+    );
+    let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
+    let row = case.builder.row;
+    let entries = term::entries(&mut case, &bounds.exact);
+    let graph = &mut *case.builder.graph;
+    if !entries.is_empty() {
+        let bound = total(graph, &entries);
+        graph.output(OutputKind::Value, OutputName::Bound, bound, vec![row]);
+    }
+    for entry in &entries {
+        if let Some(term) = entry.name.clone() {
+            let name = OutputName::Term(term);
+            graph.output(OutputKind::Value, name, entry.node, vec![row]);
+        }
+    }
+    for index in 0..model.variables.len() {
+        report(&mut case, Id::new(index));
+    }
+    !entries.is_empty()
+}
+
+/// The log-likelihood estimate of each row.
+fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Term, what: Evaluate) {
+    let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
+    let builder = Builder::new(
+        graph,
+        &mut running,
+        Mode::EVALUATE,
+        what.samples,
+        bounds.kind,
+        what.rows,
+    );
+    let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
+    let entries = term::entries(&mut case, term);
+    let row = case.builder.row;
+    let graph = &mut *case.builder.graph;
+    let estimate = total(graph, &entries);
+    let name = OutputName::Likelihood;
+    graph.output(OutputKind::Value, name, estimate, vec![row]);
+}
+
+/// The prediction of a label, or the mean of a latent.
+fn report(case: &mut Case, variable: Id<Variable>) {
+    let (model, declared) = (case.model, case.variable(variable));
+    let is_inferred = model
+        .inference
+        .iter()
+        .any(|factor| factor.child == variable);
+    if !is_inferred || !matches!(declared.role, Role::Label | Role::Latent) {
+        return;
+    }
+    let factor = case.inference_of(variable);
+    let (distribution, heads) = case.distribution(factor);
+    let axis = case.feature_axis(variable);
+    let mean = distribution.mean(case.builder.graph, &heads, axis);
+    let mean = average(case, mean);
+    let name = declared.name.clone();
+    let name = if declared.domain == Domain::Class {
+        OutputName::Predict(name)
+    } else {
+        OutputName::Encode(name)
+    };
+    let order = vec![case.builder.row, axis];
+    case.builder
+        .graph
+        .output(OutputKind::Value, name, mean, order);
+}
+
+/// The mean over samples, and over summed classes by q's probabilities, innermost class first.
+fn average(case: &mut Case, mut value: Node) -> Node {
+    for factor in case.model.inference.iter().rev() {
+        let child = case.variable(factor.child);
+        if case.is_observed(factor.child) || child.domain != Domain::Class {
+            continue;
+        }
+        let class = case.builder.class_axis(child);
+        if case.builder.graph.axes_of(value).contains(class) {
+            let log_q = case.log_prob(case.inference_of(factor.child));
+            let q = case.builder.graph.exp(log_q);
+            value = case.builder.graph.contract(q, value, &Axes::from(class));
+        }
+    }
+    let sample = Axes::from(case.builder.sample_axis());
+    case.builder.graph.mean(value, &sample)
+}

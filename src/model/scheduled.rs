@@ -1,0 +1,104 @@
+//! The weights that change in training, and the model once they have stopped changing.
+
+use super::{Model, Objective, Ramp, Variable, Weight, WeightTarget};
+use crate::{id::Id, names::InputName};
+
+/// A number that a step reads and that changes over the epochs.
+#[derive(Clone, Copy, Debug)]
+pub enum Scheduled {
+    /// A weight.
+    Ramp(Ramp),
+    /// The number of the estimator at this position of [`Objective::drawn`] that changes.
+    Estimator(usize),
+}
+
+impl Objective {
+    /// Every weight with a ramp, whether or not it changes.
+    pub fn ramps(&self) -> impl Iterator<Item = (WeightTarget, Ramp)> {
+        let labelled = self
+            .labelled
+            .map(|ramp| (WeightTarget::LabelledBound, ramp));
+        let terms = self
+            .betas
+            .iter()
+            .map(|beta| (WeightTarget::Terms(beta.variable), beta.ramp));
+        let costs = self.costs.iter().filter_map(|cost| {
+            let target = WeightTarget::Cost {
+                keyword: cost.keyword(),
+                subject: cost.subject(),
+            };
+            Some((target, cost.ramp()?))
+        });
+        labelled.into_iter().chain(terms).chain(costs)
+    }
+}
+
+impl Model {
+    /// The inputs of a step that change over the epochs: `labelled`, `beta.VARIABLE`,
+    /// `COST.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
+    pub fn scheduled(&self) -> Vec<(String, Scheduled)> {
+        let objective = &self.objective;
+        let ramps = objective.ramps().filter(|(_, ramp)| ramp.changes());
+        let ramps = ramps
+            .map(|(target, ramp)| (self.weight_input(target).to_string(), Scheduled::Ramp(ramp)));
+        let drawn = objective.drawn.iter().enumerate();
+        let drawn = drawn.filter_map(|(index, discrete)| {
+            let (number, _) = discrete.estimator.changing(&discrete.arguments, 0.0)?;
+            let name = &self.variables[discrete.variable.index()].name;
+            let input = InputName::number(number, name).to_string();
+            Some((input, Scheduled::Estimator(index)))
+        });
+        ramps.chain(drawn).collect()
+    }
+
+    /// The value of such an input after that many epochs.
+    pub fn scheduled_value(&self, input: Scheduled, epoch: f64) -> f64 {
+        match input {
+            Scheduled::Ramp(ramp) => ramp.after(epoch),
+            Scheduled::Estimator(index) => {
+                let discrete = &self.objective.drawn[index];
+                let changing = discrete.estimator.changing(&discrete.arguments, epoch);
+                changing
+                    .expect("an estimator's number changes at every epoch or at none")
+                    .1
+            }
+        }
+    }
+
+    /// The input of a step that holds a weight, where it changes.
+    pub fn weight_input(&self, target: WeightTarget) -> InputName {
+        let name = |id: Id<Variable>| &self.variables[id.index()].name;
+        match target {
+            WeightTarget::LabelledBound => InputName::LabelledWeight,
+            WeightTarget::Terms(variable) => InputName::number("beta", name(variable)),
+            WeightTarget::Cost { keyword, subject } => InputName::number(keyword, name(subject)),
+        }
+    }
+
+    /// The weights of costs that may depend on the number of training rows, each with the input of
+    /// a step that holds it unless it is a number.
+    pub fn population_weights(&self) -> impl Iterator<Item = (InputName, &Weight)> {
+        self.objective.costs.iter().filter_map(|cost| {
+            let (kind, weight) = cost.population_weight()?;
+            let name = &self.variables[cost.subject().index()].name;
+            Some((InputName::number(kind, name), weight))
+        })
+    }
+
+    /// The steady-state phase of training: the epoch from which on every cost whose weight ends at
+    /// 0 weighs nothing, and the model without these costs. Its steps then change the parameters
+    /// as those of the whole model would, and cost less. None if no weight ends at 0.
+    pub fn steady_state(&self) -> Option<(u64, Model)> {
+        let vanishing = |ramp: Option<Ramp>| ramp.filter(|ramp| ramp.weight == 0.0);
+        let costs = &self.objective.costs;
+        let start = costs
+            .iter()
+            .filter_map(|cost| vanishing(cost.ramp()))
+            .map(|ramp| ramp.warmup.ceil() as u64)
+            .max()?;
+        let mut model = self.clone();
+        let costs = &mut model.objective.costs;
+        costs.retain(|cost| vanishing(cost.ramp()).is_none());
+        Some((start, model))
+    }
+}

@@ -1,0 +1,113 @@
+//! Where accesses lead: invariants 6, 8 and 9.
+
+use super::check::{
+    Check, MOST_ELEMENTS, MOST_WINDOWS, PlanError, ensure, entry, product, reach, sum,
+};
+use crate::plan::{Access, Buffer, Plan, WindowStep};
+
+/// The most that a window's sum may be, either way.
+const MOST_SUM: i128 = i32::MAX as i128;
+
+/// Whether every element that an access names lies within its buffer; returns the buffer.
+pub(super) fn verify<'p>(plan: &'p Plan, sizes: &[usize], access: &Access) -> Check<&'p Buffer> {
+    let buffer = entry(&plan.buffers, access.buffer, "buffers")?;
+    let within = || -> Check {
+        ensure(
+            access.strides.len() == sizes.len(),
+            "a stride for each axis",
+            || format!("{} for {}", access.strides.len(), sizes.len()),
+        )?;
+        ensure(
+            access.spans.len() <= MOST_WINDOWS,
+            "few windows of an access",
+            || access.spans.len().to_string(),
+        )?;
+        access
+            .spans
+            .iter()
+            .try_for_each(|window| verify_window(sizes, window))?;
+        in_bounds(buffer, extent(sizes, access, 0)?)
+    };
+    within().map_err(|error| error.about(&buffer.name))?;
+    Ok(buffer)
+}
+
+/// That element `last` is one of the buffer's.
+pub(super) fn in_bounds(buffer: &Buffer, last: usize) -> Check {
+    ensure(last < buffer.len, "an element of the buffer", || {
+        format!("number {last} of {}", buffer.len)
+    })
+}
+
+/// How far from its first element an access leads, by the axes from `from` on and by its windows.
+pub(super) fn extent(sizes: &[usize], access: &Access, from: usize) -> Check<usize> {
+    let axes = sizes.iter().zip(&access.strides).skip(from);
+    let axes = axes.map(|(&size, &stride)| reach(size, stride));
+    let windows = access.spans.iter().map(|span| reach(span.size, span.step));
+    sum(axes.chain(windows))
+}
+
+fn verify_window(sizes: &[usize], window: &WindowStep) -> Check {
+    ensure(
+        window.strides.len() == sizes.len(),
+        "a window with a stride for each axis",
+        || format!("{} for {}", window.strides.len(), sizes.len()),
+    )?;
+    product([window.size, window.divisor], MOST_SUM as usize)?;
+    let mut farthest = (window.offset as i128).abs();
+    for (&size, &stride) in sizes.iter().zip(&window.strides) {
+        // Both factors have at most 64 bits, and a loop has few axes.
+        farthest = farthest.saturating_add((size as i128) * (stride as i128).abs());
+    }
+    ensure(farthest <= MOST_SUM, "window sums of 32 bits", || {
+        format!("up to {farthest}")
+    })?;
+    let places = farthest.saturating_mul(window.step as i128);
+    ensure(
+        places <= 1 << 60,
+        "places of windows that can be counted",
+        || format!("up to {places}"),
+    )
+}
+
+/// The elements that a write reaches if it reaches each once: those below its largest stride.
+pub(super) fn written_once(mut digits: Vec<(usize, usize)>) -> Check<usize> {
+    digits.retain(|(size, _)| *size > 1);
+    digits.sort_unstable_by_key(|(_, stride)| *stride);
+    let mut below = 1usize;
+    for (size, stride) in digits {
+        ensure(
+            stride == below,
+            "a write of each element once, without gaps",
+            || format!("a stride of {stride} above {below} elements"),
+        )?;
+        below = product([below, size], MOST_ELEMENTS)?;
+    }
+    Ok(below)
+}
+
+/// That a write covers a buffer.
+pub(super) fn covers(buffer: &Buffer, written: usize) -> Check {
+    ensure(written == buffer.len, "a write of the whole buffer", || {
+        format!("{written} of {} elements", buffer.len)
+    })
+}
+
+/// The floats for each index of the tile axis, if an access stays within the block of its index.
+pub(super) fn block(sizes: &[usize], access: &Access) -> Option<usize> {
+    let stride = *access.strides.first()?;
+    let inner = extent(sizes, access, 1).ok()?;
+    let fixed = access
+        .spans
+        .iter()
+        .all(|window| window.strides.first() == Some(&0));
+    (fixed && inner < stride).then_some(stride)
+}
+
+/// An error for what an access must not have.
+pub(super) fn has_no(what: &str, has: bool) -> Check {
+    match has {
+        true => Err(PlanError::new(format!("no {what} here"), "one")),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,327 @@
+//! Who writes and reads which memory when: invariants 3, 4, 9, 10 and 11.
+
+use super::check::{Check, PlanError, ensure};
+use crate::{
+    id::Id,
+    plan::{Access, Buffer, Plan, Storage, Tile},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// When something of a kernel runs: the phase, and the number of the loop in it.
+pub(super) type Moment = (u8, usize);
+
+pub(super) fn setup(number: usize) -> Moment {
+    (0, number)
+}
+
+/// When right operands are packed: after the setup, before the tiles.
+pub(super) const PACK: Moment = (1, 0);
+
+pub(super) fn prologue(number: usize) -> Moment {
+    (2, number)
+}
+
+pub(super) const CONTRACTION: Moment = (3, 0);
+
+pub(super) fn epilogue(number: usize) -> Moment {
+    (4, number)
+}
+
+fn in_tiles(moment: Moment) -> bool {
+    moment >= prologue(0)
+}
+
+/// Which elements a tile touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Footprint {
+    /// Any.
+    Whole,
+    /// The block of its own indices of the tile axis, so many floats for each.
+    Block(usize),
+    /// A result of its own.
+    Partial(usize),
+}
+
+impl Footprint {
+    pub fn of_block(block: Option<usize>) -> Self {
+        block.map_or(Footprint::Whole, Footprint::Block)
+    }
+}
+
+/// The one write of a buffer.
+#[derive(Clone, Debug)]
+struct Writer {
+    kernel: usize,
+    moment: Moment,
+    footprint: Footprint,
+}
+
+/// A read of a buffer that may be replaced later.
+struct Read {
+    kernel: usize,
+    moment: Moment,
+    footprint: Footprint,
+    access: Option<Access>,
+}
+
+/// Memory that outlives a run, or that the host gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Memory<'p> {
+    Parameter(usize),
+    Gradient(usize),
+    /// An input, an output, or both.
+    Named(&'p str),
+}
+
+pub(super) struct Hazards<'p> {
+    plan: &'p Plan,
+    kernel: usize,
+    tile: Option<Tile>,
+    writers: Vec<Option<Writer>>,
+    /// The other buffer in the same memory, if there is one.
+    twins: Vec<Option<usize>>,
+    /// Reads of buffers that have a twin.
+    reads: BTreeMap<usize, Vec<Read>>,
+}
+
+impl<'p> Hazards<'p> {
+    pub fn new(plan: &'p Plan) -> Check<Self> {
+        Ok(Hazards {
+            plan,
+            kernel: 0,
+            tile: None,
+            writers: vec![None; plan.buffers.len()],
+            twins: twins(plan)?,
+            reads: BTreeMap::new(),
+        })
+    }
+
+    pub fn begin(&mut self, kernel: usize, tile: Option<Tile>) {
+        (self.kernel, self.tile) = (kernel, tile);
+    }
+
+    /// Whether tiles of this kernel run at once.
+    fn has_tiles(&self) -> bool {
+        self.tile.is_some_and(|tile| tile.count > 1)
+    }
+
+    /// The partial results of each tile in a buffer, if it holds such.
+    pub fn partial(&self, buffer: Id<Buffer>) -> Option<usize> {
+        match self.writers[buffer.index()].as_ref()?.footprint {
+            Footprint::Partial(floats) => Some(floats),
+            _ => None,
+        }
+    }
+
+    /// A write; a store has an access, since it may replace what its loop reads at the same element.
+    pub fn write(
+        &mut self,
+        id: Id<Buffer>,
+        moment: Moment,
+        footprint: Footprint,
+        access: Option<&Access>,
+    ) -> Check {
+        let buffer = self.plan.buffer(id);
+        self.verify_write(id, moment, footprint, access)
+            .map_err(|error| error.about(&buffer.name))?;
+        self.writers[id.index()] = Some(Writer {
+            kernel: self.kernel,
+            moment,
+            footprint,
+        });
+        Ok(())
+    }
+
+    fn verify_write(
+        &self,
+        id: Id<Buffer>,
+        moment: Moment,
+        footprint: Footprint,
+        access: Option<&Access>,
+    ) -> Check {
+        let buffer = self.plan.buffer(id);
+        ensure(
+            buffer.storage != Storage::Input,
+            "an input that is only read",
+            || "a write".to_string(),
+        )?;
+        ensure(
+            self.writers[id.index()].is_none(),
+            "one write of a buffer",
+            || "a second one".to_string(),
+        )?;
+        let disjoint = !in_tiles(moment) || !self.has_tiles() || footprint != Footprint::Whole;
+        ensure(disjoint, "tiles that write blocks of their own", || {
+            "elements that two tiles may write".to_string()
+        })?;
+        let Some(twin) = self.twins[id.index()] else {
+            return Ok(());
+        };
+        ensure(
+            self.writers[twin].is_none(),
+            "one write of shared memory",
+            || "a second one".to_string(),
+        )?;
+        for read in self.reads.get(&twin).into_iter().flatten() {
+            let sound = self.replaces_safely(read, moment, footprint, access);
+            ensure(
+                sound,
+                "an old value that is read before it is replaced",
+                || "a read of what is being replaced".to_string(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether a write may replace what an earlier read of this kernel, or of one before, reads.
+    fn replaces_safely(
+        &self,
+        read: &Read,
+        moment: Moment,
+        footprint: Footprint,
+        access: Option<&Access>,
+    ) -> bool {
+        if read.kernel < self.kernel {
+            return true;
+        }
+        if read.moment == moment {
+            let same = |read: &Access, write: &Access| {
+                read.strides == write.strides
+                    && read.spans.is_empty()
+                    && write.spans.is_empty()
+                    && (read.partial, write.partial) == (0, 0)
+            };
+            return read
+                .access
+                .as_ref()
+                .zip(access)
+                .is_some_and(|(read, write)| same(read, write));
+        }
+        // A contraction reads its operands whenever the device sees fit.
+        let by_loop = read.access.is_some();
+        let tiles_alone = matches!(footprint, Footprint::Block(_)) && footprint == read.footprint;
+        by_loop && (!in_tiles(read.moment) || !self.has_tiles() || tiles_alone)
+    }
+
+    /// A read; that of a loop has an access.
+    pub fn read(
+        &mut self,
+        id: Id<Buffer>,
+        moment: Moment,
+        footprint: Footprint,
+        access: Option<&Access>,
+    ) -> Check {
+        let buffer = self.plan.buffer(id);
+        self.verify_read(id, moment, footprint)
+            .map_err(|error| error.about(&buffer.name))?;
+        if self.twins[id.index()].is_some() {
+            self.reads.entry(id.index()).or_default().push(Read {
+                kernel: self.kernel,
+                moment,
+                footprint,
+                access: access.cloned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn verify_read(&self, id: Id<Buffer>, moment: Moment, footprint: Footprint) -> Check {
+        let Some(writer) = &self.writers[id.index()] else {
+            let given = matches!(
+                self.plan.buffer(id).storage,
+                Storage::Input | Storage::Parameter(_)
+            );
+            ensure(given, "a buffer that was written before", || {
+                "a read".to_string()
+            })?;
+            let twin = self.twins[id.index()].and_then(|twin| self.writers[twin].as_ref());
+            return ensure(
+                twin.is_none(),
+                "an old value that is read before it is replaced",
+                || "a later read".to_string(),
+            );
+        };
+        if writer.kernel < self.kernel {
+            return Ok(());
+        }
+        ensure(
+            writer.moment < moment,
+            "a buffer that was written before",
+            || "a read".to_string(),
+        )?;
+        let alone = !in_tiles(writer.moment)
+            || !self.has_tiles()
+            || matches!(footprint, Footprint::Block(_)) && footprint == writer.footprint;
+        ensure(alone, "a tile that reads what it wrote itself", || {
+            "elements that another tile may write".to_string()
+        })
+    }
+
+    /// After all kernels: everything that is to be written was.
+    pub fn finish(&self) -> Check {
+        for (buffer, writer) in self.plan.buffers.iter().zip(&self.writers) {
+            let given = matches!(buffer.storage, Storage::Input | Storage::Parameter(_));
+            ensure(given || writer.is_some(), "a kernel that writes it", || {
+                "none".to_string()
+            })
+            .map_err(|error| error.about(&buffer.name))?;
+        }
+        let next = |(index, buffer): (usize, &Buffer)| {
+            matches!(buffer.storage, Storage::Parameter(_))
+                && self.twins[index].is_some_and(|twin| self.writers[twin].is_none())
+                && self.writers[index].is_none()
+        };
+        let idle = self
+            .plan
+            .buffers
+            .iter()
+            .enumerate()
+            .find(|entry| next(*entry));
+        idle.map_or(Ok(()), |(_, buffer)| {
+            Err(
+                PlanError::new("one buffer of a parameter that is only read", "two")
+                    .about(&buffer.name),
+            )
+        })
+    }
+}
+
+/// The buffers that share memory, two at most: an old value and its replacement.
+fn twins(plan: &Plan) -> Check<Vec<Option<usize>>> {
+    let mut twins = vec![None; plan.buffers.len()];
+    let mut first: BTreeMap<Memory, usize> = BTreeMap::new();
+    let mut names: BTreeSet<(bool, &str)> = BTreeSet::new();
+    for (index, buffer) in plan.buffers.iter().enumerate() {
+        let memory = match buffer.storage {
+            Storage::Arena(_) => continue,
+            Storage::Parameter(parameter) => Memory::Parameter(parameter),
+            Storage::Gradient(parameter) => Memory::Gradient(parameter),
+            Storage::Input | Storage::Output => Memory::Named(&buffer.name),
+        };
+        if let Memory::Named(name) = memory {
+            let is_input = buffer.storage == Storage::Input;
+            ensure(names.insert((is_input, name)), "distinct names", || {
+                "two buffers of one".to_string()
+            })
+            .map_err(|error| error.about(name))?;
+        }
+        let Some(&other) = first.get(&memory) else {
+            first.insert(memory, index);
+            continue;
+        };
+        let alone = !matches!(memory, Memory::Gradient(_)) && twins[other].is_none();
+        ensure(alone, "memory of one buffer", || {
+            format!("also `{}`", plan.buffers[other].name)
+        })
+        .map_err(|error| error.about(&buffer.name))?;
+        ensure(
+            plan.buffers[other].axes == buffer.axes,
+            "the axes of the value that is replaced",
+            || "others".to_string(),
+        )
+        .map_err(|error| error.about(&buffer.name))?;
+        twins[index] = Some(other);
+        twins[other] = Some(index);
+    }
+    Ok(twins)
+}

@@ -1,0 +1,71 @@
+//! What a checkpoint holds: parameters and optimiser state by name, and the position in training.
+
+use super::{arrays::NamedArray, session::Session};
+use crate::error::{Error, Result};
+use std::{collections::HashMap, path::Path};
+
+/// The version of checkpoints that this program reads and writes.
+pub const FORMAT: u64 = 2;
+/// The entry of a checkpoint's metadata that holds its format and position, as JSON.
+pub const METADATA: &str = "checkpoint";
+
+/// The arrays of a checkpoint by name.
+pub fn by_name(stored: &[NamedArray]) -> HashMap<&str, &NamedArray> {
+    stored
+        .iter()
+        .map(|array| (array.name.as_str(), array))
+        .collect()
+}
+
+/// A parameter's array in a checkpoint.
+pub fn find<'a>(
+    stored: &HashMap<&str, &'a NamedArray>,
+    name: &str,
+    shape: &[usize],
+    path: &Path,
+) -> Result<&'a NamedArray> {
+    let found = stored
+        .get(name)
+        .copied()
+        .filter(|found| found.shape == shape);
+    found.ok_or_else(|| {
+        let message = format!(
+            "{}: parameter `{name}` of shape {shape:?} is missing",
+            path.display()
+        );
+        let generates =
+            name.starts_with("from.") && stored.keys().any(|stored| stored.starts_with("from."));
+        Error::data(message).help(if generates {
+            "an earlier version of dgc began the run and did not keep the parameters that generate \
+             its data; train it again"
+        } else {
+            "the checkpoint belongs to another model, or to other sizes"
+        })
+    })
+}
+
+/// Fills a session's parameters from a checkpoint; gives the position that it was written at.
+pub fn read_parameters(
+    session: &mut Session,
+    stored: &[NamedArray],
+    metadata: &HashMap<String, String>,
+    path: &Path,
+) -> Result<serde_json::Value> {
+    let position: serde_json::Value = metadata
+        .get(METADATA)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    if position["format"] != FORMAT {
+        let message = format!(
+            "{}: not a checkpoint of this version of dgc",
+            path.display()
+        );
+        return Err(Error::data(message).help("expected a file that `dgc train` wrote"));
+    }
+    let by_name = by_name(stored);
+    for entry in session.layout.entries.clone() {
+        let found = find(&by_name, &entry.parameter.name, &entry.shape, path)?;
+        session.set(session.parameters, &entry, &found.data)?;
+    }
+    Ok(position)
+}

@@ -1,0 +1,132 @@
+//! A data set for one model: training rows, and test rows where there are any.
+
+use super::{
+    checks::{check_labels, check_source},
+    load::{load, whole_path},
+    source::Source,
+    table::Table,
+    tables::{DataArray, Tables},
+};
+use crate::{
+    error::Result,
+    model::{Model, Role},
+};
+use sha2::{Digest, Sha256};
+use std::{path::Path, sync::Arc};
+
+/// Rows to train on, and rows to test on where there are any.
+///
+/// Every row has a value of each data variable of the model; a label may be missing.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    pub(crate) train: Arc<dyn Source>,
+    pub(crate) test: Option<Arc<dyn Source>>,
+    /// Arrays that are no variable of the model.
+    others: Vec<String>,
+    /// Where the data can be read again; none for data in memory.
+    name: Option<String>,
+}
+
+impl Dataset {
+    /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows, a folder of
+    /// idx files, or an `.npz` or `.safetensors` file with an array for each observed variable,
+    /// such as `x` and `y`. Arrays named `test.x` and `test.y` hold the test rows.
+    ///
+    /// # Errors
+    /// If there is no such data set, it cannot be read, or it does not fit the model.
+    pub fn open(source: impl AsRef<Path>, model: &Model) -> Result<Self> {
+        let source = source.as_ref().display().to_string();
+        let tables = load(Some(&source), model)?;
+        Ok(Self::of_tables(tables, Some(whole_path(&source))))
+    }
+
+    /// A data set of arrays in memory: one for each observed variable, whose first axis counts
+    /// rows. A label's array has classes from 0 on, −1 for rows without; it may be left out.
+    ///
+    /// # Errors
+    /// If an array is missing, has the wrong shape, or holds values that its variable cannot take.
+    pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
+        let arrays: Vec<DataArray> = arrays.into_iter().collect();
+        let dataset = Self::of_tables(Tables::new(model, &arrays, "data")?, None);
+        dataset.check(model)?;
+        Ok(dataset)
+    }
+
+    /// A data set of sources of one's own.
+    ///
+    /// # Errors
+    /// If a source lacks a data variable, has one of another width, or has no rows.
+    pub fn from_sources(
+        model: &Model,
+        train: Arc<dyn Source>,
+        test: Option<Arc<dyn Source>>,
+    ) -> Result<Self> {
+        let dataset = Dataset {
+            train,
+            test,
+            others: Vec::new(),
+            name: None,
+        };
+        dataset.check(model)?;
+        Ok(dataset)
+    }
+
+    pub(crate) fn of_tables(tables: Tables, name: Option<String>) -> Self {
+        let share = |table: Table| -> Arc<dyn Source> { table.into() };
+        Dataset {
+            train: share(tables.train),
+            test: tables.test.map(share),
+            others: tables.others,
+            name,
+        }
+    }
+
+    fn check(&self, model: &Model) -> Result<()> {
+        for (place, source) in [
+            ("data", Some(&self.train)),
+            ("test data", self.test.as_ref()),
+        ] {
+            if let Some(source) = source {
+                check_source(model, &**source, &|known| known.role == Role::Data, place)?;
+                check_labels(model, &**source, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The training rows.
+    pub fn train(&self) -> &dyn Source {
+        &*self.train
+    }
+
+    /// The test rows, if the data set has any.
+    pub fn test(&self) -> Option<&dyn Source> {
+        self.test.as_deref()
+    }
+
+    /// The arrays of its file that are no variable of the model.
+    pub fn others(&self) -> &[String] {
+        &self.others
+    }
+
+    /// The name that [`Dataset::open`] reads it by; none for data in memory.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Tells these values from others: the first 16 hexadecimal digits of a SHA-256.
+    ///
+    /// # Errors
+    /// If the rows cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for source in std::iter::once(&self.train).chain(&self.test) {
+            source.digest(&mut |bytes| hash.update(bytes))?;
+        }
+        let digits = hash.finalize();
+        Ok(digits[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect())
+    }
+}

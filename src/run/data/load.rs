@@ -1,0 +1,82 @@
+//! Reading a data set by its name: the excerpt of MNIST, a folder of idx files, or one file.
+
+use super::{
+    checks::check_labels,
+    idx,
+    tables::{DataArray, Tables},
+};
+use crate::{
+    error::{Error, Result},
+    model::Model,
+    run::arrays,
+};
+use std::path::Path;
+
+/// Reads a data set for a model: `mnist` or nothing for the excerpt that dgc carries, a folder of
+/// idx files, or an npz or safetensors file whose arrays are named as the model's variables.
+///
+/// # Errors
+/// If there is no such data set, it cannot be read, or it does not fit the model.
+pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
+    let tables = read(source, model)?;
+    let place = source.unwrap_or("mnist");
+    for (part, table) in [
+        ("", Some(&tables.train)),
+        (": test rows", tables.test.as_ref()),
+    ] {
+        // One label cannot contradict itself.
+        if let Some(table) = table.filter(|_| model.labels().count() > 1) {
+            check_labels(model, table, &format!("{place}{part}"))?;
+        }
+    }
+    Ok(tables)
+}
+
+fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
+    let Some(source) = source.filter(|source| *source != "mnist") else {
+        return idx::excerpt(model);
+    };
+    let path = Path::new(source);
+    if path.is_dir() {
+        return idx::folder(path, model);
+    }
+    let place = path.display().to_string();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("npz") if path.is_file() => Tables::new(model, &npz(path, model)?, &place),
+        Some("safetensors") if path.is_file() => {
+            let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
+            Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
+        }
+        _ if !path.exists() => {
+            Err(
+                Error::option("data", source, "there is no such file or folder")
+                    .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file"),
+            )
+        }
+        _ => Err(
+            Error::data(format!("{source}: not a data set that dgc reads"))
+                .help("expected a folder of idx files, or an .npz or .safetensors file"),
+        ),
+    }
+}
+
+#[cfg(feature = "npz")]
+fn npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
+    super::npz::arrays(path, &|name| super::tables::is_wanted(model, name))
+}
+
+#[cfg(not(feature = "npz"))]
+fn npz(path: &Path, _model: &Model) -> Result<Vec<DataArray>> {
+    Err(
+        Error::unsupported(format!("{}: this build reads no npz files", path.display()))
+            .help("build dgc with the feature `npz`, or use a .safetensors file"),
+    )
+}
+
+/// The name of a source that is found from any folder.
+pub fn whole_path(source: &str) -> String {
+    match Path::new(source).canonicalize() {
+        Ok(path) if source != "mnist" => path.display().to_string(),
+        _ => source.to_string(),
+    }
+}

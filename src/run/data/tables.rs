@@ -1,0 +1,233 @@
+//! Tables of a model's variables, made of arrays that are named after them.
+
+use super::{
+    checks::{check_classes, check_shape, check_values},
+    table::{Column, Table, Values},
+};
+use crate::{
+    diagnostic::suggest,
+    distribution::Domain,
+    error::{Error, Result},
+    model::{Model, Role, Variable},
+    run::arrays::NamedArray,
+};
+use std::borrow::Cow;
+
+/// Rows to train on, and rows to test on where the files have them.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// The training rows.
+    pub train: Table,
+    /// The test rows.
+    pub test: Option<Table>,
+    /// Arrays that are no variable of the model.
+    pub others: Vec<String>,
+}
+
+/// An array of one variable: its first axis counts rows, the others are the variable's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataArray {
+    name: String,
+    shape: Vec<usize>,
+    numbers: Numbers,
+}
+
+/// Numbers of one of the types that data come in, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Double precision; rounded to single.
+    F64(Vec<f64>),
+    /// Bytes, as numbers from 0 to 255.
+    U8(Vec<u8>),
+    /// Whole numbers, such as classes.
+    I64(Vec<i64>),
+}
+
+impl From<Vec<f32>> for Numbers {
+    fn from(numbers: Vec<f32>) -> Self {
+        Numbers::F32(numbers)
+    }
+}
+
+impl From<Vec<f64>> for Numbers {
+    fn from(numbers: Vec<f64>) -> Self {
+        Numbers::F64(numbers)
+    }
+}
+
+impl From<Vec<u8>> for Numbers {
+    fn from(numbers: Vec<u8>) -> Self {
+        Numbers::U8(numbers)
+    }
+}
+
+impl From<Vec<i64>> for Numbers {
+    fn from(numbers: Vec<i64>) -> Self {
+        Numbers::I64(numbers)
+    }
+}
+
+impl Numbers {
+    fn len(&self) -> usize {
+        match self {
+            Numbers::F32(numbers) => numbers.len(),
+            Numbers::F64(numbers) => numbers.len(),
+            Numbers::U8(numbers) => numbers.len(),
+            Numbers::I64(numbers) => numbers.len(),
+        }
+    }
+
+    fn double(&self) -> Cow<'_, [f64]> {
+        match self {
+            Numbers::F32(numbers) => numbers.iter().map(|&x| f64::from(x)).collect(),
+            Numbers::F64(numbers) => Cow::Borrowed(numbers),
+            Numbers::U8(numbers) => numbers.iter().map(|&x| f64::from(x)).collect(),
+            Numbers::I64(numbers) => numbers.iter().map(|&x| x as f64).collect(),
+        }
+    }
+
+    fn single(&self) -> Vec<f32> {
+        match self {
+            Numbers::F32(numbers) => numbers.clone(),
+            _ => self.double().iter().map(|&x| x as f32).collect(),
+        }
+    }
+}
+
+impl DataArray {
+    /// The array of the variable `name`; `shape` begins with the number of rows. Test rows are
+    /// named `test.NAME`.
+    pub fn new(
+        name: impl Into<String>,
+        shape: impl AsRef<[usize]>,
+        numbers: impl Into<Numbers>,
+    ) -> Self {
+        DataArray {
+            name: name.into(),
+            shape: shape.as_ref().to_vec(),
+            numbers: numbers.into(),
+        }
+    }
+
+    /// The name that the array was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl From<NamedArray> for DataArray {
+    fn from(array: NamedArray) -> Self {
+        DataArray::new(array.name, array.shape, array.data)
+    }
+}
+
+impl Tables {
+    /// The tables of a model's variables among these arrays; `place` names them in messages.
+    ///
+    /// # Errors
+    /// If a data variable is missing, has the wrong shape, or has values that it cannot take. A
+    /// label may be missing: then no row has it.
+    pub fn new(model: &Model, arrays: &[DataArray], place: &str) -> Result<Self> {
+        let train = table(model, arrays, "", place)?;
+        let tested = arrays.iter().any(|array| array.name.starts_with("test."));
+        let test = if tested {
+            Some(table(model, arrays, "test.", place)?)
+        } else {
+            None
+        };
+        let others = arrays
+            .iter()
+            .map(|array| array.name.clone())
+            .filter(|name| !is_wanted(model, name))
+            .collect();
+        Ok(Tables {
+            train,
+            test,
+            others,
+        })
+    }
+}
+
+/// Whether an array of that name is a variable of the model, of training or of test rows.
+pub fn is_wanted(model: &Model, name: &str) -> bool {
+    let name = name.strip_prefix("test.").unwrap_or(name);
+    model.given().iter().any(|variable| variable.name == name)
+}
+
+fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Result<Table> {
+    let mut table = Table::default();
+    // A label may be missing, and then has as many rows as the others.
+    let (labels, data): (Vec<&Variable>, Vec<&Variable>) = model
+        .given()
+        .into_iter()
+        .partition(|variable| variable.role == Role::Label);
+    for variable in data.into_iter().chain(labels) {
+        let name = format!("{prefix}{}", variable.name);
+        let Some(array) = arrays.iter().find(|array| array.name == name) else {
+            if variable.role == Role::Label && !table.columns.is_empty() {
+                table.columns.push(unlabelled(variable, table.rows));
+                continue;
+            }
+            let error = Error::data(format!("{place}: there is no array `{name}`"));
+            let help = suggest(&name, arrays.iter().map(|array| array.name.as_str()));
+            return Err(match help {
+                Some(help) => error.help(help),
+                None => error,
+            });
+        };
+        let column = column(variable, array, &format!("{place}: `{name}`"))?;
+        let rows = array.shape.first().copied().unwrap_or(0);
+        if !table.columns.is_empty() && rows != table.rows {
+            return Err(Error::data(format!(
+                "{place}: `{name}` has {rows} rows, others have {}",
+                table.rows
+            )));
+        }
+        table.rows = rows;
+        table.columns.push(column);
+    }
+    if table.rows == 0 {
+        return Err(Error::data(format!("{place}: there are no rows")));
+    }
+    Ok(table)
+}
+
+/// The column of a label that no row has.
+pub fn unlabelled(label: &Variable, rows: usize) -> Column {
+    Column {
+        name: label.name.clone(),
+        width: 1,
+        values: Values::Classes(vec![-1; rows]),
+    }
+}
+
+fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column> {
+    let name = variable.name.clone();
+    if array.shape.iter().product::<usize>() != array.numbers.len() {
+        let message = format!("{place} has the shape {:?}", array.shape);
+        let count = array.numbers.len();
+        return Err(Error::data(message).help(format!("it holds {count} numbers")));
+    }
+    if variable.domain == Domain::Class {
+        if array.shape.len() != 1 {
+            let message = format!("{place} has the shape {:?}", array.shape);
+            return Err(Error::data(message).help("expected one class for each row"));
+        }
+        let classes = check_classes(variable, &array.numbers.double(), place)?;
+        return Ok(Column {
+            name,
+            width: 1,
+            values: Values::Classes(classes),
+        });
+    }
+    check_shape(variable, array.shape.get(1..).unwrap_or(&[]), place)?;
+    let values = array.numbers.single();
+    check_values(variable, values.iter().copied(), place)?;
+    Ok(Column {
+        name,
+        width: variable.size(),
+        values: Values::Floats(values),
+    })
+}

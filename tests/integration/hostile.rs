@@ -1,0 +1,348 @@
+//! Compiled folders that somebody edited: each is refused by name, or runs within its memory.
+//!
+//! `DGC_HOSTILE=5000` makes so many edits instead of a few hundred.
+
+use crate::common;
+
+use dgc::{
+    backend::{Device, Precision, cuda::emit},
+    driver, files,
+    id::Id,
+    lower::Mode,
+    model::{Batch, Model, Role},
+    plan::{self, Access, Contraction, Instruction, NoiseSource, Plan, Storage, VerifiedPlan},
+    run::{
+        compiled::{self, Compiled},
+        data::{Column, Table, Values},
+        evaluate::Evaluator,
+        train::Stepper,
+    },
+    tensor::philox,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+/// Models with labels and sums over classes, batch norm and dropout, images, and mixtures.
+const MODELS: [&str; 7] = [
+    "adgm",
+    "vae",
+    "cadgm",
+    "vae_mixture",
+    "sdgm",
+    "adgm_vat",
+    "hvae",
+];
+const EDITS: usize = 300;
+
+/// Random numbers by a seed.
+struct Draws {
+    seed: u64,
+    taken: u32,
+}
+
+impl Draws {
+    fn below(&mut self, count: usize) -> usize {
+        self.taken += 1;
+        let bits = philox::words(self.seed, 0, 1, self.taken)[0];
+        bits as usize % count
+    }
+}
+
+/// Every number of a value.
+fn numbers<'v>(value: &'v mut Value, found: &mut Vec<&'v mut Value>) {
+    match value {
+        Value::Number(_) => found.push(value),
+        Value::Array(values) => values.iter_mut().for_each(|value| numbers(value, found)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| numbers(value, found)),
+        _ => {}
+    }
+}
+
+/// Another number in place of one: near it, far from it, or at a limit.
+fn edited(draws: &mut Draws, number: &Value) -> Value {
+    let known = number.as_f64().unwrap_or(0.0);
+    let whole = known as i64;
+    match draws.below(12) {
+        0 => Value::from(whole.saturating_add(1)),
+        1 => Value::from(whole.saturating_sub(1).max(0)),
+        2 => Value::from(0),
+        3 => Value::from(whole.wrapping_mul(2)),
+        4 => Value::from(whole / 2),
+        5 => Value::from(draws.below(40)),
+        6 => Value::from(draws.below(100_000)),
+        7 => Value::from(u64::from(u32::MAX)),
+        8 => Value::from(1u64 << (31 + draws.below(33))),
+        9 => Value::from(u64::MAX - draws.below(3) as u64),
+        10 => Value::from(-1 - draws.below(5) as i64),
+        _ => Value::from(draws.below(4)),
+    }
+}
+
+/// Writes a program's plan and its hash.
+fn store(folder: &Path, program: &str, stored: &Value) {
+    let text = serde_json::to_vec(stored).expect("plain data");
+    let manifest = folder.join("compiled.json");
+    let mut list: Value =
+        serde_json::from_slice(&fs::read(&manifest).expect("a manifest")).expect("a manifest");
+    list["files"][program] = files::hash(&text).into();
+    fs::write(folder.join(program), text).expect("a file can be written");
+    fs::write(manifest, list.to_string()).expect("a file can be written");
+}
+
+/// Rows for a model, every class among them.
+fn table(model: &Model, rows: usize) -> Table {
+    let columns = model.given().into_iter().map(|variable| {
+        let label = variable.role == Role::Label;
+        let width = if label { 1 } else { variable.size() };
+        let values = match label {
+            true => Values::Classes(
+                (0..rows)
+                    .map(|row| (row % variable.size()) as i32)
+                    .collect(),
+            ),
+            false => Values::Bytes((0..rows * width).map(|at| (at * 37) as u8).collect()),
+        };
+        Column {
+            name: variable.name.clone(),
+            width,
+            values,
+        }
+    });
+    Table {
+        rows,
+        columns: columns.collect(),
+    }
+}
+
+/// A small model in a folder, for the CPU.
+fn compile(file: &Path, out: &Path) {
+    let full = common::load(file, &[]);
+    let small = [
+        ("batch.labelled", "3"),
+        ("batch.unlabelled", "4"),
+        ("batch", "4"),
+    ];
+    let sets = common::SMALL.iter().chain(&small);
+    let sets = sets.filter(|(name, _)| full.settings.iter().any(|(known, _)| known == name));
+    let sets: Vec<(&str, &str)> = sets.copied().collect();
+    let model = common::load(file, &sets);
+    let made = compiled::make(&model, &[], Precision::F32).expect("it is made");
+    let sets: Vec<(String, String)> = sets
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    compiled::write(out, &model, &sets, made).expect("it is written");
+}
+
+/// One step and an evaluation of what a folder holds, on the CPU; CUDA sources are only written.
+fn run(folder: &Path) -> Result<(), String> {
+    let text = |error: dgc::error::Error| error.to_string();
+    let Compiled {
+        model,
+        training,
+        evaluate,
+        ..
+    } = compiled::read(folder).map_err(text)?;
+    for build in [
+        Some(&training.gradient),
+        training.steady.as_ref(),
+        Some(&training.update),
+    ] {
+        if let Some(build) = build {
+            emit::emit(&build.plan, "edited", Precision::Bf16);
+        }
+    }
+    emit::emit(&evaluate.plan, "edited", Precision::F32);
+    let rows = match model.train.batch {
+        Batch::All(rows) => rows,
+        Batch::Cases { unlabelled, .. } => unlabelled,
+    };
+    let rows = table(&model, rows.max(12));
+    let case = driver::derive(&model).cases.pop().expect("a case");
+    let mut trainer =
+        Stepper::with(model.clone(), &training, rows, 0, &Device::cpu(2)).map_err(text)?;
+    trainer.step().map_err(text)?;
+    trainer.settle().map_err(text)?;
+    let evaluator = Evaluator::new(&mut trainer.session, &model, &case, &evaluate).map_err(text)?;
+    let rows = table(&model, 12);
+    evaluator
+        .run(&mut trainer.session, &rows, 0)
+        .map_err(text)?;
+    Ok(())
+}
+
+#[test]
+fn edited_folders_are_refused_or_run_in_bounds() {
+    let edits = std::env::var("DGC_HOSTILE").ok();
+    let edits = edits.map_or(EDITS, |count| count.parse().expect("a count"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folders = MODELS.map(|name| {
+        let out = folder.path().join(name);
+        compile(&common::root().join(format!("models/{name}.dgm")), &out);
+        run(&out).expect("the folder as it was compiled runs");
+        out
+    });
+    let (mut refused, mut ran) = (0, 0);
+    for edit in 0..edits {
+        let mut draws = Draws {
+            seed: edit as u64,
+            taken: 0,
+        };
+        let out = &folders[draws.below(folders.len())];
+        let programs = ["gradient.json", "update.json", "evaluate.json"];
+        let program = programs[draws.below(4).saturating_sub(1)];
+        let bytes = fs::read(out.join(program)).expect("a program");
+        let before: Value = serde_json::from_slice(&bytes).expect("plain data");
+        let mut after = before.clone();
+        let mut changes = Vec::new();
+        {
+            let mut found = Vec::new();
+            numbers(&mut after, &mut found);
+            for _ in 0..1 + draws.below(3) {
+                let at = draws.below(found.len());
+                let number = edited(&mut draws, found[at]);
+                changes.push(format!("{at}: {} becomes {number}", found[at]));
+                *found[at] = number;
+            }
+        }
+        store(out, program, &after);
+        let result = catch_unwind(AssertUnwindSafe(|| run(out)));
+        store(out, program, &before);
+        match result {
+            Ok(Ok(())) => ran += 1,
+            Ok(Err(message)) => {
+                assert!(!message.is_empty());
+                refused += 1;
+            }
+            Err(_) => panic!(
+                "edit {edit} of {}: {program}: {changes:?} panics",
+                out.display()
+            ),
+        }
+    }
+    eprintln!("{edits} edits: {refused} refused by name, {ran} ran");
+    assert!(refused > edits / 2, "most edits break an invariant");
+}
+
+/// One edit for an invariant of the verifier, and what its error says.
+type Edit = (&'static str, fn(&mut Plan));
+
+/// The first store or reduction of a plan.
+fn write(plan: &mut Plan) -> &mut Access {
+    let loops = plan
+        .kernels
+        .iter_mut()
+        .flat_map(|kernel| &mut kernel.epilogue);
+    let mut instructions = loops.flat_map(|nest| &mut nest.instructions);
+    let access = instructions.find_map(|instruction| match instruction {
+        Instruction::Store(_, access) if access.strides.len() > 1 => Some(access),
+        _ => None,
+    });
+    access.expect("a plan stores matrices")
+}
+
+fn contraction(plan: &mut Plan) -> &mut Contraction {
+    let contractions = plan
+        .kernels
+        .iter_mut()
+        .filter_map(|kernel| kernel.contraction.as_mut());
+    contractions
+        .into_iter()
+        .next()
+        .expect("a plan has contractions")
+}
+
+const BROKEN: [Edit; 14] = [
+    ("a size above 0", |plan| plan.axes[0].size = 0),
+    ("the length of the buffer's axes", |plan| {
+        plan.buffers[0].len += 1
+    }),
+    ("one of", |plan| plan.buffers[0].axes = vec![Id::new(9999)]),
+    ("working memory that ends with its last buffer", |plan| {
+        plan.arena *= 2
+    }),
+    ("buffers that live at once to lie apart", |plan| {
+        for buffer in &mut plan.buffers {
+            if let Storage::Arena(start) = &mut buffer.storage {
+                *start = 0;
+            }
+        }
+        let lens = plan
+            .buffers
+            .iter()
+            .filter(|b| matches!(b.storage, Storage::Arena(_)));
+        plan.arena = lens.map(|buffer| buffer.len).max().unwrap_or(0);
+    }),
+    ("a write of each element once", |plan| {
+        write(plan).strides[0] = 1
+    }),
+    ("an element of the buffer", |plan| {
+        write(plan).strides[0] *= 2
+    }),
+    ("at most", |plan| write(plan).strides[0] = usize::MAX),
+    ("a stride for each axis", |plan| write(plan).strides.clear()),
+    ("rows along the tile axis", |plan| contraction(plan).m += 1),
+    ("strides above 0", |plan| {
+        contraction(plan).products[0].left.row_stride = 0
+    }),
+    ("an element of the buffer", |plan| {
+        contraction(plan).products[0].k += 1
+    }),
+    ("tiles that cover their axis", |plan| {
+        let tiles = plan
+            .kernels
+            .iter_mut()
+            .filter_map(|kernel| kernel.tile.as_mut());
+        tiles.for_each(|tile| tile.count += 1);
+    }),
+    ("an identifier as a kernel's name", |plan| {
+        plan.kernels[0].name = "k() {} //".to_string();
+    }),
+];
+
+#[test]
+fn each_invariant_is_named() {
+    let model = common::small(&common::root().join("models/adgm.dgm"));
+    let graph = driver::step(&model, &[60, 70], Mode::TRAIN);
+    let plan = driver::plan(&graph, NoiseSource::Generated).into_plan();
+    for (number, (expected, edit)) in BROKEN.iter().enumerate() {
+        let mut broken = plan.clone();
+        edit(&mut broken);
+        let error = VerifiedPlan::new(broken)
+            .expect_err("it is refused")
+            .to_string();
+        assert!(
+            error.contains(&format!("expected {expected}")),
+            "{number}: {error}"
+        );
+    }
+    VerifiedPlan::new(plan).expect("the plan as it was built");
+}
+
+/// What verification costs beside planning: `cargo test --release -- --ignored verification_costs`.
+#[test]
+#[ignore = "it measures time"]
+fn verification_costs_little() {
+    let model = common::load(&common::root().join("models/adgm.dgm"), &[]);
+    let graph = driver::step(&model, &[100, 100], Mode::TRAIN);
+    let (mut planning, mut verifying) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..10 {
+        let begun = std::time::Instant::now();
+        let plan = plan::build(&graph, NoiseSource::Generated);
+        planning = planning.min(begun.elapsed().as_secs_f64());
+        let begun = std::time::Instant::now();
+        let verified = VerifiedPlan::new(plan);
+        verifying = verifying.min(begun.elapsed().as_secs_f64());
+        verified.expect("a plan that can be run");
+    }
+    eprintln!(
+        "planning takes {:.3} ms, verifying {:.3} ms",
+        1e3 * planning,
+        1e3 * verifying
+    );
+    assert!(verifying < planning / 4.0, "verification is cheap");
+}

@@ -1,0 +1,139 @@
+//! The models of the tutorials and of the language's description.
+//!
+//! A block that begins with `model` is a complete model and passes the checker without a warning.
+//! A block marked `fragment` shows lines of the complete model that follows it on the page, as they
+//! stand there. The blocks of `docs/language.md` that need a model around them are tested in
+//! `language.rs`. Links between the pages of the documentation name files that exist.
+
+use crate::common;
+
+use std::path::{Path, PathBuf};
+
+/// A fenced block of a page: what the fence says behind `dgm`, and the text.
+struct Block {
+    kind: String,
+    text: String,
+}
+
+fn blocks(page: &Path) -> Vec<Block> {
+    let text = std::fs::read_to_string(page).expect("the page can be read");
+    let parts = text.split("```dgm").skip(1);
+    parts
+        .map(|part| {
+            let (kind, rest) = part.split_once('\n').expect("a fence ends its line");
+            let (text, _) = rest.split_once("```").expect("a block is closed");
+            Block {
+                kind: kind.trim().to_string(),
+                text: text.to_string(),
+            }
+        })
+        .collect()
+}
+
+fn tutorials() -> Vec<PathBuf> {
+    let folder = common::root().join("docs/tutorials");
+    let entries = std::fs::read_dir(folder).expect("the folder can be listed");
+    let mut pages: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+fn is_complete(block: &Block) -> bool {
+    block.text.starts_with("model ") || block.text.contains("\nmodel ")
+}
+
+#[test]
+fn complete_models_are_accepted() {
+    let language = common::root().join("docs/language.md");
+    let mut count = 0;
+    for page in tutorials().into_iter().chain([language]) {
+        let name = page.display().to_string();
+        // `base` is the frame of fragments, which use what it leaves unused.
+        let complete = blocks(&page)
+            .into_iter()
+            .filter(|block| is_complete(block) && block.kind != "base");
+        for block in complete {
+            count += 1;
+            let found = match dgc::driver::check(&name, &block.text, &[]) {
+                Ok((_, warnings)) => warnings,
+                Err(mistakes) => mistakes,
+            };
+            let shown = dgc::diagnostic::render(&found, &name, &block.text, false);
+            assert!(found.is_empty(), "{name}:\n{shown}");
+            let formatted = dgc::syntax::format(&block.text);
+            assert_eq!(formatted, block.text, "{name}: as `dgc fmt` formats it");
+        }
+    }
+    assert!(count >= 10, "{count} models");
+}
+
+/// The lines of a text, without the spaces that align them.
+fn lines(text: &str) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines()
+        .map(words)
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn fragments_are_lines_of_the_model_below() {
+    for page in tutorials() {
+        let blocks = blocks(&page);
+        for (index, fragment) in blocks.iter().enumerate() {
+            if is_complete(fragment) {
+                continue;
+            }
+            assert_eq!(fragment.kind, "fragment", "{}", fragment.text);
+            let model = blocks[index..].iter().find(|block| is_complete(block));
+            let model = lines(&model.expect("a complete model follows").text);
+            for line in lines(&fragment.text) {
+                assert!(model.contains(&line), "{}: `{line}`", page.display());
+            }
+        }
+    }
+}
+
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder can be listed") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// Links and pictures between pages name files of the repository.
+#[test]
+fn links_between_pages_resolve() {
+    let root = common::root();
+    let names = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ];
+    let mut found: Vec<PathBuf> = names.iter().map(|name| root.join(name)).collect();
+    pages(&root.join("docs"), &mut found);
+    pages(&root.join("bench"), &mut found);
+    for page in found {
+        let text = std::fs::read_to_string(&page).expect("the page can be read");
+        let links = text.split("](").skip(1).map(|rest| rest.split(')').next());
+        let pictures = text.split("src=\"").skip(1);
+        let pictures = pictures.map(|rest| rest.split('"').next());
+        for link in links.chain(pictures).flatten() {
+            let file = link.split('#').next().unwrap_or("");
+            if file.is_empty() || link.starts_with("http") {
+                continue;
+            }
+            let folder = page.parent().expect("a page is in a folder");
+            let shown = page.display();
+            assert!(folder.join(file).exists(), "{shown}: there is no {link}");
+        }
+    }
+}
