@@ -15,8 +15,9 @@
 //! `dgc compile MODEL --emit plan` prints as
 //!
 //! ```text
-//! k0_contract_q_z_dense1 t5[3, 4] = t2 · q.z.dense1.weight.x over 6 after [all.row:3,
-//! q.z.dense1:4] r0 = q.z.dense1.bias; r1 = t5; r2 = add(r0, r1); r3 = relu(r2); t7 = r3
+//! k0_contract_q_z_dense1
+//!   t5[3, 4] = t2 · q.z.dense1.weight.x over 6
+//!   after [all.row:3, q.z.dense1:4] r0 = q.z.dense1.bias; r1 = t5; r2 = add(r0, r1); r3 = relu(r2); t7 = r3
 //! ```
 //!
 //! - `select::tiles` finds the way to make it. The result has 4 columns, so a tile of 64 by 16 does;
