@@ -13,15 +13,15 @@ pub(super) type Layout = Vec<Id<Axis>>;
 /// An operand: an array, or a value that is read through windows and has no strides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
-    Laid(Layout),
-    Read(Axes),
+    Strided(Layout),
+    Windowed(Axes),
 }
 
 impl Operand {
     fn contains(&self, axis: Id<Axis>) -> bool {
         match self {
-            Operand::Laid(layout) => layout.contains(&axis),
-            Operand::Read(axes) => axes.contains(axis),
+            Operand::Strided(layout) => layout.contains(&axis),
+            Operand::Windowed(axes) => axes.contains(axis),
         }
     }
 }
@@ -59,15 +59,15 @@ pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand
             .collect()
     };
     let summed = match (left, right) {
-        (Operand::Laid(layout), _) | (_, Operand::Laid(layout)) => both_have(layout),
-        (Operand::Read(axes), _) => both_have(&canonical(graph, axes.iter())),
+        (Operand::Strided(layout), _) | (_, Operand::Strided(layout)) => both_have(layout),
+        (Operand::Windowed(axes), _) => both_have(&canonical(graph, axes.iter())),
     };
     if rows.iter().any(|axis| columns.contains(axis)) || rows.len() + columns.len() != out.len() {
         return None;
     }
     let within = |group: &[Id<Axis>], operand: &Operand| match operand {
-        Operand::Laid(layout) => merged(graph, group, layout),
-        Operand::Read(_) => Some(0),
+        Operand::Strided(layout) => merged(graph, group, layout),
+        Operand::Windowed(_) => Some(0),
     };
     Some(Shape {
         out: (merged(graph, &rows, out)?, merged(graph, &columns, out)?),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::Id,
-    tensor::{Axis, AxisKind, Graph},
+    tensor::{Axis, Graph},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -437,19 +437,4 @@ impl<'a> Fusion<'a> {
         }
         first
     }
-}
-
-/// How many ranges an axis is split into, for `rows` rows of a matrix, or of elementwise work
-/// counted in rows of 512.
-pub(super) fn tiles(graph: &Graph, axis: Id<Axis>, rows: usize) -> (usize, usize) {
-    let length = graph.axis(axis).size;
-    debug_assert!(length > 0 && graph.axis(axis).kind <= AxisKind::Feature);
-    // About 128 rows keep a tile in the second-level cache; a power of two divides evenly among
-    // cores.
-    let wanted = (rows / 96)
-        .max(1)
-        .next_power_of_two()
-        .max(if rows >= 48 { 2 } else { 1 });
-    let size = length.div_ceil(wanted.min(length));
-    (size, length.div_ceil(size))
 }

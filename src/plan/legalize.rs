@@ -95,8 +95,8 @@ fn is_merge(graph: &Graph, value: Node, window: &Window) -> bool {
 fn is_matrix_product(graph: &Graph, left: Node, right: Node, over: &Axes) -> bool {
     let (left, right) = (operand(graph, left), operand(graph, right));
     let axes = |operand: &Operand| match operand {
-        Operand::Laid(layout) => layout.clone(),
-        Operand::Read(axes) => axes.iter().collect(),
+        Operand::Strided(layout) => layout.clone(),
+        Operand::Windowed(axes) => axes.iter().collect(),
     };
     let free = [axes(&left), axes(&right)]
         .concat()
@@ -107,7 +107,7 @@ fn is_matrix_product(graph: &Graph, left: Node, right: Node, over: &Axes) -> boo
     if distinct
         && [&left, &right]
             .into_iter()
-            .any(|operand| matches!(operand, Operand::Read(_)))
+            .any(|operand| matches!(operand, Operand::Windowed(_)))
     {
         // Its result and what is read beside it are laid out as they have to be.
         return !out.is_empty();
@@ -122,8 +122,8 @@ fn is_matrix_product(graph: &Graph, left: Node, right: Node, over: &Axes) -> boo
 /// laid out as it has to be.
 fn operand(graph: &Graph, node: Node) -> Operand {
     match layout(graph, node) {
-        Some(layout) => Operand::Laid(layout),
-        None => Operand::Read(graph.axes_of(node).clone()),
+        Some(layout) => Operand::Strided(layout),
+        None => Operand::Windowed(graph.axes_of(node).clone()),
     }
 }
 

@@ -61,7 +61,13 @@ mod contraction;
 mod legalize;
 mod gather;
 mod fuse;
-mod loops;
+mod domains;
+mod tiling;
+mod nests;
+mod buffers;
+mod instructions;
+mod products;
+mod kernels;
 mod memory;
 pub mod verify;
 mod cost;
@@ -307,7 +313,7 @@ pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
     let graph = legalize::run(graph);
     let mut items = gather::run(&graph, noise);
     let slots = fuse::run(&graph, &mut items);
-    let mut plan = loops::build(&graph, &items, &slots);
+    let mut plan = kernels::write(&graph, &items, &slots);
     memory::place(&mut plan);
     plan
 }

@@ -112,6 +112,15 @@ impl Kind {
         }
     }
 
+    /// Whether a later item of the same loop can read the result from a register.
+    pub fn is_in_register(&self) -> bool {
+        !matches!(
+            self,
+            Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..) | Kind::Merge(..)
+        )
+    }
+
+    /// Whether the value exists before the first kernel.
     pub fn is_leaf(&self) -> bool {
         matches!(
             self,

@@ -37,6 +37,10 @@
 //! 13. **Noise** numbers the elements of its loop without gaps.
 //! 14. **Text is harmless in a source**: kernels have distinct identifiers as names; other names have
 //!     no control characters and no backslash at the end.
+//! 15. **Work is in proportion to memory.** A loop has at most [`MOST_VISITS`] iterations for each
+//!     element of the longest buffer that it touches, or 2^30. A contraction of m rows, n columns and
+//!     a sum of length k writes m · n elements and reads k or more for each row or each column
+//!     (invariants 8 and 12), so its work is bounded by its buffers without a further limit.
 
 mod check;
 mod storage;
@@ -50,7 +54,7 @@ use check::{Check, ensure, entry};
 use hazards::Hazards;
 use std::{collections::BTreeSet, ops::Deref};
 
-pub use check::{MOST_AXES, MOST_ELEMENTS, MOST_WINDOWS, MOST_WORK, PlanError};
+pub use check::{MOST_AXES, MOST_ELEMENTS, MOST_VISITS, MOST_WINDOWS, MOST_WORK, PlanError};
 
 /// A plan that the verifier accepted. It serializes as its plan, and cannot be deserialized: a plan
 /// that was read must be verified.

@@ -7,6 +7,13 @@ use std::fmt;
 pub const MOST_ELEMENTS: usize = 1 << 40;
 /// Elementary operations of a kernel, at most.
 pub const MOST_WORK: usize = 1 << 50;
+/// Iterations of a loop for each element of the longest buffer that it touches, at most.
+///
+/// A loop over pairs of rows visits an array of rows as often as there are rows, so the limit lies
+/// above every batch size. The planner's loops stay below 100.
+pub const MOST_VISITS: usize = 1 << 16;
+/// Iterations that a loop over short buffers may have in any case.
+pub(super) const SMALL_LOOP: usize = 1 << 30;
 /// Axes of a loop or of a matrix that is read through windows, at most.
 pub const MOST_AXES: usize = 16;
 /// Windows of an access, at most.

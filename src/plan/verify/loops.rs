@@ -1,10 +1,10 @@
-//! Loops and their instructions: invariants 5, 6, 8 and 13.
+//! Loops and their instructions: invariants 5, 6, 8, 13 and 15.
 
 use super::{
     accesses::{self, block, covers, has_no, in_bounds, written_once},
     check::{
-        Check, MOST_AXES, MOST_ELEMENTS, MOST_INSTRUCTIONS, MOST_WORK, PlanError, ensure, entry,
-        product, reach, sum,
+        Check, MOST_AXES, MOST_ELEMENTS, MOST_INSTRUCTIONS, MOST_VISITS, MOST_WORK, PlanError,
+        SMALL_LOOP, ensure, entry, product, reach, sum,
     },
     hazards::{Footprint, Hazards, Moment},
 };
@@ -78,6 +78,7 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
         || count.to_string(),
     )?;
     product([elements, count], MOST_WORK)?;
+    verify_visits(plan, nest, elements)?;
     let first = nest.axes.first();
     let fits = match tile {
         Some(tile) => nest.tiled && first == Some(&tile.axis),
@@ -87,6 +88,30 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
         fits,
         "loops of the tiles, and no others, to run along the tile axis",
         || format!("a loop with tiled = {}", nest.tiled),
+    )
+}
+
+/// That a loop has no more iterations than the memory that it touches can give a reason for. Noise
+/// and positions come from no memory.
+fn verify_visits(plan: &Plan, nest: &Loop, elements: usize) -> Check {
+    if elements <= SMALL_LOOP {
+        return Ok(());
+    }
+    // Accesses are not verified yet; a buffer that does not exist has no elements.
+    let len = |instruction: &Instruction| match instruction {
+        Instruction::Load(access)
+        | Instruction::Store(_, access)
+        | Instruction::Reduce { access, .. } => plan
+            .buffers
+            .get(access.buffer.index())
+            .map(|buffer| buffer.len),
+        _ => None,
+    };
+    let longest = nest.instructions.iter().filter_map(len).max().unwrap_or(0);
+    ensure(
+        elements <= longest.saturating_mul(MOST_VISITS),
+        "a loop in proportion to the memory that it touches",
+        || format!("{elements} iterations over buffers of at most {longest} elements"),
     )
 }
 
