@@ -94,7 +94,7 @@ fn stored_items(domains: &Domains, kernels: &[KernelNests]) -> BTreeSet<ItemId> 
     for id in items.ids() {
         let kind = &items.get(id).kind;
         let is_contraction = matches!(kind, Kind::Products(_));
-        for operand in kind.uses() {
+        for operand in kind.operands() {
             let operand_kind = &items.get(operand.item).kind;
             let same_loop = nest_of
                 .get(&id)

@@ -1,5 +1,5 @@
-//! Contractions as matrix products: which axes make rows, columns and sums, and whether they lie so
-//! that they can.
+//! Contractions as matrix products: which axes make the rows, the columns and the sum, and whether
+//! each group lies side by side in memory.
 
 use super::layout::canonical;
 use crate::{
@@ -7,13 +7,15 @@ use crate::{
     tensor::{Axes, Axis, Graph},
 };
 
-/// An array's axes, outermost first, as they are called where it is used.
+/// An array's axes in memory order, outermost first, by the reader's names.
 pub(super) type Layout = Vec<Id<Axis>>;
 
-/// An operand: an array, or a value that is read through windows and has no strides.
+/// An operand of a contraction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
+    /// An array that strides describe.
     Strided(Layout),
+    /// A value that is read through windows, which has no strides.
     Windowed(Axes),
 }
 
@@ -39,8 +41,8 @@ pub(super) struct Shape {
     pub right: (usize, usize),
 }
 
-/// The product with `left`'s free axes as rows; none where the axes of a group do not lie side by
-/// side in both arrays.
+/// The product with `left`'s free axes as rows. None if the axes of a group do not lie side by side in
+/// both arrays.
 pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand) -> Option<Shape> {
     let rows: Vec<_> = out
         .iter()
@@ -79,11 +81,11 @@ pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand
     })
 }
 
-/// The stride of a group of axes walked as one, in the group's order.
+/// The stride of a group of axes that are walked as one axis, in the group's order.
 fn merged(graph: &Graph, group: &[Id<Axis>], layout: &Layout) -> Option<usize> {
     let sizes = |axis: &Id<Axis>| graph.axis(*axis).size;
     let stride = |axis: &Id<Axis>| {
-        let position = layout.iter().position(|known| known == axis)?;
+        let position = layout.iter().position(|other| other == axis)?;
         Some(layout[position + 1..].iter().map(sizes).product::<usize>())
     };
     for pair in group.windows(2) {

@@ -71,7 +71,7 @@ impl<'a> Fusion<'a> {
             let read: BTreeSet<ItemId> = items
                 .get(id)
                 .kind
-                .uses()
+                .operands()
                 .iter()
                 .map(|used| used.item)
                 .collect();
@@ -110,7 +110,7 @@ impl<'a> Fusion<'a> {
 
     /// The first kernel that may read all operands.
     fn first_kernel_after_operands(&self, id: ItemId) -> usize {
-        let uses = self.items.get(id).kind.uses();
+        let uses = self.items.get(id).kind.operands();
         let kernels = uses.iter().map(|used| {
             let operand = used.item;
             match (self.kernel[operand.index()], &self.items.get(operand).kind) {
@@ -196,7 +196,7 @@ impl<'a> Fusion<'a> {
         self.items
             .get(id)
             .kind
-            .uses()
+            .operands()
             .iter()
             .map(|used| used.item)
             .collect()
@@ -224,7 +224,7 @@ impl<'a> Fusion<'a> {
             self.items
                 .get(id)
                 .kind
-                .uses()
+                .operands()
                 .iter()
                 .all(OperandView::is_plain)
         };

@@ -121,7 +121,7 @@ impl LoopWriter<'_> {
         let instruction = match &self.buffers.domains.items.get(operand.item).kind {
             Kind::Constant(value) => Instruction::Constant(*value),
             Kind::Iota(axis) => {
-                let axis = operand.called(*axis);
+                let axis = operand.reader_axis(*axis);
                 let axis = axis.expect("positions are not read through windows");
                 Instruction::Position(self.position(axis))
             }

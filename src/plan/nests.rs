@@ -54,7 +54,7 @@ fn group(domains: &Domains, items: &[ItemId]) -> Vec<Nest> {
     }
     for &id in items.iter().filter(|id| !independent.contains(id)) {
         let axes = domains.domain(id);
-        let operands = domains.items.get(id).kind.uses();
+        let operands = domains.items.get(id).kind.operands();
         let available = operands.iter().filter_map(|operand| {
             let nest = *nest_of.get(&operand.item)?;
             let same_loop = is_in_register(domains, operand) && nests[nest].axes == axes;
@@ -84,7 +84,7 @@ fn is_in_register(domains: &Domains, operand: &OperandView) -> bool {
 fn independent_of_reductions(domains: &Domains, items: &[ItemId]) -> BTreeSet<ItemId> {
     let mut independent: BTreeSet<ItemId> = BTreeSet::new();
     for &id in items {
-        let operands = domains.items.get(id).kind.uses();
+        let operands = domains.items.get(id).kind.operands();
         let mut listed = operands
             .iter()
             .filter(|operand| items.contains(&operand.item));

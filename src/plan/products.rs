@@ -5,7 +5,7 @@ use super::{
     buffers::Buffers,
     contraction::{self, Operand, Shape},
     layout::layout,
-    values::{ItemId, Kind, OperandView, ProductOf},
+    values::{ItemId, Kind, OperandView, ProductOperands},
 };
 use crate::{
     id::Id,
@@ -20,7 +20,7 @@ pub(super) fn write(buffers: &Buffers, id: ItemId, tile: Tile) -> Contraction {
     };
     let out = layout(domains.graph, domains.items, id);
     let mut result: Option<Contraction> = None;
-    for ProductOf { left, right, .. } in products {
+    for ProductOperands { left, right, .. } in products {
         let swap = !domains.operand_axes(left).contains(tile.axis);
         let (left, right) = if swap { (right, left) } else { (left, right) };
         let operands = [operand(buffers, left), operand(buffers, right)];
@@ -49,7 +49,7 @@ fn operand(buffers: &Buffers, view: &OperandView) -> Operand {
     let domains = &buffers.domains;
     let layout: Option<contraction::Layout> = layout(domains.graph, domains.items, view.item)
         .into_iter()
-        .map(|axis| view.called(axis))
+        .map(|axis| view.reader_axis(axis))
         .collect();
     layout.map_or_else(
         || Operand::Windowed(domains.operand_axes(view)),

@@ -5,7 +5,7 @@ use super::{
     domains::Domains,
     fuse::Slot,
     layout::layout,
-    values::{ItemId, Kind, ProductOf},
+    values::{ItemId, Kind, ProductOperands},
 };
 use crate::{
     id::Id,
@@ -65,7 +65,7 @@ fn rows_per_index(domains: &Domains, id: ItemId, tile: Id<Axis>) -> usize {
     let Kind::Products(products) = &domains.items.get(id).kind else {
         unreachable!("a contraction has products")
     };
-    let ProductOf { left, right, .. } = &products[0];
+    let ProductOperands { left, right, .. } = &products[0];
     let left = [left, right]
         .into_iter()
         .map(|operand| domains.operand_axes(operand))
