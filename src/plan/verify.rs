@@ -1,8 +1,8 @@
 //! The verifier: the only way to a [`VerifiedPlan`], which is what back ends take.
 //!
-//! It runs for every plan, those that the planner built and those that were read from files, in every
-//! build. It never panics, and all its arithmetic is checked. `unsafe` code may rely on the following
-//! invariants and on nothing else.
+//! It verifies every plan in every build, whether the planner built it or it was read from a file. It
+//! never panics, and all its arithmetic is checked. `unsafe` code may rely on the following invariants
+//! and on nothing else.
 //!
 //! 1. **Numbers are in range.** Ids of axes, buffers, parameters and instructions name something that
 //!    exists. No axis, loop, matrix or product has a size of 0. Sizes, extents and work stay below
@@ -72,7 +72,7 @@ impl VerifiedPlan {
         Ok(VerifiedPlan(plan))
     }
 
-    /// The plan, which can be changed and then has to be verified again.
+    /// The plan, which must be verified again after a change.
     pub fn into_plan(self) -> Plan {
         self.0
     }
@@ -101,7 +101,7 @@ fn verify(plan: &Plan) -> Check {
     storage::arena(plan)
 }
 
-/// Kernels are functions of a source, and other names stand in its comments.
+/// Names of kernels are identifiers of a source, and other names occur in its comments.
 fn names(plan: &Plan) -> Check {
     let mut seen = BTreeSet::new();
     for Kernel { name, origins, .. } in &plan.kernels {

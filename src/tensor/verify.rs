@@ -1,9 +1,12 @@
-//! What always holds of a graph, checked.
+//! The verifier of graphs.
 
 use super::{Axes, Graph, Op, Window};
 use std::collections::BTreeSet;
 
-/// Panics where a graph is not one: that is a mistake of dgc's, not of the user's.
+/// Verifies the invariants of a graph.
+///
+/// # Panics
+/// If the graph breaks one, which is a bug of dgc and not a mistake of the user.
 pub fn verify(graph: &Graph) {
     for node in graph.ids() {
         let data = graph.node(node);
@@ -87,7 +90,7 @@ pub fn verify(graph: &Graph) {
     }
 }
 
-/// Whether each axis is named once, with a stride, and none is the one that is read.
+/// Whether each term has another axis and a stride, and none has the axis that is read.
 fn is_map(window: &Window) -> bool {
     let axes: BTreeSet<_> = window.terms.iter().map(|(axis, _)| *axis).collect();
     let strides = window.terms.iter().all(|(_, stride)| *stride != 0);

@@ -91,8 +91,8 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
     )
 }
 
-/// That a loop has no more iterations than the memory that it touches can give a reason for. Noise
-/// and positions come from no memory.
+/// Verifies that a loop's iterations are in proportion to the memory that it touches. Noise and
+/// positions come from no memory.
 fn verify_visits(plan: &Plan, nest: &Loop, elements: usize) -> Check {
     if elements <= SMALL_LOOP {
         return Ok(());
@@ -141,7 +141,7 @@ fn verify_operands(nest: &Loop) -> Check {
     Ok(())
 }
 
-/// A loop whose axes and operands are in order.
+/// A loop whose axes and operands are verified.
 struct Nest<'p> {
     plan: &'p Plan,
     nest: &'p Loop,
@@ -168,8 +168,8 @@ impl Nest<'_> {
         hazards.read(access.buffer, self.moment, footprint, Some(access))
     }
 
-    /// That a load of partial results walks the tiles along the axis that counts them, since a
-    /// device may make other tiles.
+    /// Verifies that a load of partial results walks the tiles along the axis that counts them, since a
+    /// device may choose other tiles.
     fn combines(&self, access: &Access, floats: usize) -> Check {
         let tiles = self.plan.buffer(access.buffer).axes.first();
         let position = self.nest.axes.iter().position(|axis| Some(axis) == tiles);
@@ -182,7 +182,7 @@ impl Nest<'_> {
             && inner.is_some_and(|inner| inner < floats)
             && access.spans.is_empty();
         ensure(walks, "partial results read along their tiles", || {
-            "others strides".to_string()
+            "other strides".to_string()
         })
     }
 
@@ -236,7 +236,7 @@ impl Nest<'_> {
         hazards.write(access.buffer, self.moment, footprint, None)
     }
 
-    /// How a reduction's result lies.
+    /// Verifies how a reduction's result lies, and gives the elements that a tile writes.
     fn reduced(&self, access: &Access) -> Check<Footprint> {
         let (sizes, buffer) = (&self.nest.sizes, self.plan.buffer(access.buffer));
         let axes = || sizes.iter().copied().zip(access.strides.iter().copied());

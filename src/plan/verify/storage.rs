@@ -69,7 +69,7 @@ fn verify_buffer(plan: &Plan, buffer: &Buffer) -> Check {
     })
 }
 
-/// A buffer in working memory: where it lies, and the kernels that touch it first and last.
+/// A buffer in working memory, with its place and the first and last kernels that touch it.
 struct Lived<'p> {
     buffer: &'p Buffer,
     start: usize,
