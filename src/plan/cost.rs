@@ -43,10 +43,31 @@ impl Plan {
     /// A lower bound on a kernel's cost. Buffers that only this kernel uses are not counted: they may
     /// stay in registers or caches.
     pub fn cost(&self, kernel: &Kernel) -> Cost {
+        let extents = self.extents(kernel);
+        // A kernel need not read what it wrote itself, nor write what no other kernel reads.
+        let written: BTreeSet<Id<Buffer>> = extents
+            .keys()
+            .filter(|(_, written)| *written)
+            .map(|(id, _)| *id)
+            .collect();
+        let counted = extents
+            .iter()
+            .filter(|((buffer, is_write), _)| match is_write {
+                true => self.is_read_elsewhere(*buffer, kernel),
+                false => !written.contains(buffer),
+            });
+        let contraction = kernel.contraction.as_ref();
+        Cost {
+            products: contraction.map_or(0, Contraction::operations),
+            others: kernel.loops().map(operations).sum(),
+            bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>(),
+        }
+    }
+
+    /// The elements of each buffer that a kernel reads (false) and writes (true).
+    fn extents(&self, kernel: &Kernel) -> BTreeMap<(Id<Buffer>, bool), u64> {
         let mut extents: BTreeMap<(Id<Buffer>, bool), u64> = BTreeMap::new();
-        let mut others = 0;
         for nest in kernel.loops() {
-            others += operations(nest);
             for instruction in &nest.instructions {
                 let (access, written) = match instruction {
                     Instruction::Load(access) => (access, false),
@@ -64,9 +85,7 @@ impl Plan {
                 *most = extent.max(*most);
             }
         }
-        let mut products = 0;
         if let Some(contraction) = &kernel.contraction {
-            products = contraction.operations();
             extents.insert(
                 (contraction.out.buffer, true),
                 (contraction.m * contraction.n) as u64,
@@ -82,23 +101,7 @@ impl Plan {
                 }
             }
         }
-        // A kernel need not read what it wrote itself, nor write what no other kernel reads.
-        let written: BTreeSet<Id<Buffer>> = extents
-            .keys()
-            .filter(|(_, written)| *written)
-            .map(|(id, _)| *id)
-            .collect();
-        let counted = extents
-            .iter()
-            .filter(|((buffer, is_write), _)| match is_write {
-                true => self.is_read_elsewhere(*buffer, kernel),
-                false => !written.contains(buffer),
-            });
-        Cost {
-            products,
-            others,
-            bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>(),
-        }
+        extents
     }
 
     /// The sum over all kernels.

@@ -156,30 +156,32 @@ impl Evaluation<'_> {
                     .collect();
                 array(*value).at(graph, &renamed)
             }),
-            Op::Window(value, window) => {
-                tabulate(graph, &axes, |index| match self.place(window, index) {
-                    Some(place) => {
-                        array(*value).at(graph, &[&[(window.axis, place)], index].concat())
-                    }
-                    None => 0.0,
-                })
-            }
-            Op::Fold(value, window) => {
-                let positions: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
-                tabulate(graph, &axes, |index| {
-                    let (_, place) = index
-                        .iter()
-                        .find(|(axis, _)| *axis == window.axis)
-                        .expect("a fold has its axis");
-                    self.reduce(ReduceKind::Sum, index, &positions, |index| {
-                        match self.place(window, index) {
-                            Some(target) if target == *place => array(*value).at(graph, index),
-                            _ => 0.0,
-                        }
-                    })
-                })
-            }
+            Op::Window(value, window) => self.window(array(*value), window, &axes),
+            Op::Fold(value, window) => self.fold(array(*value), window, &axes),
             Op::StopGradient(value) => array(*value).clone(),
+        })
+    }
+
+    fn window(&self, value: &Tensor, window: &Window, axes: &[Id<Axis>]) -> Tensor {
+        tabulate(self.graph, axes, |index| match self.place(window, index) {
+            Some(place) => value.at(self.graph, &[&[(window.axis, place)], index].concat()),
+            None => 0.0,
+        })
+    }
+
+    fn fold(&self, value: &Tensor, window: &Window, axes: &[Id<Axis>]) -> Tensor {
+        let positions: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
+        tabulate(self.graph, axes, |index| {
+            let (_, place) = index
+                .iter()
+                .find(|(axis, _)| *axis == window.axis)
+                .expect("a fold has its axis");
+            self.reduce(ReduceKind::Sum, index, &positions, |index| {
+                match self.place(window, index) {
+                    Some(target) if target == *place => value.at(self.graph, index),
+                    _ => 0.0,
+                }
+            })
         })
     }
 
