@@ -1,8 +1,8 @@
 //! Lowers bounds, which are terms over factors, to graphs of operations on named axes.
 //!
 //! Each case is lowered separately. Its observed variables become inputs, its latents samples, and a
-//! variable that is summed over becomes a class axis. Cases share parameters by name. Each case updates
-//! the running averages that the case before it left.
+//! variable that is summed over becomes a class axis. Cases share parameters by name. The last case that
+//! has rows updates the running averages, since evaluation infers variables as it does.
 //!
 //! From the bottom up, each file imports only those above it:
 //! - `builder`: the graph and the settings of one pass over the networks;

@@ -103,11 +103,12 @@ pub struct Plan {
 /// A dense array of floats.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Buffer {
-    /// The name of the input, output or parameter, or `t` and the number of the item.
+    /// The name of the input, output or parameter, `d NAME` for the gradient of a parameter, or `t` and a
+    /// number in working memory.
     pub name: String,
     /// Outermost first.
     pub axes: Vec<Id<Axis>>,
-    /// Floats: the product of the axes' sizes, times the number of tiles for partial sums.
+    /// Floats: the product of the axes' sizes.
     pub len: usize,
     /// The memory that holds it.
     pub storage: Storage,
