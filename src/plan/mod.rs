@@ -8,8 +8,8 @@
 //!
 //! # From a graph to kernels
 //!
-//! [`build`] runs five passes. The example is the mean of `z` in a model
-//! with `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph
+//! [`build`] runs five passes. The example is the mean of `z` in a model with
+//! `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph
 //! (`dgc compile --emit simplified`) it is five nodes, two of which are parameters that are named where
 //! they are read:
 //!
