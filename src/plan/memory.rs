@@ -55,7 +55,7 @@ pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
 }
 
 /// The first and the last kernel that touch each buffer.
-pub(super) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (number, kernel) in plan.kernels.iter().enumerate() {
         for buffer in touched(kernel) {
@@ -67,20 +67,17 @@ pub(super) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
 }
 
 /// The buffers that a kernel reads or writes.
-fn touched(kernel: &Kernel) -> Vec<usize> {
-    let mut buffers: Vec<usize> = kernel.loops().flat_map(loop_buffers).collect();
-    if let Some(contraction) = &kernel.contraction {
-        buffers.push(contraction.out.buffer.index());
-        let operands = contraction
-            .products
-            .iter()
-            .flat_map(|product| [product.left, product.right]);
-        buffers.extend(operands.map(|matrix| matrix.buffer.index()));
-    }
-    buffers
+fn touched(kernel: &Kernel) -> impl Iterator<Item = usize> {
+    let matrices = kernel.contraction.iter().flat_map(|contraction| {
+        let products = contraction.products.iter();
+        let operands = products.flat_map(|product| [product.left, product.right]);
+        operands.chain([contraction.out])
+    });
+    let buffers = matrices.map(|matrix| matrix.buffer.index());
+    kernel.loops().flat_map(loop_buffers).chain(buffers)
 }
 
-fn loop_buffers(nest: &Loop) -> Vec<usize> {
+fn loop_buffers(nest: &Loop) -> impl Iterator<Item = usize> {
     let accesses = nest
         .instructions
         .iter()
@@ -90,7 +87,7 @@ fn loop_buffers(nest: &Loop) -> Vec<usize> {
             | Instruction::Reduce { access, .. } => Some(access),
             _ => None,
         });
-    accesses.map(|access| access.buffer.index()).collect()
+    accesses.map(|access| access.buffer.index())
 }
 
 impl Kernel {

@@ -97,8 +97,7 @@ fn verify(plan: &Plan) -> Check {
         verify_kernel(plan, kernel, &mut hazards).map_err(|error| error.within(&kernel.name))?;
     }
     hazards.finish()?;
-    // Lifetimes look at buffers by index, which is in range from here on.
-    storage::arena(plan)
+    storage::arena(plan, hazards.lifetimes())
 }
 
 /// Names of kernels are identifiers of a source, and other names occur in its comments.
@@ -123,7 +122,11 @@ fn names(plan: &Plan) -> Check {
 }
 
 fn comment(text: &str) -> Check {
-    let harmless = !text.contains(char::is_control) && !text.ends_with('\\');
+    let has_control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.contains(char::is_control),
+    };
+    let harmless = !has_control && !text.ends_with('\\');
     ensure(harmless, "text that can stand in a comment", || {
         format!("{text:?}")
     })

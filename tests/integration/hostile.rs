@@ -325,13 +325,13 @@ const BROKEN: [Edit; 15] = [
         |plan| {
             plan.axes.push(Axis {
                 name: "endless".to_string(),
-                size: 1 << 39,
+                size: 1 << 31,
                 kind: AxisKind::Feature,
             });
             let axis = Id::new(plan.axes.len() - 1);
             let nest = reducing_loop(plan);
             nest.axes.push(axis);
-            nest.sizes.push(1 << 39);
+            nest.sizes.push(1 << 31);
             for instruction in &mut nest.instructions {
                 match instruction {
                     Instruction::Load(access) | Instruction::Reduce { access, .. } => {

@@ -1,7 +1,7 @@
 //! The elements that accesses reach: invariants 6, 8 and 9.
 
 use super::check::{
-    Check, MOST_ELEMENTS, MOST_WINDOWS, PlanError, ensure, entry, product, reach, sum,
+    Check, MOST_AXES, MOST_ELEMENTS, MOST_WINDOWS, PlanError, ensure, entry, product, reach, sum,
 };
 use crate::plan::{Access, Buffer, Plan, WindowStep};
 
@@ -72,12 +72,23 @@ fn verify_window(sizes: &[usize], window: &WindowStep) -> Check {
 }
 
 /// The number of elements that a write reaches, after verifying that it reaches each once and that
-/// there are no gaps.
-pub(super) fn written_once(mut digits: Vec<(usize, usize)>) -> Check<usize> {
-    digits.retain(|(size, _)| *size > 1);
-    digits.sort_unstable_by_key(|(_, stride)| *stride);
+/// there are no gaps. A digit is the size and the stride of an axis or window.
+pub(super) fn written_once(digits: impl Iterator<Item = (usize, usize)>) -> Check<usize> {
+    // On the stack, since every write of a plan comes here.
+    let mut sorted = [(0, 0); MOST_AXES + MOST_WINDOWS];
+    let mut count = 0;
+    for digit in digits.filter(|(size, _)| *size > 1) {
+        let slot = sorted.get_mut(count).ok_or_else(|| {
+            let expected = format!("at most {} axes and windows", MOST_AXES + MOST_WINDOWS);
+            PlanError::new(expected, "more")
+        })?;
+        *slot = digit;
+        count += 1;
+    }
+    let sorted = &mut sorted[..count];
+    sorted.sort_unstable_by_key(|(_, stride)| *stride);
     let mut below = 1usize;
-    for (size, stride) in digits {
+    for &mut (size, stride) in sorted {
         ensure(
             stride == below,
             "a write of each element once, without gaps",

@@ -35,7 +35,7 @@ pub(super) fn verify(
         verify_product(plan, contraction, factor, tile, hazards)?;
     }
     let buffer = verify_matrix(plan, out, *m, *n)?;
-    let written = written_once(vec![(*m, out.row_stride), (*n, out.column_stride)]);
+    let written = written_once([(*m, out.row_stride), (*n, out.column_stride)].into_iter());
     written
         .and_then(|written| covers(buffer, written))
         .map_err(|error| error.about(&buffer.name))?;

@@ -82,6 +82,8 @@ pub(super) struct Hazards<'p> {
     twins: Vec<Option<usize>>,
     /// Reads of buffers that have a twin.
     reads: BTreeMap<usize, Vec<Read>>,
+    /// The first and the last kernel that touch each buffer.
+    lifetimes: Vec<Option<(usize, usize)>>,
 }
 
 impl<'p> Hazards<'p> {
@@ -93,11 +95,24 @@ impl<'p> Hazards<'p> {
             writers: vec![None; plan.buffers.len()],
             twins: twins(plan)?,
             reads: BTreeMap::new(),
+            lifetimes: vec![None; plan.buffers.len()],
         })
     }
 
     pub fn begin(&mut self, kernel: usize, tile: Option<Tile>) {
         (self.kernel, self.tile) = (kernel, tile);
+    }
+
+    /// The first and the last kernel that touch each buffer.
+    pub fn lifetimes(&self) -> &[Option<(usize, usize)>] {
+        &self.lifetimes
+    }
+
+    /// Extends the lifetime of a buffer to this kernel.
+    fn touch(&mut self, id: Id<Buffer>) {
+        let lifetime = &mut self.lifetimes[id.index()];
+        let (first, _) = lifetime.unwrap_or((self.kernel, self.kernel));
+        *lifetime = Some((first, self.kernel));
     }
 
     /// Whether several tiles of this kernel may run at the same time.
@@ -124,6 +139,7 @@ impl<'p> Hazards<'p> {
         let buffer = self.plan.buffer(id);
         self.verify_write(id, moment, footprint, access)
             .map_err(|error| error.about(&buffer.name))?;
+        self.touch(id);
         self.writers[id.index()] = Some(Writer {
             kernel: self.kernel,
             moment,
@@ -214,6 +230,7 @@ impl<'p> Hazards<'p> {
         let buffer = self.plan.buffer(id);
         self.verify_read(id, moment, footprint)
             .map_err(|error| error.about(&buffer.name))?;
+        self.touch(id);
         if self.twins[id.index()].is_some() {
             self.reads.entry(id.index()).or_default().push(Read {
                 kernel: self.kernel,

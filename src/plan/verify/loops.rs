@@ -12,7 +12,6 @@ use crate::{
     plan::{Access, Instruction, Loop, Plan, Tile},
     tensor::ReduceKind,
 };
-use std::collections::BTreeSet;
 
 pub(super) fn verify(
     plan: &Plan,
@@ -59,10 +58,9 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
         "a size for each of at most 16 axes",
         || format!("{} for {}", counts.1, counts.0),
     )?;
-    let distinct: BTreeSet<_> = nest.axes.iter().collect();
-    ensure(distinct.len() == nest.axes.len(), "distinct axes", || {
-        "one twice".to_string()
-    })?;
+    let mut axes = nest.axes.iter().enumerate();
+    let are_distinct = axes.all(|(position, axis)| !nest.axes[..position].contains(axis));
+    ensure(are_distinct, "distinct axes", || "one twice".to_string())?;
     for (&axis, &size) in nest.axes.iter().zip(&nest.sizes) {
         let axis = entry(&plan.axes, axis, "axes")?;
         ensure(size == axis.size, "the size of the axis", || {
@@ -205,23 +203,21 @@ impl Nest<'_> {
     fn store(&self, access: &Access, hazards: &mut Hazards) -> Check {
         let sizes = &self.nest.sizes;
         let buffer = accesses::verify(self.plan, sizes, access)?;
-        let digits = || -> Check {
+        let covered = || -> Check {
             has_no("partial result", access.partial > 0)?;
-            let mut digits = Vec::new();
             for (axis, (&size, &stride)) in sizes.iter().zip(&access.strides).enumerate() {
                 let by_window = access.spans.iter().any(|window| window.strides[axis] != 0);
                 let moves = stride > 0 || by_window || size == 1;
                 ensure(moves, "a store of each element once", || {
                     format!("axis {axis} with a stride of 0")
                 })?;
-                if stride > 0 {
-                    digits.push((size, stride));
-                }
             }
-            digits.extend(access.spans.iter().map(|window| (window.size, window.step)));
+            let axes = sizes.iter().copied().zip(access.strides.iter().copied());
+            let windows = access.spans.iter().map(|window| (window.size, window.step));
+            let digits = axes.filter(|(_, stride)| *stride > 0).chain(windows);
             covers(buffer, written_once(digits)?)
         };
-        digits().map_err(|error| error.about(&buffer.name))?;
+        covered().map_err(|error| error.about(&buffer.name))?;
         let footprint = self.footprint(access);
         hazards.write(access.buffer, self.moment, footprint, Some(access))
     }
@@ -240,7 +236,7 @@ impl Nest<'_> {
     fn reduced(&self, access: &Access) -> Check<Footprint> {
         let (sizes, buffer) = (&self.nest.sizes, self.plan.buffer(access.buffer));
         let axes = || sizes.iter().copied().zip(access.strides.iter().copied());
-        let kept = written_once(axes().filter(|(_, stride)| *stride > 0).collect())?;
+        let kept = written_once(axes().filter(|(_, stride)| *stride > 0))?;
         let long = axes().rev().find(|(size, _)| *size > 1);
         let inner = long
             .or_else(|| axes().next())
