@@ -248,22 +248,48 @@ fn write(plan: &mut Plan) -> &mut Access {
     access.expect("a plan stores matrices")
 }
 
-/// The first loop of a plan that only loads, computes and reduces.
-fn reducing_loop(plan: &mut Plan) -> &mut Loop {
-    let loops = plan.kernels.iter_mut().flat_map(|kernel| &mut kernel.setup);
-    let mut reducing = loops.filter(|nest| {
-        let is_reduction = |instruction: &Instruction| {
-            matches!(
-                instruction,
-                Instruction::Constant(_)
-                    | Instruction::Load(_)
-                    | Instruction::Scalar(..)
-                    | Instruction::Reduce { .. }
-            )
-        };
-        nest.instructions.iter().all(is_reduction)
+/// The loops of a plan that only load, compute and reduce.
+fn reducing_loops(plan: &mut Plan) -> impl Iterator<Item = &mut Loop> {
+    let loops = plan.kernels.iter_mut().flat_map(|kernel| {
+        kernel
+            .setup
+            .iter_mut()
+            .chain(&mut kernel.prologue)
+            .chain(&mut kernel.epilogue)
     });
-    reducing.next().expect("a plan reduces in a setup")
+    let reduces = |instruction: &Instruction| {
+        matches!(
+            instruction,
+            Instruction::Constant(_)
+                | Instruction::Load(_)
+                | Instruction::Scalar(..)
+                | Instruction::Reduce { .. }
+        )
+    };
+    loops.filter(move |nest| nest.instructions.iter().all(reduces))
+}
+
+/// Has a loop repeat what it does along a further axis, which no buffer has.
+fn repeat(nest: &mut Loop, axis: Id<Axis>, size: usize) {
+    nest.axes.push(axis);
+    nest.sizes.push(size);
+    for instruction in &mut nest.instructions {
+        match instruction {
+            Instruction::Load(access) | Instruction::Reduce { access, .. } => {
+                access.strides.push(0);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn new_axis(plan: &mut Plan, size: usize) -> Id<Axis> {
+    plan.axes.push(Axis {
+        name: "repeated".to_string(),
+        size,
+        kind: AxisKind::Feature,
+    });
+    Id::new(plan.axes.len() - 1)
 }
 
 fn contraction(plan: &mut Plan) -> &mut Contraction {
@@ -320,28 +346,11 @@ const BROKEN: [Edit; 15] = [
             .filter_map(|kernel| kernel.tile.as_mut());
         tiles.for_each(|tile| tile.count += 1);
     }),
-    (
-        "a loop in proportion to the memory that it touches",
-        |plan| {
-            plan.axes.push(Axis {
-                name: "endless".to_string(),
-                size: 1 << 31,
-                kind: AxisKind::Feature,
-            });
-            let axis = Id::new(plan.axes.len() - 1);
-            let nest = reducing_loop(plan);
-            nest.axes.push(axis);
-            nest.sizes.push(1 << 31);
-            for instruction in &mut nest.instructions {
-                match instruction {
-                    Instruction::Load(access) | Instruction::Reduce { access, .. } => {
-                        access.strides.push(0);
-                    }
-                    _ => {}
-                }
-            }
-        },
-    ),
+    ("a loop in proportion to the memory", |plan| {
+        let axis = new_axis(plan, 1 << 31);
+        let nest = reducing_loops(plan).next().expect("a plan reduces");
+        repeat(nest, axis, 1 << 31);
+    }),
     ("an identifier as a kernel's name", |plan| {
         plan.kernels[0].name = "k() {} //".to_string();
     }),
@@ -364,6 +373,28 @@ fn each_invariant_is_named() {
         );
     }
     VerifiedPlan::new(plan).expect("the plan as it was built");
+}
+
+/// A loop may have more iterations than a 32-bit index counts, though every buffer is short.
+#[test]
+fn cuda_counts_long_loops() {
+    let model = common::load(&common::root().join("models/adgm.dgm"), &[]);
+    let graph = driver::step(&model, &[100, 100], Mode::TRAIN);
+    let plan = driver::plan(&graph, NoiseSource::Generated);
+    let has_narrow_indices = |plan: &VerifiedPlan| {
+        let source = emit::emit(plan, "long loops", Precision::F32);
+        source.text.contains("typedef unsigned Index;")
+    };
+    assert!(has_narrow_indices(&plan), "every count fits 32 bits");
+    let mut plan = plan.into_plan();
+    let size = 1 << 15;
+    let axis = new_axis(&mut plan, size);
+    let nest = reducing_loops(&mut plan)
+        .find(|nest| (1 << 17..1 << 25).contains(&nest.elements()))
+        .expect("a plan reduces large arrays");
+    repeat(nest, axis, size);
+    let plan = VerifiedPlan::new(plan).expect("the loop is in proportion to its buffers");
+    assert!(!has_narrow_indices(&plan), "a count needs 64 bits");
 }
 
 /// Prints the time of verification beside that of planning and of the whole compilation:
