@@ -87,7 +87,7 @@ fn walk(
                 each.collect::<Result<Vec<_>, _>>().map(Some)
             }
             (None, true) => match used.layer.outputs(&[], &used.arguments) {
-                Err(misfit) if !misfit.of_inputs => Err(misfit),
+                Err(misfit) if !misfit.depends_on_inputs => Err(misfit),
                 outputs => Ok(outputs.ok().map(|output| vec![output])),
             },
             (None, false) => Ok(None),
