@@ -193,10 +193,10 @@ impl<'m, 'g> Case<'m, 'g> {
             side: Side::Inference,
             index,
         });
-        let drawn =
-            before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
+        let drawn = before
+            .filter(|id| matches!(id.factor(self.model).kind, FactorKind::Distribution { .. }));
         drawn
-            .map(|id| (id.of(self.model).child, id))
+            .map(|id| (id.factor(self.model).child, id))
             .filter(|(child, _)| !self.is_observed(*child))
             .collect()
     }
@@ -290,7 +290,7 @@ impl<'m, 'g> Case<'m, 'g> {
     pub(super) fn part(&mut self, variable: Id<Variable>) -> Part {
         let (value, axis) = (self.value(variable), self.feature_axis(variable));
         let declared = self.variable(variable);
-        Part::of_variable(&declared.name, value, axis, &declared.shape)
+        Part::variable(&declared.name, value, axis, &declared.shape)
     }
 
     /// A network's output: one part, or a part for each parent if no layer joins them.
@@ -302,7 +302,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// A factor's distribution and its heads.
     pub(super) fn distribution(&mut self, id: FactorId) -> (&'static dyn Distribution, Vec<Node>) {
-        let factor = id.of(self.model);
+        let factor = id.factor(self.model);
         let FactorKind::Distribution {
             distribution,
             heads,
@@ -428,7 +428,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// The weights of a factor's components. None if it has one component.
     fn weights(&mut self, id: FactorId) -> Option<Weights> {
-        let factor = id.of(self.model);
+        let factor = id.factor(self.model);
         let FactorKind::Distribution {
             heads: Heads::Mixture(mixture),
             ..
@@ -442,7 +442,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// The mean of a factor's child given its parents.
     pub(super) fn mean(&mut self, id: FactorId) -> Node {
-        let axis = self.feature_axis(id.of(self.model).child);
+        let axis = self.feature_axis(id.factor(self.model).child);
         let (distribution, heads) = self.distribution(id);
         let mean = distribution.mean(self.builder.graph, &heads, axis);
         match self.weights(id) {
@@ -453,7 +453,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// Lowers `body`, whose nodes belong to this factor's formula.
     pub(super) fn with_origin<T>(&mut self, id: FactorId, body: impl FnOnce(&mut Self) -> T) -> T {
-        let factor = id.of(self.model);
+        let factor = id.factor(self.model);
         let formula = bound::factor_text(self.model, id);
         let (file, line) = (&self.model.file, factor.line);
         let origin = format!("{} log {formula}, {file}:{line}", self.builder.label);
@@ -467,7 +467,7 @@ impl<'m, 'g> Case<'m, 'g> {
     /// log p(child | parents), with all axes of the variables that it reads except features.
     pub(super) fn log_prob(&mut self, id: FactorId) -> Node {
         let (distribution, heads) = self.distribution(id);
-        let child = id.of(self.model).child;
+        let child = id.factor(self.model).child;
         let axis = self.feature_axis(child);
         let value = self.value(child);
         self.with_origin(id, |case| {
@@ -489,7 +489,7 @@ impl<'m, 'g> Case<'m, 'g> {
     /// Draws the child of a factor. If there are several samples, the builder has the sample axis.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
         let (distribution, mut heads) = self.distribution(id);
-        let child = id.of(self.model).child;
+        let child = id.factor(self.model).child;
         let name = &self.variable(child).name;
         if let Some(weights) = self.weights(id) {
             heads = weights.draw(&mut self.builder, name, heads);
@@ -519,7 +519,7 @@ impl<'m, 'g> Case<'m, 'g> {
     /// −KL(q ‖ p) in closed form.
     pub(super) fn negative_kl(&mut self, q: FactorId, p: FactorId) -> Node {
         let ((distribution, q_heads), (_, p_heads)) = (self.distribution(q), self.distribution(p));
-        let axis = self.feature_axis(q.of(self.model).child);
+        let axis = self.feature_axis(q.factor(self.model).child);
         self.with_origin(q, |case| {
             let kl = distribution
                 .kl(case.builder.graph, &q_heads, &p_heads, axis)

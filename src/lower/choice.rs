@@ -47,7 +47,7 @@ pub(super) fn enumerate<'m>(
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = case.variable(factor.of(case.model).child);
+    let child = case.variable(factor.factor(case.model).child);
     let class = case.builder.class_axis(child);
     let log_q = case.log_prob(factor);
     let q = case.builder.graph.exp(log_q);
@@ -67,7 +67,7 @@ pub(super) fn enumerate_mean<'m>(
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = case.variable(factor.of(case.model).child);
+    let child = case.variable(factor.factor(case.model).child);
     let class = Axes::from(case.builder.class_axis(child));
     let log_q = case.log_prob(factor);
     let log_m = log_mean(case, log_q);
@@ -160,7 +160,7 @@ pub(super) fn choose<'m>(
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = factor.of(case.model).child;
+    let child = factor.factor(case.model).child;
     let discrete = case
         .model
         .objective
@@ -255,7 +255,7 @@ fn finish(
         return entries;
     }
     let baseline = discrete.network.as_ref().map(|network| {
-        let factor = factor.of(case.model);
+        let factor = factor.factor(case.model);
         baseline(case, factor, discrete.variable, network, signal)
     });
     let correction =

@@ -55,5 +55,5 @@ pub(super) fn entries(case: &mut Case, term: &Term) -> Vec<Entry> {
 
 /// The name of a factor's child.
 fn child(case: &Case, id: FactorId) -> String {
-    case.variable(id.of(case.model).child).name.clone()
+    case.variable(id.factor(case.model).child).name.clone()
 }
