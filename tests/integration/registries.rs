@@ -145,7 +145,7 @@ fn sample_has_the_mean(distribution: &dyn Distribution, mean: f64) {
 }
 
 fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
-    if !distribution.has_kl(distribution.name()) {
+    if !distribution.has_kl(distribution) {
         return;
     }
     let mut graph = Graph::new();
