@@ -66,7 +66,7 @@ impl Domain {
 /// The largest magnitude of a head that is a logarithm: positive parameters lie between e⁻³⁰ and
 /// e³⁰, standard deviations between 3·10⁻⁷ and 3·10⁶. Beyond that, single precision cannot
 /// distinguish a value from its mean. The density of a nearly impossible class, or its gradient,
-/// would be infinite, and its product with a probability of 0 not a number.
+/// would be infinite, and infinity times a probability of 0 is NaN.
 pub const LOG_BOUND: f64 = 30.0;
 
 /// The numbers that a head takes. They decide how a learned head is clamped.
