@@ -127,6 +127,13 @@ impl Diagnostics {
             .count()
     }
 
+    /// Whether all errors are outside the text, in the changes of `--set` and
+    /// [`Model::set`](crate::Model::set).
+    pub fn are_about_changes(&self) -> bool {
+        let mut errors = self.list.iter().filter(|diagnostic| diagnostic.is_error());
+        errors.all(|diagnostic| diagnostic.span == Span::default())
+    }
+
     /// All diagnostics as text for a terminal.
     pub fn render(&self, colour: bool) -> String {
         render(&self.list, &self.file, &self.text, colour)

@@ -45,7 +45,8 @@ impl DrawnSamples {
         let [drawn] = self.drawn.as_slice() else {
             return Err(Error::unsupported(
                 "a picture needs a model with exactly one data variable",
-            ));
+            )
+            .help("use a model of one image"));
         };
         let shape = shape(&drawn.variable)?;
         let size = drawn.variable.size();

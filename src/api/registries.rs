@@ -1,6 +1,9 @@
 //! The elements of the model language, listed from the registries.
 
-use crate::{distribution, estimator, layer, lines, optimizer, simplify};
+use crate::{
+    distribution::{self, Domain},
+    estimator, layer, lines, optimizer, simplify,
+};
 use serde::Serialize;
 use std::fmt;
 
@@ -77,6 +80,14 @@ fn arguments(arguments: &[layer::Argument]) -> Vec<String> {
         None => argument.name.to_string(),
     };
     arguments.iter().map(argument).collect()
+}
+
+/// A call as in a model: `adam(rate = 3e-4)`; the name alone without arguments.
+fn call(name: &str, arguments: &[String]) -> String {
+    match arguments {
+        [] => name.to_string(),
+        arguments => format!("{name}({})", arguments.join(", ")),
+    }
 }
 
 impl Registries {
@@ -170,15 +181,18 @@ impl fmt::Display for Registries {
         for (title, entries) in [("layers", &self.layers), ("optimizers", &self.optimizers)] {
             writeln!(f, "{title}")?;
             for entry in entries {
-                let line = format!("  {:18} {}", entry.name, entry.arguments.join(", "));
-                writeln!(f, "{}", line.trim_end())?;
+                writeln!(f, "  {}", call(entry.name, &entry.arguments))?;
             }
         }
         writeln!(f, "estimators of discrete variables")?;
         for entry in &self.estimators {
-            let call = entry.arguments.join(", ");
-            let line = format!("  {:5} {:18} {call}", entry.keyword, entry.name);
-            writeln!(f, "{}", line.trim_end())?;
+            let keyword = entry.keyword;
+            if entry.name == keyword {
+                writeln!(f, "  {keyword} VARIABLE {}", entry.arguments.join(" "))?;
+            } else {
+                let call = call(entry.name, &entry.arguments);
+                writeln!(f, "  {keyword} VARIABLE by {call}")?;
+            }
         }
         writeln!(f, "lines of `objective` and `train`")?;
         for line in &self.lines {
@@ -198,15 +212,18 @@ impl fmt::Display for Registries {
 
 impl fmt::Display for DistributionEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call = match self.constants.as_slice() {
-            [] => self.name.to_string(),
-            constants => format!("{}({})", self.name, constants.join(", ")),
+        let call = match (self.constants.as_slice(), self.heads.as_slice()) {
+            ([], []) => self.name.to_string(),
+            ([], _) => String::new(),
+            (constants, _) => format!("{}({})", self.name, constants.join(", ")),
         };
         let network = match self.heads.as_slice() {
             [] => String::new(),
             heads => format!("{}(network): {}", self.name, heads.join(", ")),
         };
-        let drawn = if self.may_be_inferred {
+        let drawn = if self.values == Domain::Class.name() {
+            "summed over"
+        } else if self.may_be_inferred {
             "may be inferred"
         } else {
             "density only"

@@ -35,18 +35,23 @@ pub fn show(diagnostics: &Diagnostics) {
     eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
 }
 
+/// The message of an error, with options of the library as arguments: `labels` as `--labels`.
+pub fn shown_message(error: &Error) -> String {
+    let dashes = if error.is_about_option() { "--" } else { "" };
+    format!("{dashes}{}", error.message())
+}
+
 /// Prints an error: the diagnostics of a model, then the message and a way out. An interruption is
 /// printed as a note. Options of the library are shown as arguments: `labels` as `--labels`.
 pub fn show_error(error: &Error) {
     if let Some(diagnostics) = error.diagnostics() {
         show(diagnostics);
     }
-    let dashes = if error.is_about_option() { "--" } else { "" };
     let severity = match error.kind() {
         ErrorKind::Interrupted => "note",
         _ => "error",
     };
-    eprintln!("{severity}: {dashes}{}", error.message());
+    eprintln!("{severity}: {}", shown_message(error));
     if let Some(help) = error.suggestion() {
         eprintln!("  help: {help}");
     }

@@ -175,6 +175,28 @@ fn open_brackets(text: &str) -> Vec<usize> {
     open
 }
 
+/// Whether a text has no statement, only comments.
+fn is_only_comments(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with("//"))
+}
+
+/// The position of the innermost `{` that is open at the end of a text. Comments are skipped.
+fn open_brace(text: &str) -> Option<usize> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut comment = false;
+    for (position, c) in text.char_indices() {
+        comment = c != '\n' && (comment || text[position..].starts_with("//"));
+        match c {
+            _ if comment => {}
+            '{' => open.push(position),
+            '}' => drop(open.pop()),
+            _ => {}
+        }
+    }
+    open.pop()
+}
+
 const BLOCKS: [&str; 9] = [
     "size",
     "data",
@@ -234,6 +256,17 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         return (
             open.label("opened here")
                 .help(format!("add `{closing}` where the list ends")),
+            at,
+        );
+    }
+    if is_only_comments(&text[at..])
+        && let Some(brace) = open_brace(text)
+    {
+        let unclosed = Diagnostic::error(Span::new(brace, brace + 1), "`{` is never closed");
+        return (
+            unclosed
+                .label("opened here")
+                .help("add `}` where the block ends"),
             at,
         );
     }
