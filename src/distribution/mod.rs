@@ -15,6 +15,10 @@ mod negative_binomial;
 mod normal;
 mod log_normal;
 mod poisson;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/exponential.rs"]
+mod guide_example;
 
 use crate::{
     id::Id,

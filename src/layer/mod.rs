@@ -14,6 +14,10 @@ mod noise;
 mod norm;
 mod pool;
 mod softmax;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/rmsnorm.rs"]
+mod guide_example;
 
 pub use conv::{matches, pointwise};
 pub use dense::linear;

@@ -6,6 +6,10 @@
 mod arguments;
 mod adam;
 mod sgd;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/rmsprop.rs"]
+mod guide_example;
 
 use crate::{
     layer::Argument,
