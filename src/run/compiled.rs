@@ -312,9 +312,7 @@ impl<'f> Files<'f> {
                 0 => "none".to_string(),
                 format => format.to_string(),
             };
-            return refused(format!(
-                "{place}: expected format {FORMAT} of a compiled folder, found {found}"
-            ));
+            return refused(format!("{place}: expected format {FORMAT}, found {found}"));
         }
         plain_names(folder, &manifest).map_err(|error| error.help(RECOMPILE))?;
         let mut bytes = BTreeMap::new();
