@@ -296,7 +296,7 @@ impl<'f> Files<'f> {
         };
         let path = folder.join(MANIFEST);
         let manifest: Manifest = serde_json::from_slice(&read(path.clone())?).map_err(|error| {
-            Error::file(&path, "is not a valid file of a compiled model", error).help(RECOMPILE)
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
         })?;
         let refused = |message: String| Err(Error::new(message).help(RECOMPILE));
         let (place, version) = (folder.display(), env!("CARGO_PKG_VERSION"));
@@ -364,7 +364,7 @@ impl<'f> Files<'f> {
         let name = format!("{program}.json");
         let path = self.folder.join(&name);
         let stored: Stored = serde_json::from_slice(self.file(&name)?).map_err(|error| {
-            Error::file(&path, "is not a valid file of a compiled model", error).help(RECOMPILE)
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
         })?;
         let plan = VerifiedPlan::new(stored.plan).map_err(|error| {
             Error::file(&path, "the plan fails verification", error).help(RECOMPILE)

@@ -80,7 +80,7 @@ fn changed_folders_are_refused() {
     );
     assert!(
         change("compiled.json", &|text| text[..40].to_string())
-            .contains("is not a valid file of a compiled model")
+            .contains("not a valid file of a compiled model")
     );
     let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"));
     assert!(
