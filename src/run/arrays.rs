@@ -46,7 +46,7 @@ impl NamedArray {
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     let broken = |error| {
-        Error::file(path, "is not a valid safetensors file", error)
+        Error::file(path, "not a valid safetensors file", error)
             .help("the file may be truncated or have another format")
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;

@@ -112,7 +112,7 @@ pub fn builds(model: &Model) -> Vec<Build> {
 }
 
 /// A compiled model in memory.
-pub struct Made {
+pub struct CompiledPrograms {
     /// Every program.
     pub builds: Vec<Build>,
     /// The assembler's logs.
@@ -128,7 +128,11 @@ pub struct Made {
 ///
 /// # Errors
 /// If the runtime compiler fails.
-pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Result<Made> {
+pub fn compile_model(
+    model: &Model,
+    architectures: &[String],
+    precision: Precision,
+) -> Result<CompiledPrograms> {
     let builds = builds(model);
     let earliest = architectures
         .iter()
@@ -173,7 +177,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         let json = serde_json::to_string(&Storing { plan }).expect("a plan is plain data") + "\n";
         files.push((format!("{name}.json"), json.into_bytes()));
     }
-    Ok(Made {
+    Ok(CompiledPrograms {
         builds,
         assembled,
         architectures,
@@ -186,9 +190,14 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
 ///
 /// # Errors
 /// If the folder contains other files, or cannot be written.
-pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made) -> Result<()> {
+pub fn write(
+    folder: &Path,
+    model: &Model,
+    sets: &[(String, String)],
+    compiled: CompiledPrograms,
+) -> Result<()> {
     // Files of an earlier compilation, complete or not, may be replaced; other files may not.
-    let mut replaceable: Vec<&str> = made
+    let mut replaceable: Vec<&str> = compiled
         .files
         .iter()
         .map(|(name, _)| name.as_str())
@@ -221,11 +230,11 @@ pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         sets: sets.to_vec(),
-        architectures: made.architectures,
-        precision: made.precision,
+        architectures: compiled.architectures,
+        precision: compiled.precision,
         files: BTreeMap::new(),
     };
-    for (name, bytes) in made.files {
+    for (name, bytes) in compiled.files {
         write_whole(&folder.join(&name), &bytes)?;
         manifest.files.insert(name, hash(&bytes));
     }
@@ -296,7 +305,7 @@ impl<'f> Files<'f> {
         };
         let path = folder.join(MANIFEST);
         let manifest: Manifest = serde_json::from_slice(&read(path.clone())?).map_err(|error| {
-            Error::file(&path, "is not a valid file of a compiled model", error).help(RECOMPILE)
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
         })?;
         let refused = |message: String| Err(Error::new(message).help(RECOMPILE));
         let (place, version) = (folder.display(), env!("CARGO_PKG_VERSION"));
@@ -312,9 +321,7 @@ impl<'f> Files<'f> {
                 0 => "none".to_string(),
                 format => format.to_string(),
             };
-            return refused(format!(
-                "{place}: expected format {FORMAT} of a compiled folder, found {found}"
-            ));
+            return refused(format!("{place}: expected format {FORMAT}, found {found}"));
         }
         plain_names(folder, &manifest).map_err(|error| error.help(RECOMPILE))?;
         let mut bytes = BTreeMap::new();
@@ -366,7 +373,7 @@ impl<'f> Files<'f> {
         let name = format!("{program}.json");
         let path = self.folder.join(&name);
         let stored: Stored = serde_json::from_slice(self.file(&name)?).map_err(|error| {
-            Error::file(&path, "is not a valid file of a compiled model", error).help(RECOMPILE)
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
         })?;
         let plan = VerifiedPlan::new(stored.plan).map_err(|error| {
             Error::file(&path, "the plan fails verification", error).help(RECOMPILE)

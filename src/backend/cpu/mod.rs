@@ -75,7 +75,7 @@ impl Cpu {
     /// If the CPU does not support the precision.
     pub fn new(threads: usize, precision: Precision) -> Result<Self> {
         let by = Multiplier::new(precision).ok_or_else(|| {
-            Error::new(format!(
+            Error::unsupported(format!(
                 "the CPU does not support the precision {precision}"
             ))
             .help("use --precision f32 or bf16, or a GPU with --device cuda")
