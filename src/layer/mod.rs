@@ -85,8 +85,8 @@ pub trait Context {
     /// `FACTOR.LAYER.NAME`.
     fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node;
 
-    /// A running average, stored beside the parameters. In training, each case in turn moves it
-    /// towards `observed` by the fraction `momentum`. Returns the stored value, which evaluation
+    /// A running average, stored beside the parameters. In training, the last case with rows moves
+    /// it towards `observed` by the fraction `momentum`. Returns the stored value, which evaluation
     /// uses.
     fn running_average(
         &mut self,

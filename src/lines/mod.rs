@@ -1,25 +1,30 @@
 //! The lines of `objective` and `train`: a registry, one file for each line.
 //!
-//! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. The file of a keyword
-//! implements the trait [`Line`], which holds everything specific to the keyword: the values that may
-//! follow it, the names for `--set`, the conditions on other lines and on the graphs, an example for
-//! messages, and a summary for `dgc list`. `check` finds the keyword of each line in [`LINES`] and
-//! has no code for single keywords. A keyword that is not in the registry is an error.
+//! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. Each keyword has an
+//! implementation of the trait [`Line`], in the file of that name, except that `match` is in
+//! `matching.rs`, and `relax`, `score` and `top` are in `choice.rs`. The implementation holds
+//! everything specific to the keyword: the values that may follow it, the names for `--set`, the
+//! conditions on other lines and on the graphs, an example for messages, and a summary for `dgc
+//! list`. `check` finds the keyword of each line in [`LINES`] and has no code for single keywords.
+//! A keyword that is not in the registry is an error.
 //!
-//! A line writes its values into the [`Draft`], in three steps that `check` runs in this order:
+//! `check` collects the values of the lines in a [`Draft`], in three steps:
 //!
 //! 1. [`Line::parse`], for each line in the file, in source order;
 //! 2. [`Line::set`], for each entry in the registry, whether or not the file has such a line:
 //!    `--set samples=5` works without a `samples` line;
 //! 3. [`Line::check`], for each entry in the registry: the conditions on the complete draft.
 //!
-//! A line that adds a cost to the loss (`classify`, `smooth`, `inform`, `match`) pushes a value that
-//! implements [`CostTerm`](crate::model::CostTerm) to `objective.costs`. The cost prints itself, and
-//! lowers itself through [`CostContext`](crate::model::CostContext), which the lowering implements.
-//! Later stages treat all costs the same way, so a new cost is one file and one registry entry.
+//! Entries with [`Line::is_read_first`], such as `epochs`, go through steps 1 and 2 before all
+//! others, because the numbers of other lines may use them.
 //!
-//! `check` depends on this module, not the other way round: a line reads names, numbers and networks
-//! through the trait [`LineContext`], which the checker implements.
+//! A line that adds a cost to the loss, as `classify` does, pushes a value that implements
+//! [`CostTerm`](crate::model::CostTerm) to `objective.costs`. The cost prints itself, and lowers
+//! itself through [`CostContext`](crate::model::CostContext), which the lowering implements. Later
+//! stages treat all costs the same way, so a new cost is one file and one registry entry.
+//!
+//! `check` depends on this module, not the other way round: a line reads names, numbers and
+//! networks through the trait [`LineContext`], which the checker implements.
 //!
 //! To add a line, see `docs/contributing/objective-line.md`.
 
@@ -157,14 +162,14 @@ pub trait Line: Sync + Debug {
         false
     }
 
-    /// Whether the line defines how its first word, a label or a class latent, is handled where it is
-    /// not observed. Each such variable needs one such line.
+    /// Whether the line defines how its first word, a label or a class latent, is handled where it
+    /// is not observed. Each such variable needs one such line.
     fn treats_class(&self) -> bool {
         false
     }
 
-    /// Whether the line is parsed, and its [`Line::set`] called, before all other lines, because they
-    /// may use its number in arithmetic.
+    /// Whether the line is parsed, and its [`Line::set`] called, before all other lines, because
+    /// they may use its number in arithmetic.
     fn is_read_first(&self) -> bool {
         false
     }
@@ -174,9 +179,9 @@ pub trait Line: Sync + Debug {
         Vec::new()
     }
 
-    /// Reads the values after the keyword. Reports a mistake, and then returns `None`; the methods of
-    /// the reader do both. A diagnostic without a help text gets [`Line::example`] as its help. The
-    /// caller reports values that are left over.
+    /// Reads the values after the keyword. Reports a mistake, and then returns `None`; the methods
+    /// of the reader do both. A diagnostic without a help text gets [`Line::example`] as its help.
+    /// The caller reports values that are left over.
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()>;
 
     /// Applies `--set` to the numbers that it may change even without the line.
@@ -186,8 +191,8 @@ pub trait Line: Sync + Debug {
     fn check(&self, _context: &mut dyn LineContext, _draft: &Draft) {}
 }
 
-/// Every line, in the order of `dgc list`. Costs are lowered and printed in this order, and `--set` is
-/// resolved in this order.
+/// Every line, in the order of `dgc list`. Costs are lowered and printed in this order, and `--set`
+/// is resolved in this order.
 pub const LINES: &[&dyn Line] = &[
     &samples::Samples,
     &bound::BoundLine,

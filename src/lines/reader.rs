@@ -42,6 +42,25 @@ pub const fn real(name: &'static str, least: f64, most: f64) -> Argument {
     }
 }
 
+/// The help for `weight -1` where the word `weight` is expected: it is read as a subtraction.
+fn negative_after(
+    operator: ast::Operator,
+    left: &ExpressionKind,
+    right: &ExpressionKind,
+    expected: &str,
+) -> Option<String> {
+    match (operator, left, right) {
+        (ast::Operator::Subtract, ExpressionKind::Name(word), ExpressionKind::Number(number))
+            if expected.contains(&format!("`{word}`")) =>
+        {
+            Some(format!(
+                "`{word} -{number}` is read as the subtraction `{word} - {number}`; the number after `{word}` cannot be negative"
+            ))
+        }
+        _ => None,
+    }
+}
+
 impl<'r> Reader<'r> {
     /// A reader at the first value of a line.
     pub fn new(context: &'r mut dyn LineContext, setting: &'r Setting) -> Self {
@@ -136,9 +155,12 @@ impl<'r> Reader<'r> {
                 let title = format!("expected {expected}");
                 let mut diagnostic =
                     Diagnostic::error(value.span, title).label("found an expression");
-                if let ExpressionKind::Binary(..) = kind {
-                    diagnostic = diagnostic
-                        .help("an operator joins the values beside it; separate two values by a comma, as in `z, -1`");
+                if let ExpressionKind::Binary(operator, left, right) = kind {
+                    diagnostic = diagnostic.help(
+                        negative_after(operator, &left.kind, &right.kind, expected).unwrap_or_else(
+                            || "an operator joins the values beside it; separate two values by a comma, as in `z, -1`".to_string(),
+                        ),
+                    );
                 }
                 self.report(diagnostic);
                 None
@@ -252,7 +274,8 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// A label that q infers. `help` describes the variables to which the line applies.
+    /// A label; [`Reader::has_prediction`] checks that q predicts it. `help` describes the
+    /// variables to which the line applies.
     pub fn label(&mut self, help: &str) -> Option<(Name, Id<Variable>)> {
         let (name, label) = self.variable()?;
         if self.context.variable(label).role != Role::Label {

@@ -1,16 +1,20 @@
 //! Lowers bounds, which are terms over factors, to graphs of operations on named axes.
 //!
-//! Each case is lowered separately. Its observed variables become inputs, its latents samples, and a
-//! variable that is summed over becomes a class axis. Cases share parameters by name. The last case that
-//! has rows updates the running averages, since evaluation infers variables as it does.
+//! Each case is lowered separately:
+//! - an observed variable becomes an input;
+//! - a latent becomes samples, along the axis `sample`;
+//! - a class variable that is summed over becomes an axis of its own, with one position per class.
 //!
-//! From the bottom up, each file imports only those above it:
+//! Cases share parameters by name. Only the last case that has rows updates the running averages,
+//! because evaluation infers the same variables as that case.
+//!
+//! Each file imports only files that stand above it in this list:
 //! - `builder`: the graph and the settings of one pass over the networks;
 //! - `network`, `mixture`: layers, and heads of distributions;
 //! - `case`: the values, heads and densities of a case, each of which is lowered once;
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
-//! - `cost`: the view of a case that costs of the objective get to lower themselves
-//!   ([`CostTerm::lower`](crate::model::CostTerm::lower));
+//! - `cost`: implements [`CostContext`](crate::model::CostContext) for a case, through which a cost
+//!   of the objective lowers itself ([`CostTerm::lower`](crate::model::CostTerm::lower));
 //! - `objective`, `evaluate`, `generate`, `update`: the programs of a run.
 
 mod builder;

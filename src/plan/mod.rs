@@ -1,17 +1,20 @@
-//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends run it as it is.
+//! The plan: fused kernels in order, over buffers placed by lifetime.
 //!
-//! A kernel runs once for each tile, a range of its tile axis (usually the rows of a case). Within a
-//! tile come elementwise loops (the prologue), at most one contraction, and loops on its result (the
-//! epilogue); before all tiles come loops that are too small to split (the setup). A sum over the tile
-//! axis is split by tile, and a later kernel adds the partial results in the order of the tiles. So
-//! results do not depend on the number of threads.
+//! The CPU runs the plan as it is. CUDA changes the number of parts of partial sums, merges kernels
+//! into launches, and places working memory anew, since launches end elsewhere than kernels do.
+//!
+//! A kernel runs once for each tile, a range of its tile axis (usually the rows of a case). Within
+//! a tile come elementwise loops (the prologue), at most one contraction, and loops on its result
+//! (the epilogue); before all tiles come loops that are too small to split (the setup). A sum over
+//! the tile axis is split by tile, and a later kernel adds the partial results in the order of the
+//! tiles. So results do not depend on the number of threads.
 //!
 //! # From a graph to kernels
 //!
 //! [`build`] runs five passes. The example is the mean of `z` in a model with
-//! `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph
-//! (`dgc compile --emit simplified`) it is five nodes, two of which are parameters that are named where
-//! they are read:
+//! `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph it
+//! has five nodes. `dgc compile --emit simplified` prints three of them; the parameters `%1` and
+//! `%2` have no lines, because they are printed by name where they are read:
 //!
 //! ```text
 //! %0 [all.row:4, x:3] = input all.x
@@ -19,20 +22,22 @@
 //! %4 [all.row:4, z:2] = add(q.z.mean.bias, %3)
 //! ```
 //!
-//! 1. `legalize` rewrites operations that no kernel has. It finds none here: the contraction is a
-//!    matrix product already, since `x` is the only axis that both operands have, and it is summed.
-//! 2. `collect` turns nodes into items, the values that kernels compute. An operand view says where an
-//!    item's axes are read, so renamed axes and windows need no item. The five nodes become five items:
-//!    an input, two parameters, a `Products` item with one product, and a `Scalar` item.
-//! 3. `fuse` assigns items to kernels. The contraction makes kernel `k0`. The addition may read its
-//!    operands from `k0` on, so it goes there, after the contraction. Inputs and parameters are read
-//!    from memory and belong to no kernel.
+//! 1. `legalize` rewrites operations that no kernel has. It finds none here. The contraction is
+//!    already a matrix product: its operands have only the axis `x` in common, and sum over it.
+//! 2. `collect` turns nodes into items, the values that kernels compute. The five nodes become five
+//!    items: an input, two parameters, a `Products` item with one product, and a `Scalar` item. A
+//!    node that only renames axes or reads windows needs no item: the items that use it read its
+//!    operand directly, through an operand view.
+//! 3. `fuse` assigns items to kernels. The contraction makes kernel `k0`. The operands of the
+//!    addition are a parameter and a result of `k0`, so the addition joins `k0`, after the
+//!    contraction. Inputs and parameters are read from memory and belong to no kernel.
 //! 4. `kernels` writes each kernel in four steps. `tiling` splits its tile axis, and `nests` groups
-//!    items into loops. `buffers` stores the items that another loop reads: `t3` for the sums, and
-//!    `t4` for the mean, which a later kernel adds noise to. `products` makes the contraction a matrix
-//!    product with rows `all.row` and columns `z`; `instructions` makes the addition a loop over both
-//!    axes.
-//! 5. `memory` places buffers in working memory. Buffers that are not in use at once may share floats.
+//!    items into loops. `buffers` gives a buffer to each item that another loop reads: `t3` for the
+//!    sums, which the addition reads, and `t4` for the mean, to which a later kernel adds noise.
+//!    `products` makes the contraction a matrix product with rows `all.row` and columns `z`;
+//!    `instructions` makes the addition a loop over both axes.
+//! 5. `memory` places buffers in working memory. Buffers that are not in use at once may share
+//!    floats.
 //!
 //! `dgc compile --emit plan` prints the kernel and its buffers:
 //!
@@ -52,10 +57,11 @@
 //!
 //! `after` marks the epilogue: register `r0` is loaded with stride 0 along the rows, `r1` is the
 //! contraction's sum. The CPU runs the loop on the tile's rows while they are in the cache; the GPU
-//! applies it to sums in registers and never stores `t3`. Of 96 rows or more there would be several
+//! applies it to sums in registers and never stores `t3`. A batch of 48 rows or more has several
 //! tiles.
 //!
-//! Back ends take a [`VerifiedPlan`], which only the verifier makes; `verify` lists what it guarantees.
+//! Back ends take a [`VerifiedPlan`], which only the verifier makes; `verify` lists what it
+//! guarantees.
 
 mod values;
 mod layout;
@@ -103,8 +109,8 @@ pub struct Plan {
 /// A dense array of floats.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Buffer {
-    /// The name of the input, output or parameter, `d NAME` for the gradient of a parameter, or `t` and a
-    /// number in working memory.
+    /// The name of the input, output or parameter, `d NAME` for the gradient of a parameter, or `t`
+    /// and a number in working memory.
     pub name: String,
     /// Outermost first.
     pub axes: Vec<Id<Axis>>,
@@ -212,8 +218,8 @@ pub enum Instruction {
     },
 }
 
-/// The element of a buffer that a loop accesses, in floats from the buffer's start: Σ index · stride +
-/// (number of the tile) · `partial` + Σ (place of a window) · step.
+/// The element of a buffer that a loop accesses, in floats from the buffer's start: Σ index ·
+/// stride + (number of the tile) · `partial` + Σ (place of a window) · step.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
@@ -227,8 +233,8 @@ pub struct Access {
     pub spans: Vec<WindowStep>,
 }
 
-/// A window of an access along one axis of the buffer. The indices name the place p with
-/// p · `divisor` = Σ index · stride + `offset`; places lie `step` floats apart. If p is not an integer
+/// A window of an access along one axis of the buffer. The indices name the place p with p ·
+/// `divisor` = Σ index · stride + `offset`; places lie `step` floats apart. If p is not an integer
 /// from 0 to `size` − 1, a load gives 0 and a store does nothing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WindowStep {
@@ -279,8 +285,8 @@ pub struct Product {
 pub struct Windows {
     /// Whether it is the left operand.
     pub left: bool,
-    /// Whether the sum runs along the positions of the windows (as in the gradient of a kernel), and
-    /// not along the places within a window.
+    /// Whether the sum runs along the positions of the windows (as in the gradient of a kernel),
+    /// and not along the places within a window.
     pub along_positions: bool,
     /// Sizes of the axes that make the rows.
     pub rows: Vec<usize>,

@@ -275,6 +275,9 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         && !found.is_empty()
         && diagnostic.label.contains("a declaration")
     {
+        if let Some(missing) = missing_sign(text, at, found) {
+            return (missing, at);
+        }
         diagnostic.help = suggest(found, BLOCKS).filter(|help| help.starts_with("did you mean"));
     }
     if text.trim().is_empty() {
@@ -282,6 +285,45 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
             .help("begin the model with `model NAME {`; see models/vae.dgm or docs/language.md");
     }
     (diagnostic, at)
+}
+
+/// The diagnostic for a statement at `at` that begins with a correct `keyword` and lacks a sign: the
+/// `:` after a variable's name, the `=` after a net's, or the `{` of a block. The parser stops at the
+/// keyword in all of these cases.
+fn missing_sign(text: &str, at: usize, keyword: &str) -> Option<Diagnostic> {
+    let (sign, what, example) = match keyword {
+        "data" | "label" | "latent" => (":", " and a type", "real[10]"),
+        "net" => ("=", " and a network", "[dense(10) > relu]"),
+        "generative" | "inference" | "objective" | "train" => ("{", "", ""),
+        _ => return None,
+    };
+    let code = text[at..].split('\n').next()?.split("//").next()?;
+    let after_keyword = &code[keyword.len()..];
+    let is_block = sign == "{";
+    let name = if is_block {
+        ""
+    } else {
+        words(after_keyword).next()?
+    };
+    let name_end = after_keyword.find(name)? + name.len();
+    let rest = after_keyword[name_end..].trim();
+    if rest.starts_with(sign) || !after_keyword[..name_end].trim_start().starts_with(name) {
+        return None;
+    }
+    let end = at + keyword.len() + name_end;
+    let title = format!("`{sign}` is missing after `{}`", text[at..end].trim());
+    let help = if is_block {
+        format!("begin the block with `{keyword} {{`")
+    } else {
+        let value = match rest.trim_start_matches([':', '=', ' ']) {
+            "" => example,
+            value => value,
+        };
+        let space = if sign == ":" { "" } else { " " };
+        format!("write it as `{keyword} {name}{space}{sign} {value}`")
+    };
+    let missing = Diagnostic::error(Span::new(end, end), title);
+    Some(missing.label(format!("expected `{sign}`{what}")).help(help))
 }
 
 /// The position where parsing stopped, and the diagnostic: what was found, and what was expected.

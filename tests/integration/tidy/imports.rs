@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
-/// A file's module: its path from the crate's root, such as `plan`, `items`.
+/// A file's module: its path from the crate's root, such as `plan`, `values`.
 type Module = Vec<String>;
 
 /// What a file holds.
 struct File {
-    /// As messages name it: `src/plan/items.rs`.
+    /// As messages name it: `src/plan/values.rs`.
     name: String,
     /// Its `mod` lines, in their order.
     children: Vec<String>,
