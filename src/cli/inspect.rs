@@ -1,4 +1,4 @@
-//! Commands that read a model and say something of it.
+//! Commands that inspect a model.
 
 use super::{
     arguments::{Changes, ModelFile},
@@ -84,7 +84,7 @@ impl Fmt {
     }
 }
 
-/// Say what a model's training maximises, as mathematics
+/// Explain what a model's training maximises, as formulas and sentences
 #[derive(Args)]
 pub(super) struct Explain {
     #[command(flatten)]
@@ -126,7 +126,7 @@ impl Graph {
     }
 }
 
-/// List distributions, layers, optimisers, estimators, lines and the rules of simplification
+/// List distributions, layers, optimisers, estimators, lines and simplification rules
 #[derive(Args)]
 pub(super) struct List {
     /// Print as JSON

@@ -55,8 +55,8 @@ pub(super) fn exists(p: &[Factor], q: &[Factor], variable: Id<Variable>) -> bool
     find(p, q, variable).is_some_and(|pair| pair.has_kl()) && is_exact(p, q, variable).is_ok()
 }
 
-/// Checks that the closed form of a latent's KL is exact: q draws no variable that p's factor of the
-/// latent reads after the latent itself.
+/// Checks that the closed form of a latent's KL is exact: q draws no variable that p's factor of
+/// the latent reads after the latent itself.
 ///
 /// # Errors
 ///

@@ -1,10 +1,11 @@
 //! The lines of `objective` and `train`: a registry, one file for each line.
 //!
 //! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. The file of a keyword
-//! implements the trait [`Line`], which holds everything specific to the keyword: the values that may
-//! follow it, the names for `--set`, the conditions on other lines and on the graphs, an example for
-//! messages, and a summary for `dgc list`. `check` finds the keyword of each line in [`LINES`] and
-//! has no code for single keywords. A keyword that is not in the registry is an error.
+//! implements the trait [`Line`], which holds everything specific to the keyword: the values that
+//! may follow it, the names for `--set`, the conditions on other lines and on the graphs, an
+//! example for messages, and a summary for `dgc list`. `check` finds the keyword of each line in
+//! [`LINES`] and has no code for single keywords. A keyword that is not in the registry is an
+//! error.
 //!
 //! A line writes its values into the [`Draft`], in three steps that `check` runs in this order:
 //!
@@ -13,13 +14,14 @@
 //!    `--set samples=5` works without a `samples` line;
 //! 3. [`Line::check`], for each entry in the registry: the conditions on the complete draft.
 //!
-//! A line that adds a cost to the loss (`classify`, `smooth`, `inform`, `match`) pushes a value that
-//! implements [`CostTerm`](crate::model::CostTerm) to `objective.costs`. The cost prints itself, and
-//! lowers itself through [`CostContext`](crate::model::CostContext), which the lowering implements.
-//! Later stages treat all costs the same way, so a new cost is one file and one registry entry.
+//! A line that adds a cost to the loss (`classify`, `smooth`, `inform`, `match`) pushes a value
+//! that implements [`CostTerm`](crate::model::CostTerm) to `objective.costs`. The cost prints
+//! itself, and lowers itself through [`CostContext`](crate::model::CostContext), which the lowering
+//! implements. Later stages treat all costs the same way, so a new cost is one file and one
+//! registry entry.
 //!
-//! `check` depends on this module, not the other way round: a line reads names, numbers and networks
-//! through the trait [`LineContext`], which the checker implements.
+//! `check` depends on this module, not the other way round: a line reads names, numbers and
+//! networks through the trait [`LineContext`], which the checker implements.
 //!
 //! To add a line, see `docs/contributing/objective-line.md`.
 
@@ -157,14 +159,14 @@ pub trait Line: Sync + Debug {
         false
     }
 
-    /// Whether the line defines how its first word, a label or a class latent, is handled where it is
-    /// not observed. Each such variable needs one such line.
+    /// Whether the line defines how its first word, a label or a class latent, is handled where it
+    /// is not observed. Each such variable needs one such line.
     fn treats_class(&self) -> bool {
         false
     }
 
-    /// Whether the line is parsed, and its [`Line::set`] called, before all other lines, because they
-    /// may use its number in arithmetic.
+    /// Whether the line is parsed, and its [`Line::set`] called, before all other lines, because
+    /// they may use its number in arithmetic.
     fn is_read_first(&self) -> bool {
         false
     }
@@ -174,9 +176,9 @@ pub trait Line: Sync + Debug {
         Vec::new()
     }
 
-    /// Reads the values after the keyword. Reports a mistake, and then returns `None`; the methods of
-    /// the reader do both. A diagnostic without a help text gets [`Line::example`] as its help. The
-    /// caller reports values that are left over.
+    /// Reads the values after the keyword. Reports a mistake, and then returns `None`; the methods
+    /// of the reader do both. A diagnostic without a help text gets [`Line::example`] as its help.
+    /// The caller reports values that are left over.
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()>;
 
     /// Applies `--set` to the numbers that it may change even without the line.
@@ -186,8 +188,8 @@ pub trait Line: Sync + Debug {
     fn check(&self, _context: &mut dyn LineContext, _draft: &Draft) {}
 }
 
-/// Every line, in the order of `dgc list`. Costs are lowered and printed in this order, and `--set` is
-/// resolved in this order.
+/// Every line, in the order of `dgc list`. Costs are lowered and printed in this order, and `--set`
+/// is resolved in this order.
 pub const LINES: &[&dyn Line] = &[
     &samples::Samples,
     &bound::BoundLine,
