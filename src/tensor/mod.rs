@@ -8,7 +8,9 @@ pub mod philox;
 mod scalar;
 mod window;
 mod graph;
+mod table;
 mod build;
+mod places;
 pub mod eval;
 mod print;
 mod verify;
@@ -18,6 +20,7 @@ pub use graph::{
     Graph, Node, NodeData, NoiseKind, Op, Output, OutputKind, Parameter, ReduceKind, Start,
 };
 pub use print::print;
-pub use scalar::{Scalar, table as scalar_table};
+pub use scalar::Scalar;
+pub use table::{Gradient, Row, table as scalar_table};
 pub use verify::verify;
 pub use window::Window;

@@ -148,6 +148,7 @@ fn a_cancelled_run_goes_on_bit_for_bit() {
         dgc::NamedArray::read_all(&run.join("checkpoint.safetensors")).expect("a checkpoint")
     };
     assert!(arrays(&whole) == arrays(&part));
+    drop(trainer);
 
     // Other data, or another setting, is another run.
     let fewer = Dataset::from_arrays(&model(), self::arrays(40)).expect("data");

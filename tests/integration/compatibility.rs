@@ -7,7 +7,7 @@
 
 use crate::common;
 
-use common::program::fine;
+use common::program::{fails, fine};
 use std::{collections::BTreeMap, path::Path};
 
 /// A fixture's folder in a temporary one, beside the data.
@@ -188,4 +188,18 @@ fn a_run_in_its_steady_state_goes_on() {
 #[test]
 fn a_classifier_goes_on() {
     goes_on("classifier", true, false);
+}
+
+/// A compiled folder of before has no format number, and its plans mean something else now.
+#[test]
+fn an_old_compiled_folder_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fixtures = common::root().join("tests/fixtures");
+    copy(&fixtures.join("compiled"), &folder.path().join("compiled"));
+    copy(&fixtures.join("data.npz"), &folder.path().join("data.npz"));
+    let train = [
+        "train", "compiled", "--data", "data.npz", "--device", "cpu", "-o", "run",
+    ];
+    let message = fails(folder.path(), &train);
+    assert!(message.contains("compile it again"), "{message}");
 }

@@ -1,0 +1,343 @@
+//! The facts of the elementwise operations: one table row each.
+
+use super::{Graph, Node, Scalar, special};
+
+/// The facts of one operation.
+pub struct Row {
+    /// The operation.
+    pub scalar: Scalar,
+    /// Its name in printed graphs and plans.
+    pub name: &'static str,
+    /// The number of operands.
+    pub arity: usize,
+    /// The function, on as many numbers as `arity`.
+    pub eval: fn(&[f64]) -> f64,
+    /// A C expression in `{0}`, `{1}`, `{2}`, single precision.
+    pub c: &'static str,
+    /// The gradient by each operand, from the operands, the result and the gradient by the result;
+    /// `None` for an operand that none flows to.
+    pub gradient: Gradient,
+}
+
+/// The gradients by the operands: `(graph, operands, result, gradient by the result)`.
+pub type Gradient = fn(&mut Graph, &[Node], Node, Node) -> Vec<Option<Node>>;
+
+impl Scalar {
+    /// The facts of this operation.
+    pub fn row(self) -> &'static Row {
+        let row = &TABLE[self as usize];
+        debug_assert!(row.scalar == self, "the table is in the order of the enum");
+        row
+    }
+}
+
+/// `row!(Op, "name", arity, |x| value, "c", |g, x, y, d| gradients)`.
+macro_rules! row {
+    ($scalar:ident, $name:literal, $arity:literal, $eval:expr, $c:literal, $gradient:expr) => {
+        Row {
+            scalar: Scalar::$scalar,
+            name: $name,
+            arity: $arity,
+            eval: $eval,
+            c: $c,
+            gradient: $gradient,
+        }
+    };
+}
+
+/// Of an operation whose derivative is an operation too.
+fn by_slope(g: &mut Graph, slope: Scalar, x: Node, d: Node) -> Vec<Option<Node>> {
+    let slope = g.scalar(slope, &[x]);
+    vec![Some(g.mul(d, slope))]
+}
+
+fn flat(_: &mut Graph, x: &[Node], _: Node, _: Node) -> Vec<Option<Node>> {
+    vec![None; x.len()]
+}
+
+const TABLE: &[Row] = &[
+    row!(
+        Add,
+        "add",
+        2,
+        |x| x[0] + x[1],
+        "({0} + {1})",
+        |_, _, _, d| vec![Some(d), Some(d)]
+    ),
+    row!(
+        Sub,
+        "sub",
+        2,
+        |x| x[0] - x[1],
+        "({0} - {1})",
+        |g, _, _, d| vec![Some(d), Some(g.neg(d))]
+    ),
+    row!(
+        Mul,
+        "mul",
+        2,
+        |x| x[0] * x[1],
+        "({0} * {1})",
+        |g, x, _, d| match x[0] == x[1] {
+            true => {
+                let slope = g.scale(x[0], 2.0);
+                vec![Some(g.mul(d, slope)), None]
+            }
+            false => vec![Some(g.mul(d, x[1])), Some(g.mul(d, x[0]))],
+        }
+    ),
+    // d(a/b) = da/b − (a/b) db/b
+    row!(
+        Div,
+        "div",
+        2,
+        |x| x[0] / x[1],
+        "({0} / {1})",
+        |g, x, y, d| {
+            let left = g.div(d, x[1]);
+            let slope = g.mul(left, y);
+            vec![Some(left), Some(g.neg(slope))]
+        }
+    ),
+    // The gradient goes to the larger; to the right one of two equals.
+    row!(
+        Max,
+        "max",
+        2,
+        |x| x[0].max(x[1]),
+        "fmaxf({0}, {1})",
+        |g, x, _, d| {
+            let (zero, left) = (g.constant(0.0), g.scalar(Scalar::Greater, &[x[0], x[1]]));
+            vec![
+                Some(g.scalar(Scalar::Select, &[left, d, zero])),
+                Some(g.scalar(Scalar::Select, &[left, zero, d])),
+            ]
+        }
+    ),
+    row!(
+        Min,
+        "min",
+        2,
+        |x| x[0].min(x[1]),
+        "fminf({0}, {1})",
+        |g, x, _, d| {
+            let (zero, right) = (g.constant(0.0), g.scalar(Scalar::Greater, &[x[0], x[1]]));
+            vec![
+                Some(g.scalar(Scalar::Select, &[right, zero, d])),
+                Some(g.scalar(Scalar::Select, &[right, d, zero])),
+            ]
+        }
+    ),
+    row!(
+        Greater,
+        "greater",
+        2,
+        |x| f64::from(x[0] > x[1]),
+        "({0} > {1} ? 1.0f : 0.0f)",
+        flat
+    ),
+    row!(
+        Select,
+        "select",
+        3,
+        |x| if x[0] > 0.0 { x[1] } else { x[2] },
+        "({0} > 0.0f ? {1} : {2})",
+        |g, x, _, d| {
+            let zero = g.constant(0.0);
+            vec![
+                None,
+                Some(g.scalar(Scalar::Select, &[x[0], d, zero])),
+                Some(g.scalar(Scalar::Select, &[x[0], zero, d])),
+            ]
+        }
+    ),
+    row!(Neg, "neg", 1, |x| -x[0], "(-{0})", |g, _, _, d| vec![Some(
+        g.neg(d)
+    )]),
+    // The gradient needs the result alone.
+    row!(
+        Relu,
+        "relu",
+        1,
+        |x| x[0].max(0.0),
+        "fmaxf({0}, 0.0f)",
+        |g, _, y, d| {
+            let zero = g.constant(0.0);
+            vec![Some(g.scalar(Scalar::Select, &[y, d, zero]))]
+        }
+    ),
+    row!(Abs, "abs", 1, |x| x[0].abs(), "fabsf({0})", |g, x, _, d| {
+        by_slope(g, Scalar::Sign, x[0], d)
+    }),
+    row!(
+        Sign,
+        "sign",
+        1,
+        |x| if x[0] == 0.0 { 0.0 } else { x[0].signum() },
+        "({0} > 0.0f ? 1.0f : ({0} < 0.0f ? -1.0f : 0.0f))",
+        flat
+    ),
+    row!(Floor, "floor", 1, |x| x[0].floor(), "floorf({0})", flat),
+    row!(
+        Sqrt,
+        "sqrt",
+        1,
+        |x| x[0].sqrt(),
+        "sqrtf({0})",
+        |g, _, y, d| {
+            let half = g.scale(d, 0.5);
+            vec![Some(g.div(half, y))]
+        }
+    ),
+    row!(
+        Exp,
+        "exp",
+        1,
+        |x| x[0].exp(),
+        "expf({0})",
+        |g, _, y, d| vec![Some(g.mul(d, y))]
+    ),
+    row!(
+        ExpM1,
+        "expm1",
+        1,
+        |x| x[0].exp_m1(),
+        "expm1f({0})",
+        |g, _, y, d| {
+            let slope = g.shift(y, 1.0);
+            vec![Some(g.mul(d, slope))]
+        }
+    ),
+    row!(
+        Log,
+        "log",
+        1,
+        |x| x[0].ln(),
+        "logf({0})",
+        |g, x, _, d| vec![Some(g.div(d, x[0]))]
+    ),
+    row!(
+        Log1P,
+        "log1p",
+        1,
+        |x| x[0].ln_1p(),
+        "log1pf({0})",
+        |g, x, _, d| {
+            let below = g.shift(x[0], 1.0);
+            vec![Some(g.div(d, below))]
+        }
+    ),
+    row!(Cos, "cos", 1, |x| x[0].cos(), "cosf({0})", |g, x, _, d| {
+        let sine = g.scalar(Scalar::Sin, &[x[0]]);
+        let slope = g.neg(sine);
+        vec![Some(g.mul(d, slope))]
+    }),
+    row!(Sin, "sin", 1, |x| x[0].sin(), "sinf({0})", |g, x, _, d| {
+        by_slope(g, Scalar::Cos, x[0], d)
+    }),
+    // tanh' = 1 − tanh²
+    row!(
+        Tanh,
+        "tanh",
+        1,
+        |x| x[0].tanh(),
+        "tanhf({0})",
+        |g, _, y, d| {
+            let square = g.square(y);
+            let one = g.constant(1.0);
+            let slope = g.sub(one, square);
+            vec![Some(g.mul(d, slope))]
+        }
+    ),
+    // σ' = σ (1 − σ)
+    row!(
+        Sigmoid,
+        "sigmoid",
+        1,
+        |x| 1.0 / (1.0 + (-x[0]).exp()),
+        "(1.0f / (1.0f + expf(-{0})))",
+        |g, _, y, d| {
+            let one = g.constant(1.0);
+            let rest = g.sub(one, y);
+            let slope = g.mul(y, rest);
+            vec![Some(g.mul(d, slope))]
+        }
+    ),
+    // log(1 + exp(x)) = max(x, 0) + log(1 + exp(−|x|)), all x
+    row!(
+        Softplus,
+        "softplus",
+        1,
+        |x| x[0].max(0.0) + (-x[0].abs()).exp().ln_1p(),
+        "(fmaxf({0}, 0.0f) + log1pf(expf(-fabsf({0}))))",
+        |g, x, _, d| by_slope(g, Scalar::Sigmoid, x[0], d)
+    ),
+    // The gradient needs the argument alone, so that no more than that is kept.
+    row!(
+        Gelu,
+        "gelu",
+        1,
+        |x| if x[0] < -40.0 {
+            0.0
+        } else {
+            x[0] * special::normal_cdf(x[0])
+        },
+        "({0} < -40.0f ? 0.0f : 0.5f * {0} * erfcf(-0.70710678f * {0}))",
+        |g, x, _, d| by_slope(g, Scalar::GeluSlope, x[0], d)
+    ),
+    // (2 − x²) φ(x)
+    row!(
+        GeluSlope,
+        "gelu_slope",
+        1,
+        |x| match x[0] {
+            x if x.abs() > 40.0 => f64::from(x > 0.0),
+            x => special::normal_cdf(x) + x * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt(),
+        },
+        "(fabsf({0}) > 40.0f ? ({0} > 0.0f ? 1.0f : 0.0f) \
+          : 0.5f * erfcf(-0.70710678f * {0}) + 0.39894228f * {0} * expf(-0.5f * {0} * {0}))",
+        |g, x, _, d| {
+            let square = g.square(x[0]);
+            let exponent = g.scale(square, -0.5);
+            let bell = g.exp(exponent);
+            let (two, density) = (
+                g.constant(2.0),
+                g.scale(d, 1.0 / std::f64::consts::TAU.sqrt()),
+            );
+            let rest = g.sub(two, square);
+            let slope = g.mul(bell, rest);
+            vec![Some(g.mul(density, slope))]
+        }
+    ),
+    row!(
+        LogGamma,
+        "lgamma",
+        1,
+        |x| special::log_gamma(x[0]),
+        "lgammaf({0})",
+        |g, x, _, d| by_slope(g, Scalar::Digamma, x[0], d)
+    ),
+    row!(
+        Digamma,
+        "digamma",
+        1,
+        |x| special::digamma(x[0]),
+        "digamma({0})",
+        |g, x, _, d| by_slope(g, Scalar::Trigamma, x[0], d)
+    ),
+    // No model differentiates a density three times; a gradient that did would be wrong in silence,
+    // so it stops dgc.
+    row!(
+        Trigamma,
+        "trigamma",
+        1,
+        |x| special::trigamma(x[0]),
+        "trigamma({0})",
+        |_, _, _, _| { panic!("the third derivative of log Γ is not implemented") }
+    ),
+];
+
+/// Every operation's facts, in the order of the enum.
+pub fn table() -> &'static [Row] {
+    TABLE
+}
