@@ -166,8 +166,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     near.min().map(|(_, candidate)| candidate)
 }
 
-/// "did you mean `near`?" for the candidate closest to a misspelt name, if one is close enough; else
-/// the list of candidates.
+/// "did you mean `near`?" for the candidate closest to a misspelt name, if one is close enough;
+/// else the list of candidates.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match (

@@ -161,22 +161,22 @@ impl fmt::Display for Registries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "distributions: type of values; form with constants; form with a network, and its heads"
+            "distributions: type of values, form with constants, form with a network and its heads"
         )?;
         for entry in &self.distributions {
             writeln!(f, "{entry}")?;
         }
         writeln!(
             f,
-            "distributions with several components, for a variable of `generative` without parents"
+            "mixture priors, only in `generative` and without parents"
         )?;
         writeln!(
             f,
-            "  mixture(distribution, components)    each component with learned heads and weight"
+            "  mixture(distribution, components)    components with learned heads and weights"
         )?;
         writeln!(
             f,
-            "  vamp(components)                     q of the latent at learned pseudo-inputs"
+            "  vamp(components)                     the posterior q at learned pseudo-inputs"
         )?;
         for (title, entries) in [("layers", &self.layers), ("optimizers", &self.optimizers)] {
             writeln!(f, "{title}")?;
@@ -203,7 +203,7 @@ impl fmt::Display for Registries {
             } = line;
             writeln!(f, "  {block:9} {example:56} {summary}")?;
         }
-        writeln!(f, "rules of simplification")?;
+        writeln!(f, "simplification rules")?;
         self.identities
             .iter()
             .try_for_each(|identity| writeln!(f, "  {identity}"))
@@ -224,7 +224,7 @@ impl fmt::Display for DistributionEntry {
         let drawn = if self.values == Domain::Class.name() {
             "summed over"
         } else if self.may_be_inferred {
-            "may be inferred"
+            "reparametrised sample"
         } else {
             "density only"
         };

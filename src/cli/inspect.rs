@@ -90,7 +90,7 @@ impl Fmt {
     }
 }
 
-/// Print a model's bound and training loss as mathematics
+/// Explain what a model's training maximises, as formulas and sentences
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc explain models/adgm.dgm")]
 pub(super) struct Explain {

@@ -368,8 +368,11 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     } else {
         end
     };
-    let mut unexpected =
-        Diagnostic::error(Span::new(start, end), format!("unexpected {found}")).label(label);
+    let mut unexpected = Diagnostic::error(
+        Span::new(start, end),
+        format!("unexpected {}", found.trim_start_matches("the ")),
+    )
+    .label(label);
     let before = text[..start].rsplit('\n').next().unwrap_or("");
     if text[start..].starts_with('>') && before.matches('(').count() > before.matches(')').count() {
         unexpected =
