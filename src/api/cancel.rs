@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// A flag that asks an operation to stop; clones share it.
+/// A flag that asks an operation to stop. Clones share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -15,12 +15,12 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks the operation to stop as soon as it can; true if it was asked before.
+    /// Asks the operation to stop as soon as it can. Returns whether the flag was raised before.
     pub fn raise(&self) -> bool {
         self.0.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether the operation was asked to stop.
+    /// Whether the flag is raised.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

@@ -1,16 +1,16 @@
-//! What is printed: results on standard output; notes, warnings and errors on standard error.
+//! Printing: results go to standard output; notes, warnings and errors go to standard error.
 
-use crate::{Diagnostics, Error, Result};
+use crate::{Diagnostics, Error, ErrorKind, Result};
 use serde_json::Value;
 use std::{
     fmt,
-    io::{ErrorKind, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
 };
 
-/// Prints to standard output; a closed pipe, as of `| head`, ends the program quietly.
+/// Prints to standard output. A closed pipe, as in `dgc list | head`, is not an error.
 pub fn print(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::file(
             "standard output".as_ref(),
             "cannot be written",
@@ -25,24 +25,28 @@ pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// Prints what is worth knowing and no mistake.
+/// Prints a note: information that is neither a result nor an error.
 pub fn note(message: impl fmt::Display) {
     eprintln!("note: {message}");
 }
 
-/// Prints diagnostics with their places in the text.
+/// Prints diagnostics with their source lines.
 pub fn show(diagnostics: &Diagnostics) {
     eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
 }
 
-/// Prints an error: the mistakes of a model first, then what they are of, and a way out. What the
-/// library calls an option is an argument here.
+/// Prints an error: the diagnostics of a model, then the message and a way out. An interruption is
+/// printed as a note. Options of the library are shown as arguments: `labels` as `--labels`.
 pub fn show_error(error: &Error) {
     if let Some(diagnostics) = error.diagnostics() {
         show(diagnostics);
     }
     let dashes = if error.is_about_option() { "--" } else { "" };
-    eprintln!("error: {dashes}{}", error.message());
+    let severity = match error.kind() {
+        ErrorKind::Interrupted => "note",
+        _ => "error",
+    };
+    eprintln!("{severity}: {dashes}{}", error.message());
     if let Some(help) = error.suggestion() {
         eprintln!("  help: {help}");
     }

@@ -13,11 +13,11 @@ use std::{collections::HashMap, fs, path::Path};
 /// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedArray {
-    /// Such as `p.x.logits.weight`.
+    /// The array's name, such as `p.x.logits.weight`.
     pub name: String,
     /// The sizes of its axes.
     pub shape: Vec<usize>,
-    /// All numbers.
+    /// All elements.
     pub data: Vec<f64>,
 }
 
@@ -25,7 +25,7 @@ impl NamedArray {
     /// Reads every array of a safetensors file.
     ///
     /// # Errors
-    /// If the file cannot be read, or holds an array of another type than numbers.
+    /// If the file cannot be read, or an array's type is not numeric.
     pub fn read_all(path: &Path) -> Result<Vec<NamedArray>> {
         Ok(read(path)?.0)
     }
@@ -39,11 +39,15 @@ impl NamedArray {
     }
 }
 
-/// The arrays and the metadata of a file, numbers of any type as f64.
+/// Reads the arrays and the metadata of a file; numbers of any type become f64.
+///
+/// # Errors
+/// If the file cannot be read, or an array's type is not numeric.
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     let broken = |error| {
-        Error::file(path, "is no safetensors file", error).help("the file may be cut short")
+        Error::file(path, "is not a valid safetensors file", error)
+            .help("the file may be truncated or have another format")
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
@@ -94,7 +98,10 @@ fn numbers(view: &TensorView) -> Option<Vec<f64>> {
     })
 }
 
-/// Writes arrays of f32, or of f64 if `double`; the file appears whole or not at all.
+/// Atomically writes arrays as f64 if `double`, else as f32.
+///
+/// # Errors
+/// If the file cannot be written.
 pub fn write(
     path: &Path,
     arrays: &[NamedArray],

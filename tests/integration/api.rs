@@ -199,7 +199,7 @@ fn mistakes_are_errors_with_kinds() {
     };
     for (error, word) in [
         (wrong("x", 7, 0.0), "do not fit `x`"),
-        (wrong("z", 6, 0.0), "there is no array `x`"),
+        (wrong("z", 6, 0.0), "expected an array `x`, found none"),
         (wrong("x", 6, 2.0), "from 0 to 1"),
     ] {
         assert_eq!(error.kind(), ErrorKind::Data);
@@ -215,8 +215,8 @@ fn mistakes_are_errors_with_kinds() {
         }],
     };
     for (table, word) in [
-        (table("x", 7), "`x` has 7 numbers in a row"),
-        (table("w", 6), "there is no array `x`"),
+        (table("x", 7), "`x`: expected 6 numbers per row, found 7"),
+        (table("w", 6), "expected an array `x`, found none"),
     ] {
         let error = run.predict(&Rows::new(table)).expect_err("a mistake");
         assert_eq!(error.kind(), ErrorKind::Data);

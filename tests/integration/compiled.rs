@@ -75,7 +75,8 @@ fn changed_folders_are_refused() {
         change("gradient.json", &|text| text[1..].to_string()).contains("gradient.json: not as")
     );
     assert!(
-        change("compiled.json", &|text| text[..40].to_string()).contains("cannot be understood")
+        change("compiled.json", &|text| text[..40].to_string())
+            .contains("is not a valid file of a compiled model")
     );
     let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"));
     assert!(
@@ -165,7 +166,10 @@ fn a_plan_of_another_model_is_refused() {
         let found = read(&out).err();
         if plan != before {
             let message = found.expect("it is refused");
-            assert!(message.contains("not the model's program"), "{message}");
+            assert!(
+                message.contains("the program differs from the model"),
+                "{message}"
+            );
         }
         store(&before);
     }

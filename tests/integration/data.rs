@@ -358,7 +358,7 @@ fn a_row_has_all_labels_or_none() {
     assert!(
         error
             .to_string()
-            .contains("row 0 has the label `y` and not `w`"),
+            .contains("row 0: expected all labels or none, found `y` but not `w`"),
         "{error}"
     );
     // Wherever a label is declared, it may be missing; and what is misspelt is named.

@@ -1,4 +1,4 @@
-//! Tables of a model's variables, made of arrays that are named after them.
+//! Building tables from arrays that are named after a model's variables.
 
 use super::{
     checks::{check_classes, check_shape, check_values},
@@ -13,18 +13,18 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// Rows to train on, and rows to test on where the files have them.
+/// The training rows and, if the data have them, the test rows.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// The training rows.
     pub train: Table,
     /// The test rows.
     pub test: Option<Table>,
-    /// Arrays that are no variable of the model.
+    /// The names of arrays that are not variables of the model.
     pub others: Vec<String>,
 }
 
-/// An array of one variable: its first axis counts rows, the others are the variable's.
+/// The array of a variable: its first axis is the row, and the others are the variable's axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataArray {
     name: String,
@@ -32,12 +32,12 @@ pub struct DataArray {
     numbers: Numbers,
 }
 
-/// Numbers of one of the types that data come in, row-major.
+/// The numbers of an array, row-major, in one of the supported types.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
     /// Single precision.
     F32(Vec<f32>),
-    /// Double precision; rounded to single.
+    /// Double precision, which is rounded to single.
     F64(Vec<f64>),
     /// Bytes, as numbers from 0 to 255.
     U8(Vec<u8>),
@@ -111,7 +111,7 @@ impl DataArray {
         }
     }
 
-    /// The name that the array was given.
+    /// The array's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -124,11 +124,11 @@ impl From<NamedArray> for DataArray {
 }
 
 impl Tables {
-    /// The tables of a model's variables among these arrays; `place` names them in messages.
+    /// Builds the tables of a model's variables. Messages use `place` as the name of the data.
     ///
     /// # Errors
-    /// If a data variable is missing, has the wrong shape, or has values that it cannot take. A
-    /// label may be missing: then no row has it.
+    /// If a data variable is missing, has the wrong shape, or has values outside its domain. If a label
+    /// is missing, all rows are unlabelled.
     pub fn new(model: &Model, arrays: &[DataArray], place: &str) -> Result<Self> {
         let train = table(model, arrays, "", place)?;
         let tested = arrays.iter().any(|array| array.name.starts_with("test."));
@@ -150,7 +150,7 @@ impl Tables {
     }
 }
 
-/// Whether an array of that name is a variable of the model, of training or of test rows.
+/// Whether an array has the name of a variable of the model, for training or test rows.
 pub fn is_wanted(model: &Model, name: &str) -> bool {
     let name = name.strip_prefix("test.").unwrap_or(name);
     model.given().iter().any(|variable| variable.name == name)
@@ -158,7 +158,7 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
 
 fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Result<Table> {
     let mut table = Table::default();
-    // A label may be missing, and then has as many rows as the others.
+    // A missing label becomes a column of unlabelled rows, with the number of rows of the others.
     let (labels, data): (Vec<&Variable>, Vec<&Variable>) = model
         .given()
         .into_iter()
@@ -170,7 +170,7 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
                 table.columns.push(unlabelled(variable, table.rows));
                 continue;
             }
-            let error = Error::data(format!("{place}: there is no array `{name}`"));
+            let error = Error::data(format!("{place}: expected an array `{name}`, found none"));
             let help = suggest(&name, arrays.iter().map(|array| array.name.as_str()));
             return Err(match help {
                 Some(help) => error.help(help),
@@ -181,7 +181,7 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
         let rows = array.shape.first().copied().unwrap_or(0);
         if !table.columns.is_empty() && rows != table.rows {
             return Err(Error::data(format!(
-                "{place}: `{name}` has {rows} rows, others have {}",
+                "{place}: `{name}` has {rows} rows, but other arrays have {}",
                 table.rows
             )));
         }
@@ -189,12 +189,14 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
         table.columns.push(column);
     }
     if table.rows == 0 {
-        return Err(Error::data(format!("{place}: there are no rows")));
+        return Err(Error::data(format!(
+            "{place}: expected at least one row, found none"
+        )));
     }
     Ok(table)
 }
 
-/// The column of a label that no row has.
+/// The column of a label that all rows lack.
 pub fn unlabelled(label: &Variable, rows: usize) -> Column {
     Column {
         name: label.name.clone(),
@@ -206,14 +208,14 @@ pub fn unlabelled(label: &Variable, rows: usize) -> Column {
 fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column> {
     let name = variable.name.clone();
     if array.shape.iter().product::<usize>() != array.numbers.len() {
-        let message = format!("{place} has the shape {:?}", array.shape);
+        let message = format!("{place}: unexpected shape {:?}", array.shape);
         let count = array.numbers.len();
-        return Err(Error::data(message).help(format!("it holds {count} numbers")));
+        return Err(Error::data(message).help(format!("the array has {count} numbers")));
     }
     if variable.domain == Domain::Class {
         if array.shape.len() != 1 {
-            let message = format!("{place} has the shape {:?}", array.shape);
-            return Err(Error::data(message).help("expected one class for each row"));
+            let message = format!("{place}: unexpected shape {:?}", array.shape);
+            return Err(Error::data(message).help("expected one class per row, with shape [rows]"));
         }
         let classes = check_classes(variable, &array.numbers.double(), place)?;
         return Ok(Column {
