@@ -40,7 +40,7 @@ impl Model {
         if options.architectures.is_empty() && options.precision != Precision::F32 {
             let message = "programs for the CPU do not depend on the precision";
             return Err(Error::option("precision", options.precision, message)
-                .help("pass --precision to `dgc train`, or compile with --target cuda"));
+                .help("choose the precision for training instead, or compile for a GPU too"));
         }
         if !options.architectures.is_empty() {
             library::find_nvrtc(options.nvrtc.as_deref())?;
