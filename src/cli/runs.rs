@@ -26,7 +26,7 @@ struct Source {
     #[arg(long, value_enum)]
     part: Option<PartName>,
     /// The number of samples per row
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     samples: usize,
     /// Use only the first N rows [default: all]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -169,7 +169,7 @@ pub(super) struct Sample {
     #[arg(long)]
     analogy: bool,
     /// The number of rows in the picture
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     lines: usize,
 }
 
