@@ -1,7 +1,7 @@
 //! Uses a run on new rows: class probabilities, latent variables and log-likelihoods.
 //!
-//! `cargo run --release --example predict [RUN]` opens a run of an MNIST model that `dgc train` wrote.
-//! Without RUN, it first trains a small model.
+//! `cargo run --release --example predict [RUN]` opens a run of an MNIST model that `dgc train`
+//! wrote. Without RUN, it first trains a small model.
 
 use dgc::{DataArray, Dataset, Model, Options, Result, Rows, Run, Trainer};
 

@@ -5,7 +5,8 @@
 use dgc::{Dataset, Model, Options, Result, Trainer};
 
 fn main() -> Result<()> {
-    // Small sizes, so that the example takes seconds; without these lines, the model has its full size.
+    // Small sizes, so that the example takes seconds; without these lines, the model has its full
+    // size.
     let model = Model::open("models/adgm.dgm")?
         .set("hidden", 50)?
         .set("aux", 10)?

@@ -1,7 +1,7 @@
 //! The error type of every fallible operation: its kind, a message with the place, and a way out.
 //!
-//! An error in a model's text carries its [`Diagnostics`]. An error of a file carries the path and the
-//! operating system's error. A bug in dgc is a panic, not an error.
+//! An error in a model's text carries its [`Diagnostics`]. An error of a file carries the path and
+//! the operating system's error. A bug in dgc is a panic, not an error.
 
 use crate::diagnostic::Diagnostics;
 use std::{
@@ -241,7 +241,8 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Errors are equal if their kinds, messages, ways out and diagnostics are; sources are not compared.
+/// Errors are equal if their kinds, messages, ways out and diagnostics are; sources are not
+/// compared.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         let parts = |error: &Self| (error.kind, error.message.clone(), error.help.clone());

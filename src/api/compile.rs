@@ -54,7 +54,8 @@ impl Model {
 }
 
 impl Programs<'_> {
-    /// The cost of each kernel, the least time it takes on the GPU `arch`, and its assembler's report.
+    /// The cost of each kernel, the least time it takes on the GPU `arch`, and its assembler's
+    /// report.
     pub fn report(&self, arch: &str) -> CostReport {
         CostReport::new(&self.made, arch, self.options.precision)
     }

@@ -42,8 +42,8 @@ impl Epoch {
             .and_then(|(_, found)| found["bound"].as_f64())
     }
 
-    /// The fraction of validation or test rows with a wrongly predicted label; `None` unless the model
-    /// has exactly one label.
+    /// The fraction of validation or test rows with a wrongly predicted label; `None` unless the
+    /// model has exactly one label.
     pub fn error(&self) -> Option<f64> {
         self.held_out()
             .and_then(|(_, found)| found["error"].as_f64())

@@ -9,8 +9,8 @@ use std::path::Path;
 
 #[cfg(feature = "csv")]
 impl Predictions {
-    /// Writes a CSV file with the number of each row in its data set, and its most probable class and
-    /// probability for each label.
+    /// Writes a CSV file with the number of each row in its data set, and its most probable class
+    /// and probability for each label.
     ///
     /// # Errors
     /// If the file cannot be written.

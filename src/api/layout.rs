@@ -9,8 +9,8 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// The syntax tree of a model file as text; `None` if the file does not parse. The model need not be
-/// valid otherwise.
+/// The syntax tree of a model file as text; `None` if the file does not parse. The model need not
+/// be valid otherwise.
 ///
 /// # Errors
 /// If the file cannot be read.

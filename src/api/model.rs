@@ -36,8 +36,8 @@ impl Model {
         Self::open_with(path.as_ref(), &[]).map(|(model, _)| model)
     }
 
-    /// Reads and checks a model file with some sizes and settings changed. Returns the model and its
-    /// warnings.
+    /// Reads and checks a model file with some sizes and settings changed. Returns the model and
+    /// its warnings.
     ///
     /// # Errors
     /// As [`Model::open`].
@@ -58,8 +58,8 @@ impl Model {
         check_text(name, name, text, &[]).map(|(model, _)| model)
     }
 
-    /// All mistakes, or else all warnings, of a model's text. Messages use `file` as the file's name;
-    /// `sets` are names and values of sizes and settings to change.
+    /// All mistakes, or else all warnings, of a model's text. Messages use `file` as the file's
+    /// name; `sets` are names and values of sizes and settings to change.
     ///
     /// ```
     /// let diagnostics = dgc::Model::check("empty.dgm", "model empty", &[]);
@@ -78,8 +78,8 @@ impl Model {
     /// model with the new value.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is no such size or setting, its value is
-    /// invalid, or the changed model has a mistake.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is no such size or setting, its value
+    /// is invalid, or the changed model has a mistake.
     pub fn set(self, name: &str, value: impl ToString) -> Result<Self> {
         self.set_all(&[(name.to_string(), value.to_string())])
     }
@@ -104,8 +104,8 @@ impl Model {
         Self::check(&self.file, &self.source, &self.sets)
     }
 
-    /// Takes the values of a data variable from the latent variable of the same name that another run
-    /// infers: `m2.on_run("z", "runs/m1")` puts M2 on M1's `z`.
+    /// Takes the values of a data variable from the latent variable of the same name that another
+    /// run infers: `m2.on_run("z", "runs/m1")` puts M2 on M1's `z`.
     ///
     /// # Errors
     /// If the folder is not a run, or the variables' types differ.
@@ -135,10 +135,10 @@ impl Model {
 
     /// The bound, its terms and the gradient for given parameters, batch and noise.
     ///
-    /// Batch norm uses the batch's statistics, dropout is off, and data are not binarised. Rows with
-    /// labels of −1 belong to the unlabelled case. Scheduled weights have their final values. Noise
-    /// arrays are named `CASE.VARIABLE` and have the axes sample, row, class, feature; if `noise` is
-    /// `None`, noise is drawn from `seed`.
+    /// Batch norm uses the batch's statistics, dropout is off, and data are not binarised. Rows
+    /// with labels of −1 belong to the unlabelled case. Scheduled weights have their final values.
+    /// Noise arrays are named `CASE.VARIABLE` and have the axes sample, row, class, feature; if
+    /// `noise` is `None`, noise is drawn from `seed`.
     ///
     /// # Errors
     /// If an array is missing or has the wrong shape.
@@ -155,8 +155,8 @@ impl Model {
 }
 
 impl Dataset {
-    /// The data set that the runs in these folders share, for a model that takes values from them; the
-    /// bundled MNIST excerpt if `runs` is empty.
+    /// The data set that the runs in these folders share, for a model that takes values from them;
+    /// the bundled MNIST excerpt if `runs` is empty.
     ///
     /// # Errors
     /// If the runs have different data sets, or the data set cannot be read.

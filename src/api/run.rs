@@ -33,8 +33,8 @@ use std::{
 
 /// An opened run: a trained model with its settings.
 ///
-/// The first operation reads the parameters of the last checkpoint. All operations draw samples from
-/// the same seed, so a repeated operation gives the same numbers.
+/// The first operation reads the parameters of the last checkpoint. All operations draw samples
+/// from the same seed, so a repeated operation gives the same numbers.
 pub struct Run {
     folder: Folder,
     settings: Settings,
@@ -93,8 +93,8 @@ impl Run {
         })
     }
 
-    /// Sets the number of samples per row, from 1 to 100,000. The default is 10. With another number,
-    /// operations on rows are errors.
+    /// Sets the number of samples per row, from 1 to 100,000. The default is 10. With another
+    /// number, operations on rows are errors.
     pub fn with_samples(self, samples: usize) -> Self {
         Run { samples, ..self }
     }
@@ -114,8 +114,8 @@ impl Run {
         &self.folder.path
     }
 
-    /// Rows of the data set that the run was trained on: by default the test rows, else the held-out
-    /// rows, else the training rows.
+    /// Rows of the data set that the run was trained on: by default the test rows, else the
+    /// held-out rows, else the training rows.
     ///
     /// # Errors
     /// If the data set changed or cannot be read, or has no such rows.
@@ -209,7 +209,8 @@ impl Run {
         self.model.labels().map(prediction).collect()
     }
 
-    /// Computes the posterior mean of every latent variable and the class probabilities of every label.
+    /// Computes the posterior mean of every latent variable and the class probabilities of every
+    /// label.
     ///
     /// # Errors
     /// If the rows do not fit the model.
@@ -230,8 +231,8 @@ impl Run {
         })
     }
 
-    /// Estimates the log-likelihood of each row, in nats: the logarithm of the mean importance weight
-    /// over the samples.
+    /// Estimates the log-likelihood of each row, in nats: the logarithm of the mean importance
+    /// weight over the samples.
     ///
     /// # Errors
     /// If the model has no bound, or the rows do not fit the model.
@@ -249,8 +250,8 @@ impl Run {
         self.infer_case(case, rows, likelihood)
     }
 
-    /// Infers the fully labelled rows with labels observed, and counts them; `None` if the model or the
-    /// rows have no labels.
+    /// Infers the fully labelled rows with labels observed, and counts them; `None` if the model or
+    /// the rows have no labels.
     fn infer_labelled(&self, rows: &Rows) -> Result<Option<(usize, Inferred)>> {
         let mut labels = Vec::new();
         for label in self.model.labels() {
@@ -333,8 +334,8 @@ impl Run {
     /// Draws data from the generative graph and returns the means of every data variable.
     ///
     /// # Errors
-    /// If the model cannot draw data, the number of lines is out of range, or the rows of an analogy
-    /// do not fit the model.
+    /// If the model cannot draw data, the number of lines is out of range, or the rows of an
+    /// analogy do not fit the model.
     pub fn sample(&self, options: &SampleOptions) -> Result<DrawnSamples> {
         check_range("lines", options.lines, MOST_LINES)?;
         let model = &self.model;
@@ -415,8 +416,8 @@ impl Run {
         })
     }
 
-    /// The latent variables without parents in `generative`, inferred from the first rows and repeated
-    /// for every column.
+    /// The latent variables without parents in `generative`, inferred from the first rows and
+    /// repeated for every column.
     fn fixed_latents(
         &self,
         rows: &Rows,
@@ -450,8 +451,10 @@ impl Run {
         }
         if fixed.is_empty() {
             let message = "every latent variable of the model has a parent in `generative`";
-            return Err(Error::option("analogy", "", message)
-                .help("an analogy fixes a latent variable without parents and varies the class; omit the option to draw samples"));
+            return Err(Error::option("analogy", "", message).help(
+                "an analogy fixes a latent variable without parents; \
+                    omit the option to draw samples",
+            ));
         }
         Ok(fixed)
     }

@@ -68,8 +68,8 @@ impl Finding {
 }
 
 impl System {
-    /// Looks for devices and libraries; `nvrtc` is the path of the runtime compiler, if the loader does
-    /// not find it.
+    /// Looks for devices and libraries; `nvrtc` is the path of the runtime compiler, if the loader
+    /// does not find it.
     pub fn look(nvrtc: Option<&Path>) -> Self {
         let driver = Finding::new(library::find_driver());
         let gpus = if driver.is_found() {

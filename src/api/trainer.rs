@@ -1,7 +1,7 @@
 //! Training: the loop over steps and epochs, its checks, checkpoints and metrics.
 //!
-//! The loss, parameters and bound are finite at the end of every epoch. If one is not, the epoch is an
-//! error and the last checkpoint is unchanged.
+//! The loss, parameters and bound are finite at the end of every epoch. If one is not, the epoch is
+//! an error and the last checkpoint is unchanged.
 
 use super::{
     cancel::Cancel,
@@ -64,7 +64,8 @@ pub struct Options {
 /// How a run is resumed.
 #[derive(Clone, Debug, Default)]
 pub struct ResumeOptions {
-    /// The number of passes over the training rows, counting those done; `None` leaves it unchanged.
+    /// The number of passes over the training rows, counting those done; `None` leaves it
+    /// unchanged.
     pub epochs: Option<usize>,
     /// Settings to change; only `epochs` and `rate` are allowed.
     pub sets: Vec<(String, String)>,
@@ -113,8 +114,8 @@ pub struct Progress<'t> {
 }
 
 impl Progress<'_> {
-    /// The mean bound of each case (`all`, `labelled` or `unlabelled`) over the steps of the current
-    /// epoch, in nats per row.
+    /// The mean bound of each case (`all`, `labelled` or `unlabelled`) over the steps of the
+    /// current epoch, in nats per row.
     pub fn bounds(&self) -> impl Iterator<Item = (&'static str, f64)> {
         self.stepper.means().filter_map(|(name, mean)| match name {
             OutputName::CaseBound(case) => Some((case.word(), mean)),
@@ -123,12 +124,13 @@ impl Progress<'_> {
     }
 }
 
-/// Training has diverged if the loss exceeds the first epoch's loss by more than this multiple of it.
+/// Training has diverged if the loss exceeds the first epoch's loss by more than this multiple of
+/// it.
 const DIVERGENCE: f64 = 10.0;
 /// The settings that may be changed when a run is resumed.
 const RESUMABLE: [&str; 2] = ["epochs", "rate"];
-/// The rows per evaluation batch, and the number of training rows that are evaluated if there are no
-/// held-out rows.
+/// The rows per evaluation batch, and the number of training rows that are evaluated if there are
+/// no held-out rows.
 const ROWS: usize = 200;
 
 /// A model in training.
@@ -158,8 +160,8 @@ impl Trainer {
     /// Creates a trainer with new parameters, drawn from the seed.
     ///
     /// # Errors
-    /// If an option contradicts the data or the model, the output folder is not empty, or the device is
-    /// not available.
+    /// If an option contradicts the data or the model, the output folder is not empty, or the
+    /// device is not available.
     pub fn new(model: &Model, data: &Dataset, options: Options) -> Result<Self> {
         let model = with_epochs(model.clone(), options.epochs)?;
         let folder = options.output.as_deref().map(Folder::new).transpose()?;
@@ -190,12 +192,12 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Resumes the run in a folder from its last checkpoint. The result has the same bits as without the
-    /// interruption.
+    /// Resumes the run in a folder from its last checkpoint. The result has the same bits as
+    /// without the interruption.
     ///
     /// # Errors
-    /// If the folder is not a run, another trainer trains it, its data changed, it has completed more
-    /// epochs than it is to train for, or a setting other than `epochs` and `rate` is given.
+    /// If the folder is not a run, another trainer trains it, its data changed, it has completed
+    /// more epochs than it is to train for, or a setting other than `epochs` and `rate` is given.
     pub fn resume(folder: impl AsRef<Path>, options: ResumeOptions) -> Result<Self> {
         let (folder, mut settings) = Folder::open(folder.as_ref())?;
         let mut sets = options.sets;
@@ -349,13 +351,13 @@ impl Trainer {
         self.stepper.step >= self.last
     }
 
-    /// Takes one step, for custom training loops; does nothing if training is complete. Returns the epoch
-    /// that ended with the step, after writing its checkpoint.
+    /// Takes one step, for custom training loops; does nothing if training is complete. Returns the
+    /// epoch that ended with the step, after writing its checkpoint.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] if the cancel flag is raised, without taking the step and after
-    /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above the first
-    /// epoch's.
+    /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above the
+    /// first epoch's.
     pub fn step(&mut self) -> Result<Option<Epoch>> {
         if self.is_done() {
             return Ok(None);
@@ -394,8 +396,8 @@ impl Trainer {
         Ok(None)
     }
 
-    /// Trains until all epochs are complete, or until `callback` stops training. `callback` is called
-    /// after each step. A stopped run has a checkpoint of its last step.
+    /// Trains until all epochs are complete, or until `callback` stops training. `callback` is
+    /// called after each step. A stopped run has a checkpoint of its last step.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -424,12 +426,12 @@ impl Trainer {
         Ok(Outcome::Done)
     }
 
-    /// Writes the run to a folder and opens it. If the option `output` named a folder, `folder` must be
-    /// the same. The folder stays locked until the trainer is dropped.
+    /// Writes the run to a folder and opens it. If the option `output` named a folder, `folder`
+    /// must be the same. The folder stays locked until the trainer is dropped.
     ///
     /// # Errors
-    /// If the folder is another one than `output`, is not empty, or cannot be written. The trainer is
-    /// unchanged, so that another folder can be tried.
+    /// If the folder is another one than `output`, is not empty, or cannot be written. The trainer
+    /// is unchanged, so that another folder can be tried.
     pub fn finish(&mut self, folder: impl AsRef<Path>) -> Result<Run> {
         let path = folder.as_ref();
         match &self.folder {
@@ -491,8 +493,8 @@ impl Trainer {
         }
     }
 
-    /// Logs an epoch, then writes the checkpoint. Resuming removes logged epochs without a checkpoint, so
-    /// this order loses no metrics.
+    /// Logs an epoch, then writes the checkpoint. Resuming removes logged epochs without a
+    /// checkpoint, so this order loses no metrics.
     fn keep(&mut self, metrics: &Value) -> Result<()> {
         self.unwritten.push(metrics.clone());
         self.save()
@@ -525,8 +527,8 @@ impl Trainer {
         }
     }
 
-    /// Checks that the parameters and the outputs on the held-out rows, or on some training rows, are
-    /// finite. Only such a state becomes a checkpoint. Returns the outputs.
+    /// Checks that the parameters and the outputs on the held-out rows, or on some training rows,
+    /// are finite. Only such a state becomes a checkpoint. Returns the outputs.
     fn check_health(&mut self) -> Result<Inferred> {
         self.stepper.check_finite()?;
         let source = match &self.held_out {

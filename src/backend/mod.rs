@@ -113,8 +113,8 @@ pub trait Backend: Send {
         false
     }
 
-    /// Copies rows of tables to other arrays. Called only on devices that store tables, with at least
-    /// one copy.
+    /// Copies rows of tables to other arrays. Called only on devices that store tables, with at
+    /// least one copy.
     fn gather(&mut self, _copies: &[Gather]) -> Result<()> {
         unreachable!("the rows of a device that keeps no table are written by the host")
     }
@@ -123,15 +123,16 @@ pub trait Backend: Send {
     /// programs run so far.
     fn enqueue_readback(&mut self, array: Id<Array>, len: usize) -> Result<()>;
 
-    /// Passes the oldest enqueued floats to `take`. Returns false if none are enqueued, or if they have
-    /// not arrived and `wait` is false.
+    /// Passes the oldest enqueued floats to `take`. Returns false if none are enqueued, or if they
+    /// have not arrived and `wait` is false.
     fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
-    /// Loads a plan. `places` gives the place of each buffer, and `None` for buffers in working memory.
+    /// Loads a plan. `places` gives the place of each buffer, and `None` for buffers in working
+    /// memory.
     ///
     /// # Errors
-    /// If a buffer is out of its array's bounds or overlaps another buffer, memory is lacking, or the
-    /// machine code is for another device.
+    /// If a buffer is out of its array's bounds or overlaps another buffer, memory is lacking, or
+    /// the machine code is for another device.
     fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>>;
 
     /// Runs a program. Later reads wait for its results.
@@ -184,8 +185,8 @@ pub enum Precision {
     F32,
     /// TF32, with 10 fraction bits, on a GPU's tensor cores.
     Tf32,
-    /// BF16, with 7 fraction bits, on tensor cores or with a CPU's bf16 instructions. On a CPU without
-    /// them it is not faster than f32.
+    /// BF16, with 7 fraction bits, on tensor cores or with a CPU's bf16 instructions. On a CPU
+    /// without them it is not faster than f32.
     Bf16,
 }
 

@@ -37,7 +37,8 @@ impl Changes {
         Ok(model)
     }
 
-    /// Reads a compiled folder and applies these changes; `None` if `path` is not a compiled folder.
+    /// Reads a compiled folder and applies these changes; `None` if `path` is not a compiled
+    /// folder.
     pub fn compiled(&self, path: &Path) -> Result<Option<Compiled>> {
         if !Compiled::is_in(path) {
             return Ok(None);

@@ -183,7 +183,7 @@ impl Measured {
         let busy = contraction + packing + loops;
         if busy > 0.0 {
             text += &format!(
-                "contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms of thread time\n",
+                "contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms thread time\n",
                 100.0 * contraction / busy,
                 100.0 * packing / busy,
                 100.0 * loops / busy,

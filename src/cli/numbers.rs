@@ -18,8 +18,8 @@ pub(super) struct Bound {
     /// A safetensors file with the parameters
     #[arg(long, value_name = "FILE")]
     params: PathBuf,
-    /// An .npz or .safetensors file with an array for each observed variable; a label of −1 marks an
-    /// unlabelled row
+    /// An .npz or .safetensors file with an array for each observed variable; a label of −1 marks
+    /// an unlabelled row
     #[arg(long, value_name = "FILE")]
     batch: PathBuf,
     /// A file with the noise: arrays named CASE.VARIABLE with axes sample, row, class, feature

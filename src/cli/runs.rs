@@ -98,8 +98,8 @@ impl Eval {
 
 /// Write the most probable label of each row as CSV
 ///
-/// The columns are `row`, the row's number in the data set, from 0, and for each label its class and
-/// the probability of that class.
+/// The columns are `row`, the row's number in the data set, from 0, and for each label its class
+/// and the probability of that class.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc predict runs/adgm -o labels.csv")]
 pub(super) struct Predict {
@@ -154,8 +154,8 @@ fn print_rows(rows: &Rows, output: &Path) -> Result<()> {
 
 /// Draw data from the generative graph as a PNG picture
 ///
-/// The picture has a column for each class. --data, --part, --rows and --samples apply to the rows of
-/// --analogy only.
+/// The picture has a column for each class. --data, --part, --rows and --samples apply to the rows
+/// of --analogy only.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc sample runs/adgm -o samples.png --analogy")]
 pub(super) struct Sample {

@@ -19,9 +19,9 @@ use std::{
 
 /// Train a model, or resume a run
 ///
-/// A run is a folder with the model, the settings, the metrics of each epoch (metrics.jsonl) and the
-/// last checkpoint. Ctrl-C stops training after the current step and saves a checkpoint; a second
-/// Ctrl-C stops at once and leaves the last checkpoint unchanged.
+/// A run is a folder with the model, the settings, the metrics of each epoch (metrics.jsonl) and
+/// the last checkpoint. Ctrl-C stops training after the current step and saves a checkpoint; a
+/// second Ctrl-C stops at once and leaves the last checkpoint unchanged.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     dgc train models/adgm.dgm --labels 100 --epochs 10 --set hidden=128\n  \
@@ -57,8 +57,8 @@ pub(super) struct Train {
     /// The number of samples per row in the evaluation after each epoch [default: as in training]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Take the values of a data variable from another run, which infers them for its latent variable
-    /// of the same name; --from z=runs/m1 trains M2 on M1's z
+    /// Take the values of a data variable from another run, which infers them for its latent
+    /// variable of the same name; --from z=runs/m1 trains M2 on M1's z
     #[arg(long, value_name = "VARIABLE=RUN", value_parser = set)]
     from: Vec<(String, String)>,
     #[command(flatten)]
@@ -69,7 +69,8 @@ pub(super) struct Train {
     /// Resume the run from its last checkpoint; only epochs and rate may be changed
     #[arg(long)]
     resume: bool,
-    /// Ignore the CUDA images of a compiled folder and compile its verified plans, which needs NVRTC
+    /// Ignore the CUDA images of a compiled folder and compile its verified plans, which needs
+    /// NVRTC
     ///
     /// Images are machine code that dgc cannot check. Without this option, train on a GPU only with
     /// folders from a trusted source. On the CPU, images are never used.

@@ -59,8 +59,8 @@ impl NamedArray {
         write(path, arrays, HashMap::new(), double)
     }
 
-    /// Checks that the array has as many numbers as its shape says. Messages use `place` as the name
-    /// of the file or argument.
+    /// Checks that the array has as many numbers as its shape says. Messages use `place` as the
+    /// name of the file or argument.
     ///
     /// # Errors
     /// If it has another number of them.
@@ -77,7 +77,7 @@ impl NamedArray {
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     let broken = |error| {
-        Error::file(path, "is not a valid safetensors file", error)
+        Error::file(path, "not a valid safetensors file", error)
             .help("the file may be truncated or have another format")
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;

@@ -1,5 +1,5 @@
-//! The rows of each step. They depend only on the seed and the step, so a resumed run takes the same
-//! rows as an uninterrupted run.
+//! The rows of each step. They depend only on the seed and the step, so a resumed run takes the
+//! same rows as an uninterrupted run.
 
 use crate::tensor::philox;
 

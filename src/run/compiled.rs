@@ -1,10 +1,10 @@
 //! Compiled models: a folder with a model's text, its programs, and machine code for some GPUs.
 //!
-//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an image
-//! for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files
-//! with their hashes. Hashes detect damage, but not tampering: whoever changes a file can change its
-//! hash. So every plan is verified when it is read, and compared with the model. Images are machine
-//! code, which cannot be checked; run images only from trusted sources.
+//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an
+//! image for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists
+//! the files with their hashes. Hashes detect damage, but not tampering: whoever changes a file can
+//! change its hash. So every plan is verified when it is read, and compared with the model. Images
+//! are machine code, which cannot be checked; run images only from trusted sources.
 
 use super::{
     folder::{check_named, holds_only},
@@ -122,9 +122,9 @@ pub struct Made {
     files: Vec<(String, Vec<u8>)>,
 }
 
-/// Compiles a model's programs. Each of the `architectures`, such as `sm_90`, gets machine code, and
-/// the earliest also PTX, which later GPUs can run. If there are any, the runtime compiler must have
-/// been found.
+/// Compiles a model's programs. Each of the `architectures`, such as `sm_90`, gets machine code,
+/// and the earliest also PTX, which later GPUs can run. If there are any, the runtime compiler must
+/// have been found.
 ///
 /// # Errors
 /// If the runtime compiler fails.
@@ -297,7 +297,7 @@ impl<'f> Files<'f> {
         };
         let path = folder.join(MANIFEST);
         let manifest: Manifest = serde_json::from_slice(&read(path.clone())?).map_err(|error| {
-            Error::file(&path, "is not a valid file of a compiled model", error).help(RECOMPILE)
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
         })?;
         let refused = |message: String| Err(Error::new(message).help(RECOMPILE));
         let (place, version) = (folder.display(), env!("CARGO_PKG_VERSION"));
@@ -313,9 +313,7 @@ impl<'f> Files<'f> {
                 0 => "none".to_string(),
                 format => format.to_string(),
             };
-            return refused(format!(
-                "{place}: expected format {FORMAT} of a compiled folder, found {found}"
-            ));
+            return refused(format!("{place}: expected format {FORMAT}, found {found}"));
         }
         plain_names(folder, &manifest).map_err(|error| error.help(RECOMPILE))?;
         let mut bytes = BTreeMap::new();
@@ -367,7 +365,7 @@ impl<'f> Files<'f> {
         let name = format!("{program}.json");
         let path = self.folder.join(&name);
         let stored: Stored = serde_json::from_slice(self.file(&name)?).map_err(|error| {
-            Error::file(&path, "is not a valid file of a compiled model", error).help(RECOMPILE)
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
         })?;
         let plan = VerifiedPlan::new(stored.plan).map_err(|error| {
             Error::file(&path, "the plan fails verification", error).help(RECOMPILE)

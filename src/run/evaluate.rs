@@ -91,8 +91,8 @@ impl Evaluator {
     /// Computes every output for every row, with the noise of `seed`.
     ///
     /// # Errors
-    /// If the rows lack a variable that the program reads, its width differs, the rows cannot be read,
-    /// or the device fails.
+    /// If the rows lack a variable that the program reads, its width differs, the rows cannot be
+    /// read, or the device fails.
     pub fn run(&self, session: &mut Session, source: &dyn Source, seed: u64) -> Result<Inferred> {
         let mut fields = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
@@ -170,9 +170,9 @@ pub struct Units<'a> {
 }
 
 /// The active units of each latent variable (Burda et al. 2016): those whose posterior mean has a
-/// variance above 0.01 over the rows. The posterior mean is the output `encode.LATENT`, averaged over
-/// classes with the probabilities of q and over the samples of the other parents. With few samples,
-/// sampling noise adds to its variance.
+/// variance above 0.01 over the rows. The posterior mean is the output `encode.LATENT`, averaged
+/// over classes with the probabilities of q and over the samples of the other parents. With few
+/// samples, sampling noise adds to its variance.
 pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
     let means = inferred.iter().filter_map(|(name, values)| match name {
         OutputName::Encode(latent) => Some((latent.as_str(), values)),

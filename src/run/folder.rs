@@ -33,8 +33,8 @@ pub struct Settings {
     pub sets: Vec<(String, String)>,
     /// The name of the data set; `None` is the bundled MNIST excerpt.
     pub data: Option<String>,
-    /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of earlier
-    /// versions.
+    /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of
+    /// earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// The number of labels to keep; `None` keeps all.
@@ -65,8 +65,10 @@ impl Settings {
                 let message = format!(
                     "{source}: the data differ from the data that the run was started with"
                 );
-                Err(Error::data(message)
-                    .help("if the original data have moved, name their place with the option `data`; to train on other data, start a new run"))
+                Err(Error::data(message).help(
+                    "if the original data have moved, name their place with the option `data`; \
+                           to train on other data, start a new run",
+                ))
             }
             Some(_) => Ok(()),
             None => {
@@ -133,7 +135,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Checks the folder of a new run, and writes nothing. A run without a checkpoint may be replaced.
+    /// Checks the folder of a new run, and writes nothing. A run without a checkpoint may be
+    /// replaced.
     ///
     /// # Errors
     /// If the path is empty, the folder cannot be read, or it contains a run with a checkpoint or
@@ -275,8 +278,10 @@ impl Folder {
         let path = self.checkpoint();
         if !path.exists() {
             let message = format!("{}: expected a checkpoint, found none", self.path.display());
-            return Err(Error::data(message)
-                .help("a checkpoint is written at the end of each epoch; go on training with `Trainer::resume`"));
+            return Err(Error::data(message).help(
+                "a checkpoint is written at the end of each epoch; \
+                       go on training with `Trainer::resume`",
+            ));
         }
         let mut session = Session::new(layout, device)?;
         let (stored, metadata) = arrays::read(&path)?;

@@ -11,7 +11,8 @@ use crate::{
 /// The step number that seeds initial values. Training never reaches it.
 const BEFORE: u64 = u64::MAX;
 
-/// Draws every parameter by the model's recipe. A parameter's random stream has the parameter's name.
+/// Draws every parameter by the model's recipe. A parameter's random stream has the parameter's
+/// name.
 pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) -> Result<()> {
     for entry in session.layout.entries.clone() {
         let (parameters, write) = (session.parameters, &mut |values: &mut [f32]| {

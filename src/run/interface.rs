@@ -1,5 +1,5 @@
-//! The interfaces of a model's programs: parameters, inputs and outputs. A plan from a file must agree
-//! with the model in the same folder.
+//! The interfaces of a model's programs: parameters, inputs and outputs. A plan from a file must
+//! agree with the model in the same folder.
 
 use super::{
     programs::{batch_rows, evaluation},

@@ -1,5 +1,5 @@
-//! Running compiled models: data sets, training, evaluation, bounds, and the files that they read and
-//! write.
+//! Running compiled models: data sets, training, evaluation, bounds, and the files that they read
+//! and write.
 
 pub mod arrays;
 pub mod batches;

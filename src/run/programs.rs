@@ -83,8 +83,8 @@ pub fn training(model: &Model) -> Training {
     }
 }
 
-/// The case and the batch of a compiled model's evaluation after each epoch: the last case, with 200
-/// rows.
+/// The case and the batch of a compiled model's evaluation after each epoch: the last case, with
+/// 200 rows.
 pub fn evaluation(model: &Model) -> (Case, Evaluate) {
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a model has a case").clone();

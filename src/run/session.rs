@@ -151,8 +151,8 @@ impl Session {
         })
     }
 
-    /// Loads a program, which uses the session's parameters and gradients. `shared` gives the arrays
-    /// of further buffers by name.
+    /// Loads a program, which uses the session's parameters and gradients. `shared` gives the
+    /// arrays of further buffers by name.
     ///
     /// # Errors
     /// If the device cannot load the program, or a parameter is missing.

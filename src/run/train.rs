@@ -47,8 +47,8 @@ pub struct Stepper {
     gradient: usize,
     update: Loaded,
     state: State,
-    /// Sums of the scalar outputs over the steps of the epoch that have reported: first the outputs of
-    /// the gradient, then those of the update.
+    /// Sums of the scalar outputs over the steps of the epoch that have reported: first the outputs
+    /// of the gradient, then those of the update.
     sums: Vec<(OutputName, f64)>,
     summed: u64,
     /// The outputs of the next step to report that have arrived so far.
@@ -150,8 +150,8 @@ impl Stepper {
         })
     }
 
-    /// The time that each kernel has taken since the start: kernels of the current gradient program,
-    /// then of the update.
+    /// The time that each kernel has taken since the start: kernels of the current gradient
+    /// program, then of the update.
     pub fn spent(&self) -> Vec<Spent> {
         [
             self.session.spent(&self.gradients[self.gradient].1),
@@ -227,8 +227,8 @@ impl Stepper {
     /// Takes one step.
     ///
     /// # Errors
-    /// If the loss is not finite; the parameters are then invalid. On an asynchronous device, a later
-    /// step may report the error.
+    /// If the loss is not finite; the parameters are then invalid. On an asynchronous device, a
+    /// later step may report the error.
     pub fn step(&mut self) -> Result<()> {
         self.select_gradient()?;
         self.feed()?;
@@ -303,9 +303,9 @@ impl Stepper {
         let help = match step {
             // The learning rate has had no effect yet.
             0 | 1 => {
-                "the first step fails before any learning, so a value of the data, of a network or of a \
-                 weight overflows single precision (for example the logarithm of 0); standardise the \
-                 data, or change the network or the line of the objective"
+                "the first step fails before any learning, so a value of the data, of a network or of \
+                 a weight overflows single precision (for example the logarithm of 0); standardise \
+                 the data, or change the network or the line of the objective"
             }
             _ => "try a smaller learning rate, `clip norm` or another seed",
         };
@@ -317,7 +317,8 @@ impl Stepper {
         .help(help)
     }
 
-    /// Checks that the loss of every step, and every parameter, running average and moment is finite.
+    /// Checks that the loss of every step, and every parameter, running average and moment is
+    /// finite.
     pub fn check_finite(&mut self) -> Result<()> {
         self.settle()?;
         let layout = &self.session.layout;

@@ -432,9 +432,35 @@ fn exit_codes_follow_the_kind_of_error() {
         (vec!["check"], 2),
         (vec!["train", "small.dgm", "--labels", "3"], 2),
         (vec!["check", "missing.dgm"], 3),
+        (vec!["predict", "run", "-o", "nowhere/labels.csv"], 3),
     ] {
         let output = dgc(at, &arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// The help of the program lists the exit codes; that of each command ends with an example.
+#[test]
+fn help_shows_exit_codes_and_examples() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let help = |arguments: &[&str]| fine(folder.path(), arguments);
+    let text = help(&["--help"]);
+    let (_, codes) = text.split_once("Exit codes:").expect("exit codes");
+    for code in ["0", "1", "2", "3", "4", "5", "130"] {
+        let line = |line: &str| line.trim_start().starts_with(&format!("{code}  "));
+        assert!(codes.lines().any(line), "{code}: {text}");
+    }
+    let (_, commands) = text.split_once("Commands:\n").expect("a list of commands");
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let names = commands.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert!(names.len() >= 14, "{names:?}");
+    for name in names {
+        let text = help(&[name, "--help"]);
+        let (_, example) = text.split_once("\nExample").expect("an example");
+        assert!(example.contains(&format!("  dgc {name}")), "{text}");
+        let width = text.lines().map(|line| line.chars().count()).max();
+        assert!(width <= Some(100), "{text}");
     }
 }
 
@@ -463,7 +489,7 @@ fn data_sets_are_checked() {
     assert!(train(&header(u32::MAX, u32::MAX)).contains("bytes for the shape"));
     assert!(
         train(&[header(1, 3), vec![0; 9]].concat())
-            .contains("rows of 3 · 3 do not fit `x`, which is 784")
+            .contains("rows with shape 3 · 3 do not fit `x`, which is 784")
     );
     assert!(train(&[0x1F, 0x8B, 1, 2, 3]).contains("decompressed"));
     std::fs::write(at.join("broken.npz"), b"PK broken").expect("a file can be written");
@@ -835,5 +861,5 @@ fn a_layout_keeps_the_model() {
         assert_eq!(std::fs::read_to_string(&file).expect("the file"), formatted);
     }
     std::fs::write(&file, b"model \xff").expect("a file can be written");
-    assert!(fails(folder.path(), &["check", "old.dgm"]).contains("byte 6"));
+    assert!(fails(folder.path(), &["check", "old.dgm"]).contains("byte at offset 6"));
 }

@@ -70,13 +70,17 @@ fn changed_folders_are_refused() {
         assert!(message.contains("dgc compile"), "{message}");
         message
     };
-    assert!(change("model.dgm", &|text| text + "// more").contains("model.dgm: not as"));
     assert!(
-        change("gradient.json", &|text| text[1..].to_string()).contains("gradient.json: not as")
+        change("model.dgm", &|text| text + "// more")
+            .contains("model.dgm: the file was changed or damaged")
+    );
+    assert!(
+        change("gradient.json", &|text| text[1..].to_string())
+            .contains("gradient.json: the file was changed or damaged")
     );
     assert!(
         change("compiled.json", &|text| text[..40].to_string())
-            .contains("is not a valid file of a compiled model")
+            .contains("not a valid file of a compiled model")
     );
     let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"));
     assert!(
@@ -257,7 +261,7 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
     };
     let message = fails(&[alone[0], ("DGC_EMULATOR_ARCH", "75")]);
     assert!(
-        message.contains("was compiled for sm_80, sm_90, compute_80; this GPU is sm_75"),
+        message.contains("was compiled for sm_80, sm_90, compute_80, but this GPU is sm_75"),
         "{message}"
     );
 }
@@ -322,7 +326,7 @@ fn a_folder_keeps_its_precision() {
     };
     let message = fails(&["--device", "cuda", "--precision", "tf32"]);
     assert!(
-        message.contains("was compiled in bf16, not tf32"),
+        message.contains("was compiled in bf16, but the device runs in tf32"),
         "{message}"
     );
     emulator::fine(at, &train("out", "ahead-cpu", &["--device", "cpu"]), &[]);

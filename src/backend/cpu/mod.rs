@@ -85,7 +85,7 @@ impl Cpu {
             );
         }
         let by = Multiplier::new(precision).ok_or_else(|| {
-            Error::new(format!(
+            Error::unsupported(format!(
                 "the CPU does not support the precision {precision}"
             ))
             .help("choose f32 or bf16 with the option `precision`, or a GPU with `Device::gpu`")

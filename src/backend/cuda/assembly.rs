@@ -15,8 +15,8 @@ pub struct Function {
     pub spilled: usize,
 }
 
-/// The functions in a log that was written with `--ptxas-options=-v`: those that a program launches,
-/// sorted by name.
+/// The functions in a log that was written with `--ptxas-options=-v`: those that a program
+/// launches, sorted by name.
 pub fn functions(log: &str) -> Vec<Function> {
     let mut found: Vec<Function> = Vec::new();
     for line in log.lines() {

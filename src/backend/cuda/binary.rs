@@ -2,19 +2,20 @@
 
 use crate::backend::Precision;
 
-/// Machine code of a program for some architectures. It is trusted; launches and working memory follow
-/// from the verified plan.
+/// Machine code of a program for some architectures. It is trusted; launches and working memory
+/// follow from the verified plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
     /// The precision of contractions.
     pub precision: Precision,
-    /// Images by architecture: `sm_90` for machine code, `compute_80` for PTX, which a driver compiles.
+    /// Images by architecture: `sm_90` for machine code, `compute_80` for PTX, which a driver
+    /// compiles.
     pub images: Vec<(String, Vec<u8>)>,
 }
 
 impl Binary {
-    /// The best image for a GPU: machine code for the GPU or an earlier GPU of its generation, else PTX
-    /// for an earlier GPU.
+    /// The best image for a GPU: machine code for the GPU or an earlier GPU of its generation, else
+    /// PTX for an earlier GPU.
     #[cfg(feature = "cuda")]
     pub(super) fn image(&self, arch: &str) -> Option<&[u8]> {
         let wanted = number(arch)?;

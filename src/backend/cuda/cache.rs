@@ -1,9 +1,9 @@
 //! A cache of machine code. Compilation takes seconds, and successive commands compile the same
 //! programs.
 //!
-//! An entry is a file named by a hash of everything that its code depends on. It contains a line with
-//! a hash of the code, then the code. If an entry cannot be read or written, the source is compiled
-//! without the cache.
+//! An entry is a file named by a hash of everything that its code depends on. It contains a line
+//! with a hash of the code, then the code. If an entry cannot be read or written, the source is
+//! compiled without the cache.
 
 use super::{compile, image::Effort};
 use crate::{

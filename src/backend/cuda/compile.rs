@@ -23,7 +23,8 @@ pub(super) fn options(arch: &str, effort: Effort) -> Result<Vec<String>> {
     Ok(options)
 }
 
-/// Compiles a source for an architecture such as `sm_90`. The runtime compiler must have been found.
+/// Compiles a source for an architecture such as `sm_90`. The runtime compiler must have been
+/// found.
 ///
 /// # Errors
 /// If the source does not compile, or NVRTC does not support the architecture.

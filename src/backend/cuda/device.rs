@@ -71,7 +71,8 @@ struct Loaded {
     graph: Graph,
 }
 
-/// Opens the first GPU. `nvrtc` is the path of the runtime compiler, if the loader does not find it.
+/// Opens the first GPU. `nvrtc` is the path of the runtime compiler, if the loader does not find
+/// it.
 ///
 /// # Errors
 /// If the driver or a GPU is missing, or the GPU cannot be used.
@@ -80,7 +81,8 @@ pub fn open(nvrtc: Option<&Path>, precision: Precision) -> Result<Box<dyn Backen
 }
 
 impl Cuda {
-    /// Opens the first GPU. `nvrtc` is the path of the runtime compiler, if the loader does not find it.
+    /// Opens the first GPU. `nvrtc` is the path of the runtime compiler, if the loader does not
+    /// find it.
     ///
     /// # Errors
     /// If the driver or a GPU is missing, or the GPU has no free memory.
@@ -176,8 +178,8 @@ impl Cuda {
         );
     }
 
-    /// Records the launches as a graph. Functions are looked up first: the driver loads a function at
-    /// its look-up, and cannot load it while it records.
+    /// Records the launches as a graph. Functions are looked up first: the driver loads a function
+    /// at its look-up, and cannot load it while it records.
     ///
     /// # Safety
     /// The launches and the module are of one plan; `addresses` and `arena` lie in arrays of `self`

@@ -1,5 +1,5 @@
-//! Finding NVIDIA's libraries. cudarc loads them by name and panics if one is missing, so this module
-//! opens them first.
+//! Finding NVIDIA's libraries. cudarc loads them by name and panics if one is missing, so this
+//! module opens them first.
 
 use crate::error::{Error, Result};
 use libloading::Library;
@@ -33,8 +33,8 @@ fn first(names: &[&str]) -> Option<String> {
         .map(|name| name.to_string())
 }
 
-/// Opens the runtime compiler and returns its place. It is searched at `path`, a file or a folder; or
-/// without `path` in `CUDA_HOME` and the loader's search path.
+/// Opens the runtime compiler and returns its place. It is searched at `path`, a file or a folder;
+/// or without `path` in `CUDA_HOME` and the loader's search path.
 ///
 /// # Errors
 /// If the library is in none of these places.
@@ -76,7 +76,8 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
     })
 }
 
-const HELP: &str = "install CUDA, or run `pip install nvidia-cuda-nvrtc` and pass its folder, .../nvidia/cu13/lib, with the option `nvrtc`";
+const HELP: &str = "install CUDA, or run `pip install nvidia-cuda-nvrtc` and pass its folder, \
+    .../nvidia/cu13/lib, with the option `nvrtc`";
 
 fn in_folder(folder: &Path) -> Option<PathBuf> {
     NVRTC

@@ -51,8 +51,8 @@ impl Writes {
         })
     }
 
-    /// Writes `len` floats, which `write` sets, to `to`. Subsequent work of `work` sees them; earlier
-    /// work does not.
+    /// Writes `len` floats, which `write` sets, to `to`. Subsequent work of `work` sees them;
+    /// earlier work does not.
     ///
     /// # Safety
     /// `to` points to `len` floats until the work is done.
@@ -149,8 +149,8 @@ impl Readbacks {
         Ok(())
     }
 
-    /// Passes the oldest floats to `take` if they have arrived, too many readbacks are outstanding, or
-    /// `wait` is true. Returns whether `take` was called.
+    /// Passes the oldest floats to `take` if they have arrived, too many readbacks are outstanding,
+    /// or `wait` is true. Returns whether `take` was called.
     pub fn poll(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
         let Some(first) = self.outstanding.front() else {
             return Ok(false);

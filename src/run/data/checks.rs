@@ -17,8 +17,8 @@ pub fn width(variable: &Variable) -> usize {
     }
 }
 
-/// Checks that a source has every variable in `needed`, with the model's width. Messages use `place`
-/// as the source's name.
+/// Checks that a source has every variable in `needed`, with the model's width. Messages use
+/// `place` as the source's name.
 ///
 /// # Errors
 /// With the first variable that is missing or has another width.
@@ -148,8 +148,9 @@ pub fn check_values(
     }
 }
 
-/// Checks that the shape of a row fits the variable: a flat row of its features, or its axes; axes of
-/// size 1 are ignored. A variable with one axis takes any shape with the same number of elements.
+/// Checks that the shape of a row fits the variable: a flat row of its features, or its axes; axes
+/// of size 1 are ignored. A variable with one axis takes any shape with the same number of
+/// elements.
 pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<()> {
     let axes = |shape: &[usize]| {
         shape
@@ -185,7 +186,8 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
     let help = match variable.domain {
         Domain::Class => "expected an array of classes, one whole number per row".to_string(),
         Domain::Real => format!(
-            "change the size of `{0}` with `Model::set`, or take `{0}` from another run with the option `from`",
+            "change the size of `{0}` with `Model::set`, or take `{0}` from another run \
+             with the option `from`",
             variable.name
         ),
         _ => format!(
@@ -196,8 +198,8 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
     Err(Error::data(message).help(help))
 }
 
-/// Converts classes to integers. Each is from 0 to the number of classes minus 1; a label may also be
-/// −1, for an unlabelled row.
+/// Converts classes to integers. Each is from 0 to the number of classes minus 1; a label may also
+/// be −1, for an unlabelled row.
 ///
 /// # Errors
 /// With the first class that is out of range.

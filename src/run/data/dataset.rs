@@ -40,10 +40,10 @@ impl Dataset {
         Ok(Self::of_tables(tables, Some(whole_path(&source))))
     }
 
-    /// A data set from arrays in memory: one for each observed variable, whose first axis is the row.
-    /// The array of a label has classes from 0, and −1 for unlabelled rows; it is optional. Arrays
-    /// named `test.x` and `test.y` hold the test rows. Arrays that are not variables of the model are
-    /// ignored; [`Dataset::others`] lists them.
+    /// A data set from arrays in memory: one for each observed variable, whose first axis is the
+    /// row. The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
+    /// Arrays named `test.x` and `test.y` hold the test rows. Arrays that are not variables of the
+    /// model are ignored; [`Dataset::others`] lists them.
     ///
     /// # Errors
     /// If an array is missing, is given twice, has the wrong shape, or has values outside its

@@ -12,8 +12,8 @@ use crate::{
 };
 use std::path::Path;
 
-/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of idx files, or
-/// an npz or safetensors file with arrays named after the model's variables.
+/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of idx files,
+/// or an npz or safetensors file with arrays named after the model's variables.
 ///
 /// # Errors
 /// If there is no such data set, it cannot be read, or it does not fit the model.

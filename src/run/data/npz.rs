@@ -10,7 +10,7 @@ use zip::ZipArchive;
 /// Reads the arrays of an npz file that the model uses; numbers of any type become f64.
 pub fn arrays(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
     let broken = |error: String| {
-        Error::file(path, "is not a valid npz file", error)
+        Error::file(path, "not a valid npz file", error)
             .help("the file may be truncated or have another format")
     };
     let file = File::open(path).map_err(|error| Error::file(path, "cannot be read", error))?;

@@ -27,8 +27,8 @@ pub trait Source: Debug + Send + Sync {
     /// The variable with this index, which is below [`Source::field_count`].
     fn field(&self, index: usize) -> Field<'_>;
 
-    /// Copies the floats of a field of these rows to `out`, row after row. The length of `out` is the
-    /// number of rows times the field's width.
+    /// Copies the floats of a field of these rows to `out`, row after row. The length of `out` is
+    /// the number of rows times the field's width.
     ///
     /// # Errors
     /// If the rows cannot be read, for example from a truncated file.

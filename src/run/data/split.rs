@@ -22,8 +22,8 @@ pub struct Split {
 }
 
 /// Holds out `validation` rows, and keeps the labels of `labels` of the others, as evenly over the
-/// classes as possible. Both are drawn from the seed. `names` are the names of the labels. A row keeps
-/// all of its labels or none; the classes of the first label are balanced.
+/// classes as possible. Both are drawn from the seed. `names` are the names of the labels. A row
+/// keeps all of its labels or none; the classes of the first label are balanced.
 ///
 /// # Errors
 /// If there are fewer rows than are held out, or too few labels.
