@@ -260,6 +260,15 @@ fn options_out_of_range_are_errors() {
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         assert!(error.to_string().starts_with(start), "{error}");
     }
+    for name in ["sm_50", "sm_", "90", "compute_90"] {
+        let options = dgc::CompileOptions {
+            architectures: vec![name.to_string()],
+            ..dgc::CompileOptions::default()
+        };
+        let error = model.compile(options).err();
+        let error = error.expect("no such architecture");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    }
     let error = begin(&|options| options.epochs = Some(0));
     assert_eq!(error.kind(), ErrorKind::Model, "{error}");
 
