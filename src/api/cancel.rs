@@ -5,7 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// A flag that asks an operation to stop. Clones share the flag.
+/// A flag that asks training to stop, from a signal handler or another thread. Clones share the
+/// flag.
+///
+/// Training looks at the flag before each step. If it is raised, a checkpoint is written and the
+/// call is an error of kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

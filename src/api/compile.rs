@@ -35,12 +35,16 @@ impl Model {
     /// Compiles every program that training runs.
     ///
     /// # Errors
-    /// If an architecture is given and the compiler is missing or fails.
+    /// If an architecture is not supported, or one is given and the compiler is missing or fails.
     pub fn compile(&self, options: CompileOptions) -> Result<Programs<'_>> {
+        options
+            .architectures
+            .iter()
+            .try_for_each(|architecture| check_architecture(architecture))?;
         if options.architectures.is_empty() && options.precision != Precision::F32 {
             let message = "programs for the CPU do not depend on the precision";
             return Err(Error::option("precision", options.precision, message)
-                .help("pass --precision to `dgc train`, or compile with --target cuda"));
+                .help("choose the precision for training instead, or compile for a GPU too"));
         }
         if !options.architectures.is_empty() {
             library::find_nvrtc(options.nvrtc.as_deref())?;
@@ -54,8 +58,8 @@ impl Model {
 }
 
 impl Programs<'_> {
-    /// The cost of each kernel, the least time it takes on the GPU `arch`, and its assembler's
-    /// report.
+    /// The cost of each kernel, the least time it takes on a GPU of the architecture `arch`, and its
+    /// assembler's report. An H100 stands for architectures whose figures dgc does not have.
     pub fn report(&self, arch: &str) -> CostReport {
         CostReport::new(&self.compiled, arch, self.options.precision)
     }
@@ -71,6 +75,20 @@ impl Programs<'_> {
 
 /// The earliest GPU architecture that dgc supports, as a number: 80 for `sm_80`.
 pub const EARLIEST_ARCHITECTURE: u32 = cuda::image::EARLIEST;
+
+/// Checks the name of a GPU architecture.
+///
+/// # Errors
+/// If it is not a name such as `sm_90`, or earlier than [`EARLIEST_ARCHITECTURE`].
+pub fn check_architecture(name: &str) -> Result<()> {
+    let number = name.strip_prefix("sm_").map(str::parse::<u32>);
+    if number.is_some_and(|number| number.is_ok_and(|number| number >= EARLIEST_ARCHITECTURE)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "expected an architecture such as sm_90, from sm_{EARLIEST_ARCHITECTURE} on, found `{name}`"
+    )))
+}
 
 impl Compiled {
     /// Whether a folder contains a compiled model of any version of dgc.

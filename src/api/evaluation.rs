@@ -205,7 +205,12 @@ pub struct Prediction {
 
 impl Prediction {
     /// The class probabilities of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn row(&self, row: usize) -> &[f32] {
+        let rows = self.probabilities.len() / self.classes;
+        assert!(row < rows, "expected a row below {rows}, found {row}");
         &self.probabilities[row * self.classes..(row + 1) * self.classes]
     }
 

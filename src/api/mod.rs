@@ -33,7 +33,7 @@ pub use crate::{
     },
 };
 pub use cancel::Cancel;
-pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs};
+pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
 pub use epoch::Epoch;
 pub use evaluation::{
     Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,

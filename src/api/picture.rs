@@ -46,9 +46,10 @@ impl DrawnSamples {
             return Err(Error::unsupported(
                 "a picture needs a model with exactly one data variable",
             )
-            .help("use a model of one image"));
+            .help("use a model of one image, or write latent variables with `Run::encode`"));
         };
-        let shape = shape(&drawn.variable)?;
+        let shape = shape(&drawn.variable)
+            .map_err(|error| error.also_help("or write latent variables with `Run::encode`"))?;
         let size = drawn.variable.size();
         let mut images = Vec::new();
         for line in 0..self.lines {

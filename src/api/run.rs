@@ -60,6 +60,10 @@ struct Key {
     likelihood: bool,
 }
 
+/// The maximum number of samples per row, the same as of a model's `samples`.
+const MOST_SAMPLES: usize = 100_000;
+/// The maximum number of lines of drawn data.
+const MOST_LINES: usize = 10_000;
 /// The maximum number of loaded programs; beyond it, the device is opened anew.
 const MAX_EVALUATORS: usize = 16;
 
@@ -89,12 +93,10 @@ impl Run {
         })
     }
 
-    /// Sets the number of samples per row, at least 1. The default is 10.
+    /// Sets the number of samples per row, from 1 to 100,000. The default is 10. With another
+    /// number, operations on rows are errors.
     pub fn with_samples(self, samples: usize) -> Self {
-        Run {
-            samples: samples.max(1),
-            ..self
-        }
+        Run { samples, ..self }
     }
 
     /// Sets the seed of the samples. The default is 0.
@@ -192,7 +194,7 @@ impl Run {
     pub fn predict(&self, rows: &Rows) -> Result<Predictions> {
         if self.model.labels().next().is_none() {
             return Err(Error::unsupported("the model has no label to predict")
-                .help("`dgc encode` writes its latent variables"));
+                .help("`Run::encode` computes its latent variables"));
         }
         let labels = self.predictions(&self.infer(rows, false)?);
         Ok(Predictions { labels })
@@ -275,6 +277,7 @@ impl Run {
         if rows.is_empty() {
             return Err(Error::data("expected at least one row, found none"));
         }
+        check_samples(self.samples)?;
         let key = Key {
             case: case.kind,
             // The rows per batch shrink with the samples, so that working memory stays constant.
@@ -331,14 +334,16 @@ impl Run {
     /// Draws data from the generative graph and returns the means of every data variable.
     ///
     /// # Errors
-    /// If the model cannot draw data, or the rows of an analogy do not fit it.
+    /// If the model cannot draw data, the number of lines is out of range, or the rows of an
+    /// analogy do not fit the model.
     pub fn sample(&self, options: &SampleOptions) -> Result<DrawnSamples> {
+        check_range("lines", options.lines, MOST_LINES)?;
         let model = &self.model;
         if let Some(variable) = model.not_drawn() {
             return Err(Error::unsupported(format!(
                 "the model cannot draw data: it cannot draw {variable}"
             ))
-            .help("`dgc encode` writes the latent variables of existing rows"));
+            .help("`Run::encode` computes the latent variables of existing rows"));
         }
         if let Some((_, class)) = model
             .generated()
@@ -347,11 +352,11 @@ impl Run {
         {
             let message = format!("cannot draw `{}`: classes are not drawn", class.name);
             return Err(Error::unsupported(message)
-                .help("`dgc predict` writes classes, `dgc encode` latent variables"));
+                .help("`Run::predict` computes classes, `Run::encode` latent variables"));
         }
         let layout = programs::parameters(model).with(&programs::generative_parameters(model));
         let classes = class_variables(model);
-        let lines = options.lines.max(1);
+        let lines = options.lines;
         // Without a class, columns differ only in their draws, and an analogy has no draws.
         let analogy = options.analogy.as_ref();
         let alone = if analogy.is_some() { 1 } else { lines };
@@ -458,7 +463,7 @@ impl Run {
 /// How data are drawn.
 #[derive(Clone, Debug)]
 pub struct SampleOptions {
-    /// The number of lines in the grid, at least 1.
+    /// The number of lines in the grid, from 1 to 10,000.
     pub lines: usize,
     /// Rows whose inferred latent variables replace drawn ones, one row per line, so that only the
     /// class varies.
@@ -524,6 +529,23 @@ fn class_variables(model: &Model) -> Vec<(Id<Variable>, usize)> {
     all.filter(|(_, variable)| variable.domain == Domain::Class)
         .map(|(i, variable)| (Id::new(i), variable.size()))
         .collect()
+}
+
+/// Checks a number of samples per row.
+///
+/// # Errors
+/// If it is out of range.
+pub(super) fn check_samples(samples: usize) -> Result<()> {
+    check_range("samples", samples, MOST_SAMPLES)
+}
+
+/// Checks that an option is from 1 to `most`.
+fn check_range(option: &str, value: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    let message = format!("expected a whole number from 1 to {most}");
+    Err(Error::option(option, value, message).help("choose a number in this range"))
 }
 
 /// Checks that all values with one number per row are finite.

@@ -110,8 +110,14 @@ impl fmt::Display for System {
         writeln!(f, "dgc {}", self.version)?;
         writeln!(
             f,
-            "CPU       {} threads, {}",
-            self.threads, self.instructions
+            "CPU       {} {}, {}",
+            self.threads,
+            if self.threads == 1 {
+                "thread"
+            } else {
+                "threads"
+            },
+            self.instructions
         )?;
         writeln!(f, "driver    {}", self.driver)?;
         if let Some(error) = &self.gpu_error {

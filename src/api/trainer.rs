@@ -3,7 +3,11 @@
 //! The loss, parameters and bound are finite at the end of every epoch. If one is not, the epoch is
 //! an error and the last checkpoint is unchanged.
 
-use super::{cancel::Cancel, epoch::Epoch, run::Run};
+use super::{
+    cancel::Cancel,
+    epoch::Epoch,
+    run::{Run, check_samples},
+};
 use crate::{
     backend::{Build, Device},
     driver,
@@ -31,15 +35,18 @@ use std::{
 /// How a model is trained.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The number of labels to keep, as evenly over the classes as possible; `None` keeps all.
+    /// The number of labels to keep, as evenly over the classes as possible, at least one of each
+    /// class; `None` keeps all.
     pub labels: Option<usize>,
-    /// The number of training rows to hold out and report on instead of the test rows.
+    /// The number of training rows to hold out and report on instead of the test rows; fewer than
+    /// all.
     pub validation: usize,
     /// The seed of all random numbers.
     pub seed: u64,
     /// The number of passes over the training rows; `None` takes the model's setting.
     pub epochs: Option<usize>,
-    /// Samples per row in the evaluation after each epoch; `None` takes as many as in training.
+    /// Samples per row in the evaluation after each epoch, from 1 to 100,000; `None` takes as many
+    /// as in training.
     pub samples: Option<usize>,
     /// The device; `None` takes [`Device::detect`].
     pub device: Option<Device>,
@@ -50,7 +57,7 @@ pub struct Options {
     pub from: Vec<(String, PathBuf)>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
-    /// A flag that stops training.
+    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
     pub cancel: Option<Cancel>,
 }
 
@@ -68,7 +75,7 @@ pub struct ResumeOptions {
     pub device: Option<Device>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
-    /// A flag that stops training.
+    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
     pub cancel: Option<Cancel>,
 }
 
@@ -86,8 +93,7 @@ pub enum DataPlace {
 pub enum Outcome {
     /// All epochs are complete.
     Done,
-    /// The callback or the cancel flag stopped training; the checkpoint has the state of the last
-    /// step.
+    /// The callback stopped training; the checkpoint has the state of the last step.
     Stopped,
 }
 
@@ -190,8 +196,8 @@ impl Trainer {
     /// without the interruption.
     ///
     /// # Errors
-    /// If the folder is not a run, another process trains it, its data changed, or a setting other
-    /// than `epochs` and `rate` is given.
+    /// If the folder is not a run, another trainer trains it, its data changed, it has completed
+    /// more epochs than it is to train for, or a setting other than `epochs` and `rate` is given.
     pub fn resume(folder: impl AsRef<Path>, options: ResumeOptions) -> Result<Self> {
         let (folder, mut settings) = Folder::open(folder.as_ref())?;
         let mut sets = options.sets;
@@ -236,6 +242,7 @@ impl Trainer {
         )?;
         if folder.checkpoint().exists() {
             trainer.stepper.restore(&folder.checkpoint())?;
+            trainer.check_epochs()?;
             let done = trainer.stepper.epochs_after(trainer.stepper.step).floor();
             folder.truncate_log(done as u64)?;
         } else {
@@ -300,6 +307,18 @@ impl Trainer {
         })
     }
 
+    /// Checks that the restored state is not beyond the last epoch.
+    fn check_epochs(&self) -> Result<()> {
+        if self.stepper.step <= self.last {
+            return Ok(());
+        }
+        let epochs = self.stepper.model.train.epochs;
+        // Two digits say how far an incomplete epoch is.
+        let done = (100.0 * self.stepper.epochs_after(self.stepper.step)).floor() / 100.0;
+        let message = format!("the run has completed {done}");
+        Err(Error::option("epochs", epochs, message).help("choose a larger number"))
+    }
+
     /// The model that is trained.
     pub fn model(&self) -> &Model {
         &self.stepper.model
@@ -336,11 +355,14 @@ impl Trainer {
     /// epoch that ended with the step, after writing its checkpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::Diverged`] if the loss is not finite or far above the first epoch's.
+    /// [`ErrorKind::Interrupted`] if the cancel flag is raised, without taking the step and after
+    /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above the
+    /// first epoch's.
     pub fn step(&mut self) -> Result<Option<Epoch>> {
         if self.is_done() {
             return Ok(None);
         }
+        self.check_not_cancelled()?;
         self.stepper
             .step()
             .map_err(|error| self.with_checkpoint(error))?;
@@ -362,27 +384,20 @@ impl Trainer {
     /// Trains until the end of the current epoch. Returns `None` if training is complete.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] if the run was cancelled, after a checkpoint was written;
-    /// otherwise as [`Trainer::step`].
+    /// As [`Trainer::step`].
     pub fn epoch(&mut self) -> Result<Option<Epoch>> {
         while !self.is_done() {
             let ended = self.step()?;
             if ended.is_some() {
                 return Ok(ended);
             }
-            if self.is_cancelled() {
-                self.pause()?;
-                let message = format!("stopped after step {}", self.stepper.step);
-                return Err(Error::of_kind(ErrorKind::Interrupted, message));
-            }
         }
         self.complete()?;
         Ok(None)
     }
 
-    /// Trains until all epochs are complete, or until `callback` or the option `cancel` stops
-    /// training. `callback` is called after each step. A stopped run has a checkpoint of its last
-    /// step.
+    /// Trains until all epochs are complete, or until `callback` stops training. `callback` is
+    /// called after each step. A stopped run has a checkpoint of its last step.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -402,7 +417,7 @@ impl Trainer {
                 last: self.ended.as_ref(),
                 stepper: &self.stepper,
             };
-            if callback(&progress).is_break() || self.is_cancelled() {
+            if callback(&progress).is_break() {
                 self.pause()?;
                 return Ok(Outcome::Stopped);
             }
@@ -412,11 +427,12 @@ impl Trainer {
     }
 
     /// Writes the run to a folder and opens it. If the option `output` named a folder, `folder`
-    /// must be the same.
+    /// must be the same. The folder stays locked until the trainer is dropped.
     ///
     /// # Errors
-    /// If the folder is not empty, or cannot be written.
-    pub fn finish(mut self, folder: impl AsRef<Path>) -> Result<Run> {
+    /// If the folder is another one than `output`, is not empty, or cannot be written. The trainer
+    /// is unchanged, so that another folder can be tried.
+    pub fn finish(&mut self, folder: impl AsRef<Path>) -> Result<Run> {
         let path = folder.as_ref();
         match &self.folder {
             Some((folder, _)) if folder.path != path => {
@@ -437,12 +453,29 @@ impl Trainer {
         if self.saved != Some(self.stepper.step) {
             self.pause()?;
         }
-        drop(self.folder);
         Run::open_on(path, &self.device)
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.cancel.as_ref().is_some_and(Cancel::is_raised)
+    /// Whether the run has a folder with a checkpoint, from which it can be resumed.
+    pub fn has_checkpoint(&self) -> bool {
+        let folder = self.folder.as_ref();
+        folder.is_some_and(|(folder, _)| folder.checkpoint().exists())
+    }
+
+    /// If the cancel flag is raised, writes a checkpoint and returns an error.
+    fn check_not_cancelled(&mut self) -> Result<()> {
+        if !self.cancel.as_ref().is_some_and(Cancel::is_raised) {
+            return Ok(());
+        }
+        if self.saved != Some(self.stepper.step) {
+            self.pause()?;
+        }
+        let saved = match self.folder {
+            Some(_) => "; its checkpoint is saved",
+            None => "",
+        };
+        let message = format!("stopped after step {}{saved}", self.stepper.step);
+        Err(Error::of_kind(ErrorKind::Interrupted, message))
     }
 
     /// Writes a checkpoint of the last step, if the run has a folder.
@@ -486,8 +519,10 @@ impl Trainer {
             Some(from) => {
                 let message = "the run has no checkpoint, and so no parameters of the run that infers \
                                its data";
-                Err(Error::data(message)
-                    .help(format!("train it anew with --from {}=RUN", from.variable)))
+                Err(Error::data(message).help(format!(
+                    "train a new run, with the run that infers `{}` in the option `from`",
+                    from.variable
+                )))
             }
         }
     }
@@ -527,9 +562,8 @@ impl Trainer {
         };
         error.also_help(match folder.last_epoch() {
             Some(epoch) if folder.checkpoint().exists() => format!(
-                "the checkpoint of epoch {epoch} is unchanged; resume from it with: \
-                 dgc train {} --resume --set rate=…",
-                folder.path.display()
+                "the checkpoint of epoch {epoch} is unchanged; resume from it, with a smaller \
+                 `rate` if training diverged"
             ),
             _ => "there is no checkpoint yet".to_string(),
         })
@@ -645,6 +679,9 @@ fn with_epochs(model: Model, epochs: Option<usize>) -> Result<Model> {
 }
 
 fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Settings> {
+    if let Some(samples) = options.samples {
+        check_samples(samples)?;
+    }
     let mut from = Vec::new();
     for (variable, run) in &options.from {
         if options.compiled.is_some() {
@@ -713,5 +750,5 @@ fn check_same_model(folder: &Folder, model: &Model, compiled: &Compiled) -> Resu
         "{}: the run's model differs from the compiled model",
         folder.path.display()
     );
-    Err(Error::usage(message).help("resume the run with its own model: dgc train RUN --resume"))
+    Err(Error::usage(message).help("resume the run with its own model: `Trainer::resume`"))
 }

@@ -4,9 +4,7 @@ use super::{
     arguments::{ModelFile, precision},
     terminal::{print, print_json},
 };
-use crate::{
-    CompileOptions, EARLIEST_ARCHITECTURE, Error, Precision, Programs, Result, Stage, ast,
-};
+use crate::{CompileOptions, Error, Precision, Programs, Result, Stage, ast, check_architecture};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -62,13 +60,8 @@ enum Target {
 }
 
 fn architecture(text: &str) -> std::result::Result<String, String> {
-    const EARLIEST: u32 = EARLIEST_ARCHITECTURE;
-    let digits = text
-        .strip_prefix("sm_")
-        .filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= EARLIEST));
-    let expected =
-        format!("expected an architecture such as sm_90, from sm_{EARLIEST} on, found `{text}`");
-    digits.map(|_| text.to_string()).ok_or(expected)
+    check_architecture(text).map_err(|error| error.message().to_string())?;
+    Ok(text.to_string())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -36,9 +36,8 @@ enum Kind {
 }
 
 fn threads(text: &str) -> std::result::Result<usize, String> {
-    const MOST: usize = 1024;
-    let count = text.parse::<usize>().ok().filter(|count| *count <= MOST);
-    count.ok_or_else(|| format!("expected a whole number up to {MOST}, found `{text}`"))
+    let count = text.parse::<usize>().ok();
+    count.ok_or_else(|| format!("expected a whole number, found `{text}`"))
 }
 
 impl DeviceArguments {

@@ -1,6 +1,6 @@
 //! `dgc doctor`.
 
-use super::terminal::{print, print_json};
+use super::terminal::{in_program_names, print, print_json};
 use crate::{Result, System};
 use clap::Args;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ impl Doctor {
         if self.json {
             print_json(&system.to_json())
         } else {
-            print(&system.to_string())
+            print(&in_program_names(&system.to_string()))
         }
     }
 }

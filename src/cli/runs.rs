@@ -26,7 +26,7 @@ struct Source {
     #[arg(long, value_enum)]
     part: Option<PartName>,
     /// The number of samples per row
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: usize,
     /// Use only the first N rows [default: all]
     #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
@@ -171,7 +171,7 @@ pub(super) struct Sample {
     #[arg(long)]
     analogy: bool,
     /// The number of rows in the picture
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     lines: usize,
 }
 
@@ -186,10 +186,7 @@ impl Sample {
             analogy: rows,
             seed: self.source.seed,
         })?;
-        let png = samples.png().map_err(|error| {
-            error.also_help("`dgc encode` writes the latent variables of any model")
-        })?;
-        write_whole(&self.output, &png)?;
+        write_whole(&self.output, &samples.png()?)?;
         print(&format!(
             "wrote {} × {} images to {}\n",
             samples.lines,

@@ -35,10 +35,32 @@ pub fn show(diagnostics: &Diagnostics) {
     eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
 }
 
-/// The message of an error, with options of the library as arguments: `labels` as `--labels`.
+/// The message of an error in the program's words, with options of the library as arguments:
+/// `labels` as `--labels`.
 pub fn shown_message(error: &Error) -> String {
     let dashes = if error.is_about_option() { "--" } else { "" };
-    format!("{dashes}{}", error.message())
+    format!("{dashes}{}", in_program_names(error.message()))
+}
+
+/// What a way out of the library names, and what the program names instead.
+const PROGRAM_NAMES: [(&str, &str); 8] = [
+    ("`Device::cpu`", "`--device cpu`"),
+    ("`Device::gpu`", "`--device cuda`"),
+    ("`Dataset::open`", "`--data`"),
+    ("`Model::set`", "`--set`"),
+    ("`Trainer::resume`", "`dgc train RUN --resume`"),
+    ("`Run::encode`", "`dgc encode`"),
+    ("`Run::predict`", "`dgc predict`"),
+    ("the option `", "`--"),
+];
+
+/// A way out in the program's words: arguments and commands for options and methods of the library.
+pub fn in_program_names(text: &str) -> String {
+    PROGRAM_NAMES
+        .iter()
+        .fold(text.to_string(), |text, (library, program)| {
+            text.replace(library, program)
+        })
 }
 
 /// Prints an error: the diagnostics of a model, then the message and a way out. An interruption is
@@ -53,6 +75,32 @@ pub fn show_error(error: &Error) {
     };
     eprintln!("{severity}: {}", shown_message(error));
     if let Some(help) = error.suggestion() {
-        eprintln!("  help: {help}");
+        eprintln!("  help: {}", in_program_names(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_program_names;
+
+    #[test]
+    fn ways_out_name_arguments_and_commands() {
+        for (library, program) in [
+            (
+                "choose the CPU with `Device::cpu`",
+                "choose the CPU with `--device cpu`",
+            ),
+            (
+                "compile the model again with the option `precision bf16`",
+                "compile the model again with `--precision bf16`",
+            ),
+            (
+                "resume the run with `Trainer::resume`",
+                "resume the run with `dgc train RUN --resume`",
+            ),
+            ("omit the option", "omit the option"),
+        ] {
+            assert_eq!(in_program_names(library), program);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `dgc train`.
 
 use super::{
-    arguments::{Changes, at_least_one, set, whole},
+    arguments::{Changes, set, whole},
     device::DeviceArguments,
     terminal::{note, print},
 };
@@ -26,6 +26,7 @@ use std::{
 #[command(after_help = "Examples:\n  \
     dgc train models/adgm.dgm --labels 100 --epochs 10 --set hidden=128\n  \
     dgc train models/cells.dgm --data cells.npz -o runs/cells\n  \
+    dgc train out/adgm --labels 100       # a compiled folder\n  \
     dgc train runs/adgm --resume --epochs 20")]
 pub(super) struct Train {
     /// A model file, a folder that `dgc compile -o` wrote, or with --resume the folder of a run
@@ -54,7 +55,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// The number of samples per row in the evaluation after each epoch [default: as in training]
-    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: Option<usize>,
     /// Take the values of a data variable from another run, which infers them for its latent
     /// variable of the same name; --from z=runs/m1 trains M2 on M1's z
@@ -68,10 +69,11 @@ pub(super) struct Train {
     /// Resume the run from its last checkpoint; only epochs and rate may be changed
     #[arg(long)]
     resume: bool,
-    /// Ignore the CUDA images of a compiled folder and compile its verified plans
+    /// Ignore the CUDA images of a compiled folder and compile its verified plans, which needs
+    /// NVRTC
     ///
-    /// Images are machine code that dgc cannot check. Without this option, train only with folders
-    /// from a trusted source.
+    /// Images are machine code that dgc cannot check. Without this option, train on a GPU only with
+    /// folders from a trusted source. On the CPU, images are never used.
     #[arg(long)]
     recompile: bool,
 }
@@ -87,6 +89,13 @@ impl Train {
             Some(compiled) if self.recompile => {
                 self.device.prefer(compiled.precision());
                 Some(compiled.without_images())
+            }
+            None if self.recompile => {
+                let message = format!("expected a compiled folder, found {}", self.file.display());
+                return Err(Error::option("recompile", "", message).help(
+                    "omit the option: a model file is compiled anyway; `dgc compile -o FOLDER` \
+                     writes a compiled folder",
+                ));
             }
             compiled => compiled,
         };
@@ -113,16 +122,20 @@ impl Train {
                 "epochs is 0, so nothing was trained; train with: dgc train {folder} --resume --epochs N"
             ));
         }
-        let error = match (ended?, failure) {
-            (Outcome::Done, _) => return print(&format!("done: {folder}\n")),
-            (Outcome::Stopped, Some(error)) => error,
-            (Outcome::Stopped, None) => {
-                let step = trainer.steps_taken();
-                let message = format!("stopped after step {step}; its checkpoint is saved");
-                Error::of_kind(ErrorKind::Interrupted, message)
-            }
+        let error = match (ended, failure) {
+            (Ok(Outcome::Done), _) => return print(&format!("done: {folder}\n")),
+            // The bar stops training only if a line cannot be printed.
+            (Ok(Outcome::Stopped), failure) => failure.expect("the bar stopped training"),
+            (Err(error), _) => error,
         };
-        Err(error.help(format!("resume with: dgc train {folder} --resume")))
+        if !trainer.has_checkpoint() {
+            return Err(error);
+        }
+        let change = match error.kind() {
+            ErrorKind::Diverged => " --set rate=…",
+            _ => "",
+        };
+        Err(error.also_help(format!("resume with: dgc train {folder} --resume{change}")))
     }
 
     /// The compiled model, if the argument is a compiled folder.

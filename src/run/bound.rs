@@ -444,6 +444,7 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
         let message = format!("{what}: unexpected shape {:?} of `{name}`", array.shape);
         return Err(Error::data(message).help(format!("expected {shape:?}")));
     }
+    array.check_len(what)?;
     if let Some(at) = array.data.iter().position(|value| !value.is_finite()) {
         let message = format!("{what}: element {at} of `{name}` is {}", array.data[at]);
         return Err(Error::data(message).help("expected finite numbers"));

@@ -66,7 +66,7 @@ pub fn read_parameters(
             "{}: expected a checkpoint of this version of dgc",
             path.display()
         );
-        return Err(Error::data(message).help("name a run that this version of `dgc train` wrote"));
+        return Err(Error::data(message).help("name a run that this version of dgc wrote"));
     }
     let by_name = by_name(stored);
     for entry in session.layout.entries.clone() {

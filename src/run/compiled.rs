@@ -7,7 +7,7 @@
 //! are machine code, which cannot be checked; run images only from trusted sources.
 
 use super::{
-    folder::holds_only,
+    folder::{check_named, holds_only},
     interface::Interfaces,
     programs::{self, Training},
 };
@@ -92,7 +92,7 @@ pub struct Assembled {
 /// The format of compiled folders that this version reads and writes.
 const FORMAT: u64 = 2;
 /// The way out if a folder cannot be read.
-const RECOMPILE: &str = "compile it again: dgc compile MODEL -o FOLDER";
+const RECOMPILE: &str = "compile it again from the model file";
 const MANIFEST: &str = "compiled.json";
 const MODEL: &str = "model.dgm";
 
@@ -205,6 +205,7 @@ pub fn write(
         .collect();
     let same = fs::read(folder.join(MODEL)).is_ok_and(|text| text == model.source.as_bytes());
     replaceable.extend(same.then_some(MODEL));
+    check_named(folder)?;
     if !is_compiled(folder) {
         holds_only(folder, &|name| {
             name.starts_with(".tmp") || replaceable.contains(&name)
@@ -217,7 +218,7 @@ pub fn write(
         .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
     if let Some(manifest) = &former {
         plain_names(folder, manifest)
-            .map_err(|error| error.help("name another folder with -o, or delete this folder"))?;
+            .map_err(|error| error.help("choose another folder, or delete this one"))?;
     }
     let former = former
         .iter()
@@ -330,7 +331,7 @@ impl<'f> Files<'f> {
             if hash(&found) != *wanted {
                 let path = folder.join(name);
                 return refused(format!(
-                    "{}: the file was changed or damaged since `dgc compile` wrote it",
+                    "{}: the file was changed or damaged since it was written",
                     path.display()
                 ));
             }

@@ -18,7 +18,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -66,8 +66,8 @@ impl Settings {
                     "{source}: the data differ from the data that the run was started with"
                 );
                 Err(Error::data(message).help(
-                    "if the original data have moved, name their place with --data; \
-                     to train on other data, start a new run with -o",
+                    "if the original data have moved, name their place with the option `data`; \
+                           to train on other data, start a new run",
                 ))
             }
             Some(_) => Ok(()),
@@ -86,7 +86,7 @@ impl Settings {
         if runs.iter().any(|run| run.data != runs[0].data) {
             let message = "expected runs with the same data set, found different ones";
             return Err(Error::option("from", "", message)
-                .help("name the data set of the new run with --data"));
+                .help("choose the data set of the new run with `Dataset::open`"));
         }
         match runs.first() {
             Some(run) => run.dataset(model),
@@ -122,7 +122,7 @@ pub struct From {
     pub sets: Vec<(String, String)>,
 }
 
-/// A lock on a run's folder, so that only one process trains the run.
+/// A lock on a run's folder, so that only one trainer at a time trains the run.
 pub struct Lock {
     _file: fs::File,
 }
@@ -139,8 +139,10 @@ impl Folder {
     /// replaced.
     ///
     /// # Errors
-    /// If the folder contains a run with a checkpoint, or other files.
+    /// If the path is empty, the folder cannot be read, or it contains a run with a checkpoint or
+    /// other files.
     pub fn new(path: &Path) -> Result<Self> {
+        check_named(path)?;
         let folder = Folder {
             path: path.to_path_buf(),
         };
@@ -157,10 +159,7 @@ impl Folder {
                 "{}: expected a new folder, found a run",
                 path.display()
             ))
-            .help(format!(
-                "name another folder with -o, or resume the run: dgc train {} --resume",
-                path.display()
-            )));
+            .help("choose another folder, or resume the run with `Trainer::resume`"));
         }
         Ok(folder)
     }
@@ -188,11 +187,11 @@ impl Folder {
         write_whole(&self.settings_file(), json.as_bytes())
     }
 
-    /// Locks the run against training by other processes, and deletes temporary files of a killed
-    /// process.
+    /// Locks the run against other trainers, in this process or another one, and deletes temporary
+    /// files of a killed process.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join(".lock");
-        let failed = |error: std::io::Error| Error::file(&path, "cannot be written", error);
+        let failed = |error: io::Error| Error::file(&path, "cannot be written", error);
         let file = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -201,10 +200,10 @@ impl Folder {
         match file.try_lock() {
             Err(fs::TryLockError::WouldBlock) => {
                 return Err(Error::usage(format!(
-                    "{}: another process is training this run",
+                    "{}: the run is being trained already",
                     self.path.display()
                 ))
-                .help("wait for it to end, or name another folder with -o"));
+                .help("wait for the training to end, or choose another folder"));
             }
             // A file system may not support locks.
             Err(fs::TryLockError::Error(_)) | Ok(()) => {}
@@ -219,15 +218,16 @@ impl Folder {
     /// Opens the folder of a run, with the settings that it was started with.
     ///
     /// # Errors
-    /// If the folder is not a run.
+    /// If the path is empty, or the folder is not a run.
     pub fn open(path: &Path) -> Result<(Self, Settings)> {
+        check_named(path)?;
         let folder = Folder {
             path: path.to_path_buf(),
         };
         let file = folder.settings_file();
         let text = fs::read_to_string(&file).map_err(|error| {
             Error::file(&file, "cannot be read", error)
-                .help("name the folder of a run, such as runs/adgm, which `dgc train` created")
+                .help("name the folder of a run, such as runs/adgm")
         })?;
         let settings = serde_json::from_str(&text)
             .map_err(|error| Error::file(&file, "is not valid JSON for this file", error))?;
@@ -278,8 +278,10 @@ impl Folder {
         let path = self.checkpoint();
         if !path.exists() {
             let message = format!("{}: expected a checkpoint, found none", self.path.display());
-            return Err(Error::data(message)
-                .help("a checkpoint is written at the end of each epoch: dgc train RUN --resume"));
+            return Err(Error::data(message).help(
+                "a checkpoint is written at the end of each epoch; \
+                       go on training with `Trainer::resume`",
+            ));
         }
         let mut session = Session::new(layout, device)?;
         let (stored, metadata) = arrays::read(&path)?;
@@ -290,7 +292,7 @@ impl Folder {
     /// Appends the metrics of an epoch to the metrics file.
     pub fn log(&self, metrics: &serde_json::Value) -> Result<()> {
         let file = self.metrics_file();
-        let failed = |error: std::io::Error| Error::file(&file, "cannot be written", error);
+        let failed = |error: io::Error| Error::file(&file, "cannot be written", error);
         let mut log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -330,21 +332,50 @@ impl Folder {
     }
 }
 
+/// Checks that the path of a folder is not empty: an empty path would be the working directory.
+///
+/// # Errors
+/// If it is empty.
+pub fn check_named(folder: &Path) -> Result<()> {
+    if folder.as_os_str().is_empty() {
+        let message = "expected the path of a folder, found an empty path";
+        return Err(Error::usage(message).help("write `.` for the working directory"));
+    }
+    Ok(())
+}
+
 /// Checks that a folder, if it exists, contains only `expected` files.
 ///
 /// # Errors
-/// With the first other file.
+/// With the first other file, or if `folder` is a file or cannot be read.
 pub fn holds_only(folder: &Path, expected: &dyn Fn(&str) -> bool) -> Result<()> {
-    let names = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match names.filter(|name| !expected(name)).min() {
+    let failed = |error: io::Error| Error::file(folder, "cannot be read", error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(failed(error).help("name a folder; this path is, or goes through, a file"));
+        }
+        Err(error) => return Err(failed(error).help("check the folder's permissions")),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(
+            entry
+                .map_err(failed)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
+    }
+    match names.into_iter().filter(|name| !expected(name)).min() {
         None => Ok(()),
         Some(other) => {
             let message = format!(
                 "{}: expected an empty folder, found other files, such as `{other}`",
                 folder.display()
             );
-            Err(Error::usage(message).help("name an empty or new folder with -o"))
+            Err(Error::usage(message).help("name an empty or new folder"))
         }
     }
 }

@@ -585,7 +585,7 @@ fn cases(
     let label = labels.next().map_or("y", |label| label.name.as_str());
     let help = format!(
         "add labels to the data: an array `{label}` with classes, -1 for unlabelled rows, or the \
-         labels file of MNIST; or train without labelled rows: --set batch.labelled=0"
+         labels file of MNIST; or train without labelled rows: set `batch.labelled` to 0"
     );
     Err(Error::data(format!(
         "the training data: expected {case} rows, found none"

@@ -389,6 +389,23 @@ fn mistakes_are_explained() {
         (vec!["train", "small.dgm", "--set", "pixels=100"], "pixels"),
         (vec!["train", "."], "--resume"),
         (
+            vec!["train", "small.dgm", "--samples", "0"],
+            "--samples 0: expected a whole number from 1",
+        ),
+        (
+            vec!["train", "small.dgm", "--device", "cpu", "--threads", "5000"],
+            "--threads 5000: expected a whole number up to 1024",
+        ),
+        (
+            vec!["train", "small.dgm", "--recompile"],
+            "--recompile: expected a compiled folder, found small.dgm",
+        ),
+        (vec!["train", "small.dgm", "-o", ""], "found an empty path"),
+        (
+            vec!["compile", "small.dgm", "-o", "small.dgm"],
+            "name a folder",
+        ),
+        (
             vec!["bound", "small.dgm", "--params", "a", "--batch", "b"],
             "cannot be read",
         ),

@@ -68,23 +68,36 @@ pub struct Cpu {
     spare: Vec<Vec<f32>>,
 }
 
+/// The maximum number of threads.
+const MOST_THREADS: usize = 1024;
+
 impl Cpu {
     /// Opens the CPU with `threads` threads; 0 uses one thread per core.
     ///
     /// # Errors
-    /// If the CPU does not support the precision.
+    /// If there are more than [`MOST_THREADS`] threads, they cannot be started, or the CPU does not
+    /// support the precision.
     pub fn new(threads: usize, precision: Precision) -> Result<Self> {
+        if threads > MOST_THREADS {
+            let message = format!("expected a whole number up to {MOST_THREADS}");
+            return Err(
+                Error::option("threads", threads, message).help("choose 0 for one thread per core")
+            );
+        }
         let by = Multiplier::new(precision).ok_or_else(|| {
             Error::unsupported(format!(
                 "the CPU does not support the precision {precision}"
             ))
-            .help("use --precision f32 or bf16, or a GPU with --device cuda")
+            .help("choose f32 or bf16 with the option `precision`, or a GPU with `Device::gpu`")
         })?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("dgc-{i}"))
             .build();
-        let pool = pool.expect("threads can be started");
+        let pool = pool.map_err(|error| {
+            Error::device(format!("the threads cannot be started: {error}"))
+                .help("choose fewer with the option `threads`")
+        })?;
         let scratch = (0..pool.current_num_threads())
             .map(|_| Mutex::default())
             .collect();
@@ -135,7 +148,11 @@ impl Cpu {
 
 impl Backend for Cpu {
     fn describe(&self) -> String {
-        let threads = format!("CPU, {} threads", self.threads());
+        let count = self.threads();
+        let threads = format!(
+            "CPU, {count} {}",
+            if count == 1 { "thread" } else { "threads" }
+        );
         match self.by {
             Multiplier::F32(_) => threads,
             Multiplier::Rounded(_) | Multiplier::Pairs(_) => {

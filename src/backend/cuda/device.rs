@@ -90,7 +90,7 @@ impl Cuda {
         library::find_driver()?;
         let devices = gpu::devices()?;
         let device = *devices.first().ok_or_else(|| {
-            Error::device("CUDA: the driver lists no GPU").help("use --device cpu")
+            Error::device("CUDA: the driver lists no GPU").help("choose the CPU with `Device::cpu`")
         })?;
         let GpuInfo { name, arch, .. } = gpu::info(device)?;
         let context = Context::new(device)?;
@@ -133,7 +133,7 @@ impl Cuda {
                 build.name, binary.precision, self.precision
             );
             return Err(Error::device(message).help(format!(
-                "compile the model again with --precision {}",
+                "compile the model again with the option `precision {}`",
                 self.precision
             )));
         }
@@ -149,8 +149,7 @@ impl Cuda {
                 architectures.join(", "),
                 self.arch
             );
-            Error::device(message)
-                .help(format!("compile the model again with --arch {}", self.arch))
+            Error::device(message).help(format!("compile the model again for {}", self.arch))
         })?;
         let emit::CudaSource {
             launches, arena, ..

@@ -40,18 +40,26 @@ fn first(names: &[&str]) -> Option<String> {
 /// If the library is in none of these places.
 pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
     if let Some(path) = path {
-        let path = if path.is_dir() {
+        let library = if path.is_dir() {
             in_folder(path)
         } else {
             Some(path.to_path_buf())
         };
-        let path = path.ok_or_else(|| {
-            Error::device("--nvrtc: expected libnvrtc.so in the folder, found none").help(HELP)
+        let library = library.ok_or_else(|| {
+            let folder = path.display();
+            Error::device(format!(
+                "{folder}: expected libnvrtc.so in the folder, found none"
+            ))
+            .help(HELP)
         })?;
-        keep(&path).map_err(|error| {
-            Error::device(format!("--nvrtc {}: {error}", path.display())).help(HELP)
+        keep(&library).map_err(|error| {
+            Error::device(format!(
+                "{}: the runtime compiler cannot be opened: {error}",
+                library.display()
+            ))
+            .help(HELP)
         })?;
-        return Ok(path.display().to_string());
+        return Ok(library.display().to_string());
     }
     let home = ["CUDA_HOME", "CUDA_PATH"]
         .iter()
@@ -68,8 +76,8 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
     })
 }
 
-const HELP: &str = "install CUDA, or run `pip install nvidia-cuda-nvrtc` and pass its folder: \
-    --nvrtc .../nvidia/cu13/lib";
+const HELP: &str = "install CUDA, or run `pip install nvidia-cuda-nvrtc` and pass its folder, \
+    .../nvidia/cu13/lib, with the option `nvrtc`";
 
 fn in_folder(folder: &Path) -> Option<PathBuf> {
     NVRTC
@@ -84,7 +92,7 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
 /// # Errors
 /// If the loader does not find the library.
 pub fn find_driver() -> Result<String> {
-    let help = "install NVIDIA's driver, or use --device cpu";
+    let help = "install NVIDIA's driver, or choose the CPU with `Device::cpu`";
     first(DRIVER)
         .ok_or_else(|| Error::device("NVIDIA's driver, libcuda.so, was not found").help(help))
 }

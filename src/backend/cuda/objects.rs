@@ -23,8 +23,9 @@ fn failed(what: &str, error: DriverError) -> Error {
     );
     let message = format!("CUDA: {what}: {text}");
     if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-        return Error::out_of_memory(message)
-            .help("use smaller batches or fewer samples, for example --set batch.unlabelled=50");
+        return Error::out_of_memory(message).help(
+            "use smaller batches or fewer samples, for example set `batch.unlabelled` to 50",
+        );
     }
     Error::device(message)
 }

@@ -6,6 +6,7 @@ use crate::{
     distribution::Domain,
     error::{Error, Result},
     model::{Model, Role, Variable},
+    run::arrays::elements,
 };
 
 /// The number of floats of a variable in each row.
@@ -159,7 +160,7 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
             .collect::<Vec<_>>()
     };
     let (wanted, found) = (axes(&variable.shape), axes(shape));
-    let fits = shape.iter().product::<usize>() == variable.size()
+    let fits = elements(shape) == Some(variable.size())
         && (wanted.len() < 2 || found.len() < 2 || wanted == found);
     if fits && variable.domain != Domain::Class {
         return Ok(());
@@ -185,12 +186,14 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
     let help = match variable.domain {
         Domain::Class => "expected an array of classes, one whole number per row".to_string(),
         Domain::Real => format!(
-            "change the variable's size with --set, or infer the variable by another run: --from {}=RUN",
+            "change the size of `{0}` with `Model::set`, or take `{0}` from another run \
+             with the option `from`",
             variable.name
         ),
-        _ => "change the variable's size with --set, such as --set pixels=784, \
-                 or the order of the array's axes"
-            .to_string(),
+        _ => format!(
+            "change the size of `{}` with `Model::set`, or the order of the array's axes",
+            variable.name
+        ),
     };
     Err(Error::data(message).help(help))
 }

@@ -8,7 +8,7 @@ use super::{
     tables::{DataArray, Tables},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{Model, Role},
 };
 use sha2::{Digest, Sha256};
@@ -42,12 +42,27 @@ impl Dataset {
 
     /// A data set from arrays in memory: one for each observed variable, whose first axis is the
     /// row. The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
+    /// Arrays named `test.x` and `test.y` hold the test rows. Arrays that are not variables of the
+    /// model are ignored; [`Dataset::others`] lists them.
     ///
     /// # Errors
-    /// If an array is missing, has the wrong shape, or has values outside its variable's domain.
+    /// If an array is missing, is given twice, has the wrong shape, or has values outside its
+    /// variable's domain; or if an array is named after a variable that the model infers.
     pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         let arrays: Vec<DataArray> = arrays.into_iter().collect();
-        let dataset = Self::of_tables(Tables::new(model, &arrays, "data")?, None);
+        let tables = Tables::new(model, &arrays, "data")?;
+        let inferred = tables.others.iter().find_map(|name| {
+            let name = name.strip_prefix("test.").unwrap_or(name);
+            model
+                .variables
+                .iter()
+                .find(|variable| variable.name == name)
+        });
+        if let Some(variable) = inferred {
+            let message = format!("data: the model infers `{}`", variable.name);
+            return Err(Error::data(message).help("omit the array"));
+        }
+        let dataset = Self::of_tables(tables, None);
         dataset.check(model)?;
         Ok(dataset)
     }
@@ -109,7 +124,7 @@ impl Dataset {
         self.test.as_deref()
     }
 
-    /// The names of arrays in the file that are not variables of the model.
+    /// The names of the arrays that are not variables of the model, and so are not used.
     pub fn others(&self) -> &[String] {
         &self.others
     }

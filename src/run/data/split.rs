@@ -94,10 +94,12 @@ fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Re
     }
     let present = by_class.iter().filter(|rows| !rows.is_empty()).count();
     if labels > available || labels < present {
-        let message = format!("the data have {available} labelled rows in {present} classes");
-        return Err(Error::option("labels", labels, message).help(
-            "expected at least one label per class, and at most the number of labelled rows",
-        ));
+        let message = format!("expected {present} to {available} labels");
+        let help = format!(
+            "the data have {available} labelled rows of {present} classes; keep at least one label \
+             of each class"
+        );
+        return Err(Error::option("labels", labels, message).help(help));
     }
     // In each round, every class with rows left contributes one row.
     let mut kept = vec![false; source.rows()];

@@ -9,9 +9,9 @@ use crate::{
     distribution::Domain,
     error::{Error, Result},
     model::{Model, Role, Variable},
-    run::arrays::NamedArray,
+    run::arrays::{NamedArray, check_elements},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// The training rows and, if the data have them, the test rows.
 #[derive(Clone, Debug)]
@@ -127,9 +127,10 @@ impl Tables {
     /// Builds the tables of a model's variables. Messages use `place` as the name of the data.
     ///
     /// # Errors
-    /// If a data variable is missing, has the wrong shape, or has values outside its domain. If a
-    /// label is missing, all rows are unlabelled.
+    /// If two arrays have the same name, or a data variable is missing, has the wrong shape, or has
+    /// values outside its domain. If a label is missing, all rows are unlabelled.
     pub fn new(model: &Model, arrays: &[DataArray], place: &str) -> Result<Self> {
+        check_different_names(arrays, place)?;
         let train = table(model, arrays, "", place)?;
         let tested = arrays.iter().any(|array| array.name.starts_with("test."));
         let test = if tested {
@@ -147,6 +148,18 @@ impl Tables {
             test,
             others,
         })
+    }
+}
+
+/// Checks that no two arrays have the same name.
+fn check_different_names(arrays: &[DataArray], place: &str) -> Result<()> {
+    let mut names = BTreeSet::new();
+    match arrays.iter().find(|array| !names.insert(array.name())) {
+        None => Ok(()),
+        Some(array) => {
+            let message = format!("{place}: there are two arrays `{}`", array.name);
+            Err(Error::data(message).help("omit one of them, or change its name"))
+        }
     }
 }
 
@@ -210,11 +223,7 @@ pub fn unlabelled(label: &Variable, rows: usize) -> Column {
 
 fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column> {
     let name = variable.name.clone();
-    if array.shape.iter().product::<usize>() != array.numbers.len() {
-        let message = format!("{place}: unexpected shape {:?}", array.shape);
-        let count = array.numbers.len();
-        return Err(Error::data(message).help(format!("the array has {count} numbers")));
-    }
+    check_elements(place, &array.shape, array.numbers.len())?;
     if variable.domain == Domain::Class {
         if array.shape.len() != 1 {
             let message = format!("{place}: unexpected shape {:?}", array.shape);
