@@ -181,8 +181,25 @@ fn is_only_comments(text: &str) -> bool {
     lines.all(|line| line.is_empty() || line.starts_with("//"))
 }
 
-/// The position of the innermost `{` that is open at the end of a text. Comments are skipped.
-fn open_brace(text: &str) -> Option<usize> {
+/// The position of the `{` that is never closed: one that is open at the end of the text, or at the
+/// beginning of a declaration inside another block. Parsing stopped at `at`, in the line at `line`.
+fn unclosed_brace(text: &str, at: usize, line: usize) -> Option<usize> {
+    if is_only_comments(&text[at..]) {
+        return open_braces(text).pop();
+    }
+    let code = text[line..].trim_start();
+    let word = words(code).next().filter(|word| code.starts_with(word))?;
+    let next = code[word.len()..].trim_start_matches(' ');
+    let is_declaration = BLOCKS.contains(&word)
+        && next.starts_with(|c: char| c == '{' || c.is_alphabetic() || c == '_');
+    match open_braces(&text[..line]).as_slice() {
+        [_model, .., block] if is_declaration => Some(*block),
+        _ => None,
+    }
+}
+
+/// The positions of the `{` that are open at the end of a text. Comments are skipped.
+fn open_braces(text: &str) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
     let mut comment = false;
     for (position, c) in text.char_indices() {
@@ -194,7 +211,7 @@ fn open_brace(text: &str) -> Option<usize> {
             _ => {}
         }
     }
-    open.pop()
+    open
 }
 
 const BLOCKS: [&str; 9] = [
@@ -259,9 +276,7 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
             at,
         );
     }
-    if is_only_comments(&text[at..])
-        && let Some(brace) = open_brace(text)
-    {
+    if let Some(brace) = unclosed_brace(text, at, line) {
         let unclosed = Diagnostic::error(Span::new(brace, brace + 1), "`{` is never closed");
         return (
             unclosed
