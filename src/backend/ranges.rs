@@ -53,8 +53,7 @@ pub(crate) fn check_ranges(
             .take_while(|other| other.0 == array && other.1 < end);
         for &(_, other_start, _, other) in above {
             let is_written = written[index] || written[other];
-            let is_shared = start == other_start && plan.share_memory(index, other);
-            if is_written && !is_shared {
+            if is_written && !(start == other_start && plan.share_memory(index, other)) {
                 let (one, other) = (&plan.buffers[index].name, &plan.buffers[other].name);
                 return refused(format!(
                     "expected `{one}` and `{other}` apart, found them overlap"
