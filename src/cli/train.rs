@@ -166,8 +166,13 @@ impl Train {
         for (variable, run) in &self.from {
             model = model.on_run(variable, run)?;
         }
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None => Path::new("runs").join(&model.name),
+        };
+        // Before the data set is read, which may take long.
+        Trainer::check_output(&output)?;
         let data = self.dataset(&model)?;
-        let name = model.name.clone();
         Trainer::new(
             &model,
             &data,
@@ -178,10 +183,7 @@ impl Train {
                 epochs: None,
                 samples: self.samples,
                 device: Some(self.device.choice_for(compiled.as_ref())),
-                output: Some(match &self.output {
-                    Some(output) => output.clone(),
-                    None => Path::new("runs").join(name),
-                }),
+                output: Some(output),
                 from: self
                     .from
                     .iter()
