@@ -2,7 +2,7 @@
 
 scanpy's wheel on PyPI ships scanpy/datasets/10x_pbmc68k_reduced.h5ad under scanpy's BSD-3-Clause licence: cells of the 68k PBMC data of
 Zheng et al. 2017 (Nature Communications 8, 14049), which 10x Genomics published. The file holds log(1 + 10^4 count / cell's total), rounded
-to three decimals, and each cell's total, so the counts are found again exactly, which is checked. Types were given to cells by their
+to three decimals, and each cell's total, so the counts can be recovered exactly, which is checked. Cell types were assigned by
 correlation with sorted bulk cells.
 
     pip download --no-deps scanpy==1.11.5
@@ -11,8 +11,8 @@ correlation with sorted bulk cells.
     dgc train models/cells.dgm --data cells.npz --labels 50 --seed 0
 
 Arrays: counts [cell, gene], library [cell], the counts' sum, and cell_type; 500 cells to train on, 200 as test. With --baseline LABELS it
-also fits a logistic regression (scikit-learn) on log(1 + 10^4 count / library) of so many labelled training cells, spread over the
-types as --labels spreads them, for ten draws of them, and prints its error on the test cells.
+also fits a logistic regression (scikit-learn) to log(1 + 10^4 count / library) of LABELS labelled training cells, balanced over the
+types as in `dgc train --labels`, for ten random choices, and prints its error on the test cells.
 """
 
 import argparse

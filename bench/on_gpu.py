@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs a peer's script (adgm_jax.py, adgm_torch.py), written for the CPU, on a GPU: on_gpu.py SCRIPT ARGUMENTS….
+"""Runs a JAX or PyTorch script for the CPU (adgm_jax.py, adgm_torch.py) on a GPU: on_gpu.py SCRIPT ARGUMENTS….
 
-Ten steps are timed together, as `dgc bench` does there, so that the host may be ahead of the device. PyTorch's tensors are made on
-the device; a mode whose name has `graph` compiles with CUDA graphs; PRECISION=tf32 lets it multiply on tensor cores in f32. With
-SCAN=1 JAX takes its ten steps in one call, by jax.lax.scan, which leaves it nothing to dispatch."""
+Ten steps are timed together, as in `dgc bench` on a GPU, so that the host can run ahead of the device. PyTorch's tensors are
+allocated on the device; a mode whose name contains `graph` compiles with CUDA graphs; PRECISION=tf32 selects TF32 tensor cores. With
+SCAN=1, JAX runs the ten steps in one call of jax.lax.scan, without dispatch between steps."""
 import os
 import re
 import sys
@@ -14,7 +14,7 @@ text = open(script).read()
 
 def replaced(text, old, new):
     if old not in text:
-        sys.exit(f"{script}: not the script that is known: `{old}` is missing")
+        sys.exit(f"{script}: unexpected script: `{old}` is missing")
     return text.replace(old, new)
 
 
@@ -48,7 +48,7 @@ def ten(p, s, key, xl, yl, xu):
     timed = "    t = time.perf_counter()\n" + steps
     timed += "    l.block_until_ready(); ts.append((time.perf_counter() - t) * 1e2)\n"
     if not once.search(text):
-        sys.exit(f"{script}: not the script that is known: its timed step is missing")
+        sys.exit(f"{script}: unexpected script: its timed step is missing")
     text = once.sub(lambda _: timed, text)
     text = replaced(text, "ts = []\n", scan + "ts = []\n")
 sys.argv = sys.argv[1:]

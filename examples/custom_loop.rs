@@ -1,5 +1,4 @@
-//! Trains with a loop of one's own: the learning curve is watched step by step, and training stops
-//! early.
+//! A custom training loop: trains step by step, watches the validation bound and stops early.
 //!
 //! `cargo run --release --example custom_loop`
 
@@ -17,7 +16,7 @@ fn main() -> Result<()> {
         ..Options::default()
     };
 
-    // Step by step: `step` gives the epoch that ended with it, if one did.
+    // Step by step: `step` returns the epoch that ended with the step, if any.
     let mut trainer = Trainer::new(&model, &data, options)?;
     let best = loop {
         if let Some(epoch) = trainer.step()? {
@@ -25,9 +24,9 @@ fn main() -> Result<()> {
             break epoch.held_out_bound();
         }
     };
-    println!("bound of the validation rows after an epoch: {best:?}");
+    println!("best validation bound: {best:?}");
 
-    // Or by a callback after each step, which may stop training.
+    // With a callback after each step, which can stop training.
     let limit = trainer.steps_taken() + 20;
     let outcome = trainer.train(|progress| {
         if progress.step % 10 == 0 {

@@ -1,4 +1,4 @@
-//! Trains on data that are built in memory: arrays, and a source of rows of one's own.
+//! Trains on data in memory: first on arrays, then on a custom source of rows.
 //!
 //! `cargo run --release --example data_in_memory`
 
@@ -31,7 +31,7 @@ model points {
 }
 ";
 
-/// Points on a circle, made when they are read: nothing but their number is kept.
+/// Points on a circle, computed when they are read; only their number is stored.
 #[derive(Debug)]
 struct Circle {
     rows: usize,
@@ -65,13 +65,13 @@ impl Source for Circle {
 fn main() -> Result<()> {
     let model = Model::parse("points.dgm", MODEL)?;
 
-    // An array for each observed variable; its first axis counts rows.
+    // An array for each observed variable; its first axis is the row.
     let points: Vec<f32> = (0..500)
         .flat_map(|row| [(row as f32).cos(), (row as f32).sin()])
         .collect();
     let arrays = Dataset::from_arrays(&model, [DataArray::new("x", [500, 2], points)])?;
 
-    // The same points from a source of one's own.
+    // The same points from a custom source.
     let source = Dataset::from_sources(&model, Arc::new(Circle { rows: 500 }), None)?;
 
     let mut losses = Vec::new();
@@ -82,10 +82,6 @@ fn main() -> Result<()> {
             losses.push(epoch.loss());
         }
     }
-    assert_eq!(
-        losses[..2],
-        losses[2..],
-        "the same rows give the same numbers"
-    );
+    assert_eq!(losses[..2], losses[2..], "equal rows give equal results");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Predicts labels by a run: probabilities of classes, latents and log-likelihoods of new rows.
+//! Uses a run on new rows: class probabilities, latent variables and log-likelihoods.
 //!
-//! `cargo run --release --example predict [RUN]` takes a run that `dgc train` made of a model of
-//! MNIST; without one, a small model is trained first.
+//! `cargo run --release --example predict [RUN]` opens a run of an MNIST model that `dgc train`
+//! wrote. Without RUN, it first trains a small model.
 
 use dgc::{DataArray, Dataset, Model, Options, Result, Rows, Run, Trainer};
 
@@ -18,7 +18,7 @@ fn main() -> Result<()> {
 }
 
 fn predict(run: &Run) -> Result<()> {
-    // Ten new rows of 784 greys; here they are all black but for a bar that moves to the right.
+    // Ten new images with 784 grey values: a bar on black that moves to the right.
     let greys: Vec<f32> = (0..10 * 784)
         .map(|element| {
             let (row, column) = (element / 784, element % 28);
@@ -41,12 +41,15 @@ fn predict(run: &Run) -> Result<()> {
         }
     }
     for encoding in &encodings.variables {
-        println!("{} has {} numbers a row", encoding.variable, encoding.width);
+        println!(
+            "{} has {} numbers per row",
+            encoding.variable, encoding.width
+        );
     }
     Ok(())
 }
 
-/// A run of a small model.
+/// Trains a small model and returns its run.
 fn train(folder: &std::path::Path) -> Result<Run> {
     let model = Model::open("models/m2.dgm")?
         .set("hidden", 50)?

@@ -1,4 +1,4 @@
-//! Prints the stages of compilation of a model, from its syntax tree to CUDA C++.
+//! Prints every stage of a model's compilation, from the syntax tree to CUDA C++.
 //!
 //! `cargo run --release --example stages [MODEL]`
 
@@ -16,6 +16,6 @@ fn main() -> Result<()> {
             println!("{line}");
         }
     }
-    println!("--- drawn\n{}", model.graph(Drawing::Text));
+    println!("--- graphs\n{}", model.graph(Drawing::Text));
     Ok(())
 }

@@ -1,11 +1,12 @@
-//! Trains a small ADGM on the bundled excerpt of MNIST with 100 labels, and evaluates it.
+//! Trains a small ADGM on the bundled MNIST excerpt with 100 labels and evaluates it.
 //!
 //! `cargo run --release --example train_and_evaluate`
 
 use dgc::{Dataset, Model, Options, Result, Trainer};
 
 fn main() -> Result<()> {
-    // Small sizes, so that this takes seconds; leave the lines out for the model as it is published.
+    // Small sizes, so that the example takes seconds; without these lines, the model has its full
+    // size.
     let model = Model::open("models/adgm.dgm")?
         .set("hidden", 50)?
         .set("aux", 10)?
@@ -24,7 +25,7 @@ fn main() -> Result<()> {
         println!("{epoch}");
     }
 
-    // Keep the run in a folder, and use it.
+    // Write the run to a folder and use it.
     let folder = std::env::temp_dir().join(format!("dgc-example-{}", std::process::id()));
     let run = trainer.finish(&folder)?;
     let rows = run.rows(None)?.first(200);

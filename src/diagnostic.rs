@@ -127,6 +127,13 @@ impl Diagnostics {
             .count()
     }
 
+    /// Whether all errors are outside the text, in the changes of `--set` and
+    /// [`Model::set`](crate::Model::set).
+    pub fn are_about_changes(&self) -> bool {
+        let mut errors = self.list.iter().filter(|diagnostic| diagnostic.is_error());
+        errors.all(|diagnostic| diagnostic.span == Span::default())
+    }
+
     /// All diagnostics as text for a terminal.
     pub fn render(&self, colour: bool) -> String {
         render(&self.list, &self.file, &self.text, colour)
@@ -159,8 +166,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     near.min().map(|(_, candidate)| candidate)
 }
 
-/// "did you mean `near`?" for the candidate closest to a misspelt name, if one is close enough; else
-/// the list of candidates.
+/// "did you mean `near`?" for the candidate closest to a misspelt name, if one is close enough;
+/// else the list of candidates.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match (

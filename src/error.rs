@@ -1,7 +1,7 @@
-//! The error of every fallible operation: what kind of thing went wrong, where, and a way out.
+//! The error type of every fallible operation: its kind, a message with the place, and a way out.
 //!
-//! Mistakes in a model's text carry their [`Diagnostics`]; errors of files carry the path and the
-//! operating system's error. Bugs of dgc itself are panics, not errors.
+//! An error in a model's text carries its [`Diagnostics`]. An error of a file carries the path and
+//! the operating system's error. A bug in dgc is a panic, not an error.
 
 use crate::diagnostic::Diagnostics;
 use std::{
@@ -11,15 +11,15 @@ use std::{
     sync::Arc,
 };
 
-/// What kind of thing went wrong. The program's exit code follows it.
+/// The kind of an error. It determines the program's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The text of a model has mistakes; [`Error::diagnostics`] lists them.
     Model,
-    /// Data, a checkpoint or another file's contents do not fit what was expected of them.
+    /// The contents of a data set, checkpoint or other file differ from what was expected.
     Data,
-    /// The operating system refused to read or write; [`Error::path`] names the file.
+    /// The operating system could not read or write a file; [`Error::path`] names it.
     Io,
     /// An argument or option is out of range, or contradicts another.
     Usage,
@@ -31,16 +31,23 @@ pub enum ErrorKind {
     Diverged,
     /// The caller cancelled the operation.
     Interrupted,
-    /// This build of dgc, or this model, cannot do what was asked.
+    /// This build of dgc, or this model, does not support the operation.
     Unsupported,
     /// None of the above.
     Other,
 }
 
 impl ErrorKind {
-    /// The exit code of the program for an error of this kind: 1 for models, data and all that has
-    /// no code of its own, 2 for arguments, 3 for files, 4 for devices, 5 for training that
-    /// diverged, 130 for an interruption.
+    /// The exit code of the program for an error of this kind:
+    ///
+    /// | code | kinds |
+    /// |---|---|
+    /// | 1 | `Model`, `Data`, `Unsupported`, `Other` |
+    /// | 2 | `Usage` |
+    /// | 3 | `Io` |
+    /// | 4 | `Device`, `OutOfMemory` |
+    /// | 5 | `Diverged` |
+    /// | 130 | `Interrupted` |
     pub fn exit_code(self) -> u8 {
         match self {
             ErrorKind::Model | ErrorKind::Data | ErrorKind::Unsupported | ErrorKind::Other => 1,
@@ -55,7 +62,7 @@ impl ErrorKind {
 
 type Source = Arc<dyn StdError + Send + Sync>;
 
-/// What happened, where, and what to do about it.
+/// An error: what happened, where, and a way out.
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
@@ -63,21 +70,21 @@ pub struct Error {
     help: Option<String>,
     path: Option<PathBuf>,
     source: Option<Source>,
-    /// Whether the message begins with an option and its value.
+    /// Whether the message begins with the name and value of an option.
     names_option: bool,
     diagnostics: Option<Box<Diagnostics>>,
 }
 
-/// The result of an operation of dgc.
+/// The result of a fallible operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error of no particular kind.
+    /// An error of kind [`ErrorKind::Other`].
     pub fn new(message: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::Other, message)
     }
 
-    /// An error of a kind.
+    /// An error of the given kind.
     pub fn of_kind(kind: ErrorKind, message: impl Into<String>) -> Self {
         Error {
             kind,
@@ -90,28 +97,34 @@ impl Error {
         }
     }
 
-    /// Mistakes in the text of a model.
+    /// An error for mistakes in the text of a model.
     pub fn model(diagnostics: Diagnostics) -> Self {
         let count = diagnostics.mistakes();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
-        let message = format!("{}: {count} {noun}", diagnostics.file);
+        let names_option = diagnostics.are_about_changes();
+        let message = if names_option {
+            format!("set: {count} {noun} for {}", diagnostics.file)
+        } else {
+            format!("{}: {count} {noun}", diagnostics.file)
+        };
         Error {
             diagnostics: Some(Box::new(diagnostics)),
+            names_option,
             ..Self::of_kind(ErrorKind::Model, message)
         }
     }
 
-    /// Contents that do not fit what was expected of them.
+    /// An error for contents that differ from what was expected.
     pub fn data(message: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::Data, message)
     }
 
-    /// An argument or option that is out of range, or contradicts another.
+    /// An error for an argument or option that is out of range or contradicts another.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::Usage, message)
     }
 
-    /// An option whose value cannot be taken; the program shows it as `--NAME VALUE`.
+    /// An error for an option with an invalid value; the program shows it as `--NAME VALUE`.
     pub fn option(name: &str, value: impl fmt::Display, message: impl fmt::Display) -> Self {
         let option = format!("{name} {value}");
         Error {
@@ -123,23 +136,23 @@ impl Error {
         }
     }
 
-    /// A device, or a library that it needs, that is missing or failed.
+    /// An error for a device, or one of its libraries, that is missing or failed.
     pub fn device(message: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::Device, message)
     }
 
-    /// A device with too little memory.
+    /// An error for a device with too little memory.
     pub fn out_of_memory(message: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::OutOfMemory, message)
     }
 
-    /// Something that this build or this model cannot do.
+    /// An error for an operation that this build or this model does not support.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::Unsupported, message)
     }
 
-    /// A file that cannot be used: `what` says how, such as `cannot be read`. The kind is
-    /// [`ErrorKind::Io`] if the operating system refused, else [`ErrorKind::Data`].
+    /// An error of a file; `what` is the problem, such as `cannot be read`. The kind is
+    /// [`ErrorKind::Io`] if `error` comes from the operating system, else [`ErrorKind::Data`].
     pub fn file(
         path: &Path,
         what: &str,
@@ -159,13 +172,13 @@ impl Error {
         }
     }
 
-    /// The same error with a way out; it replaces an earlier one.
+    /// Sets the way out, replacing an earlier one.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same error with one more way out, after the ones that it has.
+    /// Appends a way out.
     pub fn also_help(mut self, help: impl Into<String>) -> Self {
         let more = help.into();
         self.help = Some(match self.help {
@@ -175,40 +188,40 @@ impl Error {
         self
     }
 
-    /// The same error with another message, which says what the operation was for.
+    /// Replaces the message with one that names the operation that failed.
     pub fn context(mut self, message: impl Into<String>) -> Self {
         self.message = message.into();
         self.names_option = false;
         self
     }
 
-    /// Whether the message begins with an option of the operation and its value, as in `labels 3:
-    /// …`, which the program shows as `--labels 3: …`.
+    /// Whether the message begins with an option and its value, such as `labels 3: …`. The program
+    /// shows it as `--labels 3: …`.
     pub fn is_about_option(&self) -> bool {
         self.names_option
     }
 
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What happened where, without the help and the diagnostics.
+    /// The message, without the way out and the diagnostics.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// A way out, if one is known.
+    /// The way out, if there is one.
     pub fn suggestion(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// The file that the error is about, for an error of a file.
+    /// The file, for an error of a file.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// The mistakes in a model's text, for an error of that kind.
+    /// The diagnostics, for an error in a model's text.
     pub fn diagnostics(&self) -> Option<&Diagnostics> {
         self.diagnostics.as_deref()
     }
@@ -227,14 +240,15 @@ impl fmt::Display for Error {
     }
 }
 
-/// As `Display` shows it, so that `fn main() -> dgc::Result<()>` prints an error that can be read.
+/// The kind and the `Display` text, so that `fn main() -> dgc::Result<()>` prints a readable error.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {self}", self.kind)
     }
 }
 
-/// Errors are equal if they say the same; their sources are not compared.
+/// Errors are equal if their kinds, messages, ways out and diagnostics are; sources are not
+/// compared.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         let parts = |error: &Self| (error.kind, error.message.clone(), error.help.clone());

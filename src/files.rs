@@ -1,14 +1,14 @@
-//! Files that appear whole or not at all, and what tells whether they are as they were.
+//! Atomic writes, hashes of contents, and checks of file names.
 
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Component, Path},
 };
 
-/// SHA-256 in hexadecimal digits.
+/// The SHA-256 hash, in hexadecimal digits.
 pub fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
@@ -16,21 +16,26 @@ pub fn hash(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Whether a name is that of a file in a folder, whatever the folder: no path, no `..`, not empty.
+/// Whether a name refers to a file directly in a folder: it is not empty, not `..` and not a path.
 pub fn is_plain_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let plain = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
     plain && parts.next().is_none() && !name.contains(['/', '\\', '\0', ':'])
 }
 
-/// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or
-/// the new one.
+/// Writes a file atomically: writes a temporary file in the same folder and renames it, so that a
+/// reader sees the old contents or the new contents.
+///
+/// # Errors
+/// If the folder does not exist or the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Error::file(path, "cannot be written", error)
-            .help("the file before it is unchanged; check the disk and the folder")
+    let failed = |error: io::Error| {
+        Error::file(path, "cannot be written", error).help(
+            "an earlier version of the file is unchanged; \
+                 check the disk space and the folder's permissions",
+        )
     };
-    // A link is followed, and what is no file, such as /dev/stdout, is written to as it is.
+    // Follow links, and write directly to special files such as /dev/stdout.
     let followed = fs::canonicalize(path);
     let path = followed.as_deref().unwrap_or(path);
     if path.exists() && !path.is_file() {
@@ -46,7 +51,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The folder of a file that is to be written: it must be there.
+/// The folder in which a file is to be written.
+///
+/// # Errors
+/// If the folder does not exist.
 pub fn folder_of(path: &Path) -> Result<&Path> {
     let folder = path
         .parent()
@@ -55,16 +63,14 @@ pub fn folder_of(path: &Path) -> Result<&Path> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    let message = format!(
-        "{}: there is no folder {}",
-        path.display(),
-        folder.display()
-    );
-    Err(Error::new(message).help("make it first, or name another file"))
+    let missing = format!("the folder {} does not exist", folder.display());
+    let error = io::Error::new(io::ErrorKind::NotFound, missing);
+    Err(Error::file(path, "cannot be written", error)
+        .help("create the folder, or name another file"))
 }
 
-/// A temporary file that whoever may read the folder may read, once it has its name.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+/// A temporary file with the permissions of an ordinary new file.
+fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -76,3 +76,8 @@ mod api;
 pub mod cli;
 
 pub use api::*;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -21,7 +21,8 @@ pub enum CaseKind {
 
 impl CaseKind {
     /// The cases that a bound may have, in the order in which reports show them.
-    pub const OF_BOUNDS: [CaseKind; 3] = [CaseKind::All, CaseKind::Labelled, CaseKind::Unlabelled];
+    pub const BOUND_CASES: [CaseKind; 3] =
+        [CaseKind::All, CaseKind::Labelled, CaseKind::Unlabelled];
 
     /// `labelled`: the first word in the names of inputs, noise and outputs.
     pub fn word(self) -> &'static str {
@@ -35,7 +36,7 @@ impl CaseKind {
 
     /// The case with this word.
     pub fn find(word: &str) -> Option<Self> {
-        let [all, labelled, unlabelled] = CaseKind::OF_BOUNDS;
+        let [all, labelled, unlabelled] = CaseKind::BOUND_CASES;
         [all, labelled, unlabelled, CaseKind::Generated]
             .into_iter()
             .find(|case| case.word() == word)
@@ -434,7 +435,7 @@ mod tests {
             OutputName::Array(name("x")),
             OutputName::Array(name("from.z.x")),
         ];
-        for case in CaseKind::OF_BOUNDS {
+        for case in CaseKind::BOUND_CASES {
             names.extend([OutputName::CaseBound(case), OutputName::PerRow(case)]);
             names.extend(
                 terms()

@@ -5,7 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// A flag that asks an operation to stop; clones share it.
+/// A flag that asks training to stop, from a signal handler or another thread. Clones share the
+/// flag.
+///
+/// Training looks at the flag before each step. If it is raised, a checkpoint is written and the
+/// call is an error of kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -15,12 +19,12 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks the operation to stop as soon as it can; true if it was asked before.
+    /// Asks the operation to stop as soon as it can. Returns whether the flag was raised before.
     pub fn raise(&self) -> bool {
         self.0.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether the operation was asked to stop.
+    /// Whether the flag is raised.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

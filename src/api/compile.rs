@@ -8,26 +8,26 @@ use crate::{
     },
     error::{Error, Result},
     model::Model,
-    run::compiled::{self, Compiled, Made},
+    run::compiled::{self, Compiled, CompiledPrograms},
 };
 use std::path::{Path, PathBuf};
 
-/// What programs are compiled for.
+/// How a model's programs are compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompileOptions {
-    /// GPU architectures to make machine code for, such as `sm_90`; the earliest also gets PTX, for
-    /// later GPUs. Empty: plans alone, which any CPU runs.
+    /// GPU architectures to compile for, such as `sm_90`; the earliest also gets PTX, which later
+    /// GPUs can run. If empty, only plans are written, which any CPU runs.
     pub architectures: Vec<String>,
-    /// What matrix products on a GPU round their operands to.
+    /// The precision of the operands of matrix products on a GPU.
     pub precision: Precision,
-    /// The library of NVIDIA's runtime compiler, where the loader does not find it.
+    /// The path of NVIDIA's runtime compiler, if the loader does not find it.
     pub nvrtc: Option<PathBuf>,
 }
 
-/// The programs of a model, compiled and not yet written.
+/// The compiled programs of a model, in memory.
 pub struct Programs<'m> {
     model: &'m Model,
-    made: Made,
+    compiled: CompiledPrograms,
     options: CompileOptions,
 }
 
@@ -35,50 +35,68 @@ impl Model {
     /// Compiles every program that training runs.
     ///
     /// # Errors
-    /// If there is no compiler for a GPU that is asked for, or it fails.
+    /// If an architecture is not supported, or one is given and the compiler is missing or fails.
     pub fn compile(&self, options: CompileOptions) -> Result<Programs<'_>> {
+        options
+            .architectures
+            .iter()
+            .try_for_each(|architecture| check_architecture(architecture))?;
         if options.architectures.is_empty() && options.precision != Precision::F32 {
-            let message = "programs for the CPU are the same in each";
+            let message = "programs for the CPU do not depend on the precision";
             return Err(Error::option("precision", options.precision, message)
-                .help("leave it out here, and give it to dgc train; or --target cuda"));
+                .help("choose the precision for training instead, or compile for a GPU too"));
         }
         if !options.architectures.is_empty() {
             library::find_nvrtc(options.nvrtc.as_deref())?;
         }
         Ok(Programs {
             model: self,
-            made: compiled::make(self, &options.architectures, options.precision)?,
+            compiled: compiled::compile_model(self, &options.architectures, options.precision)?,
             options,
         })
     }
 }
 
 impl Programs<'_> {
-    /// What each kernel costs, beside what the GPU `arch` can do, and what its assembler reported.
+    /// The cost of each kernel, the least time it takes on a GPU of the architecture `arch`, and its
+    /// assembler's report. An H100 stands for architectures whose figures dgc does not have.
     pub fn report(&self, arch: &str) -> CostReport {
-        CostReport::new(&self.made, arch, self.options.precision)
+        CostReport::new(&self.compiled, arch, self.options.precision)
     }
 
-    /// Writes the programs into a folder that [`Compiled::open`] reads. A folder that holds other
-    /// files is refused.
+    /// Writes the programs into a folder that [`Compiled::open`] reads.
     ///
     /// # Errors
-    /// If the folder holds other files, or cannot be written.
+    /// If the folder contains other files, or cannot be written.
     pub fn write(self, folder: impl AsRef<Path>) -> Result<()> {
-        compiled::write(folder.as_ref(), self.model, &self.model.sets, self.made)
+        compiled::write(folder.as_ref(), self.model, &self.model.sets, self.compiled)
     }
 }
 
-/// The earliest GPU architecture that kernels run on: 80 of `sm_80`.
+/// The earliest GPU architecture that dgc supports, as a number: 80 for `sm_80`.
 pub const EARLIEST_ARCHITECTURE: u32 = cuda::image::EARLIEST;
 
+/// Checks the name of a GPU architecture.
+///
+/// # Errors
+/// If it is not a name such as `sm_90`, or earlier than [`EARLIEST_ARCHITECTURE`].
+pub fn check_architecture(name: &str) -> Result<()> {
+    let number = name.strip_prefix("sm_").map(str::parse::<u32>);
+    if number.is_some_and(|number| number.is_ok_and(|number| number >= EARLIEST_ARCHITECTURE)) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "expected an architecture such as sm_90, from sm_{EARLIEST_ARCHITECTURE} on, found `{name}`"
+    )))
+}
+
 impl Compiled {
-    /// Whether a folder holds a compiled model, of any version.
+    /// Whether a folder contains a compiled model of any version of dgc.
     pub fn is_in(folder: impl AsRef<Path>) -> bool {
         compiled::is_compiled(folder.as_ref())
     }
 
-    /// What matrix products of the machine code round their operands to; none for plans alone.
+    /// The precision of the GPU machine code; `None` if the folder has only plans.
     pub fn precision(&self) -> Option<Precision> {
         let binary = self.training.gradient.cuda.as_ref();
         binary.map(|binary| binary.precision)
@@ -87,21 +105,20 @@ impl Compiled {
     /// Reads a folder that [`Programs::write`] wrote.
     ///
     /// # Errors
-    /// If the folder holds no compiled model, another version of dgc compiled it, or files changed.
+    /// If the folder has no compiled model, another version of dgc wrote it, or its files changed.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         compiled::read(folder.as_ref())
     }
 
-    /// The same programs for a model with settings changed that programs do not depend on, which is
-    /// `epochs` alone.
+    /// Changes settings of the model. Only `epochs` may change: the programs depend on the others.
     ///
     /// # Errors
-    /// If a setting is another one, or has a wrong value.
+    /// If another setting is given, or a value is invalid.
     pub fn set_all(mut self, sets: &[(String, String)]) -> Result<Self> {
         if let Some((name, _)) = sets.iter().find(|(name, _)| name != "epochs") {
-            let message = "a compiled model keeps the settings that it was compiled with";
+            let message = "the settings of a compiled model are fixed";
             return Err(Error::option("set", format!("{name}=…"), message)
-                .help("compile it again with them; only `epochs` may be changed"));
+                .help("compile the model again with this setting; only `epochs` may be changed"));
         }
         self.model = self.model.set_all(sets)?;
         self.sets = self.model.sets.clone();

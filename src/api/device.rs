@@ -4,8 +4,8 @@ use crate::backend::{Device, Precision, cuda};
 use std::path::{Path, PathBuf};
 
 impl Device {
-    /// The first NVIDIA GPU at this precision. Its compiler's library is looked for where the
-    /// loader finds it.
+    /// The first NVIDIA GPU, with matrix products at this precision. The loader's search path must
+    /// contain NVIDIA's runtime compiler.
     pub fn gpu(precision: Precision) -> Self {
         Device::Cuda {
             nvrtc: None,
@@ -13,14 +13,15 @@ impl Device {
         }
     }
 
-    /// In single precision: a GPU where one and its compiler are found, else all cores of the CPU.
+    /// A GPU if one and its compiler are found, else all cores of the CPU; in single precision.
     pub fn detect() -> Self {
         Self::detect_with(0, None, Precision::F32, true)
     }
 
-    /// A GPU where one is found, else the CPU with that many threads (0: one for each core).
-    /// `nvrtc` names the compiler's library where the loader does not find it; programs that were
-    /// compiled ahead of time need no `compiler`.
+    /// A GPU if one is found, else the CPU with `threads` threads (0: one per core).
+    ///
+    /// `nvrtc` is the path of the runtime compiler, if the loader does not find it. `compiler` says
+    /// whether a compiler is required; programs compiled ahead of time need none.
     pub fn detect_with(
         threads: usize,
         nvrtc: Option<&Path>,

@@ -1,13 +1,13 @@
-//! What happened in one epoch of training.
+//! The metrics of one epoch of training.
 
 use crate::names::CaseKind;
 use serde_json::Value;
 use std::fmt;
 
-/// The rows that a run reports on after each epoch, as its metrics name them.
+/// The metrics' names for the rows that a run is evaluated on after each epoch.
 pub(super) const HELD_OUT: [&str; 2] = ["validation", "test"];
 
-/// The metrics of an epoch. As text: one line for people.
+/// The metrics of an epoch. `Display` prints them as one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
     pub(super) metrics: Value,
@@ -25,7 +25,7 @@ impl Epoch {
         self.metrics["step"].as_u64().unwrap_or(0)
     }
 
-    /// The mean loss of the epoch's steps.
+    /// The mean loss over the epoch's steps.
     pub fn loss(&self) -> f64 {
         self.metrics["loss"].as_f64().unwrap_or(f64::NAN)
     }
@@ -42,19 +42,19 @@ impl Epoch {
             .and_then(|(_, found)| found["bound"].as_f64())
     }
 
-    /// The fraction of the validation or test rows whose label is predicted wrongly, for a model of
-    /// one label.
+    /// The fraction of validation or test rows with a wrongly predicted label; `None` unless the
+    /// model has exactly one label.
     pub fn error(&self) -> Option<f64> {
         self.held_out()
             .and_then(|(_, found)| found["error"].as_f64())
     }
 
-    /// All metrics, as a line of `metrics.jsonl` has them.
+    /// All metrics, as in a line of `metrics.jsonl`.
     pub fn metrics(&self) -> &Value {
         &self.metrics
     }
 
-    /// The errors of the validation or test rows as text: `test error 3.10 %`, for each label.
+    /// The label errors on the validation or test rows as text, such as `test error 3.10 %`.
     pub fn errors(&self) -> String {
         self.held_out()
             .map_or(String::new(), |(name, found)| errors(name, found))
@@ -82,7 +82,7 @@ impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metrics = &self.metrics;
         let mut parts = vec![format!("epoch {}/{}", self.number(), self.epochs)];
-        for case in CaseKind::OF_BOUNDS {
+        for case in CaseKind::BOUND_CASES {
             if let Some(bound) = self.bound(case.word()) {
                 parts.push(format!("{case} {bound:.2}"));
             }

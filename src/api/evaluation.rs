@@ -1,4 +1,4 @@
-//! What a run says of rows: bounds, errors, predictions and encodings.
+//! Results of a run on rows: bounds, label errors, predictions and encodings.
 
 use super::selection::DataPart;
 use crate::{
@@ -9,37 +9,37 @@ use crate::{
 use serde_json::{Value, json};
 use std::fmt;
 
-/// The bound, its terms and the log-likelihood of rows, and the errors of their labels.
+/// The bound, its terms, the log-likelihood and the label errors of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// The part of the data set that the rows are.
+    /// The part of the data set that the rows come from.
     pub part: Option<DataPart>,
     /// The number of rows.
     pub rows: usize,
-    /// Samples of each row.
+    /// The number of samples per row.
     pub samples: usize,
-    /// Means over all rows, labels unseen; empty for a classifier, which has no bound.
+    /// Means over all rows with labels hidden; empty for a classifier, which has no bound.
     pub means: Means,
-    /// The rows that have every label, and the means over them with the labels seen.
+    /// The number of fully labelled rows, and the means over them with labels observed.
     pub labelled: Option<(usize, Means)>,
-    /// The active units of each latent.
+    /// The active units of each latent variable.
     pub latents: Vec<Latents>,
-    /// The errors of each label that some row has.
+    /// The errors of each label that occurs in the rows.
     pub labels: Vec<LabelErrors>,
 }
 
-/// Mean numbers of a row in nats, by name: `bound`, its terms, `likelihood`. As text: the bound
+/// Means over rows, in nats, by name: `bound`, its terms, `likelihood`. `Display` prints the bound
 /// first, then its terms as mathematics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Means {
-    /// In the order of their names.
+    /// JSON names and means, in the order of the names.
     means: Vec<(String, f64)>,
-    /// As text shows them: titles, and places among the means.
+    /// Titles for people, each with the index of its mean, in the order of display.
     titles: Vec<(String, usize)>,
 }
 
 impl Means {
-    /// The means of what is one number a row.
+    /// The means of all values that have one number per row.
     pub(super) fn new(model: &Model, inferred: &Inferred) -> Self {
         let titles = bound::titles(model);
         let mut shown: Vec<(usize, String, usize)> = Vec::new();
@@ -58,19 +58,19 @@ impl Means {
         }
     }
 
-    /// The mean of a name, as JSON has it.
+    /// The mean with this JSON name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.iter()
             .find(|(found, _)| *found == name)
             .map(|(_, mean)| mean)
     }
 
-    /// Every name, as JSON has it, with its mean.
+    /// Every JSON name with its mean.
     pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
         self.means.iter().map(|(name, mean)| (name.as_str(), *mean))
     }
 
-    /// Whether there is none.
+    /// Whether there are no means.
     pub fn is_empty(&self) -> bool {
         self.means.is_empty()
     }
@@ -86,25 +86,25 @@ impl fmt::Display for Means {
     }
 }
 
-/// How many units of a latent tell rows apart (Burda et al. 2016).
+/// The active units of a latent variable (Burda et al. 2016).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latents {
-    /// The latent's name.
+    /// The name of the latent variable.
     pub name: String,
-    /// Units whose posterior mean has a variance over the rows above 0.01.
+    /// The number of units whose posterior mean has a variance above 0.01 over the rows.
     pub active: usize,
-    /// All units.
+    /// The number of units.
     pub units: usize,
 }
 
-/// The errors of a label on the rows that have it.
+/// The errors of a label on the rows with that label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelErrors {
     /// The label's name.
     pub label: String,
-    /// The fraction of rows whose class is predicted wrongly.
+    /// The fraction of rows with a wrongly predicted class.
     pub error: f64,
-    /// Rows by true class (first index) and predicted class.
+    /// The confusion matrix: counts of rows with axes true class, predicted class.
     pub confusion: Vec<Vec<usize>>,
 }
 
@@ -136,7 +136,11 @@ impl Evaluation {
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = self.part.map_or(String::new(), |part| format!("{part} "));
-        write!(f, "{} {part}rows, {} samples each", self.rows, self.samples)?;
+        write!(
+            f,
+            "{} {part}rows, {} samples per row",
+            self.rows, self.samples
+        )?;
         writeln!(
             f,
             "{}",
@@ -147,11 +151,11 @@ impl fmt::Display for Evaluation {
             }
         )?;
         if self.labelled.is_some() {
-            writeln!(f, "labels unseen")?;
+            writeln!(f, "with labels hidden")?;
         }
         write!(f, "{}", self.means)?;
         if let Some((rows, means)) = &self.labelled {
-            writeln!(f, "labels seen, on the {rows} rows that have them")?;
+            writeln!(f, "with labels observed, on the {rows} labelled rows")?;
             write!(f, "{means}")?;
         }
         for Latents {
@@ -164,7 +168,10 @@ impl fmt::Display for Evaluation {
         }
         for label in &self.labels {
             writeln!(f, "error of {}: {:.2} %", label.label, 100.0 * label.error)?;
-            writeln!(f, "rows: true class; columns: predicted")?;
+            writeln!(
+                f,
+                "confusion matrix (rows: true class, columns: predicted class)"
+            )?;
             for (class, line) in label.confusion.iter().enumerate() {
                 let counts: Vec<String> = line.iter().map(|count| format!("{count:5}")).collect();
                 writeln!(f, "  {class:3} {}", counts.join(" "))?;
@@ -174,7 +181,7 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Rows by true class (first index) and predicted class.
+/// The confusion matrix: counts of rows with axes true class, predicted class.
 pub(super) fn confusion(predicted: &[usize], classes: &[i32], count: usize) -> Vec<Vec<usize>> {
     let mut counts = vec![vec![0; count]; count];
     for (predicted, class) in predicted.iter().zip(classes) {
@@ -185,52 +192,57 @@ pub(super) fn confusion(predicted: &[usize], classes: &[i32], count: usize) -> V
     counts
 }
 
-/// The probabilities of a label's classes.
+/// The class probabilities of a label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     /// The label's name.
     pub label: String,
     /// The number of classes.
     pub classes: usize,
-    /// With axes row, class: the classes of a row follow each other, and sum to 1.
+    /// Probabilities with axes row, class; each row sums to 1.
     pub probabilities: Vec<f32>,
 }
 
 impl Prediction {
-    /// The probabilities of one row's classes.
+    /// The class probabilities of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn row(&self, row: usize) -> &[f32] {
+        let rows = self.probabilities.len() / self.classes;
+        assert!(row < rows, "expected a row below {rows}, found {row}");
         &self.probabilities[row * self.classes..(row + 1) * self.classes]
     }
 
-    /// The likeliest class of each row.
+    /// The most probable class of each row.
     pub fn likeliest(&self) -> Vec<usize> {
         likeliest(&self.probabilities, self.classes)
     }
 }
 
-/// The probabilities of every label of a model.
+/// The class probabilities of every label of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
-    /// In the order of the model's labels.
+    /// One prediction for each label, in the model's order.
     pub labels: Vec<Prediction>,
 }
 
 impl Predictions {
-    /// The probabilities of one label.
+    /// The class probabilities of the label with this name.
     pub fn get(&self, label: &str) -> Option<&Prediction> {
         self.labels.iter().find(|found| found.label == label)
     }
 }
 
-/// What a run infers of every latent and label.
+/// The encodings of every latent variable and label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encodings {
-    /// By name.
+    /// One encoding for each variable, sorted by name.
     pub variables: Vec<Encoding>,
 }
 
 impl Encodings {
-    /// What is inferred of one variable.
+    /// The encoding of the variable with this name.
     pub fn get(&self, variable: &str) -> Option<&Encoding> {
         self.variables
             .iter()
@@ -238,13 +250,13 @@ impl Encodings {
     }
 }
 
-/// What a run infers of a variable for each row.
+/// The encoding of a variable for each row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoding {
-    /// The latent's or label's name.
+    /// The name of the latent variable or label.
     pub variable: String,
-    /// Numbers of a row: the latent's features, or the label's classes.
+    /// Values per row: the number of features of a latent variable, or of classes of a label.
     pub width: usize,
-    /// With axes row, feature: posterior means, or the probabilities of classes.
+    /// Posterior means with axes row, feature, or class probabilities with axes row, class.
     pub values: Vec<f32>,
 }

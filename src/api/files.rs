@@ -9,8 +9,8 @@ use std::path::Path;
 
 #[cfg(feature = "csv")]
 impl Predictions {
-    /// Writes the likeliest class of each row and its probability as CSV, with the rows' numbers
-    /// in their data set.
+    /// Writes a CSV file with the number of each row in its data set, and its most probable class
+    /// and probability for each label.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -51,16 +51,16 @@ impl Predictions {
     /// Needs the feature `csv`.
     ///
     /// # Errors
-    /// Always: this build writes no CSV files.
+    /// Always: this build cannot write CSV files.
     pub fn write_csv(&self, _rows: &Rows, path: &Path) -> Result<()> {
-        Err(lacking(path, "CSV", "csv"))
+        Err(missing_feature(path, "CSV", "csv"))
     }
 }
 
 #[cfg(feature = "npz")]
 impl Encodings {
-    /// Writes an array with axes row, feature for each variable as npz, and `row number`, the rows'
-    /// numbers in their data set.
+    /// Writes an npz file with an array with axes row, feature for each variable, and `row number`:
+    /// the rows' numbers in their data set.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -75,7 +75,7 @@ impl Encodings {
         for encoding in &self.variables {
             let shape = (rows.len(), encoding.width);
             let array = ArrayView2::from_shape(shape, &encoding.values);
-            let array = array.expect("a variable has as many numbers for each row");
+            let array = array.expect("every row has `width` values");
             writer
                 .add_array(encoding.variable.as_str(), &array)
                 .map_err(failed)?;
@@ -92,15 +92,18 @@ impl Encodings {
     /// Needs the feature `npz`.
     ///
     /// # Errors
-    /// Always: this build writes no npz files.
+    /// Always: this build cannot write npz files.
     pub fn write_npz(&self, _rows: &Rows, path: &Path) -> Result<()> {
-        Err(lacking(path, "npz", "npz"))
+        Err(missing_feature(path, "npz", "npz"))
     }
 }
 
 #[cfg(not(all(feature = "csv", feature = "npz")))]
-fn lacking(path: &Path, kind: &str, feature: &str) -> crate::error::Error {
-    let message = format!("{}: this build writes no {kind} files", path.display());
+fn missing_feature(path: &Path, kind: &str, feature: &str) -> crate::error::Error {
+    let message = format!(
+        "{}: this build of dgc cannot write {kind} files",
+        path.display()
+    );
     crate::error::Error::unsupported(message)
         .help(format!("build dgc with the feature `{feature}`"))
 }

@@ -1,4 +1,4 @@
-//! The layout of a model's text.
+//! Formatting the text of a model.
 
 use super::model::read_text;
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// The syntax tree of a model file as text, whatever else is wrong with it; none if it does not
-/// parse.
+/// The syntax tree of a model file as text; `None` if the file does not parse. The model need not
+/// be valid otherwise.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -19,7 +19,7 @@ pub fn ast(file: &Path) -> Result<Option<String>> {
     Ok(tree.ok().map(|tree| syntax::print(&tree)))
 }
 
-/// Whether a model file is not laid out as usual; if `write`, it is then laid out.
+/// Whether a model file differs from the standard layout. If `write`, the file is formatted.
 ///
 /// # Errors
 /// If the file cannot be read or written, or does not parse.
@@ -27,8 +27,9 @@ pub fn format_file(file: &Path, write: bool) -> Result<bool> {
     let text = read_text(file)?;
     let shown = file.display().to_string();
     let tree = syntax::parse(&text).map_err(|mistakes| {
-        Error::model(Diagnostics::new(&shown, &text, mistakes))
-            .context(format!("{shown}: only a text that parses can be laid out"))
+        Error::model(Diagnostics::new(&shown, &text, mistakes)).context(format!(
+            "{shown}: a file with syntax errors cannot be formatted"
+        ))
     })?;
     let formatted = syntax::format(&text);
     if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
@@ -36,11 +37,9 @@ pub fn format_file(file: &Path, write: bool) -> Result<bool> {
     }
     let reads_as = |text: &str| syntax::parse(text).map(|tree| syntax::print(&tree));
     if reads_as(&formatted) != Ok(syntax::print(&tree)) {
-        let message = format!(
-            "{shown}: the usual layout would read as another model; the file is left as it is"
-        );
+        let message = format!("{shown}: formatting would change the model; the file is unchanged");
         return Err(Error::of_kind(ErrorKind::Other, message)
-            .help("this is a mistake of dgc: please report it with the file"));
+            .help("this is a bug in dgc: please report it with the file"));
     }
     if write {
         write_whole(file, formatted.as_bytes())?;

@@ -1,7 +1,7 @@
-//! The library's face: models, data sets, training and trained runs.
+//! The public interface: models, data sets, training and trained runs.
 //!
-//! Everything here is re-exported at the crate's root. The program `dgc` is a client of this module:
-//! it adds arguments, a terminal and a progress bar.
+//! The crate root re-exports everything here. The program `dgc` is a client of this module; it adds
+//! arguments, a terminal and a progress bar.
 
 mod cancel;
 mod model;
@@ -33,7 +33,7 @@ pub use crate::{
     },
 };
 pub use cancel::Cancel;
-pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs};
+pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
 pub use epoch::Epoch;
 pub use evaluation::{
     Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,

@@ -1,4 +1,4 @@
-//! Reading, checking, changing and showing models.
+//! Reading, checking, changing and printing models.
 
 use crate::{
     bound,
@@ -15,14 +15,14 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// A kind of drawing of a model's two graphs.
+/// A format for drawing a model's two graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drawing {
-    /// Lines of text, an arrow in each.
+    /// Text, one arrow per line.
     Text,
-    /// The language of Graphviz.
+    /// Graphviz's DOT language.
     Dot,
-    /// A picture.
+    /// An SVG picture.
     Svg,
 }
 
@@ -36,7 +36,8 @@ impl Model {
         Self::open_with(path.as_ref(), &[]).map(|(model, _)| model)
     }
 
-    /// Reads and checks a model file with some sizes and settings changed; gives its warnings too.
+    /// Reads and checks a model file with some sizes and settings changed. Returns the model and
+    /// its warnings.
     ///
     /// # Errors
     /// As [`Model::open`].
@@ -49,7 +50,7 @@ impl Model {
         check_text(&name, &shown, &text, sets)
     }
 
-    /// Checks a model's text; `name` stands for the file's name in messages.
+    /// Checks a model's text; messages use `name` as the file's name.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) with the diagnostics if the text has mistakes.
@@ -57,8 +58,8 @@ impl Model {
         check_text(name, name, text, &[]).map(|(model, _)| model)
     }
 
-    /// Every mistake and every warning of a model's text, which is shown as `file`. `sets` are sizes
-    /// and settings to change, by name.
+    /// All mistakes, or else all warnings, of a model's text. Messages use `file` as the file's
+    /// name; `sets` are names and values of sizes and settings to change.
     ///
     /// ```
     /// let diagnostics = dgc::Model::check("empty.dgm", "model empty", &[]);
@@ -73,17 +74,17 @@ impl Model {
         Diagnostics::new(file, text, list)
     }
 
-    /// The model with a size or setting changed, such as `hidden`, `epochs` or `batch.unlabelled`:
-    /// its text is checked again with the new value.
+    /// Changes a size or setting, such as `hidden`, `epochs` or `batch.unlabelled`, and checks the
+    /// model with the new value.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is no such size or setting, it cannot
-    /// take the value, or the model has a mistake with it.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is no such size or setting, its value
+    /// is invalid, or the changed model has a mistake.
     pub fn set(self, name: &str, value: impl ToString) -> Result<Self> {
         self.set_all(&[(name.to_string(), value.to_string())])
     }
 
-    /// The model with several sizes and settings changed at once.
+    /// Changes several sizes and settings at once.
     ///
     /// # Errors
     /// As [`Model::set`].
@@ -98,16 +99,16 @@ impl Model {
         Ok(model)
     }
 
-    /// The warnings of the model's text: things that are legal and likely wrong.
+    /// The warnings of the model's text: valid constructs that are probably mistakes.
     pub fn warnings(&self) -> Diagnostics {
         Self::check(&self.file, &self.source, &self.sets)
     }
 
-    /// The model with a data variable whose values the model of a run infers: its latent of the
-    /// same name. M2 on M1's `z` is `m2.on_run("z", "runs/m1")`.
+    /// Takes the values of a data variable from the latent variable of the same name that another
+    /// run infers: `m2.on_run("z", "runs/m1")` puts M2 on M1's `z`.
     ///
     /// # Errors
-    /// If the folder holds no run, or the variable and the latent do not fit.
+    /// If the folder is not a run, or the variables' types differ.
     pub fn on_run(self, variable: &str, folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref();
         let (folder, settings) = Folder::open(path)?;
@@ -118,12 +119,12 @@ impl Model {
         })
     }
 
-    /// What training maximises, as mathematics, with a sentence on each weight that changes.
+    /// The training objective as mathematics, with a sentence about each weight that changes.
     pub fn explain(&self) -> String {
         bound::explain(self, &driver::derive(self))
     }
 
-    /// Both graphs, drawn.
+    /// A drawing of both graphs.
     pub fn graph(&self, drawing: Drawing) -> String {
         match drawing {
             Drawing::Text => model::print(self),
@@ -134,13 +135,13 @@ impl Model {
 
     /// The bound, its terms and the gradient for given parameters, batch and noise.
     ///
-    /// Batch norm takes the batch's statistics, dropout is off, and data are taken as they are. Rows
-    /// whose labels are −1 are the unlabelled case. Weights are those that training ends with.
-    /// Noise is named `CASE.VARIABLE`, with axes sample, row, class, feature; without it, it is drawn
-    /// by `seed`.
+    /// Batch norm uses the batch's statistics, dropout is off, and data are not binarised. Rows
+    /// with labels of −1 belong to the unlabelled case. Scheduled weights have their final values.
+    /// Noise arrays are named `CASE.VARIABLE` and have the axes sample, row, class, feature; if
+    /// `noise` is `None`, noise is drawn from `seed`.
     ///
     /// # Errors
-    /// If an array is missing or has another shape than the model's.
+    /// If an array is missing or has the wrong shape.
     pub fn bound(
         &self,
         parameters: &Arrays,
@@ -154,11 +155,11 @@ impl Model {
 }
 
 impl Dataset {
-    /// The data set of the runs in these folders, for a model that stands on theirs: they must have
-    /// the same; the bundled excerpt of MNIST if no run is named.
+    /// The data set that the runs in these folders share, for a model that takes values from them;
+    /// the bundled MNIST excerpt if `runs` is empty.
     ///
     /// # Errors
-    /// If the runs have different data, or these cannot be read.
+    /// If the runs have different data sets, or the data set cannot be read.
     pub fn of_runs(runs: &[&str], model: &Model) -> Result<Self> {
         let mut all = Vec::new();
         for run in runs {
@@ -168,7 +169,8 @@ impl Dataset {
     }
 }
 
-/// The model on another that infers one of its variables; `refused` makes the error.
+/// Connects a variable of the model to the upstream model that infers it; `refused` makes the error
+/// from a message.
 fn stand_on(
     model: Model,
     variable: &str,
@@ -192,7 +194,7 @@ fn check_text(
     }
 }
 
-/// The text of a model file, with the line ends of Unix.
+/// The text of a model file, with Unix line ends.
 ///
 /// # Errors
 /// If the file cannot be read, or is not UTF-8.
@@ -210,14 +212,17 @@ pub(crate) fn read_text(file: &Path) -> Result<String> {
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let title = format!("{} is no text: byte {at} is not UTF-8", file.display());
-        Error::data(title).help("name a model file, such as models/adgm.dgm; save it as UTF-8")
+        let title = format!(
+            "{}: expected UTF-8 text, found an invalid byte at offset {at}",
+            file.display()
+        );
+        Error::data(title).help("name a model file, such as models/adgm.dgm, and save it as UTF-8")
     })?;
     Ok(syntax::plain(&text))
 }
 
-/// "did you mean …?" for a model file that does not exist: the file of the same folder with the
-/// most similar name, its ending aside.
+/// For a model file that does not exist: "did you mean …?" with the model file in the same folder
+/// that has the most similar name.
 fn near(file: &Path) -> Option<String> {
     let folder = file
         .parent()

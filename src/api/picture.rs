@@ -1,4 +1,4 @@
-//! Pictures of data: grey images in a grid.
+//! Drawn samples as a PNG picture: a grid of grey images.
 
 use super::run::DrawnSamples;
 use crate::{
@@ -6,16 +6,16 @@ use crate::{
     model::Variable,
 };
 
-/// Height and width of a variable's image.
+/// The height and width of a variable's image.
 fn shape(variable: &Variable) -> Result<(usize, usize)> {
     match variable.shape.as_slice() {
         [height, width] => Ok((*height, *width)),
         [channels, height, width] if *channels > 1 => {
             let message = format!(
-                "`{}` has {channels} channels of {height} · {width}",
+                "`{}`: expected an image with one channel, found {channels} channels of {height} × {width}",
                 variable.name
             );
-            Err(Error::unsupported(message).help("pictures are drawn of one channel"))
+            Err(Error::unsupported(message).help("only images with one channel can be drawn"))
         }
         _ => {
             let side = variable.size().isqrt();
@@ -23,7 +23,7 @@ fn shape(variable: &Variable) -> Result<(usize, usize)> {
                 return Ok((side, side));
             }
             let message = format!(
-                "`{}` has {} features, which are no square image",
+                "`{}`: expected an image, found {} features, which is not a square number",
                 variable.name,
                 variable.size()
             );
@@ -36,18 +36,20 @@ fn shape(variable: &Variable) -> Result<(usize, usize)> {
 }
 
 impl DrawnSamples {
-    /// The samples as a PNG picture, for a model of one grey image: a column for each class, and
-    /// for an analogy the original in front.
+    /// The samples as a PNG picture with a column for each class, and for an analogy a first column
+    /// with the original rows. The model must generate one variable, an image with one channel.
     ///
     /// # Errors
-    /// If the data are no image of one channel.
+    /// If the model's data are not an image with one channel.
     pub fn png(&self) -> Result<Vec<u8>> {
         let [drawn] = self.drawn.as_slice() else {
             return Err(Error::unsupported(
-                "only a model that generates one data variable can be drawn as a picture",
-            ));
+                "a picture needs a model with exactly one data variable",
+            )
+            .help("use a model of one image, or write latent variables with `Run::encode`"));
         };
-        let shape = shape(&drawn.variable)?;
+        let shape = shape(&drawn.variable)
+            .map_err(|error| error.also_help("or write latent variables with `Run::encode`"))?;
         let size = drawn.variable.size();
         let mut images = Vec::new();
         for line in 0..self.lines {
@@ -59,7 +61,7 @@ impl DrawnSamples {
         png(&images, self.across(), shape)
     }
 
-    /// Images in a line of the picture.
+    /// The number of images in a row of the picture.
     pub fn across(&self) -> usize {
         let has_originals = self.drawn.iter().any(|drawn| !drawn.originals.is_empty());
         self.columns + usize::from(has_originals)
@@ -68,11 +70,14 @@ impl DrawnSamples {
 
 #[cfg(not(feature = "png"))]
 fn png(_images: &[Vec<f32>], _across: usize, _shape: (usize, usize)) -> Result<Vec<u8>> {
-    Err(Error::unsupported("this build writes no PNG files")
-        .help("build dgc with the feature `png`"))
+    Err(
+        Error::unsupported("this build of dgc cannot write PNG files")
+            .help("build dgc with the feature `png`"),
+    )
 }
 
-/// Images with greys from 0 to 1 in a grid of `across` columns, a pixel apart, as a PNG file.
+/// A PNG file with images in a grid of `across` columns, one pixel apart; grey values are from 0 to
+/// 1.
 #[cfg(feature = "png")]
 fn png(images: &[Vec<f32>], across: usize, (height, width): (usize, usize)) -> Result<Vec<u8>> {
     let down = images.len().div_ceil(across);

@@ -1,23 +1,26 @@
-//! What a model may be made of, from the registries.
+//! The elements of the model language, listed from the registries.
 
-use crate::{distribution, estimator, layer, lines, optimizer, simplify};
+use crate::{
+    distribution::{self, Domain},
+    estimator, layer, lines, optimizer, simplify,
+};
 use serde::Serialize;
 use std::fmt;
 
-/// Everything that the language names, in the order of the registries.
+/// Every distribution, layer, optimiser, estimator and line, in the order of the registries.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Registries {
     /// Distributions of variables.
     pub distributions: Vec<DistributionEntry>,
     /// Layers of networks.
     pub layers: Vec<RegistryEntry>,
-    /// Optimisers.
+    /// Optimisers of `train`.
     pub optimizers: Vec<RegistryEntry>,
     /// Estimators of discrete variables.
     pub estimators: Vec<EstimatorEntry>,
     /// Lines of `objective` and `train`.
     pub lines: Vec<LineEntry>,
-    /// The identities by which graphs are simplified.
+    /// The identities that simplify tensor graphs.
     pub identities: Vec<String>,
 }
 
@@ -26,13 +29,13 @@ pub struct Registries {
 pub struct DistributionEntry {
     /// As written in a model.
     pub name: &'static str,
-    /// The type of its values, such as `real`.
+    /// The type of a variable with this distribution, such as `real`.
     pub values: &'static str,
     /// The names of its constants, as in `normal(mean, variance)`.
     pub constants: Vec<String>,
-    /// What a network gives it.
+    /// The names of the heads that a network computes.
     pub heads: Vec<String>,
-    /// Whether values can be drawn and differentiated, so that it may stand in `inference`.
+    /// Whether the distribution has a reparametrised sampler and so may be used in `inference`.
     pub may_be_inferred: bool,
 }
 
@@ -41,29 +44,29 @@ pub struct DistributionEntry {
 pub struct RegistryEntry {
     /// As written in a model.
     pub name: &'static str,
-    /// Its arguments, with defaults as text: `rate = 3e-4`; in brackets if they may be left out.
+    /// Its arguments, with defaults as text: `rate = 3e-4`; optional arguments are in brackets.
     pub arguments: Vec<String>,
 }
 
 /// An estimator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EstimatorEntry {
-    /// The line that names it, such as `relax`.
+    /// The keyword of its line, such as `relax`.
     pub keyword: &'static str,
     /// As written in a model.
     pub name: &'static str,
-    /// Its arguments; `network` for one that takes a network.
+    /// Its arguments; `network` if it takes a network.
     pub arguments: Vec<String>,
 }
 
 /// A line of `objective` or `train`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LineEntry {
-    /// The block that it stands in.
+    /// Its block, `objective` or `train`.
     pub block: &'static str,
-    /// The line, with values of its arguments.
+    /// An example of the line.
     pub example: String,
-    /// What it does.
+    /// A sentence that describes the line.
     pub summary: String,
 }
 
@@ -79,8 +82,16 @@ fn arguments(arguments: &[layer::Argument]) -> Vec<String> {
     arguments.iter().map(argument).collect()
 }
 
+/// A call as in a model: `adam(rate = 3e-4)`; the name alone without arguments.
+fn call(name: &str, arguments: &[String]) -> String {
+    match arguments {
+        [] => name.to_string(),
+        arguments => format!("{name}({})", arguments.join(", ")),
+    }
+}
+
 impl Registries {
-    /// All of them.
+    /// Lists all registries.
     pub fn new() -> Self {
         Self::default()
     }
@@ -150,32 +161,38 @@ impl fmt::Display for Registries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "distributions: their values, with constants, with a network and its heads"
+            "distributions: type of values, form with constants, form with a network and its heads"
         )?;
         for entry in &self.distributions {
             writeln!(f, "{entry}")?;
         }
-        writeln!(f, "of several components, in `generative`, without parents")?;
         writeln!(
             f,
-            "  mixture(distribution, components)    each component with learned heads and weight"
+            "mixture priors, only in `generative` and without parents"
         )?;
         writeln!(
             f,
-            "  vamp(components)                     q of the latent at learned pseudo-inputs"
+            "  mixture(distribution, components)    components with learned heads and weights"
+        )?;
+        writeln!(
+            f,
+            "  vamp(components)                     the posterior q at learned pseudo-inputs"
         )?;
         for (title, entries) in [("layers", &self.layers), ("optimizers", &self.optimizers)] {
             writeln!(f, "{title}")?;
             for entry in entries {
-                let line = format!("  {:18} {}", entry.name, entry.arguments.join(", "));
-                writeln!(f, "{}", line.trim_end())?;
+                writeln!(f, "  {}", call(entry.name, &entry.arguments))?;
             }
         }
         writeln!(f, "estimators of discrete variables")?;
         for entry in &self.estimators {
-            let call = entry.arguments.join(", ");
-            let line = format!("  {:5} {:18} {call}", entry.keyword, entry.name);
-            writeln!(f, "{}", line.trim_end())?;
+            let keyword = entry.keyword;
+            if entry.name == keyword {
+                writeln!(f, "  {keyword} VARIABLE {}", entry.arguments.join(" "))?;
+            } else {
+                let call = call(entry.name, &entry.arguments);
+                writeln!(f, "  {keyword} VARIABLE by {call}")?;
+            }
         }
         writeln!(f, "lines of `objective` and `train`")?;
         for line in &self.lines {
@@ -186,7 +203,7 @@ impl fmt::Display for Registries {
             } = line;
             writeln!(f, "  {block:9} {example:56} {summary}")?;
         }
-        writeln!(f, "rules of simplification")?;
+        writeln!(f, "simplification rules")?;
         self.identities
             .iter()
             .try_for_each(|identity| writeln!(f, "  {identity}"))
@@ -195,16 +212,19 @@ impl fmt::Display for Registries {
 
 impl fmt::Display for DistributionEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call = match self.constants.as_slice() {
-            [] => self.name.to_string(),
-            constants => format!("{}({})", self.name, constants.join(", ")),
+        let call = match (self.constants.as_slice(), self.heads.as_slice()) {
+            ([], []) => self.name.to_string(),
+            ([], _) => String::new(),
+            (constants, _) => format!("{}({})", self.name, constants.join(", ")),
         };
         let network = match self.heads.as_slice() {
             [] => String::new(),
             heads => format!("{}(network): {}", self.name, heads.join(", ")),
         };
-        let drawn = if self.may_be_inferred {
-            "may be inferred"
+        let drawn = if self.values == Domain::Class.name() {
+            "summed over"
+        } else if self.may_be_inferred {
+            "reparametrised sample"
         } else {
             "density only"
         };

@@ -1,5 +1,5 @@
-//! What kernels cost: operations and bytes from the plan, beside what a GPU can do, and what the
-//! assembler reports of the compiled code.
+//! The cost of kernels: operations and bytes from the plan, the least time on a GPU, and the
+//! assembler's report on the compiled code.
 
 use crate::{
     backend::{
@@ -10,21 +10,21 @@ use crate::{
         },
     },
     plan::Cost,
-    run::compiled::Made,
+    run::compiled::CompiledPrograms,
 };
 use serde::Serialize;
 use std::fmt;
 
-/// The peak rates of a GPU, for dense operands, by its maker's data sheets.
+/// The peak rates of a GPU for dense operands, from NVIDIA's data sheets.
 struct Gpu {
     name: &'static str,
     arch: &'static str,
-    /// Bytes a second.
+    /// Bytes per second.
     bandwidth: f64,
-    /// Operations a second: in single precision without tensor cores, and on them in tf32 and bf16
-    /// with sums in f32.
+    /// Operations per second in f32 without tensor cores, and in tf32 and bf16 on tensor cores with
+    /// f32 accumulation.
     peaks: [f64; 3],
-    /// Of a multiprocessor: threads, blocks, registers and bytes of shared memory.
+    /// Limits of a multiprocessor: threads, blocks, registers and bytes of shared memory.
     threads: usize,
     blocks: usize,
     registers: usize,
@@ -75,7 +75,7 @@ const GPUS: [Gpu; 4] = [
 ];
 
 impl Gpu {
-    /// The least seconds that a cost takes: its operations or its bytes, whichever take longer.
+    /// The least time in seconds: the time of the operations or of the bytes, whichever is longer.
     fn time(&self, cost: Cost, precision: Precision) -> f64 {
         let [f32, tf32, bf16] = self.peaks;
         let peak = match precision {
@@ -87,9 +87,10 @@ impl Gpu {
         operations.max(cost.bytes as f64 / self.bandwidth)
     }
 
-    /// The part of a multiprocessor's threads that can be there at once, for blocks of so many.
+    /// The fraction of a multiprocessor's threads that can be resident, with this many threads per
+    /// block.
     fn occupancy(&self, function: &Function, threads: usize) -> f64 {
-        // Registers are given out to warps in units of 256.
+        // Registers are allocated to warps in units of 256.
         let warp = (32 * function.registers).next_multiple_of(256).max(1);
         let by_registers = self.registers / (warp * threads / 32);
         let by_shared = self.shared / (function.shared + 1024);
@@ -102,37 +103,38 @@ impl Gpu {
     }
 }
 
-/// What every program of a compiled model costs.
+/// The costs of all programs of a compiled model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CostReport {
-    /// The GPU whose peak and bandwidth give the least times.
+    /// The GPU whose peak rates and bandwidth determine the least times.
     pub gpu: &'static str,
     /// Its architecture.
     pub architecture: &'static str,
-    /// Of matrix products.
+    /// The precision of matrix products.
     pub precision: Precision,
-    /// Gradient, update and evaluation.
+    /// The gradient, update and evaluation programs.
     pub programs: Vec<ProgramCost>,
 }
 
-/// What one program costs.
+/// The cost of a program.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProgramCost {
-    /// Such as `gradient`.
+    /// The program's name, such as `gradient`.
     pub name: String,
-    /// Kernels that are matrix products.
+    /// The number of kernels that are contractions.
     pub contractions: usize,
-    /// Launches on a GPU.
+    /// The number of launches on a GPU.
     pub launches: usize,
-    /// Kernel by kernel.
+    /// The cost of each kernel.
     pub kernels: Vec<KernelCost>,
-    /// All kernels together.
+    /// The sum over all kernels.
     pub total: KernelCost,
-    /// Bytes that the launches move.
+    /// Bytes that all launches move.
     pub bytes_moved: usize,
-    /// Operations if rows were copied for every class and sample, where that is more.
+    /// Operations of matrix products if rows were copied for every class and sample; `None` if that
+    /// needs no more operations.
     pub tiled_operations: Option<u64>,
-    /// What the assembler reported, launch by launch, if a compiler was there.
+    /// The assembler's report on each function; empty without a compiler.
     pub functions: Vec<LaunchReport>,
 }
 
@@ -141,39 +143,39 @@ pub struct ProgramCost {
 pub struct KernelCost {
     /// The kernel's name in the plan.
     pub kernel: String,
-    /// Operations of all kinds.
+    /// All floating-point operations.
     pub operations: u64,
-    /// Those of matrix products.
+    /// Operations of matrix products.
     pub products: u64,
-    /// The least bytes that it reads and writes.
+    /// The least number of bytes that the kernel reads and writes.
     pub bytes: u64,
-    /// The least microseconds, by the GPU's peak and bandwidth.
+    /// The least time in microseconds, from the GPU's peak rates and bandwidth.
     pub least_microseconds: f64,
 }
 
-/// What the assembler reported of a function.
+/// The assembler's report on a function.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LaunchReport {
     /// The function's name in the source.
     pub function: String,
-    /// Bytes that its launch moves.
+    /// Bytes that the launch moves.
     pub bytes_moved: usize,
-    /// Registers of a thread.
+    /// Registers per thread.
     pub registers: usize,
-    /// Bytes of shared memory of a block.
+    /// Bytes of shared memory per block.
     pub shared: usize,
-    /// Bytes of registers that were spilled to memory.
+    /// Bytes of registers spilled to memory.
     pub spilled: usize,
-    /// The part of a multiprocessor's threads that can run at once.
+    /// The fraction of a multiprocessor's threads that can be resident.
     pub occupancy: f64,
 }
 
 impl CostReport {
-    /// The costs of all programs, beside what the GPU of an architecture can do.
-    pub(super) fn new(made: &Made, arch: &str, precision: Precision) -> Self {
+    /// The costs of all programs and their least times on a GPU of the architecture `arch`.
+    pub(super) fn new(compiled: &CompiledPrograms, arch: &str, precision: Precision) -> Self {
         let gpu = GPUS.iter().find(|gpu| gpu.arch == arch).unwrap_or(&GPUS[1]);
         let program = |build: &Build| {
-            let assembled = made.assembled.iter().find(|assembled| {
+            let assembled = compiled.assembled.iter().find(|assembled| {
                 assembled.program == build.name && assembled.architecture == gpu.arch
             });
             let functions =
@@ -184,7 +186,7 @@ impl CostReport {
             gpu: gpu.name,
             architecture: gpu.arch,
             precision,
-            programs: made.builds.iter().map(program).collect(),
+            programs: compiled.builds.iter().map(program).collect(),
         }
     }
 
@@ -244,7 +246,7 @@ impl fmt::Display for CostReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "µs least: by the peak and the bandwidth of {} ({})",
+            "least time: from the peak rates and bandwidth of {} ({})",
             self.gpu, self.architecture
         )?;
         self.programs
@@ -266,7 +268,7 @@ impl ProgramCost {
         writeln!(
             f,
             "  {:44} {:>9} {:>9} {:>9} {:>9}",
-            "kernel", "Mop", "of which×", "KiB least", "µs least"
+            "kernel", "Mop", "products", "min KiB", "min µs"
         )?;
         for kernel in self.kernels.iter().chain([&self.total]) {
             writeln!(f, "  {:44} {kernel}", kernel.kernel)?;
@@ -274,13 +276,13 @@ impl ProgramCost {
         let (moved, least) = (kib(self.bytes_moved as u64), kib(self.total.bytes));
         writeln!(
             f,
-            "  moved by the launches: {moved:.1} KiB, {:.2} times the least",
+            "  moved by the launches: {moved:.1} KiB, {:.2} times the minimum",
             moved / least
         )?;
         if let Some(tiled) = self.tiled_operations {
             writeln!(
                 f,
-                "  with rows tiled over classes and samples: {} Mop, {:.2} times as many",
+                "  if rows were tiled over classes and samples: {} Mop in products, {:.2} times as many",
                 tiled / 1_000_000,
                 tiled as f64 / self.total.products as f64
             )?;

@@ -1,4 +1,4 @@
-//! A trained run: what can be done with its model.
+//! A trained run: evaluation, prediction, encoding and sampling.
 
 use super::{
     evaluation::{
@@ -31,10 +31,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A run that was opened: a trained model with its settings.
+/// An opened run: a trained model with its settings.
 ///
-/// All operations take the parameters of the last checkpoint when they are first used, and draw
-/// samples by one seed, so that they give the same numbers each time.
+/// The first operation reads the parameters of the last checkpoint. All operations draw samples
+/// from the same seed, so a repeated operation gives the same numbers.
 pub struct Run {
     folder: Folder,
     settings: Settings,
@@ -45,13 +45,13 @@ pub struct Run {
     inference: Mutex<Option<Inference>>,
 }
 
-/// The parameters on a device, and the programs that were loaded.
+/// The parameters on a device, and the loaded programs.
 struct Inference {
     session: Session,
     evaluators: Vec<(Key, Evaluator)>,
 }
 
-/// What an evaluator was made for.
+/// The properties that identify an evaluator.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     case: CaseKind,
@@ -60,22 +60,26 @@ struct Key {
     likelihood: bool,
 }
 
-/// Programs that are kept loaded; when there are more, the device is opened anew.
-const MOST: usize = 16;
+/// The maximum number of samples per row, the same as of a model's `samples`.
+const MOST_SAMPLES: usize = 100_000;
+/// The maximum number of lines of drawn data.
+const MOST_LINES: usize = 10_000;
+/// The maximum number of loaded programs; beyond it, the device is opened anew.
+const MAX_EVALUATORS: usize = 16;
 
 impl Run {
-    /// Opens the run in a folder, on a GPU if there is one, else on the CPU.
+    /// Opens the run in a folder, on a GPU if one is found, else on the CPU.
     ///
     /// # Errors
-    /// If the folder holds no run.
+    /// If the folder is not a run.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::open_on(folder, &Device::detect())
     }
 
-    /// Opens the run in a folder, to be used on a device.
+    /// Opens the run in a folder on a device.
     ///
     /// # Errors
-    /// If the folder holds no run.
+    /// If the folder is not a run.
     pub fn open_on(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let (folder, settings) = Folder::open(folder.as_ref())?;
         Ok(Run {
@@ -89,15 +93,13 @@ impl Run {
         })
     }
 
-    /// The same run with that many samples of each row, at least 1; 10 otherwise.
+    /// Sets the number of samples per row, from 1 to 100,000. The default is 10. With another
+    /// number, operations on rows are errors.
     pub fn with_samples(self, samples: usize) -> Self {
-        Run {
-            samples: samples.max(1),
-            ..self
-        }
+        Run { samples, ..self }
     }
 
-    /// The same run with samples drawn by another seed than 0.
+    /// Sets the seed of the samples. The default is 0.
     pub fn with_seed(self, seed: u64) -> Self {
         Run { seed, ..self }
     }
@@ -112,11 +114,11 @@ impl Run {
         &self.folder.path
     }
 
-    /// Rows of the run's own data: by default the test rows, else those held out, else those that it
-    /// trained on.
+    /// Rows of the data set that the run was trained on: by default the test rows, else the
+    /// held-out rows, else the training rows.
     ///
     /// # Errors
-    /// If the data changed or cannot be read, or there are no such rows.
+    /// If the data set changed or cannot be read, or has no such rows.
     pub fn rows(&self, part: Option<DataPart>) -> Result<Rows> {
         let dataset = self.settings.dataset(&self.model)?;
         self.settings.clone().check_fingerprint(&dataset)?;
@@ -126,12 +128,12 @@ impl Run {
     /// Rows of another data set.
     ///
     /// # Errors
-    /// If there are no such rows.
+    /// If the data set has no such rows.
     pub fn rows_of(&self, dataset: &Dataset, part: Option<DataPart>) -> Result<Rows> {
         Rows::select(dataset, &self.settings, false, part)
     }
 
-    /// Bounds, the log-likelihood, and the errors of labels.
+    /// Computes the bound and its terms, the log-likelihood, and the label errors.
     ///
     /// # Errors
     /// If the rows do not fit the model, or a number is not finite.
@@ -143,7 +145,7 @@ impl Run {
         let labelled = match labelled {
             Some((count, inferred)) => {
                 check_finite(&inferred)?;
-                // A classifier has no bound, so no numbers either.
+                // A classifier has no bound, so it has no means either.
                 Some((count, Means::new(&self.model, &inferred))).filter(|_| !means.is_empty())
             }
             None => None,
@@ -171,7 +173,7 @@ impl Run {
                 .model
                 .labels()
                 .find(|label| label.name == prediction.label);
-            let label = label.expect("what is predicted is a label of the model");
+            let label = label.expect("every prediction is of a label of the model");
             let classes = label_classes(label, rows.source(), "rows")?.unwrap_or_default();
             let predicted = prediction.likeliest();
             if let Some(wrong) = error(&predicted, &classes) {
@@ -185,14 +187,14 @@ impl Run {
         Ok(errors)
     }
 
-    /// The probabilities of each label's classes.
+    /// Computes the class probabilities of each label.
     ///
     /// # Errors
-    /// If the model has no label, or the rows do not fit it.
+    /// If the model has no label, or the rows do not fit the model.
     pub fn predict(&self, rows: &Rows) -> Result<Predictions> {
         if self.model.labels().next().is_none() {
             return Err(Error::unsupported("the model has no label to predict")
-                .help("`dgc encode` writes its latents"));
+                .help("`Run::encode` computes its latent variables"));
         }
         let labels = self.predictions(&self.infer(rows, false)?);
         Ok(Predictions { labels })
@@ -207,7 +209,8 @@ impl Run {
         self.model.labels().map(prediction).collect()
     }
 
-    /// The posterior mean of every latent, and the probabilities of every label.
+    /// Computes the posterior mean of every latent variable and the class probabilities of every
+    /// label.
     ///
     /// # Errors
     /// If the rows do not fit the model.
@@ -228,27 +231,27 @@ impl Run {
         })
     }
 
-    /// The estimate of the log-likelihood of each row, in nats: the log of the mean importance
+    /// Estimates the log-likelihood of each row, in nats: the logarithm of the mean importance
     /// weight over the samples.
     ///
     /// # Errors
-    /// If the model has no bound, or the rows do not fit it.
+    /// If the model has no bound, or the rows do not fit the model.
     pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
         let mut inferred = self.infer(rows, true)?;
         inferred
             .remove(&OutputName::Likelihood)
-            .ok_or_else(|| Error::unsupported("a classifier gives data no likelihood"))
+            .ok_or_else(|| Error::unsupported("a classifier has no likelihood of the data"))
     }
 
-    /// What is inferred of every row, labels unseen.
+    /// Infers every row with its labels hidden.
     fn infer(&self, rows: &Rows, likelihood: bool) -> Result<Inferred> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
         self.infer_case(case, rows, likelihood)
     }
 
-    /// The rows that have every label, and what is inferred of them, labels seen; none for a model
-    /// or rows without labels.
+    /// Infers the fully labelled rows with labels observed, and counts them; `None` if the model or
+    /// the rows have no labels.
     fn infer_labelled(&self, rows: &Rows) -> Result<Option<(usize, Inferred)>> {
         let mut labels = Vec::new();
         for label in self.model.labels() {
@@ -272,11 +275,12 @@ impl Run {
 
     fn infer_case(&self, case: &Case, rows: &Rows, likelihood: bool) -> Result<Inferred> {
         if rows.is_empty() {
-            return Err(Error::data("there are no rows"));
+            return Err(Error::data("expected at least one row, found none"));
         }
+        check_samples(self.samples)?;
         let key = Key {
             case: case.kind,
-            // Many samples make a row large; fewer rows at once keep the working memory the same.
+            // The rows per batch shrink with the samples, so that working memory stays constant.
             rows: (1000 / self.samples).clamp(1, 200).min(rows.len()),
             samples: self.samples,
             likelihood,
@@ -287,7 +291,7 @@ impl Run {
             .unwrap_or_else(PoisonError::into_inner);
         if guard
             .as_ref()
-            .is_some_and(|open| open.evaluators.len() >= MOST)
+            .is_some_and(|open| open.evaluators.len() >= MAX_EVALUATORS)
         {
             *guard = None;
         }
@@ -300,7 +304,11 @@ impl Run {
                 evaluators: Vec::new(),
             }),
         };
-        let at = match open.evaluators.iter().position(|(known, _)| *known == key) {
+        let at = match open
+            .evaluators
+            .iter()
+            .position(|(candidate, _)| *candidate == key)
+        {
             Some(at) => at,
             None => {
                 let evaluator = self.evaluator(&mut open.session, case, key)?;
@@ -323,31 +331,33 @@ impl Run {
         Evaluator::new(session, &self.model, case, &build)
     }
 
-    /// Data drawn from the generative graph: the means of every data variable.
+    /// Draws data from the generative graph and returns the means of every data variable.
     ///
     /// # Errors
-    /// If the model cannot draw data, or the rows of an analogy do not fit it.
+    /// If the model cannot draw data, the number of lines is out of range, or the rows of an
+    /// analogy do not fit the model.
     pub fn sample(&self, options: &SampleOptions) -> Result<DrawnSamples> {
+        check_range("lines", options.lines, MOST_LINES)?;
         let model = &self.model;
         if let Some(variable) = model.not_drawn() {
             return Err(Error::unsupported(format!(
-                "data of the model cannot be drawn: not {variable}"
+                "the model cannot draw data: it cannot draw {variable}"
             ))
-            .help("`dgc encode` writes the latents of rows that there are"));
+            .help("`Run::encode` computes the latent variables of existing rows"));
         }
         if let Some((_, class)) = model
             .generated()
             .into_iter()
             .find(|(_, variable)| variable.domain == Domain::Class)
         {
-            let message = format!("`{}` is a class, which is given and not drawn", class.name);
+            let message = format!("cannot draw `{}`: classes are not drawn", class.name);
             return Err(Error::unsupported(message)
-                .help("`dgc predict` writes classes, `dgc encode` latents"));
+                .help("`Run::predict` computes classes, `Run::encode` latent variables"));
         }
         let layout = programs::parameters(model).with(&programs::generative_parameters(model));
         let classes = class_variables(model);
-        let lines = options.lines.max(1);
-        // Without a class there is nothing to vary but the draw, and an analogy draws nothing.
+        let lines = options.lines;
+        // Without a class, columns differ only in their draws, and an analogy has no draws.
         let analogy = options.analogy.as_ref();
         let alone = if analogy.is_some() { 1 } else { lines };
         let columns = classes.first().map_or(alone, |(_, size)| *size);
@@ -364,7 +374,7 @@ impl Run {
             let name = model.variables[id.index()].name.clone();
             InputName::Observed(CaseKind::Generated, name).to_string()
         };
-        // The first class changes from column to column, the next from line to line, and so on.
+        // The first class variable changes fastest, with the column.
         let mut stride = 1;
         for (id, size) in &classes {
             session.fill(&loaded, &input(*id), &mut |array| {
@@ -389,7 +399,9 @@ impl Run {
         for (output, variable) in model.generated() {
             let means = session.read(&loaded, &output)?;
             drawn.push(DrawnVariable {
-                means: means.expect("data are generated").to_vec(),
+                means: means
+                    .expect("the program generates every data variable")
+                    .to_vec(),
                 originals: match analogy {
                     Some(rows) => originals(rows, variable, lines)?,
                     None => Vec::new(),
@@ -404,8 +416,8 @@ impl Run {
         })
     }
 
-    /// The latents of the first rows that nothing but the prior generates, each repeated for every
-    /// column.
+    /// The latent variables without parents in `generative`, inferred from the first rows and
+    /// repeated for every column.
     fn fixed_latents(
         &self,
         rows: &Rows,
@@ -413,8 +425,11 @@ impl Run {
         columns: usize,
     ) -> Result<Vec<(Id<Variable>, Vec<f32>)>> {
         if rows.len() < lines {
-            let message = format!("there are {} rows", rows.len());
-            return Err(Error::option("lines", lines, message));
+            let message = format!(
+                "an analogy has a line for each row, found {} rows",
+                rows.len()
+            );
+            return Err(Error::option("lines", lines, message).help("ask for fewer lines"));
         }
         let inferred = self.infer(&rows.clone().first(lines), false)?;
         let roots = self
@@ -435,20 +450,23 @@ impl Run {
             fixed.push((factor.child, repeated));
         }
         if fixed.is_empty() {
-            let message = "every latent of the model has a parent in `generative`";
-            return Err(Error::option("analogy", "", message)
-                .help("an analogy keeps a latent that depends on nothing, and varies the class"));
+            let message = "every latent variable of the model has a parent in `generative`";
+            return Err(Error::option("analogy", "", message).help(
+                "an analogy fixes a latent variable without parents; \
+                    omit the option to draw samples",
+            ));
         }
         Ok(fixed)
     }
 }
 
-/// What data are drawn.
+/// How data are drawn.
 #[derive(Clone, Debug)]
 pub struct SampleOptions {
-    /// Lines of the grid, each drawn on its own; at least 1.
+    /// The number of lines in the grid, from 1 to 10,000.
     pub lines: usize,
-    /// Rows whose latents the lines take in place of drawn ones, so that only the class varies.
+    /// Rows whose inferred latent variables replace drawn ones, one row per line, so that only the
+    /// class varies.
     pub analogy: Option<Rows>,
     /// The seed of the draws.
     pub seed: u64,
@@ -464,13 +482,13 @@ impl Default for SampleOptions {
     }
 }
 
-/// Data that were drawn, in a grid: a column for each class, or as many columns as lines for a model
-/// without classes.
+/// Drawn data in a grid: a column for each class, or as many columns as lines for a model without
+/// classes.
 #[derive(Clone, Debug)]
 pub struct DrawnSamples {
-    /// Lines of the grid.
+    /// The number of lines.
     pub lines: usize,
-    /// Columns of the grid.
+    /// The number of columns.
     pub columns: usize,
     pub(super) drawn: Vec<DrawnVariable>,
 }
@@ -478,9 +496,9 @@ pub struct DrawnSamples {
 #[derive(Clone, Debug)]
 pub(super) struct DrawnVariable {
     pub variable: Variable,
-    /// With axes line, column, feature.
+    /// Means with axes line, column, feature.
     pub means: Vec<f32>,
-    /// With axes line, feature: the rows of an analogy.
+    /// The rows of an analogy, with axes line, feature.
     pub originals: Vec<f32>,
 }
 
@@ -499,7 +517,7 @@ fn originals(rows: &Rows, variable: &Variable, lines: usize) -> Result<Vec<f32>>
     let source = rows.source();
     let field = source
         .position(&variable.name)
-        .expect("rows that were inferred from have every data variable");
+        .expect("inference checked that the rows have every data variable");
     let mut floats = vec![0.0; lines * source.field(field).width];
     let first: Vec<u32> = (0..lines as u32).collect();
     source.read(field, &first, &mut floats)?;
@@ -513,13 +531,29 @@ fn class_variables(model: &Model) -> Vec<(Id<Variable>, usize)> {
         .collect()
 }
 
-/// That every number of a row that is one is finite.
+/// Checks a number of samples per row.
+///
+/// # Errors
+/// If it is out of range.
+pub(super) fn check_samples(samples: usize) -> Result<()> {
+    check_range("samples", samples, MOST_SAMPLES)
+}
+
+/// Checks that an option is from 1 to `most`.
+fn check_range(option: &str, value: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    let message = format!("expected a whole number from 1 to {most}");
+    Err(Error::option(option, value, message).help("choose a number in this range"))
+}
+
+/// Checks that all values with one number per row are finite.
 fn check_finite(inferred: &Inferred) -> Result<()> {
     for (name, values) in inferred.iter().filter(|(name, _)| name.is_number_per_row()) {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            let message = format!("{name} of row {row} of these is {}", values[row]);
-            let help =
-                "its values may be far from those that were trained on, or training diverged";
+            let message = format!("row {row}: expected a finite {name}, found {}", values[row]);
+            let help = "the row's values may be far from the training data, or training diverged";
             return Err(Error::data(message).help(help));
         }
     }

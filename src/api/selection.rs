@@ -1,4 +1,4 @@
-//! Which rows a run is used on.
+//! Selecting the rows that a run is used on.
 
 use crate::{
     error::{Error, Result},
@@ -10,14 +10,14 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// A part of a run's data.
+/// A part of a run's data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DataPart {
     /// The test rows of the data set.
     Test,
-    /// The training rows that the run held out.
+    /// The training rows that the run held out for validation.
     Validation,
-    /// The rows that the run trained on, with every label that the data set has.
+    /// The rows that the run trained on, with all labels of the data set.
     Train,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for DataPart {
     }
 }
 
-/// Rows that a run is used on.
+/// Rows to use a run on.
 #[derive(Clone, Debug)]
 pub struct Rows {
     source: Arc<dyn Source>,
@@ -50,16 +50,16 @@ impl Rows {
         }
     }
 
-    /// Rows in memory: an array for each data variable, whose first axis counts rows. Labels may be
-    /// left out.
+    /// Rows in memory: an array for each data variable, whose first axis is the row. Labels are
+    /// optional.
     ///
     /// # Errors
-    /// If an array is missing, has the wrong shape, or holds values that its variable cannot take.
+    /// If an array is missing, has the wrong shape, or has values outside its variable's domain.
     pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         Ok(Self::new(Dataset::from_arrays(model, arrays)?.train))
     }
 
-    /// The first rows of these, or all if there are fewer.
+    /// The first `count` rows, or all if there are fewer.
     pub fn first(mut self, count: usize) -> Self {
         if count < self.numbers.len() {
             self.numbers.truncate(count);
@@ -68,7 +68,7 @@ impl Rows {
         self
     }
 
-    /// The rows.
+    /// The source of the rows' values.
     pub fn source(&self) -> &dyn Source {
         &*self.source
     }
@@ -87,26 +87,29 @@ impl Rows {
         self.numbers.is_empty()
     }
 
-    /// Where each row stands in its data set, counted from 0 in the training or test rows.
+    /// The number of each row among the training or test rows of its data set, from 0.
     pub fn numbers(&self) -> &[usize] {
         &self.numbers
     }
 
-    /// The part of the data set that they are, if they are one.
+    /// The part of the data set that the rows come from; `None` for rows in memory.
     pub fn part(&self) -> Option<DataPart> {
         self.part
     }
 
-    /// A part of a data set; by default the test rows, else the rows held out, else the training
-    /// rows. `is_own` says that it is the run's own data: which rows were held out is known of these
-    /// alone.
+    /// A part of a data set; by default the test rows, else the held-out rows, else the training
+    /// rows. Only the data set that the run was trained on, `is_training_data`, has held-out rows.
     pub(super) fn select(
         dataset: &Dataset,
         settings: &Settings,
-        is_own: bool,
+        is_training_data: bool,
         part: Option<DataPart>,
     ) -> Result<Self> {
-        let validation = if is_own { settings.validation } else { 0 };
+        let validation = if is_training_data {
+            settings.validation
+        } else {
+            0
+        };
         let part = part.unwrap_or(match (&dataset.test, validation) {
             (Some(_), _) => DataPart::Test,
             (None, 0) => DataPart::Train,
@@ -127,8 +130,8 @@ impl Rows {
             }
         };
         let source = source.ok_or_else(|| {
-            Error::option("part", part, "there are no such rows")
-                .help("leave the option out for the rows that there are")
+            Error::option("part", part, "the data set has no such rows")
+                .help("omit the option to use the rows that the data set has")
         })?;
         Ok(Rows {
             source,

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::fmt;
 
-/// A stage on the way from a model's text to kernels.
+/// A stage of compilation from a model's text to kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The syntax tree.
@@ -24,7 +24,7 @@ pub enum Stage {
     Tensor,
     /// The loss and its gradient.
     Gradient,
-    /// The same after simplification.
+    /// The loss and its gradient after simplification.
     Simplified,
     /// Kernels and buffers.
     Plan,
@@ -62,7 +62,7 @@ impl fmt::Display for Stage {
 }
 
 impl Model {
-    /// A stage of one training step, as text.
+    /// Prints a stage of the compilation of a training step.
     pub fn emit(&self, stage: Stage) -> String {
         let objective = driver::derive(self);
         let rows = batch_rows(self);

@@ -10,47 +10,47 @@ use crate::{
 use serde::Serialize;
 use std::{fmt, path::Path, path::PathBuf, thread::available_parallelism};
 
-/// What was found on this machine, and why the rest was not.
+/// The devices and libraries found on this machine, and the reasons for missing ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct System {
     /// The version of dgc.
     pub version: &'static str,
-    /// Threads of the CPU.
+    /// The number of CPU threads.
     pub threads: usize,
-    /// The vector instructions that dgc uses, for people.
+    /// A description of the vector instructions that dgc uses.
     pub instructions: &'static str,
-    /// NVIDIA's driver.
+    /// NVIDIA's driver, libcuda.so.
     pub driver: Finding,
-    /// The GPUs that the driver lists, in its order.
+    /// The GPUs, in the driver's order.
     pub gpus: Vec<GpuFinding>,
-    /// Why GPUs could not be listed although there is a driver.
+    /// Why listing the GPUs failed, if there is a driver.
     pub gpu_error: Option<String>,
-    /// NVIDIA's runtime compiler.
+    /// NVIDIA's runtime compiler, libnvrtc.so.
     pub nvrtc: Finding,
     /// The runtime compiler's version.
     pub nvrtc_version: Option<(i32, i32)>,
-    /// The folder that compiled kernels are kept in; none if `DGC_CACHE` is empty.
+    /// The folder of the kernel cache; `None` if `DGC_CACHE` is empty.
     pub cache: Option<PathBuf>,
 }
 
-/// Where a library was found, or why it was not.
+/// The place of a library, or why it was not found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
-    /// Its path or name.
+    /// The library's path or name.
     Found(String),
-    /// Why it was not found, and what helps.
+    /// Why it was not found, and a way out.
     Missing(String),
 }
 
 /// A GPU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GpuFinding {
-    /// As the driver names it.
+    /// The name that the driver reports.
     pub name: String,
-    /// Such as `sm_90`.
+    /// The architecture, such as `sm_90`.
     pub architecture: String,
-    /// Bytes.
+    /// Memory in bytes.
     pub memory: usize,
 }
 
@@ -68,8 +68,8 @@ impl Finding {
 }
 
 impl System {
-    /// Looks for devices and libraries; `nvrtc` names the compiler's library where the loader does
-    /// not find it.
+    /// Looks for devices and libraries; `nvrtc` is the path of the runtime compiler, if the loader
+    /// does not find it.
     pub fn look(nvrtc: Option<&Path>) -> Self {
         let driver = Finding::new(library::find_driver());
         let gpus = if driver.is_found() {
@@ -110,12 +110,18 @@ impl fmt::Display for System {
         writeln!(f, "dgc {}", self.version)?;
         writeln!(
             f,
-            "CPU       {} threads, {}",
-            self.threads, self.instructions
+            "CPU       {} {}, {}",
+            self.threads,
+            if self.threads == 1 {
+                "thread"
+            } else {
+                "threads"
+            },
+            self.instructions
         )?;
         writeln!(f, "driver    {}", self.driver)?;
         if let Some(error) = &self.gpu_error {
-            writeln!(f, "GPU       not found: {error}")?;
+            writeln!(f, "GPU       {error}")?;
         } else if self.driver.is_found() && self.gpus.is_empty() {
             writeln!(f, "GPU       none")?;
         }
@@ -133,7 +139,7 @@ impl fmt::Display for System {
         }
         match &self.cache {
             Some(folder) => writeln!(f, "cache     {}", folder.display()),
-            None => writeln!(f, "cache     none: DGC_CACHE is empty"),
+            None => writeln!(f, "cache     off: DGC_CACHE is empty"),
         }
     }
 }
@@ -142,7 +148,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Finding::Found(place) => f.write_str(place),
-            Finding::Missing(error) => write!(f, "not found: {error}"),
+            Finding::Missing(error) => f.write_str(error),
         }
     }
 }

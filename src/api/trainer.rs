@@ -1,9 +1,13 @@
 //! Training: the loop over steps and epochs, its checks, checkpoints and metrics.
 //!
-//! A trainer's parameters are finite whenever an epoch has ended: an epoch whose loss, parameters or
-//! bound are not is an error, and the last checkpoint stays.
+//! The loss, parameters and bound are finite at the end of every epoch. If one is not, the epoch is
+//! an error and the last checkpoint is unchanged.
 
-use super::{cancel::Cancel, epoch::Epoch, run::Run};
+use super::{
+    cancel::Cancel,
+    epoch::Epoch,
+    run::{Run, check_samples},
+};
 use crate::{
     backend::{Build, Device},
     driver,
@@ -31,50 +35,54 @@ use std::{
 /// How a model is trained.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Keep this many labels, as evenly over the classes as possible; all if none.
+    /// The number of labels to keep, as evenly over the classes as possible, at least one of each
+    /// class; `None` keeps all.
     pub labels: Option<usize>,
-    /// Hold this many training rows out, and report on them instead of the test rows.
+    /// The number of training rows to hold out and report on instead of the test rows; fewer than
+    /// all.
     pub validation: usize,
-    /// The seed of everything random.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Passes over the training rows; the model's own number if none.
+    /// The number of passes over the training rows; `None` takes the model's setting.
     pub epochs: Option<usize>,
-    /// Samples a row when the run evaluates itself after each epoch; as many as in training if none.
+    /// Samples per row in the evaluation after each epoch, from 1 to 100,000; `None` takes as many
+    /// as in training.
     pub samples: Option<usize>,
-    /// What runs the model; [`Device::detect`] if none.
+    /// The device; `None` takes [`Device::detect`].
     pub device: Option<Device>,
-    /// A folder that the run is kept in from the start, with a checkpoint after each epoch, so that
-    /// it can be resumed. If none, everything stays in memory until [`Trainer::finish`].
+    /// The run's folder, which gets a checkpoint after each epoch, so that the run can be resumed.
+    /// If `None`, the run stays in memory until [`Trainer::finish`].
     pub output: Option<PathBuf>,
-    /// For each variable that another run's model infers ([`Model::on_run`]), that run's folder.
+    /// Each variable that another run infers ([`Model::on_run`]), with that run's folder.
     pub from: Vec<(String, PathBuf)>,
-    /// Programs of this very model that were compiled ahead of time.
+    /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
-    /// Stops training when it is raised.
+    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
     pub cancel: Option<Cancel>,
 }
 
-/// What may differ when a run is resumed.
+/// How a run is resumed.
 #[derive(Clone, Debug, Default)]
 pub struct ResumeOptions {
-    /// Passes over the training rows, those done included; as before if none.
+    /// The number of passes over the training rows, counting those done; `None` leaves it
+    /// unchanged.
     pub epochs: Option<usize>,
-    /// Settings to change, of which only `epochs` and `rate` may be.
+    /// Settings to change; only `epochs` and `rate` are allowed.
     pub sets: Vec<(String, String)>,
-    /// Where the run's data are now, or the data themselves if they were in memory.
+    /// The new place of the run's data set, or the data set itself if it was in memory.
     pub data: Option<DataPlace>,
-    /// What runs the model; [`Device::detect`] if none.
+    /// The device; `None` takes [`Device::detect`].
     pub device: Option<Device>,
-    /// Programs of this very model that were compiled ahead of time.
+    /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
-    /// Stops training when it is raised.
+    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
     pub cancel: Option<Cancel>,
 }
 
-/// The data of a run that is resumed.
+/// The data set of a resumed run.
 #[derive(Clone, Debug)]
 pub enum DataPlace {
-    /// A name, folder or file, as [`Dataset::open`] takes it.
+    /// A name, folder or file for [`Dataset::open`].
     Named(String),
     /// The data set itself.
     Loaded(Dataset),
@@ -83,31 +91,31 @@ pub enum DataPlace {
 /// How [`Trainer::train`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs are done.
+    /// All epochs are complete.
     Done,
-    /// The callback stopped training; what was learned until then is kept.
+    /// The callback stopped training; the checkpoint has the state of the last step.
     Stopped,
 }
 
-/// Where training is, after a step.
+/// The progress of training after a step.
 #[derive(Clone, Copy)]
 pub struct Progress<'t> {
     /// Steps taken since training began.
     pub step: u64,
     /// The step after which training is done.
     pub steps: u64,
-    /// Epochs done, with the fraction of the one that is under way.
+    /// Epochs done, with the fraction of the current epoch.
     pub epochs: f64,
     /// The epoch that ended with this step, if one did.
     pub ended: Option<&'t Epoch>,
-    /// The last epoch that ended, if one did since training began or went on.
+    /// The last epoch that ended since training began or resumed.
     pub last: Option<&'t Epoch>,
     stepper: &'t Stepper,
 }
 
 impl Progress<'_> {
-    /// The mean bound of each case (`all`, `labelled` or `unlabelled`) over the steps of the epoch
-    /// under way, in nats per row.
+    /// The mean bound of each case (`all`, `labelled` or `unlabelled`) over the steps of the
+    /// current epoch, in nats per row.
     pub fn bounds(&self) -> impl Iterator<Item = (&'static str, f64)> {
         self.stepper.means().filter_map(|(name, mean)| match name {
             OutputName::CaseBound(case) => Some((case.word(), mean)),
@@ -116,43 +124,52 @@ impl Progress<'_> {
     }
 }
 
-/// A run whose loss has risen by more than this many times its first epoch's loss has diverged.
+/// Training has diverged if the loss exceeds the first epoch's loss by more than this multiple of
+/// it.
 const DIVERGENCE: f64 = 10.0;
 /// The settings that may be changed when a run is resumed.
 const RESUMABLE: [&str; 2] = ["epochs", "rate"];
-/// Rows that an evaluation takes at once, and the training rows that are evaluated where none are
-/// held out.
+/// The rows per evaluation batch, and the number of training rows that are evaluated if there are
+/// no held-out rows.
 const ROWS: usize = 200;
 
 /// A model in training.
 pub struct Trainer {
     stepper: Stepper,
     evaluator: Evaluator,
-    /// The rows held out, and their name in the metrics.
+    /// The held-out rows, and their name in the metrics.
     held_out: Option<(&'static str, Arc<dyn Source>)>,
     settings: Settings,
     device: Device,
-    /// The run's folder, which is locked; none while everything is in memory.
+    /// The run's folder and its lock; `None` while the run is in memory.
     folder: Option<(Folder, Lock)>,
-    /// The metrics of the epochs done that are in no folder.
+    /// Metrics of epochs that are not written yet.
     unwritten: Vec<Value>,
     first_loss: Option<f64>,
-    /// When the epoch under way began, and at which step.
+    /// The time and step at which the current epoch began.
     begun: (Instant, u64),
     last: u64,
     /// The last epoch that [`Trainer::train`] ended.
     ended: Option<Epoch>,
-    /// The step of the last checkpoint, if one was written since training began or went on.
+    /// The step of the last checkpoint written since training began or resumed.
     saved: Option<u64>,
     cancel: Option<Cancel>,
 }
 
 impl Trainer {
-    /// A trainer with new parameters, drawn by the seed.
+    /// Checks that a new run may be written to a folder, as [`Trainer::new`] does.
     ///
     /// # Errors
-    /// If an option contradicts the data or the model, the output folder holds something already, or
-    /// the device cannot be had.
+    /// If the folder holds something already.
+    pub fn check_output(folder: &Path) -> Result<()> {
+        Folder::new(folder).map(|_| ())
+    }
+
+    /// Creates a trainer with new parameters, drawn from the seed.
+    ///
+    /// # Errors
+    /// If an option contradicts the data or the model, the output folder is not empty, or the
+    /// device is not available.
     pub fn new(model: &Model, data: &Dataset, options: Options) -> Result<Self> {
         let model = with_epochs(model.clone(), options.epochs)?;
         let folder = options.output.as_deref().map(Folder::new).transpose()?;
@@ -160,8 +177,9 @@ impl Trainer {
         settings.check_fingerprint(data)?;
         if options.labels.is_some() && model.labels().next().is_none() {
             let labels = options.labels.unwrap_or(0);
-            return Err(Error::option("labels", labels, "the model has no label")
-                .help("leave the option out"));
+            return Err(
+                Error::option("labels", labels, "the model has no label").help("omit the option")
+            );
         }
         let mut trainer = Self::prepare(
             model,
@@ -182,12 +200,12 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// A trainer that goes on with the run in a folder from its last checkpoint, bit for bit as if
-    /// it had not been interrupted.
+    /// Resumes the run in a folder from its last checkpoint. The result has the same bits as
+    /// without the interruption.
     ///
     /// # Errors
-    /// If the folder holds no run, another process trains it, its data changed, or a setting other
-    /// than `epochs` and `rate` is to change.
+    /// If the folder is not a run, another trainer trains it, its data changed, it has completed
+    /// more epochs than it is to train for, or a setting other than `epochs` and `rate` is given.
     pub fn resume(folder: impl AsRef<Path>, options: ResumeOptions) -> Result<Self> {
         let (folder, mut settings) = Folder::open(folder.as_ref())?;
         let mut sets = options.sets;
@@ -232,10 +250,11 @@ impl Trainer {
         )?;
         if folder.checkpoint().exists() {
             trainer.stepper.restore(&folder.checkpoint())?;
+            trainer.check_epochs()?;
             let done = trainer.stepper.epochs_after(trainer.stepper.step).floor();
             folder.truncate_log(done as u64)?;
         } else {
-            trainer.read_upstream_again()?;
+            trainer.check_needs_no_upstream()?;
         }
         if is_moved || !sets.is_empty() {
             folder.write_settings(&trainer.settings)?;
@@ -246,7 +265,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Everything but the folder.
+    /// Prepares everything except the folder.
     fn prepare(
         model: Model,
         data: &Dataset,
@@ -296,12 +315,24 @@ impl Trainer {
         })
     }
 
+    /// Checks that the restored state is not beyond the last epoch.
+    fn check_epochs(&self) -> Result<()> {
+        if self.stepper.step <= self.last {
+            return Ok(());
+        }
+        let epochs = self.stepper.model.train.epochs;
+        // Two digits say how far an incomplete epoch is.
+        let done = (100.0 * self.stepper.epochs_after(self.stepper.step)).floor() / 100.0;
+        let message = format!("the run has completed {done}");
+        Err(Error::option("epochs", epochs, message).help("choose a larger number"))
+    }
+
     /// The model that is trained.
     pub fn model(&self) -> &Model {
         &self.stepper.model
     }
 
-    /// The device that trains, for people: `CPU, 2 threads`.
+    /// A description of the training device, such as `CPU, 2 threads`.
     pub fn device(&self) -> String {
         self.stepper.session.device.describe()
     }
@@ -323,20 +354,23 @@ impl Trainer {
         self.last
     }
 
-    /// Whether all epochs are done.
+    /// Whether all epochs are complete.
     pub fn is_done(&self) -> bool {
         self.stepper.step >= self.last
     }
 
-    /// Takes one step, for loops of one's own; nothing if training is done. Gives the epoch that
-    /// ended with it, whose checkpoint is then written.
+    /// Takes one step, for custom training loops; does nothing if training is complete. Returns the
+    /// epoch that ended with the step, after writing its checkpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::Diverged`] if the loss is not finite or far above the first epoch's.
+    /// [`ErrorKind::Interrupted`] if the cancel flag is raised, without taking the step and after
+    /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above the
+    /// first epoch's.
     pub fn step(&mut self) -> Result<Option<Epoch>> {
         if self.is_done() {
             return Ok(None);
         }
+        self.check_not_cancelled()?;
         self.stepper
             .step()
             .map_err(|error| self.with_checkpoint(error))?;
@@ -355,29 +389,23 @@ impl Trainer {
         Ok(Some(Epoch { metrics, epochs }))
     }
 
-    /// Trains until the end of the epoch under way; nothing if training is done.
+    /// Trains until the end of the current epoch. Returns `None` if training is complete.
     ///
     /// # Errors
-    /// [`ErrorKind::Interrupted`] if the run was cancelled, after a checkpoint was written;
-    /// otherwise as [`Trainer::step`].
+    /// As [`Trainer::step`].
     pub fn epoch(&mut self) -> Result<Option<Epoch>> {
         while !self.is_done() {
             let ended = self.step()?;
             if ended.is_some() {
                 return Ok(ended);
             }
-            if self.is_cancelled() {
-                self.pause()?;
-                let message = format!("stopped after step {}", self.stepper.step);
-                return Err(Error::of_kind(ErrorKind::Interrupted, message));
-            }
         }
         self.complete()?;
         Ok(None)
     }
 
-    /// Trains until all epochs are done, or until `callback`, which is called after each step, or
-    /// the option `cancel` stops it. A run that was stopped has a checkpoint of its last step.
+    /// Trains until all epochs are complete, or until `callback` stops training. `callback` is
+    /// called after each step. A stopped run has a checkpoint of its last step.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -397,7 +425,7 @@ impl Trainer {
                 last: self.ended.as_ref(),
                 stepper: &self.stepper,
             };
-            if callback(&progress).is_break() || self.is_cancelled() {
+            if callback(&progress).is_break() {
                 self.pause()?;
                 return Ok(Outcome::Stopped);
             }
@@ -406,21 +434,22 @@ impl Trainer {
         Ok(Outcome::Done)
     }
 
-    /// Keeps the run in a folder and opens it for use. A run that has a folder since it began stays
-    /// there, and `folder` must be the same.
+    /// Writes the run to a folder and opens it. If the option `output` named a folder, `folder`
+    /// must be the same. The folder stays locked until the trainer is dropped.
     ///
     /// # Errors
-    /// If the folder holds something already, or cannot be written.
-    pub fn finish(mut self, folder: impl AsRef<Path>) -> Result<Run> {
+    /// If the folder is another one than `output`, is not empty, or cannot be written. The trainer
+    /// is unchanged, so that another folder can be tried.
+    pub fn finish(&mut self, folder: impl AsRef<Path>) -> Result<Run> {
         let path = folder.as_ref();
         match &self.folder {
             Some((folder, _)) if folder.path != path => {
                 let message = format!(
-                    "{}: the run is kept in {}",
+                    "{}: the run was started in {}",
                     path.display(),
                     folder.path.display()
                 );
-                return Err(Error::usage(message).help("finish it there"));
+                return Err(Error::usage(message).help("pass the same folder to `finish`"));
             }
             Some(_) => {}
             None => {
@@ -432,22 +461,39 @@ impl Trainer {
         if self.saved != Some(self.stepper.step) {
             self.pause()?;
         }
-        drop(self.folder);
         Run::open_on(path, &self.device)
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.cancel.as_ref().is_some_and(Cancel::is_raised)
+    /// Whether the run has a folder with a checkpoint, from which it can be resumed.
+    pub fn has_checkpoint(&self) -> bool {
+        let folder = self.folder.as_ref();
+        folder.is_some_and(|(folder, _)| folder.checkpoint().exists())
     }
 
-    /// Writes the state of the last step, if there is a folder for it.
+    /// If the cancel flag is raised, writes a checkpoint and returns an error.
+    fn check_not_cancelled(&mut self) -> Result<()> {
+        if !self.cancel.as_ref().is_some_and(Cancel::is_raised) {
+            return Ok(());
+        }
+        if self.saved != Some(self.stepper.step) {
+            self.pause()?;
+        }
+        let saved = match self.folder {
+            Some(_) => "; its checkpoint is saved",
+            None => "",
+        };
+        let message = format!("stopped after step {}{saved}", self.stepper.step);
+        Err(Error::of_kind(ErrorKind::Interrupted, message))
+    }
+
+    /// Writes a checkpoint of the last step, if the run has a folder.
     fn pause(&mut self) -> Result<()> {
         self.check_health()
             .map_err(|error| self.with_checkpoint(error))?;
         self.save()
     }
 
-    /// A run that takes no step has a checkpoint all the same.
+    /// Writes a checkpoint for a run that took no step.
     fn complete(&mut self) -> Result<()> {
         match &self.folder {
             Some((folder, _)) if !folder.checkpoint().exists() => self.save(),
@@ -455,8 +501,8 @@ impl Trainer {
         }
     }
 
-    /// Logs an epoch and writes the checkpoint. What is logged and not saved is forgotten when the
-    /// run goes on; what is saved and not logged would be missed.
+    /// Logs an epoch, then writes the checkpoint. Resuming removes logged epochs without a
+    /// checkpoint, so this order loses no metrics.
     fn keep(&mut self, metrics: &Value) -> Result<()> {
         self.unwritten.push(metrics.clone());
         self.save()
@@ -474,21 +520,23 @@ impl Trainer {
         Ok(())
     }
 
-    /// The parameters of the runs that the model stands on, for a run that has no checkpoint yet.
-    fn read_upstream_again(&mut self) -> Result<()> {
+    /// Checks that a run without a checkpoint needs no parameters of another run.
+    fn check_needs_no_upstream(&mut self) -> Result<()> {
         match self.settings.from.first() {
             None => Ok(()),
             Some(from) => {
-                let message = "the run has no checkpoint, and so no parameters of the run that it \
-                               stands on";
-                Err(Error::data(message)
-                    .help(format!("begin it again with --from {}=RUN", from.variable)))
+                let message = "the run has no checkpoint, and so no parameters of the run that infers \
+                               its data";
+                Err(Error::data(message).help(format!(
+                    "train a new run, with the run that infers `{}` in the option `from`",
+                    from.variable
+                )))
             }
         }
     }
 
-    /// That the parameters are numbers, and give numbers: only such a state is kept. Gives what was
-    /// inferred of the rows held out, or of some training rows.
+    /// Checks that the parameters and the outputs on the held-out rows, or on some training rows,
+    /// are finite. Only such a state becomes a checkpoint. Returns the outputs.
     fn check_health(&mut self) -> Result<Inferred> {
         self.stepper.check_finite()?;
         let source = match &self.held_out {
@@ -505,33 +553,34 @@ impl Trainer {
             self.evaluator
                 .run(&mut self.stepper.session, &*source, self.stepper.seed)?;
         for (output, values) in &inferred {
-            // A classifier has no bound, but predictions.
+            // A classifier has predictions but no bound.
             let found = mean(values);
             if !found.is_finite() {
-                let what =
-                    format!("the mean {output} of rows that were not just trained on is {found}");
+                let what = format!("the mean {output} of the evaluated rows is {found}");
                 return Err(self.stepper.diverged(self.stepper.step, what));
             }
         }
         Ok(inferred)
     }
 
-    /// The same error, with what the run can go on from.
+    /// Adds to an error how to resume the run.
     fn with_checkpoint(&self, error: Error) -> Error {
         let Some((folder, _)) = &self.folder else {
             return error;
         };
         error.also_help(match folder.last_epoch() {
             Some(epoch) if folder.checkpoint().exists() => format!(
-                "the checkpoint of epoch {epoch} is unchanged: dgc train {} --resume --set rate=… \
-                 goes on from it",
-                folder.path.display()
+                "the checkpoint of epoch {epoch} is unchanged; resume from it, with a smaller \
+                 `rate` if training diverged"
             ),
             _ => "there is no checkpoint yet".to_string(),
         })
     }
 
-    /// The metrics of the epoch that ends now; an error if training diverged.
+    /// The metrics of the epoch that just ended.
+    ///
+    /// # Errors
+    /// If training diverged.
     fn metrics(&mut self, epoch: u64) -> Result<Value> {
         let (begun, begun_at) = self.begun;
         let seconds = begun.elapsed().as_secs_f64();
@@ -565,12 +614,14 @@ impl Trainer {
         }
         Err(self.stepper.diverged(
             self.stepper.step,
-            format!("the mean loss of the epoch is {loss}, of the first it was {first}"),
+            format!(
+                "the mean loss of the epoch is {loss}, and that of the first epoch was {first}"
+            ),
         ))
     }
 }
 
-/// The metrics of the rows held out.
+/// The metrics of the held-out rows.
 fn held_out_metrics(model: &Model, source: &dyn Source, inferred: &Inferred) -> Result<Value> {
     let mut found = json!({ "rows": source.rows() });
     for (output, values) in inferred
@@ -599,7 +650,7 @@ fn held_out_metrics(model: &Model, source: &dyn Source, inferred: &Inferred) -> 
     Ok(found)
 }
 
-/// The program that evaluates the rows held out, or some of the training rows where there are none.
+/// The program that evaluates the held-out rows, or some training rows if there are none.
 fn evaluator(
     stepper: &mut Stepper,
     compiled: Option<Build>,
@@ -620,7 +671,7 @@ fn evaluator(
     Evaluator::new(&mut stepper.session, model, case, &build)
 }
 
-/// The device for programs: those with machine code need no compiler, and have a precision.
+/// The device for programs. Machine code needs no compiler and fixes the precision.
 pub(super) fn detect_for(programs: &Training) -> Device {
     match &programs.gradient.cuda {
         Some(binary) => Device::detect_with(0, None, binary.precision, false),
@@ -636,12 +687,16 @@ fn with_epochs(model: Model, epochs: Option<usize>) -> Result<Model> {
 }
 
 fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Settings> {
+    if let Some(samples) = options.samples {
+        check_samples(samples)?;
+    }
     let mut from = Vec::new();
     for (variable, run) in &options.from {
         if options.compiled.is_some() {
             let value = format!("{variable}={}", run.display());
-            let message = "the model was compiled without";
-            return Err(Error::option("from", value, message).help("train the model's own file"));
+            let message = "the compiled model does not take values from another run";
+            return Err(Error::option("from", value, message)
+                .help("train the model file instead of the compiled folder"));
         }
         let (_, settings) = Folder::open(run)?;
         from.push(From {
@@ -653,16 +708,20 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
     for upstream in &model.upstream {
         let name = &model.variables[upstream.variable.index()].name;
         if !from.iter().any(|from| from.variable == *name) {
-            let message = format!("the run that infers `{name}` is not among the options");
-            return Err(Error::usage(message).help("name its folder in `from`"));
+            let message =
+                format!("option `from`: expected the run that infers `{name}`, found none");
+            return Err(
+                Error::usage(message).help("add the variable and the run's folder to `from`")
+            );
         }
     }
     if let Some(compiled) = &options.compiled
         && (compiled.model.source != model.source || options.samples.is_some())
     {
-        let message = "samples and the model's text are those that the programs were compiled with";
-        return Err(Error::usage(message)
-            .help("leave the option `samples` out, and evaluate the run afterwards"));
+        let message = "the model's text and the number of samples are fixed in the compiled model";
+        return Err(
+            Error::usage(message).help("omit the option `samples`, or compile the model again")
+        );
     }
     Ok(Settings {
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -684,14 +743,10 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
 }
 
 impl ResumeOptions {
-    /// That an option was given which a run cannot change.
+    /// The error for an option that cannot change when a run is resumed.
     pub(crate) fn fixed(name: &str) -> Error {
-        Error::option(
-            name,
-            "",
-            "a run goes on with the settings that it began with",
-        )
-        .help("only `epochs`, `rate` and the place of the data may be changed")
+        Error::option(name, "", "a resumed run keeps this setting")
+            .help("omit the option; only `epochs`, `rate` and the place of the data may be changed")
     }
 }
 
@@ -700,8 +755,8 @@ fn check_same_model(folder: &Folder, model: &Model, compiled: &Compiled) -> Resu
         return Ok(());
     }
     let message = format!(
-        "{}: a run of another model than the compiled one",
+        "{}: the run's model differs from the compiled model",
         folder.path.display()
     );
-    Err(Error::usage(message).help("go on with it by itself: dgc train RUN --resume"))
+    Err(Error::usage(message).help("resume the run with its own model: `Trainer::resume`"))
 }

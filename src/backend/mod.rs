@@ -13,18 +13,18 @@ use std::{borrow::Cow, path::PathBuf};
 #[derive(Debug)]
 pub struct Array;
 
-/// A plan made ready to run.
+/// A loaded plan.
 #[derive(Debug)]
 pub struct Program;
 
-/// A verified plan to be loaded, with the machine code that was compiled from it ahead of time.
+/// A verified plan to load, with machine code if the plan was compiled ahead of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Build {
-    /// Such as `gradient`.
+    /// The program's name, such as `gradient`.
     pub name: String,
     /// The plan, verified.
     pub plan: VerifiedPlan,
-    /// Trusted: machine code cannot be checked.
+    /// The machine code. It is trusted, because it cannot be checked.
     pub cuda: Option<cuda::Binary>,
 }
 
@@ -39,60 +39,63 @@ impl Build {
     }
 }
 
-/// Where a buffer of a plan lies: from `offset` on in an array.
+/// The place of a buffer of a plan: a range of an array that begins at `offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayRange {
     /// The array.
     pub array: Id<Array>,
-    /// In floats.
+    /// The offset of the buffer's first element, in floats.
     pub offset: usize,
 }
 
-/// Rows of a table, of `width` floats each, that are to stand at the start of another array, one
-/// after the other.
+/// A copy of rows of a table, with `width` floats each, to the start of another array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather<'r> {
     /// The array with all rows.
     pub table: Id<Array>,
-    /// Floats of a row.
+    /// Floats per row.
     pub width: usize,
-    /// The rows to copy, by their places in the table.
+    /// The indices of the rows to copy, in the order of the copies.
     pub rows: &'r [u32],
-    /// The array that they are copied to.
+    /// The destination array.
     pub to: Id<Array>,
 }
 
-/// What the noise of one run is drawn by.
+/// The key from which the noise of a program's run is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseKey {
-    /// Of everything random.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// The step of training, or the number of a batch.
+    /// The number of the training step or of the batch.
     pub step: u64,
 }
 
-/// Where the time of a kernel went since it was loaded, in seconds summed over the threads.
+/// The time that a kernel has taken since it was loaded, in seconds summed over the threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
     /// The kernel's name.
     pub kernel: String,
-    /// In loops over elements.
+    /// Time in elementwise loops.
     pub loops: f64,
-    /// In packing the operands of contractions.
+    /// Time in packing the operands of contractions.
     pub packing: f64,
-    /// In contractions.
+    /// Time in contractions.
     pub contraction: f64,
 }
 
 /// A device, with its arrays and programs.
 pub trait Backend: Send {
-    /// What it is, for people: `CPU, 2 threads`.
+    /// A description of the device, such as `CPU, 2 threads`.
     fn describe(&self) -> String;
 
-    /// A new array of that many floats, all 0.
+    /// Allocates an array of `len` floats, all 0.
+    ///
+    /// # Errors
+    /// If the device lacks memory.
     fn allocate(&mut self, len: usize) -> Result<Id<Array>>;
 
-    /// Lets `write` set the `len` floats from `offset` on; what it finds there is unspecified.
+    /// Sets `len` floats from `offset` on with `write`. The contents that `write` receives are
+    /// unspecified.
     fn fill(
         &mut self,
         array: Id<Array>,
@@ -101,39 +104,41 @@ pub trait Backend: Send {
         write: &mut dyn FnMut(&mut [f32]),
     ) -> Result<()>;
 
-    /// The `len` floats from `offset` on.
+    /// Reads `len` floats from `offset` on.
     fn read(&self, array: Id<Array>, offset: usize, len: usize) -> Result<Cow<'_, [f32]>>;
 
-    /// Whether a table of that many floats had better lie on the device, for rows to be gathered
+    /// Whether a table of `floats` floats should be stored on the device, so that rows are gathered
     /// there.
     fn keeps(&self, _len: usize) -> bool {
         false
     }
 
-    /// Copies rows of tables to other arrays, at least one. Asked of devices that keep tables.
+    /// Copies rows of tables to other arrays. Called only on devices that store tables, with at
+    /// least one copy.
     fn gather(&mut self, _copies: &[Gather]) -> Result<()> {
         unreachable!("the rows of a device that keeps no table are written by the host")
     }
 
-    /// Notes the first `len` floats of an array as the programs that were run leave them, for
-    /// `noted` to give.
+    /// Starts to copy the first `len` floats of an array to the host, with their values after all
+    /// programs run so far.
     fn enqueue_readback(&mut self, array: Id<Array>, len: usize) -> Result<()>;
 
-    /// Gives `take` the oldest floats that were noted and not given; false if there are none, or
-    /// none yet and it is not to `wait`.
+    /// Passes the oldest enqueued floats to `take`. Returns false if none are enqueued, or if they
+    /// have not arrived and `wait` is false.
     fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool>;
 
-    /// Makes a plan ready; `places` says where its buffers lie, none for those in working memory.
+    /// Loads a plan. `places` gives the place of each buffer, and `None` for buffers in working
+    /// memory.
     ///
     /// # Errors
-    /// If a buffer does not lie within its array, or overlaps another one that it must not; if there
-    /// is too little memory, or the machine code does not suit the device.
+    /// If a buffer is out of its array's bounds or overlaps another buffer, memory is lacking, or
+    /// the machine code is for another device.
     fn load(&mut self, build: &Build, places: &[Option<ArrayRange>]) -> Result<Id<Program>>;
 
-    /// Runs a program; its results are there for whoever reads them.
+    /// Runs a program. Later reads wait for its results.
     fn run(&mut self, program: Id<Program>, key: NoiseKey) -> Result<()>;
 
-    /// Where the time of a program's kernels went, if the device counts it.
+    /// The time that each kernel of a program took; empty if the device does not measure it.
     fn spent(&self, _program: Id<Program>) -> Vec<Spent> {
         Vec::new()
     }
@@ -142,24 +147,24 @@ pub trait Backend: Send {
 /// A choice of device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The CPU with that many threads, or as many as there are cores for 0.
+    /// The CPU.
     Cpu {
-        /// How many; 0 for as many as there are cores.
+        /// The number of threads; 0 uses one thread per core.
         threads: usize,
-        /// What the operands of contractions are rounded to.
+        /// The precision of the operands of contractions.
         precision: Precision,
     },
-    /// The first GPU; `nvrtc` names the compiler's library where the loader does not find it.
+    /// The first NVIDIA GPU.
     Cuda {
-        /// The compiler's library, where the loader does not find it.
+        /// The path of NVIDIA's runtime compiler, if the loader does not find it.
         nvrtc: Option<PathBuf>,
-        /// What the operands of contractions are rounded to.
+        /// The precision of the operands of contractions.
         precision: Precision,
     },
 }
 
 impl Device {
-    /// The CPU in f32, with that many threads, or as many as there are cores for 0.
+    /// The CPU in f32 with `threads` threads; 0 uses one thread per core.
     pub const fn cpu(threads: usize) -> Self {
         Device::Cpu {
             threads,
@@ -168,20 +173,20 @@ impl Device {
     }
 }
 
-/// What a contraction's operands are rounded to before they are multiplied. All else is in f32:
-/// sums, weights, log-densities.
+/// The precision to which a contraction's operands are rounded. Everything else is f32: sums,
+/// weights, log-densities.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]
-    /// Not rounded: single precision.
+    /// Single precision: operands are not rounded.
     F32,
-    /// 10 bits of fraction, on a GPU's tensor cores.
+    /// TF32, with 10 fraction bits, on a GPU's tensor cores.
     Tf32,
-    /// 7 bits of fraction, on tensor cores, or by what a CPU has for it; where it has nothing, no
-    /// faster than f32.
+    /// BF16, with 7 fraction bits, on tensor cores or with a CPU's bf16 instructions. On a CPU
+    /// without them it is not faster than f32.
     Bf16,
 }
 
@@ -203,7 +208,7 @@ impl std::fmt::Display for Precision {
 /// Opens a device.
 ///
 /// # Errors
-/// If there is no such device, or this build cannot use it.
+/// If the device is missing, or this build does not support it.
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
     match device {
         Device::Cpu { threads, precision } => Ok(Box::new(cpu::Cpu::new(*threads, *precision)?)),

@@ -1,4 +1,4 @@
-//! Where the buffers of a plan may lie in the arrays of a device.
+//! Checks of the places of a plan's buffers in a device's arrays.
 
 use super::{Array, ArrayRange};
 use crate::{
@@ -7,12 +7,13 @@ use crate::{
     plan::{Plan, Storage},
 };
 
-/// Checks where a plan's buffers lie: each within its array, those that share memory in the plan at
-/// one place, and others apart where one of them is written. `len` is the length of an array, none
-/// if there is no such array. Back ends call it when they load a build.
+/// Checks the places of a plan's buffers: each is in the bounds of its array; buffers that share
+/// memory in the plan have the same place; other buffers do not overlap if one of them is written.
+/// `len` is the length of an array, `None` if there is no such array. Back ends call this function
+/// when they load a build.
 ///
 /// # Errors
-/// The first buffer that lies where it must not.
+/// With the first buffer whose place is invalid.
 pub(crate) fn check_ranges(
     plan: &Plan,
     ranges: &[Option<ArrayRange>],
@@ -51,8 +52,8 @@ pub(crate) fn check_ranges(
             .iter()
             .take_while(|other| other.0 == array && other.1 < end);
         for &(_, other_start, _, other) in above {
-            let apart = !written[index] && !written[other];
-            if !apart && !(start == other_start && plan.share_memory(index, other)) {
+            let is_written = written[index] || written[other];
+            if is_written && !(start == other_start && plan.share_memory(index, other)) {
                 let (one, other) = (&plan.buffers[index].name, &plan.buffers[other].name);
                 return refused(format!(
                     "expected `{one}` and `{other}` apart, found them overlap"

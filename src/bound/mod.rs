@@ -1,8 +1,8 @@
 //! Bounds as terms: a small algebra over factors, which prints as mathematics before it is lowered.
 //!
 //! A case fixes the observed variables. Its bound nests one scope for each unobserved variable, in
-//! the order in which `q` draws them. Each log-density is in the outermost scope in which all of its
-//! variables have values.
+//! the order in which `q` draws them. Each log-density is in the outermost scope in which all of
+//! its variables have values.
 
 mod derive;
 mod print;

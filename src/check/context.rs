@@ -135,15 +135,28 @@ impl<'a> Checker<'a> {
         match (self.sets.number(name, written), given) {
             (Ok(Some(number)), Some(text)) if !argument.holds(number) => {
                 let title = format!("`--set {name}={text}`: {}", argument.expected());
-                self.report(Diagnostic::error(Span::default(), title));
+                self.report_set(name, title, written.or(argument.default));
                 written
             }
             (Ok(number), _) => number.or(written),
             (Err(message), _) => {
-                self.report(Diagnostic::error(Span::default(), message));
+                self.report_set(name, message, written.or(argument.default));
                 written
             }
         }
+    }
+
+    /// Reports a mistake in `--set NAME=…`. The way out is an example with a number that is right.
+    pub fn report_set(&mut self, name: &str, title: String, right: Option<f64>) {
+        let example = right.filter(|number| number.is_finite()).map_or_else(
+            || "NUMBER".to_string(),
+            |number| match number {
+                small if small != 0.0 && small.abs() < 1e-3 => format!("{small:e}"),
+                number => number.to_string(),
+            },
+        );
+        let help = format!("for example: --set {name}={example}");
+        self.report(Diagnostic::error(Span::default(), title).help(help));
     }
 
     /// Whether a number is in an argument's range; reports one that is not.

@@ -29,6 +29,11 @@ impl<'t> Arrows<'t> {
 /// The largest size of an axis.
 const LARGEST: f64 = 16_777_216.0;
 
+/// Whether a number can be the length of an axis.
+fn is_size(number: f64) -> bool {
+    number.fract() == 0.0 && (1.0..=LARGEST).contains(&number)
+}
+
 impl Checker<'_> {
     pub fn declarations(&mut self, tree: &File) {
         for item in &tree.items {
@@ -106,9 +111,19 @@ impl Checker<'_> {
         let number = match self.sets.number(&name.text, written) {
             Ok(number) => number,
             Err(message) => {
-                self.report(Diagnostic::error(name.span, message));
+                self.report_set(&name.text, message, written);
                 written
             }
+        };
+        let number = match (self.sets.given(&name.text), number) {
+            (Some(text), Some(number)) if !is_size(number) => {
+                let text = text.to_string();
+                let expected = format!("expected a whole number from 1 to {LARGEST}");
+                let title = format!("`--set {}={text}`: {expected}", name.text);
+                self.report_set(&name.text, title, written);
+                written
+            }
+            (_, number) => number,
         };
         let number = self.whole(
             name.span,
@@ -121,7 +136,7 @@ impl Checker<'_> {
     /// Converts a number to a size. Reports a number that is not whole or is out of range, and then
     /// returns 1.
     fn whole(&mut self, span: Span, number: f64, what: &str) -> usize {
-        if number.fract() != 0.0 || !(1.0..=LARGEST).contains(&number) {
+        if !is_size(number) {
             self.report(
                 Diagnostic::error(
                     span,

@@ -21,8 +21,8 @@ pub(super) fn fits(
         .iter()
         .map(|&parent| layer::features(&checker.variable(parent).shape));
     let shapes = shapes.collect();
-    // A mistake that does not depend on the parents is reported without a note on the arrow, so that
-    // repeated reports of one net are equal, and merged.
+    // A mistake that does not depend on the parents is reported without a note on the arrow, so
+    // that repeated reports of one net are equal, and merged.
     let misfit = walk(&network.layers, None).err();
     let misfit = misfit.or_else(|| match walk(&network.layers, Some(shapes)) {
         Ok(found) => {

@@ -74,7 +74,7 @@ fn constants(
                     distribution.head_names().join(" and ")
                 ))
                 .help(format!(
-                    "write a network: `{kind}(body)`; no layers: `{kind}(linear)`{constants}"
+                    "write a network: `{kind}(body)`, or `{kind}(linear)` without layers{constants}"
                 )),
         );
         return None;

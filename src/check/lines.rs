@@ -126,8 +126,8 @@ fn read(
     }
 }
 
-/// Reports a model without a bound that has no cost to learn from. Costs of labelled rows count only
-/// if a batch has labelled rows.
+/// Reports a model without a bound that has no cost to learn from. Costs of labelled rows count
+/// only if a batch has labelled rows.
 fn has_something_to_learn(checker: &mut Checker, draft: &Draft) {
     if !checker.generative.is_empty() || checker.has_errors() {
         return;

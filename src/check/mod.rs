@@ -1,5 +1,5 @@
-//! Checks a syntax tree and builds a [`Model`]: names, shapes, supports and graphs. Every mistake is
-//! reported at once.
+//! Checks a syntax tree and builds a [`Model`]: names, shapes, supports and graphs. Every mistake
+//! is reported at once.
 //!
 //! [`check`] reads a file in the order in which its parts depend on each other: declarations, the
 //! factors of both graphs, then the lines of `objective` and `train`. A step that finds a mistake
@@ -83,7 +83,8 @@ pub fn check(
 }
 
 impl Checker<'_> {
-    /// Reports names of `--set` that the model does not have, and sizes and nets that are never used.
+    /// Reports names of `--set` that the model does not have, and sizes and nets that are never
+    /// used.
     fn finish(&mut self) {
         for (name, help) in self.sets.unused() {
             let mut unknown = Diagnostic::error(

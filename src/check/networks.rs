@@ -1,5 +1,5 @@
-//! Expands the networks of factors: replaces the names of nets by their layers, unrolls repetitions,
-//! and numbers the layers.
+//! Expands the networks of factors: replaces the names of nets by their layers, unrolls
+//! repetitions, and numbers the layers.
 
 use super::{arguments::argument_values, context::Checker, features};
 use crate::{

@@ -188,8 +188,8 @@ fn inferred_distribution(
     distribution::find(&q.name.text)
 }
 
-/// Finds the data variables that q reads for each latent with a `vamp` prior. Reports a q that reads
-/// other variables, or none.
+/// Finds the data variables that q reads for each latent with a `vamp` prior. Reports a q that
+/// reads other variables, or none.
 pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor]) {
     let nodes: Vec<Factor> = p
         .iter()

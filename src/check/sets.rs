@@ -17,8 +17,8 @@ impl Sets {
         }
     }
 
-    /// The number that `--set` gives a size or setting, else `written`, the one in the file. The last
-    /// `--set` of a name wins.
+    /// The number that `--set` gives a size or setting, else `written`, the one in the file. The
+    /// last `--set` of a name wins.
     pub fn number(&mut self, name: &str, written: Option<f64>) -> Result<Option<f64>, String> {
         if !self.requested.iter().any(|requested| requested == name) {
             self.requested.push(name.to_string());

@@ -1,10 +1,13 @@
 //! Arguments that several commands share.
 
 use super::terminal::show;
-use crate::{Compiled, Model, Precision, Result};
-use std::path::{Path, PathBuf};
+use crate::{Compiled, Error, Model, Precision, Result};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-/// A model file and what is changed in it.
+/// A model file and the changes to it.
 #[derive(clap::Args)]
 pub struct ModelFile {
     /// The model file, such as models/adgm.dgm
@@ -14,29 +17,31 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// The checked model; its warnings are printed, its mistakes are the error.
+    /// Checks the model and prints its warnings. Its mistakes are the error.
     pub fn check(&self) -> Result<Model> {
         self.changes.model(&self.file)
     }
 }
 
-/// What is changed in a model.
+/// Changes to the sizes and settings of a model.
 #[derive(clap::Args)]
 pub struct Changes {
-    /// Change a size or setting, such as hidden=200, samples=5 or epochs=20; may be repeated
+    /// Change a size or setting, such as hidden=200, samples=5 or epochs=20; repeat the option to
+    /// change several
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = set)]
     pub sets: Vec<(String, String)>,
 }
 
 impl Changes {
-    /// The model in a file with these changes; its warnings are printed.
+    /// Reads a model file, applies these changes and prints the warnings.
     pub fn model(&self, file: &Path) -> Result<Model> {
         let (model, warnings) = Model::open_with(file, &self.sets)?;
         show(&warnings);
         Ok(model)
     }
 
-    /// A compiled model with these changes, if the path is the folder of one.
+    /// Reads a compiled folder and applies these changes; `None` if `path` is not a compiled
+    /// folder.
     pub fn compiled(&self, path: &Path) -> Result<Option<Compiled>> {
         if !Compiled::is_in(path) {
             return Ok(None);
@@ -55,13 +60,43 @@ pub fn set(text: &str) -> std::result::Result<(String, String), String> {
     Ok((name.trim().to_string(), value.trim().to_string()))
 }
 
-/// Reads a count that must not be 0.
+/// Checks that the name of a file to write ends in one of these endings, so that a format is never
+/// written under the name of another. Special files such as /dev/stdout may have any name.
+///
+/// # Errors
+/// If the name has another ending.
+pub fn check_ending(path: &Path, endings: &[&str]) -> Result<()> {
+    let found = path.extension().and_then(|extension| extension.to_str());
+    let fits = found.is_some_and(|found| endings.contains(&found));
+    if fits || (path.exists() && !path.is_file() && !path.is_dir()) {
+        return Ok(());
+    }
+    let listed: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
+    let listed = match listed.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        all => all.concat(),
+    };
+    let shown = path.display();
+    let example = path.with_extension(endings[0]);
+    Err(
+        Error::usage(format!("{shown}: expected a name that ends in {listed}"))
+            .help(format!("for example: {}", example.display())),
+    )
+}
+
+/// Reads a whole number from 0.
+pub fn whole<T: FromStr>(text: &str) -> std::result::Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("expected a whole number from 0, found `{text}`"))
+}
+
+/// Reads a count of at least 1.
 pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     let count = text
         .parse::<usize>()
-        .map_err(|_| format!("expected a whole number, found `{text}`"))?;
+        .map_err(|_| format!("expected a whole number from 1, found `{text}`"))?;
     if count == 0 {
-        Err("expected at least 1".to_string())
+        Err("expected at least 1, found 0".to_string())
     } else {
         Ok(count)
     }

@@ -1,7 +1,7 @@
-//! `dgc bench`: the time of a training step, and where it goes.
+//! `dgc bench`: the time of a training step and of its parts.
 
 use super::{
-    arguments::Changes,
+    arguments::{Changes, whole},
     device::DeviceArguments,
     terminal::{print, print_json},
 };
@@ -20,36 +20,40 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Instant};
 
-/// Time training steps on random data, and show where the time goes
+/// Time training steps on random data
+///
+/// Prints the median time of a step and, on the CPU, the shares of matrix products, packing and
+/// elementwise work.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc bench models/adgm.dgm --steps 50 --kernels")]
 pub(super) struct Bench {
-    /// The model file, such as models/adgm.dgm, or a folder that `dgc compile -o` made
+    /// A model file, such as models/adgm.dgm, or a folder that `dgc compile -o` wrote
     file: PathBuf,
     #[command(flatten)]
     changes: Changes,
-    /// Steps that are timed, after three that are not
-    #[arg(long, default_value_t = 20)]
+    /// The number of timings, after three warm-up steps; on a GPU each covers ten steps
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<usize>, allow_negative_numbers = true)]
     steps: usize,
     #[command(flatten)]
     device: DeviceArguments,
-    /// Show every kernel
+    /// Show the time of every kernel (CPU only)
     #[arg(long)]
     kernels: bool,
-    /// Print as JSON
+    /// Print the times as JSON, in seconds
     #[arg(long)]
     json: bool,
 }
 
-/// What was measured; times in seconds.
+/// The measurements; times in seconds.
 struct Measured {
     device: String,
-    /// Until the first step was done, compilation included.
+    /// From the start of the program to the end of the first step, compilation included.
     first: f64,
-    /// Of each step, or of several together, the fastest first.
+    /// Seconds per step of each measurement, sorted in ascending order.
     times: Vec<f64>,
-    /// Of each kernel in a step, summed over the threads.
+    /// Seconds per step of each kernel, summed over the threads.
     kernels: Vec<Spent>,
-    /// The largest memory of the process, in MiB.
+    /// The process's peak resident memory, in MiB; `None` if the system does not report it.
     peak_memory: Option<f64>,
 }
 
@@ -74,7 +78,7 @@ impl Bench {
             } => labelled + unlabelled,
         };
         let table = random(&model.variables, rows.max(100));
-        // Epochs are short here; the steps that are timed are a run's first.
+        // The timed steps are the first steps of a run, so the steady-state program is not needed.
         let programs = Training {
             steady: None,
             ..programs
@@ -95,7 +99,7 @@ impl Bench {
         (0..2).try_for_each(|_| stepper.step())?;
         stepper.settle()?;
         let before = stepper.spent();
-        // Where the device works behind the host, some steps are timed together.
+        // A GPU runs asynchronously, so several steps are timed together.
         let at_once = if matches!(device, Device::Cuda { .. }) {
             10
         } else {
@@ -132,7 +136,7 @@ impl Measured {
         self.times[self.times.len() / 2]
     }
 
-    /// Contractions, packing and elementwise work of a step.
+    /// Seconds per step of contractions, packing and elementwise work.
     fn totals(&self) -> [f64; 3] {
         let sum = |part: fn(&Spent) -> f64| self.kernels.iter().map(part).sum();
         [
@@ -168,7 +172,7 @@ impl Measured {
 
     fn text(&self, kernels: bool) -> String {
         let mut text = format!(
-            "{:.3} ms a step (median of {}, fastest {:.3}) on {}, first step after {:.0} ms\n",
+            "{:.3} ms per step (median of {}, fastest {:.3}) on {}, first step after {:.0} ms\n",
             1e3 * self.median(),
             self.times.len(),
             1e3 * self.times[0],
@@ -179,7 +183,7 @@ impl Measured {
         let busy = contraction + packing + loops;
         if busy > 0.0 {
             text += &format!(
-                "contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms\n",
+                "contractions {:.1} %, packing {:.1} %, elementwise {:.1} % of {:.2} ms thread time\n",
                 100.0 * contraction / busy,
                 100.0 * packing / busy,
                 100.0 * loops / busy,
@@ -197,7 +201,7 @@ impl Measured {
 
     fn kernel_lines(&self) -> String {
         if self.kernels.is_empty() {
-            return "a GPU does not count the time of each kernel; NVIDIA's ncu does: \
+            return "note: kernel times are not measured on a GPU; use NVIDIA's profiler: \
                     ncu --graph-profiling node dgc bench …\n"
                 .to_string();
         }
@@ -214,14 +218,14 @@ impl Measured {
     }
 }
 
-/// The largest memory that the process has had, in MiB.
+/// The process's peak resident memory, in MiB.
 fn peak_memory() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }
 
-/// Rows of zeros and ones for every variable, and of classes in turn for labels.
+/// Random bits for every data variable, and the classes in turn for every label.
 fn random(variables: &[crate::model::Variable], rows: usize) -> Table {
     let column = |variable: &crate::model::Variable| {
         let stream = philox::stream(&variable.name);

@@ -4,40 +4,46 @@ use super::{
     arguments::{ModelFile, precision},
     terminal::{print, print_json},
 };
-use crate::{
-    CompileOptions, EARLIEST_ARCHITECTURE, Error, Precision, Programs, Result, Stage, ast,
-};
+use crate::{CompileOptions, Error, Precision, Programs, Result, Stage, ast, check_architecture};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// Compile a model: print any stage on the way, or write its programs into a folder that `dgc
-/// train` takes
+/// Compile a model to a folder, or print a stage of its compilation
+///
+/// `dgc train FOLDER` and `dgc bench FOLDER` run a compiled folder.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    dgc compile models/adgm.dgm --emit plan\n  \
+    dgc compile models/adgm.dgm --target cuda --arch sm_90 -o out/adgm\n  \
+    dgc compile models/adgm.dgm --report --json")]
 pub(super) struct Compile {
     #[command(flatten)]
     model: ModelFile,
-    /// The stage to print; `plan` if there is no -o
+    /// The stage to print [default: plan, unless -o or --report is given]
     #[arg(long, value_enum, conflicts_with = "output")]
     emit: Option<StageName>,
     /// The folder to write the programs to
     #[arg(short, long, value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// What the programs are for; any folder runs on the CPU
+    /// The device to compile for; every folder also runs on the CPU
     #[arg(long, value_enum, default_value_t = Target::Cpu, conflicts_with = "emit")]
     target: Target,
-    /// Print what each kernel costs, and what the assembler made of it for the first architecture
+    /// Print the cost of each kernel, and with --target cuda the assembler's report for the first
+    /// architecture
     #[arg(long, conflicts_with = "emit")]
     report: bool,
-    /// Print the report as JSON
+    /// With --report, print the report as JSON
     #[arg(long, requires = "report")]
     json: bool,
-    /// GPU architectures to make machine code for; the earliest also gets PTX, for later GPUs
+    /// The GPU architectures to compile for, separated by commas; the earliest also gets PTX, which
+    /// later GPUs can run
     #[arg(long, value_delimiter = ',', default_values_t = ARCHITECTURES.map(String::from), value_parser = architecture)]
     arch: Vec<String>,
-    /// The library of NVIDIA's runtime compiler, where the loader does not find it
+    /// The path of NVIDIA's runtime compiler (libnvrtc.so) or of its folder [default: the loader's
+    /// search path]
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
-    /// What matrix products of programs for GPUs round their operands to: f32, tf32 or bf16
+    /// The precision of the operands of matrix products on the GPU: f32, tf32 or bf16
     #[arg(long, default_value_t = Precision::F32, value_parser = precision)]
     precision: Precision,
 }
@@ -47,20 +53,15 @@ const ARCHITECTURES: [&str; 4] = ["sm_80", "sm_90", "sm_100", "sm_120"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Target {
-    /// Plans, which the CPU runs as they are
+    /// Plans only, which the CPU executes directly
     Cpu,
     /// Plans, CUDA C++ and machine code for NVIDIA GPUs
     Cuda,
 }
 
 fn architecture(text: &str) -> std::result::Result<String, String> {
-    const EARLIEST: u32 = EARLIEST_ARCHITECTURE;
-    let digits = text
-        .strip_prefix("sm_")
-        .filter(|digits| digits.parse::<u32>().is_ok_and(|number| number >= EARLIEST));
-    let expected =
-        format!("expected an architecture such as sm_90, from sm_{EARLIEST} on, found `{text}`");
-    digits.map(|_| text.to_string()).ok_or(expected)
+    check_architecture(text).map_err(|error| error.message().to_string())?;
+    Ok(text.to_string())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,7 +76,7 @@ enum StageName {
     Tensor,
     /// The loss and its gradient
     Gradient,
-    /// The same after simplification
+    /// The loss and its gradient after simplification
     Simplified,
     /// Kernels and buffers
     Plan,
@@ -100,7 +101,7 @@ impl StageName {
 
 impl Compile {
     pub fn run(self) -> Result<()> {
-        // A text that parses has a tree, whatever else is wrong with it.
+        // The syntax tree of a text with mistakes in its meaning can still be printed.
         if self.emit == Some(StageName::Ast)
             && let Some(tree) = ast(&self.model.file)?
         {
@@ -109,9 +110,9 @@ impl Compile {
         let model = self.model.check()?;
         if self.output.is_none() && !self.report {
             if self.target == Target::Cuda {
-                let message = "nothing says what to do with the programs";
+                let message = "expected an output";
                 return Err(Error::option("target", "cuda", message).help(
-                    "name a folder with -o, ask for --report, or for the source with --emit cuda",
+                    "add -o FOLDER or --report, or print the CUDA source with --emit cuda instead",
                 ));
             }
             let stage = self.emit.unwrap_or(StageName::Plan).stage(self.precision);
@@ -155,7 +156,7 @@ impl Compile {
             architectures => architectures.join(", "),
         };
         let folder = folder.display();
-        let done = format!("{file}: compiled for {target}; train it with: dgc train {folder}");
+        let done = format!("{file}: compiled for {target}; train with: dgc train {folder}");
         if self.json {
             super::terminal::note(done);
             return Ok(());

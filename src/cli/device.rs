@@ -5,47 +5,49 @@ use crate::{Compiled, Device, Precision};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// What runs the model.
+/// The device that runs the model.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArguments {
-    /// What runs the model
+    /// The device that runs the model
     #[arg(long, value_enum, default_value_t = Kind::Auto)]
     device: Kind,
-    /// Threads of the CPU; 0 is one for each core
-    #[arg(long, default_value_t = 0, value_parser = threads)]
+    /// The number of CPU threads; 0 uses one thread per core
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, allow_negative_numbers = true)]
     threads: usize,
-    /// The library of NVIDIA's runtime compiler, where the loader does not find it
+    /// The path of NVIDIA's runtime compiler (libnvrtc.so) or of its folder [default: the loader's
+    /// search path]
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
-    /// What matrix products round their operands to: f32, bf16, or tf32 on a GPU; f32 if left out
+    /// The precision of the operands of matrix products: f32, bf16, or tf32 (GPU only) [default:
+    /// f32, or that of the compiled folder]
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// A GPU where there is one, else the CPU
+    /// A GPU if one is found, else the CPU
     Auto,
     /// The CPU
     Cpu,
-    /// The first NVIDIA GPU
+    /// The first NVIDIA GPU; also `gpu`
+    #[value(alias = "gpu")]
     Cuda,
 }
 
 fn threads(text: &str) -> std::result::Result<usize, String> {
-    const MOST: usize = 1024;
-    let count = text.parse::<usize>().ok().filter(|count| *count <= MOST);
-    count.ok_or_else(|| format!("expected a whole number up to {MOST}, found `{text}`"))
+    let count = text.parse::<usize>().ok();
+    count.ok_or_else(|| format!("expected a whole number, found `{text}`"))
 }
 
 impl DeviceArguments {
-    /// The device for a model that is compiled now.
+    /// The device for a model that is compiled when it runs.
     pub fn choice(&self) -> Device {
         self.choose(true, Precision::F32)
     }
 
-    /// The device for programs that may have been compiled ahead of time: those need no compiler,
-    /// and have a precision.
+    /// The device for a model that may be compiled already. GPU images need no compiler and fix the
+    /// precision.
     pub fn choice_for(&self, compiled: Option<&Compiled>) -> Device {
         match compiled.and_then(Compiled::precision) {
             Some(precision) => self.choose(false, precision),
@@ -53,7 +55,7 @@ impl DeviceArguments {
         }
     }
 
-    /// Takes a precision where the user named none.
+    /// Sets the precision unless the arguments set it.
     pub fn prefer(&mut self, precision: Option<Precision>) {
         self.precision = self.precision.or(precision);
     }

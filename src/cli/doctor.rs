@@ -1,17 +1,21 @@
 //! `dgc doctor`.
 
-use super::terminal::{print, print_json};
+use super::terminal::{in_program_names, print, print_json};
 use crate::{Result, System};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Show the devices and libraries that were found, and what is missing for others
+/// Show which devices and libraries dgc finds on this machine
+///
+/// A missing library is listed with the reason and a way to install it.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc doctor")]
 pub(super) struct Doctor {
-    /// The library of NVIDIA's runtime compiler, where the loader does not find it
+    /// The path of NVIDIA's runtime compiler (libnvrtc.so) or of its folder [default: the loader's
+    /// search path]
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
-    /// Print as JSON
+    /// Print the findings as JSON
     #[arg(long)]
     json: bool,
 }
@@ -22,7 +26,7 @@ impl Doctor {
         if self.json {
             print_json(&system.to_json())
         } else {
-            print(&system.to_string())
+            print(&in_program_names(&system.to_string()))
         }
     }
 }

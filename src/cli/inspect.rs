@@ -1,22 +1,25 @@
-//! Commands that read a model and say something of it.
+//! Commands that read a model without training it: `check`, `fmt`, `explain`, `graph`, `list`.
 
 use super::{
-    arguments::{Changes, ModelFile},
-    terminal::{print, print_json, show},
+    arguments::{Changes, ModelFile, check_ending},
+    terminal::{note, print, print_json, show, shown_message},
 };
 use crate::{Drawing, Error, ErrorKind, Model, Registries, Result, format_file};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Check models, and report every mistake with its place
+/// Check model files and report every mistake
+///
+/// Each mistake is shown with its line, what was expected and a way to correct it.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc check models/adgm.dgm models/sdgm.dgm")]
 pub(super) struct Check {
     /// The model files, such as models/adgm.dgm
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
     changes: Changes,
-    /// Print the diagnostics as JSON on standard output
+    /// Print the diagnostics as JSON
     #[arg(long)]
     json: bool,
 }
@@ -29,7 +32,7 @@ impl Check {
             let (diagnostics, failed) = match Model::open_with(file, &self.changes.sets) {
                 Ok((_, warnings)) => (warnings, None),
                 Err(error) => match error.diagnostics() {
-                    Some(diagnostics) => (diagnostics.clone(), Some(error.message().to_string())),
+                    Some(diagnostics) => (diagnostics.clone(), Some(shown_message(&error))),
                     None => return Err(error),
                 },
             };
@@ -38,7 +41,7 @@ impl Check {
             } else {
                 show(&diagnostics);
                 if failed.is_none() {
-                    print(&format!("{shown}: fine\n"))?;
+                    print(&format!("{shown}: no mistakes\n"))?;
                 }
             }
             mistaken.extend(failed);
@@ -54,38 +57,42 @@ impl Check {
     }
 }
 
-/// Lay out model files as usual
+/// Format model files in place, in the standard layout
+///
+/// Rewrites each file that is not formatted, and says which on standard error.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc fmt models/*.dgm\n  dgc fmt --check models/*.dgm")]
 pub(super) struct Fmt {
     /// The model files
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Change nothing; fail if a file is laid out otherwise
+    /// Change no file; fail if a file is not formatted
     #[arg(long)]
     check: bool,
 }
 
 impl Fmt {
     pub fn run(self) -> Result<()> {
-        let mut unusual = Vec::new();
+        let mut unformatted = Vec::new();
         for file in &self.files {
             let is_changed = format_file(file, !self.check)?;
-            if is_changed && self.check {
-                unusual.push(file.display().to_string());
+            match (is_changed, self.check) {
+                (true, true) => unformatted.push(file.display().to_string()),
+                (true, false) => note(format!("formatted {}", file.display())),
+                (false, _) => {}
             }
         }
-        match unusual.as_slice() {
+        match unformatted.as_slice() {
             [] => Ok(()),
-            files => Err(
-                Error::data(format!("not laid out as usual: {}", files.join(", ")))
-                    .help("run `dgc fmt` on them"),
-            ),
+            files => Err(Error::data(format!("not formatted: {}", files.join(", ")))
+                .help("format them with `dgc fmt`")),
         }
     }
 }
 
-/// Say what a model's training maximises, as mathematics
+/// Explain what a model's training maximises, as formulas and sentences
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc explain models/adgm.dgm")]
 pub(super) struct Explain {
     #[command(flatten)]
     model: ModelFile,
@@ -97,13 +104,15 @@ impl Explain {
     }
 }
 
-/// Draw both graphs: as SVG, as DOT, or as text
+/// Draw the generative and the inference graph as SVG, DOT or text
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc graph models/adgm.dgm -o adgm.svg")]
 pub(super) struct Graph {
     #[command(flatten)]
     model: ModelFile,
-    /// A file whose name ends in .svg, .dot or .txt; text on standard output if left out
-    #[arg(short, long)]
+    /// The file to write; its ending, .svg, .dot or .txt, selects the format [default: text on
+    /// standard output]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
@@ -113,23 +122,23 @@ impl Graph {
         let Some(path) = &self.output else {
             return print(&model.graph(Drawing::Text));
         };
+        check_ending(path, &["svg", "dot", "txt"])?;
         let drawing = match path.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Drawing::Svg,
             Some("dot") => Drawing::Dot,
-            Some("txt") => Drawing::Text,
-            _ => {
-                let message = format!("{}: not a kind of picture that dgc draws", path.display());
-                return Err(Error::usage(message).help("end the name in .svg, .dot or .txt"));
-            }
+            _ => Drawing::Text,
         };
         crate::files::write_whole(path, model.graph(drawing).as_bytes())
     }
 }
 
-/// List distributions, layers, optimisers, estimators, lines and the rules of simplification
+/// List the distributions, layers, optimisers, estimators and lines of the language
+///
+/// The list ends with the rules that simplify the tensor graph.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc list\n  dgc list --json")]
 pub(super) struct List {
-    /// Print as JSON
+    /// Print the list as JSON
     #[arg(long)]
     json: bool,
 }

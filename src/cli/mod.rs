@@ -1,9 +1,8 @@
-//! The program: arguments, exit codes and what is printed.
+//! The program `dgc`: its arguments, output and exit codes.
 //!
-//! Everything that it does is in the library, see [`crate::Model`], [`crate::Trainer`] and
-//! [`crate::Run`]. Exit codes: 0 done, 1 a mistake in a model or in data, 2 a mistake in the
-//! arguments, 3 a file that cannot be read or written, 4 a device, 5 training that diverged, 130
-//! interrupted twice. Results go to standard output; notes, warnings and errors to standard error.
+//! The library does the work; see [`crate::Model`], [`crate::Trainer`] and [`crate::Run`]. The exit
+//! code follows [`crate::ErrorKind::exit_code`], and `dgc --help` lists the codes. Results go to
+//! standard output; notes, warnings and errors go to standard error.
 
 mod terminal;
 mod arguments;
@@ -19,13 +18,33 @@ mod doctor;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// A compiler for deep generative models: two graphs in, a trained model out.
+/// Compile, train and use deep generative models.
+///
+/// A .dgm file describes how data are generated and how latent variables are inferred. dgc checks
+/// both graphs, derives the variational bound and its gradient, and compiles them into fused
+/// kernels for the CPU or an NVIDIA GPU.
 #[derive(Parser)]
-#[command(name = "dgc", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "dgc", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "\
+Exit codes:
+    0  success
+    1  a mistake in a model or in data, or an operation that this build or model does not support
+    2  a mistake in the arguments
+    3  a file that cannot be read or written
+    4  a device or one of its libraries is missing, failed, or lacks memory
+    5  training diverged
+  130  interrupted with Ctrl-C
+
+Example:
+  dgc train models/adgm.dgm --labels 100 --epochs 10 --set hidden=128
+  dgc eval runs/adgm
+
+`dgc COMMAND --help` describes the options of a command and shows an example.";
 
 #[derive(Subcommand)]
 enum Command {

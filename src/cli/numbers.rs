@@ -1,35 +1,45 @@
 //! `dgc bound`.
 
-use super::{arguments::ModelFile, device::DeviceArguments, terminal::print_json};
-use crate::{Arrays, Engine, NamedArray, Result};
+use super::{
+    arguments::{ModelFile, check_ending, whole},
+    device::DeviceArguments,
+    terminal::print_json,
+};
+use crate::{Arrays, Engine, NamedArray, Result, files::folder_of};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Compute the bound, its terms and the gradient for given parameters, batch and noise
+/// Compute the bound and its gradient for given parameters, batch and noise
+///
+/// The result, with every term of the bound, is printed as JSON. Its purpose is to compare dgc with
+/// another implementation.
 #[derive(Args)]
+#[command(after_help = "Example:\n  \
+    dgc bound models/adgm.dgm --params params.safetensors --batch batch.npz --reference")]
 pub(super) struct Bound {
     #[command(flatten)]
     model: ModelFile,
-    /// Parameters, as safetensors
-    #[arg(long)]
+    /// A safetensors file with the parameters
+    #[arg(long, value_name = "FILE")]
     params: PathBuf,
-    /// A batch: an array for each observed variable, labels −1 where there is none
-    #[arg(long)]
+    /// An .npz or .safetensors file with an array for each observed variable; a label of −1 marks
+    /// an unlabelled row
+    #[arg(long, value_name = "FILE")]
     batch: PathBuf,
-    /// Noise, named CASE.VARIABLE, with axes sample, row, class, feature; drawn by --seed if left
-    /// out
-    #[arg(long)]
+    /// A file with the noise: arrays named CASE.VARIABLE with axes sample, row, class, feature
+    /// [default: drawn from --seed]
+    #[arg(long, value_name = "FILE")]
     noise: Option<PathBuf>,
-    /// Write the gradient of the loss by every parameter to this safetensors file
-    #[arg(long)]
+    /// Write the gradient of the loss with respect to every parameter to this safetensors file
+    #[arg(long, value_name = "FILE")]
     grads: Option<PathBuf>,
-    /// Compute by the reference interpreter, in double precision, instead of a device
+    /// Compute with the reference interpreter in double precision instead of on a device
     #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc", "precision"])]
     reference: bool,
     #[command(flatten)]
     device: DeviceArguments,
     /// The seed of the noise
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -42,6 +52,10 @@ fn read(path: &Path) -> Result<Arrays> {
 
 impl Bound {
     pub fn run(self) -> Result<()> {
+        if let Some(path) = &self.grads {
+            check_ending(path, &["safetensors"])?;
+            folder_of(path)?;
+        }
         let model = self.model.check()?;
         let noise = self.noise.as_deref().map(read).transpose()?;
         let engine = if self.reference {

@@ -1,7 +1,7 @@
-//! Commands that use what a run has learnt: eval, predict, encode, sample.
+//! Commands that use a trained run: `eval`, `predict`, `encode`, `sample`.
 
 use super::{
-    arguments::at_least_one,
+    arguments::{at_least_one, check_ending, whole},
     device::DeviceArguments,
     terminal::{print, print_json},
 };
@@ -12,38 +12,39 @@ use crate::{
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
-/// A run, and the rows that it is used on.
+/// A run and the rows to use it on.
 #[derive(Args)]
 struct Source {
-    /// The folder of a run
+    /// The folder of a run, such as runs/adgm
     run: PathBuf,
-    /// The data set; the run's own if left out
+    /// The data set: `mnist`, a folder of idx files, or an .npz or .safetensors file [default: the
+    /// run's data set]
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
-    /// Which of its rows; if left out the test rows, else those that the run held out, else the
-    /// training rows
+    /// The rows of the data set to use [default: test rows if there are any, else the rows held out
+    /// for validation, else the training rows]
     #[arg(long, value_enum)]
     part: Option<PartName>,
-    /// Samples a row
-    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    /// The number of samples per row
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: usize,
-    /// Use only this many rows
-    #[arg(long, value_parser = at_least_one)]
+    /// Use only the first N rows [default: all]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     rows: Option<usize>,
     #[command(flatten)]
     device: DeviceArguments,
     /// The seed of the samples
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum PartName {
-    /// The rows that the data set sets apart for tests
+    /// The test rows of the data set
     Test,
-    /// The training rows that the run held out
+    /// The training rows that the run held out for validation
     Validation,
-    /// The rows that the run trained on, with every label that the data set has
+    /// The rows that the run trained on, with all labels of the data set
     Train,
 }
 
@@ -70,12 +71,15 @@ impl Source {
     }
 }
 
-/// Bounds, the log-likelihood and the label error on the test rows
+/// Evaluate a run: bound, log-likelihood, label error and confusion matrix
+///
+/// Numbers are in nats per row, averaged over the rows.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc eval runs/adgm --samples 100")]
 pub(super) struct Eval {
     #[command(flatten)]
     source: Source,
-    /// Print as JSON
+    /// Print the evaluation as JSON
     #[arg(long)]
     json: bool,
 }
@@ -92,19 +96,23 @@ impl Eval {
     }
 }
 
-/// Write the label of each row, with its probability, as CSV; rows by their place in the data set,
-/// from 0
+/// Write the most probable label of each row as CSV
+///
+/// The columns are `row`, the row's number in the data set, from 0, and for each label its class
+/// and the probability of that class.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc predict runs/adgm -o labels.csv")]
 pub(super) struct Predict {
     #[command(flatten)]
     source: Source,
-    /// The CSV file
-    #[arg(short, long)]
+    /// The CSV file to write
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl Predict {
     pub fn run(self) -> Result<()> {
+        check_ending(&self.output, &["csv"])?;
         folder_of(&self.output)?;
         let run = self.source.open()?;
         let rows = self.source.rows(&run)?;
@@ -113,19 +121,23 @@ impl Predict {
     }
 }
 
-/// Write the mean of every latent's posterior for each row, as npz; `row number` is their place in
-/// the data set, from 0
+/// Write the posterior means of the latent variables as npz
+///
+/// The file has an array with axes row, feature for each latent variable, an array of class
+/// probabilities for each label, and `row number`: the rows' numbers in the data set, from 0.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc encode runs/adgm -o latents.npz")]
 pub(super) struct Encode {
     #[command(flatten)]
     source: Source,
-    /// The npz file
-    #[arg(short, long)]
+    /// The npz file to write
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl Encode {
     pub fn run(self) -> Result<()> {
+        check_ending(&self.output, &["npz"])?;
         folder_of(&self.output)?;
         let run = self.source.open()?;
         let rows = self.source.rows(&run)?;
@@ -135,27 +147,37 @@ impl Encode {
 }
 
 fn print_rows(rows: &Rows, output: &Path) -> Result<()> {
-    print(&format!("{} rows in {}\n", rows.len(), output.display()))
+    print(&format!(
+        "wrote {} rows to {}\n",
+        rows.len(),
+        output.display()
+    ))
 }
 
-/// Draw data from the generative graph, as a picture: a column for each class
+/// Draw data from the generative graph as a PNG picture
+///
+/// The picture has a column for each class. --data, --part, --rows and --samples apply to the rows
+/// of --analogy only.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dgc sample runs/adgm -o samples.png --analogy")]
 pub(super) struct Sample {
     #[command(flatten)]
     source: Source,
-    /// The PNG file
-    #[arg(short, long)]
+    /// The PNG file to write
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Take z from the first test rows, shown in the first column, and vary the class
+    /// Infer the latent variables from the first rows, shown in the first column, and vary only the
+    /// class
     #[arg(long)]
     analogy: bool,
-    /// Rows of the picture
-    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    /// The number of rows in the picture
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     lines: usize,
 }
 
 impl Sample {
     pub fn run(self) -> Result<()> {
+        check_ending(&self.output, &["png"])?;
         folder_of(&self.output)?;
         let run = self.source.open()?;
         let rows = self.analogy.then(|| self.source.rows(&run)).transpose()?;
@@ -166,7 +188,7 @@ impl Sample {
         })?;
         write_whole(&self.output, &samples.png()?)?;
         print(&format!(
-            "{} × {} pictures in {}\n",
+            "wrote {} × {} images to {}\n",
             samples.lines,
             samples.across(),
             self.output.display()

@@ -1,16 +1,16 @@
-//! What is printed: results on standard output; notes, warnings and errors on standard error.
+//! Printing: results go to standard output; notes, warnings and errors go to standard error.
 
-use crate::{Diagnostics, Error, Result};
+use crate::{Diagnostics, Error, ErrorKind, Result};
 use serde_json::Value;
 use std::{
     fmt,
-    io::{ErrorKind, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
 };
 
-/// Prints to standard output; a closed pipe, as of `| head`, ends the program quietly.
+/// Prints to standard output. A closed pipe, as in `dgc list | head`, is not an error.
 pub fn print(text: &str) -> Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::file(
             "standard output".as_ref(),
             "cannot be written",
@@ -25,25 +25,82 @@ pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
-/// Prints what is worth knowing and no mistake.
+/// Prints a note: information that is neither a result nor an error.
 pub fn note(message: impl fmt::Display) {
     eprintln!("note: {message}");
 }
 
-/// Prints diagnostics with their places in the text.
+/// Prints diagnostics with their source lines.
 pub fn show(diagnostics: &Diagnostics) {
     eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
 }
 
-/// Prints an error: the mistakes of a model first, then what they are of, and a way out. What the
-/// library calls an option is an argument here.
+/// The message of an error in the program's words, with options of the library as arguments:
+/// `labels` as `--labels`.
+pub fn shown_message(error: &Error) -> String {
+    let dashes = if error.is_about_option() { "--" } else { "" };
+    format!("{dashes}{}", in_program_names(error.message()))
+}
+
+/// What a way out of the library names, and what the program names instead.
+const PROGRAM_NAMES: [(&str, &str); 8] = [
+    ("`Device::cpu`", "`--device cpu`"),
+    ("`Device::gpu`", "`--device cuda`"),
+    ("`Dataset::open`", "`--data`"),
+    ("`Model::set`", "`--set`"),
+    ("`Trainer::resume`", "`dgc train RUN --resume`"),
+    ("`Run::encode`", "`dgc encode`"),
+    ("`Run::predict`", "`dgc predict`"),
+    ("the option `", "`--"),
+];
+
+/// A way out in the program's words: arguments and commands for options and methods of the library.
+pub fn in_program_names(text: &str) -> String {
+    PROGRAM_NAMES
+        .iter()
+        .fold(text.to_string(), |text, (library, program)| {
+            text.replace(library, program)
+        })
+}
+
+/// Prints an error: the diagnostics of a model, then the message and a way out. An interruption is
+/// printed as a note. Options of the library are shown as arguments: `labels` as `--labels`.
 pub fn show_error(error: &Error) {
     if let Some(diagnostics) = error.diagnostics() {
         show(diagnostics);
     }
-    let dashes = if error.is_about_option() { "--" } else { "" };
-    eprintln!("error: {dashes}{}", error.message());
+    let severity = match error.kind() {
+        ErrorKind::Interrupted => "note",
+        _ => "error",
+    };
+    eprintln!("{severity}: {}", shown_message(error));
     if let Some(help) = error.suggestion() {
-        eprintln!("  help: {help}");
+        eprintln!("  help: {}", in_program_names(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_program_names;
+
+    #[test]
+    fn ways_out_name_arguments_and_commands() {
+        for (library, program) in [
+            (
+                "choose the CPU with `Device::cpu`",
+                "choose the CPU with `--device cpu`",
+            ),
+            (
+                "compile the model again with the option `precision bf16`",
+                "compile the model again with `--precision bf16`",
+            ),
+            (
+                "resume the run with `Trainer::resume`",
+                "resume the run with `dgc train RUN --resume`",
+            ),
+            ("omit the option", "omit the option"),
+        ] {
+            assert_eq!(in_program_names(library), program);
+        }
     }
 }

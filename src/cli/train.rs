@@ -1,13 +1,13 @@
 //! `dgc train`.
 
 use super::{
-    arguments::{Changes, at_least_one, set},
+    arguments::{Changes, set, whole},
     device::DeviceArguments,
     terminal::{note, print},
 };
 use crate::{
-    Cancel, Compiled, DataPlace, Dataset, Device, Error, Model, Options, Outcome, Progress, Result,
-    ResumeOptions, Run, Trainer, read_text,
+    Cancel, Compiled, DataPlace, Dataset, Device, Error, ErrorKind, Model, Options, Outcome,
+    Progress, Result, ResumeOptions, Run, Trainer, read_text,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -17,50 +17,63 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Train a model, or go on with a run
+/// Train a model, or resume a run
+///
+/// A run is a folder with the model, the settings, the metrics of each epoch (metrics.jsonl) and
+/// the last checkpoint. Ctrl-C stops training after the current step and saves a checkpoint; a
+/// second Ctrl-C stops at once and leaves the last checkpoint unchanged.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    dgc train models/adgm.dgm --labels 100 --epochs 10 --set hidden=128\n  \
+    dgc train models/cells.dgm --data cells.npz -o runs/cells\n  \
+    dgc train out/adgm --labels 100       # a compiled folder\n  \
+    dgc train runs/adgm --resume --epochs 20")]
 pub(super) struct Train {
-    /// A model file, a folder that `dgc compile -o` made, or with --resume the folder of a run
+    /// A model file, a folder that `dgc compile -o` wrote, or with --resume the folder of a run
     file: PathBuf,
     #[command(flatten)]
     changes: Changes,
-    /// Passes over the training rows; short for --set epochs=…
-    #[arg(long)]
+    /// The number of passes over the training rows, the same as --set epochs=N [default: the
+    /// model's]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     epochs: Option<usize>,
-    /// `mnist` (an excerpt of 10,000 rows, carried along), a folder of idx files, or an .npz or
-    /// .safetensors file with an array for each observed variable, such as `x` and `y`; `test.x`
-    /// and `test.y` hold the test rows, if there are any. If left out: the data of the run that
-    /// --from names, else `mnist`. With --resume: where the run's own data lie now
+    /// The data set [default: that of the --from run, else mnist]
+    ///
+    /// One of: `mnist`, the bundled excerpt of 10,000 rows; a folder of idx files; an .npz or
+    /// .safetensors file with an array for each observed variable, such as `x` and `y`, and test
+    /// rows in `test.x` and `test.y`. With --resume, the new place of the run's data set.
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
-    /// Keep this many labels, as even over the classes as it goes; all that there are if left out
-    #[arg(long)]
+    /// Keep N labels, as evenly over the classes as possible, and hide the others [default: keep
+    /// all]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     labels: Option<usize>,
-    /// Hold this many training rows out, and report on them instead of the test rows; none if left
-    /// out
-    #[arg(long)]
+    /// Hold out N training rows and report on them instead of the test rows [default: 0]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     validation: Option<usize>,
-    /// The seed of everything random; 0 if left out
-    #[arg(long)]
+    /// The seed of all random numbers [default: 0]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: Option<u64>,
-    /// Samples a row when the run evaluates itself after each epoch; as many as in training if left
-    /// out
-    #[arg(long, value_parser = at_least_one)]
+    /// The number of samples per row in the evaluation after each epoch [default: as in training]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: Option<usize>,
-    /// Take a data variable's values from what another run infers for its latent of the same name:
-    /// M2 on M1's `z` is --from z=RUN
+    /// Take the values of a data variable from another run, which infers them for its latent
+    /// variable of the same name; --from z=runs/m1 trains M2 on M1's z
     #[arg(long, value_name = "VARIABLE=RUN", value_parser = set)]
     from: Vec<(String, String)>,
     #[command(flatten)]
     device: DeviceArguments,
-    /// The run's folder; runs/MODEL if left out
+    /// The folder of the new run [default: runs/MODEL]
     #[arg(short, long, value_name = "RUN")]
     output: Option<PathBuf>,
-    /// Go on with the run in that folder
+    /// Resume the run from its last checkpoint; only epochs and rate may be changed
     #[arg(long)]
     resume: bool,
-    /// Ignore the CUDA images of a compiled folder and compile its verified plans. Images are machine
-    /// code that cannot be checked: train with them only if the folder comes from a trusted source
+    /// Ignore the CUDA images of a compiled folder and compile its verified plans, which needs
+    /// NVRTC
+    ///
+    /// Images are machine code that dgc cannot check. Without this option, train on a GPU only with
+    /// folders from a trusted source. On the CPU, images are never used.
     #[arg(long)]
     recompile: bool,
 }
@@ -77,6 +90,13 @@ impl Train {
                 self.device.prefer(compiled.precision());
                 Some(compiled.without_images())
             }
+            None if self.recompile => {
+                let message = format!("expected a compiled folder, found {}", self.file.display());
+                return Err(Error::option("recompile", "", message).help(
+                    "omit the option: a model file is compiled anyway; `dgc compile -o FOLDER` \
+                     writes a compiled folder",
+                ));
+            }
             compiled => compiled,
         };
         let cancel = Cancel::new();
@@ -87,24 +107,46 @@ impl Train {
         };
         raise_on_interrupt(cancel);
         let bar = Bar::new(&trainer);
-        let ended = trainer.train(|progress| bar.show(progress));
+        let mut failure = None;
+        let ended = trainer.train(|progress| match bar.show(progress) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        });
         bar.clear();
         let folder = trainer.folder().expect("the run has a folder").display();
-        match ended? {
-            Outcome::Done => print(&format!("done: {folder}\n")),
-            Outcome::Stopped => print(&format!(
-                "stopped after step {}, saved; go on with: dgc train {folder} --resume\n",
-                trainer.steps_taken()
-            )),
+        if trainer.steps() == 0 {
+            note(format!(
+                "epochs is 0, so nothing was trained; train with: dgc train {folder} --resume --epochs N"
+            ));
         }
+        let error = match (ended, failure) {
+            (Ok(Outcome::Done), _) => return print(&format!("done: {folder}\n")),
+            // The bar stops training only if a line cannot be printed.
+            (Ok(Outcome::Stopped), failure) => failure.expect("the bar stopped training"),
+            (Err(error), _) => error,
+        };
+        if !trainer.has_checkpoint() {
+            return Err(error);
+        }
+        let change = match error.kind() {
+            ErrorKind::Diverged => " --set rate=…",
+            _ => "",
+        };
+        Err(error.also_help(format!("resume with: dgc train {folder} --resume{change}")))
     }
 
-    /// The compiled model that is named in place of a file.
+    /// The compiled model, if the argument is a compiled folder.
     fn compiled(&self) -> Result<Option<Compiled>> {
         if let Some(samples) = self.samples.filter(|_| Compiled::is_in(&self.file)) {
-            let message = format!("{} was compiled with its samples", self.file.display());
+            let message = format!(
+                "the number of samples is fixed in the compiled folder {}",
+                self.file.display()
+            );
             return Err(Error::option("samples", samples, message)
-                .help("leave the option out, and run `dgc eval` afterwards"));
+                .help("omit the option; `dgc eval RUN --samples N` evaluates with any number"));
         }
         self.changes.compiled(&self.file)
     }
@@ -113,16 +155,24 @@ impl Train {
         let mut model = match &compiled {
             Some(compiled) => compiled.model.clone(),
             None if self.file.is_dir() => {
-                let message = format!("{}: a folder, not a model file", self.file.display());
-                return Err(Error::usage(message).help("to go on with a run, add --resume"));
+                let message = format!(
+                    "{}: expected a model file, found a folder",
+                    self.file.display()
+                );
+                return Err(Error::usage(message).help("add --resume to resume a run"));
             }
             None => self.changes.model(&self.file)?,
         };
         for (variable, run) in &self.from {
             model = model.on_run(variable, run)?;
         }
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None => Path::new("runs").join(&model.name),
+        };
+        // Before the data set is read, which may take long.
+        Trainer::check_output(&output)?;
         let data = self.dataset(&model)?;
-        let name = model.name.clone();
         Trainer::new(
             &model,
             &data,
@@ -133,10 +183,7 @@ impl Train {
                 epochs: None,
                 samples: self.samples,
                 device: Some(self.device.choice_for(compiled.as_ref())),
-                output: Some(match &self.output {
-                    Some(output) => output.clone(),
-                    None => Path::new("runs").join(name),
-                }),
+                output: Some(output),
                 from: self
                     .from
                     .iter()
@@ -148,13 +195,17 @@ impl Train {
         )
     }
 
-    /// The data that are named, else those of the runs that the model stands on, else the excerpt.
+    /// The data set of --data, else that of the --from runs, else the bundled excerpt.
     fn dataset(&self, model: &Model) -> Result<Dataset> {
         let data = match &self.data {
             Some(data) => Dataset::open(data, model)?,
             None => {
                 let runs: Vec<&str> = self.from.iter().map(|(_, run)| run.as_str()).collect();
-                Dataset::of_runs(&runs, model)?
+                let data = Dataset::of_runs(&runs, model);
+                data.map_err(|error| match self.from.as_slice() {
+                    [] => without_data(error),
+                    _ => error,
+                })?
             }
         };
         if !data.others().is_empty() {
@@ -164,21 +215,21 @@ impl Train {
                 .map(|name| format!("`{name}`"))
                 .collect();
             note(format!(
-                "the data also hold {}, which the model does not name",
+                "the data set also has {}, which the model does not use",
                 names.join(", ")
             ));
         }
         Ok(data)
     }
 
-    /// Goes on with a run: its folder is named alone, or with -o beside the model's file.
+    /// Resumes a run: `dgc train RUN --resume`, or `dgc train FILE -o RUN --resume`.
     fn resume(&self, compiled: Option<Compiled>, cancel: Cancel) -> Result<Trainer> {
         let is_run = self.file.is_dir() && compiled.is_none();
         let folder = match &self.output {
             Some(output) if !is_run => output,
             _ => &self.file,
         };
-        // What a run draws is fixed.
+        // These options determine the random draws of a run, so they cannot change.
         let fixed = [
             ("labels", self.labels.is_some()),
             ("validation", self.validation.is_some()),
@@ -207,31 +258,46 @@ impl Train {
         )
     }
 
-    /// That a run is one of the model that is named.
+    /// Checks that the run trains the model in the named file.
     fn check_same_model(&self, folder: &Path, device: &Device) -> Result<()> {
         if read_text(&self.file)? == Run::open_on(folder, device)?.model().source {
             return Ok(());
         }
-        let message = format!(
-            "{}: a run of another model than {}",
-            folder.display(),
-            self.file.display()
-        );
-        Err(Error::usage(message).help("go on with it by itself: dgc train RUN --resume"))
+        let (folder, file) = (folder.display(), self.file.display());
+        let message = format!("{folder}: the run's model differs from {file}");
+        Err(Error::usage(message).help(format!(
+            "resume the run with its own model: dgc train {folder} --resume; \
+             or train the changed model in a new folder with -o"
+        )))
     }
 }
 
-/// Lets Ctrl-C stop training after the step under way; a second Ctrl-C ends the program at once.
+/// Says in an error that the bundled excerpt does not fit the model because no data set was named.
+fn without_data(error: Error) -> Error {
+    if error.kind() != ErrorKind::Data {
+        return error;
+    }
+    let help = error.suggestion().map(str::to_string);
+    let error = error.help(
+        "no --data was given, so dgc reads the bundled MNIST excerpt; name a file with --data",
+    );
+    match help {
+        Some(help) => error.also_help(format!("or {help}")),
+        None => error,
+    }
+}
+
+/// Makes Ctrl-C stop training after the current step; a second Ctrl-C ends the program at once.
 fn raise_on_interrupt(cancel: Cancel) {
-    // Without a handler Ctrl-C ends the program as usual, and the last checkpoint stays.
+    // If the handler cannot be set, Ctrl-C ends the program at once and the last checkpoint stays.
     let _ = ctrlc::set_handler(move || {
         if cancel.raise() {
-            std::process::exit(130);
+            std::process::exit(ErrorKind::Interrupted.exit_code().into());
         }
     });
 }
 
-/// A bar where there is a terminal, nothing elsewhere: there the lines of the epochs stand alone.
+/// A progress bar, drawn only if standard error is a terminal.
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -244,12 +310,15 @@ impl Bar {
         let style =
             ProgressStyle::with_template("{bar:20} {pos}/{len}  {msg}{per_sec}, {eta} left");
         let bar = ProgressBar::new(steps).with_position(trainer.steps_taken());
-        bar.set_style(style.expect("the template is a template"));
+        bar.set_style(style.expect("the template is valid"));
         Bar(bar)
     }
 
-    /// Shows a step, and prints the line of an epoch that ended; stops if it cannot be printed.
-    fn show(&self, progress: &Progress) -> ControlFlow<()> {
+    /// Shows a step, and prints a line for an epoch that ended.
+    ///
+    /// # Errors
+    /// If the line cannot be printed.
+    fn show(&self, progress: &Progress) -> Result<()> {
         self.0.inc(1);
         let printed = progress
             .ended
@@ -257,10 +326,7 @@ impl Bar {
         if !self.0.is_hidden() {
             self.0.set_message(message(progress));
         }
-        match printed {
-            Some(Err(_)) => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
+        printed.unwrap_or(Ok(()))
     }
 
     fn clear(&self) {
@@ -268,7 +334,7 @@ impl Bar {
     }
 }
 
-/// The epoch under way, its mean bounds so far, and the last errors on the rows held out.
+/// The current epoch, its mean bounds so far, and the last errors on the held-out rows.
 fn message(progress: &Progress) -> String {
     let bounds: String = progress
         .bounds()

@@ -1,8 +1,8 @@
 //! Distributions: heads, support, log-density and sampling. Each distribution is one file, written
 //! with the tensor builder.
 //!
-//! To add a distribution, add a file with a unit struct that implements [`Distribution`], and a line
-//! to [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
+//! To add a distribution, add a file with a unit struct that implements [`Distribution`], and a
+//! line to [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
 
 mod arguments;
 mod bernoulli;
@@ -15,6 +15,10 @@ mod negative_binomial;
 mod normal;
 mod log_normal;
 mod poisson;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/exponential.rs"]
+mod guide_example;
 
 use crate::{
     id::Id,
@@ -66,7 +70,7 @@ impl Domain {
 /// The largest magnitude of a head that is a logarithm: positive parameters lie between e⁻³⁰ and
 /// e³⁰, standard deviations between 3·10⁻⁷ and 3·10⁶. Beyond that, single precision cannot
 /// distinguish a value from its mean. The density of a nearly impossible class, or its gradient,
-/// would be infinite, and its product with a probability of 0 not a number.
+/// would be infinite, and infinity times a probability of 0 is NaN.
 pub const LOG_BOUND: f64 = 30.0;
 
 /// The numbers that a head takes. They decide how a learned head is clamped.
@@ -116,8 +120,8 @@ pub trait Distribution: Any + Sync + Debug {
     /// The type of its values.
     fn support(&self) -> Domain;
 
-    /// The outputs of the linear layers after a network, such as `mean` and `log_variance`. Each has
-    /// the child's features. The first is the location, if the distribution has one.
+    /// The outputs of the linear layers after a network, such as `mean` and `log_variance`. Each
+    /// has the child's features. The first is the location, if the distribution has one.
     fn heads(&self) -> &'static [HeadSpec];
 
     /// The names of [`Distribution::heads`].
@@ -154,8 +158,8 @@ pub trait Distribution: Any + Sync + Debug {
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node;
 
     /// A reparametrised sample. `noise` is standard normal or uniform on (0, 1), as
-    /// [`Distribution::noise`] says, and has every axis of the sample. `None` if the distribution has
-    /// no reparametrised sample, and so cannot be a latent's posterior.
+    /// [`Distribution::noise`] says, and has every axis of the sample. `None` if the distribution
+    /// has no reparametrised sample, and so cannot be a latent's posterior.
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
         let _ = (graph, heads, noise);
         None
@@ -175,8 +179,8 @@ pub trait Distribution: Any + Sync + Debug {
         false
     }
 
-    /// KL(q ‖ p) in closed form, summed over `axis`, for the heads of `self`, which is q, and of a p
-    /// that [`Distribution::has_kl`] accepts.
+    /// KL(q ‖ p) in closed form, summed over `axis`, for the heads of `self`, which is q, and of a
+    /// p that [`Distribution::has_kl`] accepts.
     fn kl(&self, _graph: &mut Graph, _q: &[Node], _p: &[Node], _axis: Id<Axis>) -> Option<Node> {
         None
     }

@@ -40,7 +40,8 @@ pub struct Choice<'a> {
 pub struct Drawn {
     /// A one-hot or relaxed vector along the choice's axis.
     pub value: Node,
-    /// If there are several values: the axis that enumerates them, and the weight of each in the bound.
+    /// If there are several values: the axis that enumerates them, and the weight of each in the
+    /// bound.
     pub slots: Option<(Id<Axis>, Node)>,
 }
 
@@ -72,8 +73,8 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
-    /// Whether the gradient is that of log q of the drawn value, times a learning signal. Inside the
-    /// log of a mean of weights, the bound itself is the signal.
+    /// Whether the gradient is that of log q of the drawn value, times a learning signal. Inside
+    /// the log of a mean of weights, the bound itself is the signal.
     fn is_score_function(&self) -> bool {
         false
     }
@@ -94,8 +95,8 @@ pub trait Estimator: Sync + Debug {
         1
     }
 
-    /// The name of the number that changes in training, and its value after `epoch` epochs. `None` if
-    /// no number changes.
+    /// The name of the number that changes in training, and its value after `epoch` epochs. `None`
+    /// if no number changes.
     fn changing(&self, _arguments: &[f64], _epoch: f64) -> Option<(&'static str, f64)> {
         None
     }
@@ -103,8 +104,8 @@ pub trait Estimator: Sync + Debug {
     /// Draws the value of the variable.
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn;
 
-    /// A term with value 0, whose gradient corrects the gradient through `body`. `body` is the rest of
-    /// the bound for each drawn value, which is the learning signal. `None` if no correction is
+    /// A term with value 0, whose gradient corrects the gradient through `body`. `body` is the rest
+    /// of the bound for each drawn value, which is the learning signal. `None` if no correction is
     /// needed.
     fn gradient(
         &self,

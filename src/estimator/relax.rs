@@ -1,5 +1,5 @@
-//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. The gradient is
-//! biased; the bias falls with the temperature.
+//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. The gradient
+//! is biased; the bias falls with the temperature.
 
 use super::{
     Choice, Drawn, Estimator,

@@ -1,5 +1,5 @@
-//! Sums over the most probable classes, and draws one of the others to represent the rest (Liu et al.
-//! 2019). It is unbiased, and costs as much as a sum over a few classes.
+//! Sums over the most probable classes, and draws one of the others to represent the rest (Liu et
+//! al. 2019). It is unbiased, and costs as much as a sum over a few classes.
 
 use super::{
     Baseline, Choice, Drawn, Estimator,

@@ -60,8 +60,8 @@ impl Layer for Combinator {
         };
         let mut formula = |first: usize| {
             let mut a = |offset: usize| {
-                // Only the slope within the sigmoid starts at 1, so the estimate starts at 0 for any
-                // parents.
+                // Only the slope within the sigmoid starts at 1, so the estimate starts at 0 for
+                // any parents.
                 let start = Start::Constant(if offset == 1 { 1.0 } else { 0.0 });
                 context.parameter(&format!("a{}", first + offset), &[axis], start)
             };

@@ -75,8 +75,8 @@ fn axes(context: &mut dyn Context, shape: &[usize], size: usize) -> ([Id<Axis>; 
     )
 }
 
-/// bias + Σ over parts. The term of an image is `image_term`; the term of a vector is one number per
-/// channel, the same at all pixels.
+/// bias + Σ over parts. The term of an image is `image_term`; the term of a vector is one number
+/// per channel, the same at all pixels.
 fn joined(
     context: &mut dyn Context,
     parts: &[Part],

@@ -84,7 +84,8 @@ pub(super) fn term(
     out: Id<Axis>,
     start: &dyn Fn(usize, usize) -> Start,
 ) -> Node {
-    // Each parent's weight is initialised as that of a separate layer, as in the ADGM authors' code.
+    // Each parent's weight is initialised as that of a separate layer, as in the ADGM authors'
+    // code.
     let (inputs, outputs) = (
         context.graph().axis(part.axes[0]).size,
         context.graph().axis(out).size,

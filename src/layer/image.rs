@@ -1,5 +1,5 @@
-//! Conversion between images and vectors. The features of a vector are ordered by channel, then row,
-//! then column.
+//! Conversion between images and vectors. The features of a vector are ordered by channel, then
+//! row, then column.
 //!
 //! The channels of an image are innermost in memory. Variables and vectors have the order of files.
 

@@ -1,8 +1,8 @@
 //! Layers: parameter shapes, initialisation and the forward pass. Each layer is written with the
 //! tensor builder, in one file.
 //!
-//! To add a layer, add a file with a unit struct that implements [`Layer`], and a line to [`LAYERS`].
-//! `docs/contributing/layer.md` works through an example.
+//! To add a layer, add a file with a unit struct that implements [`Layer`], and a line to
+//! [`LAYERS`]. `docs/contributing/layer.md` works through an example.
 
 mod image;
 mod dense;
@@ -14,6 +14,10 @@ mod noise;
 mod norm;
 mod pool;
 mod softmax;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/rmsnorm.rs"]
+mod guide_example;
 
 pub use conv::{matches, pointwise};
 pub use dense::linear;
@@ -30,8 +34,8 @@ use std::fmt::Debug;
 pub struct Argument {
     /// The name in a model: `rate`. Arguments may also be given by position.
     pub name: &'static str,
-    /// The value if the argument is left out. `None`: it is required. [`LEFT_OUT`]: the value depends
-    /// on other arguments.
+    /// The value if the argument is left out. `None`: it is required. [`LEFT_OUT`]: the value
+    /// depends on other arguments.
     pub default: Option<f64>,
     /// The least value.
     pub least: f64,
@@ -114,8 +118,8 @@ pub struct Part {
     pub name: String,
     /// The value itself.
     pub value: Value,
-    /// One axis, or an image's axes for channels, height and width. A vector may hold an image: then
-    /// it has one axis, and three numbers in `shape`.
+    /// One axis, or an image's axes for channels, height and width. A vector may hold an image:
+    /// then it has one axis, and three numbers in `shape`.
     pub axes: Vec<Id<Axis>>,
     /// The number of features, or an image's channels, height and width.
     pub shape: Vec<usize>,
@@ -150,7 +154,8 @@ impl Part {
         }
     }
 
-    /// The value as a node with the feature axis. A class that is summed over gives one-hot vectors.
+    /// The value as a node with the feature axis. A class that is summed over gives one-hot
+    /// vectors.
     pub fn dense(&self, graph: &mut Graph) -> Node {
         match self.value {
             Value::Dense(node) => node,
@@ -211,8 +216,8 @@ pub struct Misfit {
 pub enum Value {
     /// A node with the part's feature axes.
     Dense(Node),
-    /// A class variable that is summed over: class k at position k of this class axis. The columns of
-    /// a weight then correspond to the classes.
+    /// A class variable that is summed over: class k at position k of this class axis. The columns
+    /// of a weight then correspond to the classes.
     Enumerated(Id<Axis>),
 }
 
@@ -246,8 +251,8 @@ pub trait Layer: Sync + Debug {
         false
     }
 
-    /// Whether several parents must be joined before this layer. It is false for a layer that acts on
-    /// each element separately.
+    /// Whether several parents must be joined before this layer. It is false for a layer that acts
+    /// on each element separately.
     fn needs_joined(&self) -> bool {
         false
     }

@@ -36,7 +36,8 @@ impl Line for BoundLine {
         Some(())
     }
 
-    /// Reports lines about single latents' terms, which the importance-weighted bound does not have.
+    /// Reports lines about single latents' terms, which the importance-weighted bound does not
+    /// have.
     fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
         let objective = &draft.objective;
         let weighted = objective.betas.iter().map(|beta| beta.variable);

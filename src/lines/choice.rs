@@ -1,5 +1,5 @@
-//! `relax y by gumbel(temperature = 0.5)`, `score y by leave_one_out`, `top y 3`: the estimator that
-//! draws a class variable where it is not observed. [`crate::estimator`] is the registry of
+//! `relax y by gumbel(temperature = 0.5)`, `score y by leave_one_out`, `top y 3`: the estimator
+//! that draws a class variable where it is not observed. [`crate::estimator`] is the registry of
 //! estimators.
 
 use super::{Block, Draft, Line, LineContext, Reader, closed_form};

@@ -55,12 +55,12 @@ pub(super) fn exists(p: &[Factor], q: &[Factor], variable: Id<Variable>) -> bool
     find(p, q, variable).is_some_and(|pair| pair.has_kl()) && is_exact(p, q, variable).is_ok()
 }
 
-/// Checks that the closed form of a latent's KL is exact: q draws no variable that p's factor of the
-/// latent reads after the latent itself.
+/// Checks that the closed form of a latent's KL is exact: q must draw every variable that p's
+/// factor of the latent reads before it draws the latent.
 ///
 /// # Errors
 ///
-/// A variable that p's factor reads and q draws later.
+/// A variable that q draws after the latent.
 pub(super) fn is_exact(
     p: &[Factor],
     q: &[Factor],

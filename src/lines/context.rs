@@ -32,8 +32,8 @@ pub trait LineContext {
     /// Whether a number is in the argument's range; reports one that is not.
     fn in_range(&mut self, span: Span, argument: &Argument, value: f64) -> bool;
 
-    /// The values of a call's arguments, in the order of `arguments`, with defaults filled in. `what`
-    /// names the kind of callee in messages: `optimizer`.
+    /// The values of a call's arguments, in the order of `arguments`, with defaults filled in.
+    /// `what` names the kind of callee in messages: `optimizer`.
     fn arguments(&mut self, call: &Call, arguments: &[Argument], what: &str) -> Option<Vec<f64>>;
 
     /// The number of `--set NAME=…` if it is given and in the argument's range, else `written`, the

@@ -1,4 +1,5 @@
-//! `free_bits z 0.5`: the number of nats below which the mean KL of a latent is not reduced further.
+//! `free_bits z 0.5`: the number of nats below which the mean KL of a latent is not reduced
+//! further.
 
 use super::{Block, Draft, Line, Reader, reader::real};
 

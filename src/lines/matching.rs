@@ -1,6 +1,6 @@
 //! `match r to clean h standardized weight 10`: the squared difference between a deterministic node
-//! and a target. The target is another node or data, and `clean` takes its value from a pass without
-//! noise.
+//! and a target. The target is another node or data, and `clean` takes its value from a pass
+//! without noise.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::{
@@ -24,8 +24,8 @@ pub struct Match {
     pub target: Id<Variable>,
     /// Whether the target is computed without noise and dropout.
     pub clean: bool,
-    /// Whether the difference of each feature is divided by the target's standard deviation over the
-    /// batch.
+    /// Whether the difference of each feature is divided by the target's standard deviation over
+    /// the batch.
     pub standardized: bool,
     pub weight: f64,
 }

@@ -46,7 +46,8 @@ impl Line for Sum {
         Some(())
     }
 
-    /// Checks that exactly one line defines how to handle each class variable that may be unobserved.
+    /// Checks that exactly one line defines how to handle each class variable that may be
+    /// unobserved.
     fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
         if context.generative().is_empty() {
             return;

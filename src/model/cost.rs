@@ -1,7 +1,8 @@
-//! Costs: the terms that lines of `objective` add to the loss beside the bound, such as `classify y`.
+//! Costs: the terms that lines of `objective` add to the loss beside the bound, such as `classify
+//! y`.
 //!
-//! A cost implements the trait [`CostTerm`], so a new cost is a new file in `crate::lines` and nothing
-//! else. Later stages use the trait, and none of them has code for a particular cost.
+//! A cost implements the trait [`CostTerm`], so a new cost is a new file in `crate::lines` and
+//! nothing else. Later stages use the trait, and none of them has code for a particular cost.
 
 use super::{Model, Ramp, Side, Variable, Weight, WeightTarget, factor_of, factor_text};
 use crate::{
@@ -50,8 +51,8 @@ pub trait CostTerm: Debug + Send + Sync {
     }
 
     /// The weight, if it may depend on the number of training rows, with a name that no other cost
-    /// uses. Unless it is a constant, it is the input `NAME.SUBJECT` of a training step. `dgc bound`
-    /// reports it as `KEYWORD_weight`.
+    /// uses. Unless it is a constant, it is the input `NAME.SUBJECT` of a training step. `dgc
+    /// bound` reports it as `KEYWORD_weight`.
     fn population_weight(&self) -> Option<(&'static str, &Weight)> {
         None
     }
@@ -70,14 +71,14 @@ pub trait CostTerm: Debug + Send + Sync {
         None
     }
 
-    /// Builds the cost times its weight, without axes, for the rows of the context's case. Reports the
-    /// metrics that a training step shows.
+    /// Builds the cost times its weight, without axes, for the rows of the context's case. Reports
+    /// the metrics that a training step shows.
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node;
 }
 
 /// The case that is being lowered, as a cost sees it. The graph already contains the bound of the
-/// case. Samples of q use the same noise as the bound, so a cost sees the values that the bound sees.
-/// The lowering implements this trait.
+/// case. Samples of q use the same noise as the bound, so a cost sees the values that the bound
+/// sees. The lowering implements this trait.
 pub trait CostContext<'m> {
     /// The model, whose objective holds the cost.
     fn model(&self) -> &'m Model;
@@ -97,22 +98,22 @@ pub trait CostContext<'m> {
     /// log q(label | …) at the observed label, with axes row and sample.
     fn log_q(&mut self, label: Id<Variable>) -> Node;
 
-    /// log q(k | …) of each class k of a label, with axes row, sample and the label's features. Each
-    /// node of `change` is added to its data variable. Running averages are not updated.
+    /// log q(k | …) of each class k of a label, with axes row, sample and the label's features.
+    /// Each node of `change` is added to its data variable. Running averages are not updated.
     fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node;
 
     /// The value of a node or of data, with axes row, sample and its features.
     fn value(&mut self, variable: Id<Variable>) -> Node;
 
-    /// The value of a node or of data without noise and dropout. [`CostTerm::clean_reads`] must name
-    /// the variable. All costs share one pass over the networks.
+    /// The value of a node or of data without noise and dropout. [`CostTerm::clean_reads`] must
+    /// name the variable. All costs share one pass over the networks.
     fn clean_value(&mut self, variable: Id<Variable>) -> Node;
 
     /// Noise for this case, named `CASE.NAME`.
     fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node;
 
-    /// The weight of a cost in a training step, without axes: an input if it changes over the epochs
-    /// or depends on the training rows, else a constant. 1 if the cost has neither weight.
+    /// The weight of a cost in a training step, without axes: an input if it changes over the
+    /// epochs or depends on the training rows, else a constant. 1 if the cost has neither weight.
     fn weight(&mut self, cost: &dyn CostTerm) -> Node {
         if let Some(ramp) = cost.ramp() {
             if !ramp.changes() {

@@ -16,8 +16,8 @@ pub struct Objective {
     /// The labels and discrete latents that an estimator draws. Every label and every class latent
     /// that q infers is in either `sums` or `drawn`.
     pub drawn: Vec<Discrete>,
-    /// The costs that are added to the loss beside the bound, in the order of the registry of lines;
-    /// costs with the same keyword are in source order.
+    /// The costs that are added to the loss beside the bound, in the order of the registry of
+    /// lines; costs with the same keyword are in source order.
     pub costs: Vec<Arc<dyn CostTerm>>,
     /// The factor on the bound of labelled rows; `None` means 1.
     pub labelled: Option<Ramp>,

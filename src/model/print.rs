@@ -79,6 +79,9 @@ fn factor(model: &Model, factor: &Factor) -> String {
                 }
                 Components::Pseudo(_) => format!("~ vamp({})", mixture.components),
             },
+            Heads::Constants(values) if values.is_empty() => {
+                format!("~ {}", distribution.name())
+            }
             Heads::Constants(values) => {
                 let values: Vec<String> = values.iter().map(f64::to_string).collect();
                 format!("~ {}({})", distribution.name(), values.join(", "))

@@ -75,8 +75,8 @@ impl Model {
         }
     }
 
-    /// The weights of costs that may depend on the number of training rows, each with its input of a
-    /// training step. A constant weight has no such input.
+    /// The weights of costs that may depend on the number of training rows, each with its input of
+    /// a training step. A constant weight has no such input.
     pub fn population_weights(&self) -> impl Iterator<Item = (InputName, &Weight)> {
         self.objective.costs.iter().filter_map(|cost| {
             let (kind, weight) = cost.population_weight()?;
@@ -87,8 +87,8 @@ impl Model {
 
     /// The steady-state phase of training. Some costs have a weight that falls to 0. Returns the
     /// first epoch in which all these weights are 0, and the model without these costs. From that
-    /// epoch on, its steps update the parameters exactly as those of the whole model, and are faster.
-    /// `None` if no weight ends at 0.
+    /// epoch on, its steps update the parameters exactly as those of the whole model, and are
+    /// faster. `None` if no weight ends at 0.
     pub fn steady_state(&self) -> Option<(u64, Model)> {
         let vanishing = |ramp: Option<Ramp>| ramp.filter(|ramp| ramp.weight == 0.0);
         let costs = &self.objective.costs;

@@ -83,9 +83,9 @@ pub enum Decay {
 }
 
 impl RateSchedule {
-    /// The rate of a step that begins at epoch `start` and ends at epoch `end`, in a run of `epochs`
-    /// epochs, for an optimiser with rate `base`. The warm-up uses the end of the step, so that the
-    /// rate of the first step is not 0.
+    /// The rate of a step that begins at epoch `start` and ends at epoch `end`, in a run of
+    /// `epochs` epochs, for an optimiser with rate `base`. The warm-up uses the end of the step, so
+    /// that the rate of the first step is not 0.
     pub fn rate(&self, base: f64, start: f64, end: f64, epochs: f64) -> f64 {
         let decayed = match self.decay {
             Decay::Constant => base,

@@ -21,7 +21,8 @@ pub fn scope(variable: &str) -> String {
 }
 
 impl Model {
-    /// Adds an upstream model that infers the data variable `name`, from its latent of the same name.
+    /// Adds an upstream model that infers the data variable `name`, from its latent of the same
+    /// name.
     ///
     /// # Errors
     ///
@@ -101,7 +102,8 @@ impl Model {
         Err((title, help.to_string()))
     }
 
-    /// Checks that q draws no class before a latent, and that the model has no upstream model itself.
+    /// Checks that q draws no class before a latent, and that the model has no upstream model
+    /// itself.
     fn is_inferred_from_data(&self, latent: Id<Variable>) -> Result<(), (String, String)> {
         let mut before = self
             .inference
@@ -130,8 +132,8 @@ impl Model {
         Ok(())
     }
 
-    /// Checks that a data variable in both models has the same role, type and shape, because both models
-    /// read the same array.
+    /// Checks that a data variable in both models has the same role, type and shape, because both
+    /// models read the same array.
     fn same_shared_data(&self, model: &Model, inferred: &str) -> Result<(), (String, String)> {
         for id in model.with_role(Role::Data) {
             let read = &model.variables[id.index()];
@@ -181,8 +183,8 @@ impl Model {
         generated
     }
 
-    /// A variable that p would have to sample but cannot, because its distribution has only a density.
-    /// In an upstream model, every class variable counts.
+    /// A variable that p would have to sample but cannot, because its distribution has only a
+    /// density. In an upstream model, every class variable counts.
     pub fn not_drawn(&self) -> Option<String> {
         self.not_drawn_except(None)
     }

@@ -18,8 +18,8 @@ pub struct TrainSettings {
     pub clip_norm: Option<f64>,
     /// `clip value 1`: each element of the gradient is clamped to ± this.
     pub clip_value: Option<f64>,
-    /// `prior weights normal(0, 1)`: the standard deviation of the prior on weights (not biases). Its
-    /// gradient is divided by the number of training rows.
+    /// `prior weights normal(0, 1)`: the standard deviation of the prior on weights (not biases).
+    /// Its gradient is divided by the number of training rows.
     pub weight_prior: Option<f64>,
     /// The initialisation of parameters.
     pub initialize: Initialize,

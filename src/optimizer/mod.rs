@@ -1,4 +1,5 @@
-//! Optimisers: state and update, written with the tensor builder over the flat axis of all parameters.
+//! Optimisers: state and update, written with the tensor builder over the flat axis of all
+//! parameters.
 //!
 //! To add an optimiser, add a file with a unit struct that implements [`Optimizer`], and a line to
 //! [`OPTIMIZERS`]. `docs/contributing/optimizer.md` works through an example.
@@ -6,6 +7,10 @@
 mod arguments;
 mod adam;
 mod sgd;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/rmsprop.rs"]
+mod guide_example;
 
 use crate::{
     layer::Argument,
@@ -39,7 +44,8 @@ pub trait Optimizer: Sync + Debug {
     /// The arguments, with `rate` first.
     fn arguments(&self) -> &'static [Argument];
 
-    /// The names of the states of each parameter: `["first_moment", "second_moment"]`. All start at 0.
+    /// The names of the states of each parameter: `["first_moment", "second_moment"]`. All start at
+    /// 0.
     fn state(&self) -> &'static [&'static str];
 
     /// The new parameters and the new states.

@@ -13,19 +13,40 @@ use std::{collections::HashMap, fs, path::Path};
 /// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedArray {
-    /// Such as `p.x.logits.weight`.
+    /// The array's name, such as `p.x.logits.weight`.
     pub name: String,
     /// The sizes of its axes.
     pub shape: Vec<usize>,
-    /// All numbers.
+    /// All elements.
     pub data: Vec<f64>,
+}
+
+/// The number of elements of an array; `None` if it exceeds the largest number.
+pub fn elements(shape: &[usize]) -> Option<usize> {
+    let mut sizes = shape.iter();
+    sizes.try_fold(1usize, |product, &size| product.checked_mul(size))
+}
+
+/// Checks that an array has as many numbers as its shape says. Messages begin with `place`.
+///
+/// # Errors
+/// If `len` is another number.
+pub fn check_elements(place: &str, shape: &[usize], len: usize) -> Result<()> {
+    let message = match elements(shape) {
+        Some(expected) if expected == len => return Ok(()),
+        Some(expected) => {
+            format!("{place} has {len} numbers, not the {expected} of its shape {shape:?}")
+        }
+        None => format!("{place} has {len} numbers, and the shape {shape:?}, which is too large"),
+    };
+    Err(Error::data(message).help("correct the shape or the numbers"))
 }
 
 impl NamedArray {
     /// Reads every array of a safetensors file.
     ///
     /// # Errors
-    /// If the file cannot be read, or holds an array of another type than numbers.
+    /// If the file cannot be read, or an array's type is not numeric.
     pub fn read_all(path: &Path) -> Result<Vec<NamedArray>> {
         Ok(read(path)?.0)
     }
@@ -33,17 +54,31 @@ impl NamedArray {
     /// Writes arrays to a safetensors file, as f64 if `double`, else as f32.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If an array does not have as many numbers as its shape, or the file cannot be written.
     pub fn write_all(arrays: &[NamedArray], path: &Path, double: bool) -> Result<()> {
         write(path, arrays, HashMap::new(), double)
     }
+
+    /// Checks that the array has as many numbers as its shape says. Messages use `place` as the
+    /// name of the file or argument.
+    ///
+    /// # Errors
+    /// If it has another number of them.
+    pub(super) fn check_len(&self, place: &str) -> Result<()> {
+        let place = format!("{place}: `{}`", self.name);
+        check_elements(&place, &self.shape, self.data.len())
+    }
 }
 
-/// The arrays and the metadata of a file, numbers of any type as f64.
+/// Reads the arrays and the metadata of a file; numbers of any type become f64.
+///
+/// # Errors
+/// If the file cannot be read, or an array's type is not numeric.
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     let broken = |error| {
-        Error::file(path, "is no safetensors file", error).help("the file may be cut short")
+        Error::file(path, "not a valid safetensors file", error)
+            .help("the file may be truncated or have another format")
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
@@ -94,13 +129,19 @@ fn numbers(view: &TensorView) -> Option<Vec<f64>> {
     })
 }
 
-/// Writes arrays of f32, or of f64 if `double`; the file appears whole or not at all.
+/// Atomically writes arrays as f64 if `double`, else as f32.
+///
+/// # Errors
+/// If an array does not have as many numbers as its shape, or the file cannot be written.
 pub fn write(
     path: &Path,
     arrays: &[NamedArray],
     metadata: HashMap<String, String>,
     double: bool,
 ) -> Result<()> {
+    for array in arrays {
+        array.check_len(&path.display().to_string())?;
+    }
     let bytes = |array: &NamedArray| -> Vec<u8> {
         match double {
             true => array.data.iter().flat_map(|x| x.to_le_bytes()).collect(),

@@ -1,9 +1,9 @@
-//! Which rows each step takes: known from the seed and the step alone, so that a run resumes where
-//! it was.
+//! The rows of each step. They depend only on the seed and the step, so a resumed run takes the
+//! same rows as an uninterrupted run.
 
 use crate::tensor::philox;
 
-/// A new order of `count` rows for each epoch of a stream, by Fisher and Yates's shuffle.
+/// The order of `count` rows in an epoch of a stream, by a Fisher–Yates shuffle.
 pub fn shuffled(count: usize, seed: u64, stream: u32, epoch: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
     shuffle(&mut order, seed, stream, epoch);
@@ -24,7 +24,7 @@ fn shuffle(order: &mut [u32], seed: u64, stream: u32, epoch: u64) {
     }
 }
 
-/// Rows in an endless sequence of epochs, each a new order of all of them.
+/// An endless sequence of epochs; each epoch has all rows in a new order.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     seed: u64,
@@ -35,7 +35,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Over `rows`, named as `stream`.
+    /// A sequence over `rows`, shuffled with the random stream of that name.
     pub fn new(rows: Vec<u32>, seed: u64, stream: &str) -> Self {
         let order = vec![0; rows.len()];
         Sequence {

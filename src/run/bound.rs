@@ -22,29 +22,34 @@ use crate::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What computes the numbers.
+/// The engine that computes the bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The interpreter in double precision.
+    /// The reference interpreter, in double precision.
     Reference,
-    /// A back end, in single precision.
+    /// A device, in single precision.
     Device(Device),
 }
 
 /// Arrays by name.
 pub type Arrays = BTreeMap<String, NamedArray>;
 
-/// The numbers of [`bound`].
+/// The result of [`bound`].
 pub struct Report {
-    /// In the shape of the oracles' `expected.json`.
+    /// The bound and its terms, with the structure of the oracles' `expected.json`.
     pub json: Value,
-    /// Of the loss, by every trained parameter.
+    /// The gradient of the loss with respect to every trained parameter.
     pub gradients: Vec<NamedArray>,
 }
 
-/// Batch norm is by the batch's statistics, dropout is off, data are taken as they are. Rows whose
-/// labels are −1 are the unlabelled case. Weights are those that training ends with; a line that
-/// weighs nothing then is left out. Without `noise`, it is drawn by `seed`.
+/// Computes the bound, its terms and the gradient.
+///
+/// Batch norm uses the batch's statistics, dropout is off, and data are not binarised. Rows with
+/// labels of −1 belong to the unlabelled case. Scheduled weights have their final values, and lines
+/// whose final weight is 0 are omitted. If `noise` is `None`, noise is drawn from `seed`.
+///
+/// # Errors
+/// If an array is missing or has the wrong shape.
 pub fn bound(
     model: &Model,
     parameters: &Arrays,
@@ -93,7 +98,7 @@ pub fn bound(
     Ok(report(model, &graph, &cases, population, &outputs))
 }
 
-/// The values of the graph's parameters, inputs and, if it is given, noise; `files` are the
+/// The values of the graph's parameters and inputs, and of its noise if given. `files` are the
 /// parameters and the batch.
 fn values(
     model: &Model,
@@ -114,14 +119,14 @@ fn values(
             .iter()
             .map(|&axis| graph.axis(axis).size)
             .collect();
-        // A batch's statistics do not read the running averages, which may be left out.
+        // Batch statistics do not use running averages, so these may be missing.
         let value = match (parameters.get(&parameter.name), parameter.trained) {
             (None, false) => vec![0.0; shape.iter().product()],
             _ => find(parameters, &parameter.name, &shape, "parameters")?,
         };
         values.insert(parameter.name.clone(), value);
     }
-    // As at the end of a run, when warm-ups are over.
+    // Scheduled values at the end of training.
     let scheduled = model.scheduled();
     let end = scheduled
         .iter()
@@ -239,13 +244,13 @@ fn report(
     }
 }
 
-/// The numbers of an output, if there is one.
+/// The values of an output, if the graph has it.
 fn output<'o>(outputs: &'o Outputs, name: &OutputName) -> Option<&'o [f64]> {
     let found = outputs.iter().find(|(_, output, _)| output == name);
     found.map(|(_, _, data)| data.as_slice())
 }
 
-/// The bound of a case, of each of its rows, and the bound's terms.
+/// The mean bound of a case, the bound of each row, and the bound's terms.
 fn case_report(case: CaseKind, outputs: &Outputs) -> Value {
     let mut terms = serde_json::Map::new();
     for (_, name, data) in outputs {
@@ -260,7 +265,7 @@ fn case_report(case: CaseKind, outputs: &Outputs) -> Value {
     json!({ "bound": bound, "per_row": per_row, "terms": terms })
 }
 
-/// The gradients among the outputs, with their shapes.
+/// The gradients among the outputs, with the parameters' shapes.
 fn gradients(graph: &Graph, outputs: &Outputs) -> Vec<NamedArray> {
     let gradients = outputs
         .iter()
@@ -281,7 +286,7 @@ fn gradients(graph: &Graph, outputs: &Outputs) -> Vec<NamedArray> {
     gradients.collect()
 }
 
-/// The weights that may depend on the training rows, by variable, for each keyword of a cost.
+/// The weights, which may depend on the training rows, by keyword and variable.
 fn population_weights(
     model: &Model,
     population: Population,
@@ -300,7 +305,7 @@ fn population_weights(
     weights
 }
 
-/// Which rows of a batch belong to which case.
+/// The rows of a batch that belong to each case.
 struct Cases {
     rows: Vec<(CaseKind, Vec<usize>)>,
 }
@@ -345,7 +350,7 @@ impl Cases {
         })
     }
 
-    /// The rows of a variable that a case reads.
+    /// The values of a variable on the rows of a case.
     fn input(&self, graph: &Graph, batch: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
         let Some(InputName::Observed(case, variable)) = InputName::parse(name) else {
             unreachable!("other inputs have their values already")
@@ -365,8 +370,13 @@ impl Cases {
             .ok_or_else(|| lacking(batch, &variable, "batch"))?;
         let count = self.rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         if array.data.len() != count * width || array.shape.first() != Some(&count) {
-            let message = format!("batch: `{variable}` has the shape {:?}", array.shape);
-            return Err(Error::data(message).help(format!("expected {count} rows of {width}")));
+            let message = format!(
+                "batch: expected `{variable}` with {count} rows of {width}, found the shape {:?}",
+                array.shape
+            );
+            return Err(
+                Error::data(message).help("give all arrays of the batch the same number of rows")
+            );
         }
         Ok(rows
             .iter()
@@ -375,7 +385,10 @@ impl Cases {
     }
 }
 
-/// The rows with every label, and those with none.
+/// The fully labelled rows and the unlabelled rows.
+///
+/// # Errors
+/// If a row has only some of its labels, or an invalid class.
 fn split_by_labels(
     labels: &[&Variable],
     batch: &Arrays,
@@ -391,9 +404,12 @@ fn split_by_labels(
         for (label, values) in labels.iter().zip(&values) {
             let value = values[row];
             if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
-                let message = format!("batch: row {row} has label `{}` = {value}", label.name);
+                let message = format!(
+                    "batch: row {row}: unexpected class {value} of label `{}`",
+                    label.name
+                );
                 let help = format!(
-                    "expected a class from 0 to {}, or -1 for none",
+                    "a class is from 0 to {}, or -1 for an unlabelled row",
                     label.size() - 1
                 );
                 return Err(Error::data(message).help(help));
@@ -404,8 +420,8 @@ fn split_by_labels(
             0 => unlabelled.push(row),
             all if all == labels.len() => labelled.push(row),
             _ => {
-                let message = format!("batch: row {row} has some labels and lacks others");
-                return Err(Error::data(message).help("a row has all of its labels, or none"));
+                let message = format!("batch: row {row}: expected all labels or none, found some");
+                return Err(Error::data(message).help("set all labels of the row, or -1 for each"));
             }
         }
     }
@@ -413,7 +429,7 @@ fn split_by_labels(
 }
 
 fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {
-    let error = Error::data(format!("{what}: there is no array `{name}`"));
+    let error = Error::data(format!("{what}: expected an array `{name}`, found none"));
     match suggest(name, arrays.keys().map(String::as_str)) {
         Some(help) => error.help(help),
         None => error,
@@ -425,9 +441,10 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
         .get(name)
         .ok_or_else(|| lacking(arrays, name, what))?;
     if array.shape != shape {
-        let message = format!("{what}: `{name}` has the shape {:?}", array.shape);
+        let message = format!("{what}: unexpected shape {:?} of `{name}`", array.shape);
         return Err(Error::data(message).help(format!("expected {shape:?}")));
     }
+    array.check_len(what)?;
     if let Some(at) = array.data.iter().position(|value| !value.is_finite()) {
         let message = format!("{what}: element {at} of `{name}` is {}", array.data[at]);
         return Err(Error::data(message).help("expected finite numbers"));
@@ -435,8 +452,8 @@ fn find(arrays: &Arrays, name: &str, shape: &[usize], what: &str) -> Result<Vec<
     Ok(array.data.clone())
 }
 
-/// Noise from a file, whose axes are sample, row, classes, feature, in the graph's order: row,
-/// sample, classes, feature.
+/// Reorders noise from the file's axes (sample, row, classes, feature) to the graph's axes (row,
+/// sample, classes, feature).
 fn given_noise(graph: &Graph, noise: &Arrays, node: Node, name: &str) -> Result<Vec<f64>> {
     let mut axes: Vec<Id<Axis>> = graph.axes_of(node).iter().collect();
     axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));

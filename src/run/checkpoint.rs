@@ -1,4 +1,4 @@
-//! What a checkpoint holds: parameters and optimiser state by name, and the position in training.
+//! Reading checkpoints: parameters and optimiser state by name, and the position in training.
 
 use super::{arrays::NamedArray, session::Session};
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::Path};
 
 /// The version of checkpoints that this program reads and writes.
 pub const FORMAT: u64 = 2;
-/// The entry of a checkpoint's metadata that holds its format and position, as JSON.
+/// The metadata entry with a checkpoint's format and position, as JSON.
 pub const METADATA: &str = "checkpoint";
 
 /// The arrays of a checkpoint by name.
@@ -17,7 +17,10 @@ pub fn by_name(stored: &[NamedArray]) -> HashMap<&str, &NamedArray> {
         .collect()
 }
 
-/// A parameter's array in a checkpoint.
+/// Finds a parameter's array in a checkpoint.
+///
+/// # Errors
+/// If the checkpoint has no such array, or it has another shape.
 pub fn find<'a>(
     stored: &HashMap<&str, &'a NamedArray>,
     name: &str,
@@ -30,21 +33,24 @@ pub fn find<'a>(
         .filter(|found| found.shape == shape);
     found.ok_or_else(|| {
         let message = format!(
-            "{}: parameter `{name}` of shape {shape:?} is missing",
+            "{}: expected a parameter `{name}` with shape {shape:?}, found none",
             path.display()
         );
         let generates =
             name.starts_with("from.") && stored.keys().any(|stored| stored.starts_with("from."));
         Error::data(message).help(if generates {
-            "an earlier version of dgc began the run and did not keep the parameters that generate \
-             its data; train it again"
+            "an earlier version of dgc started the run and did not store the parameters that \
+             generate its data; train the model anew"
         } else {
-            "the checkpoint belongs to another model, or to other sizes"
+            "the checkpoint belongs to another model, or to a model with other sizes"
         })
     })
 }
 
-/// Fills a session's parameters from a checkpoint; gives the position that it was written at.
+/// Fills a session's parameters from a checkpoint, and returns its position in training.
+///
+/// # Errors
+/// If the checkpoint has another format, or lacks a parameter.
 pub fn read_parameters(
     session: &mut Session,
     stored: &[NamedArray],
@@ -57,10 +63,10 @@ pub fn read_parameters(
         .unwrap_or_default();
     if position["format"] != FORMAT {
         let message = format!(
-            "{}: not a checkpoint of this version of dgc",
+            "{}: expected a checkpoint of this version of dgc",
             path.display()
         );
-        return Err(Error::data(message).help("expected a file that `dgc train` wrote"));
+        return Err(Error::data(message).help("name a run that this version of dgc wrote"));
     }
     let by_name = by_name(stored);
     for entry in session.layout.entries.clone() {

@@ -1,13 +1,13 @@
 //! Compiled models: a folder with a model's text, its programs, and machine code for some GPUs.
 //!
-//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an image
-//! for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists the files
-//! with their hashes. Whoever can write a folder can change hashes too, so they only find damage: a
-//! plan is verified whenever it is read, and compared with the model. Images are machine code that
-//! nothing can check; only folders from trusted sources may be run with them.
+//! Each program has a file `NAME.json` with its plan; for GPUs also its source `NAME.cu` and an
+//! image for each architecture, `NAME.sm_90.cubin` or `NAME.compute_80.ptx`. `compiled.json` lists
+//! the files with their hashes. Hashes detect damage, but not tampering: whoever changes a file can
+//! change its hash. So every plan is verified when it is read, and compared with the model. Images
+//! are machine code, which cannot be checked; run images only from trusted sources.
 
 use super::{
-    folder::holds_only,
+    folder::{check_named, holds_only},
     interface::Interfaces,
     programs::{self, Training},
 };
@@ -35,10 +35,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What `compiled.json` holds.
+/// The contents of `compiled.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Manifest {
-    /// [`FORMAT`]; folders from before it had a number have none.
+    /// [`FORMAT`]; 0 in folders of versions that had no format number.
     #[serde(default)]
     format: u64,
     version: String,
@@ -46,57 +46,57 @@ struct Manifest {
     file: String,
     sets: Vec<(String, String)>,
     architectures: Vec<String>,
-    /// Of the machine code's contractions.
+    /// The precision of contractions in the machine code.
     precision: Precision,
     /// SHA-256 of each file, in hexadecimal digits.
     files: BTreeMap<String, String>,
 }
 
-/// What `NAME.json` holds. A plan from a file must be verified.
+/// The contents of `NAME.json`, not verified yet.
 #[derive(Deserialize)]
 struct Stored {
     plan: Plan,
 }
 
-/// The same as it is written.
+/// The contents of `NAME.json` to be written.
 #[derive(Serialize)]
 struct Storing<'p> {
     plan: &'p VerifiedPlan,
 }
 
-/// A compiled model, read and verified.
+/// A compiled model, whose plans are verified.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// The model.
     pub model: Model,
     /// The model file's name.
     pub file: String,
-    /// The sizes and settings that were changed in the model.
+    /// Changed sizes and settings of the model.
     pub sets: Vec<(String, String)>,
-    /// What training runs.
+    /// The programs of training.
     pub training: Training,
-    /// What evaluates a batch of rows.
+    /// The program that evaluates a batch of rows.
     pub evaluate: Build,
 }
 
-/// What the assembler said of a program for an architecture.
+/// The assembler's log for a program and an architecture.
 pub struct Assembled {
     /// The program's name.
     pub program: String,
-    /// Such as `sm_90`.
+    /// The architecture, such as `sm_90`.
     pub architecture: String,
-    /// What the assembler said.
+    /// The log.
     pub log: String,
 }
 
 /// The format of compiled folders that this version reads and writes.
 const FORMAT: u64 = 2;
-/// What to do with a folder that cannot be read.
-const AGAIN: &str = "compile it again: dgc compile MODEL -o FOLDER";
+/// The way out if a folder cannot be read.
+const RECOMPILE: &str = "compile it again from the model file";
 const MANIFEST: &str = "compiled.json";
 const MODEL: &str = "model.dgm";
 
-/// Every program of a model; all have one, `settled` aside, of each name.
+/// Every program of a model. All models have the same programs, except that `settled` is optional.
 pub fn builds(model: &Model) -> Vec<Build> {
     let Training {
         gradient,
@@ -111,20 +111,28 @@ pub fn builds(model: &Model) -> Vec<Build> {
         .collect()
 }
 
-/// A compiled model that is not written yet.
-pub struct Made {
+/// A compiled model in memory.
+pub struct CompiledPrograms {
     /// Every program.
     pub builds: Vec<Build>,
-    /// What the assembler said of each program, for each architecture.
+    /// The assembler's logs.
     pub assembled: Vec<Assembled>,
     architectures: Vec<String>,
     precision: Precision,
     files: Vec<(String, Vec<u8>)>,
 }
 
-/// Makes a model's programs; `architectures` such as `sm_90` get machine code, and the earliest of
-/// them PTX that later GPUs can take. The compiler's library must have been found if there are any.
-pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Result<Made> {
+/// Compiles a model's programs. Each of the `architectures`, such as `sm_90`, gets machine code,
+/// and the earliest also PTX, which later GPUs can run. If there are any, the runtime compiler must
+/// have been found.
+///
+/// # Errors
+/// If the runtime compiler fails.
+pub fn compile_model(
+    model: &Model,
+    architectures: &[String],
+    precision: Precision,
+) -> Result<CompiledPrograms> {
     let builds = builds(model);
     let earliest = architectures
         .iter()
@@ -138,7 +146,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
                 .then(|| emit::emit(plan, &format!("{name} of {}", model.file), precision))
         })
         .collect();
-    // Much of the compiler runs on one core, so several compile at once.
+    // The runtime compiler is mostly single-threaded, so several programs are compiled in parallel.
     let work: Vec<(&Build, &CudaSource, &String)> = builds
         .iter()
         .zip(&sources)
@@ -169,7 +177,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         let json = serde_json::to_string(&Storing { plan }).expect("a plan is plain data") + "\n";
         files.push((format!("{name}.json"), json.into_bytes()));
     }
-    Ok(Made {
+    Ok(CompiledPrograms {
         builds,
         assembled,
         architectures,
@@ -179,29 +187,38 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
 }
 
 /// Writes a compiled model into a folder.
-pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made) -> Result<()> {
-    // What an earlier compilation left, whole or not, may go; anything else may not.
-    let mut own: Vec<&str> = made
+///
+/// # Errors
+/// If the folder contains other files, or cannot be written.
+pub fn write(
+    folder: &Path,
+    model: &Model,
+    sets: &[(String, String)],
+    compiled: CompiledPrograms,
+) -> Result<()> {
+    // Files of an earlier compilation, complete or not, may be replaced; other files may not.
+    let mut replaceable: Vec<&str> = compiled
         .files
         .iter()
         .map(|(name, _)| name.as_str())
         .filter(|name| *name != MODEL)
         .collect();
     let same = fs::read(folder.join(MODEL)).is_ok_and(|text| text == model.source.as_bytes());
-    own.extend(same.then_some(MODEL));
+    replaceable.extend(same.then_some(MODEL));
+    check_named(folder)?;
     if !is_compiled(folder) {
         holds_only(folder, &|name| {
-            name.starts_with(".tmp") || own.contains(&name)
+            name.starts_with(".tmp") || replaceable.contains(&name)
         })?;
     }
-    fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be made", error))?;
-    // The list goes first and comes last, so that a folder that was not finished is none.
+    fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be created", error))?;
+    // The manifest is deleted first and written last, so an incomplete folder has no manifest.
     let former = fs::read(folder.join(MANIFEST))
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
     if let Some(manifest) = &former {
         plain_names(folder, manifest)
-            .map_err(|error| error.help("name another folder with -o, or delete this one"))?;
+            .map_err(|error| error.help("choose another folder, or delete this one"))?;
     }
     let former = former
         .iter()
@@ -214,11 +231,11 @@ pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         sets: sets.to_vec(),
-        architectures: made.architectures,
-        precision: made.precision,
+        architectures: compiled.architectures,
+        precision: compiled.precision,
         files: BTreeMap::new(),
     };
-    for (name, bytes) in made.files {
+    for (name, bytes) in compiled.files {
         write_whole(&folder.join(&name), &bytes)?;
         manifest.files.insert(name, hash(&bytes));
     }
@@ -226,7 +243,7 @@ pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made
     write_whole(&folder.join(MANIFEST), json.as_bytes())
 }
 
-/// 90 of `sm_90`.
+/// The number of an architecture: 90 for `sm_90`.
 fn digits(arch: &str) -> u32 {
     arch.rsplit('_')
         .next()
@@ -234,12 +251,12 @@ fn digits(arch: &str) -> u32 {
         .unwrap_or(0)
 }
 
-/// Whether a folder holds a compiled model.
+/// Whether a folder contains a compiled model.
 pub fn is_compiled(folder: &Path) -> bool {
     folder.join(MANIFEST).is_file()
 }
 
-/// That the files which a manifest names lie in its folder.
+/// Checks that a manifest names only files directly in its folder.
 fn plain_names(folder: &Path, manifest: &Manifest) -> Result<()> {
     match manifest.files.keys().find(|name| !is_plain_name(name)) {
         None => Ok(()),
@@ -250,10 +267,10 @@ fn plain_names(folder: &Path, manifest: &Manifest) -> Result<()> {
     }
 }
 
-/// Reads what [`write`] wrote, for this version of dgc.
+/// Reads a folder that [`write`] of this version wrote.
 ///
 /// # Errors
-/// If a file is missing or was changed, if a plan does not verify, or if it is not the model's.
+/// If a file is missing or changed, a plan fails verification, or a plan differs from the model.
 pub fn read(folder: &Path) -> Result<Compiled> {
     let files = Files::read(folder)?;
     let model = files.model()?;
@@ -274,7 +291,7 @@ pub fn read(folder: &Path) -> Result<Compiled> {
     })
 }
 
-/// The files of a folder, as its manifest lists them.
+/// The files of a folder that its manifest lists.
 struct Files<'f> {
     folder: &'f Path,
     manifest: Manifest,
@@ -284,16 +301,18 @@ struct Files<'f> {
 impl<'f> Files<'f> {
     fn read(folder: &'f Path) -> Result<Self> {
         let read = |path: PathBuf| {
-            fs::read(&path).map_err(|error| Error::file(&path, "cannot be read", error).help(AGAIN))
+            fs::read(&path)
+                .map_err(|error| Error::file(&path, "cannot be read", error).help(RECOMPILE))
         };
         let path = folder.join(MANIFEST);
-        let manifest: Manifest = serde_json::from_slice(&read(path.clone())?)
-            .map_err(|error| Error::file(&path, "cannot be understood", error).help(AGAIN))?;
-        let refused = |message: String| Err(Error::new(message).help(AGAIN));
+        let manifest: Manifest = serde_json::from_slice(&read(path.clone())?).map_err(|error| {
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
+        })?;
+        let refused = |message: String| Err(Error::new(message).help(RECOMPILE));
         let (place, version) = (folder.display(), env!("CARGO_PKG_VERSION"));
         if manifest.version != version {
             let message = format!(
-                "{place}: compiled by dgc {}, this is {version}",
+                "{place}: expected a folder compiled by dgc {version}, found one compiled by dgc {}",
                 manifest.version
             );
             return refused(message);
@@ -305,13 +324,16 @@ impl<'f> Files<'f> {
             };
             return refused(format!("{place}: expected format {FORMAT}, found {found}"));
         }
-        plain_names(folder, &manifest).map_err(|error| error.help(AGAIN))?;
+        plain_names(folder, &manifest).map_err(|error| error.help(RECOMPILE))?;
         let mut bytes = BTreeMap::new();
         for (name, wanted) in &manifest.files {
             let found = read(folder.join(name))?;
             if hash(&found) != *wanted {
                 let path = folder.join(name);
-                return refused(format!("{}: not as `dgc compile` wrote it", path.display()));
+                return refused(format!(
+                    "{}: the file was changed or damaged since it was written",
+                    path.display()
+                ));
             }
             bytes.insert(name.clone(), found);
         }
@@ -325,7 +347,11 @@ impl<'f> Files<'f> {
     fn file(&self, name: &str) -> Result<&[u8]> {
         let found = self.bytes.get(name).map(Vec::as_slice);
         found.ok_or_else(|| {
-            Error::new(format!("{}: `{name}` is missing", self.folder.display())).help(AGAIN)
+            Error::new(format!(
+                "{}: expected a file `{name}`, found none",
+                self.folder.display()
+            ))
+            .help(RECOMPILE)
         })
     }
 
@@ -334,23 +360,31 @@ impl<'f> Files<'f> {
         let text = String::from_utf8_lossy(self.file(MODEL)?).into_owned();
         let checked = driver::check(file, &text, sets).map_err(|mistakes| {
             let mistakes = diagnostic::render(&mistakes, file, &text, false);
-            let message = format!("the model of this folder cannot be read\n\n{mistakes}");
-            Error::new(message).help(AGAIN)
+            let message = format!(
+                "{}: the model has mistakes\n\n{mistakes}",
+                self.folder.display()
+            );
+            Error::new(message).help(RECOMPILE)
         });
         checked.map(|(model, _)| model)
     }
 
-    /// A program: its plan, verified, and its machine code.
+    /// A program: its verified plan and its machine code.
     fn build(&self, program: &str, interfaces: &Interfaces) -> Result<Build> {
         let name = format!("{program}.json");
         let path = self.folder.join(&name);
-        let stored: Stored = serde_json::from_slice(self.file(&name)?)
-            .map_err(|error| Error::file(&path, "cannot be understood", error).help(AGAIN))?;
-        let plan = VerifiedPlan::new(stored.plan)
-            .map_err(|error| Error::file(&path, "no plan that can be run", error).help(AGAIN))?;
+        let stored: Stored = serde_json::from_slice(self.file(&name)?).map_err(|error| {
+            Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
+        })?;
+        let plan = VerifiedPlan::new(stored.plan).map_err(|error| {
+            Error::file(&path, "the plan fails verification", error).help(RECOMPILE)
+        })?;
         if let Some(found) = interfaces.disagreement(program, &plan) {
-            let message = format!("{}: not the model's program: {found}", path.display());
-            return Err(Error::new(message).help(AGAIN));
+            let message = format!(
+                "{}: the program differs from the model: {found}",
+                path.display()
+            );
+            return Err(Error::new(message).help(RECOMPILE));
         }
         let mut images = Vec::new();
         for arch in &self.manifest.architectures {
@@ -366,7 +400,7 @@ impl<'f> Files<'f> {
     }
 }
 
-/// What an image for an architecture is.
+/// The file ending of an image for an architecture.
 fn kind(arch: &str) -> &'static str {
     match arch.starts_with("compute_") {
         true => "ptx",
@@ -375,7 +409,7 @@ fn kind(arch: &str) -> &'static str {
 }
 
 impl Compiled {
-    /// Ignores the machine code: a device compiles the verified plans.
+    /// Removes the machine code, so that a GPU compiles the verified plans.
     pub fn without_images(mut self) -> Self {
         let Training {
             gradient,

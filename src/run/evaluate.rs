@@ -1,4 +1,4 @@
-//! Inference on whole tables: bounds, predictions and latents, a batch of rows at a time.
+//! Inference on all rows of a source, batch by batch: bounds, predictions and latent variables.
 
 use super::{
     data::{Source, check_field},
@@ -19,24 +19,24 @@ use std::collections::BTreeMap;
 pub struct Evaluator {
     loaded: Loaded,
     rows: usize,
-    /// The outputs, with the floats of a row.
+    /// The outputs, with the number of floats per row.
     outputs: Vec<(OutputName, usize)>,
     inputs: Vec<Input>,
 }
 
-/// What a program reads of each row.
+/// An input that a program reads from each row.
 struct Input {
     name: String,
     variable: String,
-    /// Floats of a row.
+    /// Floats per row.
     width: usize,
 }
 
-/// Numbers per row, by output: `bound`, `log p(x)`, `likelihood`, `predict.y`, `encode.z`, …
+/// Values per row, by output: `bound`, its terms, `likelihood`, `predict.y`, `encode.z`, …
 pub type Inferred = BTreeMap<OutputName, Vec<f32>>;
 
 impl Evaluator {
-    /// From the build of [`super::programs::evaluate`].
+    /// Loads a build of [`super::programs::evaluate`].
     ///
     /// # Errors
     /// If the device cannot load the program.
@@ -88,11 +88,11 @@ impl Evaluator {
         })
     }
 
-    /// Every output for every row; the noise is that of `seed`, the same at each call.
+    /// Computes every output for every row, with the noise of `seed`.
     ///
     /// # Errors
-    /// If the rows lack a variable that the program reads, or have it at another width; or if they
-    /// cannot be read, or the device fails.
+    /// If the rows lack a variable that the program reads, its width differs, the rows cannot be
+    /// read, or the device fails.
     pub fn run(&self, session: &mut Session, source: &dyn Source, seed: u64) -> Result<Inferred> {
         let mut fields = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
@@ -106,7 +106,7 @@ impl Evaluator {
         let total = source.rows();
         for first in (0..total).step_by(self.rows) {
             let count = self.rows.min(total - first);
-            // The last batch is filled up with its first row; the results of these are left out.
+            // The last batch is padded with copies of its first row, whose results are discarded.
             let slots = (0..self.rows).map(|slot| if slot < count { first + slot } else { first });
             let rows: Vec<u32> = slots.map(|row| row as u32).collect();
             for (input, &field) in self.inputs.iter().zip(&fields) {
@@ -129,7 +129,7 @@ impl Evaluator {
     }
 }
 
-/// The likeliest class of each row, from `classes` probabilities a row.
+/// The most probable class of each row, from `classes` probabilities per row.
 pub fn likeliest(probabilities: &[f32], classes: usize) -> Vec<usize> {
     let rows = probabilities.chunks_exact(classes);
     rows.map(|row| {
@@ -141,7 +141,7 @@ pub fn likeliest(probabilities: &[f32], classes: usize) -> Vec<usize> {
     .collect()
 }
 
-/// The fraction of labelled rows that are predicted otherwise; none without labelled rows.
+/// The fraction of labelled rows with a wrong prediction; `None` without labelled rows.
 pub fn error(predicted: &[usize], classes: &[i32]) -> Option<f64> {
     let seen = predicted
         .iter()
@@ -155,24 +155,24 @@ pub fn error(predicted: &[usize], classes: &[i32]) -> Option<f64> {
     (rows > 0).then(|| wrong as f64 / rows as f64)
 }
 
-/// The variance over rows that makes a unit active.
+/// The least variance over rows of an active unit.
 const ACTIVE: f64 = 0.01;
 
-/// How many units of a latent tell rows apart, and how many it has.
+/// The units of a latent variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Units<'a> {
-    /// The latent's name.
+    /// The name of the latent variable.
     pub latent: &'a str,
-    /// Units that tell rows apart.
+    /// The number of active units.
     pub active: usize,
-    /// All units.
+    /// The number of units.
     pub all: usize,
 }
 
-/// The active units of each latent (Burda et al. 2016): those whose posterior mean has a variance
-/// over the rows above 0.01. The mean is that of `encode.LATENT`: over classes by q's
-/// probabilities, and over the samples of what else q reads, so that a mean over few samples counts
-/// a little of what their draws move as well.
+/// The active units of each latent variable (Burda et al. 2016): those whose posterior mean has a
+/// variance above 0.01 over the rows. The posterior mean is the output `encode.LATENT`, averaged
+/// over classes with the probabilities of q and over the samples of the other parents. With few
+/// samples, sampling noise adds to its variance.
 pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Units<'_>> {
     let means = inferred.iter().filter_map(|(name, values)| match name {
         OutputName::Encode(latent) => Some((latent.as_str(), values)),
@@ -189,8 +189,8 @@ pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Un
     })
 }
 
-/// From the mean, since the squared mean taken off the mean square would lose small variances
-/// beside large means.
+/// The variance, from deviations from the mean: mean square minus squared mean would lose small
+/// variances beside large means.
 fn variance<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f64 {
     let wide = values.map(|value| f64::from(*value));
     let count = wide.clone().count() as f64;
@@ -198,7 +198,7 @@ fn variance<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> f64 {
     wide.map(|value| (value - mean).powi(2)).sum::<f64>() / count
 }
 
-/// The mean of a column.
+/// The mean of values.
 pub fn mean(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
 }

@@ -18,33 +18,34 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
-/// What a run was started with, besides the model's text.
+/// The settings that a run was started with, besides the model's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Of dgc.
+    /// The version of dgc.
     pub version: String,
     /// The model file's name.
     pub file: String,
-    /// The sizes and settings that were changed in the model.
+    /// Changed sizes and settings of the model.
     pub sets: Vec<(String, String)>,
-    /// None: the bundled excerpt of MNIST.
+    /// The name of the data set; `None` is the bundled MNIST excerpt.
     pub data: Option<String>,
-    /// Of the data's values, see [`Dataset::fingerprint`]; runs of earlier versions have none.
+    /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of
+    /// earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// Labels that were kept; none: all of them.
+    /// The number of labels to keep; `None` keeps all.
     pub labels: Option<usize>,
-    /// Training rows that were held out.
+    /// The number of training rows to hold out.
     pub validation: usize,
-    /// Of everything random.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Samples a row when the run evaluates itself.
+    /// Samples per row in the evaluation after each epoch.
     pub samples: usize,
-    /// Every size and setting of the model as it was resolved.
+    /// The resolved value of every size and setting of the model.
     pub resolved: Vec<(String, String)>,
     /// The models that infer data variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,18 +53,22 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Compares the data with those that the run began with; a run that begins notes them.
+    /// Compares the data with the run's fingerprint; a new run stores the fingerprint.
     ///
     /// # Errors
-    /// If the run began with other data.
+    /// If the data differ.
     pub fn check_fingerprint(&mut self, data: &Dataset) -> Result<()> {
         let found = data.fingerprint()?;
         match &self.fingerprint {
             Some(expected) if *expected != found => {
                 let source = self.data.as_deref().unwrap_or("mnist");
-                let message = format!("{source}: not the data that the run began with");
-                Err(Error::data(message)
-                    .help("name these with --data if they were moved, or begin another run"))
+                let message = format!(
+                    "{source}: the data differ from the data that the run was started with"
+                );
+                Err(Error::data(message).help(
+                    "if the original data have moved, name their place with the option `data`; \
+                           to train on other data, start a new run",
+                ))
             }
             Some(_) => Ok(()),
             None => {
@@ -73,15 +78,15 @@ impl Settings {
         }
     }
 
-    /// The data set that several runs share: that of the first; the bundled excerpt if there is none.
+    /// The data set that several runs share; the bundled excerpt if `runs` is empty.
     ///
     /// # Errors
-    /// If the runs have different data.
+    /// If the runs have different data sets.
     pub fn shared_dataset(runs: &[Settings], model: &Model) -> Result<Dataset> {
         if runs.iter().any(|run| run.data != runs[0].data) {
-            let message = "the runs that it names have data of their own each";
+            let message = "expected runs with the same data set, found different ones";
             return Err(Error::option("from", "", message)
-                .help("say with --data which this run is to take"));
+                .help("choose the data set of the new run with `Dataset::open`"));
         }
         match runs.first() {
             Some(run) => run.dataset(model),
@@ -89,24 +94,24 @@ impl Settings {
         }
     }
 
-    /// The data set that the run began with.
+    /// The data set that the run was started with.
     ///
     /// # Errors
     /// If it was in memory, or cannot be read.
     pub fn dataset(&self, model: &Model) -> Result<Dataset> {
         if self.data.as_deref() == Some(IN_MEMORY) {
-            let message = "the data of this run were in memory";
-            return Err(Error::data(message).help("give the operation a data set"));
+            let message = "the run was trained on data in memory, which it does not store";
+            return Err(Error::data(message).help("pass the data set to the operation"));
         }
         Dataset::open(self.data.as_deref().unwrap_or("mnist"), model)
     }
 }
 
-/// The name of data that were in memory.
+/// The name of data in memory.
 pub const IN_MEMORY: &str = "(in memory)";
 
-/// A model that infers a data variable: its text is kept beside the run's own, its parameters in
-/// the checkpoints.
+/// A model that infers a data variable. The run's folder has its text, and the checkpoint its
+/// parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct From {
     /// The data variable.
@@ -117,48 +122,52 @@ pub struct From {
     pub sets: Vec<(String, String)>,
 }
 
-/// Kept by the process that trains a run, so that no other does.
+/// A lock on a run's folder, so that only one trainer at a time trains the run.
 pub struct Lock {
     _file: fs::File,
 }
 
-/// A folder that a run is kept in.
+/// The folder of a run.
 #[derive(Clone, Debug)]
 pub struct Folder {
-    /// Where it is.
+    /// The folder's path.
     pub path: PathBuf,
 }
 
 impl Folder {
-    /// The folder of a new run; one that holds a run already, or anything else, is refused. Nothing
-    /// is written yet. A run that came to no checkpoint has nothing to lose, and is begun anew.
+    /// Checks the folder of a new run, and writes nothing. A run without a checkpoint may be
+    /// replaced.
+    ///
+    /// # Errors
+    /// If the path is empty, the folder cannot be read, or it contains a run with a checkpoint or
+    /// other files.
     pub fn new(path: &Path) -> Result<Self> {
+        check_named(path)?;
         let folder = Folder {
             path: path.to_path_buf(),
         };
         let is_run = folder.settings_file().exists();
         if !is_run {
-            // A run that was killed before its first file leaves the lock and temporary files.
+            // A run killed before its first file was complete leaves the lock and temporary files.
             let begun = path.join(".lock").exists();
             holds_only(path, &|name| {
                 name == ".lock" || begun && name.starts_with(".tmp")
             })?;
         }
         if is_run && (folder.checkpoint().exists() || folder.metrics_file().exists()) {
-            return Err(
-                Error::usage(format!("{}: there is a run already", path.display())).help(format!(
-                    "name another folder with -o, or go on with it: dgc train {} --resume",
-                    path.display()
-                )),
-            );
+            return Err(Error::usage(format!(
+                "{}: expected a new folder, found a run",
+                path.display()
+            ))
+            .help("choose another folder, or resume the run with `Trainer::resume`"));
         }
         Ok(folder)
     }
 
-    /// Makes the folder, with the settings and the model's text.
+    /// Creates the folder, with the settings and the model's text.
     pub fn create_files(&self, settings: &Settings, model: &Model) -> Result<Lock> {
         fs::create_dir_all(&self.path)
-            .map_err(|error| Error::file(&self.path, "cannot be made", error))?;
+            .map_err(|error| Error::file(&self.path, "cannot be created", error))?;
         let lock = self.lock()?;
         write_whole(&self.model_file(), model.source.as_bytes())?;
         for upstream in &model.upstream {
@@ -178,11 +187,11 @@ impl Folder {
         write_whole(&self.settings_file(), json.as_bytes())
     }
 
-    /// Keeps other processes from training this run, and clears away what one that was killed had
-    /// begun to write.
+    /// Locks the run against other trainers, in this process or another one, and deletes temporary
+    /// files of a killed process.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join(".lock");
-        let failed = |error: std::io::Error| Error::file(&path, "cannot be written", error);
+        let failed = |error: io::Error| Error::file(&path, "cannot be written", error);
         let file = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -191,12 +200,12 @@ impl Folder {
         match file.try_lock() {
             Err(fs::TryLockError::WouldBlock) => {
                 return Err(Error::usage(format!(
-                    "{}: another process trains this run",
+                    "{}: the run is being trained already",
                     self.path.display()
                 ))
-                .help("wait for it, or name another folder with -o"));
+                .help("wait for the training to end, or choose another folder"));
             }
-            // A file system without locks has none to keep.
+            // A file system may not support locks.
             Err(fs::TryLockError::Error(_)) | Ok(()) => {}
         }
         let begun = fs::read_dir(&self.path).into_iter().flatten().flatten();
@@ -209,22 +218,23 @@ impl Folder {
     /// Opens the folder of a run, with the settings that it was started with.
     ///
     /// # Errors
-    /// If the folder holds no run.
+    /// If the path is empty, or the folder is not a run.
     pub fn open(path: &Path) -> Result<(Self, Settings)> {
+        check_named(path)?;
         let folder = Folder {
             path: path.to_path_buf(),
         };
         let file = folder.settings_file();
         let text = fs::read_to_string(&file).map_err(|error| {
             Error::file(&file, "cannot be read", error)
-                .help("name the folder of a run, as `dgc train` made it")
+                .help("name the folder of a run, such as runs/adgm")
         })?;
         let settings = serde_json::from_str(&text)
-            .map_err(|error| Error::file(&file, "cannot be understood", error))?;
+            .map_err(|error| Error::file(&file, "the settings cannot be parsed", error))?;
         Ok((folder, settings))
     }
 
-    /// The last checkpoint's file.
+    /// The file of the last checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("checkpoint.safetensors")
     }
@@ -241,7 +251,7 @@ impl Folder {
         self.path.join("settings.json")
     }
 
-    /// The file with a line of metrics for each epoch.
+    /// The metrics file, which has a line for each epoch.
     pub fn metrics_file(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
@@ -260,12 +270,18 @@ impl Folder {
         Ok(model)
     }
 
-    /// A session with these parameters as they are in the last checkpoint.
+    /// A session with the parameters of the last checkpoint.
+    ///
+    /// # Errors
+    /// If there is no checkpoint, or it does not fit the parameters.
     pub fn session(&self, layout: Layout, device: &Device) -> Result<Session> {
         let path = self.checkpoint();
         if !path.exists() {
-            let message = format!("{}: the run has no checkpoint yet", self.path.display());
-            return Err(Error::data(message).help("one is written at the end of each epoch"));
+            let message = format!("{}: expected a checkpoint, found none", self.path.display());
+            return Err(Error::data(message).help(
+                "a checkpoint is written at the end of each epoch; \
+                       go on training with `Trainer::resume`",
+            ));
         }
         let mut session = Session::new(layout, device)?;
         let (stored, metadata) = arrays::read(&path)?;
@@ -273,10 +289,10 @@ impl Folder {
         Ok(session)
     }
 
-    /// Appends the metrics of an epoch as one line.
+    /// Appends the metrics of an epoch to the metrics file.
     pub fn log(&self, metrics: &serde_json::Value) -> Result<()> {
         let file = self.metrics_file();
-        let failed = |error: std::io::Error| Error::file(&file, "cannot be written", error);
+        let failed = |error: io::Error| Error::file(&file, "cannot be written", error);
         let mut log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -286,19 +302,19 @@ impl Folder {
             .map_err(failed)
     }
 
-    /// The mean loss of the first epoch, if one was logged.
+    /// The mean loss of the first logged epoch.
     pub fn first_loss(&self) -> Option<f64> {
         let text = fs::read_to_string(self.metrics_file()).ok()?;
         serde_json::from_str::<serde_json::Value>(text.lines().next()?).ok()?["loss"].as_f64()
     }
 
-    /// The last epoch that was logged.
+    /// The number of the last logged epoch.
     pub fn last_epoch(&self) -> Option<u64> {
         let text = fs::read_to_string(self.metrics_file()).ok()?;
         serde_json::from_str::<serde_json::Value>(text.lines().last()?).ok()?["epoch"].as_u64()
     }
 
-    /// Forgets the metrics of epochs after that many, which a resumed run will write again.
+    /// Removes the metrics of epochs after the first `epochs`; a resumed run writes them anew.
     pub fn truncate_log(&self, epochs: u64) -> Result<()> {
         let Ok(text) = fs::read_to_string(self.metrics_file()) else {
             return Ok(());
@@ -316,21 +332,50 @@ impl Folder {
     }
 }
 
-/// That every file in a folder is `expected`, if the folder is there: others are never overwritten.
+/// Checks that the path of a folder is not empty: an empty path would be the working directory.
 ///
 /// # Errors
-/// With the first file that is not.
+/// If it is empty.
+pub fn check_named(folder: &Path) -> Result<()> {
+    if folder.as_os_str().is_empty() {
+        let message = "expected the path of a folder, found an empty path";
+        return Err(Error::usage(message).help("write `.` for the working directory"));
+    }
+    Ok(())
+}
+
+/// Checks that a folder, if it exists, contains only `expected` files.
+///
+/// # Errors
+/// With the first other file, or if `folder` is a file or cannot be read.
 pub fn holds_only(folder: &Path, expected: &dyn Fn(&str) -> bool) -> Result<()> {
-    let names = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    match names.filter(|name| !expected(name)).min() {
+    let failed = |error: io::Error| Error::file(folder, "cannot be read", error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(failed(error).help("name a folder; this path is, or goes through, a file"));
+        }
+        Err(error) => return Err(failed(error).help("check the folder's permissions")),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(
+            entry
+                .map_err(failed)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned(),
+        );
+    }
+    match names.into_iter().filter(|name| !expected(name)).min() {
         None => Ok(()),
         Some(other) => {
             let message = format!(
-                "{}: the folder holds other files, such as `{other}`",
+                "{}: expected an empty folder, found other files, such as `{other}`",
                 folder.display()
             );
-            Err(Error::usage(message).help("name a new folder with -o"))
+            Err(Error::usage(message).help("name an empty or new folder"))
         }
     }
 }
@@ -342,7 +387,7 @@ fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Mode
         Ok((model, _)) => Ok(model),
         Err(mistakes) => {
             let diagnostics = Diagnostics::new(path.display().to_string(), text, mistakes);
-            Err(Error::model(diagnostics).context("the model of this run cannot be read"))
+            Err(Error::model(diagnostics).context("the model of this run has mistakes"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The values that parameters start with.
+//! The initial values of parameters.
 
 use super::session::{Entry, Session};
 use crate::{
@@ -8,10 +8,11 @@ use crate::{
     tensor::{Start, philox},
 };
 
-/// The step that initial values are drawn at: no step of training.
+/// The step number that seeds initial values. Training never reaches it.
 const BEFORE: u64 = u64::MAX;
 
-/// Draws every parameter by the model's recipe; streams are named as the parameters.
+/// Draws every parameter by the model's recipe. A parameter's random stream has the parameter's
+/// name.
 pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) -> Result<()> {
     for entry in session.layout.entries.clone() {
         let (parameters, write) = (session.parameters, &mut |values: &mut [f32]| {
@@ -37,7 +38,7 @@ fn fill(entry: &Entry, recipe: Initialize, seed: u64, values: &mut [f32]) {
 
 /// The standard deviation of a parameter's initial values.
 fn deviation(start: Start, recipe: Initialize) -> f64 {
-    /// What the ADGM's authors start biases and latent heads with.
+    /// The ADGM authors' deviation for biases and latent heads.
     const SMALL: f64 = 0.001;
     let glorot = |inputs: usize, outputs: usize| (2.0 / (inputs + outputs) as f64).sqrt();
     match (recipe, start) {

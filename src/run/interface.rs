@@ -1,5 +1,5 @@
-//! What a model's programs are given and give: a stored plan must agree with the model that it is
-//! stored with.
+//! The interfaces of a model's programs: parameters, inputs and outputs. A plan from a file must
+//! agree with the model in the same folder.
 
 use super::{
     programs::{batch_rows, evaluation},
@@ -15,7 +15,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The graphs of a model's programs, without gradients, which take and give the same.
+/// The graphs of a model's programs, without gradients. They have the interfaces of the programs.
 pub(super) struct Interfaces {
     gradient: Graph,
     steady: Option<Graph>,
@@ -26,7 +26,7 @@ pub(super) struct Interfaces {
 impl Interfaces {
     pub fn new(model: &Model) -> Self {
         let (trained, steady) = match model.steady_state() {
-            // From the first step on.
+            // The state at the first step.
             Some((0, steady)) => (steady, None),
             steady => (model.clone(), steady.map(|(_, steady)| steady)),
         };
@@ -45,14 +45,13 @@ impl Interfaces {
         }
     }
 
-    /// What a program's plan has that the model's has not, or the other way round; none if they
-    /// agree, or if the model has no such program.
+    /// The first difference between a program's plan and the model; `None` if they agree.
     pub fn disagreement(&self, program: &str, plan: &Plan) -> Option<String> {
         let graph = match program {
             "gradient" => &self.gradient,
             "settled" => match &self.steady {
                 Some(steady) => steady,
-                None => return Some("the model has no such program".to_string()),
+                None => return Some("the model does not have this program".to_string()),
             },
             "update" => &self.update,
             _ => &self.evaluate,
@@ -65,13 +64,13 @@ impl Interfaces {
     }
 }
 
-/// Axes by what they are, outermost first.
-fn resolved<'a>(axes: &'a [Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&'a Axis> {
+/// The axes of these ids, outermost first.
+fn resolved(axes: &[Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&Axis> {
     ids.into_iter().map(|id| &axes[id.index()]).collect()
 }
 
-/// The same in an order that does not depend on how they lie.
-fn sorted<'a>(axes: &'a [Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&'a Axis> {
+/// The axes of these ids, in an order that does not depend on the layout.
+fn sorted(axes: &[Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&Axis> {
     let mut resolved = resolved(axes, ids);
     resolved.sort_by_key(|axis| (axis.kind, &axis.name, axis.size));
     resolved
@@ -80,7 +79,7 @@ fn sorted<'a>(axes: &'a [Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<
 fn parameters(graph: &Graph, plan: &Plan) -> Option<String> {
     if plan.parameters.len() != graph.parameters.len() {
         let (found, wanted) = (plan.parameters.len(), graph.parameters.len());
-        return Some(format!("it has {found} parameters, the model {wanted}"));
+        return Some(format!("expected {wanted} parameters, found {found}"));
     }
     let pairs = plan.parameters.iter().zip(&graph.parameters);
     let mut differing = pairs.filter(|(found, wanted)| {
@@ -89,7 +88,10 @@ fn parameters(graph: &Graph, plan: &Plan) -> Option<String> {
             || axes != resolved(&graph.axes, wanted.axes.iter().copied())
     });
     let (_, wanted) = differing.next()?;
-    Some(format!("its parameter `{}` is another", wanted.name))
+    Some(format!(
+        "parameter `{}` has another place or shape",
+        wanted.name
+    ))
 }
 
 fn buffers(plan: &Plan, storage: Storage) -> impl Iterator<Item = &Buffer> {
@@ -98,7 +100,7 @@ fn buffers(plan: &Plan, storage: Storage) -> impl Iterator<Item = &Buffer> {
         .filter(move |buffer| buffer.storage == storage)
 }
 
-/// Every input is one of the model's; a program need not read all of them.
+/// Checks that every input is an input of the model. A program need not read all inputs.
 fn inputs(graph: &Graph, plan: &Plan) -> Option<String> {
     let given = graph.nodes.iter().filter_map(|node| match &node.op {
         Op::Input { name, .. } => Some((name.as_str(), sorted(&graph.axes, node.axes.iter()))),
@@ -110,7 +112,7 @@ fn inputs(graph: &Graph, plan: &Plan) -> Option<String> {
         given.get(buffer.name.as_str()) != Some(&axes)
     });
     let name = &others.next()?.name;
-    Some(format!("its input `{name}` is none of the model's"))
+    Some(format!("input `{name}` differs from the model's inputs"))
 }
 
 fn outputs(graph: &Graph, plan: &Plan) -> Option<String> {
@@ -137,10 +139,11 @@ fn outputs(graph: &Graph, plan: &Plan) -> Option<String> {
                 .iter()
                 .find(|(name, _)| !given.contains_key(name.as_str()))
         });
-    missing.map(|(name, _)| format!("its output `{name}` is none of the model's"))
+    missing.map(|(name, _)| format!("output `{name}` differs from the model's outputs"))
 }
 
-/// Every trained parameter has a gradient, and what replaces parameters is what the model replaces.
+/// Checks that every trained parameter has a gradient, and that the program replaces the same
+/// parameters as the model.
 fn results(graph: &Graph, plan: &Plan, gradients: bool) -> Option<String> {
     let replaced = graph
         .outputs
@@ -152,7 +155,7 @@ fn results(graph: &Graph, plan: &Plan, gradients: bool) -> Option<String> {
         let name = parameter.name.as_str();
         let has_gradient = buffers(plan, Storage::Gradient(index)).next().is_some();
         if has_gradient != (gradients && parameter.trained) {
-            return Some(format!("the gradient of `{name}` is not the model's"));
+            return Some(format!("the gradient of `{name}` differs from the model's"));
         }
         let is_replaced = plan
             .buffers
@@ -160,7 +163,9 @@ fn results(graph: &Graph, plan: &Plan, gradients: bool) -> Option<String> {
             .zip(&written)
             .any(|(buffer, written)| *written && buffer.storage == Storage::Parameter(index));
         if is_replaced != replaced.iter().any(|replaced| replaced == name) {
-            return Some(format!("the next value of `{name}` is not the model's"));
+            return Some(format!(
+                "the next value of `{name}` differs from the model's"
+            ));
         }
     }
     None

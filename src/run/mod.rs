@@ -1,5 +1,5 @@
-//! What is done with compiled models: bounds, training, evaluation, sampling, and the files they
-//! read and write.
+//! Running compiled models: data sets, training, evaluation, bounds, and the files that they read
+//! and write.
 
 pub mod arrays;
 pub mod batches;

@@ -1,18 +1,18 @@
-//! The training rows, as far as weights speak of them.
+//! The numbers of training rows, which weights may depend on.
 
 use crate::model::{Model, Weight};
 
-/// The numbers of training rows that weights such as `0.1 * rows / labelled` are made of.
+/// The numbers of training rows that a weight such as `0.1 * rows / labelled` refers to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Population {
     /// All training rows.
     pub rows: f64,
-    /// Those with a label.
+    /// Labelled training rows.
     pub labelled: f64,
 }
 
 impl Population {
-    /// The inputs of a step that depend on it: `weight.LABEL`.
+    /// The inputs of a step that depend on these numbers: `weight.LABEL`.
     pub fn weights(&self, model: &Model) -> Vec<(String, f64)> {
         let weights = model.population_weights();
         let changing = weights.filter(|(_, weight)| !matches!(weight, Weight::Number(_)));

@@ -1,4 +1,4 @@
-//! The programs that a model needs, as plans.
+//! The programs of a model, as plans.
 
 use super::session::Layout;
 use crate::{
@@ -10,33 +10,33 @@ use crate::{
     plan::NoiseSource,
 };
 
-/// What training runs: the gradient of a batch, then the optimiser's update.
+/// The programs of training: the gradient of a batch, then the optimiser's update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
     /// The gradient of a batch.
     pub gradient: Build,
-    /// The gradient once some lines weigh nothing, without them: see [`Model::steady_state`].
+    /// The gradient without the lines whose weights have become 0: see [`Model::steady_state`].
     pub steady: Option<Build>,
     /// The optimiser's update.
     pub update: Build,
 }
 
 impl Training {
-    /// Where the parameters lie.
+    /// The layout of the parameters.
     pub fn layout(&self) -> Layout {
         Layout::new(&self.gradient.plan.parameters, &self.gradient.plan.axes)
     }
 }
 
-/// The parameters that training reads, the same for any number of rows.
+/// The layout of the parameters that training reads. It does not depend on the number of rows.
 pub fn parameters(model: &Model) -> Layout {
     let rows = vec![1; batch_rows(model).len()];
     let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
     Layout::new(&graph.parameters, &graph.axes)
 }
 
-/// The parameters that generate data, some of which training may not read: those of a model that
-/// infers a variable. None if data cannot be generated.
+/// The layout of the parameters that generate data. Training may not read all of them: it does not
+/// read the generative parameters of an upstream model. Empty if data cannot be generated.
 pub fn generative_parameters(model: &Model) -> Layout {
     if model.not_drawn().is_some() {
         return Layout::new(&[], &[]);
@@ -64,13 +64,13 @@ fn gradient(name: &str, model: &Model) -> Build {
 /// The programs of training.
 pub fn training(model: &Model) -> Training {
     let steady = match model.steady_state() {
-        // From the first step on.
+        // The state at the first step.
         Some((0, steady)) => return training(&steady),
         steady => steady.map(|(_, steady)| gradient("settled", &steady)),
     };
     let layout = |build: &Build| Layout::new(&build.plan.parameters, &build.plan.axes);
     let gradient = gradient("gradient", model);
-    // Parameters lie alike for both.
+    // Both programs have the same layout of parameters.
     let steady = steady.filter(|steady| layout(steady) == layout(&gradient));
     let Layout {
         weights, trained, ..
@@ -83,8 +83,8 @@ pub fn training(model: &Model) -> Training {
     }
 }
 
-/// What a run evaluates itself by after each epoch, when it was compiled ahead of time: the last
-/// case, 200 rows at once.
+/// The case and the batch of a compiled model's evaluation after each epoch: the last case, with
+/// 200 rows.
 pub fn evaluation(model: &Model) -> (Case, Evaluate) {
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a model has a case").clone();
@@ -96,7 +96,7 @@ pub fn evaluation(model: &Model) -> (Case, Evaluate) {
     (case, what)
 }
 
-/// What is inferred of a batch of rows.
+/// The program that infers a batch of rows.
 pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Build {
     Build::new(
         "evaluate",

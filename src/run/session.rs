@@ -10,17 +10,17 @@ use crate::{
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// Where each parameter lies in one flat array: weights first, then the other trained ones, then
+/// The places of parameters in a flat array: weights first, then the other trained parameters, then
 /// running averages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// In the order of their offsets.
+    /// The entries, in the order of their offsets.
     pub entries: Vec<Entry>,
-    /// Floats of weights, which priors and decay apply to.
+    /// The number of floats in weights, to which priors and decay apply.
     pub weights: usize,
-    /// Floats of trained parameters.
+    /// The number of floats in trained parameters.
     pub trained: usize,
-    /// Floats of all parameters.
+    /// The number of floats in all parameters.
     pub total: usize,
 }
 
@@ -29,14 +29,14 @@ pub struct Layout {
 pub struct Entry {
     /// The parameter.
     pub parameter: Parameter,
-    /// In PyTorch's order.
+    /// The sizes of its axes, in PyTorch's order.
     pub shape: Vec<usize>,
-    /// Of its first float.
+    /// The index of its first float.
     pub offset: usize,
 }
 
 impl Entry {
-    /// Its floats.
+    /// The number of floats.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
@@ -75,7 +75,7 @@ impl Layout {
                 shape,
                 offset: layout.total,
             };
-            // Each begins where a vector of four floats may; what lies between stays 0.
+            // Offsets are multiples of four floats, for vector loads; the padding stays 0.
             layout.total += entry.len().next_multiple_of(4);
             layout.weights = if rank == 0 {
                 layout.total
@@ -92,7 +92,7 @@ impl Layout {
         layout
     }
 
-    /// The same with those parameters of another that this one lacks, after all of its own.
+    /// Appends the parameters of `other` that this layout lacks.
     pub fn with(mut self, other: &Layout) -> Self {
         for entry in &other.entries {
             if self.find(&entry.parameter.name).is_none() {
@@ -118,11 +118,11 @@ impl Layout {
 pub struct Session {
     /// The device.
     pub device: Box<dyn Backend>,
-    /// Where the parameters lie.
+    /// The layout of the parameters.
     pub layout: Layout,
     /// All parameters.
     pub parameters: Id<Array>,
-    /// The gradients of the trained parameters, laid out alike.
+    /// The gradients of the trained parameters, in the same layout.
     pub gradients: Id<Array>,
 }
 
@@ -130,12 +130,15 @@ pub struct Session {
 pub struct Loaded {
     program: Id<Program>,
     arrays: BTreeMap<String, (Id<Array>, usize)>,
-    /// The array of all outputs that are single numbers, and their names in order.
+    /// The array of all scalar outputs, and their names in order.
     numbers: (Id<Array>, Vec<String>),
 }
 
 impl Session {
-    /// Parameters of 0.
+    /// Opens a device with all parameters set to 0.
+    ///
+    /// # Errors
+    /// If the device is not available, or lacks memory.
     pub fn new(layout: Layout, device: &Device) -> Result<Self> {
         let mut device = backend::open(device)?;
         let parameters = device.allocate(layout.total)?;
@@ -148,8 +151,11 @@ impl Session {
         })
     }
 
-    /// A program whose parameters and gradients are the session's; `shared` places further buffers
-    /// by name.
+    /// Loads a program, which uses the session's parameters and gradients. `shared` gives the
+    /// arrays of further buffers by name.
+    ///
+    /// # Errors
+    /// If the device cannot load the program, or a parameter is missing.
     pub fn load(
         &mut self,
         build: &Build,
@@ -172,8 +178,10 @@ impl Session {
             let parameter = |index: usize| {
                 let name = &plan.parameters[index].name;
                 let entry = self.layout.find(name).ok_or_else(|| {
-                    Error::new(format!("`{name}` is no parameter of this session"))
-                        .help("the program and the session belong to different models")
+                    Error::new(format!(
+                        "expected a parameter `{name}` in the session, found none"
+                    ))
+                    .help("the program and the session belong to different models")
                 })?;
                 Ok(entry.offset)
             };
@@ -217,20 +225,20 @@ impl Session {
         self.device.run(loaded.program, key)
     }
 
-    /// Where the time of a program went, kernel by kernel.
+    /// The time that each kernel of a program took.
     pub fn spent(&self, loaded: &Loaded) -> Vec<Spent> {
         self.device.spent(loaded.program)
     }
 
-    /// Notes the outputs of a program that are single numbers as they are now; `noted` gives them,
-    /// in the program's order.
+    /// Starts to copy the current scalar outputs of a program, in its order, to the host.
+    /// [`Self::poll_readback`] returns them.
     pub fn enqueue_readback(&mut self, loaded: &Loaded) -> Result<()> {
         self.device
             .enqueue_readback(loaded.numbers.0, loaded.numbers.1.len())
     }
 
-    /// The oldest numbers that were noted; false if there are none, or none yet and it is not to
-    /// `wait`.
+    /// Passes the oldest enqueued outputs to `take`. Returns false if none are enqueued, or if they
+    /// have not arrived and `wait` is false.
     pub fn poll_readback(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
         self.device.poll_readback(wait, take)
     }
@@ -240,12 +248,12 @@ impl Session {
         loaded.arrays.get(name).map(|(array, _)| *array)
     }
 
-    /// The floats of an input or output that is not a single number, if the program has it.
+    /// The number of floats of a non-scalar input or output, if the program has it.
     pub fn len(&self, loaded: &Loaded, name: &str) -> Option<usize> {
         loaded.arrays.get(name).map(|(_, len)| *len)
     }
 
-    /// The floats of an input or output, or none if the program has no such.
+    /// The floats of an input or output, if the program has it.
     pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
         if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
             return self.device.read(loaded.numbers.0, at, 1).map(Some);
@@ -257,7 +265,7 @@ impl Session {
             .transpose()
     }
 
-    /// Lets `write` set the floats of an input, if the program has it.
+    /// Sets the floats of an input with `write`, if the program has the input.
     pub fn fill(
         &mut self,
         loaded: &Loaded,
@@ -270,7 +278,7 @@ impl Session {
         }
     }
 
-    /// Fills an input with rows of one field of a source.
+    /// Fills an input with rows of a source's field.
     ///
     /// # Errors
     /// If the rows cannot be read, or the device fails.
@@ -299,7 +307,7 @@ impl Session {
         self.device.read(self.gradients, entry.offset, entry.len())
     }
 
-    /// Sets the floats of a parameter, or of what is laid out alike.
+    /// Sets the floats of a parameter, or of an array in the same layout.
     pub fn set(&mut self, array: Id<Array>, entry: &Entry, values: &[f64]) -> Result<()> {
         self.device
             .fill(array, entry.offset, entry.len(), &mut |floats| {
@@ -320,7 +328,7 @@ impl Loaded {
             .map(String::as_str)
     }
 
-    /// The names of the outputs that are single numbers.
+    /// The names of the scalar outputs.
     pub fn numbers(&self) -> &[String] {
         &self.numbers.1
     }

@@ -1,4 +1,4 @@
-//! The training loop's state: parameters, optimiser and position, one step at a time.
+//! The state of the training loop: parameters, optimiser and position. It advances step by step.
 
 use super::{
     arrays::{self, NamedArray},
@@ -28,35 +28,34 @@ pub struct Stepper {
     pub model: Model,
     /// The parameters, on their device.
     pub session: Session,
-    /// Of everything random.
+    /// The seed of all random numbers.
     pub seed: u64,
     /// Steps taken.
     pub step: u64,
     /// The training rows.
     pub source: Arc<dyn Source>,
-    /// The fields of the source that lie on the device: an array and its floats a row.
+    /// The fields of the source that are stored on the device: the array and its floats per row.
     tables: HashMap<usize, (Id<Array>, usize)>,
     population: Population,
     feeds: Vec<Feed>,
     /// The gradient's inputs that change from step to step.
     scheduled: Vec<(String, Scheduled)>,
-    /// The programs that take a batch's gradient, each with the epochs after which it does, the
-    /// earliest first.
+    /// The gradient programs, each with the number of epochs after which it is used, in ascending
+    /// order.
     gradients: Vec<(u64, Loaded)>,
-    /// The one of this step.
+    /// The index of the current gradient program.
     gradient: usize,
     update: Loaded,
     state: State,
-    /// Means of the epoch so far: sums over its steps that have reported, by name: the gradient's
-    /// numbers, then the update's.
+    /// Sums of the scalar outputs over the steps of the epoch that have reported: first the outputs
+    /// of the gradient, then those of the update.
     sums: Vec<(OutputName, f64)>,
     summed: u64,
-    /// The numbers of the step that reports next, as far as they have come.
+    /// The outputs of the next step to report that have arrived so far.
     reported: Vec<f32>,
-    /// Steps that have not reported yet.
-    silent: u64,
-    /// Parameters that no step reads, by name: what generates the data of a model that infers a
-    /// variable.
+    /// The number of steps that have not reported yet.
+    unreported: u64,
+    /// Parameters that no step reads: the generative parameters of an upstream model.
     carried: Vec<NamedArray>,
 }
 
@@ -68,15 +67,15 @@ struct Feed {
     inputs: Vec<Input>,
 }
 
-/// An input of the gradient that is read from the rows.
+/// An input of the gradient that is filled from the rows.
 struct Input {
     name: String,
-    /// Of the source.
+    /// The index of the source's field.
     field: usize,
 }
 
 impl Stepper {
-    /// New parameters, drawn by the seed, on these rows; the programs are made now.
+    /// Compiles the programs of a model and draws new parameters from the seed.
     pub fn new(
         model: Model,
         source: impl Into<Arc<dyn Source>>,
@@ -87,7 +86,7 @@ impl Stepper {
         Self::with(model, &programs, source, seed, device)
     }
 
-    /// The same with programs that were made of the model before.
+    /// As [`Self::new`], with compiled programs of the model.
     pub fn with(
         model: Model,
         programs: &Training,
@@ -146,13 +145,13 @@ impl Stepper {
             reported: Vec::with_capacity(sums.len()),
             sums,
             summed: 0,
-            silent: 0,
+            unreported: 0,
             carried: Vec::new(),
         })
     }
 
-    /// Where the time went since the start: of the kernels of the gradient that is taken now, then
-    /// of the update's.
+    /// The time that each kernel has taken since the start: kernels of the current gradient
+    /// program, then of the update.
     pub fn spent(&self) -> Vec<Spent> {
         [
             self.session.spent(&self.gradients[self.gradient].1),
@@ -161,16 +160,16 @@ impl Stepper {
         .concat()
     }
 
-    /// Takes up the gradient of the next step's epoch. Means begin anew with another one, which an
-    /// epoch's first step alone takes up.
-    fn enter(&mut self) -> Result<()> {
+    /// Selects the gradient program of the next step's epoch. A change resets the means; it happens
+    /// only at the first step of an epoch.
+    fn select_gradient(&mut self) -> Result<()> {
         let (batch, rows) = self.pace();
         let epochs = self.step * batch / rows;
         let gradient = self
             .gradients
             .iter()
             .rposition(|(after, _)| *after <= epochs)
-            .expect("the first is after none");
+            .expect("the first program is used from epoch 0");
         if gradient != self.gradient {
             self.settle()?;
             self.gradient = gradient;
@@ -185,7 +184,7 @@ impl Stepper {
         self.population
     }
 
-    /// Rows a step, of the case that epochs are counted by: every training row is in the last case.
+    /// Rows per step and rows per epoch of the last case, which determines the length of an epoch.
     fn pace(&self) -> (u64, u64) {
         let feed = self.feeds.last().expect("some case has rows");
         let rows = if feed.case == CaseKind::Labelled {
@@ -196,24 +195,24 @@ impl Stepper {
         (feed.rows.len() as u64, rows as u64)
     }
 
-    /// Epochs done after that many steps.
+    /// The number of epochs after `step` steps.
     pub fn epochs_after(&self, step: u64) -> f64 {
         let (batch, rows) = self.pace();
         (step * batch) as f64 / rows as f64
     }
 
-    /// The first step at which that many epochs are done.
+    /// The number of steps after which `epochs` epochs are complete.
     pub fn steps_of(&self, epochs: u64) -> u64 {
         let (batch, rows) = self.pace();
         (epochs * rows).div_ceil(batch)
     }
 
-    /// Rows that a step reads, of all cases.
+    /// The number of rows per step, over all cases.
     pub fn rows_per_step(&self) -> usize {
         self.feeds.iter().map(|feed| feed.rows.len()).sum()
     }
 
-    /// The learning rate of the step after `step` others, by its schedule.
+    /// The scheduled learning rate of the step that follows the first `step` steps.
     pub fn rate_after(&self, step: u64) -> f64 {
         let train = &self.model.train;
         let (start, end) = (self.epochs_after(step), self.epochs_after(step + 1));
@@ -225,10 +224,13 @@ impl Stepper {
         )
     }
 
-    /// Takes one step. A loss that is no number is an error of this step, or of one soon after
-    /// where the device works behind the host; the parameters are then of no use.
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// If the loss is not finite; the parameters are then invalid. On an asynchronous device, a
+    /// later step may report the error.
     pub fn step(&mut self) -> Result<()> {
-        self.enter()?;
+        self.select_gradient()?;
         self.feed()?;
         let epoch = self.epochs_after(self.step);
         let (_, gradient) = &self.gradients[self.gradient];
@@ -251,7 +253,7 @@ impl Stepper {
         self.session.run(&self.update, key)?;
         self.session.enqueue_readback(&self.update)?;
         self.step += 1;
-        self.silent += 1;
+        self.unreported += 1;
         self.listen(false)
     }
 
@@ -260,7 +262,7 @@ impl Stepper {
         self.listen(true)
     }
 
-    /// Adds up what steps report, in their order.
+    /// Adds the outputs of steps to the sums, in the order of the steps.
     fn listen(&mut self, wait: bool) -> Result<()> {
         while self.session.poll_readback(wait, &mut |numbers| {
             self.reported.extend_from_slice(numbers)
@@ -270,17 +272,18 @@ impl Stepper {
             }
             for (what, name) in [
                 ("the loss", OutputName::Loss),
-                ("the norm of the gradient", OutputName::GradientNorm),
+                ("the gradient norm", OutputName::GradientNorm),
             ] {
                 let found = self
                     .sums
                     .iter()
                     .zip(&self.reported)
-                    .find(|((known, _), _)| *known == name);
+                    .find(|((output, _), _)| *output == name);
                 if let Some((_, number)) = found.filter(|(_, number)| !number.is_finite()) {
-                    return Err(
-                        self.diverged(self.step - self.silent + 1, format!("{what} is {number}"))
-                    );
+                    return Err(self.diverged(
+                        self.step - self.unreported + 1,
+                        format!("{what} is {number}"),
+                    ));
                 }
             }
             self.sums
@@ -289,22 +292,22 @@ impl Stepper {
                 .for_each(|((_, sum), number)| *sum += f64::from(*number));
             self.reported.clear();
             self.summed += 1;
-            self.silent -= 1;
+            self.unreported -= 1;
         }
         Ok(())
     }
 
-    /// What is said of a run that went astray.
+    /// The error for a run that diverged at `step`, for the reason `what`.
     pub fn diverged(&self, step: u64, what: String) -> Error {
         let epoch = self.epochs_after(step);
         let help = match step {
-            // The rate has done nothing yet.
+            // The learning rate has had no effect yet.
             0 | 1 => {
-                "nothing is learned yet: a value of the data or of a network, such as the log of 0, \
-                 overflows single precision, or a weight does; standardise the data, or change that \
-                 line"
+                "the first step fails before any learning, so a value of the data, of a network or of \
+                 a weight overflows single precision (for example the logarithm of 0); standardise \
+                 the data, or change the network or the line of the objective"
             }
-            _ => "a smaller rate, `clip norm` or another seed may help",
+            _ => "try a smaller learning rate, `clip norm` or another seed",
         };
         let kind = ErrorKind::Diverged;
         Error::of_kind(
@@ -314,7 +317,8 @@ impl Stepper {
         .help(help)
     }
 
-    /// That every step's loss, every parameter, running average and moment is a number.
+    /// Checks that the loss of every step, and every parameter, running average and moment is
+    /// finite.
     pub fn check_finite(&mut self) -> Result<()> {
         self.settle()?;
         let layout = &self.session.layout;
@@ -382,7 +386,10 @@ impl Stepper {
         Ok(means)
     }
 
-    /// Writes parameters, optimiser state and position; the file appears whole or not at all.
+    /// Atomically writes parameters, optimiser state and position.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn save(&mut self, path: &Path) -> Result<()> {
         self.settle()?;
         let mut stored = Vec::new();
@@ -411,7 +418,7 @@ impl Stepper {
             }
         }
         stored.extend(self.carried.iter().cloned());
-        // Means go on where they were, to the last bit.
+        // The sums are stored exactly, so the means of a resumed epoch have the same bits.
         let sums: Vec<(String, u64)> = self
             .sums
             .iter()
@@ -421,7 +428,7 @@ impl Stepper {
             "format": FORMAT, "model": self.model.name,
             "step": self.step, "seed": self.seed, "summed": self.summed, "sums": sums,
         });
-        // One entry, so that equal checkpoints are equal files.
+        // A single metadata entry, so that equal checkpoints are equal files.
         arrays::write(
             path,
             &stored,
@@ -430,7 +437,10 @@ impl Stepper {
         )
     }
 
-    /// Takes over what `save` wrote.
+    /// Restores the state that `save` wrote.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or does not fit the model.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let (stored, metadata) = arrays::read(path)?;
         let position = read_parameters(&mut self.session, &stored, &metadata, path)?;
@@ -449,9 +459,11 @@ impl Stepper {
                     .get(name.as_str())
                     .filter(|found| found.shape == entry.shape);
                 let found = found.ok_or_else(|| {
-                    let message =
-                        format!("{}: the optimiser's `{name}` is missing", path.display());
-                    Error::data(message).help("a run goes on with the optimiser that it began with")
+                    let message = format!(
+                        "{}: expected `{name}` of the optimiser, found none",
+                        path.display()
+                    );
+                    Error::data(message).help("the checkpoint was written with another optimiser")
                 })?;
                 self.session.set(*array, entry, &found.data)?;
             }
@@ -461,13 +473,13 @@ impl Stepper {
             .entries
             .iter()
             .filter(|entry| self.session.layout.find(&entry.parameter.name).is_none());
-        // A run that was begun by a version without them goes on without them.
+        // Runs of earlier versions have no carried parameters.
         let carried = carried.filter_map(|entry| by_name.get(entry.parameter.name.as_str()));
         self.carried = carried.map(|array| (*array).clone()).collect();
         self.settle()?;
         self.step = position["step"].as_u64().unwrap_or(0);
         self.seed = position["seed"].as_u64().unwrap_or(self.seed);
-        self.enter()?;
+        self.select_gradient()?;
         self.summed = position["summed"].as_u64().unwrap_or(0);
         for (name, sum) in &mut self.sums {
             let stored = position["sums"]
@@ -478,8 +490,11 @@ impl Stepper {
         Ok(())
     }
 
-    /// Takes the parameters of the model that infers a variable from the checkpoint of its run:
-    /// what infers it, and what generates data from it.
+    /// Reads the parameters of the upstream model that infers a variable, both inference and
+    /// generative parameters, from its run's checkpoint.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or does not fit the upstream model.
     pub fn read_upstream(&mut self, variable: &str, path: &Path) -> Result<()> {
         let (stored, _) = arrays::read(path)?;
         let by_name = checkpoint::by_name(&stored);
@@ -507,10 +522,10 @@ impl Stepper {
     }
 }
 
-/// Rows that are copied to the device at once.
+/// The number of rows per copy to the device.
 const CHUNK: usize = 4096;
 
-/// The fields of a source that the device keeps.
+/// Copies the fields of a source to the device, if the device stores tables.
 fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id<Array>, usize)>> {
     let mut kept = HashMap::new();
     for (index, field) in source.fields().enumerate() {
@@ -534,7 +549,7 @@ fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id
     Ok(kept)
 }
 
-/// Nothing yet of each number that a step reports.
+/// A zero sum for each scalar output of a step.
 fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
     gradient
         .numbers()
@@ -544,7 +559,7 @@ fn sums_of(gradient: &Loaded, update: &Loaded) -> Vec<(OutputName, f64)> {
         .collect()
 }
 
-/// The rows that a step takes of each case, and those that they are drawn from.
+/// The cases of a step, with their batch sizes and the rows that they draw from.
 fn cases(
     model: &Model,
     labelled: &[u32],
@@ -569,13 +584,16 @@ fn cases(
     let mut labels = model.labels();
     let label = labels.next().map_or("y", |label| label.name.as_str());
     let help = format!(
-        "give the data labels: an array `{label}` with classes, -1 where there is none, or the \
-         labels file of MNIST; or train without: --set batch.labelled=0"
+        "add labels to the data: an array `{label}` with classes, -1 for unlabelled rows, or the \
+         labels file of MNIST; or train without labelled rows: set `batch.labelled` to 0"
     );
-    Err(Error::data(format!("there are no {case} rows to train on")).help(help))
+    Err(Error::data(format!(
+        "the training data: expected {case} rows, found none"
+    ))
+    .help(help))
 }
 
-/// The inputs of a case, each with the field that it is read from.
+/// The inputs of a case, with the source's fields that fill them.
 fn inputs(
     model: &Model,
     session: &Session,
@@ -595,13 +613,16 @@ fn inputs(
     Ok(inputs)
 }
 
-/// The rows with every label.
+/// The fully labelled rows.
 fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
     let mut labels = Vec::new();
     for label in model.labels() {
         let classes = source.classes(&label.name)?;
         labels.push(classes.ok_or_else(|| {
-            Error::data(format!("the training data lack the label `{}`", label.name))
+            Error::data(format!(
+                "the training data: expected a label `{}`, found none",
+                label.name
+            ))
         })?);
     }
     let rows = (0..source.rows() as u32)
@@ -613,7 +634,7 @@ fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
     })
 }
 
-/// The optimiser over the session's parameters, with its state.
+/// Loads the optimiser's update program, with its state.
 fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(Loaded, State)> {
     let (weights, trained) = (session.layout.weights, session.layout.trained);
     let names = model.train.optimizer.state();
@@ -633,7 +654,7 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
             UpdateArray::Gradients(_) => gradients,
             UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(known, _)| *known == name)
+                .find(|(stored, _)| *stored == name)
                 .map(|(_, array)| *array)?,
         };
         Some(ArrayRange { array, offset })

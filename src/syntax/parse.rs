@@ -178,6 +178,45 @@ fn open_brackets(text: &str) -> Vec<usize> {
     open
 }
 
+/// Whether a text has no statement, only comments.
+fn is_only_comments(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with("//"))
+}
+
+/// The position of the `{` that is never closed: one that is open at the end of the text, or at the
+/// beginning of a declaration inside another block. Parsing stopped at `at`, in the line at `line`.
+fn unclosed_brace(text: &str, at: usize, line: usize) -> Option<usize> {
+    if is_only_comments(&text[at..]) {
+        return open_braces(text).pop();
+    }
+    let code = text[line..].trim_start();
+    let word = words(code).next().filter(|word| code.starts_with(word))?;
+    let next = code[word.len()..].trim_start_matches(' ');
+    let is_declaration = BLOCKS.contains(&word)
+        && next.starts_with(|c: char| c == '{' || c.is_alphabetic() || c == '_');
+    match open_braces(&text[..line]).as_slice() {
+        [_model, .., block] if is_declaration => Some(*block),
+        _ => None,
+    }
+}
+
+/// The positions of the `{` that are open at the end of a text. Comments are skipped.
+fn open_braces(text: &str) -> Vec<usize> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut comment = false;
+    for (position, c) in text.char_indices() {
+        comment = c != '\n' && (comment || text[position..].starts_with("//"));
+        match c {
+            _ if comment => {}
+            '{' => open.push(position),
+            '}' => drop(open.pop()),
+            _ => {}
+        }
+    }
+    open
+}
+
 const BLOCKS: [&str; 9] = [
     "size",
     "data",
@@ -240,6 +279,15 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         return (
             open.label("opened here")
                 .help(format!("add `{closing}` where the list ends")),
+            at,
+        );
+    }
+    if let Some(brace) = unclosed_brace(text, at, line) {
+        let unclosed = Diagnostic::error(Span::new(brace, brace + 1), "`{` is never closed");
+        return (
+            unclosed
+                .label("opened here")
+                .help("add `}` where the block ends"),
             at,
         );
     }
@@ -351,8 +399,11 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     } else {
         end
     };
-    let mut unexpected =
-        Diagnostic::error(Span::new(start, end), format!("unexpected {found}")).label(label);
+    let mut unexpected = Diagnostic::error(
+        Span::new(start, end),
+        format!("unexpected {}", found.trim_start_matches("the ")),
+    )
+    .label(label);
     let before = text[..start].rsplit('\n').next().unwrap_or("");
     if text[start..].starts_with('>') && before.matches('(').count() > before.matches(')').count() {
         unexpected =

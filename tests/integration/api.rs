@@ -199,7 +199,7 @@ fn mistakes_are_errors_with_kinds() {
     };
     for (error, word) in [
         (wrong("x", 7, 0.0), "do not fit `x`"),
-        (wrong("z", 6, 0.0), "there is no array `x`"),
+        (wrong("z", 6, 0.0), "expected an array `x`, found none"),
         (wrong("x", 6, 2.0), "from 0 to 1"),
     ] {
         assert_eq!(error.kind(), ErrorKind::Data);
@@ -215,8 +215,8 @@ fn mistakes_are_errors_with_kinds() {
         }],
     };
     for (table, word) in [
-        (table("x", 7), "`x` has 7 numbers in a row"),
-        (table("w", 6), "there is no array `x`"),
+        (table("x", 7), "`x`: expected 6 numbers per row, found 7"),
+        (table("w", 6), "expected an array `x`, found none"),
     ] {
         let error = run.predict(&Rows::new(table)).expect_err("a mistake");
         assert_eq!(error.kind(), ErrorKind::Data);
@@ -231,4 +231,239 @@ fn mistakes_are_errors_with_kinds() {
     let error = Trainer::new(&model, &data, few).err().expect("too few");
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.to_string().starts_with("labels 2:"), "{error}");
+}
+
+/// Every number of the interface has a range, and the error names the option.
+#[test]
+fn options_out_of_range_are_errors() {
+    let model = model();
+    let data = Dataset::from_arrays(&model, arrays(60)).expect("data");
+    let begin = |change: &dyn Fn(&mut Options)| {
+        let mut options = options(None);
+        change(&mut options);
+        let error = Trainer::new(&model, &data, options).err();
+        error.expect("the option is out of range")
+    };
+    let samples = |samples| begin(&move |options| options.samples = Some(samples));
+    for (error, start) in [
+        (samples(0), "samples 0: expected a whole number from 1"),
+        (samples(usize::MAX), "samples 18446744073709551615:"),
+        (begin(&|o| o.labels = Some(0)), "labels 0: expected 3 to 36"),
+        (begin(&|o| o.labels = Some(999)), "labels 999: expected 3"),
+        (begin(&|o| o.validation = 60), "validation 60:"),
+        (begin(&|o| o.validation = usize::MAX), "validation 1844"),
+        (
+            begin(&|o| o.device = Some(Device::cpu(5000))),
+            "threads 5000:",
+        ),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.to_string().starts_with(start), "{error}");
+    }
+    for name in ["sm_50", "sm_", "90", "compute_90"] {
+        let options = dgc::CompileOptions {
+            architectures: vec![name.to_string()],
+            ..dgc::CompileOptions::default()
+        };
+        let error = model.compile(options).err();
+        let error = error.expect("no such architecture");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    }
+    let error = begin(&|options| options.epochs = Some(0));
+    assert_eq!(error.kind(), ErrorKind::Model, "{error}");
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = trained(None)
+        .finish(folder.path().join("run"))
+        .expect("a run");
+    let rows = Rows::from_arrays(run.model(), arrays(4)).expect("rows");
+    for lines in [0, usize::MAX] {
+        let options = SampleOptions {
+            lines,
+            ..SampleOptions::default()
+        };
+        let error = run.sample(&options).expect_err("no such number of lines");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    }
+    for samples in [0, usize::MAX] {
+        let run = Run::open_on(run.folder(), &Device::cpu(1)).expect("a run");
+        let error = run.with_samples(samples).encode(&rows);
+        let error = error.expect_err("no such number of samples");
+        assert!(error.to_string().starts_with("samples "), "{error}");
+    }
+    let error = run.encode(&rows.first(0)).expect_err("no rows");
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+}
+
+#[test]
+fn a_run_begins_in_a_named_empty_folder_only() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let file = at.join("graph.svg");
+    std::fs::write(&file, "a picture").expect("a file can be written");
+    std::fs::create_dir(at.join("mine")).expect("a folder can be made");
+    std::fs::write(at.join("mine/notes"), "mine").expect("a file can be written");
+    let model = model();
+    let data = Dataset::from_arrays(&model, arrays(60)).expect("data");
+    let mut trainer = trained(None);
+    for (path, kind, word) in [
+        (Path::new(""), ErrorKind::Usage, "found an empty path"),
+        (&file, ErrorKind::Io, "name a folder"),
+        (&file.join("run"), ErrorKind::Io, "name a folder"),
+        (&at.join("mine"), ErrorKind::Usage, "such as `notes`"),
+    ] {
+        let error = Trainer::new(&model, &data, options(Some(path))).err();
+        let error = error.expect("no place for a run");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(word), "{error}");
+        // A trainer that fails to finish in one folder can finish in another.
+        let error = trainer.finish(path).err().expect("no place for a run");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(Run::open("").is_err_and(|error| error.kind() == ErrorKind::Usage));
+    trainer.finish(at.join("run")).expect("a run");
+    let error = trainer.finish(at.join("other")).err().expect("another");
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    trainer.finish(at.join("run")).expect("the same run");
+}
+
+/// The flag stops training before the next step, and every way to train says so in the same way.
+#[test]
+fn a_raised_flag_stops_every_way_to_train() {
+    let model = model();
+    let data = Dataset::from_arrays(&model, arrays(60)).expect("data");
+    let cancel = Cancel::new();
+    let options = Options {
+        cancel: Some(cancel.clone()),
+        ..options(None)
+    };
+    let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
+    let stopped = trainer.train(|progress| {
+        if progress.step == 2 {
+            cancel.raise();
+        }
+        ControlFlow::Continue(())
+    });
+    let errors = [
+        stopped.err(),
+        trainer.train(|_| ControlFlow::Continue(())).err(),
+        trainer.epoch().err(),
+        trainer.step().err(),
+    ];
+    for error in errors {
+        let error = error.expect("the flag is raised");
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert_eq!(error.kind().exit_code(), 130);
+        assert_eq!(error.message(), "stopped after step 2");
+    }
+    assert_eq!(trainer.steps_taken(), 2);
+}
+
+#[test]
+fn a_run_is_resumed_for_no_fewer_epochs_than_it_has() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("run");
+    let mut trainer = trained(Some(&path));
+    while trainer.epoch().expect("an epoch").is_some() {}
+    let resume = |epochs: usize| {
+        let options = ResumeOptions {
+            epochs: Some(epochs),
+            data: Some(DataPlace::Loaded(
+                Dataset::from_arrays(&model(), arrays(60)).expect("data"),
+            )),
+            device: Some(Device::cpu(1)),
+            ..ResumeOptions::default()
+        };
+        Trainer::resume(&path, options)
+    };
+    let error = resume(3).err().expect("the trainer has the lock");
+    assert!(error.to_string().contains("trained already"), "{error}");
+    drop(trainer);
+    let settings = std::fs::read_to_string(path.join("settings.json")).expect("settings");
+    let error = resume(1).err().expect("it has three");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert_eq!(error.message(), "epochs 1: the run has completed 3");
+    let unchanged = std::fs::read_to_string(path.join("settings.json")).expect("settings");
+    assert_eq!(settings, unchanged);
+    assert!(resume(3).expect("a trainer").is_done());
+    assert!(!resume(4).expect("a trainer").is_done());
+}
+
+#[test]
+fn arrays_are_checked_by_name_and_shape() {
+    let model = model();
+    let with =
+        |array: DataArray| Dataset::from_arrays(&model, arrays(4).into_iter().chain([array]));
+    let zeros = |name: &str, shape: &[usize]| DataArray::new(name, shape, vec![0.0f32; 24]);
+    for (array, word) in [
+        (zeros("x", &[4, 6]), "there are two arrays `x`"),
+        (zeros("z", &[4, 6]), "the model infers `z`"),
+        (zeros("test.z", &[4, 6]), "the model infers `z`"),
+        (zeros("test.x", &[4, 7]), "has 24 numbers, not the 28"),
+        (zeros("test.x", &[usize::MAX, 16]), "too large"),
+    ] {
+        let error = with(array).expect_err("a mistake");
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let data = with(zeros("w", &[4, 6])).expect("data");
+    assert_eq!(data.others(), ["w"]);
+    let data = with(zeros("test.x", &[4, 6])).expect("data");
+    assert_eq!(data.test().expect("test rows").rows(), 4);
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let array = dgc::NamedArray {
+        name: "w".to_string(),
+        shape: vec![usize::MAX, 2],
+        data: vec![0.0; 3],
+    };
+    let written = dgc::NamedArray::write_all(&[array], &folder.path().join("w"), true);
+    assert_eq!(written.expect_err("a mistake").kind(), ErrorKind::Data);
+}
+
+#[test]
+#[should_panic(expected = "expected a row below 2, found 2")]
+fn a_prediction_names_its_rows() {
+    let prediction = dgc::Prediction {
+        label: "y".to_string(),
+        classes: 3,
+        probabilities: vec![1.0 / 3.0; 6],
+    };
+    prediction.row(2);
+}
+
+/// The library's ways out name its options and methods; the program replaces them by its arguments.
+#[test]
+fn ways_out_are_not_about_the_program() {
+    let mut files = vec![root().join("src")];
+    let mut found = Vec::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder can be read");
+            files.extend(entries.map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        // `src/check` has the diagnostics of a model's text, which name `--set` and `dgc list`.
+        let text = std::fs::read_to_string(&path).expect("a file can be read");
+        let lines = text.lines().filter(|line| {
+            let line = line.trim_start();
+            !line.starts_with("//")
+                && [
+                    "`dgc ",
+                    "dgc train",
+                    "--data",
+                    "--device",
+                    "--from ",
+                    " -o",
+                    "--nvrtc",
+                ]
+                .iter()
+                .any(|words| line.contains(words))
+        });
+        let is_exempt = ["src/cli", "src/check"]
+            .iter()
+            .any(|folder| path.starts_with(root().join(folder)));
+        found.extend(lines.filter(|_| !is_exempt).map(str::to_string));
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }

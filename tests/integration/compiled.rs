@@ -26,8 +26,10 @@ fn folder(file: &Path) -> tempfile::TempDir {
         .filter(|(name, _)| common::SMALL.iter().any(|(known, _)| known == name))
         .cloned()
         .collect();
-    let made = compiled::make(&small(file), &[], Precision::F32).expect("it is made");
-    compiled::write(&folder.path().join("out"), &small(file), &sets, made).expect("it is written");
+    let programs =
+        compiled::compile_model(&small(file), &[], Precision::F32).expect("the model compiles");
+    compiled::write(&folder.path().join("out"), &small(file), &sets, programs)
+        .expect("it is written");
     folder
 }
 
@@ -70,12 +72,17 @@ fn changed_folders_are_refused() {
         assert!(message.contains("dgc compile"), "{message}");
         message
     };
-    assert!(change("model.dgm", &|text| text + "// more").contains("model.dgm: not as"));
     assert!(
-        change("gradient.json", &|text| text[1..].to_string()).contains("gradient.json: not as")
+        change("model.dgm", &|text| text + "// more")
+            .contains("model.dgm: the file was changed or damaged")
     );
     assert!(
-        change("compiled.json", &|text| text[..40].to_string()).contains("cannot be understood")
+        change("gradient.json", &|text| text[1..].to_string())
+            .contains("gradient.json: the file was changed or damaged")
+    );
+    assert!(
+        change("compiled.json", &|text| text[..40].to_string())
+            .contains("not a valid file of a compiled model")
     );
     let version = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"));
     assert!(
@@ -136,8 +143,9 @@ fn manifests_name_files_in_their_folder() {
             message.contains("expected names of files in the folder"),
             "{message}"
         );
-        let made = compiled::make(&small(&file), &[], Precision::F32).expect("it is made");
-        let error = compiled::write(&out, &small(&file), &[], made).expect_err("it is refused");
+        let programs = compiled::compile_model(&small(&file), &[], Precision::F32)
+            .expect("the model compiles");
+        let error = compiled::write(&out, &small(&file), &[], programs).expect_err("it is refused");
         assert!(error.to_string().contains("names of files"), "{error}");
         assert!(precious.exists() && out.join("gradient.json").exists());
     }
@@ -165,7 +173,10 @@ fn a_plan_of_another_model_is_refused() {
         let found = read(&out).err();
         if plan != before {
             let message = found.expect("it is refused");
-            assert!(message.contains("not the model's program"), "{message}");
+            assert!(
+                message.contains("the program differs from the model"),
+                "{message}"
+            );
         }
         store(&before);
     }
@@ -253,7 +264,7 @@ fn a_gpu_runs_what_was_compiled_elsewhere() {
     };
     let message = fails(&[alone[0], ("DGC_EMULATOR_ARCH", "75")]);
     assert!(
-        message.contains("was compiled for sm_80, sm_90, compute_80; this GPU is sm_75"),
+        message.contains("was compiled for sm_80, sm_90, compute_80, but this GPU is sm_75"),
         "{message}"
     );
 }
@@ -318,7 +329,7 @@ fn a_folder_keeps_its_precision() {
     };
     let message = fails(&["--device", "cuda", "--precision", "tf32"]);
     assert!(
-        message.contains("was compiled in bf16, not tf32"),
+        message.contains("was compiled in bf16, but the device runs in tf32"),
         "{message}"
     );
     emulator::fine(at, &train("out", "ahead-cpu", &["--device", "cpu"]), &[]);

@@ -347,7 +347,7 @@ fn failures_are_told() {
         "memory"
     );
     assert!(
-        fails(&[("DGC_EMULATOR_DEVICES", "0")]).contains("there is no GPU"),
+        fails(&[("DGC_EMULATOR_DEVICES", "0")]).contains("the driver lists no GPU"),
         "no GPU"
     );
     // The first function of a step.
@@ -423,7 +423,7 @@ fn a_precision_that_is_not_there_is_told() {
     for device in ["cpu", "auto"] {
         let message = fails(&train("none", device, &["--precision", "tf32"]));
         assert!(
-            message.contains("the CPU does not multiply in tf32\n"),
+            message.contains("the CPU does not support the precision tf32\n"),
             "{message}"
         );
     }
@@ -433,7 +433,7 @@ fn a_precision_that_is_not_there_is_told() {
     );
     assert!(
         fails(&["compile", "small.dgm", "-o", "out", "--precision", "bf16"])
-            .contains("programs for the CPU are the same in each")
+            .contains("programs for the CPU do not depend on the precision")
     );
 }
 

@@ -195,7 +195,7 @@ fn an_array_that_cannot_be() {
     writer.finish().expect("a file");
     let error = data::load(path.to_str(), &model()).expect_err("there is no such array");
     assert!(
-        error.to_string().contains("array `x` cannot be read"),
+        error.to_string().contains("array `x` is damaged"),
         "{error}"
     );
 }
@@ -268,7 +268,7 @@ fn a_batch_that_does_not_fit() {
     for (x, y, told) in [
         (1.5, 0.0, "`x`: row 0"),
         (f64::NAN, 0.0, "`x`: row 0"),
-        (0.5, 3.0, "label `y` = 3"),
+        (0.5, 3.0, "unexpected class 3 of label `y`"),
     ] {
         let error = bound(x, y).expect_err("it does not fit").to_string();
         assert!(error.contains(told), "{error}");
@@ -326,9 +326,21 @@ fn pixels_are_values_of_their_variable() {
     std::fs::write(folder.path().join("train-images-idx3-ubyte"), idx_images())
         .expect("a file can be written");
     for (kind, distribution, value) in [
-        ("count", "poisson", "feature 1 is 0.003"),
-        ("positive", "gamma", "feature 0 is 0"),
-        ("unit", "beta", "feature 0 is 0"),
+        (
+            "count",
+            "poisson",
+            "feature 1: expected a whole number of at least 0, found 0.003",
+        ),
+        (
+            "positive",
+            "gamma",
+            "feature 0: expected a number above 0, found 0",
+        ),
+        (
+            "unit",
+            "beta",
+            "feature 0: expected a number between 0 and 1, found 0",
+        ),
     ] {
         let text = format!(
             "model pixels {{\n data x: {kind}[9]\n latent z: real\n generative {{\n z ~ normal(0, 1)\n z -> x ~ {distribution}(linear)\n}}\n\
@@ -358,7 +370,7 @@ fn a_row_has_all_labels_or_none() {
     assert!(
         error
             .to_string()
-            .contains("row 0 has the label `y` and not `w`"),
+            .contains("row 0: expected all labels or none, found `y` but not `w`"),
         "{error}"
     );
     // Wherever a label is declared, it may be missing; and what is misspelt is named.

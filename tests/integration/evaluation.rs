@@ -172,7 +172,7 @@ fn a_classifier_reports_its_error_alone() {
     ]);
     let report = run(&["eval", "run"]);
     let lines: Vec<&str> = report.lines().collect();
-    assert_eq!(lines[0], "20 train rows, 10 samples each");
+    assert_eq!(lines[0], "20 train rows, 10 samples per row");
     assert!(lines[1].starts_with("error of y:"), "{report}");
     let json: serde_json::Value =
         serde_json::from_str(&run(&["eval", "run", "--json"])).expect("JSON");

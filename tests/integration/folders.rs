@@ -16,12 +16,12 @@ fn files_of_others_stay() {
         std::fs::write(mine.join(name), "mine").expect("a file can be written");
         assert!(
             fails(at, &["train", "small.dgm", "-o", "mine"])
-                .contains("the folder holds other files")
+                .contains("expected an empty folder, found other files")
         );
     }
     let other = |arguments: &[&str]| {
         assert!(
-            fails(at, arguments).contains("the folder holds other files"),
+            fails(at, arguments).contains("expected an empty folder, found other files"),
             "{arguments:?}"
         )
     };
@@ -66,7 +66,7 @@ fn files_of_others_stay() {
     fine(at, &["train", "run", "--resume", "--epochs", "2"]);
     assert!(
         fails(at, &["predict", "run", "-o", "nowhere/labels.csv"])
-            .contains("there is no folder nowhere")
+            .contains("the folder nowhere does not exist")
     );
 }
 
@@ -100,7 +100,7 @@ fn a_run_goes_on_with_what_it_began_with() {
     .expect("a file can be written");
     assert!(
         fails(at, &["train", "other.dgm", "-o", "run", "--resume"])
-            .contains("a run of another model")
+            .contains("the run's model differs from")
     );
     assert!(fails(at, &["train", "gone.dgm", "-o", "run", "--resume"]).contains("gone.dgm"));
     fine(
@@ -117,7 +117,7 @@ fn a_run_goes_on_with_what_it_began_with() {
     );
     rename("data.safetensors", "moved.safetensors");
     assert!(
-        fails(at, &["train", "run", "--resume", "--epochs", "3"]).contains("there is no such file")
+        fails(at, &["train", "run", "--resume", "--epochs", "3"]).contains("found no such file")
     );
     fine(
         at,
@@ -147,7 +147,8 @@ fn a_run_goes_on_with_what_it_began_with() {
         &["eval", "run", "--samples", "1"],
     ] {
         assert!(
-            fails(at, arguments).contains("not the data that the run began with"),
+            fails(at, arguments)
+                .contains("the data differ from the data that the run was started with"),
             "{arguments:?}"
         );
     }
@@ -190,7 +191,7 @@ fn a_run_that_failed_at_once_is_begun_anew() {
             "run",
         ]
     };
-    assert!(fails(at, &train("wrong.dgm")).contains("nothing is learned yet"));
+    assert!(fails(at, &train("wrong.dgm")).contains("fails before any learning"));
     fine(at, &train("small.dgm"));
-    assert!(fails(at, &train("small.dgm")).contains("there is a run already"));
+    assert!(fails(at, &train("small.dgm")).contains("expected a new folder, found a run"));
 }

@@ -133,12 +133,13 @@ fn compile(file: &Path, out: &Path) {
     let sets = sets.filter(|(name, _)| full.settings.iter().any(|(known, _)| known == name));
     let sets: Vec<(&str, &str)> = sets.copied().collect();
     let model = common::load(file, &sets);
-    let made = compiled::make(&model, &[], Precision::F32).expect("it is made");
+    let programs =
+        compiled::compile_model(&model, &[], Precision::F32).expect("the model compiles");
     let sets: Vec<(String, String)> = sets
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
-    compiled::write(out, &model, &sets, made).expect("it is written");
+    compiled::write(out, &model, &sets, programs).expect("it is written");
 }
 
 /// One step and an evaluation of what a folder holds, on the CPU; CUDA sources are only written.

@@ -110,6 +110,26 @@ fn the_page_lists_every_distribution() {
 }
 
 #[test]
+fn the_page_lists_the_distributions_of_every_type() {
+    let rows = rows(&["type", "values", "distributions"]);
+    for (name, domain) in Domain::NAMES {
+        let row = rows.iter().find(|row| called(quoted(&row[0])[0]) == *name);
+        let row = row.unwrap_or_else(|| panic!("`{name}` has no row"));
+        let of_type = DISTRIBUTIONS
+            .iter()
+            .filter(|distribution| distribution.support() == *domain);
+        let names: Vec<&str> = of_type.map(|distribution| distribution.name()).collect();
+        let listed: BTreeSet<&str> = quoted(&row[2]).into_iter().collect();
+        assert_eq!(
+            listed,
+            names.into_iter().collect(),
+            "the distributions of `{name}`"
+        );
+    }
+    assert_eq!(rows.len(), Domain::NAMES.len());
+}
+
+#[test]
 fn the_page_lists_every_layer() {
     let rows = rows(&["layer", "what it does"]);
     let calls: Vec<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();

@@ -391,8 +391,8 @@ fn runs_are_stacked() {
     let (success, told) = beside("more.safetensors", "another");
     assert!(
         !success
-            && told.contains("have data of their own each")
-            && told.contains("say with --data"),
+            && told.contains("expected runs with the same data set, found different ones")
+            && told.contains("name the data set of the new run with --data"),
         "{told}"
     );
     let (success, told) = beside("data.safetensors", "same");
@@ -442,7 +442,9 @@ fn runs_are_stacked() {
     let (success, told) = run(&["sample", "parts", "-o", "samples.png"]);
     assert!(
         !success
-            && told.contains("did not keep the parameters that generate its data; train it again"),
+            && told.contains(
+                "did not store the parameters that generate its data; train the model anew"
+            ),
         "{told}"
     );
     fine(&["predict", "whole", "-o", "labels.csv"]);
@@ -450,7 +452,7 @@ fn runs_are_stacked() {
     assert_eq!(labels.lines().count(), rows + 1, "a line for each row");
     let (success, told) = run(&["train", "whole", "--resume", "--from", "z=parts"]);
     assert!(
-        !success && told.contains("--from: a run goes on with the settings that it began with"),
+        !success && told.contains("--from: a resumed run keeps this setting"),
         "{told}"
     );
 }

@@ -3,8 +3,8 @@
 //! A block that begins with `model` is a complete model and passes the checker without a warning.
 //! A block marked `fragment` shows lines of the complete model that follows it on the page, as they
 //! stand there. The blocks of `docs/language.md` that need a model around them are tested in
-//! `language.rs`. Links between the pages of the documentation, and paths in them, name files that
-//! exist.
+//! `language.rs`. The examples of the guides are files that the unit tests compile. Links between
+//! the pages of the documentation, and paths in them, name files that exist.
 
 use crate::common;
 
@@ -142,6 +142,23 @@ fn links_between_pages_resolve() {
             let shown = page.display();
             assert!(folder.join(file).exists(), "{shown}: there is no {link}");
         }
+    }
+}
+
+/// The first block of these guides is a file, which the unit tests compile and `cargo fmt` formats.
+#[test]
+fn examples_of_the_guides_are_their_files() {
+    let folder = common::root().join("docs/contributing");
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("a file can be read");
+    for (guide, file) in [
+        ("distribution.md", "exponential.rs"),
+        ("layer.md", "rmsnorm.rs"),
+        ("optimizer.md", "rmsprop.rs"),
+    ] {
+        let guide = read(guide);
+        let block = guide.split("```rust\n").nth(1).expect("a block of Rust");
+        let (block, _) = block.split_once("```").expect("a block is closed");
+        assert_eq!(block, read(&format!("examples/{file}")), "{file}");
     }
 }
 

@@ -1,7 +1,7 @@
-//! The vector instructions of this CPU, as types that only detection makes.
+//! The vector instructions of this CPU, as types that only detection creates.
 //!
 //! A value of [`Avx2`], [`Avx512`] or [`Avx512Bf16`] proves that this CPU has these instructions:
-//! nothing outside this file can make one. So a safe function that takes one may call code that is
+//! only this file can create one. So a safe function that takes such a value may call code that is
 //! compiled for the instructions.
 
 /// Proof of AVX2 and FMA.
@@ -16,12 +16,12 @@ pub struct Avx512(());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512Bf16(Avx512);
 
-/// An instruction set that this CPU has, and that code is compiled for.
+/// An instruction set of this CPU for which code is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
     Avx512(Avx512),
     Avx2(Avx2),
-    /// What every CPU of the architecture has. Without fused multiply-add.
+    /// The baseline of the architecture, without fused multiply-add.
     Portable,
 }
 
@@ -61,7 +61,7 @@ impl Avx512Bf16 {
         None
     }
 
-    /// The proof of what AVX512-BF16 includes.
+    /// The proof of AVX-512, which AVX512-BF16 includes.
     pub const fn avx512(self) -> Avx512 {
         self.0
     }
@@ -88,10 +88,10 @@ impl Isa {
     }
 }
 
-/// The instructions that dgc uses on this CPU, for people.
+/// A description of the vector instructions that dgc uses on this CPU.
 pub fn describe() -> &'static str {
     match Isa::detect() {
-        Isa::Avx512(_) if Avx512Bf16::detect().is_some() => "AVX-512, and that for bf16",
+        Isa::Avx512(_) if Avx512Bf16::detect().is_some() => "AVX-512 with AVX512-BF16",
         Isa::Avx512(_) => "AVX-512",
         Isa::Avx2(_) => "AVX2 with fused multiply-add",
         Isa::Portable => "no vector instructions that dgc uses",

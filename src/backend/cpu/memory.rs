@@ -37,7 +37,7 @@ impl Floats {
         let start = start.ok_or_else(|| {
             let mebibytes = len.saturating_mul(size_of::<f32>()) >> 20;
             Error::out_of_memory(format!("cannot allocate {mebibytes} MiB of memory"))
-                .help("smaller sizes, and fewer samples or rows at once, need less memory")
+                .help("use smaller sizes, fewer samples or smaller batches")
         })?;
         Ok(Floats {
             start: start.cast(),
@@ -56,7 +56,7 @@ impl Floats {
         Ok(())
     }
 
-    /// Floats of the array.
+    /// The number of floats in the array.
     pub fn len(&self) -> usize {
         self.len
     }

@@ -42,7 +42,7 @@ use crate::{
 };
 use std::{borrow::Cow, collections::VecDeque, sync::Mutex};
 
-/// The instructions that dgc uses on this CPU, for people.
+/// A description of the vector instructions that dgc uses on this CPU.
 pub fn describe_instructions() -> &'static str {
     isa::describe()
 }
@@ -53,36 +53,51 @@ pub fn draw_normal(key: NoiseKey, stream: u32, out: &mut [f32]) {
     vector::normal(Isa::detect(), key.seed, key.step, stream, 0, out);
 }
 
-/// The CPU, with a number of threads.
+/// The CPU as a device, with a number of threads.
 pub struct Cpu {
     pool: rayon::ThreadPool,
     by: Multiplier,
     arrays: Vec<Floats>,
     programs: Vec<LoadedProgram>,
-    /// One for each thread.
+    /// Scratch memory, one for each thread.
     scratch: Vec<Mutex<Scratch>>,
-    /// The packed right operands of the contraction that runs, unless several kernels read them.
+    /// The packed right operands of the current contraction, unless several kernels read them.
     temporary: Floats,
-    /// Copies that were enqueued and not polled, the oldest first, and vectors for others.
+    /// Readbacks that were enqueued and not polled, the oldest first, and vectors to reuse.
     readbacks: VecDeque<Vec<f32>>,
     spare: Vec<Vec<f32>>,
 }
 
+/// The maximum number of threads.
+const MOST_THREADS: usize = 1024;
+
 impl Cpu {
-    /// The CPU with that many threads, or as many as there are cores for 0.
+    /// Opens the CPU with `threads` threads; 0 uses one thread per core.
     ///
     /// # Errors
-    /// If the CPU does not multiply in that precision.
+    /// If there are more than [`MOST_THREADS`] threads, they cannot be started, or the CPU does not
+    /// support the precision.
     pub fn new(threads: usize, precision: Precision) -> Result<Self> {
+        if threads > MOST_THREADS {
+            let message = format!("expected a whole number up to {MOST_THREADS}");
+            return Err(
+                Error::option("threads", threads, message).help("choose 0 for one thread per core")
+            );
+        }
         let by = Multiplier::new(precision).ok_or_else(|| {
-            Error::new(format!("the CPU does not multiply in {precision}"))
-                .help("--precision f32 or bf16, or --device cuda where there is a GPU")
+            Error::unsupported(format!(
+                "the CPU does not support the precision {precision}"
+            ))
+            .help("choose f32 or bf16 with the option `precision`, or a GPU with `Device::gpu`")
         })?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("dgc-{i}"))
             .build();
-        let pool = pool.expect("threads can be started");
+        let pool = pool.map_err(|error| {
+            Error::device(format!("the threads cannot be started: {error}"))
+                .help("choose fewer with the option `threads`")
+        })?;
         let scratch = (0..pool.current_num_threads())
             .map(|_| Mutex::default())
             .collect();
@@ -103,7 +118,7 @@ impl Cpu {
         self.pool.current_num_threads()
     }
 
-    /// Where each buffer of a plan lies, by the places of those that are not in working memory.
+    /// The address of each buffer of a plan; `places` gives those that are not in working memory.
     fn addresses(
         &mut self,
         plan: &plan::Plan,
@@ -133,7 +148,11 @@ impl Cpu {
 
 impl Backend for Cpu {
     fn describe(&self) -> String {
-        let threads = format!("CPU, {} threads", self.threads());
+        let count = self.threads();
+        let threads = format!(
+            "CPU, {count} {}",
+            if count == 1 { "thread" } else { "threads" }
+        );
         match self.by {
             Multiplier::F32(_) => threads,
             Multiplier::Rounded(_) | Multiplier::Pairs(_) => {

@@ -1,26 +1,27 @@
-//! Phases of work that threads go through together, without sleeping between them.
+//! Phases of work that threads execute together, without sleeping between phases.
 //!
-//! A phase is a number of parts. A thread takes the next part that nobody has taken; a phase begins
-//! when every part of the one before is done. A thread that comes late, or never, is not waited
-//! for. Which thread does a part is a matter of chance, so a part must not depend on it: then
-//! results do not depend on the number of threads. Waking a sleeping thread costs as much as a
-//! small kernel, and a step has hundreds of phases: so waiting threads spin.
+//! A phase has a number of parts. A thread takes the next free part; a phase begins when every part
+//! of the previous phase is done. Threads that join late, or never, do not block the others. The
+//! thread that executes a part varies, so a part must not depend on it; then results do not depend
+//! on the number of threads. Waking a sleeping thread costs as much as a small kernel, and a step
+//! has hundreds of phases: so waiting threads spin.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Turns of waiting before a thread offers its core to another program.
+/// The number of spins before a thread yields its core.
 const SPINS: u32 = 4000;
 
-/// Parts of a phase, at most: their numbers take half of a word.
+/// The maximum number of parts of a phase: a part's number takes half of a word.
 pub const MOST_PARTS: usize = u32::MAX as usize;
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared<'a> {
     counts: &'a [usize],
     work: &'a (dyn Fn(usize, usize) + Sync),
-    /// The phase in the upper half, its next part in the lower half: so both are taken at once.
+    /// The phase in the upper half and its next part in the lower half, so that one atomic
+    /// operation takes both.
     next: AtomicU64,
-    /// Parts of this phase that are done.
+    /// The number of completed parts of this phase.
     done: AtomicUsize,
 }
 
@@ -45,7 +46,7 @@ pub fn run(counts: &[usize], threads: usize, work: &(dyn Fn(usize, usize) + Sync
 }
 
 impl Shared<'_> {
-    /// Takes part in every phase, and begins the next one when all parts are done.
+    /// Works in every phase, and begins the next phase when all parts are done.
     fn main_thread(&self) {
         // Workers must not wait for a main thread that has panicked.
         let _end = End(self);
@@ -62,7 +63,7 @@ impl Shared<'_> {
         }
     }
 
-    /// Brings in the other threads of the pool, and becomes a worker.
+    /// Starts the other threads of the pool, and becomes a worker.
     fn workers(&self, threads: usize) {
         if threads > 1 {
             rayon::join(|| self.worker(), || self.workers(threads - 1));
@@ -71,7 +72,7 @@ impl Shared<'_> {
         }
     }
 
-    /// Takes parts of the current phase until the last phase is over.
+    /// Takes parts of the current phase until the last phase is done.
     fn worker(&self) {
         let mut waited = 0;
         loop {
@@ -89,8 +90,8 @@ impl Shared<'_> {
         }
     }
 
-    /// Does a part. It counts as done even if it panics, so that nobody waits for it; the panic
-    /// goes on to the caller.
+    /// Executes a part. A part that panics counts as done, so that no thread waits for it; the
+    /// panic propagates to the caller.
     fn do_part(&self, phase: usize, part: usize) {
         struct Done<'a>(&'a AtomicUsize);
         impl Drop for Done<'_> {
@@ -123,17 +124,17 @@ impl Shared<'_> {
     }
 }
 
-/// The word for the first part of a phase.
+/// Encodes the first part of a phase as a word.
 fn first_part_of(phase: usize) -> u64 {
     (phase as u64) << 32
 }
 
-/// The phase and the part that a word names.
+/// Decodes a word to a phase and a part.
 fn split(next: u64) -> (usize, usize) {
     ((next >> 32) as usize, (next & 0xFFFF_FFFF) as usize)
 }
 
-/// Ends the work for all workers when the main thread is through, or has panicked.
+/// Ends the work of all workers when the main thread returns or panics.
 struct End<'a, 'b>(&'a Shared<'b>);
 
 impl Drop for End<'_, '_> {

@@ -1,8 +1,8 @@
-//! Programs: plans whose kernels have the addresses of their buffers.
+//! Loaded programs: plans whose kernels have the addresses of their buffers.
 //!
 //! A kernel runs in up to three phases: its setup, on one thread; the preparation of its
-//! contraction, one panel or partial sum a part; and its tiles, one tile a part. A part begins when
-//! all parts of the phase before are done.
+//! contraction, with a part for each panel or partial sum; and its tiles, with a part for each
+//! tile. A part begins when all parts of the previous phase are done.
 
 use super::{
     elementwise::{Nest, Scratch},
@@ -21,21 +21,21 @@ use std::{
     time::Instant,
 };
 
-/// A plan that is ready to run.
+/// A loaded plan.
 pub struct LoadedProgram {
     pub kernels: Vec<LoadedKernel>,
     /// The kernel and the stage of each phase.
     pub phases: Vec<(usize, Stage)>,
-    /// For each phase the parts that its work is split into.
+    /// The number of parts of each phase.
     pub counts: Vec<usize>,
-    /// Packed right operands that several kernels read.
+    /// The packed right operands that several kernels read.
     pub shared: Floats,
-    /// Floats of packed right operands that one kernel reads.
+    /// The maximum floats of packed right operands that only one kernel reads.
     pub temporary_len: usize,
 }
 
 impl LoadedProgram {
-    /// Of a plan that was verified, with its buffers at `addresses`.
+    /// Loads a verified plan with its buffers at `addresses`.
     ///
     /// # Errors
     /// If the CPU cannot run a kernel, or there is not enough memory.
@@ -66,7 +66,7 @@ impl LoadedProgram {
         })
     }
 
-    /// Makes room for every kernel.
+    /// Reserves scratch memory for every kernel.
     ///
     /// # Errors
     /// If there is not enough memory.
@@ -83,7 +83,7 @@ impl LoadedProgram {
     }
 }
 
-/// What of a kernel runs in a phase.
+/// The stage of a kernel that runs in a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Setup,
@@ -91,7 +91,7 @@ pub(crate) enum Stage {
     Tiles,
 }
 
-/// A kernel with its buffers' addresses.
+/// A kernel with the addresses of its buffers.
 pub struct LoadedKernel {
     name: String,
     times: Times,
@@ -136,7 +136,7 @@ impl LoadedKernel {
             .chain(&self.epilogue)
     }
 
-    /// Each stage with its number of parts.
+    /// The stages with their numbers of parts.
     fn stages(&self) -> [(Stage, usize); 3] {
         let preparations = self
             .contraction
@@ -149,7 +149,7 @@ impl LoadedKernel {
         ]
     }
 
-    /// Runs one part of a stage.
+    /// Runs a part of a stage.
     ///
     /// # Safety
     /// The buffers must be where they were when the program was loaded, in a plan that was
@@ -239,7 +239,7 @@ impl LoadedKernel {
     }
 }
 
-/// Nanoseconds spent on a kernel, summed over the threads.
+/// Nanoseconds spent in a kernel, summed over the threads.
 #[derive(Default)]
 struct Times {
     loops: AtomicU64,
@@ -247,7 +247,7 @@ struct Times {
     contraction: AtomicU64,
 }
 
-/// Adds the time that `work` takes.
+/// Runs `work` and adds its time to a counter.
 fn timed(total: &AtomicU64, work: impl FnOnce()) {
     let start = Instant::now();
     work();

@@ -1,8 +1,8 @@
-//! The part of a kernel that one thread runs at a time.
+//! A tile: the part of a kernel that a thread runs at a time.
 
 use crate::plan::Tile;
 
-/// Indices `start..end` of a kernel's tile axis, which make up the tile of that number.
+/// A tile: the indices `start..end` of a kernel's tile axis, and the tile's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileRange {
     pub number: usize,
@@ -11,14 +11,14 @@ pub struct TileRange {
 }
 
 impl TileRange {
-    /// For loops outside all tiles.
+    /// The tile for loops that are not tiled.
     pub const NONE: TileRange = TileRange {
         number: 0,
         start: 0,
         end: 0,
     };
 
-    /// Tile `number`; the last one may be shorter than the others.
+    /// The tile `number`; the last tile may be shorter than the others.
     pub fn new(tile: Tile, number: usize) -> Self {
         TileRange {
             number,

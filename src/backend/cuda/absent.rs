@@ -1,4 +1,5 @@
-//! What a build without the feature `cuda` has in place of the driver and the compiler: errors.
+//! Replaces the driver and the compiler in builds without the feature `cuda`; every function is an
+//! error.
 
 use super::image::GpuInfo;
 use crate::{
@@ -8,7 +9,8 @@ use crate::{
 use std::path::Path;
 
 fn absent() -> Error {
-    Error::unsupported("this build of dgc has no CUDA").help("build it with the feature `cuda`")
+    Error::unsupported("this build of dgc does not support CUDA")
+        .help("build dgc with the feature `cuda`")
 }
 
 /// Whether there is a GPU: never.
@@ -19,7 +21,7 @@ pub fn is_there(_compiler: Option<Option<&Path>>) -> bool {
 /// The GPUs of the machine.
 ///
 /// # Errors
-/// Always: this build has no CUDA.
+/// Always: this build does not support CUDA.
 pub fn gpus() -> Result<Vec<GpuInfo>> {
     Err(absent())
 }
@@ -27,7 +29,7 @@ pub fn gpus() -> Result<Vec<GpuInfo>> {
 /// Opens the first GPU.
 ///
 /// # Errors
-/// Always: this build has no CUDA.
+/// Always: this build does not support CUDA.
 pub fn open(_nvrtc: Option<&Path>, _precision: Precision) -> Result<Box<dyn Backend>> {
     Err(absent())
 }
@@ -39,7 +41,7 @@ pub mod library {
     /// The compiler's library.
     ///
     /// # Errors
-    /// Always: this build has no CUDA.
+    /// Always: this build does not support CUDA.
     pub fn find_nvrtc(_path: Option<&Path>) -> Result<String> {
         Err(absent())
     }
@@ -47,13 +49,13 @@ pub mod library {
     /// The driver's library.
     ///
     /// # Errors
-    /// Always: this build has no CUDA.
+    /// Always: this build does not support CUDA.
     pub fn find_driver() -> Result<String> {
         Err(absent())
     }
 }
 
-/// Compiled kernels that are kept for the next time.
+/// The cache of compiled kernels.
 pub mod cache {
     use std::path::PathBuf;
 
@@ -73,7 +75,7 @@ pub mod compile {
     /// Compiles a source for an architecture.
     ///
     /// # Errors
-    /// Always: this build has no CUDA.
+    /// Always: this build does not support CUDA.
     pub fn compile(_source: &str, _name: &str, _arch: &str, _effort: Effort) -> Result<Image> {
         Err(absent())
     }
@@ -81,7 +83,7 @@ pub mod compile {
     /// The compiler's version.
     ///
     /// # Errors
-    /// Always: this build has no CUDA.
+    /// Always: this build does not support CUDA.
     pub fn version() -> Result<(i32, i32)> {
         Err(absent())
     }

@@ -2,21 +2,21 @@
 
 use super::emit;
 
-/// What the assembler said of a function.
+/// The assembler's report on a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// Registers of a thread.
+    /// Registers per thread.
     pub registers: usize,
-    /// Bytes of shared memory of a block.
+    /// Bytes of shared memory per block.
     pub shared: usize,
-    /// Bytes that a thread stores to memory and loads back because it has no registers left.
+    /// Bytes per thread that are spilled from registers to memory, stores plus loads.
     pub spilled: usize,
 }
 
-/// The functions in a log that was written with `--ptxas-options=-v`: those that a program launches,
-/// sorted by name.
+/// The functions in a log that was written with `--ptxas-options=-v`: those that a program
+/// launches, sorted by name.
 pub fn functions(log: &str) -> Vec<Function> {
     let mut found: Vec<Function> = Vec::new();
     for line in log.lines() {
@@ -41,7 +41,7 @@ pub fn functions(log: &str) -> Vec<Function> {
     found
 }
 
-/// 32 of `Used 32 registers`.
+/// The number before a word: 32 in `Used 32 registers`.
 fn number_before(line: &str, word: &str) -> Option<usize> {
     let (before, _) = line.split_once(word)?;
     before
@@ -51,7 +51,7 @@ fn number_before(line: &str, word: &str) -> Option<usize> {
         .ok()
 }
 
-/// `step2_…` before `step10_…`.
+/// A sort key that puts `step2_…` before `step10_…`.
 fn natural(name: &str) -> (usize, String) {
     let digits: String = name
         .chars()

@@ -2,19 +2,20 @@
 
 use crate::backend::Precision;
 
-/// Machine code of a program for some architectures. It is trusted; launches and working memory follow
-/// from the verified plan.
+/// Machine code of a program for some architectures. It is trusted; launches and working memory
+/// follow from the verified plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
-    /// Of its contractions.
+    /// The precision of contractions.
     pub precision: Precision,
-    /// By architecture: `sm_90` for machine code, `compute_80` for PTX that a driver can compile.
+    /// Images by architecture: `sm_90` for machine code, `compute_80` for PTX, which a driver
+    /// compiles.
     pub images: Vec<(String, Vec<u8>)>,
 }
 
 impl Binary {
-    /// The best image for a GPU: machine code for it or for an earlier one of its generation, else
-    /// PTX for an earlier one.
+    /// The best image for a GPU: machine code for the GPU or an earlier GPU of its generation, else
+    /// PTX for an earlier GPU.
     #[cfg(feature = "cuda")]
     pub(super) fn image(&self, arch: &str) -> Option<&[u8]> {
         let wanted = number(arch)?;
@@ -30,7 +31,7 @@ impl Binary {
     }
 }
 
-/// 90 of `sm_90` and `compute_90`.
+/// The number of an architecture: 90 for `sm_90` and `compute_90`.
 #[cfg(feature = "cuda")]
 fn number(arch: &str) -> Option<u32> {
     arch.rsplit('_').next()?.parse().ok()

@@ -1,8 +1,9 @@
-//! A cache of machine code: a compilation takes seconds, and every command needs the same programs.
+//! A cache of machine code. Compilation takes seconds, and successive commands compile the same
+//! programs.
 //!
-//! An entry is a file whose name is a hash of all that its code depends on. It holds a line with a
-//! hash of the code, then the code. If an entry cannot be read or written, the source is compiled as
-//! if there were no cache.
+//! An entry is a file named by a hash of everything that its code depends on. It contains a line
+//! with a hash of the code, then the code. If an entry cannot be read or written, the source is
+//! compiled without the cache.
 
 use super::{compile, image::Effort};
 use crate::{
@@ -15,11 +16,11 @@ use std::{
     time::SystemTime,
 };
 
-/// Entries that are kept; beyond, the oldest are removed.
+/// The maximum number of entries; the oldest entries beyond it are removed.
 const MOST: usize = 200;
 
-/// The cache's folder: what `DGC_CACHE` names, none if that is empty; else `dgc` in the user's cache
-/// folder.
+/// The cache's folder: the value of `DGC_CACHE`, or `dgc` in the user's cache folder; `None` if
+/// `DGC_CACHE` is empty.
 pub fn folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     match variable("DGC_CACHE") {
@@ -34,8 +35,8 @@ pub fn folder() -> Option<PathBuf> {
     }
 }
 
-/// Machine code of a source for an architecture, from the cache or compiled now. The library must
-/// have been found.
+/// Machine code of a source for an architecture, from the cache or newly compiled. The runtime
+/// compiler must have been found.
 pub(super) fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
     let (version, options) = (compile::version()?, compile::options(arch, Effort::Full)?);
     let key = format!(
@@ -47,7 +48,7 @@ pub(super) fn code(source: &str, name: &str, arch: &str) -> Result<Vec<u8>> {
         return Ok(code);
     }
     let code = compile::compile(source, name, arch, Effort::Full)?.code;
-    // A write may fail, for example on a full disk; the code is there all the same.
+    // The code is valid even if the write fails, for example on a full disk.
     let _ = entry.map(|entry| write(&entry, &code));
     Ok(code)
 }
@@ -66,7 +67,7 @@ fn write(entry: &Path, code: &[u8]) -> io::Result<()> {
     remove_oldest(folder)
 }
 
-/// Removes the oldest entries beyond those that are kept.
+/// Removes the oldest entries beyond the maximum number.
 fn remove_oldest(folder: &Path) -> io::Result<()> {
     let is_entry = |path: &PathBuf| {
         path.extension()

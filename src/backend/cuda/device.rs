@@ -25,15 +25,15 @@ use std::{
     sync::Arc,
 };
 
-/// What is loaded for a program: machine code or PTX, its launches, and the floats of working
-/// memory that they share.
+/// The code of a program: machine code or PTX, its launches, and the floats of working memory that
+/// they share.
 struct Code<'b> {
     image: Cow<'b, [u8]>,
     launches: Vec<emit::Launch>,
     arena: usize,
 }
 
-/// A row that `gather_rows` copies: from where, to where, and how many floats.
+/// A row that `gather_rows` copies: source, destination and number of floats.
 type Row = [u64; 3];
 
 /// The first GPU.
@@ -41,9 +41,9 @@ type Row = [u64; 3];
 /// It may be moved to another thread: every operation makes the context current first.
 pub struct Cuda {
     name: String,
-    /// Where the compiler is, if the user said so.
+    /// The runtime compiler's path, if the user gave one.
     nvrtc: Option<PathBuf>,
-    /// Such as `sm_90`.
+    /// The architecture, such as `sm_90`.
     arch: String,
     precision: Precision,
     context: Arc<Context>,
@@ -51,9 +51,9 @@ pub struct Cuda {
     writes: Writes,
     readbacks: Readbacks,
     programs: Vec<Loaded>,
-    /// Gathers rows of tables; every program's module has it.
+    /// The function that gathers rows of tables.
     gather: Option<Function>,
-    /// The rows that are gathered.
+    /// The rows to gather.
     rows: Option<Memory>,
     arrays: Vec<Floats>,
     /// The noise's key.
@@ -71,24 +71,26 @@ struct Loaded {
     graph: Graph,
 }
 
-/// Opens the first GPU; `nvrtc` names the compiler's library where the loader does not find it.
+/// Opens the first GPU. `nvrtc` is the path of the runtime compiler, if the loader does not find
+/// it.
 ///
 /// # Errors
-/// There is no driver or no GPU, or it cannot be used.
+/// If the driver or a GPU is missing, or the GPU cannot be used.
 pub fn open(nvrtc: Option<&Path>, precision: Precision) -> Result<Box<dyn Backend>> {
     Ok(Box::new(Cuda::new(nvrtc, precision)?))
 }
 
 impl Cuda {
-    /// Opens the first GPU; `nvrtc` names the compiler's library where the loader does not find it.
+    /// Opens the first GPU. `nvrtc` is the path of the runtime compiler, if the loader does not
+    /// find it.
     ///
     /// # Errors
-    /// There is no driver or no GPU, or the GPU has no memory left.
+    /// If the driver or a GPU is missing, or the GPU has no free memory.
     pub fn new(nvrtc: Option<&Path>, precision: Precision) -> Result<Self> {
         library::find_driver()?;
         let devices = gpu::devices()?;
         let device = *devices.first().ok_or_else(|| {
-            Error::device("CUDA: there is no GPU").help("--device cpu needs none")
+            Error::device("CUDA: the driver lists no GPU").help("choose the CPU with `Device::cpu`")
         })?;
         let GpuInfo { name, arch, .. } = gpu::info(device)?;
         let context = Context::new(device)?;
@@ -110,7 +112,7 @@ impl Cuda {
         })
     }
 
-    /// The code of a program: compiled ahead of time, or now.
+    /// The code of a program, compiled ahead of time or now.
     fn code<'b>(&self, build: &'b Build) -> Result<Code<'b>> {
         let Some(binary) = &build.cuda else {
             library::find_nvrtc(self.nvrtc.as_deref())?;
@@ -127,11 +129,11 @@ impl Cuda {
         };
         if binary.precision != self.precision {
             let message = format!(
-                "`{}` was compiled in {}, not {}",
+                "`{}` was compiled in {}, but the device runs in {}",
                 build.name, binary.precision, self.precision
             );
             return Err(Error::device(message).help(format!(
-                "compile it again with --precision {}",
+                "compile the model again with the option `precision {}`",
                 self.precision
             )));
         }
@@ -142,12 +144,12 @@ impl Cuda {
                 .map(|(arch, _)| arch.as_str())
                 .collect();
             let message = format!(
-                "`{}` was compiled for {}; this GPU is {}",
+                "`{}` was compiled for {}, but this GPU is {}",
                 build.name,
                 architectures.join(", "),
                 self.arch
             );
-            Error::device(message).help(format!("compile it again with --arch {}", self.arch))
+            Error::device(message).help(format!("compile the model again for {}", self.arch))
         })?;
         let emit::CudaSource {
             launches, arena, ..
@@ -167,7 +169,7 @@ impl Cuda {
         self.arrays[array.index()].memory.start() + (offset * size_of::<f32>()) as u64
     }
 
-    /// Panics unless an array has so many floats.
+    /// Panics if a range is out of an array's bounds.
     fn check_range(&self, array: Id<Array>, offset: usize, len: usize) {
         let end = offset.checked_add(len);
         assert!(
@@ -176,8 +178,8 @@ impl Cuda {
         );
     }
 
-    /// Records the launches as a graph. Functions are looked up before, because a driver loads them
-    /// then, which it may not while it records.
+    /// Records the launches as a graph. Functions are looked up first: the driver loads a function
+    /// at its look-up, and cannot load it while it records.
     ///
     /// # Safety
     /// The launches and the module are of one plan; `addresses` and `arena` lie in arrays of `self`
@@ -228,7 +230,7 @@ impl Cuda {
         arena.into_iter().chain(buffers).chain(key).collect()
     }
 
-    /// The rows that some copies are made of.
+    /// The rows of some copies.
     fn rows(&self, copies: &[Gather]) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for copy in copies {
@@ -248,7 +250,7 @@ impl Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // Nothing may use what the fields free. A failure was reported before, or nobody asked.
+        // Wait, so that no work uses memory that the fields free. Errors were reported before.
         let _ = self.context.bind();
         let _ = self.writes.wait();
         let _ = self.stream.wait("a program or a copy failed");
@@ -296,7 +298,7 @@ impl Backend for Cuda {
     }
 
     fn keeps(&self, len: usize) -> bool {
-        // Half of what is left stays for whatever else runs there.
+        // Leave half of the free memory to other programs.
         self.context.bind().is_ok()
             && result::mem_get_info().is_ok_and(|(free, _)| len * size_of::<f32>() <= free / 2)
     }
@@ -355,7 +357,7 @@ impl Backend for Cuda {
         } = self.code(build)?;
         let arena = self.allocate(arena)?;
         let arena = self.address(arena, 0);
-        // The launches know where buffers lie in working memory.
+        // The launches contain the offsets of buffers in working memory.
         let address = |(buffer, place): (&plan::Buffer, &Option<ArrayRange>)| match (
             &buffer.storage,
             place,

@@ -1,33 +1,33 @@
-//! What code is compiled for, and what comes of it; known in builds without CUDA, too.
+//! GPUs and compiled images, as data. Builds without CUDA have these types too.
 
-/// What a GPU is.
+/// The properties of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuInfo {
-    /// Its maker's name for it.
+    /// The GPU's name.
     pub name: String,
-    /// Its architecture, such as `sm_90`.
+    /// The architecture, such as `sm_90`.
     pub arch: String,
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: usize,
 }
 
-/// What NVRTC made of a source.
+/// The result of compiling a source with NVRTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Machine code, or PTX for an architecture that is named `compute_…`.
+    /// Machine code, or PTX for an architecture named `compute_…`.
     pub code: Vec<u8>,
-    /// What the compiler and the assembler said.
+    /// The log of the compiler and the assembler.
     pub log: String,
 }
 
-/// The earliest architecture that has what the kernels use: asynchronous copies, and bf16.
+/// The earliest supported architecture: kernels use asynchronous copies and bf16.
 pub const EARLIEST: u32 = 80;
 
-/// How much a compiler does for its code to be fast.
+/// The optimisation level of the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// All that it can, on all cores where the library knows how.
+    /// Full optimisation, in parallel where NVRTC supports it.
     Full,
-    /// As little as it can, to see whether a source compiles.
+    /// No optimisation, to check that a source compiles.
     Least,
 }

@@ -1,5 +1,5 @@
-//! Finds NVIDIA's libraries. cudarc loads them by name and panics if one is missing, so they are
-//! opened here first.
+//! Finding NVIDIA's libraries. cudarc loads them by name and panics if one is missing, so this
+//! module opens them first.
 
 use crate::error::{Error, Result};
 use libloading::Library;
@@ -8,24 +8,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Names of the compiler's library, as cudarc knows them.
+/// The names under which cudarc loads the runtime compiler.
 const NVRTC: &[&str] = &[
     "libnvrtc.so",
     "libnvrtc.so.13",
     "libnvrtc.so.12",
     "libnvrtc.so.11",
 ];
-/// Names of the driver's library.
+/// The names of the driver's library.
 const DRIVER: &[&str] = &["libcuda.so", "libcuda.so.1"];
 
-/// Opens a library for as long as the program runs, so that cudarc finds it by its name.
+/// Opens a library until the process exits, so that cudarc finds it by name.
 fn keep(name: impl Into<OsString>) -> std::result::Result<(), libloading::Error> {
-    // SAFETY: loading NVIDIA's libraries changes nothing that this program relies on. What the user
-    // names in their place is trusted like the program itself.
+    // SAFETY: loading NVIDIA's libraries changes nothing that this program relies on. A library that
+    // the user names instead is trusted like the program itself.
     unsafe { Library::new(name.into()) }.map(std::mem::forget)
 }
 
-/// The first library of these names that opens.
+/// Opens the first of these libraries that can be opened.
 fn first(names: &[&str]) -> Option<String> {
     names
         .iter()
@@ -33,24 +33,33 @@ fn first(names: &[&str]) -> Option<String> {
         .map(|name| name.to_string())
 }
 
-/// Opens the compiler's library and says where it is: at `path`, a file or a folder; or without one
-/// in `CUDA_HOME` or where the loader finds it.
+/// Opens the runtime compiler and returns its place. It is searched at `path`, a file or a folder;
+/// or without `path` in `CUDA_HOME` and the loader's search path.
 ///
 /// # Errors
-/// It is in none of these places.
+/// If the library is in none of these places.
 pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
     if let Some(path) = path {
-        let path = if path.is_dir() {
+        let library = if path.is_dir() {
             in_folder(path)
         } else {
             Some(path.to_path_buf())
         };
-        let path =
-            path.ok_or_else(|| Error::device("--nvrtc: no libnvrtc.so in that folder").help(HELP))?;
-        keep(&path).map_err(|error| {
-            Error::device(format!("--nvrtc {}: {error}", path.display())).help(HELP)
+        let library = library.ok_or_else(|| {
+            let folder = path.display();
+            Error::device(format!(
+                "{folder}: expected libnvrtc.so in the folder, found none"
+            ))
+            .help(HELP)
         })?;
-        return Ok(path.display().to_string());
+        keep(&library).map_err(|error| {
+            Error::device(format!(
+                "{}: the runtime compiler cannot be opened: {error}",
+                library.display()
+            ))
+            .help(HELP)
+        })?;
+        return Ok(library.display().to_string());
     }
     let home = ["CUDA_HOME", "CUDA_PATH"]
         .iter()
@@ -67,7 +76,8 @@ pub fn find_nvrtc(path: Option<&Path>) -> Result<String> {
     })
 }
 
-const HELP: &str = "install CUDA, or `pip install nvidia-cuda-nvrtc` and name its folder: --nvrtc .../nvidia/cu13/lib";
+const HELP: &str = "install CUDA, or run `pip install nvidia-cuda-nvrtc` and pass its folder, \
+    .../nvidia/cu13/lib, with the option `nvrtc`";
 
 fn in_folder(folder: &Path) -> Option<PathBuf> {
     NVRTC
@@ -77,12 +87,12 @@ fn in_folder(folder: &Path) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Opens the driver's library where the loader finds it, and says its name.
+/// Opens the driver's library in the loader's search path, and returns its name.
 ///
 /// # Errors
-/// The loader does not find it.
+/// If the loader does not find the library.
 pub fn find_driver() -> Result<String> {
-    let help = "it comes with NVIDIA's driver; --device cpu needs none";
+    let help = "install NVIDIA's driver, or choose the CPU with `Device::cpu`";
     first(DRIVER)
         .ok_or_else(|| Error::device("NVIDIA's driver, libcuda.so, was not found").help(help))
 }

@@ -1,8 +1,8 @@
 //! The CUDA back end: a plan as CUDA C++, compiled by NVRTC and run through the driver.
 //!
-//! [`emit`] writes the source, [`compile`] and [`cache`] make machine code of it, `device` runs it.
-//! `objects` owns everything that the driver gives; no other file frees a handle. A build without
-//! the feature `cuda` emits sources and finds neither compiler nor GPU: see `absent`.
+//! [`emit`] writes the source, [`compile`] and [`cache`] compile it to machine code, and `device`
+//! runs it. `objects` owns all handles of the driver; no other file frees one. A build without the
+//! feature `cuda` emits sources, but has neither compiler nor GPU: see `absent`.
 
 pub mod image;
 #[cfg(feature = "cuda")]

@@ -1,9 +1,9 @@
 //! CUDA objects that free themselves: context, memory, streams, events, modules, graphs.
 //!
-//! Every object holds the context that it belongs to, a function and a graph hold their module. So a
-//! context is released after all of its objects, and a module is unloaded after all that runs its
-//! code. An object that is dropped makes its context current first; whoever drops memory or a module
-//! has waited for the work that uses it.
+//! Every object has a reference to its context; a function and a graph have a reference to their
+//! module. So a context is released after all of its objects, and a module is unloaded after its
+//! functions and graphs. `drop` makes the context current first. The owner of memory or of a module
+//! must wait for the work that uses it before dropping it.
 
 use crate::error::{Error, Result};
 use cudarc::driver::{
@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-/// What the driver said of a failure, as an error of ours.
+/// Converts an error of the driver; `what` names the failed operation.
 fn failed(what: &str, error: DriverError) -> Error {
     let text = error.error_string().map_or_else(
         |_| format!("{error:?}"),
@@ -24,16 +24,15 @@ fn failed(what: &str, error: DriverError) -> Error {
     let message = format!("CUDA: {what}: {text}");
     if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
         return Error::out_of_memory(message).help(
-            "smaller batches or fewer samples need less memory, for example \
-             --set batch.unlabelled=50",
+            "use smaller batches or fewer samples, for example set `batch.unlabelled` to 50",
         );
     }
     Error::device(message)
 }
 
-/// The outcome of a call of the driver, as ours.
+/// Converts the result of a driver call.
 pub(super) trait Check<T> {
-    /// The same, with an error that says what failed.
+    /// The result, with an error that names the failed operation.
     fn explain(self, what: &str) -> Result<T>;
 }
 
@@ -59,7 +58,8 @@ impl Context {
     /// Retains the primary context of a device and makes it current.
     pub fn new(device: sys::CUdevice) -> Result<Arc<Self>> {
         // SAFETY: the driver gave the device. `drop` releases what is retained here.
-        let raw = unsafe { result::primary_ctx::retain(device) }.explain("there is no context")?;
+        let raw = unsafe { result::primary_ctx::retain(device) }
+            .explain("a context cannot be created")?;
         let context = Arc::new(Context { device, raw });
         context.bind()?;
         Ok(context)
@@ -80,7 +80,7 @@ impl Drop for Context {
     }
 }
 
-/// A queue of work. What is put into it is done in order.
+/// A stream: a queue of work that runs in order.
 pub(super) struct Stream {
     raw: sys::CUstream,
     context: Arc<Context>,
@@ -94,7 +94,7 @@ impl Stream {
     /// A stream that does not wait for the default stream.
     pub fn new(context: &Arc<Context>) -> Result<Self> {
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking)
-            .explain("there is no stream")?;
+            .explain("a stream cannot be created")?;
         Ok(Stream {
             raw,
             context: context.clone(),
@@ -107,7 +107,7 @@ impl Stream {
         unsafe { result::stream::synchronize(self.raw) }.explain(what)
     }
 
-    /// Lets the work that follows wait for an event.
+    /// Makes subsequent work wait for an event.
     pub fn wait_for(&self, event: &Event) -> Result<()> {
         let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: both live as long as their owners; the driver keeps an event that is waited for.
@@ -149,7 +149,7 @@ impl Stream {
         unsafe { result::memcpy_dtod_async(to, from, bytes, self.raw) }.explain("a copy failed")
     }
 
-    /// Launches a function with so many blocks of `threads` threads each.
+    /// Launches a function with `blocks` blocks of `threads` threads each.
     ///
     /// # Safety
     /// The arguments are what the function takes, and the memory that they name is large enough for
@@ -161,8 +161,12 @@ impl Stream {
         threads: usize,
         arguments: &mut [sys::CUdeviceptr],
     ) -> Result<()> {
-        let blocks = u32::try_from(blocks)
-            .map_err(|_| Error::device(format!("{}: too many blocks", function.name)))?;
+        let blocks = u32::try_from(blocks).map_err(|_| {
+            Error::device(format!(
+                "{}: the launch has too many blocks for the GPU",
+                function.name
+            ))
+        })?;
         let mut pointers: Vec<*mut c_void> = arguments
             .iter_mut()
             .map(|argument| std::ptr::from_mut(argument).cast())
@@ -182,7 +186,7 @@ impl Stream {
         .explain(&function.name)
     }
 
-    /// Records what `work` puts into the stream as a graph that runs code of `module`.
+    /// Records the work that `work` enqueues as a graph, which runs code of `module`.
     pub fn record(
         &self,
         module: &Arc<Module>,
@@ -190,18 +194,19 @@ impl Stream {
     ) -> Result<Graph> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as `self`, and every capture that begins here ends here.
-        unsafe { result::stream::begin_capture(self.raw, mode) }.explain("a graph cannot begin")?;
+        unsafe { result::stream::begin_capture(self.raw, mode) }
+            .explain("recording a graph cannot start")?;
         let done = work();
         // SAFETY: the capture began above.
         let template =
-            unsafe { result::stream::end_capture(self.raw) }.explain("a graph cannot end");
+            unsafe { result::stream::end_capture(self.raw) }.explain("recording a graph failed");
         let template = template.map(Template);
         done?;
         let template = template?;
         let flags = sys::CUgraphInstantiate_flags(0);
-        // SAFETY: the template is what the driver gave.
+        // SAFETY: the driver returned the template.
         let raw = unsafe { result::graph::instantiate(template.0, flags) }
-            .explain("a graph cannot be made")?;
+            .explain("a graph cannot be created")?;
         Ok(Graph {
             raw,
             module: module.clone(),
@@ -226,7 +231,7 @@ impl Drop for Stream {
     }
 }
 
-/// A place in a stream that others wait for.
+/// An event: a position in a stream that other work can wait for.
 pub(super) struct Event {
     raw: sys::CUevent,
     context: Arc<Context>,
@@ -236,11 +241,11 @@ pub(super) struct Event {
 unsafe impl Send for Event {}
 
 impl Event {
-    /// An event that is over until it is recorded.
+    /// A new event, which counts as complete until it is recorded.
     pub fn new(context: &Arc<Context>) -> Result<Self> {
         let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
         Ok(Event {
-            raw: result::event::create(flags).explain("there is no event")?,
+            raw: result::event::create(flags).explain("an event cannot be created")?,
             context: context.clone(),
         })
     }
@@ -284,7 +289,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Memory that holds anything.
+    /// Allocates memory with unspecified contents.
     pub fn new(context: &Arc<Context>, bytes: usize) -> Result<Self> {
         let bytes = bytes.max(4);
         // SAFETY: nothing reads the memory before it is written; `drop` frees it.
@@ -297,7 +302,7 @@ impl Memory {
         })
     }
 
-    /// Memory that is 0 for all that the stream does from here on.
+    /// Allocates memory that is 0 for all subsequent work of the stream.
     pub fn zeroed(context: &Arc<Context>, bytes: usize, stream: &Stream) -> Result<Self> {
         let memory = Memory::new(context, bytes)?;
         // SAFETY: the memory has that many bytes.
@@ -306,7 +311,7 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Where the memory begins.
+    /// The device address of the memory.
     pub fn start(&self) -> sys::CUdeviceptr {
         self.start
     }
@@ -320,12 +325,12 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         let _ = self.context.bind();
-        // SAFETY: `new` allocated it, and whoever drops it has waited for the work that uses it.
+        // SAFETY: `new` allocated it, and the owner has waited for the work that uses it.
         let _ = unsafe { result::free_sync(self.start) };
     }
 }
 
-/// Host memory that the device reads and writes by itself.
+/// Pinned host memory, which the device reads and writes directly.
 pub(super) struct Pinned {
     start: *mut c_void,
     len: usize,
@@ -336,7 +341,7 @@ pub(super) struct Pinned {
 unsafe impl Send for Pinned {}
 
 impl Pinned {
-    /// Room for so many floats, all 0.
+    /// Allocates `len` floats, all 0.
     pub fn new(context: &Arc<Context>, len: usize) -> Result<Self> {
         let bytes = len.max(1) * size_of::<f32>();
         // SAFETY: `drop` frees the memory.
@@ -351,7 +356,7 @@ impl Pinned {
         })
     }
 
-    /// The floats that there is room for.
+    /// The capacity in floats.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -368,12 +373,12 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         let _ = self.context.bind();
-        // SAFETY: `new` allocated it, and whoever drops it has waited for its copies.
+        // SAFETY: `new` allocated it, and the owner has waited for its copies.
         let _ = unsafe { result::free_host(self.start) };
     }
 }
 
-/// Machine code that is loaded.
+/// Loaded machine code.
 pub(super) struct Module {
     raw: sys::CUmodule,
     context: Arc<Context>,
@@ -401,8 +406,8 @@ impl Module {
 
     /// The function of that name.
     pub fn function(self: &Arc<Self>, name: &str) -> Result<Function> {
-        let text =
-            CString::new(name).map_err(|_| Error::device("a kernel's name holds a zero byte"))?;
+        let text = CString::new(name)
+            .map_err(|_| Error::device("a kernel's name contains a zero byte"))?;
         // SAFETY: the module lives as long as `self`.
         let raw = unsafe { result::module::get_function(self.raw, text) }.explain(name)?;
         Ok(Function {
@@ -431,7 +436,7 @@ pub(super) struct Function {
 // SAFETY: the driver's functions take a function from any thread.
 unsafe impl Send for Function {}
 
-/// A graph as it was recorded.
+/// A recorded graph, which cannot be run yet.
 struct Template(sys::CUgraph);
 
 impl Drop for Template {

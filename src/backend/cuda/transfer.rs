@@ -1,19 +1,19 @@
-//! What passes between host and device while the device works: large writes are copied ahead on a
-//! stream of their own, and numbers that are read back arrive when the host asks for them.
+//! Transfers between host and device that overlap with work of the device: large writes are copied
+//! ahead on a separate stream, and readbacks arrive when the host polls them.
 
 use super::objects::{Context, Event, Memory, Pinned, Stream};
 use crate::error::Result;
 use cudarc::driver::sys::CUdeviceptr;
 use std::{collections::VecDeque, sync::Arc};
 
-/// Writes of at most this many floats go the short way: the driver keeps a copy of them.
+/// Writes of at most this many floats skip the pinned slots: the driver buffers them.
 const SHORT: usize = 1024;
-/// Writes that may be on their way at once.
+/// The maximum number of writes in flight.
 const SLOTS: usize = 8;
-/// Readbacks that may be outstanding before the host waits for the first of them.
+/// The maximum number of outstanding readbacks; beyond it, the host waits for the oldest.
 const MOST_READBACKS: usize = 8;
 
-/// Writes on their way.
+/// Writes in flight.
 pub(super) struct Writes {
     stream: Stream,
     context: Arc<Context>,
@@ -21,12 +21,12 @@ pub(super) struct Writes {
     next: usize,
 }
 
-/// Memory for one write: pinned on the host, and on the device.
+/// The memory of a write: pinned host memory and device memory.
 struct Slot {
     host: Pinned,
     device: Memory,
     copied: Event,
-    /// Over when both memories are free for the next write.
+    /// An event that completes when both memories are free for the next write.
     free: Event,
 }
 
@@ -51,11 +51,11 @@ impl Writes {
         })
     }
 
-    /// Lets `write` make `len` floats. They stand at `to` for all that `work` does from here on, and
-    /// for nothing before.
+    /// Writes `len` floats, which `write` sets, to `to`. Subsequent work of `work` sees them;
+    /// earlier work does not.
     ///
     /// # Safety
-    /// `to` has room for the floats until the work is done.
+    /// `to` points to `len` floats until the work is done.
     pub unsafe fn fill(
         &mut self,
         to: CUdeviceptr,
@@ -84,7 +84,7 @@ impl Writes {
         Ok(())
     }
 
-    /// The next slot, which is free and has room for that many floats.
+    /// The next slot, which is free and has a capacity of at least `len` floats.
     fn free_slot(&mut self, len: usize) -> Result<usize> {
         if self.slots.len() == self.next {
             self.slots.push(Slot::new(&self.context, len)?);
@@ -92,7 +92,7 @@ impl Writes {
         let slot = &mut self.slots[self.next];
         slot.free.wait("a program or a copy failed")?;
         if slot.host.len() < len {
-            // The old slot stays if there is no memory for a larger one.
+            // If memory for a larger slot is lacking, the old slot stays.
             *slot = Slot::new(&self.context, len)?;
         }
         Ok(self.next)
@@ -104,7 +104,7 @@ impl Writes {
     }
 }
 
-/// Numbers that come back.
+/// Readbacks in flight.
 pub(super) struct Readbacks {
     context: Arc<Context>,
     outstanding: VecDeque<Readback>,
@@ -126,7 +126,7 @@ impl Readbacks {
         }
     }
 
-    /// Asks for the floats at `from` as they are when `work` comes to it.
+    /// Enqueues a copy of the floats at `from`, with their values after the work enqueued so far.
     ///
     /// # Safety
     /// There are as many floats at `from` until then.
@@ -149,8 +149,8 @@ impl Readbacks {
         Ok(())
     }
 
-    /// Gives `take` the oldest floats if they have arrived, if too many are outstanding, or if it is
-    /// to `wait`. False if it gave none.
+    /// Passes the oldest floats to `take` if they have arrived, too many readbacks are outstanding,
+    /// or `wait` is true. Returns whether `take` was called.
     pub fn poll(&mut self, wait: bool, take: &mut dyn FnMut(&[f32])) -> Result<bool> {
         let Some(first) = self.outstanding.front() else {
             return Ok(false);

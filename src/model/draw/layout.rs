@@ -1,9 +1,9 @@
 //! Layered graph drawing: the positions of nodes and arrows.
 //!
-//! Every node is in a row below all of its parents. An arrow across several rows gets a *waypoint* in
-//! each row between. A waypoint takes up space as a node does, so arrows pass beside nodes and never
-//! behind them. The order within rows keeps the number of crossing arrows low. Then each node moves
-//! as close to its neighbours as the order and the widths allow.
+//! Every node is in a row below all of its parents. An arrow across several rows gets a *waypoint*
+//! in each row between. A waypoint takes up space as a node does, so arrows pass beside nodes and
+//! never behind them. The order within rows keeps the number of crossing arrows low. Then each node
+//! moves as close to its neighbours as the order and the widths allow.
 //!
 //! The layout is deterministic: the same graph gives the same picture.
 
@@ -109,8 +109,8 @@ fn layers(half_widths: &[f64], arrows: &[(usize, usize)]) -> Layers {
     layers
 }
 
-/// Orders each row by the mean position of its neighbours in the previous row, alternately downwards
-/// and upwards, and keeps the order with the fewest crossings.
+/// Orders each row by the mean position of its neighbours in the previous row, alternately
+/// downwards and upwards, and keeps the order with the fewest crossings.
 fn order(layers: &mut Layers) {
     let mut best = (crossings(layers), layers.rows.clone());
     for pass in 0..ORDER_PASSES {

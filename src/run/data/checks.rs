@@ -1,4 +1,4 @@
-//! Whether values are such as a model's variables take.
+//! Checks that data fit a model's variables.
 
 use super::source::Source;
 use crate::{
@@ -6,9 +6,10 @@ use crate::{
     distribution::Domain,
     error::{Error, Result},
     model::{Model, Role, Variable},
+    run::arrays::elements,
 };
 
-/// The floats of a row that a variable is given by.
+/// The number of floats of a variable in each row.
 pub fn width(variable: &Variable) -> usize {
     match variable.domain {
         Domain::Class => 1,
@@ -16,11 +17,11 @@ pub fn width(variable: &Variable) -> usize {
     }
 }
 
-/// That a source has every variable that `needed` names, each with the width that the model gives
-/// it. `place` names the source in messages.
+/// Checks that a source has every variable in `needed`, with the model's width. Messages use
+/// `place` as the source's name.
 ///
 /// # Errors
-/// With the first variable that is missing or of another width.
+/// With the first variable that is missing or has another width.
 pub fn check_source(
     model: &Model,
     source: &dyn Source,
@@ -35,25 +36,27 @@ pub fn check_source(
         check_field(&variable.name, width(variable), source, place)?;
     }
     if source.rows() == 0 {
-        return Err(Error::data(format!("{place}: there are no rows")));
+        return Err(Error::data(format!(
+            "{place}: expected at least one row, found none"
+        )));
     }
     if u32::try_from(source.rows()).is_err() {
         return Err(
             Error::unsupported(format!("{place}: {} rows", source.rows()))
-                .help("a source may have up to 4,294,967,295 rows"),
+                .help("a source has at most 4,294,967,295 rows"),
         );
     }
     Ok(())
 }
 
-/// That a source has a variable of this width; gives its place among the fields.
+/// Checks that a source has a variable with this width. Returns the index of its field.
 ///
 /// # Errors
-/// If it is missing or of another width.
+/// If the variable is missing or has another width.
 pub fn check_field(name: &str, width: usize, source: &dyn Source, place: &str) -> Result<usize> {
     let Some(field) = source.position(name) else {
         let names = source.fields().map(|field| field.name);
-        let error = Error::data(format!("{place}: there is no array `{name}`"));
+        let error = Error::data(format!("{place}: expected an array `{name}`, found none"));
         return Err(match suggest(name, names) {
             Some(help) => error.help(help),
             None => error,
@@ -63,15 +66,15 @@ pub fn check_field(name: &str, width: usize, source: &dyn Source, place: &str) -
     if found == width {
         return Ok(field);
     }
-    let message = format!("{place}: `{name}` has {found} numbers in a row");
-    Err(Error::data(message).help(format!("the model takes {width}")))
+    let message = format!("{place}: `{name}`: expected {width} numbers per row, found {found}");
+    Err(Error::data(message).help("change the array, or the variable's size in the model"))
 }
 
-/// The class that each row of a source has of a label, −1 for none; none if the source does not
-/// have the label. `place` names the source in messages.
+/// The class of a label in each row of a source, −1 for unlabelled rows; `None` if the source does
+/// not have the label. Messages use `place` as the source's name.
 ///
 /// # Errors
-/// If a row has a class that the label does not have, or the rows cannot be read.
+/// If a class is out of range, or the rows cannot be read.
 pub fn label_classes(
     label: &Variable,
     source: &dyn Source,
@@ -84,11 +87,10 @@ pub fn label_classes(
     check_classes(label, &values, &format!("{place}: `{}`", label.name)).map(Some)
 }
 
-/// That a row has all of its labels, or none.
+/// Checks that each row has all of its labels, or none.
 ///
 /// # Errors
-/// With the first row that has some labels and lacks others, or a class that the label does not
-/// have.
+/// With the first row that has only some of its labels, or a class that is out of range.
 pub fn check_labels(model: &Model, source: &dyn Source, place: &str) -> Result<()> {
     let mut labels: Vec<(&str, Vec<i32>)> = Vec::new();
     for label in model.labels() {
@@ -96,20 +98,25 @@ pub fn check_labels(model: &Model, source: &dyn Source, place: &str) -> Result<(
             labels.push((label.name.as_str(), classes));
         }
     }
-    // One label cannot contradict itself.
+    // A single label cannot be incomplete.
     let rows = if labels.len() < 2 { 0 } else { source.rows() };
     for row in 0..rows {
         let (seen, unseen): (Vec<_>, Vec<_>) =
             labels.iter().partition(|(_, classes)| classes[row] >= 0);
         if let ([(seen, _), ..], [(unseen, _), ..]) = (&seen[..], &unseen[..]) {
-            let message = format!("{place}: row {row} has the label `{seen}` and not `{unseen}`");
-            return Err(Error::data(message).help("a row has all of its labels, or none (-1)"));
+            let message = format!(
+                "{place}: row {row}: expected all labels or none, found `{seen}` but not `{unseen}`"
+            );
+            return Err(Error::data(message).help("set all labels of the row, or -1 for each"));
         }
     }
     Ok(())
 }
 
-/// Reports the first value that the variable cannot take.
+/// Checks that all values are in the variable's domain.
+///
+/// # Errors
+/// With the first value that is not.
 pub fn check_values(
     variable: &Variable,
     mut values: impl Iterator<Item = f32>,
@@ -120,21 +127,30 @@ pub fn check_values(
         Domain::Positive => (|x| x > 0.0 && x.is_finite(), "a number above 0"),
         Domain::Unit => (|x| x > 0.0 && x < 1.0, "a number between 0 and 1"),
         Domain::Binary => (|x| (0.0..=1.0).contains(&x), "a number from 0 to 1"),
-        Domain::Count => (|x| x >= 0.0 && x.fract() == 0.0, "a whole number from 0 on"),
+        Domain::Count => (
+            |x| x >= 0.0 && x.fract() == 0.0,
+            "a whole number of at least 0",
+        ),
         Domain::Class => return Ok(()),
     };
     match (0..).zip(&mut values).find(|&(_, value)| !fits(value)) {
         None => Ok(()),
         Some((at, value)) => {
             let (row, feature) = (at / variable.size(), at % variable.size());
-            let message = format!("{place}: row {row}, feature {feature} is {value}");
-            Err(Error::data(message).help(format!("`{}` takes {expected}", variable.name)))
+            let message = format!(
+                "{place}: row {row}, feature {feature}: expected {expected}, found {value}"
+            );
+            Err(Error::data(message).help(format!(
+                "correct the data, or change the type of `{}` in the model",
+                variable.name
+            )))
         }
     }
 }
 
-/// That a row's shape is the variable's: its features in a row, or its axes, those of one place
-/// aside. A variable of one axis takes any shape of as many numbers.
+/// Checks that the shape of a row fits the variable: a flat row of its features, or its axes; axes
+/// of size 1 are ignored. A variable with one axis takes any shape with the same number of
+/// elements.
 pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<()> {
     let axes = |shape: &[usize]| {
         shape
@@ -144,7 +160,7 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
             .collect::<Vec<_>>()
     };
     let (wanted, found) = (axes(&variable.shape), axes(shape));
-    let fits = shape.iter().product::<usize>() == variable.size()
+    let fits = elements(shape) == Some(variable.size())
         && (wanted.len() < 2 || found.len() < 2 || wanted == found);
     if fits && variable.domain != Domain::Class {
         return Ok(());
@@ -163,27 +179,33 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
         written(&variable.shape)
     };
     let message = format!(
-        "{place}: rows of {} do not fit `{}`, which is {kind}",
+        "{place}: rows with shape {} do not fit `{}`, which is {kind}",
         written(shape),
         variable.name
     );
     let help = match variable.domain {
-        Domain::Class => "classes are an array of whole numbers, one a row".to_string(),
+        Domain::Class => "expected an array of classes, one whole number per row".to_string(),
         Domain::Real => format!(
-            "change its size with --set, or let a run infer it, with --from {}=RUN",
+            "change the size of `{0}` with `Model::set`, or take `{0}` from another run \
+             with the option `from`",
             variable.name
         ),
-        _ => {
-            "change its size, for example with --set pixels=784; axes are in its order".to_string()
-        }
+        _ => format!(
+            "change the size of `{}` with `Model::set`, or the order of the array's axes",
+            variable.name
+        ),
     };
     Err(Error::data(message).help(help))
 }
 
-/// Classes as integers, each from 0 to the number of classes; of a label also −1, for none.
+/// Converts classes to integers. Each is from 0 to the number of classes minus 1; a label may also
+/// be −1, for an unlabelled row.
+///
+/// # Errors
+/// With the first class that is out of range.
 pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result<Vec<i32>> {
     let (least, none) = if variable.role == Role::Label {
-        (-1.0, ", and -1 for none")
+        (-1.0, ", or -1 for an unlabelled row")
     } else {
         (0.0, "")
     };
@@ -192,11 +214,11 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
             return Ok(value as i32);
         }
         let help = format!(
-            "`{}` takes classes from 0 to {}{none}",
+            "a class of `{}` is a whole number from 0 to {}{none}",
             variable.name,
             variable.size() - 1
         );
-        Err(Error::data(format!("{place}: row {row} has class {value}")).help(help))
+        Err(Error::data(format!("{place}: row {row}: unexpected class {value}")).help(help))
     };
     values.iter().enumerate().map(class).collect()
 }

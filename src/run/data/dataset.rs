@@ -1,4 +1,4 @@
-//! A data set for one model: training rows, and test rows where there are any.
+//! A data set for a model: training rows and optional test rows.
 
 use super::{
     checks::{check_labels, check_source},
@@ -8,22 +8,22 @@ use super::{
     tables::{DataArray, Tables},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{Model, Role},
 };
 use sha2::{Digest, Sha256};
 use std::{path::Path, sync::Arc};
 
-/// Rows to train on, and rows to test on where there are any.
+/// Training rows and optional test rows.
 ///
-/// Every row has a value of each data variable of the model; a label may be missing.
+/// Every row has a value of each data variable of the model. Labels may be missing.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(crate) train: Arc<dyn Source>,
     pub(crate) test: Option<Arc<dyn Source>>,
-    /// Arrays that are no variable of the model.
+    /// The names of arrays that are not variables of the model.
     others: Vec<String>,
-    /// Where the data can be read again; none for data in memory.
+    /// The name or path that the data were read from; `None` for data in memory.
     name: Option<String>,
 }
 
@@ -40,22 +40,37 @@ impl Dataset {
         Ok(Self::of_tables(tables, Some(whole_path(&source))))
     }
 
-    /// A data set of arrays in memory: one for each observed variable, whose first axis counts
-    /// rows. A label's array has classes from 0 on, −1 for rows without; it may be left out.
+    /// A data set from arrays in memory: one for each observed variable, whose first axis is the
+    /// row. The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
+    /// Arrays named `test.x` and `test.y` hold the test rows. Arrays that are not variables of the
+    /// model are ignored; [`Dataset::others`] lists them.
     ///
     /// # Errors
-    /// If an array is missing, has the wrong shape, or holds values that its variable cannot take.
+    /// If an array is missing, is given twice, has the wrong shape, or has values outside its
+    /// variable's domain; or if an array is named after a variable that the model infers.
     pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         let arrays: Vec<DataArray> = arrays.into_iter().collect();
-        let dataset = Self::of_tables(Tables::new(model, &arrays, "data")?, None);
+        let tables = Tables::new(model, &arrays, "data")?;
+        let inferred = tables.others.iter().find_map(|name| {
+            let name = name.strip_prefix("test.").unwrap_or(name);
+            model
+                .variables
+                .iter()
+                .find(|variable| variable.name == name)
+        });
+        if let Some(variable) = inferred {
+            let message = format!("data: the model infers `{}`", variable.name);
+            return Err(Error::data(message).help("omit the array"));
+        }
+        let dataset = Self::of_tables(tables, None);
         dataset.check(model)?;
         Ok(dataset)
     }
 
-    /// A data set of sources of one's own.
+    /// A data set from custom sources.
     ///
     /// # Errors
-    /// If a source lacks a data variable, has one of another width, or has no rows.
+    /// If a source lacks a data variable, has one with another width, or has no rows.
     pub fn from_sources(
         model: &Model,
         train: Arc<dyn Source>,
@@ -87,7 +102,12 @@ impl Dataset {
             ("test data", self.test.as_ref()),
         ] {
             if let Some(source) = source {
-                check_source(model, &**source, &|known| known.role == Role::Data, place)?;
+                check_source(
+                    model,
+                    &**source,
+                    &|variable| variable.role == Role::Data,
+                    place,
+                )?;
                 check_labels(model, &**source, place)?;
             }
         }
@@ -104,17 +124,17 @@ impl Dataset {
         self.test.as_deref()
     }
 
-    /// The arrays of its file that are no variable of the model.
+    /// The names of the arrays that are not variables of the model, and so are not used.
     pub fn others(&self) -> &[String] {
         &self.others
     }
 
-    /// The name that [`Dataset::open`] reads it by; none for data in memory.
+    /// The name or path for [`Dataset::open`]; `None` for data in memory.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Tells these values from others: the first 16 hexadecimal digits of a SHA-256.
+    /// A fingerprint of the values: the first 16 hexadecimal digits of their SHA-256 hash.
     ///
     /// # Errors
     /// If the rows cannot be read.

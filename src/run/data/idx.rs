@@ -1,4 +1,4 @@
-//! The idx format of MNIST, plain or gzipped, and the excerpt of MNIST that dgc carries.
+//! The idx format of MNIST, plain or gzipped, and the bundled MNIST excerpt.
 
 use super::{
     checks::{check_classes, check_shape, check_values},
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Bytes of several axes.
+/// An array of bytes.
 struct Idx {
     shape: Vec<usize>,
     bytes: Vec<u8>,
@@ -28,7 +28,7 @@ macro_rules! excerpt {
     };
 }
 
-/// The excerpt's files, as a folder would have them.
+/// The excerpt's files, by name.
 const EXCERPT: &[(&str, &[u8])] = &[
     (
         "train-images-idx3-ubyte",
@@ -44,7 +44,7 @@ const EXCERPT: &[(&str, &[u8])] = &[
 
 pub fn excerpt(model: &Model) -> Result<Tables> {
     dataset(model, "mnist", &|name| {
-        let found = EXCERPT.iter().find(|(known, _)| *known == name);
+        let found = EXCERPT.iter().find(|(file, _)| *file == name);
         Ok(found.map(|(name, bytes)| (name.to_string(), bytes.to_vec())))
     })
 }
@@ -52,7 +52,7 @@ pub fn excerpt(model: &Model) -> Result<Tables> {
 pub fn folder(folder: &Path, model: &Model) -> Result<Tables> {
     let place = folder.display().to_string();
     dataset(model, &place, &|name| {
-        // The names are written with a dash or a dot before `idx`.
+        // Some distributions of MNIST write a dot instead of a dash before `idx`.
         for name in [name.to_string(), name.replace("-idx", ".idx")] {
             for file in [format!("{name}.gz"), name] {
                 let path = folder.join(&file);
@@ -72,9 +72,9 @@ type Files<'a> = &'a dyn Fn(&str) -> Result<Option<(String, Vec<u8>)>>;
 fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
     let train = table(model, files, "train")?.ok_or_else(|| {
         Error::data(format!(
-            "{place}: there is no train-images-idx3-ubyte, plain or .gz"
+            "{place}: expected a file train-images-idx3-ubyte, plain or .gz, found none"
         ))
-        .help("expected the four files of MNIST, or name an .npz or .safetensors file")
+        .help("name a folder with the files of MNIST, or an .npz or .safetensors file")
     })?;
     Ok(Tables {
         train,
@@ -90,7 +90,9 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     let images = parse(&place, &bytes)?;
     let (rows, width) = (images.shape[0], images.shape[1..].iter().product::<usize>());
     if rows == 0 {
-        return Err(Error::data(format!("{place}: there are no images")));
+        return Err(Error::data(format!(
+            "{place}: expected at least one image, found none"
+        )));
     }
     let data: Vec<&Variable> = model
         .given()
@@ -98,9 +100,9 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
         .filter(|variable| variable.role == Role::Data)
         .collect();
     let [variable] = data.as_slice() else {
-        let help = "idx files hold one data variable; name an .npz or .safetensors file with an array for each";
+        let help = "name an .npz or .safetensors file with an array for each variable";
         return Err(Error::data(format!(
-            "{place}: the model has {} data variables",
+            "{place}: idx files have one data variable, but the model has {}",
             data.len()
         ))
         .help(help));
@@ -126,7 +128,7 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
         let labels = parse(&place, &bytes)?;
         if labels.shape != [rows] {
             return Err(Error::data(format!(
-                "{place}: {:?} labels for {rows} images",
+                "{place}: expected {rows} labels, one for each image, found the shape {:?}",
                 labels.shape
             )));
         }
@@ -149,30 +151,32 @@ use super::gzip::unpack;
 #[cfg(not(feature = "gzip"))]
 fn unpack(_file: &[u8]) -> std::io::Result<Vec<u8>> {
     Err(std::io::Error::other(
-        "this build of dgc lacks the feature `gzip`",
+        "this build of dgc cannot read gzip; build it with the feature `gzip`",
     ))
 }
 
-/// The array of an idx file of bytes: two zeros, type 8, the number of axes, their sizes as
-/// big-endian u32, the elements.
+/// Reads an idx file of bytes: two zeros, the type 8, the number of axes, their sizes as big-endian
+/// u32, and the elements.
 fn parse(place: &str, file: &[u8]) -> Result<Idx> {
     let wrong = |what: String| {
-        Error::data(format!("{place}: {what}")).help("the file may be cut short, or no idx file")
+        Error::data(format!("{place}: {what}"))
+            .help("the file may be truncated, or have another format")
     };
     let plain;
     let content = match file {
         [0x1F, 0x8B, ..] => {
-            plain = unpack(file).map_err(|error| wrong(format!("cannot be unpacked: {error}")))?;
+            plain =
+                unpack(file).map_err(|error| wrong(format!("cannot be decompressed: {error}")))?;
             plain.as_slice()
         }
         _ => file,
     };
     let [0, 0, 8, axes, rest @ ..] = content else {
-        return Err(wrong("is no idx file of bytes".to_string()));
+        return Err(wrong("expected an idx file of bytes".to_string()));
     };
     let axes = usize::from(*axes);
     if axes == 0 || rest.len() < 4 * axes {
-        return Err(wrong("ends within its header".to_string()));
+        return Err(wrong("the file ends within its header".to_string()));
     }
     let (header, bytes) = rest.split_at(4 * axes);
     let shape: Vec<usize> = header
@@ -186,7 +190,7 @@ fn parse(place: &str, file: &[u8]) -> Result<Idx> {
         .try_fold(1usize, |product, &size| product.checked_mul(size));
     if wanted != Some(bytes.len()) {
         return Err(wrong(format!(
-            "holds {} bytes for the shape {shape:?}",
+            "found {} bytes for the shape {shape:?}",
             bytes.len()
         )));
     }

@@ -1,4 +1,4 @@
-//! Reading a data set by its name: the excerpt of MNIST, a folder of idx files, or one file.
+//! Reading a data set by name: the bundled MNIST excerpt, a folder of idx files, or an array file.
 
 use super::{
     checks::check_labels,
@@ -12,8 +12,8 @@ use crate::{
 };
 use std::path::Path;
 
-/// Reads a data set for a model: `mnist` or nothing for the excerpt that dgc carries, a folder of
-/// idx files, or an npz or safetensors file whose arrays are named as the model's variables.
+/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of idx files,
+/// or an npz or safetensors file with arrays named after the model's variables.
 ///
 /// # Errors
 /// If there is no such data set, it cannot be read, or it does not fit the model.
@@ -24,7 +24,7 @@ pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
         ("", Some(&tables.train)),
         (": test rows", tables.test.as_ref()),
     ] {
-        // One label cannot contradict itself.
+        // A single label cannot be incomplete.
         if let Some(table) = table.filter(|_| model.labels().count() > 1) {
             check_labels(model, table, &format!("{place}{part}"))?;
         }
@@ -47,16 +47,16 @@ fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
         }
-        _ if !path.exists() => {
-            Err(
-                Error::option("data", source, "there is no such file or folder")
-                    .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file"),
-            )
-        }
-        _ => Err(
-            Error::data(format!("{source}: not a data set that dgc reads"))
-                .help("expected a folder of idx files, or an .npz or .safetensors file"),
-        ),
+        _ if !path.exists() => Err(Error::option(
+            "data",
+            source,
+            "expected a data set, found no such file or folder",
+        )
+        .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file")),
+        _ => Err(Error::data(format!(
+            "{source}: the format of the data set is not supported"
+        ))
+        .help("name a folder of idx files, or an .npz or .safetensors file")),
     }
 }
 
@@ -67,13 +67,14 @@ fn npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
 
 #[cfg(not(feature = "npz"))]
 fn npz(path: &Path, _model: &Model) -> Result<Vec<DataArray>> {
-    Err(
-        Error::unsupported(format!("{}: this build reads no npz files", path.display()))
-            .help("build dgc with the feature `npz`, or use a .safetensors file"),
-    )
+    Err(Error::unsupported(format!(
+        "{}: this build of dgc cannot read npz files",
+        path.display()
+    ))
+    .help("build dgc with the feature `npz`, or use a .safetensors file"))
 }
 
-/// The name of a source that is found from any folder.
+/// The absolute path of a source, which is valid in any working directory.
 pub fn whole_path(source: &str) -> String {
     match Path::new(source).canonicalize() {
         Ok(path) if source != "mnist" => path.display().to_string(),

@@ -7,10 +7,11 @@ use ndarray_npy::ReadNpyExt;
 use std::{fs::File, io::Read, path::Path};
 use zip::ZipArchive;
 
-/// The arrays of an npz file that are wanted, numbers of any type as f64.
+/// Reads the arrays of an npz file that the model uses; numbers of any type become f64.
 pub fn arrays(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
     let broken = |error: String| {
-        Error::file(path, "is no npz file", error).help("the file may be cut short")
+        Error::file(path, "not a valid npz file", error)
+            .help("the file may be truncated or have another format")
     };
     let file = File::open(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     let mut archive = ZipArchive::new(file).map_err(|error| broken(error.to_string()))?;
@@ -22,7 +23,7 @@ pub fn arrays(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArra
             .map_err(|error| broken(error.to_string()))?;
         let name = entry.name().trim_end_matches(".npy").to_string();
         if !wanted(&name) {
-            // Its name may still be what a misspelt variable is to be called.
+            // The name is kept for suggestions if a variable is misspelt.
             found.push(DataArray::new(name, [], Vec::<f32>::new()));
             continue;
         }
@@ -30,7 +31,10 @@ pub fn arrays(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArra
             .read_to_end(&mut bytes)
             .map_err(|error| broken(error.to_string()))?;
         let array = npy(&bytes).ok_or_else(|| {
-            let message = format!("{}: array `{name}` cannot be read", path.display());
+            let message = format!(
+                "{}: array `{name}` is damaged, or its type is not numeric",
+                path.display()
+            );
             Error::data(message).help("store it as a float or integer array")
         })?;
         let numbers: Vec<f64> = array.iter().copied().collect();
@@ -39,10 +43,9 @@ pub fn arrays(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArra
     Ok(found)
 }
 
-/// The array of an npy file, or none if it is broken or of another type.
+/// Reads an npy file; `None` if it is damaged or its type is not numeric.
 fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
-    // The reader makes room for what the header promises; so what the file cannot hold is refused
-    // here.
+    // The reader allocates the size in the header, so reject sizes that exceed the file.
     let header = bytes.get(12..)?.split(|&byte| byte == b'\n').next()?;
     let header = String::from_utf8_lossy(header);
     let (_, shape) = header.split_once("'shape'")?;
@@ -58,7 +61,7 @@ fn npy(bytes: &[u8]) -> Option<ArrayD<f64>> {
         return None;
     }
     if header.contains("'<f2'") {
-        // The reader does not know half floats; it reads them as words of two bytes.
+        // The reader does not support half floats, so read them as 16-bit words.
         let mut words = bytes.to_vec();
         let at = words.windows(5).position(|window| window == b"'<f2'")?;
         words[at..at + 5].copy_from_slice(b"'<u2'");

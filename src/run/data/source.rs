@@ -1,23 +1,22 @@
-//! Where rows come from: a trait, so that tables in memory, mapped files and sparse matrices are
-//! read alike.
+//! Sources of rows: a trait for tables in memory, mapped files and sparse matrices.
 //!
-//! A source has a fixed number of rows and a value of every variable for each of them. Reading a
-//! row twice gives the same values. Numbers are f32: greys from 0 to 1, and classes as whole
-//! numbers, −1 where a row has no label.
+//! A source has a fixed number of rows, with a value of every variable for each row. Reading a row
+//! twice gives the same values. Numbers are f32: grey values from 0 to 1, and classes as whole
+//! numbers, with −1 for an unlabelled row.
 
 use crate::error::Result;
 use std::{fmt::Debug, sync::Arc};
 
-/// A variable that a source has, and the number of floats that it has in each row.
+/// A variable of a source, with the number of its floats in each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'s> {
     /// The variable's name in the model.
     pub name: &'s str,
-    /// Floats in a row: the variable's features, or 1 for a class.
+    /// Floats per row: the number of the variable's features, or 1 for a class.
     pub width: usize,
 }
 
-/// Rows of named variables, which are read in batches.
+/// Rows of named variables, read in batches.
 pub trait Source: Debug + Send + Sync {
     /// The number of rows.
     fn rows(&self) -> usize;
@@ -25,18 +24,18 @@ pub trait Source: Debug + Send + Sync {
     /// The number of variables.
     fn field_count(&self) -> usize;
 
-    /// The variable of an index below [`Source::field_count`].
+    /// The variable with this index, which is below [`Source::field_count`].
     fn field(&self, index: usize) -> Field<'_>;
 
-    /// Copies the floats of one field of these rows to `out`, row after row; `out` has as many
-    /// floats as the rows have.
+    /// Copies the floats of a field of these rows to `out`, row after row. The length of `out` is
+    /// the number of rows times the field's width.
     ///
     /// # Errors
-    /// If the rows cannot be read, as from a file that was cut short.
+    /// If the rows cannot be read, for example from a truncated file.
     fn read(&self, field: usize, rows: &[u32], out: &mut [f32]) -> Result<()>;
 
-    /// Gives `update` bytes that tell these values from others. Two sources with the same values
-    /// may give different bytes if they are of different types.
+    /// Passes bytes that identify the values to `update`. Sources of different types may pass
+    /// different bytes for the same values.
     ///
     /// # Errors
     /// If the rows cannot be read.
@@ -52,10 +51,10 @@ pub trait Source: Debug + Send + Sync {
     }
 }
 
-/// Rows that are read at once when a whole field is read.
+/// The number of rows per chunk when a whole field is read.
 const CHUNK: usize = 4096;
 
-/// Reads all rows of one field in chunks, in order.
+/// Reads all rows of a field in chunks, in order.
 fn each_chunk<S: Source + ?Sized>(
     source: &S,
     field: usize,
@@ -78,12 +77,12 @@ impl dyn Source + '_ {
         (0..self.field_count()).map(|index| self.field(index))
     }
 
-    /// The index of a variable.
+    /// The index of a variable by name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.fields().position(|field| field.name == name)
     }
 
-    /// All values of a variable, row after row; none if the source does not have it.
+    /// All values of a variable, row after row; `None` if the source does not have the variable.
     ///
     /// # Errors
     /// If the rows cannot be read.
@@ -96,7 +95,8 @@ impl dyn Source + '_ {
         Ok(Some(all))
     }
 
-    /// The class of each row, −1 for none; none if the source does not have the variable.
+    /// The class of each row, −1 for an unlabelled row; `None` if the source does not have the
+    /// variable.
     ///
     /// # Errors
     /// If the rows cannot be read.
@@ -106,14 +106,14 @@ impl dyn Source + '_ {
     }
 }
 
-/// Some rows of another source, in an order of their own, some of them without their labels.
+/// Selected rows of another source, in a given order. Labels of some rows may be hidden.
 #[derive(Clone, Debug)]
 pub struct RowView {
     source: Arc<dyn Source>,
     rows: Vec<u32>,
     /// The fields that are labels.
     labels: Vec<usize>,
-    /// Whether each row keeps its labels; empty if all do.
+    /// Whether each row keeps its labels; empty if all rows do.
     keeps: Vec<bool>,
 }
 
@@ -128,7 +128,7 @@ impl RowView {
         }
     }
 
-    /// The same rows, where only those keep their labels for which `keeps` is true.
+    /// Hides the labels of the rows for which `keeps` is false.
     pub fn hiding(self, labels: &[&str], keeps: Vec<bool>) -> Self {
         let position = |name: &&str| self.source.position(name);
         RowView {

@@ -1,4 +1,4 @@
-//! Which rows are trained on, held out, and keep their labels.
+//! Splitting rows into training and validation rows, and selecting the rows that keep their labels.
 
 use super::source::{RowView, Source};
 use crate::{
@@ -8,22 +8,22 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The training rows, with the labels that are kept, and the rows held out with all of theirs.
+/// The training rows, with only the kept labels, and the held-out rows with all labels.
 #[derive(Clone, Debug)]
 pub struct Split {
     /// The rows to train on.
     pub train: Arc<dyn Source>,
-    /// The rows held out.
+    /// The held-out rows.
     pub validation: Option<Arc<dyn Source>>,
-    /// Where each row of `train` and of `validation` stands in the source.
+    /// The index in the source of each row of `train`.
     pub kept: Vec<usize>,
-    /// The same of `validation`.
+    /// The index in the source of each row of `validation`.
     pub held_out: Vec<usize>,
 }
 
-/// Holds `validation` rows out, and keeps the labels of `labels` of the others, as evenly over the
-/// classes as possible; both drawn by the seed. `names` are those of the labels; the first decides
-/// which rows keep theirs: a row keeps all of its labels, or none.
+/// Holds out `validation` rows, and keeps the labels of `labels` of the others, as evenly over the
+/// classes as possible. Both are drawn from the seed. `names` are the names of the labels. A row
+/// keeps all of its labels or none; the classes of the first label are balanced.
 ///
 /// # Errors
 /// If there are fewer rows than are held out, or too few labels.
@@ -36,8 +36,12 @@ pub fn split(
 ) -> Result<Split> {
     let rows = source.rows();
     if validation >= rows {
-        let error = Error::option("validation", validation, format!("there are {rows} rows"));
-        return Err(error.help("hold out fewer rows than there are"));
+        let error = Error::option(
+            "validation",
+            validation,
+            format!("expected fewer than the {rows} training rows"),
+        );
+        return Err(error.help("hold out fewer rows"));
     }
     let order = shuffled(rows, seed, philox::stream("validation"), 0);
     let held_out = order[..validation].to_vec();
@@ -66,9 +70,11 @@ pub fn split(
 
 /// Whether each row keeps its labels.
 fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
-    let classes = source
-        .classes(label)?
-        .ok_or_else(|| Error::data(format!("the data have no labels `{label}`")))?;
+    let classes = source.classes(label)?.ok_or_else(|| {
+        Error::data(format!(
+            "the data: expected an array of labels `{label}`, found none"
+        ))
+    })?;
     let count = classes
         .iter()
         .max()
@@ -82,17 +88,20 @@ fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Re
     let available: usize = by_class.iter().map(Vec::len).sum();
     if available == 0 {
         let help = format!(
-            "labels are classes in an array `{label}` (-1 where there is none), or the labels file beside the images of MNIST"
+            "expected classes in an array `{label}` (-1 for unlabelled rows), or a labels file of MNIST"
         );
-        return Err(Error::option("labels", labels, "no row of the data has a label").help(help));
+        return Err(Error::option("labels", labels, "the data have no labelled row").help(help));
     }
     let present = by_class.iter().filter(|rows| !rows.is_empty()).count();
     if labels > available || labels < present {
-        let message = format!("there are {available} labelled rows of {present} classes");
-        return Err(Error::option("labels", labels, message)
-            .help("keep at least one label of each class, and no more than there are"));
+        let message = format!("expected {present} to {available} labels");
+        let help = format!(
+            "the data have {available} labelled rows of {present} classes; keep at least one label \
+             of each class"
+        );
+        return Err(Error::option("labels", labels, message).help(help));
     }
-    // Round after round, each class that has rows left gives one.
+    // In each round, every class with rows left contributes one row.
     let mut kept = vec![false; source.rows()];
     let mut wanted = labels;
     let mut round = 0;

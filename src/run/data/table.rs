@@ -4,12 +4,12 @@ use super::source::{Field, Source};
 use crate::error::Result;
 use std::sync::Arc;
 
-/// A column for each observed variable, all with as many rows.
+/// A column for each observed variable, all with the same number of rows.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// The number of rows.
     pub rows: usize,
-    /// In the order of the model's variables.
+    /// The columns, in the order of the model's variables.
     pub columns: Vec<Column>,
 }
 
@@ -18,20 +18,20 @@ pub struct Table {
 pub struct Column {
     /// The variable's name.
     pub name: String,
-    /// Features of a row; 1 for a label.
+    /// Features per row; 1 for a label.
     pub width: usize,
-    /// All rows, one after the other.
+    /// The values of all rows, row after row.
     pub values: Values,
 }
 
-/// Values as they are kept in memory.
+/// Values, in their type in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Greys: 255 is 1.
+    /// Grey values: 255 is 1.
     Bytes(Vec<u8>),
-    /// Numbers as they are.
+    /// Numbers.
     Floats(Vec<f32>),
-    /// Classes from 0 on, −1 for none.
+    /// Classes from 0, −1 for an unlabelled row.
     Classes(Vec<i32>),
 }
 
@@ -57,7 +57,7 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The classes of a label, −1 for none.
+    /// The classes of a label, −1 for unlabelled rows.
     pub fn classes(&self, name: &str) -> Option<&[i32]> {
         match &self.column(name)?.values {
             Values::Classes(classes) => Some(classes),
@@ -118,7 +118,7 @@ impl Source for Table {
         Ok(())
     }
 
-    // Runs store the fingerprint that comes of these bytes.
+    // Runs store a fingerprint of these bytes, so the bytes must not change.
     fn digest(&self, update: &mut dyn FnMut(&[u8])) -> Result<()> {
         update(&(self.rows as u64).to_le_bytes());
         for column in &self.columns {

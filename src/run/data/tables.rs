@@ -1,4 +1,4 @@
-//! Tables of a model's variables, made of arrays that are named after them.
+//! Building tables from arrays that are named after a model's variables.
 
 use super::{
     checks::{check_classes, check_shape, check_values},
@@ -9,22 +9,22 @@ use crate::{
     distribution::Domain,
     error::{Error, Result},
     model::{Model, Role, Variable},
-    run::arrays::NamedArray,
+    run::arrays::{NamedArray, check_elements},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
-/// Rows to train on, and rows to test on where the files have them.
+/// The training rows and, if the data have them, the test rows.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// The training rows.
     pub train: Table,
     /// The test rows.
     pub test: Option<Table>,
-    /// Arrays that are no variable of the model.
+    /// The names of arrays that are not variables of the model.
     pub others: Vec<String>,
 }
 
-/// An array of one variable: its first axis counts rows, the others are the variable's.
+/// The array of a variable: its first axis is the row, and the others are the variable's axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataArray {
     name: String,
@@ -32,12 +32,12 @@ pub struct DataArray {
     numbers: Numbers,
 }
 
-/// Numbers of one of the types that data come in, row-major.
+/// The numbers of an array, row-major, in one of the supported types.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Numbers {
     /// Single precision.
     F32(Vec<f32>),
-    /// Double precision; rounded to single.
+    /// Double precision, which is rounded to single.
     F64(Vec<f64>),
     /// Bytes, as numbers from 0 to 255.
     U8(Vec<u8>),
@@ -111,7 +111,7 @@ impl DataArray {
         }
     }
 
-    /// The name that the array was given.
+    /// The array's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -124,12 +124,13 @@ impl From<NamedArray> for DataArray {
 }
 
 impl Tables {
-    /// The tables of a model's variables among these arrays; `place` names them in messages.
+    /// Builds the tables of a model's variables. Messages use `place` as the name of the data.
     ///
     /// # Errors
-    /// If a data variable is missing, has the wrong shape, or has values that it cannot take. A
-    /// label may be missing: then no row has it.
+    /// If two arrays have the same name, or a data variable is missing, has the wrong shape, or has
+    /// values outside its domain. If a label is missing, all rows are unlabelled.
     pub fn new(model: &Model, arrays: &[DataArray], place: &str) -> Result<Self> {
+        check_different_names(arrays, place)?;
         let train = table(model, arrays, "", place)?;
         let tested = arrays.iter().any(|array| array.name.starts_with("test."));
         let test = if tested {
@@ -150,7 +151,19 @@ impl Tables {
     }
 }
 
-/// Whether an array of that name is a variable of the model, of training or of test rows.
+/// Checks that no two arrays have the same name.
+fn check_different_names(arrays: &[DataArray], place: &str) -> Result<()> {
+    let mut names = BTreeSet::new();
+    match arrays.iter().find(|array| !names.insert(array.name())) {
+        None => Ok(()),
+        Some(array) => {
+            let message = format!("{place}: there are two arrays `{}`", array.name);
+            Err(Error::data(message).help("omit one of them, or change its name"))
+        }
+    }
+}
+
+/// Whether an array has the name of a variable of the model, for training or test rows.
 pub fn is_wanted(model: &Model, name: &str) -> bool {
     let name = name.strip_prefix("test.").unwrap_or(name);
     model.given().iter().any(|variable| variable.name == name)
@@ -158,7 +171,9 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
 
 fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Result<Table> {
     let mut table = Table::default();
-    // A label may be missing, and then has as many rows as the others.
+    // The array that sets the number of rows.
+    let mut first = None;
+    // A missing label becomes a column of unlabelled rows, with the number of rows of the others.
     let (labels, data): (Vec<&Variable>, Vec<&Variable>) = model
         .given()
         .into_iter()
@@ -170,7 +185,7 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
                 table.columns.push(unlabelled(variable, table.rows));
                 continue;
             }
-            let error = Error::data(format!("{place}: there is no array `{name}`"));
+            let error = Error::data(format!("{place}: expected an array `{name}`, found none"));
             let help = suggest(&name, arrays.iter().map(|array| array.name.as_str()));
             return Err(match help {
                 Some(help) => error.help(help),
@@ -179,22 +194,25 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
         };
         let column = column(variable, array, &format!("{place}: `{name}`"))?;
         let rows = array.shape.first().copied().unwrap_or(0);
-        if !table.columns.is_empty() && rows != table.rows {
+        let (first, expected) = first.get_or_insert_with(|| (name.clone(), rows));
+        if rows != *expected {
             return Err(Error::data(format!(
-                "{place}: `{name}` has {rows} rows, others have {}",
-                table.rows
-            )));
+                "{place}: `{first}` has {expected} rows, but `{name}` has {rows}"
+            ))
+            .help("give all arrays the same number of rows"));
         }
         table.rows = rows;
         table.columns.push(column);
     }
     if table.rows == 0 {
-        return Err(Error::data(format!("{place}: there are no rows")));
+        return Err(Error::data(format!(
+            "{place}: expected at least one row, found none"
+        )));
     }
     Ok(table)
 }
 
-/// The column of a label that no row has.
+/// The column of a label that all rows lack.
 pub fn unlabelled(label: &Variable, rows: usize) -> Column {
     Column {
         name: label.name.clone(),
@@ -205,15 +223,11 @@ pub fn unlabelled(label: &Variable, rows: usize) -> Column {
 
 fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column> {
     let name = variable.name.clone();
-    if array.shape.iter().product::<usize>() != array.numbers.len() {
-        let message = format!("{place} has the shape {:?}", array.shape);
-        let count = array.numbers.len();
-        return Err(Error::data(message).help(format!("it holds {count} numbers")));
-    }
+    check_elements(place, &array.shape, array.numbers.len())?;
     if variable.domain == Domain::Class {
         if array.shape.len() != 1 {
-            let message = format!("{place} has the shape {:?}", array.shape);
-            return Err(Error::data(message).help("expected one class for each row"));
+            let message = format!("{place}: unexpected shape {:?}", array.shape);
+            return Err(Error::data(message).help("expected one class per row, with shape [rows]"));
         }
         let classes = check_classes(variable, &array.numbers.double(), place)?;
         return Ok(Column {

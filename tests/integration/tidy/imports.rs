@@ -197,6 +197,14 @@ fn add(
     files.insert(module, file);
 }
 
+/// Whether a statement begins with the attribute `path`: it names a file outside the sources.
+fn has_path(before: &[String]) -> bool {
+    let attributes = before.iter().rev();
+    attributes
+        .take_while(|token| ![";", "}"].contains(&token.as_str()))
+        .any(|token| token == "path")
+}
+
 impl File {
     fn new(name: &str, tokens: &[String]) -> Self {
         let mut file = File {
@@ -212,7 +220,9 @@ impl File {
             match token.as_str() {
                 "{" => depth += 1,
                 "}" => depth -= 1,
-                "mod" if depth == 0 && after(2) == ";" => file.children.push(after(1).to_string()),
+                "mod" if depth == 0 && after(2) == ";" && !has_path(&tokens[..at]) => {
+                    file.children.push(after(1).to_string());
+                }
                 "fn" if depth == 0 => drop(file.functions.insert(after(1).to_string())),
                 "macro_rules" => drop(file.functions.insert(after(2).to_string())),
                 _ => {}

@@ -1,4 +1,4 @@
-//! A loop nest of a plan that is ready to run: its axes joined, its body a tape.
+//! A loaded loop nest: its axes are joined, and its body is a tape.
 
 use super::{
     super::{memory::Address, tile::TileRange},
@@ -14,24 +14,24 @@ use crate::{
     tensor::ReduceKind,
 };
 
-/// Loops around the innermost one, at most.
+/// The maximum number of loops around the innermost loop.
 const MOST_OUTER: usize = 16;
 
-/// A loop nest over `sizes`, of which the tape runs the last one in chunks.
+/// A loop nest over `sizes`. The tape runs the innermost loop in chunks.
 pub struct Nest {
     /// Sizes after joining, outermost first; at least one.
     sizes: Vec<usize>,
-    /// Steps of `sizes[0]` for each index of the tile axis; 0 if the loop is not tiled.
+    /// Steps of `sizes[0]` per index of the tile axis; 0 if the loop is not tiled.
     per_index: usize,
     tape: Tape,
     resets: Vec<Reset>,
 }
 
-/// What a reduction's results are set to before the first value is added.
+/// The initial values of a reduction's results.
 struct Reset {
     address: Address,
     value: f32,
-    /// Floats for each index of the tile axis, or 0 if all tiles write the same `len` floats.
+    /// Floats per index of the tile axis, or 0 if all tiles write the same `len` floats.
     per_index: usize,
     len: usize,
     /// Floats from one tile's results to the next tile's.
@@ -39,7 +39,7 @@ struct Reset {
 }
 
 impl Reset {
-    /// Of a reduction's results, which must be an array without gaps.
+    /// The initial values of a reduction, whose results must be contiguous.
     fn new(
         kind: ReduceKind,
         access: &Access,
@@ -48,7 +48,9 @@ impl Reset {
         addresses: &[Address],
     ) -> Result<Self> {
         let len = dense_len(&nest.sizes, &access.strides).ok_or_else(|| {
-            Error::new("the CPU reduces into arrays without gaps, in the order of the loop's axes")
+            Error::new(
+                "the CPU back end reduces only into contiguous arrays, in the order of the axes",
+            )
         })?;
         let by_row = tiled && access.strides[0] > 0;
         let value = match kind {
@@ -64,7 +66,7 @@ impl Reset {
         })
     }
 
-    /// Sets the results of a tile.
+    /// Sets the initial values of a tile's results.
     ///
     /// # Safety
     /// As [`Nest::run`].
@@ -95,17 +97,18 @@ fn dense_len(sizes: &[usize], strides: &[usize]) -> Option<usize> {
 }
 
 impl Nest {
-    /// Of a kernel with these tiles, in a plan whose buffers lie at `addresses`.
+    /// Loads a loop nest of a kernel with these tiles, in a plan with its buffers at `addresses`.
     ///
     /// # Errors
-    /// If it has more axes than this code is made for, or reduces into an array with gaps.
+    /// If the nest has more axes than the CPU back end supports, or reduces into an array with
+    /// gaps.
     pub fn new(nest: &Loop, tile: Option<Tile>, addresses: &[Address]) -> Result<Self> {
         let nest = &leveled(nest);
         let walk = Walk::new(nest);
         let groups = &walk.groups;
         if groups.len() > MOST_OUTER + 1 {
             return Err(Error::new(format!(
-                "the CPU runs loops over at most {} axes",
+                "the CPU back end runs loops with at most {} axes",
                 MOST_OUTER + 1
             )));
         }
@@ -139,7 +142,7 @@ impl Nest {
         })
     }
 
-    /// How much scratch memory it needs.
+    /// The scratch memory that the nest needs.
     pub fn needs(&self) -> Needs {
         self.tape.needs()
     }

@@ -1,5 +1,4 @@
-//! Philox and Box–Muller, thirty-two blocks at a time, in loops short enough for the compiler to
-//! make vectors of.
+//! Philox and Box–Muller for thirty-two blocks at a time, in loops that the compiler vectorises.
 
 use super::functions::{ROUND, log, select, whole};
 

@@ -1,4 +1,4 @@
-//! Runs a tape: its steps, on one chunk after another.
+//! Running a tape: executes its steps on each chunk in turn.
 
 use super::{
     tape::{CHUNK, Operand, SPACING, Scratch, Source, Step, Tape},
@@ -10,14 +10,14 @@ use crate::{
     tensor::{NoiseKind, ReduceKind},
 };
 
-/// Chunks between the one that is worked on and the one that is prefetched: work on a chunk takes
-/// less time than memory takes to answer.
+/// The distance in chunks from the current to the prefetched chunk. Work on a chunk takes less time
+/// than a memory access.
 const AHEAD: usize = 6;
 
-/// What is read where a window names no place.
+/// The values read where a window is outside its array.
 static ZEROS: [f32; CHUNK] = [0.0; CHUNK];
 
-/// A tape that runs for one tile.
+/// The run of a tape for a tile.
 pub(crate) struct Run<'a> {
     tape: &'a Tape,
     scratch: &'a mut Scratch,
@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Computes where each source begins.
+    /// Computes the start of each source.
     ///
     /// # Safety
     /// As [`Run::chunks`].
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Prefetches the neighbours in memory that the chunk at `start` reads and writes.
+    /// Prefetches the contiguous memory that the chunk at `start` reads and writes.
     #[cfg_attr(
         any(not(target_arch = "x86_64"), miri),
         allow(
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
         self.scratch.registers.address().at(register * SPACING)
     }
 
-    /// Where a source's elements are read from `start` on: zeros if windows name no place.
+    /// The address of a source's elements from `start` on; zeros if windows are outside the array.
     fn source(&self, source: usize, start: usize) -> *const f32 {
         match self.scratch.places[source] {
             Some(place) => place.at(start * self.tape.sources[source].inner),
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Where results go from element `start` on.
+    /// The address of the results from element `start` on.
     fn target(&self, source: usize, start: usize) -> *mut f32 {
         let place = self.scratch.places[source];
         let place = place.expect("results without windows always have a place");
@@ -474,7 +474,7 @@ fn span_sum(span: &WindowStep, index: &[usize]) -> isize {
     span.offset + terms.sum::<isize>()
 }
 
-/// The floats that windows add for an element of the innermost loop, if they name a place.
+/// The offset that windows add for an element of the innermost loop, if they are inside the array.
 fn each_place(spans: &[WindowStep], index: &[usize], element: usize) -> Option<usize> {
     let mut place = 0;
     for span in spans {

@@ -1,8 +1,8 @@
 //! A loop's body as a tape: a list of steps, each of which works on a chunk of elements.
 //!
 //! A register is a chunk of scratch memory. All registers of a tape, and the chunks of memory that
-//! it reads and writes, fit into the first-level cache. Operands whose elements are neighbours in
-//! memory are read where they are, and a result that is stored so is written where it belongs.
+//! it reads and writes, fit into the first-level cache. Operands that are contiguous in memory are
+//! read in place, and results that are contiguous are written in place.
 //!
 //! Always true of a tape that [`super::writer`] made:
 //! - A step's result overlaps none of the operands that the step reads as slices. An operand that
@@ -23,19 +23,19 @@ use crate::{
     tensor::{NoiseKind, ReduceKind},
 };
 
-/// Elements of a chunk, at most: registers, and what is read and written beside them, stay in the
+/// The maximum number of elements of a chunk: registers and the accessed memory fit into the
 /// first-level cache.
 pub const CHUNK: usize = 128;
-/// Floats between the beginnings of registers: no power of two, so that they do not compete for the
-/// same lines of the cache.
+/// Floats between the starts of registers: no power of two, so that registers do not compete for
+/// the same cache lines.
 pub const SPACING: usize = CHUNK + 48;
 
-/// What a tape works with. A thread has one for all tapes.
+/// Scratch memory of a thread, shared by all tapes.
 #[derive(Default)]
 pub struct Scratch {
     pub registers: Floats,
-    /// Where each source begins at the current position of the outer loops; none if its windows
-    /// name no place there.
+    /// The start of each source at the current position of the outer loops; `None` if its windows
+    /// are outside the array.
     pub places: Vec<Option<Address>>,
     /// Floats from each source's beginning, without its windows.
     pub starts: Vec<usize>,
@@ -44,7 +44,7 @@ pub struct Scratch {
     workspace: Floats,
 }
 
-/// How much of a [`Scratch`] a tape uses.
+/// The scratch memory that a tape needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Needs {
     pub registers: usize,
@@ -53,7 +53,7 @@ pub struct Needs {
 }
 
 impl Scratch {
-    /// Makes room for a tape.
+    /// Reserves scratch memory for a tape.
     ///
     /// # Errors
     /// If there is not enough memory.
@@ -69,7 +69,7 @@ impl Scratch {
         Ok(())
     }
 
-    /// Makes room for a contraction.
+    /// Reserves scratch memory for a contraction.
     ///
     /// # Errors
     /// If there is not enough memory.
@@ -107,38 +107,38 @@ impl Tape {
 /// An access to memory.
 pub(crate) struct Source {
     pub address: Address,
-    /// For each outer loop.
+    /// The stride of each outer loop.
     pub strides: Vec<usize>,
-    /// For the innermost loop.
+    /// The stride of the innermost loop.
     pub inner: usize,
-    /// Floats for each tile.
+    /// Floats per tile.
     pub partial: usize,
-    /// Windows that name the same place for all of the innermost loop.
+    /// Windows with the same place for the whole innermost loop.
     pub outer: Vec<WindowStep>,
-    /// Windows that name another place for each element.
+    /// Windows with a different place for each element.
     pub each: Vec<WindowStep>,
 }
 
-/// Where a step finds an operand, or puts its result.
+/// The place of a step's operand or result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Operand {
     Register(usize),
-    /// In memory, as neighbours: a source with an inner stride of 1.
+    /// Contiguous memory: a source with an inner stride of 1.
     Memory(usize),
 }
 
 pub enum Step {
-    /// One number for all elements of the innermost loop.
+    /// The same number for all elements of the innermost loop.
     Splat { to: usize, source: usize },
-    /// Elements at the source's inner stride.
+    /// Memory with the source's inner stride.
     Gather { to: usize, source: usize },
-    /// The same few numbers, over and over.
+    /// A few numbers that repeat.
     Repeat {
         to: usize,
         source: usize,
         period: usize,
     },
-    /// Elements where windows name their places.
+    /// Memory at the places of windows.
     GatherWindows { to: usize, source: usize },
     /// The position along a loop.
     Position { to: usize, axis: usize },
@@ -151,7 +151,7 @@ pub enum Step {
     Apply {
         operation: Operation,
         to: Operand,
-        /// None for an operand that the operation lacks or that is in the result's place.
+        /// `None` for an operand that the operation lacks or that is in the result's place.
         from: [Option<Operand>; 3],
     },
     OneHot {
@@ -159,11 +159,11 @@ pub enum Step {
         from: Operand,
         axis: usize,
     },
-    /// To memory, as neighbours.
+    /// To contiguous memory.
     Copy { from: Operand, source: usize },
-    /// To memory, at the source's inner stride.
+    /// To memory with the source's inner stride.
     Scatter { from: Operand, source: usize },
-    /// To memory, where windows name places.
+    /// To memory at the places of windows.
     ScatterWindows { from: Operand, source: usize },
     /// Reduces all elements into one float.
     Fold {

@@ -1,23 +1,22 @@
-//! How the axes of a loop are walked: neighbouring axes whose elements lie in memory without gaps
-//! are walked as one.
+//! Joining the axes of a loop: adjacent axes that are contiguous in memory become one.
 //!
-//! The innermost axes are also walked as one where some operands lie without gaps and the others
-//! repeat the same few numbers: a bias of a few channels, at every pixel.
+//! The innermost axes are also joined if some operands are contiguous and the others repeat a few
+//! numbers, such as a bias of a few channels at every pixel.
 
 use crate::plan::{self, Access, Instruction, WindowStep};
 use std::{collections::BTreeSet, ops::Range};
 
-/// Numbers that are repeated, at most: more make an innermost loop that is long enough.
+/// The maximum number of repeated numbers; more numbers already make a long innermost loop.
 const MOST_REPEATED: usize = 64;
 
-/// Ranges of a loop's axes, each walked as one; the last is the innermost loop.
+/// Ranges of a loop's axes, each joined to one; the last is the innermost loop.
 pub struct Walk<'a> {
     nest: &'a plan::Loop,
     pub groups: Vec<Range<usize>>,
 }
 
-/// The loop with the strides of axes of size 1 made equal to those of the axis around them. No step
-/// is ever taken along such an axis, and so it does not keep others from being walked as one.
+/// The loop, with the strides of axes of size 1 set to those of the enclosing axis. Such an axis
+/// has no steps, so its stride is arbitrary and need not prevent joining.
 pub fn leveled(nest: &plan::Loop) -> plan::Loop {
     let mut leveled = nest.clone();
     for axis in (1..nest.sizes.len()).filter(|&axis| nest.sizes[axis] == 1) {
@@ -64,7 +63,7 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    /// The innermost two groups as one, where that makes a short innermost loop longer.
+    /// Joins the innermost two groups if that lengthens a short innermost loop.
     fn widened(&self) -> Option<Range<usize>> {
         let [.., outer, inner] = self.groups.as_slice() else {
             return None;
@@ -125,7 +124,7 @@ impl<'a> Walk<'a> {
             })
     }
 
-    /// Whether all neighbours along a group's axes have the same distance.
+    /// Whether an access has a constant stride along a group's axes.
     fn dense(&self, access: &Access, group: &Range<usize>) -> bool {
         (group.start + 1..group.end).all(|axis| {
             let size = self.nest.sizes[axis];
@@ -137,8 +136,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// How many numbers an access repeats along a group's axes; 0 if all neighbours have the same
-    /// distance, none if neither is the case.
+    /// The number of values that an access repeats along a group's axes; 0 for a constant stride,
+    /// `None` if neither holds.
     fn repeats(&self, access: &Access, group: &Range<usize>) -> Option<usize> {
         if self.dense(access, group) {
             return Some(0);
@@ -160,18 +159,18 @@ impl<'a> Walk<'a> {
         repeats.then(|| self.size(&inner))
     }
 
-    /// How many numbers an access repeats in the innermost loop, if it does.
+    /// The number of values that an access repeats in the innermost loop, if it repeats.
     pub fn repeated(&self, access: &Access) -> Option<usize> {
         self.repeats(access, self.groups.last()?)
             .filter(|&period| period > 0)
     }
 
-    /// How many numbers some access repeats in the innermost loop, if one does.
+    /// The number of values that some access repeats in the innermost loop, if one repeats.
     pub fn period(&self) -> Option<usize> {
         self.accesses().find_map(|access| self.repeated(access))
     }
 
-    /// An access with a stride for each group instead of each axis.
+    /// The access with a stride per group instead of per axis.
     pub fn joined(&self, access: &Access) -> Access {
         let mut joined = access.clone();
         joined.strides = self
@@ -201,7 +200,7 @@ impl<'a> Walk<'a> {
         joined
     }
 
-    /// The group that an axis is in.
+    /// The group of an axis.
     pub fn group_of(&self, axis: usize) -> usize {
         self.groups
             .iter()

@@ -1,6 +1,6 @@
-//! Writes a loop's body as a tape: assigns registers, and decides which values stay in memory.
+//! Writing a loop's body as a tape: assigns registers, and decides which values stay in memory.
 //!
-//! Example: `t = load a; u = load b; v = t · u; store v → c`, all neighbours in memory, becomes one
+//! Example: `t = load a; u = load b; v = t · u; store v → c`, all contiguous in memory, becomes one
 //! step: `c = a · b`, read and written in place. With a bias `b` that has no stride along the
 //! innermost loop, a step before it fills a register with `b`, once for all chunks.
 
@@ -16,10 +16,10 @@ use crate::{
     tensor::{ReduceKind, Scalar},
 };
 
-/// The tape of a loop that is walked in a certain way, with buffers at `addresses`.
+/// The tape of a loop with joined axes and buffers at `addresses`.
 ///
 /// # Errors
-/// If a reduction's results are not neighbours along the innermost loop.
+/// If a reduction's results are not contiguous along the innermost loop.
 pub fn write(nest: &Loop, addresses: &[Address], walk: &Walk) -> Result<Tape> {
     // Each chunk begins with the first of the numbers that repeat.
     let chunk = walk
@@ -74,11 +74,11 @@ struct Writer<'a> {
     nest: &'a Loop,
     addresses: &'a [Address],
     walk: &'a Walk<'a>,
-    /// Where each value is, from its instruction to its last use.
+    /// The place of each value, from its instruction to its last use.
     places: Vec<Option<Operand>>,
     last_use: Vec<usize>,
     free: Vec<usize>,
-    /// For each store whether the instruction of its value has done it.
+    /// For each store, whether the instruction of its value already wrote the result.
     stored: Vec<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Writer<'_> {
         self.free.pop().unwrap_or_else(|| self.new_register())
     }
 
-    /// A register that no other value had, so that one which is filled once keeps its value.
+    /// A new register, so that a register that is filled once keeps its value.
     fn new_register(&mut self) -> usize {
         self.tape.registers += 1;
         self.tape.registers - 1
@@ -122,7 +122,7 @@ impl Writer<'_> {
         self.addresses[access.buffer.index()]
     }
 
-    /// What an instruction writes in memory, if it does.
+    /// The memory that an instruction writes, if any.
     fn written<'i>(&self, instruction: &'i Instruction) -> Option<&'i Access> {
         match instruction {
             Instruction::Store(_, access) | Instruction::Reduce { access, .. } => Some(access),
@@ -130,7 +130,7 @@ impl Writer<'_> {
         }
     }
 
-    /// How many instructions write to the buffer at an address.
+    /// The number of instructions that write to the buffer at an address.
     fn writes_to(&self, address: Address) -> usize {
         let accesses = self
             .nest
@@ -180,7 +180,7 @@ impl Writer<'_> {
         self.places[value].expect("a value has a place until its last use")
     }
 
-    /// Where the result of an instruction without operands in registers goes.
+    /// The place of the result of an instruction without operands in registers.
     fn target(&mut self, number: usize) -> Operand {
         match self.stored_directly(number, &[]) {
             Some((source, _)) => Operand::Memory(source),
@@ -188,8 +188,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Where an operation's result goes, and which operand is read there: one that no later
-    /// instruction reads, if there is one, since few registers fit into the first-level cache.
+    /// The place of an operation's result, and the operand that is read there: an operand that no
+    /// later instruction reads, if any, because few registers fit into the first-level cache.
     fn target_in_place(&mut self, number: usize, operands: &[usize]) -> (Operand, Option<usize>) {
         if let Some((source, in_place)) = self.stored_directly(number, operands) {
             return (Operand::Memory(source), in_place);
@@ -257,7 +257,7 @@ impl Writer<'_> {
         Some((self.source(access), in_place))
     }
 
-    /// Writes an instruction's steps, and says where its value is, if it has one.
+    /// Writes an instruction's steps, and returns the place of its value, if any.
     fn instruction(&mut self, number: usize) -> Result<Option<Operand>> {
         let place = match &self.nest.instructions[number] {
             Instruction::Constant(value) => {
@@ -354,7 +354,7 @@ impl Writer<'_> {
             },
             stride => {
                 return Err(Error::new(format!(
-                    "the CPU reduces into neighbours, not into every {stride}th float"
+                    "the CPU back end reduces into contiguous floats, not with the stride {stride}"
                 )));
             }
         });

@@ -1,5 +1,4 @@
-//! How products are cut up: what multiplies, the sizes of strips and panels, and matrices as the
-//! innermost loops see them.
+//! The blocking of products: the multiplier, the sizes of strips and panels, and strided matrices.
 
 use super::super::{
     isa::{Avx512Bf16, Isa},
@@ -7,18 +6,19 @@ use super::super::{
 };
 use crate::backend::Precision;
 
-/// What multiplies, and what operands are rounded to. It proves that the CPU has the instructions.
+/// The instructions and the precision of a product. A value proves that the CPU has the
+/// instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Multiplier {
     F32(Isa),
-    /// In single precision, operands rounded to bf16 as they are packed.
+    /// Single precision; packing rounds operands to bf16.
     Rounded(Isa),
-    /// Pairs of bf16, neighbours along k, by `vdpbf16ps`; a pair takes a float's place.
+    /// Pairs of bf16 values, adjacent along k, with `vdpbf16ps`; a pair takes the space of a float.
     Pairs(Avx512Bf16),
 }
 
 impl Multiplier {
-    /// The fastest that this CPU has; none if it cannot round to `precision`.
+    /// The fastest multiplier of this CPU; `None` if the CPU does not support `precision`.
     pub fn new(precision: Precision) -> Option<Self> {
         match precision {
             Precision::F32 => Some(Multiplier::F32(Isa::detect())),
@@ -37,7 +37,7 @@ impl Multiplier {
         }
     }
 
-    /// Elements along k that take one float's place.
+    /// Elements along k per packed float.
     pub const fn elements_per_float(self) -> usize {
         match self {
             Multiplier::Pairs(_) => 2,
@@ -76,28 +76,28 @@ impl Multiplier {
         self.panels(n).saturating_mul(self.panel_len(k))
     }
 
-    /// Floats of workspace that a tile needs for packing A.
+    /// Floats of workspace per tile for packing A.
     pub fn workspace_len(self, k: usize) -> usize {
         let Blocking { block, depth, .. } = self.blocking();
         block * k.div_ceil(self.elements_per_float()).min(*depth)
     }
 
-    /// Floats of workspace that a tile needs where the rows of A are first copied out of windows:
-    /// the rows, and the same packed.
+    /// Floats of workspace per tile if the rows of A are first copied out of windows: for the
+    /// copied rows and the packed rows.
     pub fn gathered_workspace_len(self, k: usize) -> usize {
         (1 + self.elements_per_float()) * self.workspace_len(k)
     }
 }
 
-/// How a product is cut up for an instruction set.
+/// The blocking of a product for an instruction set.
 pub struct Blocking {
     /// Columns of a panel of packed B: two vectors.
     pub width: usize,
-    /// Rows of a strip, at most: as many as have their sums in registers.
+    /// The maximum number of rows of a strip, whose sums fit into registers.
     pub rows: usize,
-    /// Rows of a block of strips, at most.
+    /// The maximum number of rows of a block of strips.
     pub block: usize,
-    /// Floats along k that are multiplied before the next block, at most.
+    /// The maximum number of floats along k per block.
     pub depth: usize,
 }
 
@@ -114,7 +114,7 @@ pub const OTHERS: Blocking = Blocking {
     depth: 512,
 };
 
-/// Columns of a panel, at most.
+/// The maximum number of columns of a panel.
 pub const MOST_WIDTH: usize = AVX512.width;
 
 /// A matrix in memory, by the floats between rows and between columns.
@@ -135,7 +135,7 @@ impl View {
     /// The matrix without its first `rows` rows.
     ///
     /// # Safety
-    /// The matrix must have so many rows.
+    /// The matrix must have at least `rows` rows.
     pub unsafe fn skip_rows(self, rows: usize) -> Self {
         View {
             // SAFETY: the row begins in the matrix's array, or at its end.
@@ -147,7 +147,7 @@ impl View {
     /// The matrix without its first `columns` columns.
     ///
     /// # Safety
-    /// The matrix must have so many columns.
+    /// The matrix must have at least `columns` columns.
     pub unsafe fn skip_columns(self, columns: usize) -> Self {
         View {
             // SAFETY: the column begins in the matrix's array, or at its end.
@@ -173,7 +173,8 @@ pub struct Extent {
     pub k: usize,
 }
 
-/// `length` in parts of at most `most`, as equal as they can be: where each begins, and the end.
+/// Divides `length` into parts of at most `most`, as equal as possible; returns the start of each
+/// part and the end.
 pub fn parts(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = length.div_ceil(most);
     (0..count).map(move |part| (part * length / count, (part + 1) * length / count))

@@ -1,5 +1,4 @@
-//! A kernel's contraction with the addresses of its buffers: the right operands are packed, then
-//! tiles of rows are multiplied.
+//! A loaded contraction: first its right operands are packed, then tiles of rows are multiplied.
 
 use super::{
     super::{memory::Address, tile::TileRange},
@@ -15,7 +14,7 @@ use crate::{
 };
 use std::ops::Range;
 
-/// A contraction that is ready to run.
+/// A loaded contraction.
 pub struct LoadedContraction {
     by: Multiplier,
     out: View,
@@ -25,18 +24,18 @@ pub struct LoadedContraction {
     terms: Vec<Term>,
     /// The terms whose right operands this contraction packs.
     packs: Vec<usize>,
-    /// There if the sum is made in parts.
+    /// The parts of the sum, if it is computed in parts.
     split: Option<SplitSum>,
 }
 
-/// One of the products that are summed up.
+/// A product of the sum.
 struct Term {
     k: usize,
     left: View,
     right: View,
-    /// Of the operand that is read through windows, if one is, and whether that is the left one.
+    /// The operand that is read through windows, if any, and whether it is the left operand.
     reader: Option<(WindowReader, bool)>,
-    /// Where its packed right operand begins, among those that are shared or temporary.
+    /// The start of its packed right operand among the shared or the temporary operands.
     packed: usize,
     is_shared: bool,
 }
@@ -74,7 +73,7 @@ impl Term {
         start.at(self.packed)
     }
 
-    /// Of the left or the right operand, if it is read through windows.
+    /// The windows of the left or the right operand, if it is read through windows.
     fn reader(&self, left: bool) -> Option<&WindowReader> {
         self.reader
             .as_ref()
@@ -82,7 +81,7 @@ impl Term {
             .map(|(reader, _)| reader)
     }
 
-    /// Floats of workspace for packing and multiplying the term.
+    /// Floats of workspace to pack and multiply the term.
     fn workspace_len(&self, by: Multiplier) -> usize {
         match (self.reader(true), self.reader(false)) {
             (Some(_), _) => by.gathered_workspace_len(self.k),
@@ -104,10 +103,11 @@ fn view(matrix: &Matrix, addresses: &[Address]) -> View {
 }
 
 impl LoadedContraction {
-    /// Of a plan whose buffers lie at `addresses`; lays out its packed operands in `operands`.
+    /// Loads a contraction of a plan with its buffers at `addresses`, and reserves space in
+    /// `operands` for its packed operands.
     ///
     /// # Errors
-    /// If it reads windows in a way that this code is not made for.
+    /// If the CPU back end does not support the contraction's windows.
     pub fn new(
         contraction: &Contraction,
         addresses: &[Address],
@@ -148,7 +148,7 @@ impl LoadedContraction {
         })
     }
 
-    /// Floats of workspace for each thread.
+    /// Floats of workspace per thread.
     pub fn workspace_len(&self) -> usize {
         match &self.split {
             Some(split) => split.workspace_len(self.by),
@@ -159,7 +159,7 @@ impl LoadedContraction {
         }
     }
 
-    /// Parts of the phase that comes before the tiles: panels to be packed, or parts of the sum.
+    /// The number of parts of the phase before the tiles: panels to pack, or parts of the sum.
     pub fn preparations(&self) -> usize {
         match &self.split {
             Some(split) => split.ranges.len(),
@@ -167,7 +167,7 @@ impl LoadedContraction {
         }
     }
 
-    /// Packs one panel of a right operand, or makes one part of the sum.
+    /// Packs a panel of a right operand, or computes a part of the sum.
     ///
     /// # Safety
     /// The contraction's operands must be written, and no other thread may write them, do this part
@@ -201,7 +201,7 @@ impl LoadedContraction {
         }
     }
 
-    /// Writes the rows of a tile.
+    /// Computes the rows of a tile.
     ///
     /// # Safety
     /// The contraction's operands must be written and packed, and no other thread may write them.
@@ -250,7 +250,7 @@ impl LoadedContraction {
         }
     }
 
-    /// Makes one part of the sum, from a block of positions after another.
+    /// Computes a part of the sum, block by block of positions.
     ///
     /// # Safety
     /// As [`Self::prepare`].

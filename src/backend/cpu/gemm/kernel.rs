@@ -1,4 +1,4 @@
-//! The innermost loops: a strip of A times a panel of packed B, the sums in registers.
+//! The innermost loops: multiply a strip of A and a panel of packed B, with the sums in registers.
 
 #[cfg(target_arch = "x86_64")]
 use super::pack_avx512::mask;
@@ -9,8 +9,8 @@ use super::{
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// Defines a kernel with 16 columns in a vector. The expression says how a float of a strip, in all
-/// lanes of `factor`, and a vector of a panel are multiplied and added.
+/// Defines a kernel with 16 columns per vector. The expression multiplies a float of a strip, in
+/// all lanes of `factor`, by a vector of a panel and adds the product.
 #[cfg(target_arch = "x86_64")]
 macro_rules! avx512_kernel {
     ($name:ident, $features:literal, |$factor:ident, $columns:ident, $sum:ident| $multiply:expr) => {
@@ -85,14 +85,14 @@ pub struct MicroTile {
     pub a: *const f32,
     /// Floats between rows of the strip, and between one k and the next.
     pub a_strides: (usize, usize),
-    /// For each k the panel's columns, as many as its packing has.
+    /// The panel: for each k, all its packed columns.
     pub b: *const f32,
     pub c: *mut f32,
     pub row_stride: usize,
     pub column_stride: usize,
-    /// Columns that C has.
+    /// The number of columns of C.
     pub width: usize,
-    /// Whether the sums start with what C holds.
+    /// Whether the sums start with the values of C.
     pub add: bool,
 }
 
@@ -102,7 +102,8 @@ impl MicroTile {
     /// # Safety
     /// `a` must be readable for `rows` rows and `depth` floats of each, `b` for the panel's columns
     /// at each of `depth` floats, and `c` readable and writable for `rows` rows of `width` columns.
-    /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are packed.
+    /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are
+    /// packed.
     pub unsafe fn run(&self, by: Multiplier, rows: usize) {
         macro_rules! by_rows {
             ($kernel:ident: $($rows:literal)*) => {
@@ -254,7 +255,7 @@ impl MicroTile {
         unsafe { self.store_all(&lines) };
     }
 
-    /// Reads what the sums start with.
+    /// Reads the initial values of the sums.
     ///
     /// # Safety
     /// As [`MicroTile::run`]; the CPU must have the instructions.
@@ -296,7 +297,7 @@ impl MicroTile {
         self.c.wrapping_add(row * self.row_stride)
     }
 
-    /// Reads the columns that C has.
+    /// Reads the columns of C.
     ///
     /// # Safety
     /// As [`MicroTile::run`]; the CPU must have the instructions.
@@ -312,7 +313,7 @@ impl MicroTile {
         }
     }
 
-    /// Writes the columns that C has.
+    /// Writes the columns of C.
     ///
     /// # Safety
     /// As [`MicroTile::run`]; the CPU must have the instructions.

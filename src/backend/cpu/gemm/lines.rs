@@ -1,6 +1,6 @@
-//! Lines of a matrix, rows of A or columns of B, as packing sees them.
+//! Lines of a matrix for packing: rows of A or columns of B.
 
-/// Some lines of a matrix, each of `depth` elements along k.
+/// Lines of a matrix, each with `depth` elements along k.
 #[derive(Clone, Copy)]
 pub struct Lines {
     pub count: usize,
@@ -13,7 +13,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Where a line begins.
+    /// The address of a line's first element.
     pub fn line(&self, line: usize) -> *const f32 {
         self.start.wrapping_add(line * self.line_stride)
     }

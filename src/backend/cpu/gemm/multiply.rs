@@ -1,4 +1,4 @@
-//! One tile of rows of a product: strips of A are packed, and meet the panels of packed B.
+//! Multiplying a tile of rows: packs strips of A and multiplies them by the panels of packed B.
 
 use super::{
     super::isa::Isa,
@@ -8,17 +8,18 @@ use super::{
 };
 use std::ops::Range;
 
-/// The rows of A: in memory, or written by a function as they are packed.
+/// The rows of A: in memory, or produced by a function during packing.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
     View(View),
-    /// Writes some columns of some rows, without gaps: `(rows, columns, out)`.
+    /// Writes a range of columns of a range of rows without gaps: `(rows, columns, out)`.
     Gathered(&'a GatherRows<'a>),
 }
 
 pub type GatherRows<'a> = dyn Fn(Range<usize>, Range<usize>, *mut f32) + 'a;
 
-/// Packs one panel of B: for each k, or pair of them, the panel's columns, and 0 where B has none.
+/// Packs a panel of B: the panel's columns for each k, or for each pair of k; columns beyond B are
+/// 0.
 ///
 /// # Safety
 /// `b` must be readable for `k` rows and `n` columns. `packed` must be writable for the panel, of
@@ -52,8 +53,8 @@ pub unsafe fn pack_panel(
     unsafe { lines.pack(by, out.as_mut_ptr(), width) };
 }
 
-/// Whether a strip is read where it is: on AVX2 and portable kernels where its rows' elements are
-/// neighbours. A packed strip is read faster, but packing takes time.
+/// Whether a strip is read in place, without packing: in AVX2 and portable kernels, if the elements
+/// of its rows are contiguous. A packed strip is read faster, but packing takes time.
 fn reads_in_place(by: Multiplier, rows: &Lines) -> bool {
     matches!(by, Multiplier::F32(Isa::Avx2(_) | Isa::Portable)) && rows.depth_stride == 1
 }
@@ -63,7 +64,8 @@ fn reads_in_place(by: Multiplier, rows: &Lines) -> bool {
 /// # Safety
 /// `a` must be readable and `c` readable and writable for the extent, `packed` as [`pack_panel`]
 /// left it, and `workspace` writable for [`Multiplier::workspace_len`] floats, or
-/// [`Multiplier::gathered_workspace_len`] for rows that are gathered. `c` and the workspace overlap none of the others, and no other thread uses them.
+/// [`Multiplier::gathered_workspace_len`] for rows that are gathered. `c` and the workspace overlap
+/// none of the others, and no other thread uses them.
 pub unsafe fn multiply(
     by: Multiplier,
     extent: Extent,
@@ -104,7 +106,7 @@ pub unsafe fn multiply(
     }
 }
 
-/// Some rows of A, along a part of k. Rows that a function writes go to `gathered`.
+/// A range of rows of A along a part of k. Rows that a function produces are written to `gathered`.
 fn block_of_rows(
     a: Rows<'_>,
     rows: Range<usize>,
@@ -138,7 +140,7 @@ struct Block {
     by: Multiplier,
     extent: Extent,
     rows: Lines,
-    /// The rows packed in strips, unless they are read in place.
+    /// The rows, packed in strips unless they are read in place.
     strips: Option<*const f32>,
     /// The block's first row, in C.
     first: usize,

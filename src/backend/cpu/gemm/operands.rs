@@ -1,33 +1,33 @@
-//! Where packed right operands lie.
+//! The places of packed right operands.
 //!
 //! An operand that several contractions of a program read, and that no kernel writes, is packed
 //! once a run, by the first of them: the weights of a step are read by the labelled and the
-//! unlabelled case. It lies in an array of the program. All others are packed for one contraction
-//! after another into an array that all programs share.
+//! unlabelled case. It has a place in an array of the program. All other operands are packed for
+//! each contraction in turn into an array that all programs share.
 
 use super::super::memory::Address;
 use crate::plan::{Contraction, Instruction, Plan, Product};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which right operands several contractions read, and what was laid out so far.
+/// The right operands that several contractions read, and the space reserved so far.
 pub struct PackedOperands {
-    /// How many products read each operand that no kernel writes.
+    /// The number of products that read each operand that no kernel writes.
     readers: BTreeMap<Operand, usize>,
     shared: BTreeMap<Operand, usize>,
-    /// Floats of all operands that several contractions read.
+    /// The total floats of operands that several contractions read.
     pub shared_len: usize,
-    /// Floats of the others, of one contraction at most.
+    /// The maximum floats of other operands over the contractions.
     pub temporary_len: usize,
 }
 
-/// Where packed operands begin.
+/// The starts of packed operands.
 #[derive(Clone, Copy)]
 pub struct PackedBuffers {
     pub shared: Address,
     pub temporary: Address,
 }
 
-/// A right operand. Two of the same address, strides and extents are packed to the same floats.
+/// A right operand. Operands with equal addresses, strides and extents have equal packed floats.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Operand {
     address: Address,
@@ -51,7 +51,7 @@ impl Operand {
 }
 
 impl PackedOperands {
-    /// Counts who reads what in a plan whose buffers lie at `addresses`.
+    /// Counts the readers of operands in a plan with its buffers at `addresses`.
     pub fn new(plan: &Plan, addresses: &[Address]) -> Self {
         let written = written(plan, addresses);
         let mut readers = BTreeMap::new();
@@ -75,8 +75,8 @@ impl PackedOperands {
         }
     }
 
-    /// Where an operand of `len` packed floats lies among those that several contractions read, and
-    /// whether this is the first of them; none if only one reads it.
+    /// The place of an operand with `len` packed floats among the shared operands, and whether this
+    /// contraction is its first reader; `None` if it has only one reader.
     pub fn share(&mut self, operand: Operand, len: usize) -> Option<(usize, bool)> {
         if let Some(&start) = self.shared.get(&operand) {
             return Some((start, false));
@@ -94,7 +94,7 @@ impl PackedOperands {
         Some((start, true))
     }
 
-    /// Makes room for a contraction that packs `len` floats which no other reads.
+    /// Reserves space for a contraction with `len` packed floats that no other contraction reads.
     pub fn reserve_temporary(&mut self, len: usize) {
         self.temporary_len = self.temporary_len.max(len);
     }

@@ -1,5 +1,5 @@
-//! Packing: lines of a matrix, rows of A or columns of B, laid side by side for each k, or for each
-//! pair of them.
+//! Packing: interleaves lines of a matrix (rows of A or columns of B), so that the elements of all
+//! lines for a k, or a pair of k, are adjacent.
 
 use super::{
     super::isa::{Avx512Bf16, Isa},
@@ -8,12 +8,12 @@ use super::{
 };
 
 impl Lines {
-    /// Whether lines, or the elements of a line, are neighbours in memory.
+    /// Whether lines, or the elements of a line, are contiguous in memory.
     fn has_neighbours(&self) -> bool {
         self.line_stride == 1 || self.depth_stride == 1
     }
 
-    /// `out[k * stride + line]` = the line's element k, or pair k.
+    /// Sets `out[k * stride + line]` to element k, or pair k, of the line.
     ///
     /// # Safety
     /// The lines must be readable, and `out` writable for `stride` floats for each k or pair.
@@ -105,8 +105,8 @@ impl Lines {
         }
     }
 
-    /// Strips of at most `most` lines, as equal as they can be, one after another; each as
-    /// [`Lines::pack`] packs it, without gaps.
+    /// Packs strips of at most `most` lines, as equal as possible, one after another without gaps;
+    /// each strip is packed by [`Lines::pack`].
     ///
     /// # Safety
     /// As [`Lines::pack`], with `out` writable for `count` floats for each k or pair.

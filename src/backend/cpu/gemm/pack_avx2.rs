@@ -1,4 +1,4 @@
-//! Packing by AVX2, 8 floats at a time.
+//! Packing with AVX2, 8 floats at a time.
 
 use super::{
     super::isa::Avx2,
@@ -8,8 +8,8 @@ use super::{
 use std::arch::x86_64::*;
 
 impl Lines {
-    /// Packs lines that are neighbours in strips of at most `most` lines, at most 8, as equal as
-    /// they can be: k by k, as they lie in memory.
+    /// Packs adjacent lines in strips of at most `most` lines, at most 8, as equal as possible, in
+    /// the order of k.
     ///
     /// # Safety
     /// The lines must be readable, and `out` writable for `count` floats for each k.
@@ -54,7 +54,7 @@ impl Lines {
         }
     }
 
-    /// Packs lines that are neighbours, or whose elements are.
+    /// Packs lines that are adjacent, or whose elements are contiguous.
     ///
     /// # Safety
     /// The lines must be readable, and `out` writable for `stride` floats for each k.
@@ -63,7 +63,7 @@ impl Lines {
         unsafe { self.pack_blocks_avx2(out, stride) }
     }
 
-    /// Blocks of 8 lines by 8.
+    /// Packs blocks of 8 lines by 8 elements.
     ///
     /// # Safety
     /// As [`Lines::pack_avx2`].
@@ -97,7 +97,7 @@ impl Lines {
         }
     }
 
-    /// Vectors of lines for `depth` k.
+    /// Packs vectors of lines for `depth` values of k.
     ///
     /// # Safety
     /// `count` lines must be readable from `from` on.
@@ -121,7 +121,7 @@ impl Lines {
     }
 }
 
-/// `count` floats, at most 8, and zeros.
+/// Loads `count` floats, at most 8, and pads them with zeros.
 ///
 /// # Safety
 /// They must be readable.
@@ -141,7 +141,7 @@ unsafe fn load(start: *const f32, count: usize) -> __m256 {
     }
 }
 
-/// Rows as columns.
+/// Transposes 8 rows of 8 floats.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn transpose(rows: [__m256; 8]) -> [__m256; 8] {

@@ -1,4 +1,4 @@
-//! Packing by AVX-512, 16 floats at a time, or pairs of bf16.
+//! Packing with AVX-512: 16 floats or 16 pairs of bf16 at a time.
 
 use super::{
     super::isa::{Avx512, Avx512Bf16},
@@ -7,7 +7,7 @@ use super::{
 use std::arch::x86_64::*;
 
 impl Lines {
-    /// Packs floats, of lines that are neighbours or whose elements are.
+    /// Packs floats of lines that are adjacent, or whose elements are contiguous.
     ///
     /// # Safety
     /// The lines must be readable, and `out` writable for `stride` floats for each k.
@@ -16,7 +16,7 @@ impl Lines {
         unsafe { self.pack_avx512::<false>(out, stride) }
     }
 
-    /// Packs pairs of bf16, of lines that are neighbours or whose elements are.
+    /// Packs pairs of bf16 of lines that are adjacent, or whose elements are contiguous.
     ///
     /// # Safety
     /// The lines must be readable, and `out` writable for `stride` floats for each pair of k.
@@ -25,7 +25,7 @@ impl Lines {
         unsafe { self.pack_avx512::<true>(out, stride) }
     }
 
-    /// 16 lines at a time.
+    /// Packs 16 lines at a time.
     ///
     /// # Safety
     /// As [`Lines::pack_pairs_avx512`] for `PAIRS`, else as [`Lines::pack_floats_avx512`]; the CPU
@@ -47,7 +47,7 @@ impl Lines {
         }
     }
 
-    /// At most 16 lines, one float apart.
+    /// Packs at most 16 lines that are adjacent.
     ///
     /// # Safety
     /// As [`Lines::pack_avx512`].
@@ -72,7 +72,7 @@ impl Lines {
         }
     }
 
-    /// At most 16 lines with their elements side by side.
+    /// Packs at most 16 lines whose elements are contiguous.
     ///
     /// # Safety
     /// As [`Lines::pack_avx512`].
@@ -102,7 +102,7 @@ impl Lines {
     }
 }
 
-/// Pairs of bf16, the nearest to floats, the first in the upper halves.
+/// Rounds floats to the nearest bf16 and combines them in pairs, the first in the upper halves.
 ///
 /// # Safety
 /// The CPU must have AVX512-BF16.
@@ -134,8 +134,8 @@ unsafe fn pair(first: __m512, second: __m512) -> __m512 {
     }
 }
 
-/// Elements `k` to `k + COUNT - 1` of 16 lines, at most 4 of each, to `COUNT` vectors of lines, or
-/// of their pairs.
+/// Transposes elements `k` to `k + COUNT - 1`, at most 4, of 16 lines to `COUNT` vectors of lines,
+/// or of their pairs.
 ///
 /// # Safety
 /// The lines must be readable there, and `out` writable for the lines in the mask; for `PAIRS` the
@@ -188,7 +188,7 @@ unsafe fn turn<const COUNT: usize, const PAIRS: bool>(
     }
 }
 
-/// The first `count` lanes of at most 16.
+/// A mask of the first `count` lanes, at most 16.
 pub fn mask(count: usize) -> u16 {
     debug_assert!(count <= 16, "a vector has 16 lanes");
     ((1u32 << count) - 1) as u16

@@ -1,8 +1,8 @@
-//! A sum along the positions of windows, made in parts: there are many positions and few results,
-//! as where the gradient of a convolution's weights is summed over all pixels.
+//! A sum over the positions of windows, computed in parts. It is used for many positions and few
+//! results, such as the gradient of a convolution's weights, which is summed over all pixels.
 //!
-//! One thread makes each part, and each tile of the result then adds the parts in order. How the
-//! sum is split depends on the plan alone, so the result does not depend on the threads.
+//! A thread computes each part, and then each tile of the result adds the parts in order. The split
+//! depends only on the plan, so the result does not depend on the threads.
 
 use super::{
     super::memory::Address,
@@ -14,33 +14,33 @@ use crate::{
 };
 use std::ops::Range;
 
-/// Parts of a sum at most, and positions of a part at least.
+/// The maximum number of parts of a sum, and the minimum number of positions of a part.
 const MOST_PARTS: usize = 32;
 const LEAST_POSITIONS: usize = 512;
-/// Floats of all parts at most, where there are more than two.
+/// The maximum number of floats of all parts, if there are more than two.
 const MOST_RESULTS: usize = 1 << 22;
-/// Floats of the lines that are multiplied at once: half of the second-level cache.
+/// Floats of the lines per multiplication: half of the second-level cache.
 const MOST_LINES: usize = 1 << 16;
 
-/// How a sum is split.
+/// The split of a sum.
 pub struct SplitSum {
-    /// For each part its product, and that product's positions.
+    /// The product and its range of positions, for each part.
     pub ranges: Vec<(usize, Range<usize>)>,
-    /// Positions that are multiplied at once.
+    /// Positions per multiplication.
     pub depth: usize,
     /// Floats of a part's results.
     results: usize,
     /// Places in a window: the rows of the result if the parts are transposed, else its columns.
     wide: usize,
-    /// Whether a part holds the transpose of its results: if the windows are the left operand.
+    /// Whether a part has its results transposed, which is so if the windows are the left operand.
     pub transposed: bool,
 }
 
 impl SplitSum {
-    /// None if the sum does not run along the positions of windows.
+    /// Returns `None` if the sum is not over the positions of windows.
     ///
     /// # Errors
-    /// If only some of the products do.
+    /// If only some of the products are summed over positions of windows.
     pub fn new(contraction: &Contraction) -> Result<Option<Self>> {
         let along = |product: &Product| {
             let windows = product.windows.as_ref();
@@ -78,13 +78,13 @@ impl SplitSum {
         self.ranges.len().saturating_mul(self.results)
     }
 
-    /// Floats of lines, up to where a cache line begins.
+    /// Floats of lines, rounded up to a cache line.
     pub fn lines_len(&self) -> usize {
         let len = self.depth.saturating_mul(self.wide);
         len.checked_next_multiple_of(16).unwrap_or(usize::MAX)
     }
 
-    /// Floats of workspace: for lines, the same packed, and the other operand packed.
+    /// Floats of workspace: lines, packed lines and the packed other operand.
     pub fn workspace_len(&self, by: Multiplier) -> usize {
         let lines = self
             .lines_len()
@@ -92,7 +92,7 @@ impl SplitSum {
         lines.saturating_add(by.workspace_len(self.depth))
     }
 
-    /// Where part `number` lies, of all parts at `parts`.
+    /// The address of part `number`, if the parts start at `parts`.
     ///
     /// # Safety
     /// `parts` must point to [`SplitSum::len`] floats, and there must be such a part.
@@ -101,7 +101,7 @@ impl SplitSum {
         unsafe { parts.add(number * self.results) }
     }
 
-    /// Adds the parts in order, for some rows of the `m` × `n` result.
+    /// Adds the parts in order, for a range of rows of the `m` × `n` result.
     ///
     /// # Safety
     /// `parts` must point to all parts, which must have been made. `out` must be writable for the
@@ -124,7 +124,7 @@ impl SplitSum {
     }
 }
 
-/// Positions of all products, in parts of about one length.
+/// Divides the positions of all products into parts of about equal length.
 fn ranges(contraction: &Contraction, results: usize) -> Vec<(usize, Range<usize>)> {
     let products = &contraction.products;
     let total = products

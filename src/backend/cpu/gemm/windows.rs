@@ -1,9 +1,9 @@
-//! Operands that are read through windows: a matrix whose rows are copied out of an array as a
+//! Operands read through windows: matrices whose rows are copied out of an array while a
 //! contraction packs them.
 //!
-//! One axis of the matrix is the position of a window (a pixel of a convolution's result), the
-//! other is the place in it. An element outside the array is 0. Elements that are neighbours in
-//! memory are copied together, as a run.
+//! One axis of the matrix is the position of a window (a pixel of a convolution's result), and the
+//! other is the place in the window. An element outside the array is 0. Elements that are
+//! contiguous in memory are copied together, as a run.
 
 use super::super::memory::Address;
 use crate::{
@@ -12,42 +12,42 @@ use crate::{
 };
 use std::ops::Range;
 
-/// A matrix that is read through windows: its rows are positions or places, its columns the other.
+/// A matrix read through windows: its rows are positions and its columns places, or vice versa.
 pub struct WindowReader {
     address: Address,
-    /// The axes that make the rows, outermost first.
+    /// The axes of the rows, outermost first.
     rows: Vec<ReaderAxis>,
     offsets: Vec<isize>,
     spans: Vec<WindowStep>,
-    /// The columns in order, as runs of neighbours in memory.
+    /// The columns in order, as runs of contiguous memory.
     runs: Vec<Run>,
-    /// For each span the least and the most that runs add to its sum.
+    /// The minimum and maximum that runs add to the sum of each span.
     reach: Vec<(isize, isize)>,
 }
 
-/// One of the axes that make the rows or the columns.
+/// An axis of the rows or of the columns.
 struct ReaderAxis {
     size: usize,
     stride: usize,
-    /// The stride of each span's sum.
+    /// The stride in the sum of each span.
     spans: Vec<isize>,
 }
 
-/// Columns that are neighbours in memory, all inside the array or none.
+/// Columns that are contiguous in memory and either all inside the array or all outside.
 struct Run {
     columns: Range<usize>,
     start: usize,
-    /// What they add to each span's sum.
+    /// Their addend to the sum of each span.
     spans: Vec<isize>,
-    /// Floats from the beginning of a row, if each window names a place.
+    /// The offset from the start of a row, if each window is inside the array.
     offset: isize,
 }
 
-/// Axes and spans of a matrix, at most.
+/// The maximum number of axes and of spans of a matrix.
 const MOST_AXES: usize = 16;
 const MOST_SPANS: usize = 8;
 
-/// Positions along axes, outermost first, one after another.
+/// An iterator over the positions along axes, outermost first.
 struct Counter<'a> {
     axes: &'a [ReaderAxis],
     index: [usize; MOST_AXES],
@@ -87,7 +87,7 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Moves the spans' sums by some steps along an axis.
+    /// Moves the sums of the spans by `steps` along an axis.
     fn add_to_sums(&mut self, axis: &ReaderAxis, steps: isize) {
         for (sum, stride) in self.sums.iter_mut().zip(&axis.spans) {
             *sum += steps * stride;
@@ -96,16 +96,16 @@ impl<'a> Counter<'a> {
 }
 
 impl WindowReader {
-    /// Reads an operand at `address`.
+    /// The windows of an operand at `address`.
     ///
     /// # Errors
-    /// If the windows have more axes than this code is made for.
+    /// If the windows have more axes than the CPU back end supports.
     pub fn new(windows: &Windows, address: Address) -> Result<Self> {
         let access = &windows.access;
         let axes = windows.rows.len() + windows.columns.len();
         if axes > MOST_AXES || access.spans.len() > MOST_SPANS {
             return Err(Error::unsupported(format!(
-                "the CPU reads windows of at most {MOST_AXES} axes and {MOST_SPANS} spans"
+                "the CPU back end reads windows with at most {MOST_AXES} axes and {MOST_SPANS} spans"
             )));
         }
         let axis = |number: usize, size: usize| ReaderAxis {
@@ -141,11 +141,11 @@ impl WindowReader {
         })
     }
 
-    /// Copies some columns of some rows to `out`, where a row begins every `stride` floats.
+    /// Copies a range of columns of a range of rows to `out`, with `stride` floats between rows.
     ///
     /// # Safety
     /// The rows and columns must be the matrix's. `out` must be writable for the columns of each
-    /// row, and lie in none of the plan's buffers. No thread writes to the operand meanwhile.
+    /// row, and outside of the plan's buffers. No thread writes to the operand meanwhile.
     pub unsafe fn copy_rows(
         &self,
         rows: Range<usize>,
@@ -198,7 +198,7 @@ impl WindowReader {
         }
     }
 
-    /// Where a run of a row begins, if windows name a place for it.
+    /// The start of a run of a row, if its windows are inside the array.
     fn start(&self, run: &Run, counter: &Counter) -> Option<isize> {
         let mut place = counter.place + run.start;
         for (span, (row, column)) in self.spans.iter().zip(counter.sums.iter().zip(&run.spans)) {
@@ -208,7 +208,7 @@ impl WindowReader {
     }
 }
 
-/// Columns in order, as runs of neighbours in memory.
+/// Groups columns in order into runs of contiguous memory.
 fn runs(columns: &[ReaderAxis], spans: &[WindowStep]) -> Vec<Run> {
     let width = columns.iter().map(|axis| axis.size).product();
     let mut counter = Counter::new(columns, 0);
@@ -233,7 +233,7 @@ fn runs(columns: &[ReaderAxis], spans: &[WindowStep]) -> Vec<Run> {
     runs
 }
 
-/// Floats that spans add to a place, where each sum is the place itself: a divisor of 1.
+/// The offset that spans with a divisor of 1 add to a place.
 fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
     spans
         .iter()
@@ -242,13 +242,13 @@ fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
         .sum()
 }
 
-/// Copies some floats, usually few.
+/// Copies `len` floats, usually few.
 ///
 /// # Safety
 /// `from` must be readable and `to` writable for `len` floats, and they must not overlap.
 #[inline]
 unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
-    /// Copies the first and the last `N` floats, of which some may be the same.
+    /// Copies the first and the last `N` floats, which may overlap.
     ///
     /// # Safety
     /// As [`copy`], with at least `N` floats.

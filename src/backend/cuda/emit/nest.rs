@@ -1,5 +1,5 @@
-//! What can be read off a plan's loop nests: which buffers they load and store, which instructions
-//! a result needs, and which buffers are the same memory.
+//! Analyses of a plan's loop nests: the buffers that they load and store, the instructions that a
+//! result needs, and the buffers that share memory.
 
 use crate::{
     id::Id,
@@ -7,7 +7,8 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// Memory that one piece of work leaves to another. Two buffers in one place are the same memory.
+/// Memory that passes values between pieces of work. Buffers with the same place are the same
+/// memory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Memory {
     Buffer(Id<Buffer>),
@@ -26,12 +27,12 @@ pub(super) fn memory(plan: &Plan, id: Id<Buffer>) -> Memory {
     }
 }
 
-/// Whether a buffer lies in working memory.
+/// Whether a buffer is in working memory.
 pub(super) fn in_arena(plan: &Plan, id: Id<Buffer>) -> bool {
     matches!(plan.buffer(id).storage, Storage::Arena(_))
 }
 
-/// What a loop loads.
+/// The buffers that a loop loads.
 pub(super) fn loads(nest: &Loop) -> impl Iterator<Item = &Access> {
     nest.instructions
         .iter()
@@ -41,7 +42,7 @@ pub(super) fn loads(nest: &Loop) -> impl Iterator<Item = &Access> {
         })
 }
 
-/// What a loop stores or reduces.
+/// The buffers that a loop stores or reduces.
 pub(super) fn results(nest: &Loop) -> impl Iterator<Item = &Access> {
     nest.instructions
         .iter()
@@ -51,7 +52,7 @@ pub(super) fn results(nest: &Loop) -> impl Iterator<Item = &Access> {
         })
 }
 
-/// Where the sink of that number stores or reduces.
+/// The access through which a sink stores or reduces.
 pub(super) fn result(nest: &Loop, sink: usize) -> &Access {
     match &nest.instructions[sink] {
         Instruction::Store(_, access) | Instruction::Reduce { access, .. } => access,
@@ -70,7 +71,7 @@ pub(super) fn sinks(nest: &Loop) -> Vec<usize> {
     (0..nest.instructions.len()).filter(is_sink).collect()
 }
 
-/// For each instruction, whether one of the sinks needs it. The sinks need themselves.
+/// For each instruction, whether a sink needs it. A sink needs itself.
 pub(super) fn needed(nest: &Loop, sinks: &[usize]) -> Vec<bool> {
     let mut needed = vec![false; nest.instructions.len()];
     sinks.iter().for_each(|&sink| needed[sink] = true);
@@ -104,8 +105,8 @@ pub(super) fn replaces(plan: &Plan, nest: &Loop) -> bool {
     results(nest).any(|access| read.contains(&memory(plan, access.buffer)))
 }
 
-/// Whether a plan overwrites a parameter or a gradient. A value that is computed from it a second
-/// time, later, would differ.
+/// Whether a plan overwrites a parameter or a gradient. A value recomputed from it later would
+/// differ.
 pub(super) fn is_replaced(plan: &Plan, wanted: &Memory) -> bool {
     matches!(wanted, Memory::Parameter(_) | Memory::Gradient(_))
         && plan
@@ -116,7 +117,7 @@ pub(super) fn is_replaced(plan: &Plan, wanted: &Memory) -> bool {
             .any(|access| memory(plan, access.buffer) == *wanted)
 }
 
-/// How many of a loop's axes, outermost first, make the rows of a matrix of `m` rows.
+/// The number of a loop's axes, outermost first, that form the rows of a matrix with `m` rows.
 pub(super) fn row_axes(nest: &Loop, m: usize) -> Option<usize> {
     (0..=nest.sizes.len()).find(|&count| nest.sizes[..count].iter().product::<usize>() == m)
 }

@@ -1,7 +1,8 @@
-//! A plan's kernels as data: functions, the pieces of work that share one, and what each piece does.
+//! A plan's kernels as data: functions, the pieces of work that share one, and what each piece
+//! does.
 //!
-//! Every decision has been made here and no text has been written. [`super::select`] builds these
-//! values, [`super::usage`] counts the memory that they touch, and [`super::write`] prints them.
+//! All decisions are made, and no text is written. [`super::select`] builds these values,
+//! [`super::usage`] counts the memory that they access, and [`super::write`] prints them.
 
 use super::nest::{loads, needed};
 use crate::{
@@ -10,9 +11,9 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Threads of a block.
+/// Threads per block.
 pub const THREADS: usize = 256;
-/// Threads of a warp.
+/// Threads per warp.
 pub(super) const WARP: usize = 32;
 /// Rows that the warps of a block share in [`Elements`] of [`Spread::Strips`].
 pub(super) const STRIP: usize = 64;
@@ -20,7 +21,7 @@ pub(super) const STRIP: usize = 64;
 /// a k that is split, so that what is loaded by fours stays so.
 pub(super) const STEP: usize = 32;
 
-/// One launch of a function of the source.
+/// A launch of a function of the source.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Launch {
     /// The function's name.
@@ -57,14 +58,14 @@ pub(super) enum IndexWidth {
 /// Pieces of work that need not wait for each other: one launch.
 pub(super) struct Function<'p> {
     pub launch: Launch,
-    /// What the function is given, in the order of the launch's buffers.
+    /// The function's buffers, in the order of the launch's buffers.
     pub parameters: Vec<Pointer>,
-    /// What lies in working memory, with the offset in floats.
+    /// The memory in working memory, with offsets in floats.
     pub inner: Vec<(Pointer, usize)>,
     pub shared: BTreeSet<Shared>,
     /// Floats in shared memory for vectors that prologues need.
     pub vectors: usize,
-    /// In the order in which their blocks begin.
+    /// The pieces, in the order of their blocks.
     pub pieces: Vec<PlacedPiece<'p>>,
 }
 
@@ -73,18 +74,18 @@ pub(super) struct PlacedPiece<'p> {
     pub piece: Piece<'p>,
     /// The number of its first block.
     pub first: usize,
-    /// Where its partial sums lie in working memory, if it has any.
+    /// The offset of its partial sums in working memory, if it has any.
     pub scratch: Option<usize>,
 }
 
-/// A buffer as a function sees it.
+/// A buffer argument of a function.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pointer {
     pub buffer: Id<Buffer>,
     pub access: PointerAccess,
 }
 
-/// What a function does with a buffer's memory.
+/// How a function uses a buffer's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PointerAccess {
     /// No piece of the function writes the memory, so its loads need not wait for stores.
@@ -94,7 +95,7 @@ pub(super) enum PointerAccess {
     Written,
 }
 
-/// What a block keeps in shared memory, in turn.
+/// The uses of a block's shared memory, one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shared {
     /// The operands of a tile, then a strip of its sums.
@@ -132,7 +133,7 @@ impl Grid {
     }
 }
 
-/// How much a piece does. Any contraction is more than any loop.
+/// The amount of work of a piece. Any contraction is more than any loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
     /// Elements that loops visit.
@@ -140,26 +141,27 @@ pub(super) enum Work {
     Contraction,
 }
 
-/// A piece of work: blocks of a function that do one task, or one block that does several in turn.
+/// A piece of work: blocks of a function that execute a task, or a single block that executes
+/// several tasks in turn.
 pub(super) struct Piece<'p> {
     pub name: String,
     /// The formulas that it computes.
     pub origins: Vec<String>,
-    /// Of several, each waits for the one before it, and one block does them all.
+    /// The tasks. If there are several, a single block executes them in order.
     pub tasks: Vec<Task<'p>>,
     pub grid: Grid,
     pub work: Work,
-    /// About how often one of its blocks waits for memory.
+    /// The approximate number of times that a block waits for memory.
     pub waits: usize,
     pub usage: Usage,
 }
 
-/// The memory that a piece touches.
+/// The memory that a piece accesses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Usage {
-    /// Floats that it reads of each buffer.
+    /// The number of floats read from each buffer.
     pub reads: BTreeMap<Id<Buffer>, usize>,
-    /// Floats that it writes to each buffer.
+    /// The number of floats written to each buffer.
     pub writes: BTreeMap<Id<Buffer>, usize>,
     pub noise: bool,
     /// The partial sums that it writes or reads.
@@ -169,14 +171,14 @@ pub(super) struct Usage {
     pub vectors: usize,
 }
 
-/// Partial sums in working memory: the contraction that they belong to, and how many floats.
+/// Partial sums in working memory: their contraction and the number of floats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scratch {
     pub contraction: String,
     pub floats: usize,
 }
 
-/// What the blocks of a piece do.
+/// The task of a piece's blocks.
 pub(super) enum Task<'p> {
     Elements(Elements<'p>),
     Sums(Sums<'p>),
@@ -199,7 +201,7 @@ pub(super) struct Elements<'p> {
 pub(super) enum Spread {
     /// A thread for each element.
     Each,
-    /// A thread for some elements of a column, for which it recomputes sums once: the warps of a
+    /// A thread for several elements of a column, for which it recomputes sums once: the warps of a
     /// block share [`STRIP`] rows of 32 columns.
     Strips,
 }
@@ -210,18 +212,18 @@ pub(super) fn matrix_of(nest: &Loop) -> (usize, usize) {
     (columns, nest.elements() / columns)
 }
 
-/// The threads that make a sum together.
+/// The team of threads that computes a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Team {
     Thread,
     Warp,
     Block,
-    /// The same thread of each warp; the threads of a warp make 32 sums.
+    /// The same thread of each warp; the threads of a warp compute 32 sums.
     Columns,
 }
 
 impl Team {
-    /// Sums that a block makes at once.
+    /// The number of sums that a block computes at once.
     pub fn results(self) -> usize {
         match self {
             Team::Thread => THREADS,
@@ -231,7 +233,7 @@ impl Team {
         }
     }
 
-    /// The threads that share the terms of a sum.
+    /// The number of threads that share the terms of a sum.
     pub fn step(self) -> usize {
         match self {
             Team::Thread => 1,
@@ -242,12 +244,12 @@ impl Team {
     }
 }
 
-/// Sums of a loop that have the same axes, and stores that are made on the way.
+/// Sums of a loop that have the same axes, and stores that the same pass executes.
 pub(super) struct Sums<'p> {
     pub nest: &'p Loop,
     /// For each axis of the loop, whether the sums have it.
     pub kept: Vec<bool>,
-    /// The ranges that are summed one by one, if the sums are partial ones.
+    /// The ranges of partial sums, if the sums are partial.
     pub tile: Option<Tile>,
     pub sums: Vec<usize>,
     /// The sums and the stores.
@@ -257,12 +259,12 @@ pub(super) struct Sums<'p> {
     pub terms: TermOrder,
 }
 
-/// How a team walks through the terms of a sum.
+/// The order in which a team adds the terms of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TermOrder {
-    /// All in turn, so few that the compiler writes them out.
+    /// One after another, unrolled, because there are few.
     InTurn,
-    /// So many at once: what they are made of is loaded before the first is made.
+    /// In groups: all loads of a group precede its first term.
     Ahead(usize),
 }
 
@@ -289,7 +291,7 @@ impl Sums<'_> {
         self.results_of_tile() * self.tile.map_or(1, |tile| tile.count)
     }
 
-    /// Terms of a sum.
+    /// The number of terms of a sum.
     pub fn summed(&self) -> usize {
         let extents = self.extents().into_iter().zip(&self.kept);
         extents
@@ -298,7 +300,7 @@ impl Sums<'_> {
             .product()
     }
 
-    /// What is loaded for a term: each access once.
+    /// The loads of a term, without duplicates.
     pub fn loaded(&self) -> Vec<&Access> {
         let mut loaded: Vec<&Access> = Vec::new();
         let needed = needed(self.nest, &self.sinks);
@@ -329,8 +331,8 @@ impl Sums<'_> {
     }
 }
 
-/// Setup loops that a reader runs itself, for the elements that it needs, in place of loading their
-/// results. Often there are none.
+/// Setup loops that a reader executes itself, for the elements that it needs, instead of loading
+/// their results. Often there are none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rematerialized<'p> {
     pub loops: Vec<RematerializedLoop<'p>>,
@@ -338,30 +340,30 @@ pub(super) struct Rematerialized<'p> {
     pub buffers: BTreeSet<Id<Buffer>>,
 }
 
-/// One of these loops.
+/// A setup loop that a reader executes.
 #[derive(Clone, Debug)]
 pub(super) struct RematerializedLoop<'p> {
     pub nest: &'p Loop,
     /// The sinks that the reader needs.
     pub sinks: Vec<usize>,
-    /// The axes that their results have.
+    /// The axes of the results.
     pub kept: Vec<usize>,
-    /// Terms of each result; 1 if nothing is summed.
+    /// The number of terms of each result; 1 if nothing is summed.
     pub terms: usize,
 }
 
 impl Rematerialized<'_> {
-    /// Whether it holds no loop.
+    /// Whether there are no loops.
     pub fn is_empty(&self) -> bool {
         self.loops.is_empty()
     }
 
-    /// Whether one of the loops sums.
+    /// Whether a loop sums.
     pub fn has_sums(&self) -> bool {
         self.loops.iter().any(|part| part.terms > 1)
     }
 
-    /// The loads of a reader that it makes needless.
+    /// The loads of a reader that the loops replace.
     pub fn replaced<'n>(&self, nest: &'n Loop) -> impl Iterator<Item = &'n Access> {
         loads(nest).filter(|access| self.buffers.contains(&access.buffer))
     }
@@ -370,7 +372,7 @@ impl Rematerialized<'_> {
 /// A matrix times a vector: a warp for each row.
 pub(super) struct Rows<'p> {
     pub contraction: &'p Contraction,
-    /// For each product, how the vector is had.
+    /// The source of the vector, for each product.
     pub vectors: Vec<Vector<'p>>,
     pub finish: Finish<'p>,
 }
@@ -391,7 +393,7 @@ pub(super) struct Tiles<'p> {
     pub outcome: Outcome<'p>,
 }
 
-/// What becomes of a tile's sums.
+/// The use of a tile's sums.
 pub(super) enum Outcome<'p> {
     Whole(Box<Epilogue<'p>>),
     /// They are partial sums, stored for [`AddParts`].
@@ -402,22 +404,21 @@ pub(super) enum Outcome<'p> {
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     pub count: usize,
-    /// How much of k a part has.
+    /// The length of k per part.
     pub depth: usize,
     pub scratch: Scratch,
 }
 
-/// A side of a product, as its contraction reads it.
+/// An operand of a product.
 pub(super) enum Operand<'p> {
     Memory(Strides),
     /// Read through windows.
     Windows(&'p Windows),
-    /// Made from other buffers, element by element.
+    /// Computed from other buffers, element by element.
     Computed(Box<Computed<'p>>),
 }
 
-/// An operand in memory: floats between neighbours across and along k, and how many there are along
-/// k.
+/// An operand in memory: its strides across and along k, and its length along k.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strides {
     pub buffer: Id<Buffer>,
@@ -426,36 +427,36 @@ pub(super) struct Strides {
     pub k: usize,
 }
 
-/// A prologue: an operand whose elements a contraction makes as it takes them.
+/// A prologue: an operand whose elements a contraction computes while it loads them.
 pub(super) struct Computed<'p> {
-    /// The loop with the instructions of the operand alone.
+    /// The loop, reduced to the operand's instructions.
     pub nest: Loop,
-    /// How many of its axes make places; k is the axis after them.
+    /// The number of its axes before k.
     pub rows: usize,
     /// The store of the operand.
     pub sink: usize,
-    /// Vectors over k that each block makes once, in shared memory.
+    /// Vectors over k that each block computes once, in shared memory.
     pub rematerialized: Rematerialized<'p>,
 }
 
 impl Computed<'_> {
-    /// The vectors, by the loads that they stand for.
+    /// The vectors, by the loads that they replace.
     pub fn vectors(&self) -> Vec<&Access> {
         self.rematerialized.replaced(&self.nest).collect()
     }
 
-    /// Floats of shared memory that the vectors take.
+    /// The size of the vectors in shared memory, in floats.
     pub fn shared_floats(&self) -> usize {
         self.vectors().len() * self.nest.sizes[self.rows]
     }
 }
 
-/// What happens to a contraction's whole sums.
+/// The use of a contraction's complete sums.
 #[derive(Clone)]
 pub(super) struct Finish<'p> {
-    /// Whether they are stored as the contraction's result.
+    /// Whether the sums are stored as the contraction's result.
     pub stored: bool,
-    /// The loop that is applied to them.
+    /// The fused loop, which is applied to the sums.
     pub fused: Option<Fused<'p>>,
 }
 
@@ -465,37 +466,37 @@ pub(super) struct Fused<'p> {
     pub nest: &'p Loop,
     /// How the loop reads the contraction's result.
     pub reads: Access,
-    /// How many of its axes, outermost first, make the result's rows.
+    /// The number of its axes, outermost first, that form the result's rows.
     pub row_axes: usize,
-    /// What it stores.
+    /// Its stores.
     pub stores: Vec<usize>,
-    /// Sums of columns, in parts, that the tiles' blocks make.
+    /// Partial sums of columns that the tiles' blocks compute.
     pub columns: Vec<usize>,
-    /// Sums of rows that the tiles' blocks make.
+    /// Sums of rows that the tiles' blocks compute.
     pub rows: Vec<usize>,
-    /// Sums that a later pass over the loop makes.
+    /// Sums that a later pass over the loop computes.
     pub rest: Vec<usize>,
     pub rematerialized: Rematerialized<'p>,
 }
 
 impl Fused<'_> {
-    /// What the contraction's blocks run the loop for.
+    /// The sinks that the contraction's blocks execute.
     pub fn sinks(&self) -> Vec<usize> {
         [self.stores.as_slice(), &self.columns, &self.rows].concat()
     }
 }
 
-/// What a block does with its whole tile.
+/// The use of a complete tile by its block.
 pub(super) struct Epilogue<'p> {
     pub finish: Finish<'p>,
-    /// The partial sums of rows, where several blocks or warps share one.
+    /// The partial sums of rows, if several blocks or warps share a row.
     pub row_parts: Option<RowParts>,
 }
 
-/// Sums of rows of which each warp has a part of 32 columns.
+/// Sums of rows, of which each warp computes parts of 32 columns.
 #[derive(Clone, Debug)]
 pub(super) struct RowParts {
-    /// Parts of a row.
+    /// The number of parts of a row.
     pub groups: usize,
     pub scratch: Scratch,
 }

@@ -1,10 +1,10 @@
-//! What the emitter knows of a device. Choices of tiles and of the number of blocks read these
-//! facts; a kernel's text depends on them in no other way.
+//! The device facts that the emitter uses. They determine tiles and numbers of blocks, and nothing
+//! else in a kernel's text.
 
-/// The facts of a device that choices depend on.
+/// The facts of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// How many blocks run at once, counting one for each multiprocessor.
+    /// The number of blocks that run at once, one for each multiprocessor.
     pub multiprocessors: usize,
 }
 

@@ -1,8 +1,8 @@
-//! The memory that a task touches: which buffers, how many floats of each, partial sums, shared
-//! memory, noise. Counted from the specification alone, before any text is written.
+//! The memory that a task accesses: buffers and their numbers of floats, partial sums, shared
+//! memory, noise. It is counted from the specification, before any text is written.
 //!
-//! It must agree with [`super::write`]: what a task prints it reads or writes. `tests/cuda-emulator`
-//! counts every access of a launch and compares.
+//! The counts must agree with the accesses that [`super::write`] prints.
+//! `tests/cuda-emulator` counts every access of a launch and compares.
 
 use super::{
     nest::needed,
@@ -17,7 +17,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What a task touches.
+/// The memory that a task accesses.
 pub(super) fn count(plan: &Plan, task: &Task) -> Usage {
     let mut counter = Counter {
         plan,
@@ -35,7 +35,7 @@ pub(super) fn count(plan: &Plan, task: &Task) -> Usage {
 }
 
 impl Usage {
-    /// All buffers that are read or written.
+    /// All buffers that the task reads or writes.
     pub fn buffers(&self) -> BTreeSet<Id<Buffer>> {
         self.reads
             .keys()
@@ -44,7 +44,7 @@ impl Usage {
             .collect()
     }
 
-    /// Adds what another task of the same block touches.
+    /// Adds the accesses of another task of the same block.
     pub fn extend(&mut self, other: Usage) {
         let pairs = [
             (&mut self.reads, other.reads),
@@ -69,7 +69,7 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// A read of so many floats, or of the whole buffer if there are fewer.
+    /// Adds a read of at most `floats` floats, or of the whole buffer if it is smaller.
     fn read(&mut self, buffer: Id<Buffer>, floats: usize) {
         let floats = floats.min(self.plan.buffer(buffer).len);
         let most = self.usage.reads.entry(buffer).or_default();
@@ -82,12 +82,13 @@ impl Counter<'_> {
         *most = floats.max(*most);
     }
 
-    /// A write of the whole buffer, by blocks that each have a part of it.
+    /// Adds a write of the whole buffer by all blocks together.
     fn write_all(&mut self, buffer: Id<Buffer>) {
         self.write(buffer, self.plan.buffer(buffer).len);
     }
 
-    /// Floats that an access touches; where each tile has an array of its own, the whole buffer.
+    /// The number of floats that an access covers; the whole buffer if each tile has a separate
+    /// array.
     fn floats(&self, nest: &Loop, access: &Access) -> usize {
         if access.partial > 0 {
             self.plan.buffer(access.buffer).len
@@ -96,7 +97,7 @@ impl Counter<'_> {
         }
     }
 
-    /// The loads and the noise that some sinks of a loop need, but for what is replaced.
+    /// Adds the loads and the noise that the given sinks of a loop need, except replaced loads.
     fn values(&mut self, nest: &Loop, sinks: &[usize], is_known: &dyn Fn(&Access) -> bool) {
         let needed = needed(nest, sinks);
         for (instruction, _) in nest.instructions.iter().zip(needed).filter(|(_, n)| *n) {
@@ -110,7 +111,7 @@ impl Counter<'_> {
         }
     }
 
-    /// The stores among some sinks.
+    /// Adds the stores among the given sinks.
     fn stores(&mut self, nest: &Loop, sinks: &[usize]) {
         for &sink in sinks {
             if let Instruction::Store(_, access) = &nest.instructions[sink] {
@@ -148,7 +149,7 @@ impl Counter<'_> {
             let Instruction::Reduce { access, .. } = &task.nest.instructions[sum] else {
                 continue;
             };
-            // A tile has results of its own, or there is one for each place.
+            // Either each tile has separate results, or each place has one result.
             if access.partial > 0 {
                 self.write_all(access.buffer);
             } else {
@@ -228,7 +229,7 @@ impl Counter<'_> {
         }
     }
 
-    /// Whole sums of rows.
+    /// Adds complete sums of rows.
     fn row_sums(&mut self, fused: &Fused) {
         let rows = fused.nest.sizes[..fused.row_axes].iter().product();
         for &sum in &fused.rows {

@@ -1,5 +1,5 @@
-//! The pieces of a contraction: one by rows or tiles, and another one that adds what blocks have in
-//! parts.
+//! The pieces of a contraction: a piece by rows or tiles, and if needed a piece that adds partial
+//! sums.
 
 use super::{
     super::nest::loads,
@@ -19,11 +19,11 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What a contraction loads of k at once, about.
+/// The approximate length of k per load of a contraction.
 const AHEAD: usize = 32;
 
-/// Buffers that only contractions read, each making the elements that it takes. Nothing needs to
-/// store them.
+/// Buffers that only contractions read, which compute the elements themselves. These buffers need
+/// not be stored.
 pub(super) fn computed_by_readers(plan: &Plan) -> BTreeSet<Id<Buffer>> {
     use super::super::spec::Operand;
     let (mut computed, mut read) = (BTreeSet::new(), BTreeSet::new());
@@ -46,7 +46,7 @@ pub(super) fn computed_by_readers(plan: &Plan) -> BTreeSet<Id<Buffer>> {
     computed.difference(&read).copied().collect()
 }
 
-/// A contraction of a kernel, with the loop that is applied to its sums.
+/// A contraction of a kernel, with the fused loop.
 pub(super) struct Part<'p> {
     pub plan: &'p Plan,
     pub name: &'p str,
@@ -74,7 +74,7 @@ impl<'p> Part<'p> {
         piece(self.plan, name, task, grid, Work::Contraction, waits)
     }
 
-    /// A piece that adds parts, with a thread for each result.
+    /// A piece that adds parts, with a thread per result.
     fn adding(&self, name: String, task: Task<'p>, results: usize) -> Piece<'p> {
         let grid = Grid::line(results.div_ceil(THREADS).min(MOST_BLOCKS));
         piece(self.plan, name, task, grid, Work::Elements(results), 1)
@@ -93,12 +93,12 @@ impl<'p> Part<'p> {
             .sum()
     }
 
-    /// A part of each operand at a time, then the sums.
+    /// The uses of shared memory: a part of each operand, then the sums.
     fn waits(shape: TileShape, along: usize) -> usize {
         along.div_ceil(AHEAD) + shape.m * shape.n / THREADS
     }
 
-    /// A warp for each row.
+    /// A piece with a warp per row.
     fn rows(&self) -> Piece<'p> {
         let vectors = self.contraction.products.iter().map(|product| {
             let Some(vector) = self.vector(product) else {
@@ -143,7 +143,8 @@ impl<'p> Part<'p> {
         })
     }
 
-    /// Tiles with whole sums, and a piece that adds sums of rows if several warps share a row.
+    /// Pieces with complete sums per tile, and a piece that adds sums of rows if several warps
+    /// share a row.
     fn whole(&self, shape: TileShape) -> Vec<Piece<'p>> {
         let Contraction { m, n, .. } = *self.contraction;
         let mut finish = self.finish();
@@ -200,8 +201,8 @@ impl<'p> Part<'p> {
         })
     }
 
-    /// Tiles with parts of sums, and a piece that adds them. The first part goes to the result's
-    /// place, the others to working memory.
+    /// Pieces with partial sums per tile, and a piece that adds them. The first part is stored in
+    /// the result's place, the others in working memory.
     fn split(&self, shape: TileShape, count: usize, depth: usize) -> Vec<Piece<'p>> {
         let Contraction { m, n, .. } = *self.contraction;
         let parts = Parts {

@@ -1,8 +1,8 @@
-//! Which loop is applied to a contraction's sums before they leave its block, and which of the
-//! loop's own sums the block makes.
+//! Epilogues: selects the loop that is applied to a contraction's sums within its blocks, and the
+//! sums of that loop that the blocks compute.
 //!
-//! A thread keeps to one column, so it adds what it sees of that column and the block joins its
-//! threads. The lanes of a warp see 32 columns of one row; their sum is a part of the row's sum.
+//! Each thread processes elements of a single column and adds them; then the block adds its
+//! threads. The lanes of a warp process 32 columns of a row; their sum is a part of the row's sum.
 
 use super::{
     super::{
@@ -16,7 +16,7 @@ use crate::{
     plan::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Plan, Storage},
 };
 
-/// What a sum keeps of a contraction's result.
+/// The axes of a contraction's result that a sum keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     /// The columns, in parts.
@@ -25,7 +25,8 @@ enum Kept {
     Rows,
 }
 
-/// How a loop reads the contraction's result, if it has the rows' axes, then the columns'.
+/// The access through which a loop reads the contraction's result, if its axes are those of the
+/// rows, then of the columns.
 fn reads(contraction: &Contraction, nest: &Loop) -> Option<Access> {
     let (rows, out) = (row_axes(nest, contraction.m)?, &contraction.out);
     let mut strides = vec![0; nest.sizes.len()];
@@ -75,8 +76,8 @@ fn sums<'n>(
     })
 }
 
-/// The sums of columns in a loop that can be applied to a contraction's sums, and how many parts
-/// they have if its blocks make them.
+/// The sums of columns in a loop that can be applied to a contraction's sums, and their number of
+/// parts if the contraction's blocks compute them.
 pub(super) fn column_parts<'n>(
     plan: &Plan,
     contraction: &Contraction,
@@ -91,8 +92,8 @@ pub(super) fn column_parts<'n>(
         .collect()
 }
 
-/// Whether a loop can be applied to the sums of a contraction in registers: it goes over the
-/// contraction's elements and reads each on its own. It sums only where it does not write what it
+/// Whether a loop can be applied to the sums of a contraction in registers: it iterates over the
+/// contraction's elements and reads each independently. If it sums, it does not write what it
 /// reads.
 fn fits(plan: &Plan, contraction: &Contraction, nest: &Loop) -> bool {
     let Some(access) = reads(contraction, nest) else {
@@ -108,7 +109,7 @@ fn fits(plan: &Plan, contraction: &Contraction, nest: &Loop) -> bool {
     nest.elements() == contraction.m * contraction.n && (!has_sums || can_sum()) && elementwise
 }
 
-/// The loop applied to a contraction's sums; none if it does not fit, or if nothing is gained.
+/// The loop applied to a contraction's sums; `None` if it cannot be applied, or brings no gain.
 pub(super) fn fused<'p>(
     plan: &Plan,
     contraction: &Contraction,
@@ -126,7 +127,7 @@ pub(super) fn fused<'p>(
                 .filter(|(_, access)| has_parts(access))
                 .map(|(number, _)| number),
         );
-        // The lanes of a warp must be in one row.
+        // All lanes of a warp must process the same row.
         rows.extend(
             sums(contraction, nest, Kept::Rows)
                 .filter(|_| shape.n >= WARP)
@@ -154,8 +155,8 @@ pub(super) fn fused<'p>(
     })
 }
 
-/// What becomes of a contraction's sums. They are stored unless the fused loop alone reads them,
-/// and no later pass over that loop does.
+/// The use of a contraction's sums. They are stored unless only the fused loop reads them, in its
+/// first pass.
 pub(super) fn finish<'p>(
     plan: &Plan,
     contraction: &Contraction,
@@ -176,7 +177,7 @@ pub(super) fn finish<'p>(
     }
 }
 
-/// Whether a kernel reads a buffer in another place than that loop.
+/// Whether a kernel reads a buffer outside the given loop.
 fn reads_outside(kernel: &Kernel, buffer: Id<Buffer>, nest: &Loop) -> bool {
     let products = kernel
         .contraction

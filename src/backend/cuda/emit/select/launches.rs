@@ -1,9 +1,9 @@
-//! Which pieces of work share a launch: all those that wait for the same ones before them.
+//! Launches: groups pieces of work that can run concurrently.
 //!
-//! A piece's level is one more than that of the last piece whose result it reads, or whose operands
-//! it overwrites. The pieces of a level are one function, each with blocks of its own, so a step
-//! takes as many launches as its longest chain has links. Working memory is placed here and not by
-//! the plan, because levels end elsewhere than the plan's kernels do.
+//! The level of a piece is one more than the highest level of the pieces whose results it reads or
+//! whose operands it overwrites. The pieces of a level form a function, each with separate blocks,
+//! so the number of launches is the length of the longest chain of dependencies. Working memory is
+//! placed here and not by the plan, because levels differ from the plan's kernels.
 
 use super::super::{
     nest::{Memory, in_arena, memory},
@@ -15,15 +15,16 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Pointers that a function takes, at most.
+/// The maximum number of pointer arguments of a function.
 const MOST_PARAMETERS: usize = 96;
 
-/// What a piece touches, each with whether it writes it.
+/// The memory that a piece accesses, and whether it writes it.
 fn touched(plan: &Plan, piece: &Piece) -> Vec<(Memory, bool)> {
     let usage = &piece.usage;
     let reads = usage.reads.keys().map(|id| (memory(plan, *id), false));
     let writes = usage.writes.keys().map(|id| (memory(plan, *id), true));
-    // One function writes partial sums, the other reads them: as two writes they keep their order.
+    // A function writes partial sums and another reads them. Treating both as writes keeps the
+    // order.
     let scratch = usage
         .scratch
         .iter()
@@ -31,8 +32,8 @@ fn touched(plan: &Plan, piece: &Piece) -> Vec<(Memory, bool)> {
     reads.chain(writes).chain(scratch).collect()
 }
 
-/// Whether a piece must wait for an earlier one: it reads what that writes, or writes what that
-/// reads or writes.
+/// Whether a piece depends on an earlier piece: it reads memory that the earlier piece writes, or
+/// writes memory that the earlier piece reads or writes.
 pub(super) fn waits(plan: &Plan, piece: &Piece, earlier: &Piece) -> bool {
     let before = touched(plan, earlier);
     touched(plan, piece).iter().any(|(memory, written)| {
@@ -66,7 +67,7 @@ fn levels(plan: &Plan, pieces: &[Piece]) -> Vec<usize> {
     levels
 }
 
-/// Where buffers and partial sums lie in working memory.
+/// Places buffers and partial sums in working memory.
 struct Arena {
     offsets: BTreeMap<Memory, usize>,
     len: usize,
@@ -136,7 +137,7 @@ pub(super) fn program<'p>(plan: &'p Plan, pieces: Vec<Piece<'p>>) -> Program<'p>
     }
 }
 
-/// Groups that take no more pointers than they may.
+/// Divides pieces into groups within the maximum number of pointers.
 fn split<'p>(plan: &Plan, pieces: Vec<Piece<'p>>) -> Vec<Vec<Piece<'p>>> {
     let mut groups: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut pointers = BTreeSet::new();
@@ -153,7 +154,7 @@ fn split<'p>(plan: &Plan, pieces: Vec<Piece<'p>>) -> Vec<Vec<Piece<'p>>> {
     groups
 }
 
-/// One function for some pieces, named after the one with most to do.
+/// A function for a group of pieces, named after the piece with the most work.
 fn function<'p>(
     plan: &Plan,
     arena: &Arena,
@@ -173,7 +174,8 @@ fn function<'p>(
         .into_iter()
         .map(|pointer| (pointer, arena.offsets[&memory(plan, pointer.buffer)]))
         .collect();
-    // Blocks begin in this order. With short ones last, no multiprocessor is alone for long.
+    // Blocks start in this order. With short blocks last, multiprocessors finish at about the same
+    // time.
     pieces.sort_by_key(|piece| std::cmp::Reverse(piece.waits));
     let usages = || pieces.iter().map(|piece| &piece.usage);
     let launch = Launch {
@@ -194,7 +196,7 @@ fn function<'p>(
     }
 }
 
-/// The buffers of some pieces, by number, with what the pieces do with them.
+/// The buffers of a group of pieces, by number, and how the pieces use them.
 fn pointers(plan: &Plan, pieces: &[Piece]) -> Vec<Pointer> {
     let touched: BTreeSet<Id<Buffer>> = pieces
         .iter()
@@ -204,7 +206,7 @@ fn pointers(plan: &Plan, pieces: &[Piece]) -> Vec<Pointer> {
         .iter()
         .flat_map(|piece| piece.usage.writes.keys().copied())
         .collect();
-    // What an optimiser replaces has two buffers of one name.
+    // A value that an optimiser replaces has two buffers with the same name.
     let same = |a: Id<Buffer>, b: Id<Buffer>| {
         memory(plan, a) == memory(plan, b)
             || !in_arena(plan, a) && plan.buffer(a).name == plan.buffer(b).name
@@ -225,7 +227,7 @@ fn pointers(plan: &Plan, pieces: &[Piece]) -> Vec<Pointer> {
     touched.into_iter().map(pointer).collect()
 }
 
-/// Where each piece's blocks begin.
+/// The first block of each piece.
 fn placed<'p>(arena: &Arena, pieces: Vec<Piece<'p>>) -> Vec<PlacedPiece<'p>> {
     let mut next = 0;
     let place = |piece: Piece<'p>| {
@@ -243,7 +245,7 @@ fn placed<'p>(arena: &Arena, pieces: Vec<Piece<'p>>) -> Vec<PlacedPiece<'p>> {
     pieces.into_iter().map(place).collect()
 }
 
-/// Bytes that some pieces move.
+/// The number of bytes that a group of pieces moves.
 fn moved(plan: &Plan, pieces: &[Piece]) -> usize {
     let mut floats: BTreeMap<(Memory, bool), usize> = BTreeMap::new();
     for piece in pieces {

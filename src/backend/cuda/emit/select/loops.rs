@@ -1,11 +1,11 @@
-//! How a loop nest is run: which passes it takes, and how the work of each is spread over threads.
+//! Loops: divides a loop nest into passes and distributes the work of each pass over threads.
 //!
-//! A loop without sums has a thread for each element. Sums over different axes are made by passes of
-//! their own, each of which computes what it needs. In such a pass a team of threads makes each sum,
-//! walking along the summed axes. Where the innermost axis is among them, a team is a warp, or a
-//! block if there is much to sum. Where it is not, a warp holds 32 sums that lie beside each other,
-//! and the warps of a block share the terms; unless there are sums enough for all threads of a GPU,
-//! or few terms: then each sum has a thread.
+//! A loop without sums has a thread per element. Sums over different axes are computed in separate
+//! passes, each of which computes the values that it needs. In such a pass, a team of threads
+//! computes each sum. If the innermost axis is summed, a team is a warp, or a block if there are
+//! many terms. Otherwise a warp computes 32 adjacent sums, and the warps of a block share the
+//! terms; but if there are enough sums for all threads of a GPU, or few terms, each sum has a
+//! thread.
 
 use super::{
     super::{
@@ -22,41 +22,42 @@ use super::{
 use crate::plan::{Instruction, Kernel, Loop, Plan, Tile};
 use std::collections::BTreeMap;
 
-/// Sums or stores of one pass, at most: a thread has registers for so many.
+/// The maximum number of sums or stores per pass, limited by the registers of a thread.
 const MOST_SUMS: usize = 12;
-/// A block shares a sum of at least this many terms; where there are few sums, of a term for each
-/// of its threads.
+/// The minimum number of terms for a block to share a sum. If there are few sums, the minimum is
+/// one term per thread.
 const MANY: usize = 2048;
 const FEW: usize = 256;
-/// Terms that a sum of a column has at least for the warps of a block to share it.
+/// The minimum number of terms for the warps of a block to share a sum of a column.
 const TALL: usize = 32;
-/// Sums that are enough for a GPU's threads.
+/// The number of sums that occupies a GPU's threads.
 const WIDE: usize = 1 << 16;
-/// Terms whose numbers a thread loads at once, and the arrays that they may come from.
+/// The number of terms that a thread loads at once, and the maximum number of arrays that they come
+/// from.
 const AHEAD: usize = 4;
 const MOST_AHEAD: usize = 8;
 
-/// Which axes the results of a sum have, and whether each tile has its own.
+/// The axes of a sum's results, and whether each tile has separate results.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     kept: Vec<bool>,
     by_tile: bool,
 }
 
-/// A loop of a kernel, or a part of one.
+/// A loop of a kernel, or a part of a loop.
 pub(super) struct Part<'p> {
     pub plan: &'p Plan,
     pub name: String,
     pub nest: &'p Loop,
-    /// What it is run for.
+    /// The sinks to execute.
     pub sinks: Vec<usize>,
     pub tile: Option<Tile>,
-    /// The setup loops that its readers may run themselves.
+    /// The setup loops that readers may execute themselves.
     pub setup: &'p [Loop],
 }
 
 impl<'p> Part<'p> {
-    /// A loop of a kernel that may run the kernel's setup loops itself.
+    /// A loop of a kernel, which may execute the kernel's setup loops itself.
     pub fn new(
         plan: &'p Plan,
         kernel: &'p Kernel,
@@ -74,7 +75,7 @@ impl<'p> Part<'p> {
         }
     }
 
-    /// The passes that run the sinks.
+    /// The passes that execute the sinks.
     pub fn pieces(&self) -> Vec<Piece<'p>> {
         let (stores, shapes) = self.sorted();
         match (stores.is_empty(), shapes.is_empty()) {
@@ -84,7 +85,7 @@ impl<'p> Part<'p> {
         }
     }
 
-    /// The stores, and the sums by their axes, as many as a thread has registers for.
+    /// The stores, and the sums grouped by axes, within the maximum number per pass.
     fn sorted(&self) -> (Vec<usize>, Vec<(Shape, Vec<usize>)>) {
         let mut shapes: BTreeMap<Shape, Vec<usize>> = BTreeMap::new();
         let mut stores = Vec::new();
@@ -112,12 +113,12 @@ impl<'p> Part<'p> {
         (stores, shapes.into_iter().flat_map(split).collect())
     }
 
-    /// A pass for the sums of each shape. The last one stores, for it may replace what the others
-    /// read.
+    /// A pass for the sums of each shape. The last pass stores, because stores may replace values
+    /// that the others read.
     fn passes(&self, mut stores: Vec<usize>, shapes: Vec<(Shape, Vec<usize>)>) -> Vec<Piece<'p>> {
         let count = shapes.len();
         let mut pieces = Vec::new();
-        // Stores need not wait for the sums, unless they replace what sums read.
+        // Stores may precede the sums unless they replace values that sums read.
         if count > 1 && !stores.is_empty() && !replaces(self.plan, self.nest) {
             pieces = self.stores(&format!("{}_stores", self.name), &stores);
             stores.clear();
@@ -137,8 +138,8 @@ impl<'p> Part<'p> {
         pieces
     }
 
-    /// Stores in groups that a thread has registers for; all at once where one replaces what others
-    /// read.
+    /// Stores in groups within the maximum number per pass; a single group if a store replaces
+    /// values that others read.
     fn stores(&self, name: &str, stores: &[usize]) -> Vec<Piece<'p>> {
         let nest = self.nest;
         let most = if replaces(self.plan, nest) {
@@ -167,7 +168,7 @@ impl<'p> Part<'p> {
             .collect()
     }
 
-    /// A thread for each element; where sums are recomputed for it, for some elements of a column.
+    /// A pass with a thread per element, or per several elements of a column if it recomputes sums.
     fn elements(
         &self,
         name: String,
@@ -202,7 +203,7 @@ impl<'p> Part<'p> {
         )
     }
 
-    /// One pass: a thread, a warp or a block for each sum.
+    /// A pass with a thread, a warp or a block per sum.
     fn sums(&self, name: String, shape: Shape, sums: Vec<usize>, sinks: Vec<usize>) -> Piece<'p> {
         let nest = self.nest;
         let kept = &shape.kept;
@@ -234,7 +235,7 @@ impl<'p> Part<'p> {
     }
 }
 
-/// The threads that make each sum of a pass.
+/// The team that computes each sum of a pass.
 fn team(task: &Sums) -> Team {
     let (summed, results) = (task.summed(), task.results());
     let is_shared = task.kept.last().is_some_and(|kept| !kept) && summed >= WARP;
@@ -257,7 +258,7 @@ fn term_order(task: &Sums) -> TermOrder {
     }
 }
 
-/// A piece that does one task.
+/// A piece with a single task.
 pub(super) fn piece<'p>(
     plan: &Plan,
     name: String,

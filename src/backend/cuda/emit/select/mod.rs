@@ -1,9 +1,9 @@
 //! Decisions: a plan's kernels become pieces of work, and pieces become functions.
 //!
-//! A kernel gives its pieces in order: setup loops, prologue loops, the contraction, the epilogue
-//! loops. What can be done without a piece of its own is: a reader runs setup loops itself, a
-//! contraction makes operands as it loads them, and its blocks apply the first epilogue loop to
-//! their sums.
+//! The pieces of a kernel are, in order: setup loops, prologue loops, the contraction, epilogue
+//! loops. Loops are fused where possible: a reader executes setup loops itself, a contraction
+//! computes operands while it loads them, and its blocks apply the first epilogue loop to their
+//! sums.
 
 mod tiles;
 mod rematerialize;
@@ -27,11 +27,11 @@ use std::collections::BTreeSet;
 
 pub(super) use retile::retiled;
 
-/// Buffers that the tasks of one block touch, at most.
+/// The maximum number of buffers that the tasks of a block access.
 const MOST_BUFFERS: usize = 48;
-/// Elements that one block may visit rather than pay for another launch.
+/// The maximum number of elements for which a single block is cheaper than another launch.
 const SMALL: usize = 4096;
-/// From so many pieces on, only a kernel's first one lists its origins.
+/// From this number of pieces on, only a kernel's first piece lists its origins.
 const MANY_PIECES: usize = 8;
 
 /// The functions of a plan, which must have been [`retiled`].
@@ -50,7 +50,7 @@ pub(super) fn program(plan: &Plan) -> Program<'_> {
 struct Selector<'p> {
     plan: &'p Plan,
     pieces: Vec<Piece<'p>>,
-    /// Buffers that nothing loads, because their readers compute them.
+    /// Buffers that are never loaded, because their readers compute them.
     unstored: BTreeSet<Id<Buffer>>,
 }
 
@@ -88,7 +88,7 @@ impl<'p> Selector<'p> {
         }
     }
 
-    /// The setup loops, each by itself.
+    /// The pieces of the setup loops.
     fn setup(&self, kernel: &'p Kernel) -> Vec<Piece<'p>> {
         let part = |(number, nest): (usize, &'p Loop)| loops::Part {
             plan: self.plan,
@@ -110,7 +110,7 @@ impl<'p> Selector<'p> {
         nests.iter().enumerate().flat_map(pieces).collect()
     }
 
-    /// The sinks of a loop but for stores that nothing loads.
+    /// The sinks of a loop, except stores to buffers that are never loaded.
     fn stored(&self, nest: &Loop) -> Vec<usize> {
         let mut sinks = sinks(nest);
         sinks.retain(|&sink| match &nest.instructions[sink] {
@@ -120,8 +120,8 @@ impl<'p> Selector<'p> {
         sinks
     }
 
-    /// Adds some pieces in order. If a piece waits for one other alone and both are small, one
-    /// block does both in turn, which takes less time than another launch.
+    /// Adds pieces in order. If a piece waits for a single other piece and both are small, a block
+    /// executes both in turn, which is faster than another launch.
     fn add(&mut self, pieces: Vec<Piece<'p>>) {
         let begun = self.pieces.len();
         for piece in pieces {
@@ -134,7 +134,7 @@ impl<'p> Selector<'p> {
         }
     }
 
-    /// The piece from number `begun` on that another one waits for, if there is exactly one.
+    /// The piece from number `begun` on that `piece` waits for, if there is exactly one.
     fn only_earlier(&self, begun: usize, piece: &Piece) -> Option<usize> {
         let mut earlier = (begun..self.pieces.len())
             .filter(|&number| launches::waits(self.plan, piece, &self.pieces[number]));
@@ -142,7 +142,7 @@ impl<'p> Selector<'p> {
     }
 }
 
-/// Whether one block had better do both.
+/// Whether a single block should execute both pieces.
 fn is_joined(first: &Piece, next: &Piece) -> bool {
     let buffers = first.usage.buffers().len() + next.usage.buffers().len();
     match (first.work, next.work) {
@@ -151,7 +151,7 @@ fn is_joined(first: &Piece, next: &Piece) -> bool {
     }
 }
 
-/// Lets one block do the first piece, then the other.
+/// Joins two pieces, so that a single block executes them in turn.
 fn join<'p>(first: &mut Piece<'p>, next: Piece<'p>) {
     if let (Work::Elements(a), Work::Elements(b)) = (first.work, next.work) {
         first.work = Work::Elements(a + b);

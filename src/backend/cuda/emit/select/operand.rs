@@ -1,8 +1,9 @@
-//! Prologues: which operands a contraction makes as it loads them, such as a batch norm and its
-//! activation, or a gradient's factors.
+//! Prologues: selects operands that a contraction computes while it loads them, such as a batch
+//! norm and its activation, or the factors of a gradient.
 //!
 //! The contraction then need not wait for the loop that would store the operand. If the loop needs
-//! vectors over k, such as the scales of a batch norm, each block makes them once, in shared memory.
+//! vectors over k, such as the scales of a batch norm, each block computes them once, in shared
+//! memory.
 
 use super::{
     super::{
@@ -14,12 +15,13 @@ use super::{
 };
 use crate::plan::{Contraction, Instruction, Kernel, Loop, Plan, Product, elements};
 
-/// Arrays as large as the operand that its elements are made of, at most: each is loaded once for
-/// every tile beside it.
+/// The maximum number of arrays of the operand's size from which its elements are computed: each is
+/// loaded once per adjacent tile.
 const MOST_WIDE: usize = 2;
-/// Instructions for an element, at most.
+/// The maximum number of instructions per element.
 const MOST_INSTRUCTIONS: usize = 32;
-/// Floats of shared memory for vectors over k; a tile takes up to 40 KiB of 48.
+/// The maximum number of floats of shared memory for vectors over k; a tile uses up to 40 of 48
+/// KiB.
 const MOST_SHARED: usize = 2000;
 
 /// The operands of each product of a contraction by tiles: left and right.
@@ -47,7 +49,7 @@ pub(super) fn operands<'p>(plan: &'p Plan, contraction: &'p Contraction) -> Vec<
     contraction.products.iter().map(&mut both).collect()
 }
 
-/// The operands of a product as they lie in memory.
+/// The operands of a product in memory.
 pub(super) fn strides(product: &Product) -> [Strides; 2] {
     let (left, right, k) = (product.left, product.right, product.k);
     [
@@ -66,13 +68,13 @@ pub(super) fn strides(product: &Product) -> [Strides; 2] {
     ]
 }
 
-/// None if the operand has to be in memory.
+/// The prologue of an operand; `None` if the operand must be in memory.
 fn computed(plan: &Plan, operand: Strides) -> Option<Computed<'_>> {
     if !in_arena(plan, operand.buffer) || operand.along != 1 {
         return None;
     }
     let (kernel, nest, sink) = only_maker(plan, operand)?;
-    // k is the last axis alone, so that vectors over it are vectors over k.
+    // k must be exactly the last axis, so that vectors over that axis are vectors over k.
     let rows = nest.axes.len().checked_sub(1)?;
     let dense: Vec<usize> = (0..nest.sizes.len())
         .map(|axis| nest.sizes[axis + 1..].iter().product())
@@ -98,7 +100,7 @@ fn computed(plan: &Plan, operand: Strides) -> Option<Computed<'_>> {
     })
 }
 
-/// The one prologue loop of the plan that stores an operand, with its kernel and the store.
+/// The only prologue loop of the plan that stores an operand, with its kernel and the store.
 fn only_maker(plan: &Plan, operand: Strides) -> Option<(&Kernel, &Loop, usize)> {
     let store = |nest: &Loop| -> Option<usize> {
         nest.instructions.iter().position(|instruction| {
@@ -112,8 +114,7 @@ fn only_maker(plan: &Plan, operand: Strides) -> Option<(&Kernel, &Loop, usize)> 
     makers.next().filter(|_| makers.next().is_none())
 }
 
-/// Whether an element takes few instructions and few loads, and has the same value whenever it is
-/// made.
+/// Whether an element needs few instructions and loads, and has the same value at each computation.
 fn is_cheap(plan: &Plan, nest: &Loop, needed: &[bool]) -> bool {
     let (mut wide, mut count) = (0, 0);
     for (instruction, _) in nest.instructions.iter().zip(needed).filter(|(_, n)| **n) {
@@ -132,8 +133,8 @@ fn is_cheap(plan: &Plan, nest: &Loop, needed: &[bool]) -> bool {
     wide <= MOST_WIDE && count <= MOST_INSTRUCTIONS
 }
 
-/// The loop with the needed instructions alone, and with one axis for all rows where every access
-/// walks them as one. Also gives the number of row axes.
+/// The loop, reduced to the needed instructions, with the row axes joined if every access permits
+/// it. Also returns the number of row axes.
 fn narrowed(nest: &Loop, rows: usize, needed: &[bool]) -> (Loop, usize) {
     let mut nest = nest.clone();
     for (instruction, _) in nest
@@ -172,7 +173,7 @@ fn narrowed(nest: &Loop, rows: usize, needed: &[bool]) -> (Loop, usize) {
     (nest, 1)
 }
 
-/// Whether an instruction walks the first `rows` axes as if they were one.
+/// Whether an instruction's accesses permit joining the first `rows` axes.
 fn walks_as_one(nest: &Loop, instruction: &Instruction, rows: usize) -> bool {
     match instruction {
         Instruction::Load(access) | Instruction::Store(_, access) => (1..rows).all(|axis| {

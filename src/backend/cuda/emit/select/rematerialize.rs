@@ -1,8 +1,9 @@
-//! Which setup loops a reader runs itself in place of loading their results.
+//! Rematerialisation: selects setup loops that a reader executes itself instead of loading their
+//! results.
 //!
-//! A setup loop makes a vector over features from a few partial sums and parameters: a mean, the
-//! scale of a batch norm. If it had a launch of its own, its readers would have to wait for that
-//! launch, which takes longer than a thread takes to compute the one number that it needs.
+//! A setup loop computes a vector over features from a few partial sums and parameters, such as a
+//! mean or the scale of a batch norm. With a separate launch, its readers would wait for that
+//! launch, which takes longer than a thread needs to recompute a single number.
 
 use super::super::{
     nest::{Memory, is_replaced, loads, memory, result, results},
@@ -14,13 +15,13 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// Terms of a sum that a reader may add, at most.
+/// The maximum number of terms of a sum that a reader adds.
 const MOST_TERMS: usize = 32;
-/// Instructions of a setup loop that a reader may repeat, at most.
+/// The maximum number of instructions of a setup loop that a reader repeats.
 const MOST_INSTRUCTIONS: usize = 24;
 
-/// The setup loops that `nest` reads, where they can be run for known indices of the `kept` axes.
-/// Empty if one of them cannot, or if the loop reads none.
+/// The setup loops that `nest` reads, if all can be executed for given indices of the `kept` axes;
+/// else empty.
 pub(super) fn rematerialize<'p>(
     plan: &'p Plan,
     setup: &'p [Loop],
@@ -38,7 +39,7 @@ struct Found<'p> {
     buffers: BTreeSet<Id<Buffer>>,
 }
 
-/// None if the loop reads another element than the one that a setup loop makes.
+/// Returns `None` if the loop reads another element than the setup loop computes.
 fn find<'p>(plan: &'p Plan, setup: &'p [Loop], nest: &Loop) -> Option<Found<'p>> {
     if setup.is_empty() {
         return None;
@@ -52,7 +53,7 @@ fn find<'p>(plan: &'p Plan, setup: &'p [Loop], nest: &Loop) -> Option<Found<'p>>
     let candidates = setup.iter().rev().chain(others.into_iter().rev());
     for (number, maker) in candidates.enumerate() {
         if number == setup.len() {
-            // The loop itself loads these from memory.
+            // The reader loads these from memory.
             readers.remove(0);
             if readers.is_empty() {
                 break;
@@ -77,8 +78,8 @@ fn find<'p>(plan: &'p Plan, setup: &'p [Loop], nest: &Loop) -> Option<Found<'p>>
     (!found.loops.is_empty()).then_some(found)
 }
 
-/// The setup loops of other kernels that sum nothing, such as a bias times the rows of two cases:
-/// the kernel's own setup loops may read them.
+/// The setup loops of other kernels that sum nothing, such as a bias times the rows of two cases.
+/// The kernel's setup loops may read them.
 fn elementwise_setup<'p>(plan: &'p Plan, setup: &'p [Loop]) -> Vec<&'p Loop> {
     let is_own = |other: &Loop| setup.iter().any(|nest| std::ptr::eq(nest, other));
     let sums = |other: &Loop| {
@@ -91,7 +92,7 @@ fn elementwise_setup<'p>(plan: &'p Plan, setup: &'p [Loop]) -> Vec<&'p Loop> {
     all.filter(|other| !is_own(other) && !sums(other)).collect()
 }
 
-/// The loads of a buffer by some loops.
+/// The loads of a buffer by the given loops.
 fn uses<'a>(
     readers: &'a [&'a Loop],
     buffer: Id<Buffer>,
@@ -102,8 +103,8 @@ fn uses<'a>(
         .filter(move |(_, access)| access.buffer == buffer)
 }
 
-/// Whether an access of one loop is to the element that an access of another makes: both have the
-/// same stride along each axis.
+/// Whether an access of a loop reads the element that an access of another loop computes: both have
+/// the same stride along each axis.
 fn is_same_element(nest: &Loop, access: &Access, maker: &Loop, result: &Access) -> bool {
     let strides = |nest: &Loop, access: &Access| -> BTreeSet<(usize, usize)> {
         let axes = nest.axes.iter().zip(&nest.sizes).zip(&access.strides);
@@ -117,8 +118,8 @@ fn is_same_element(nest: &Loop, access: &Access, maker: &Loop, result: &Access) 
         && strides(nest, access) == strides(maker, result)
 }
 
-/// The loops with their shapes; none if one of them is too long, or would not give the same numbers
-/// a second time.
+/// The loops with their shapes; `None` if a loop is too long, or its results would differ when
+/// recomputed.
 fn checked<'p>(
     plan: &Plan,
     found: Found<'p>,
@@ -155,7 +156,7 @@ fn checked<'p>(
     })
 }
 
-/// How a setup loop makes the buffers that are wanted; none if these have different axes.
+/// The shape of a setup loop for the wanted buffers; `None` if these have different axes.
 fn shape<'p>(nest: &'p Loop, wanted: &BTreeSet<Id<Buffer>>) -> Option<RematerializedLoop<'p>> {
     let is_wanted = |number: &usize| match &nest.instructions[*number] {
         Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
@@ -187,7 +188,7 @@ fn shape<'p>(nest: &'p Loop, wanted: &BTreeSet<Id<Buffer>>) -> Option<Rematerial
     })
 }
 
-/// Whether all of the loops make vectors over that axis of the reader.
+/// Whether all loops compute vectors over the given axis of the reader.
 pub(super) fn is_along(rematerialized: &Rematerialized, nest: &Loop, axis: usize) -> bool {
     rematerialized.loops.iter().all(|part| {
         part.kept

@@ -1,10 +1,10 @@
-//! How many partial sums there are. The plan splits sums by ranges of its tile axis, into as many
-//! parts as suit a few cores; a GPU needs more.
+//! Retiling: adapts the number of partial sums. The plan splits sums by ranges of its tile axis
+//! into enough parts for a few cores; a GPU needs more.
 //!
-//! Sums over the rows of a contraction's result, such as the statistics of a batch norm, are made by
-//! the blocks that make the result, each for its own range of rows: the partial sums become as many
-//! as there are blocks down the result. Sums over all of a loop, such as a gradient's norm, become
-//! as many as keep a GPU busy. The loops that add the parts are changed to match.
+//! Sums over the rows of a contraction's result, such as the statistics of a batch norm, are
+//! computed by the blocks that compute the result, each for a range of rows; so there are as many
+//! partial sums as blocks along the rows. Sums over a whole loop, such as a gradient's norm, get
+//! enough parts to keep a GPU busy. The loops that add the parts are changed to match.
 
 use super::{
     super::{nest::loads, spec::THREADS, target::H100},
@@ -17,23 +17,22 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Numbers that a thread adds before its block joins its threads, at least.
+/// The minimum number of terms per thread before a block adds its threads.
 const LEAST_NUMBERS: usize = 8;
-/// Blocks that are enough to keep the GPU's memory busy.
+/// The number of blocks that keeps the GPU's memory busy.
 const MOST_TILES: usize = 8 * H100.multiprocessors;
 
-/// The number of parts of each buffer of partial sums that is to have another one.
+/// The new number of parts of each changed buffer of partial sums.
 type Counts = BTreeMap<Id<Buffer>, usize>;
 
-/// The plan with as many partial sums as suit a GPU.
+/// The plan with numbers of partial sums for a GPU.
 pub fn retiled(plan: &Plan) -> Plan {
     let tiles: Vec<Option<Tile>> = plan.kernels.iter().map(finer).collect();
     let mut counts = wanted(plan, &tiles);
     agree(plan, &tiles, &mut counts);
     let mut plan = plan.clone();
     for (kernel, tile) in plan.kernels.iter_mut().zip(tiles) {
-        // A kernel that makes several sums makes each in the same number of parts, or none in more
-        // than the plan's.
+        // All sums of a kernel have the same number of parts; else they keep the plan's number.
         if partial(kernel).all(|access| counts.contains_key(&access.buffer)) {
             kernel.tile = tile.or(kernel.tile);
         }
@@ -42,7 +41,7 @@ pub fn retiled(plan: &Plan) -> Plan {
     plan
 }
 
-/// The numbers of parts that suit those who make them.
+/// The numbers of parts that suit the producers of the partial sums.
 fn wanted(plan: &Plan, tiles: &[Option<Tile>]) -> Counts {
     let mut counts = Counts::new();
     for (kernel, tile) in plan.kernels.iter().zip(tiles) {
@@ -60,7 +59,7 @@ fn wanted(plan: &Plan, tiles: &[Option<Tile>]) -> Counts {
     counts
 }
 
-/// Removes counts until all buffers that a loop reads together have one number of parts.
+/// Removes changes until all buffers that a loop reads together have the same number of parts.
 fn agree(plan: &Plan, tiles: &[Option<Tile>], counts: &mut Counts) {
     let loops = || plan.kernels.iter().flat_map(Kernel::loops);
     while let Some(wrong) = loops().find_map(|nest| disagreeing(plan, nest, counts)) {
@@ -74,7 +73,7 @@ fn agree(plan: &Plan, tiles: &[Option<Tile>], counts: &mut Counts) {
     }
 }
 
-/// Gives the buffers, and the loops that read them, their new number of parts.
+/// Applies the new numbers of parts to the buffers and the loops that read them.
 fn recount(plan: &mut Plan, counts: &Counts) {
     for kernel in &mut plan.kernels {
         let loops = kernel.setup.iter_mut().chain(&mut kernel.prologue);
@@ -98,7 +97,7 @@ fn recount(plan: &mut Plan, counts: &Counts) {
     }
 }
 
-/// The partial sums that a kernel's loops make.
+/// The partial sums that a kernel's loops compute.
 fn partial(kernel: &Kernel) -> impl Iterator<Item = &Access> {
     let instructions = kernel
         .prologue
@@ -111,8 +110,8 @@ fn partial(kernel: &Kernel) -> impl Iterator<Item = &Access> {
     })
 }
 
-/// More and smaller tiles for a kernel whose loops sum all that they visit, if the plan has too few
-/// for a GPU.
+/// Divides a kernel whose loops sum all their elements into more and smaller tiles, if the plan has
+/// too few for a GPU.
 fn finer(kernel: &Kernel) -> Option<Tile> {
     let tile = kernel.tile.filter(|_| kernel.contraction.is_none())?;
     let whole = |access: &Access| access.strides.iter().all(|&stride| stride == 0);
@@ -135,12 +134,12 @@ fn finer(kernel: &Kernel) -> Option<Tile> {
     (finer.count > tile.count).then_some(finer)
 }
 
-/// Which of a loop's axes counts the parts of a buffer.
+/// The axis of a loop that counts the parts of a buffer.
 fn tile_axis(buffer: &Buffer, nest: &Loop) -> Option<usize> {
     nest.axes.iter().position(|axis| *axis == buffer.axes[0])
 }
 
-/// An axis like the other, of that size.
+/// A copy of an axis with another size.
 fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
     let axis = Axis {
         size,
@@ -153,7 +152,7 @@ fn counted(axes: &mut Vec<Axis>, like: Id<Axis>, size: usize) -> Id<Axis> {
     }))
 }
 
-/// A buffer of those counted that a loop cannot read in another number of parts.
+/// A changed buffer that a loop cannot read with another number of parts, if any.
 fn disagreeing(plan: &Plan, nest: &Loop, counts: &Counts) -> Option<Id<Buffer>> {
     let counted = |access: &&Access| counts.contains_key(&access.buffer);
     let first = loads(nest).find(counted)?;

@@ -1,4 +1,5 @@
-//! How a contraction is made: by rows, or by tiles of some size, with k in one part or several.
+//! Tiles: selects whether a contraction is computed by rows or by tiles, the size of tiles, and the
+//! number of parts of k.
 
 use super::super::{
     spec::{STEP, TileShape},
@@ -6,20 +7,21 @@ use super::super::{
 };
 use crate::plan::Contraction;
 
-/// Blocks of a piece at most; beyond, threads take several elements.
+/// The maximum number of blocks of a piece; beyond it, threads process several elements.
 pub(super) const MOST_BLOCKS: usize = 65_535;
 
-/// A size of tile that `contract.cuh` can make, and when it suits.
+/// A tile size that `contract.cuh` supports, and the conditions for its use.
 #[derive(Debug)]
 struct Candidate {
     shape: TileShape,
-    /// Columns of the result at most.
+    /// The maximum number of columns of the result.
     widest: Option<usize>,
-    /// Multiprocessors that it must keep busy; with fewer a smaller tile does better.
+    /// The minimum number of multiprocessors that the tiles keep busy; below it, a smaller tile is
+    /// faster.
     busy: Busy,
 }
 
-/// How many multiprocessors.
+/// A number of multiprocessors.
 #[derive(Clone, Copy, Debug)]
 enum Busy {
     Any,
@@ -45,11 +47,11 @@ const fn candidate(m: usize, n: usize, widest: Option<usize>, busy: Busy) -> Can
     }
 }
 
-/// The first that suits is taken.
+/// The tile sizes; the first suitable one is used.
 const CANDIDATES: [Candidate; 5] = [
     // For logits of a few classes, where most columns of a wider tile would be empty.
     candidate(64, 16, Some(16), Busy::Any),
-    // Multiplies each number in shared memory 128 times, the most that registers hold sums for.
+    // Uses each number in shared memory 128 times, the maximum for which registers can store sums.
     candidate(128, 128, None, Busy::All),
     // A thread has half as many sums, for results that are not as large.
     candidate(128, 64, None, Busy::All),
