@@ -386,7 +386,10 @@ fn mistakes_are_explained() {
             vec!["train", "small.dgm", "--validation", "100000"],
             "--validation",
         ),
-        (vec!["train", "small.dgm", "--set", "pixels=100"], "pixels"),
+        (
+            vec!["train", "small.dgm", "--set", "pixels=100"],
+            "or change the size of `x` with `--set`",
+        ),
         (vec!["train", "."], "--resume"),
         (
             vec!["train", "small.dgm", "--samples", "0"],
@@ -519,7 +522,7 @@ fn data_sets_are_checked() {
         ),
         (
             vec![array("x", &[3, 784], 0.0), array("y", &[2], 0.0)],
-            "2 rows",
+            "`x` has 3 rows, but `y` has 2",
         ),
     ] {
         dgc::run::arrays::write(
