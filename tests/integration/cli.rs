@@ -386,7 +386,10 @@ fn mistakes_are_explained() {
             vec!["train", "small.dgm", "--validation", "100000"],
             "--validation",
         ),
-        (vec!["train", "small.dgm", "--set", "pixels=100"], "pixels"),
+        (
+            vec!["train", "small.dgm", "--set", "pixels=100"],
+            "change the size of `x` with `--set`",
+        ),
         (vec!["train", "."], "--resume"),
         (
             vec!["train", "small.dgm", "--samples", "0"],
