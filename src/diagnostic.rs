@@ -1,16 +1,16 @@
-//! Reports about a model's text: the place, what was expected, what was found and a way out.
+//! Diagnostics about a model's text: where, what was expected, what was found, and a way out.
 //!
-//! Mistakes of the user are values of this type, gathered and reported all at once; mistakes of dgc
-//! are panics.
+//! A user's mistakes are [`Diagnostic`] values, collected and reported all at once. Bugs in dgc are
+//! panics.
 
 use std::{fmt, ops::Range};
 
 /// A range of bytes in a source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Span {
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: usize,
-    /// The byte after the last.
+    /// The offset after the last byte.
     pub end: usize,
 }
 
@@ -20,41 +20,41 @@ impl Span {
         Span { start, end }
     }
 
-    /// As a range, to index the source.
+    /// The span as a range, to index the source text.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 }
 
-/// How serious a report is.
+/// How serious a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The model is refused.
+    /// The model is rejected.
     Error,
-    /// The model is legal and likely wrong.
+    /// The model is accepted, but probably wrong.
     Warning,
 }
 
-/// One mistake, or one thing that is legal and likely wrong.
+/// An error or a warning about a model's text.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Diagnostic {
-    /// Whether the model is refused.
+    /// Whether the model is rejected.
     pub severity: Severity,
     /// What is wrong, in one line.
     pub title: String,
-    /// The place; [`Span::default`] for what is outside the text, such as `--set`.
+    /// The place; [`Span::default`] for a mistake outside the text, such as one in `--set`.
     pub span: Span,
-    /// What is said at the place.
+    /// The message at the place.
     pub label: String,
-    /// Other places that matter.
+    /// Related places, each with a message.
     pub notes: Vec<(Span, String)>,
-    /// A way out.
+    /// A way to correct it.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// A mistake at this place.
+    /// An error at this place.
     pub fn error(span: Span, title: impl Into<String>) -> Self {
         Diagnostic {
             severity: Severity::Error,
@@ -74,43 +74,43 @@ impl Diagnostic {
         }
     }
 
-    /// The same with this said at its place.
+    /// Sets the message at the place.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self
     }
 
-    /// The same with another place that matters.
+    /// Adds a related place.
     pub fn note(mut self, span: Span, label: impl Into<String>) -> Self {
         self.notes.push((span, label.into()));
         self
     }
 
-    /// The same with a way out.
+    /// Sets the way to correct it.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Whether it refuses the model.
+    /// Whether it is an error, which rejects the model.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 }
 
-/// The diagnostics of one text, with the text, so that they can be shown with their places.
+/// The diagnostics of one text, together with the text, so that they can be shown in context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
-    /// The name that the text is shown under, such as its path.
+    /// The name of the text in messages, such as its path.
     pub file: String,
-    /// The text that the places refer to.
+    /// The text that the spans refer to.
     pub text: String,
-    /// In the order of their places.
+    /// The diagnostics, in source order.
     pub list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// The diagnostics of a text that is shown as `file`.
+    /// The diagnostics of a text that messages call `file`.
     pub fn new(file: impl Into<String>, text: impl Into<String>, list: Vec<Diagnostic>) -> Self {
         Diagnostics {
             file: file.into(),
@@ -119,7 +119,7 @@ impl Diagnostics {
         }
     }
 
-    /// How many are errors, warnings aside.
+    /// The number of errors; warnings are not counted.
     pub fn mistakes(&self) -> usize {
         self.list
             .iter()
@@ -127,12 +127,19 @@ impl Diagnostics {
             .count()
     }
 
-    /// All of them as text for a terminal.
+    /// Whether all errors are outside the text, in the changes of `--set` and
+    /// [`Model::set`](crate::Model::set).
+    pub fn are_about_changes(&self) -> bool {
+        let mut errors = self.list.iter().filter(|diagnostic| diagnostic.is_error());
+        errors.all(|diagnostic| diagnostic.span == Span::default())
+    }
+
+    /// All diagnostics as text for a terminal.
     pub fn render(&self, colour: bool) -> String {
         render(&self.list, &self.file, &self.text, colour)
     }
 
-    /// All of them as JSON, with lines and columns counted from 1.
+    /// All diagnostics as JSON, with lines and columns counted from 1.
     pub fn json(&self) -> Vec<serde_json::Value> {
         json(&self.list, &self.file, &self.text)
     }
@@ -146,22 +153,21 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The candidate that a misspelt name is nearly, if there is one.
-/// The candidate that a misspelt name most resembles, if it resembles one.
+/// The candidate closest to a misspelt name, if one is close enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
     let near = distances.filter(|(distance, candidate)| {
-        // One letter may be wrong, and one more for every four letters, but never all of them.
+        // Allow one wrong letter, and one more for every four letters, but not all of them.
         let len = candidate.chars().count().max(name.chars().count());
         *distance <= 1 + len / 4 && *distance < len
     });
     near.min().map(|(_, candidate)| candidate)
 }
 
-/// "did you mean `near`?" for the candidate nearest to a misspelt name, if one is near; else the
-/// list of candidates.
+/// "did you mean `near`?" for the candidate closest to a misspelt name, if one is close enough;
+/// else the list of candidates.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     match (
@@ -172,7 +178,7 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         (None, []) => None,
         (None, all) => {
             let all: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();
-            Some(format!("known: {}", all.join(", ")))
+            Some(format!("available: {}", all.join(", ")))
         }
     }
 }
@@ -195,7 +201,7 @@ pub fn render(diagnostics: &[Diagnostic], file: &str, source: &str, colour: bool
         let mut group = level
             .primary_title(diagnostic.title.as_str())
             .elements(Vec::<annotate_snippets::Element<'_>>::new());
-        // A mistake outside the text, such as one on the command line, has no place in it.
+        // A mistake outside the text, such as one on the command line, has no span.
         if diagnostic.span != Span::default() {
             let mut snippet = Snippet::source(source).path(file).annotation(
                 AnnotationKind::Primary

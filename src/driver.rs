@@ -24,7 +24,7 @@ pub fn check(
     text: &str,
     sets: &[(String, String)],
 ) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut parsed = syntax::parse_what_can_be(text);
+    let mut parsed = syntax::parse_with_recovery(text);
     let checked = parsed
         .tree
         .as_ref()

@@ -101,9 +101,15 @@ impl Error {
     pub fn model(diagnostics: Diagnostics) -> Self {
         let count = diagnostics.mistakes();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
-        let message = format!("{}: {count} {noun}", diagnostics.file);
+        let names_option = diagnostics.are_about_changes();
+        let message = if names_option {
+            format!("set: {count} {noun} for {}", diagnostics.file)
+        } else {
+            format!("{}: {count} {noun}", diagnostics.file)
+        };
         Error {
             diagnostics: Some(Box::new(diagnostics)),
+            names_option,
             ..Self::of_kind(ErrorKind::Model, message)
         }
     }

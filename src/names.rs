@@ -1,8 +1,8 @@
 //! Typed names of cases, terms of a bound, inputs and outputs of a program.
 //!
-//! Programs, plans and reports carry these names as text. The text of each is written and read in
-//! this file alone, so that no other code builds such a name or takes one apart. Every name reads
-//! back as itself: `name.to_string().parse() == Ok(name)`. Names are ordered as their text is.
+//! Programs, plans and reports store these names as text. Only this file formats and parses that
+//! text; no other code assembles or splits a name. Every name survives a round trip:
+//! `name.to_string().parse() == Ok(name)`. Names are ordered by their text.
 
 use std::{cmp::Ordering, convert::Infallible, fmt, str::FromStr};
 
@@ -15,15 +15,16 @@ pub enum CaseKind {
     Unlabelled,
     /// Every row, for a model without labels.
     All,
-    /// No case of the bound: rows that are drawn from the generative graph.
+    /// Not a case of the bound: rows that are drawn from the generative graph.
     Generated,
 }
 
 impl CaseKind {
     /// The cases that a bound may have, in the order in which reports show them.
-    pub const OF_BOUNDS: [CaseKind; 3] = [CaseKind::All, CaseKind::Labelled, CaseKind::Unlabelled];
+    pub const BOUND_CASES: [CaseKind; 3] =
+        [CaseKind::All, CaseKind::Labelled, CaseKind::Unlabelled];
 
-    /// `labelled`: the word that begins the names of inputs, noise and outputs.
+    /// `labelled`: the first word in the names of inputs, noise and outputs.
     pub fn word(self) -> &'static str {
         match self {
             CaseKind::Labelled => "labelled",
@@ -33,18 +34,18 @@ impl CaseKind {
         }
     }
 
-    /// The case that this word names.
-    pub fn of_word(word: &str) -> Option<Self> {
-        let [all, labelled, unlabelled] = CaseKind::OF_BOUNDS;
+    /// The case with this word.
+    pub fn find(word: &str) -> Option<Self> {
+        let [all, labelled, unlabelled] = CaseKind::BOUND_CASES;
         [all, labelled, unlabelled, CaseKind::Generated]
             .into_iter()
             .find(|case| case.word() == word)
     }
 
-    /// The case at the front of `CASE.REST`, and the rest.
+    /// Splits `CASE.REST` into the case and the rest.
     fn split(text: &str) -> Option<(Self, &str)> {
         let (word, rest) = text.split_once('.')?;
-        Some((CaseKind::of_word(word)?, rest))
+        Some((CaseKind::find(word)?, rest))
     }
 }
 
@@ -70,7 +71,7 @@ pub enum TermName {
 }
 
 impl TermName {
-    /// The variable whose term this is.
+    /// The variable of the term; `None` for a term of several variables.
     pub fn variable(&self) -> Option<&str> {
         match self {
             TermName::LogP(variable) | TermName::NegLogQ(variable) | TermName::NegKl(variable) => {
@@ -125,13 +126,13 @@ pub enum OutputName {
     PerRow(CaseKind),
     /// `CASE.TERM`: the mean of a term over the rows of a case.
     CaseTerm(CaseKind, TermName),
-    /// `METRIC.VARIABLE` or `METRIC.CASE.VARIABLE`: what a line of the objective reports.
+    /// `METRIC.VARIABLE` or `METRIC.CASE.VARIABLE`: a metric of a line of the objective.
     Metric {
-        /// `classification`, `smoothness`, …: the name that the line chose.
+        /// The name of the metric: `classification`, `smoothness`, …
         metric: String,
-        /// The case whose rows it is of, if the line reports each case on its own.
+        /// The case whose rows are averaged, if the line reports each case separately.
         case: Option<CaseKind>,
-        /// The label or node that the line is about.
+        /// The label or the node that the line names.
         variable: String,
     },
     /// `bound` of each row, in evaluation.
@@ -144,12 +145,12 @@ pub enum OutputName {
     Predict(String),
     /// `encode.LATENT`: the posterior mean of each row.
     Encode(String),
-    /// A parameter, a gradient or a variable, by its own name.
+    /// A parameter, a gradient or a variable, by its name.
     Array(String),
 }
 
 impl OutputName {
-    /// What a line of the objective reports on a variable, over all rows that it reads.
+    /// The metric of a line of the objective for a variable, over all rows that the line reads.
     pub fn metric(metric: &str, variable: &str) -> Self {
         OutputName::Metric {
             metric: metric.to_string(),
@@ -158,12 +159,12 @@ impl OutputName {
         }
     }
 
-    /// Whether it is this metric, of any case and variable.
+    /// Whether it is the metric `name`, for any case and variable.
     pub fn is_metric(&self, name: &str) -> bool {
         matches!(self, OutputName::Metric { metric, .. } if metric == name)
     }
 
-    /// Whether it is one number for each row in evaluation, to be averaged over rows.
+    /// Whether it is an evaluation output with one number per row, to be averaged over rows.
     pub fn is_number_per_row(&self) -> bool {
         matches!(
             self,
@@ -171,8 +172,8 @@ impl OutputName {
         )
     }
 
-    /// Where reports in JSON show it: in an object of that name, if any, and under that key.
-    /// `labelled.log p(x)` is `log p(x)` in `labelled`.
+    /// Its position in JSON reports: the name of the enclosing object, if any, and the key.
+    /// `labelled.log p(x)` is the key `log p(x)` in the object `labelled`.
     pub fn grouped(&self) -> (Option<String>, String) {
         match self.to_string().split_once('.') {
             Some((group, key)) => (Some(group.to_string()), key.to_string()),
@@ -210,7 +211,7 @@ impl fmt::Display for OutputName {
 }
 
 impl From<&str> for OutputName {
-    /// The name that this text is of; any other text is the name of an array.
+    /// Parses a name. Text of no other form is the name of an array.
     fn from(text: &str) -> Self {
         match text {
             "loss" => return OutputName::Loss,
@@ -234,7 +235,7 @@ impl From<&str> for OutputName {
         match text.split_once('.') {
             Some(("predict", label)) => OutputName::Predict(label.to_string()),
             Some(("encode", latent)) => OutputName::Encode(latent.to_string()),
-            // `from.z.x` is a variable of another model.
+            // `from.z.x` is a variable of an upstream model.
             None | Some(("from", _)) => array(),
             Some((metric, rest)) => {
                 let (case, variable) = match CaseKind::split(rest) {
@@ -277,7 +278,7 @@ impl Ord for OutputName {
     }
 }
 
-/// An input of a program that lowering makes from a model.
+/// An input of a program that lowering builds from a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum InputName {
     /// `CASE.VARIABLE`: the values of an observed variable in the rows of a case.
@@ -287,7 +288,7 @@ pub enum InputName {
     /// `KIND.VARIABLE`: a number that changes from step to step or depends on the training rows,
     /// such as `beta.z`, `weight.y`, `smooth.y` or `temperature.c`.
     Number {
-        /// `beta`, `weight`, `smooth` or the name that an estimator gives its number.
+        /// `beta`, `weight`, `smooth` or an estimator's name for its number.
         kind: String,
         /// The variable that it belongs to.
         variable: String,
@@ -303,7 +304,7 @@ impl InputName {
         }
     }
 
-    /// The name that this text is of.
+    /// Parses the name of an input.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some((case, variable)) = CaseKind::split(text) {
             return Some(InputName::Observed(case, variable.to_string()));
@@ -328,12 +329,12 @@ impl fmt::Display for InputName {
 
 /// The input of an update that holds the learning rate of the step.
 pub const RATE: &str = "rate";
-/// The input of an update that holds the number of the step, 1 at the first.
+/// The input of an update that holds the number of the step, 1 for the first.
 pub const STEP: &str = "step";
 /// The input of an update that holds the precision of the weights' prior, per training row.
 pub const PRIOR: &str = "prior";
 
-/// Trained parameters that an update treats alike, as one flat array.
+/// Trained parameters that an update processes together, as one flat array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParameterGroup {
     /// `weights`: weights of linear layers, which priors and decay apply to.
@@ -342,19 +343,19 @@ pub enum ParameterGroup {
     Others,
 }
 
-/// A flat array of an update.
+/// A flat array that an update reads or writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpdateArray {
     /// `GROUP`: the parameters.
     Parameters(ParameterGroup),
     /// `GROUP.gradient`: their gradients.
     Gradients(ParameterGroup),
-    /// `GROUP.STATE`: a state of the optimiser.
+    /// `GROUP.STATE`: an optimiser state.
     State(ParameterGroup, String),
 }
 
 impl UpdateArray {
-    /// The parameters that it belongs to.
+    /// The group of parameters that the array belongs to.
     pub fn group(&self) -> ParameterGroup {
         match self {
             UpdateArray::Parameters(group)
@@ -363,7 +364,7 @@ impl UpdateArray {
         }
     }
 
-    /// The array that this text names.
+    /// Parses the name of an array.
     pub fn parse(text: &str) -> Option<Self> {
         let (group, array) = match text.split_once('.') {
             Some((group, array)) => (group, Some(array)),
@@ -434,7 +435,7 @@ mod tests {
             OutputName::Array(name("x")),
             OutputName::Array(name("from.z.x")),
         ];
-        for case in CaseKind::OF_BOUNDS {
+        for case in CaseKind::BOUND_CASES {
             names.extend([OutputName::CaseBound(case), OutputName::PerRow(case)]);
             names.extend(
                 terms()

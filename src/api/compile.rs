@@ -8,7 +8,7 @@ use crate::{
     },
     error::{Error, Result},
     model::Model,
-    run::compiled::{self, Compiled, Made},
+    run::compiled::{self, Compiled, CompiledPrograms},
 };
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub struct CompileOptions {
 /// The compiled programs of a model, in memory.
 pub struct Programs<'m> {
     model: &'m Model,
-    made: Made,
+    compiled: CompiledPrograms,
     options: CompileOptions,
 }
 
@@ -51,7 +51,7 @@ impl Model {
         }
         Ok(Programs {
             model: self,
-            made: compiled::make(self, &options.architectures, options.precision)?,
+            compiled: compiled::compile_model(self, &options.architectures, options.precision)?,
             options,
         })
     }
@@ -61,7 +61,7 @@ impl Programs<'_> {
     /// The cost of each kernel, the least time it takes on a GPU of the architecture `arch`, and its
     /// assembler's report. An H100 stands for architectures whose figures dgc does not have.
     pub fn report(&self, arch: &str) -> CostReport {
-        CostReport::new(&self.made, arch, self.options.precision)
+        CostReport::new(&self.compiled, arch, self.options.precision)
     }
 
     /// Writes the programs into a folder that [`Compiled::open`] reads.
@@ -69,7 +69,7 @@ impl Programs<'_> {
     /// # Errors
     /// If the folder contains other files, or cannot be written.
     pub fn write(self, folder: impl AsRef<Path>) -> Result<()> {
-        compiled::write(folder.as_ref(), self.model, &self.model.sets, self.made)
+        compiled::write(folder.as_ref(), self.model, &self.model.sets, self.compiled)
     }
 }
 

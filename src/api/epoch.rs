@@ -82,7 +82,7 @@ impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metrics = &self.metrics;
         let mut parts = vec![format!("epoch {}/{}", self.number(), self.epochs)];
-        for case in CaseKind::OF_BOUNDS {
+        for case in CaseKind::BOUND_CASES {
             if let Some(bound) = self.bound(case.word()) {
                 parts.push(format!("{case} {bound:.2}"));
             }

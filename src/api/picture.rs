@@ -45,9 +45,11 @@ impl DrawnSamples {
         let [drawn] = self.drawn.as_slice() else {
             return Err(Error::unsupported(
                 "a picture needs a model with exactly one data variable",
-            ));
+            )
+            .help("use a model of one image, or write latent variables with `Run::encode`"));
         };
-        let shape = shape(&drawn.variable)?;
+        let shape = shape(&drawn.variable)
+            .map_err(|error| error.also_help("or write latent variables with `Run::encode`"))?;
         let size = drawn.variable.size();
         let mut images = Vec::new();
         for line in 0..self.lines {

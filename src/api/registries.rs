@@ -1,6 +1,9 @@
 //! The elements of the model language, listed from the registries.
 
-use crate::{distribution, estimator, layer, lines, optimizer, simplify};
+use crate::{
+    distribution::{self, Domain},
+    estimator, layer, lines, optimizer, simplify,
+};
 use serde::Serialize;
 use std::fmt;
 
@@ -79,6 +82,14 @@ fn arguments(arguments: &[layer::Argument]) -> Vec<String> {
     arguments.iter().map(argument).collect()
 }
 
+/// A call as in a model: `adam(rate = 3e-4)`; the name alone without arguments.
+fn call(name: &str, arguments: &[String]) -> String {
+    match arguments {
+        [] => name.to_string(),
+        arguments => format!("{name}({})", arguments.join(", ")),
+    }
+}
+
 impl Registries {
     /// Lists all registries.
     pub fn new() -> Self {
@@ -150,35 +161,38 @@ impl fmt::Display for Registries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "distributions: type of values; form with constants; form with a network, and its heads"
+            "distributions: type of values, form with constants, form with a network and its heads"
         )?;
         for entry in &self.distributions {
             writeln!(f, "{entry}")?;
         }
         writeln!(
             f,
-            "distributions with several components, for a variable of `generative` without parents"
+            "mixture priors, only in `generative` and without parents"
         )?;
         writeln!(
             f,
-            "  mixture(distribution, components)    each component with learned heads and weight"
+            "  mixture(distribution, components)    components with learned heads and weights"
         )?;
         writeln!(
             f,
-            "  vamp(components)                     q of the latent at learned pseudo-inputs"
+            "  vamp(components)                     the posterior q at learned pseudo-inputs"
         )?;
         for (title, entries) in [("layers", &self.layers), ("optimizers", &self.optimizers)] {
             writeln!(f, "{title}")?;
             for entry in entries {
-                let line = format!("  {:18} {}", entry.name, entry.arguments.join(", "));
-                writeln!(f, "{}", line.trim_end())?;
+                writeln!(f, "  {}", call(entry.name, &entry.arguments))?;
             }
         }
         writeln!(f, "estimators of discrete variables")?;
         for entry in &self.estimators {
-            let call = entry.arguments.join(", ");
-            let line = format!("  {:5} {:18} {call}", entry.keyword, entry.name);
-            writeln!(f, "{}", line.trim_end())?;
+            let keyword = entry.keyword;
+            if entry.name == keyword {
+                writeln!(f, "  {keyword} VARIABLE {}", entry.arguments.join(" "))?;
+            } else {
+                let call = call(entry.name, &entry.arguments);
+                writeln!(f, "  {keyword} VARIABLE by {call}")?;
+            }
         }
         writeln!(f, "lines of `objective` and `train`")?;
         for line in &self.lines {
@@ -189,7 +203,7 @@ impl fmt::Display for Registries {
             } = line;
             writeln!(f, "  {block:9} {example:56} {summary}")?;
         }
-        writeln!(f, "rules of simplification")?;
+        writeln!(f, "simplification rules")?;
         self.identities
             .iter()
             .try_for_each(|identity| writeln!(f, "  {identity}"))
@@ -198,16 +212,19 @@ impl fmt::Display for Registries {
 
 impl fmt::Display for DistributionEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let call = match self.constants.as_slice() {
-            [] => self.name.to_string(),
-            constants => format!("{}({})", self.name, constants.join(", ")),
+        let call = match (self.constants.as_slice(), self.heads.as_slice()) {
+            ([], []) => self.name.to_string(),
+            ([], _) => String::new(),
+            (constants, _) => format!("{}({})", self.name, constants.join(", ")),
         };
         let network = match self.heads.as_slice() {
             [] => String::new(),
             heads => format!("{}(network): {}", self.name, heads.join(", ")),
         };
-        let drawn = if self.may_be_inferred {
-            "may be inferred"
+        let drawn = if self.values == Domain::Class.name() {
+            "summed over"
+        } else if self.may_be_inferred {
+            "reparametrised sample"
         } else {
             "density only"
         };

@@ -10,7 +10,7 @@ use crate::{
         },
     },
     plan::Cost,
-    run::compiled::Made,
+    run::compiled::CompiledPrograms,
 };
 use serde::Serialize;
 use std::fmt;
@@ -172,10 +172,10 @@ pub struct LaunchReport {
 
 impl CostReport {
     /// The costs of all programs and their least times on a GPU of the architecture `arch`.
-    pub(super) fn new(made: &Made, arch: &str, precision: Precision) -> Self {
+    pub(super) fn new(compiled: &CompiledPrograms, arch: &str, precision: Precision) -> Self {
         let gpu = GPUS.iter().find(|gpu| gpu.arch == arch).unwrap_or(&GPUS[1]);
         let program = |build: &Build| {
-            let assembled = made.assembled.iter().find(|assembled| {
+            let assembled = compiled.assembled.iter().find(|assembled| {
                 assembled.program == build.name && assembled.architecture == gpu.arch
             });
             let functions =
@@ -186,7 +186,7 @@ impl CostReport {
             gpu: gpu.name,
             architecture: gpu.arch,
             precision,
-            programs: made.builds.iter().map(program).collect(),
+            programs: compiled.builds.iter().map(program).collect(),
         }
     }
 

@@ -157,6 +157,14 @@ pub struct Trainer {
 }
 
 impl Trainer {
+    /// Checks that a new run may be written to a folder, as [`Trainer::new`] does.
+    ///
+    /// # Errors
+    /// If the folder holds something already.
+    pub fn check_output(folder: &Path) -> Result<()> {
+        Folder::new(folder).map(|_| ())
+    }
+
     /// Creates a trainer with new parameters, drawn from the seed.
     ///
     /// # Errors

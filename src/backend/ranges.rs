@@ -52,8 +52,8 @@ pub(crate) fn check_ranges(
             .iter()
             .take_while(|other| other.0 == array && other.1 < end);
         for &(_, other_start, _, other) in above {
-            let apart = !written[index] && !written[other];
-            if !apart && !(start == other_start && plan.share_memory(index, other)) {
+            let is_written = written[index] || written[other];
+            if is_written && !(start == other_start && plan.share_memory(index, other)) {
                 let (one, other) = (&plan.buffers[index].name, &plan.buffers[other].name);
                 return refused(format!(
                     "expected `{one}` and `{other}` apart, found them overlap"

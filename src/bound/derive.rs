@@ -1,4 +1,4 @@
-//! From a checked model to the bound of each case.
+//! Derives the bound of each case from a checked model.
 
 use super::{Bounds, Case, CaseKind, FactorId, Term};
 use crate::{
@@ -43,7 +43,7 @@ pub fn likelihood(model: &Model, observed: &[Id<Variable>]) -> Term {
     let scopes = scopes(model, observed);
     let mut body = Term::Sum(log_weight(model, observed, |child| !is_class(model, child)));
     for &factor in scopes.iter().rev() {
-        let child = factor.of(model).child;
+        let child = factor.factor(model).child;
         if is_class(model, child) {
             body = Term::LogSumExp {
                 variable: child,
@@ -58,7 +58,7 @@ pub fn likelihood(model: &Model, observed: &[Id<Variable>]) -> Term {
     let continuous = scopes
         .iter()
         .rev()
-        .filter(|id| !is_class(model, id.of(model).child));
+        .filter(|id| !is_class(model, id.factor(model).child));
     continuous.fold(estimate, |body, &factor| Term::Expect {
         factor,
         body: Box::new(body),
@@ -93,7 +93,7 @@ fn scopes(model: &Model, observed: &[Id<Variable>]) -> Vec<FactorId> {
         .collect()
 }
 
-/// log p of every variable and −log q of every unobserved one that `counts`.
+/// log p of every variable, and −log q of every unobserved variable for which `counts` is true.
 fn log_weight(
     model: &Model,
     observed: &[Id<Variable>],
@@ -104,19 +104,19 @@ fn log_weight(
         .map(|(id, _)| Term::LogProb(id));
     let q = scopes(model, observed)
         .into_iter()
-        .filter(|id| counts(id.of(model).child))
+        .filter(|id| counts(id.factor(model).child))
         .map(Term::NegativeLogProb);
     p.chain(q).collect()
 }
 
-/// Whether a variable is summed over: each discrete one if the bound is to be exact.
+/// Whether a variable is summed over. In an exact bound, every discrete variable is.
 fn is_summed(model: &Model, variable: Id<Variable>, exact: bool) -> bool {
     is_class(model, variable) && (exact || model.objective.drawn(variable).is_none())
 }
 
 fn bound(model: &Model, observed: &[Id<Variable>], exact: bool) -> Term {
     if model.generative.is_empty() {
-        // A classifier bounds nothing.
+        // A classifier has no bound.
         return Term::Sum(Vec::new());
     }
     let scopes = scopes(model, observed);
@@ -153,8 +153,8 @@ fn evidence(model: &Model, observed: &[Id<Variable>], scopes: &[FactorId], exact
     term.expect("there is at least the outermost level")
 }
 
-/// The log of a mean over samples, inside the sums over classes. Where q of a summed class reads
-/// samples, the class is weighed by the mean of its probabilities over them: Σ_k m_k (log W_k − log
+/// The log of a mean over samples, inside the sums over classes. If q of a summed class reads
+/// samples, the class is weighted by its mean probability over the samples: Σ_k m_k (log W_k − log
 /// m_k) ≤ log Σ_k W_k for any m, by Jensen's inequality.
 fn importance(
     model: &Model,
@@ -169,7 +169,7 @@ fn importance(
         body: Box::new(Term::Sum(weight)),
     };
     scopes.iter().rev().fold(innermost, |body, &factor| {
-        if is_summed(model, factor.of(model).child, exact) {
+        if is_summed(model, factor.factor(model).child, exact) {
             return Term::EnumerateMean {
                 factor,
                 body: Box::new(body),
@@ -179,9 +179,9 @@ fn importance(
     })
 }
 
-/// `body` within the scope of a factor's child.
+/// `body` inside the scope of a factor's child.
 fn enter(model: &Model, factor: FactorId, body: Term, exact: bool) -> Term {
-    let (child, body) = (factor.of(model).child, Box::new(body));
+    let (child, body) = (factor.factor(model).child, Box::new(body));
     match (is_class(model, child), is_summed(model, child, exact)) {
         (true, true) => Term::Enumerate { factor, body },
         (true, false) => Term::Choose { factor, body },
@@ -189,20 +189,20 @@ fn enter(model: &Model, factor: FactorId, body: Term, exact: bool) -> Term {
     }
 }
 
-/// The terms of latents with an `analytic` line in closed form, and those of drawn classes where
-/// they have one.
+/// Replaces terms by closed forms: for latents with an `analytic` line, and for drawn classes that
+/// have a closed form.
 fn analytic(model: &Model, terms: Vec<Term>, observed: &[Id<Variable>], exact: bool) -> Vec<Term> {
     let closed = |id: &FactorId| {
-        let child = id.of(model).child;
+        let child = id.factor(model).child;
         let drawn = model
             .objective
             .drawn(child)
             .is_some_and(|discrete| discrete.closed);
         model.objective.analytic.contains(&child) || drawn && !exact && !observed.contains(&child)
     };
-    let prior_of = |q: FactorId| {
+    let prior = |q: FactorId| {
         factors(model, Side::Generative)
-            .find(|(_, factor)| factor.child == q.of(model).child)
+            .find(|(_, factor)| factor.child == q.factor(model).child)
             .expect("check finds a prior for each latent")
             .0
     };
@@ -210,33 +210,33 @@ fn analytic(model: &Model, terms: Vec<Term>, observed: &[Id<Variable>], exact: b
         .into_iter()
         .filter_map(|term| match term {
             Term::LogProb(id) if closed(&id) => None,
-            Term::NegativeLogProb(q) if closed(&q) => Some(Term::NegativeKl { q, p: prior_of(q) }),
+            Term::NegativeLogProb(q) if closed(&q) => Some(Term::NegativeKl { q, p: prior(q) }),
             term => Some(term),
         })
         .collect()
 }
 
-/// How many scopes a term stands within: at 0 only observed variables have values.
+/// The number of scopes around a term. At 0, only observed variables have values.
 fn level(model: &Model, scopes: &[FactorId], term: &Term) -> usize {
     let read: BTreeSet<Id<Variable>> = match term {
         Term::LogProb(id) | Term::NegativeLogProb(id) => reads(model, *id, true),
-        // A closed form reads the parents alone.
+        // A closed form reads only the parents.
         Term::NegativeKl { q, p } => reads(model, *q, false)
             .union(&reads(model, *p, false))
             .copied()
             .collect(),
-        _ => unreachable!("a log-weight holds densities alone"),
+        _ => unreachable!("a log-weight has only densities"),
     };
     scopes
         .iter()
-        .rposition(|id| read.contains(&id.of(model).child))
+        .rposition(|id| read.contains(&id.factor(model).child))
         .map_or(0, |scope| scope + 1)
 }
 
-/// The random variables that a factor's density reads, through deterministic nodes; its child among
-/// them if asked for.
+/// The variables that a factor's density reads, directly or through deterministic nodes; with its
+/// child if `child` is true.
 fn reads(model: &Model, factor: FactorId, child: bool) -> BTreeSet<Id<Variable>> {
-    let factor = factor.of(model);
+    let factor = factor.factor(model);
     let mut open: Vec<Id<Variable>> = factor.parents.clone();
     open.extend(child.then_some(factor.child));
     let mut found = BTreeSet::new();

@@ -1,5 +1,5 @@
-//! What a model's training maximises, in words: the bounds as mathematics, then a sentence for
-//! each weight that changes over time. Also the titles of the numbers that an evaluation reports.
+//! The text of `dgc explain`: the bounds and the loss as mathematics, followed by sentences about
+//! samples, costs and weights. Also the titles of the numbers that an evaluation reports.
 
 use super::{
     Bounds,
@@ -10,7 +10,7 @@ use crate::{
     names::{OutputName, TermName},
 };
 
-/// The bound of every case, the loss, and what the formulas leave out, in sentences.
+/// The bound of every case, the loss, and sentences about what the formulas leave out.
 pub fn explain(model: &Model, bounds: &Bounds) -> String {
     let mut text = cases(model, bounds) + &loss(model, bounds);
     let sentences = sentences(model, bounds);
@@ -42,7 +42,7 @@ fn sentences(model: &Model, bounds: &Bounds) -> Vec<String> {
     }
     for (latent, nats) in &settings.free_bits {
         sentences.push(format!(
-            "The mean of the terms of {} counts as at most −{nats} nats (free bits).",
+            "The mean of the terms of {} is limited to at most −{nats} nats (free bits).",
             notation.name(*latent)
         ));
     }
@@ -66,11 +66,15 @@ fn course(ramp: Ramp) -> String {
     } else {
         format!("the first {warmup} epochs")
     };
-    let rest = if weight == 0.0 { ", and stays 0" } else { "" };
+    let rest = if weight == 0.0 {
+        ", and stays at 0"
+    } else {
+        ""
+    };
     format!("{verb} linearly from {from} to {weight} over {period}{rest}")
 }
 
-/// The numbers that an evaluation may report for each row, with titles for people, in reading
+/// The numbers that an evaluation may report for each row, with human-readable titles, in reading
 /// order: `log p(x)`, the density of x in its factor, is `log p(x | y, z)`, and `likelihood`, the
 /// estimate of the data's marginal density, is `log-likelihood`.
 pub fn titles(model: &Model) -> Vec<(OutputName, String)> {

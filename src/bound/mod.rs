@@ -1,8 +1,8 @@
-//! Bounds as terms: a small algebra over factors, read as mathematics before anything is lowered.
+//! Bounds as terms: a small algebra over factors, which prints as mathematics before it is lowered.
 //!
-//! A case fixes which variables are observed. Its bound nests one scope for each unobserved
-//! variable, in the order in which `q` draws them. A log-density stands in the outermost scope in
-//! which all of its variables have values.
+//! A case fixes the observed variables. Its bound nests one scope for each unobserved variable, in
+//! the order in which `q` draws them. Each log-density is in the outermost scope in which all of
+//! its variables have values.
 
 mod derive;
 mod print;
@@ -18,10 +18,10 @@ pub use derive::{derive, likelihood};
 pub use explain::{explain, titles};
 pub use print::{factor as factor_text, print};
 
-/// The bounds of every case of a model, in the order in which a training step takes the cases.
+/// The bounds of all cases of a model, in the order in which a training step processes the cases.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Labelled before unlabelled rows, or the one case of all rows.
+    /// Labelled rows, then unlabelled rows; or the single case of all rows.
     pub cases: Vec<Case>,
 }
 
@@ -30,11 +30,11 @@ pub struct Bounds {
 pub struct Case {
     /// Labelled and unlabelled rows, or all rows for a model without labels.
     pub kind: CaseKind,
-    /// Every data variable, and the labels if they are seen.
+    /// Every data variable, and the labels if they are observed.
     pub observed: Vec<Id<Variable>>,
-    /// What training maximises.
+    /// The bound that training maximises.
     pub bound: Term,
-    /// The same with every discrete variable summed over: what evaluation reports.
+    /// The bound that evaluation reports: every discrete variable is summed over.
     pub exact: Term,
 }
 
@@ -58,14 +58,14 @@ pub enum Term {
     Expect {
         /// The factor of q that is drawn from.
         factor: FactorId,
-        /// What is averaged.
+        /// The averaged term.
         body: Box<Term>,
     },
     /// Σ over the values k of the child of q(k | …) · body.
     Enumerate {
         /// The factor of q whose child is summed over.
         factor: FactorId,
-        /// What is weighted.
+        /// The weighted term.
         body: Box<Term>,
     },
     /// Σ over the values k of the child of m(k) · (body − log m(k)), m(k) the mean over samples of
@@ -73,14 +73,14 @@ pub enum Term {
     EnumerateMean {
         /// The factor of q whose child is summed over.
         factor: FactorId,
-        /// What is weighted.
+        /// The weighted term.
         body: Box<Term>,
     },
-    /// The mean over what the variable's estimator draws for the child.
+    /// The mean over the values that the child's estimator draws.
     Choose {
         /// The factor of q that is drawn from.
         factor: FactorId,
-        /// What is averaged.
+        /// The averaged term.
         body: Box<Term>,
     },
     /// 1/(1 − α) · log of the mean over samples of exp((1 − α) body), α the order.
@@ -99,18 +99,18 @@ pub enum Term {
     },
 }
 
-/// A factor of one of the two graphs, by its position there.
+/// A factor of one of the two graphs, by its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FactorId {
-    /// Which graph.
+    /// The graph.
     pub side: Side,
     /// The position in that graph.
     pub index: usize,
 }
 
 impl FactorId {
-    /// The factor itself.
-    pub fn of(self, model: &Model) -> &Factor {
+    /// The factor with this id.
+    pub fn factor(self, model: &Model) -> &Factor {
         match self.side {
             Side::Generative => &model.generative[self.index],
             Side::Inference => &model.inference[self.index],

@@ -1,9 +1,9 @@
-//! Bounds, printed as mathematics.
+//! Prints bounds as mathematics.
 
 use super::{Bounds, FactorId, Term};
 use crate::model::{self, BoundKind, Model, Notation, Ramp, WeightTarget};
 
-/// The bound of every case and the loss, a line for each term.
+/// The bound of every case and the loss, with one line per term.
 pub fn print(model: &Model, bounds: &Bounds) -> String {
     cases(model, bounds) + &loss(model, bounds) + &notes(model, bounds)
 }
@@ -25,9 +25,9 @@ pub(super) fn cases(model: &Model, bounds: &Bounds) -> String {
     text
 }
 
-/// `p(x | y, z)`, as a reader of the figure would write it.
+/// A factor in mathematical notation: `p(x | y, z)`.
 pub fn factor(model: &Model, id: FactorId) -> String {
-    model::factor_text(model, id.of(model))
+    model::factor_text(model, id.factor(model))
 }
 
 fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
@@ -37,7 +37,7 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
         write(model, body, depth + 1, text);
         *text += &format!("{indent}{close}\n");
     };
-    let child = |id: &FactorId| model.variables[id.of(model).child.index()].name.clone();
+    let child = |id: &FactorId| model.variables[id.factor(model).child.index()].name.clone();
     match term {
         Term::LogProb(id) => *text += &format!("{indent}+ log {}\n", factor(model, *id)),
         Term::NegativeLogProb(id) => *text += &format!("{indent}− log {}\n", factor(model, *id)),
@@ -74,8 +74,8 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
         Term::Choose { factor: id, body } => {
             let discrete = model
                 .objective
-                .drawn(id.of(model).child)
-                .expect("it is drawn");
+                .drawn(id.factor(model).child)
+                .expect("an estimator draws the variable");
             let (q, by) = (factor(model, *id), discrete.estimator.name());
             scope(format!("+ E[{} ~ {q}, by {by}] (", child(id)), body, ")");
         }
@@ -94,7 +94,7 @@ fn write(model: &Model, term: &Term, depth: usize, text: &mut String) {
     }
 }
 
-/// The number of joint samples, where the text of the bound speaks of s.
+/// The number of joint samples, if the text of the bound mentions s.
 pub(super) fn samples(model: &Model) -> Option<usize> {
     let settings = &model.objective;
     (settings.samples > 1 || settings.bound != BoundKind::Evidence).then_some(settings.samples)
@@ -107,13 +107,13 @@ pub(super) fn notation<'a>(model: &'a Model, bounds: &Bounds) -> Notation<'a> {
     }
 }
 
-/// What a weight that has a sentence or a line of its own multiplies, in words; `None` where the
-/// weight stands in the loss.
+/// The quantity that a weight multiplies, in words, for a separate line or sentence. `None` if the
+/// formula of the loss contains the weight.
 pub(super) fn weighted(notation: &Notation, target: WeightTarget, ramp: Ramp) -> Option<String> {
     match target {
         WeightTarget::LabelledBound => Some("the bound of labelled rows".to_string()),
         WeightTarget::Terms(variable) => Some(format!("the terms of {}", notation.name(variable))),
-        // A weight that does not change stands in the cost's formula.
+        // A constant weight is part of the cost's formula.
         WeightTarget::Cost { .. } if !ramp.changes() => None,
         WeightTarget::Cost { keyword, subject } => {
             let mut costs = notation.model.objective.costs.iter();
@@ -125,7 +125,7 @@ pub(super) fn weighted(notation: &Notation, target: WeightTarget, ramp: Ramp) ->
     }
 }
 
-/// What training minimises, on one line.
+/// The loss that training minimises, on one line.
 pub(super) fn loss(model: &Model, bounds: &Bounds) -> String {
     let notation = notation(model, bounds);
     let bounded = bounds
@@ -141,7 +141,7 @@ pub(super) fn loss(model: &Model, bounds: &Bounds) -> String {
     format!("loss = {}\n", loss.strip_prefix("+ ").unwrap_or(&loss))
 }
 
-/// The weights and samples of the loss, a line for each.
+/// The weights and samples of the loss, one line each.
 fn notes(model: &Model, bounds: &Bounds) -> String {
     let settings = &model.objective;
     let notation = notation(model, bounds);

@@ -7,9 +7,9 @@ use crate::{
     syntax::ast::{ArgumentValue, Call, CallArgument},
 };
 
-/// The values of a call's arguments in their order, defaults filled in; none where one is wrong,
-/// which is reported. `what` names the kind of thing that is called: `layer`.
-pub(super) fn arguments_of(
+/// The values of a call's arguments in the order of `arguments`, with defaults filled in. Reports
+/// mistakes, and then returns `None`. `what` names the kind of callee in messages: `layer`.
+pub(super) fn argument_values(
     checker: &mut Checker,
     call: &Call,
     arguments: &[Argument],
@@ -41,8 +41,8 @@ pub(super) fn arguments_of(
             );
         }
         match number(checker, call, arguments, index, given) {
-            Some((value, holds)) => {
-                complete &= holds;
+            Some((value, in_range)) => {
+                complete &= in_range;
                 values[index] = Some(value);
             }
             None => complete = false,
@@ -52,7 +52,7 @@ pub(super) fn arguments_of(
         *value = value.or(argument.default);
         if value.is_none() && complete {
             complete = false;
-            let title = format!("{what} `{name}` needs `{}`", argument.name);
+            let title = format!("{what} `{name}` needs the argument `{}`", argument.name);
             checker.report(Diagnostic::error(call.span, title).help(written(name, arguments)));
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn arguments_of(
     }
 }
 
-/// The number that is given for an argument, and whether it is in the argument's range.
+/// The number given for an argument, and whether it is in the argument's range.
 fn number(
     checker: &mut Checker,
     call: &Call,
@@ -73,7 +73,7 @@ fn number(
 ) -> Option<(f64, bool)> {
     let argument = &arguments[index];
     let ArgumentValue::Expression(expression) = &given.value else {
-        let title = format!("`{}` is a number", argument.name);
+        let title = format!("`{}` must be a number", argument.name);
         let found = Diagnostic::error(given.span, title).label("found a network");
         checker.report(found.help(written(&call.name.text, arguments)));
         return None;
@@ -82,13 +82,13 @@ fn number(
     Some((value, checker.in_range(given.span, argument, value)))
 }
 
-/// The report of an argument that what is called does not have.
+/// The diagnostic for an argument that the callee does not have.
 fn unknown(call: &Call, arguments: &[Argument], given: &CallArgument, what: &str) -> Diagnostic {
     let name = &call.name.text;
     match &given.name {
         Some(wanted) => {
             let title = format!("{what} `{name}` has no argument `{}`", wanted.text);
-            let mut unknown = Diagnostic::error(wanted.span, title).label("not known");
+            let mut unknown = Diagnostic::error(wanted.span, title).label("no such argument");
             let names = arguments.iter().map(|argument| argument.name);
             unknown.help = suggest(&wanted.text, names);
             unknown
@@ -96,13 +96,13 @@ fn unknown(call: &Call, arguments: &[Argument], given: &CallArgument, what: &str
         None => {
             let takes = counted(arguments.len(), "argument");
             Diagnostic::error(given.span, format!("{what} `{name}` takes {takes}"))
-                .label("one too many")
+                .label("unexpected argument")
                 .help(written(name, arguments))
         }
     }
 }
 
-/// How a call is written.
+/// The help text that shows how to write a call.
 fn written(name: &str, arguments: &[Argument]) -> String {
     let shown = arguments
         .iter()

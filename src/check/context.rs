@@ -1,6 +1,6 @@
-//! The state that all steps of the check share: the model as far as it is read, and the reports.
+//! The state that all steps of the check share: the model as read so far, and the diagnostics.
 //!
-//! Every other file of the folder imports this one, and it imports none of them but `sets`.
+//! Every other file of the folder imports this one; it imports only `sets`.
 
 use super::sets::Sets;
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// The model as far as it is read, and every report so far.
+/// The model as read so far, and the diagnostics so far.
 pub(super) struct Checker<'a> {
     pub source: &'a str,
-    /// The place of the model's name.
+    /// The span of the model's name.
     pub name: Span,
     pub diagnostics: Vec<Diagnostic>,
     pub sets: Sets,
@@ -73,7 +73,7 @@ impl<'a> Checker<'a> {
         &self.variables[id.index()]
     }
 
-    /// A variable by name, or a report that there is none.
+    /// Finds a variable by name; reports an unknown name.
     pub fn lookup(&mut self, name: &Name) -> Option<Id<Variable>> {
         let found = self.find(&name.text);
         if found.is_none() {
@@ -82,7 +82,7 @@ impl<'a> Checker<'a> {
                 self.variables.iter().map(|variable| variable.name.as_str()),
             );
             let help = help
-                .unwrap_or_else(|| "a variable is declared as `latent z: real[10]`".to_string());
+                .unwrap_or_else(|| "declare a variable first: `latent z: real[10]`".to_string());
             self.report(
                 Diagnostic::error(name.span, format!("unknown variable `{}`", name.text))
                     .label("not declared in this model")
@@ -92,7 +92,7 @@ impl<'a> Checker<'a> {
         found
     }
 
-    /// The value of arithmetic over sizes, or a report.
+    /// The value of arithmetic over numbers and sizes. Reports mistakes, and then returns `None`.
     pub fn number(&mut self, expression: &Expression) -> Option<f64> {
         match &expression.kind {
             ExpressionKind::Number(number) => Some(*number),
@@ -104,7 +104,7 @@ impl<'a> Checker<'a> {
                     let help = help.unwrap_or_else(|| format!("declare it: `size {name} = 10`"));
                     self.report(
                         Diagnostic::error(expression.span, format!("unknown size `{name}`"))
-                            .label("not declared before")
+                            .label("not declared above")
                             .help(help),
                     );
                 }
@@ -112,7 +112,7 @@ impl<'a> Checker<'a> {
             }
             ExpressionKind::Call(call) => {
                 let title = format!("`{}(…)` is not a number", call.name.text);
-                let help = "numbers are written as arithmetic over sizes: `2 * hidden`";
+                let help = "write arithmetic over numbers and sizes: `2 * hidden`";
                 self.report(
                     Diagnostic::error(expression.span, title)
                         .label("expected a number")
@@ -128,24 +128,38 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The number of `--set NAME=…` if there is one in the argument's range, else the one written.
+    /// The number of `--set NAME=…` if it is given and in the argument's range, else `written`, the
+    /// number in the file.
     pub fn set(&mut self, name: &str, argument: &Argument, written: Option<f64>) -> Option<f64> {
         let given = self.sets.given(name).map(str::to_string);
         match (self.sets.number(name, written), given) {
             (Ok(Some(number)), Some(text)) if !argument.holds(number) => {
                 let title = format!("`--set {name}={text}`: {}", argument.expected());
-                self.report(Diagnostic::error(Span::default(), title));
+                self.report_set(name, title, written.or(argument.default));
                 written
             }
             (Ok(number), _) => number.or(written),
             (Err(message), _) => {
-                self.report(Diagnostic::error(Span::default(), message));
+                self.report_set(name, message, written.or(argument.default));
                 written
             }
         }
     }
 
-    /// Reports a number outside an argument's range.
+    /// Reports a mistake in `--set NAME=…`. The way out is an example with a number that is right.
+    pub fn report_set(&mut self, name: &str, title: String, right: Option<f64>) {
+        let example = right.filter(|number| number.is_finite()).map_or_else(
+            || "NUMBER".to_string(),
+            |number| match number {
+                small if small != 0.0 && small.abs() < 1e-3 => format!("{small:e}"),
+                number => number.to_string(),
+            },
+        );
+        let help = format!("for example: --set {name}={example}");
+        self.report(Diagnostic::error(Span::default(), title).help(help));
+    }
+
+    /// Whether a number is in an argument's range; reports one that is not.
     pub fn in_range(&mut self, span: Span, argument: &Argument, value: f64) -> bool {
         if argument.holds(value) {
             return true;
@@ -157,7 +171,7 @@ impl<'a> Checker<'a> {
         false
     }
 
-    /// Reports that an arrow has parents which its child does not depend on.
+    /// Reports that an arrow has parents on which its child does not depend.
     pub fn unused_parents(&mut self, arrow: &Arrow, label: &str, help: &str) {
         let title = format!("the parents of `{}` are not used", arrow.child.text);
         self.report(Diagnostic::error(arrow.span, title).label(label).help(help));

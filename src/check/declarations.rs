@@ -1,4 +1,4 @@
-//! Sizes, variables and nets as they are declared, and the arrows as they are written.
+//! Reads the declarations of sizes, variables and nets, and collects the arrows of both graphs.
 
 use super::context::Checker;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     syntax::ast::{self, Arrow, Expression, File, Item, Name},
 };
 
-/// Arrows with the graph that they stand in.
+/// The arrows of a file, each with the graph that contains it.
 #[derive(Default)]
 pub(super) struct Arrows<'t> {
     pub written: Vec<(Side, &'t Arrow)>,
@@ -18,8 +18,8 @@ pub(super) struct Arrows<'t> {
 }
 
 impl<'t> Arrows<'t> {
-    /// The arrow of one graph to that child.
-    pub fn of_child(&self, side: Side, child: &Name) -> Option<&'t Arrow> {
+    /// The arrow to `child` in one graph.
+    pub fn find(&self, side: Side, child: &Name) -> Option<&'t Arrow> {
         let mut written = self.written.iter();
         let arrow = written.find(|(other, arrow)| *other == side && arrow.child.text == child.text);
         arrow.map(|(_, arrow)| *arrow)
@@ -28,6 +28,11 @@ impl<'t> Arrows<'t> {
 
 /// The largest size of an axis.
 const LARGEST: f64 = 16_777_216.0;
+
+/// Whether a number can be the length of an axis.
+fn is_size(number: f64) -> bool {
+    number.fract() == 0.0 && (1.0..=LARGEST).contains(&number)
+}
 
 impl Checker<'_> {
     pub fn declarations(&mut self, tree: &File) {
@@ -39,18 +44,19 @@ impl Checker<'_> {
                 Item::Variable(variable) => self.declare(variable),
                 Item::Net { name, layers } => {
                     if name.text == "linear" {
-                        let title =
-                            "`linear` is the network without layers, and cannot be defined anew";
+                        let title = "`linear` is the predefined network without layers, and cannot be redefined";
                         self.report(
                             Diagnostic::error(name.span, title).help("choose another name"),
                         );
                     } else if layer::find(&name.text).is_some() {
-                        let title =
-                            format!("`{}` is a layer, and cannot be defined anew", name.text);
+                        let title = format!(
+                            "`{}` is the name of a layer, and cannot be redefined",
+                            name.text
+                        );
                         let help = "choose another name";
                         self.report(
                             Diagnostic::error(name.span, title)
-                                .label("named as a layer")
+                                .label("this name is taken")
                                 .help(help),
                         );
                     }
@@ -74,7 +80,7 @@ impl Checker<'_> {
             )
             .label("defined again here")
             .note(first, "first defined here")
-            .help("remove one of the two, or rename it"),
+            .help("remove or rename one of the two"),
         );
     }
 
@@ -90,9 +96,12 @@ impl Checker<'_> {
         }
         let mut settings = LINES.iter().flat_map(|line| line.set_names());
         if settings.any(|setting| setting == name.text) {
-            let title = format!("`{}` is a setting, and no name for a size", name.text);
+            let title = format!(
+                "`{}` is the name of a setting, and cannot be a size",
+                name.text
+            );
             let help = format!(
-                "`--set {}=…` would reach both: choose another name",
+                "choose another name, because `--set {}=…` would change both",
                 name.text
             );
             self.report(Diagnostic::error(name.span, title).help(help));
@@ -102,9 +111,19 @@ impl Checker<'_> {
         let number = match self.sets.number(&name.text, written) {
             Ok(number) => number,
             Err(message) => {
-                self.report(Diagnostic::error(name.span, message));
+                self.report_set(&name.text, message, written);
                 written
             }
+        };
+        let number = match (self.sets.given(&name.text), number) {
+            (Some(text), Some(number)) if !is_size(number) => {
+                let text = text.to_string();
+                let expected = format!("expected a whole number from 1 to {LARGEST}");
+                let title = format!("`--set {}={text}`: {expected}", name.text);
+                self.report_set(&name.text, title, written);
+                written
+            }
+            (_, number) => number,
         };
         let number = self.whole(
             name.span,
@@ -114,9 +133,10 @@ impl Checker<'_> {
         self.sizes.insert(name.text.clone(), number as f64);
     }
 
-    /// The number as a size; reports one that is not a whole number in range, and gives 1.
+    /// Converts a number to a size. Reports a number that is not whole or is out of range, and then
+    /// returns 1.
     fn whole(&mut self, span: Span, number: f64, what: &str) -> usize {
-        if number.fract() != 0.0 || !(1.0..=LARGEST).contains(&number) {
+        if !is_size(number) {
             self.report(
                 Diagnostic::error(
                     span,
@@ -141,7 +161,7 @@ impl Checker<'_> {
                 declared.domain.span,
                 format!("unknown type `{}`", declared.domain.text),
             )
-            .label("expected what values the variable takes");
+            .label("expected the type of the variable's values");
             unknown.help = help;
             self.report(unknown);
         }
@@ -150,10 +170,10 @@ impl Checker<'_> {
             self.report(
                 Diagnostic::error(
                     declared.domain.span,
-                    format!("label `{}` is not discrete", name.text),
+                    format!("label `{}` must be a class variable", name.text),
                 )
                 .label(format!("expected `class`, found `{}`", domain.name()))
-                .help("a label is `class[K]`; an observed variable of another type is `data`"),
+                .help("write `class[10]` for ten classes, or declare the variable as `data`"),
             );
         }
         let shape: Vec<usize> = declared
@@ -166,7 +186,7 @@ impl Checker<'_> {
             .collect();
         if domain == Domain::Class && shape.len() != 1 {
             let help = format!("write `{}: class[10]` for ten classes", name.text);
-            let title = format!("`{}` needs its number of classes", name.text);
+            let title = format!("`{}` needs a number of classes", name.text);
             self.report(Diagnostic::error(declared.domain.span, title).help(help));
         }
         if let Some(first) = self.find(&name.text) {
@@ -184,7 +204,7 @@ impl Checker<'_> {
         });
     }
 
-    /// Both graphs as written, with deterministic nodes declared.
+    /// Collects the arrows of both graphs, and declares the deterministic nodes.
     pub fn arrows<'t>(&mut self, tree: &'t File) -> Arrows<'t> {
         let mut arrows = Arrows::default();
         for item in &tree.items {

@@ -1,4 +1,4 @@
-//! One arrow: its parents, its child and what it says of the child.
+//! Reads one arrow: its parents, its child, and the child's distribution or equation.
 
 use super::{
     context::Checker,
@@ -15,7 +15,7 @@ use crate::{
     syntax::ast::{self, Arrow, ArrowBody, Call},
 };
 
-/// The factor of an arrow; none where the arrow has a mistake.
+/// The factor that an arrow defines. Reports mistakes, and then returns `None`.
 pub(super) fn factor(
     checker: &mut Checker,
     side: Side,
@@ -33,7 +33,7 @@ pub(super) fn factor(
         let help = format!("remove `{}` from the parents", arrow.child.text);
         checker.report(
             Diagnostic::error(arrow.span, title)
-                .label("this arrow is a circle")
+                .label("this arrow is a cycle")
                 .help(help),
         );
         complete = false;
@@ -44,7 +44,7 @@ pub(super) fn factor(
         }
         ArrowBody::Distribution(call) => match Prior::find(&call.name.text) {
             Some(prior) => {
-                let q = arrows.of_child(Side::Inference, &arrow.child);
+                let q = arrows.find(Side::Inference, &arrow.child);
                 let (distribution, mixture) = priors::read(checker, prior, side, arrow, call, q)?;
                 supports(checker, side, child, arrow, distribution);
                 FactorKind::Distribution {
@@ -65,7 +65,7 @@ pub(super) fn factor(
     })
 }
 
-/// The parents that exist, each once, and whether all of them exist.
+/// The parents that exist, without duplicates, and whether all of them exist.
 fn parents(checker: &mut Checker, arrow: &Arrow) -> (Vec<Id<Variable>>, bool) {
     let mut parents: Vec<Id<Variable>> = Vec::new();
     let mut complete = true;
@@ -98,18 +98,18 @@ fn node(
 ) -> Option<Network> {
     let name = arrow.child.text.clone();
     if checker.variable(child).role != Role::Node {
-        let title = format!("`{name}` is a random variable, and `=` makes a deterministic node");
+        let title = format!("`{name}` is a random variable, but `=` defines a deterministic node");
         let help = format!("write `~` and a distribution, or choose a name other than `{name}`");
         checker.report(Diagnostic::error(arrow.span, title).help(help));
         return None;
     }
     let network = network(checker, layers, parents, arrow.span)?;
     if parents.is_empty() {
-        let nothing = Diagnostic::error(arrow.span, format!("`{name}` is computed from nothing"));
+        let no_parents = Diagnostic::error(arrow.span, format!("node `{name}` has no parents"));
         checker.report(
-            nothing
+            no_parents
                 .label("expected parents")
-                .help("name parents before an arrow"),
+                .help("write parents before an arrow: `x -> h = body`"),
         );
         return None;
     }
@@ -119,7 +119,7 @@ fn node(
         } else {
             "no layer that joins its parents"
         };
-        let help = "begin it with `dense(size)`, or with `add` where all have as many features";
+        let help = "begin it with `dense(size)`, or with `add` if the parents are of equal size";
         checker.report(
             Diagnostic::error(arrow.span, format!("the network of `{name}` has {what}")).help(help),
         );
@@ -141,7 +141,7 @@ fn distribution_of(
             call.name.span,
             format!("unknown distribution `{}`", call.name.text),
         )
-        .label("not a distribution that dgc knows");
+        .label("no such distribution");
         unknown.help = suggest(
             &call.name.text,
             DISTRIBUTIONS
@@ -160,8 +160,8 @@ fn distribution_of(
     })
 }
 
-/// Reports a distribution that does not fit its child: other values, or a latent of q that cannot
-/// be drawn from it.
+/// Reports a distribution that does not fit its child: its values are of another type, the child
+/// may not have a distribution there, or q cannot sample the child from it.
 fn supports(
     checker: &mut Checker,
     side: Side,
@@ -187,9 +187,10 @@ fn supports(
 
 fn defined_twice(variable: &Variable, arrow: &Arrow) -> Diagnostic {
     let name = &variable.name;
-    let title = format!("`{name}` is a deterministic node elsewhere, and has no distribution");
+    let title =
+        format!("`{name}` is defined as a deterministic node, and cannot have a distribution");
     Diagnostic::error(arrow.span, title)
-        .label("a second definition")
+        .label("second definition")
         .help("keep one of the two definitions, or rename one")
 }
 
@@ -201,22 +202,21 @@ fn other_values(
     let (name, kind) = (&variable.name, distribution.name());
     let (draws, domain) = (distribution.support().name(), variable.domain.name());
     let fitting = names_where(|listed| listed.support() == variable.domain);
-    let title = format!("`{kind}` does not fit the values of `{name}`");
+    let title = format!("`{kind}` does not fit the type of `{name}`");
     Diagnostic::error(arrow.span, title)
         .label(format!(
             "draws `{draws}` values, but `{name}` is `{domain}`"
         ))
         .note(variable.span, "declared here")
-        .help(format!("for `{domain}` values: {fitting}"))
+        .help(format!("distributions of `{domain}` values: {fitting}"))
 }
 
 fn infers_data(variable: &Variable, arrow: &Arrow) -> Diagnostic {
     let name = &variable.name;
     let title = format!("`{name}` is observed, and cannot be inferred");
-    let help =
-        format!("`data` has a factor in `generative` alone; make `{name}` a `latent` or a `label`");
+    let help = format!("declare `{name}` as a `latent` or a `label`, or remove this factor");
     Diagnostic::error(arrow.span, title)
-        .label("a factor of `data` in `inference`")
+        .label("`data` variables have factors in `generative` only")
         .help(help)
 }
 
@@ -227,14 +227,14 @@ fn not_reparametrised(
 ) -> Diagnostic {
     let (name, kind) = (&variable.name, distribution.name());
     let drawn = names_where(|listed| listed.noise().is_some());
-    let title = format!("`{name}` cannot be drawn from `{kind}` in a differentiable way");
+    let title = format!("`{name}` cannot be sampled from `{kind}` in a differentiable way");
     let label = format!("`{kind}` has a density, but no reparametrised sample");
     Diagnostic::error(arrow.span, title)
         .label(label)
-        .help(format!("for latents: {drawn}"))
+        .help(format!("distributions for latents: {drawn}"))
 }
 
-/// The names of the distributions that fit, as a list.
+/// The names of the distributions that satisfy a condition, as text.
 fn names_where(fits: impl Fn(&dyn Distribution) -> bool) -> String {
     let fitting = DISTRIBUTIONS.iter().filter(|listed| fits(**listed));
     let names: Vec<&str> = fitting.map(|listed| listed.name()).collect();

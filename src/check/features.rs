@@ -1,4 +1,4 @@
-//! The shapes of the outputs of networks, layer by layer, from those of their inputs.
+//! Computes the output shapes of networks, layer by layer.
 
 use super::context::Checker;
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
     model::{LayerUse, Network, Variable},
 };
 
-/// The shapes of a network's outputs; none where a layer does not fit, which is reported.
+/// The output shapes of a network. Reports a layer that does not fit its inputs, and then returns
+/// `None`.
 pub(super) fn fits(
     checker: &mut Checker,
     network: &Network,
@@ -20,7 +21,8 @@ pub(super) fn fits(
         .iter()
         .map(|&parent| layer::features(&checker.variable(parent).shape));
     let shapes = shapes.collect();
-    // A mistake that does not depend on the parents is reported without them, and so only once.
+    // A mistake that does not depend on the parents is reported without a note on the arrow, so
+    // that repeated reports of one net are equal, and merged.
     let misfit = walk(&network.layers, None).err();
     let misfit = misfit.or_else(|| match walk(&network.layers, Some(shapes)) {
         Ok(found) => {
@@ -33,15 +35,15 @@ pub(super) fn fits(
     outputs
 }
 
-/// Reports mistakes that do not depend on the parents.
+/// Reports the mistakes in layers that do not depend on the parents.
 pub(super) fn examine(checker: &mut Checker, layers: &[LayerUse]) {
     if let Err(misfit) = walk(layers, None) {
         checker.report(misfit);
     }
 }
 
-/// The shapes after the layers, from those of the parents, or of the parts that they were joined
-/// to; none where they are unknown.
+/// The shapes after the layers, given the shapes of the parents; one shape once a layer has joined
+/// them. `None` means that the shapes are unknown.
 fn walk(
     layers: &[LayerUse],
     mut parts: Option<Vec<Vec<usize>>>,
@@ -53,7 +55,7 @@ fn walk(
                 && outer != inner
             {
                 let text = |shapes: &[Vec<usize>]| shape_text(&shapes[0]);
-                let title = "a residual block must give back as many features as it takes";
+                let title = "a residual block must output as many features as it takes";
                 let differs = Diagnostic::error(used.span, title);
                 let help = match outer[0].as_slice() {
                     [size] => format!("end it with `dense({size})`"),
@@ -63,7 +65,11 @@ fn walk(
                     [] => unreachable!("a shape has numbers"),
                 };
                 return Err(differs
-                    .label(format!("takes {}, gives {}", text(outer), text(inner)))
+                    .label(format!(
+                        "takes {}, but outputs {}",
+                        text(outer),
+                        text(inner)
+                    ))
                     .help(help));
             }
             continue;
@@ -81,13 +87,13 @@ fn walk(
                 each.collect::<Result<Vec<_>, _>>().map(Some)
             }
             (None, true) => match used.layer.outputs(&[], &used.arguments) {
-                Err(misfit) if !misfit.of_inputs => Err(misfit),
+                Err(misfit) if !misfit.depends_on_inputs => Err(misfit),
                 outputs => Ok(outputs.ok().map(|output| vec![output])),
             },
             (None, false) => Ok(None),
         };
         parts = outputs.map_err(|misfit| {
-            let title = format!("`{}` does not fit what it is given", used.layer.name());
+            let title = format!("`{}` does not fit its inputs", used.layer.name());
             Diagnostic::error(used.span, title)
                 .label(misfit.why)
                 .help(misfit.help)

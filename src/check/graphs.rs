@@ -1,4 +1,5 @@
-//! Both graphs: the factors that they lack or have twice, and the order that their arrows allow.
+//! Checks both graphs: missing and duplicate factors, cycles, and unused variables. Sorts the
+//! factors topologically.
 
 use super::{context::Checker, declarations::Arrows, factors::factor, nodes, priors};
 use crate::{
@@ -27,16 +28,15 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
         });
         if let Some(first) = first {
             let name = &checker.variable(factor.child).name;
-            let place = if first.side == side {
-                side.name().to_string()
+            let title = if first.side == side {
+                format!("`{name}` has two factors in `{}`", side.name())
             } else {
-                "the two graphs".to_string()
+                format!("node `{name}` is defined in both graphs")
             };
-            let diagnostic =
-                Diagnostic::error(arrow.span, format!("`{name}` has two factors in `{place}`"))
-                    .label("defined again here")
-                    .note(first.span, "first defined here")
-                    .help("keep one; a child's parents all stand before one arrow");
+            let diagnostic = Diagnostic::error(arrow.span, title)
+                .label("defined again here")
+                .note(first.span, "first defined here")
+                .help("keep one; write all parents of a child before a single arrow");
             checker.report(diagnostic);
             continue;
         }
@@ -52,7 +52,7 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
             .collect::<Vec<_>>()
     };
     let (p, q) = (split(Side::Generative), split(Side::Inference));
-    // A node of one graph may be read in the other, whose order then respects it too.
+    // A node of one graph may be read in the other, so it takes part in the order of both.
     let nodes = |other: &[Factor]| -> Vec<Factor> {
         other
             .iter()
@@ -72,14 +72,14 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
 fn missing(checker: &mut Checker, arrows: &Arrows) {
     let variables: Vec<Variable> = checker.variables.clone();
     if variables.iter().all(|variable| variable.role != Role::Data) {
-        let title = "a model without `data` has nothing to learn from";
+        let title = "the model has no `data` variable";
         checker.report(
             Diagnostic::error(checker.name, title)
-                .label("observes nothing")
-                .help("declare what is observed: `data x: binary[784]`"),
+                .label("nothing is observed")
+                .help("declare an observed variable: `data x: binary[784]`"),
         );
     }
-    // A classifier has an inference graph alone.
+    // A classifier has only an inference graph.
     let mut written = arrows.written.iter();
     let generates = written.any(|(side, _)| *side == Side::Generative);
     for variable in &variables {
@@ -116,14 +116,12 @@ fn lacks_factor(variable: &Variable, side: Side) -> Diagnostic {
         .help(format!("`... -> {name} ~ {example}(...)` might be missing"))
 }
 
-/// Parents before children, in the file's order where the graph leaves it open; a circle is
-/// reported. The factors of `also` order these ones too.
+/// The factors with parents before children, and otherwise in source order. Reports cycles. The
+/// factors of `also` constrain the order, but are not returned.
 fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Factor> {
-    let circles = circles(checker, factors, also);
-    if !circles.is_empty() {
-        circles
-            .into_iter()
-            .for_each(|circle| checker.report(circle));
+    let cycles = cycles(checker, factors, also);
+    if !cycles.is_empty() {
+        cycles.into_iter().for_each(|cycle| checker.report(cycle));
         return factors.to_vec();
     }
     let mut ordered: Vec<Factor> = Vec::new();
@@ -143,8 +141,8 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
     ordered
 }
 
-/// A report for each circle of arrows.
-fn circles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagnostic> {
+/// A diagnostic for each cycle of arrows.
+fn cycles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagnostic> {
     let mut graph: DiGraph<Id<Variable>, Span> = DiGraph::new();
     let nodes: Vec<_> = (0..checker.variables.len())
         .map(|index| graph.add_node(Id::new(index)))
@@ -157,7 +155,7 @@ fn circles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagno
     }
     let mut components = tarjan_scc(&graph);
     components.retain(|component| component.len() > 1);
-    let circle = |component: Vec<NodeIndex>| {
+    let cycle = |component: Vec<NodeIndex>| {
         let mut names: Vec<&str> = component
             .iter()
             .map(|&node| checker.variable(graph[node]).name.as_str())
@@ -170,17 +168,19 @@ fn circles(checker: &Checker, factors: &[Factor], also: &[Factor]) -> Vec<Diagno
         let mut spans: Vec<Span> = within.map(|edge| *edge.weight()).collect();
         spans.sort_by_key(|span| span.start);
         spans.dedup();
-        let title = format!("the arrows among {} form a circle", names.join(", "));
-        let circle = Diagnostic::error(spans[0], title)
-            .label("one of its arrows")
-            .help("a graph orders its variables: remove or turn around one of these arrows");
+        let title = format!("the arrows among {} form a cycle", names.join(", "));
+        let cycle = Diagnostic::error(spans[0], title)
+            .label("an arrow of the cycle")
+            .help("a graph must be acyclic: remove or reverse one of these arrows");
         let others = spans[1..].iter();
-        others.fold(circle, |circle, span| circle.note(*span, "another one"))
+        others.fold(cycle, |cycle, span| {
+            cycle.note(*span, "another arrow of the cycle")
+        })
     };
-    components.into_iter().map(circle).collect()
+    components.into_iter().map(cycle).collect()
 }
 
-/// Warns of variables that are declared and not used.
+/// Warns about variables that are declared but not used.
 pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn CostTerm>]) {
     let (p, q) = (&checker.generative.clone(), &checker.inference.clone());
     let matched: Vec<Id<Variable>> = costs.iter().flat_map(|cost| cost.reads()).collect();
@@ -202,18 +202,18 @@ pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn CostTerm>]) {
             );
         }
         if variable.role == Role::Node && !read(id, p) && !read(id, q) && !matched.contains(&id) {
-            let title = format!("node `{name}` is unused: no arrow begins at it");
-            let help = "make it a parent, `match` it, or remove it";
+            let title = format!("node `{name}` is unused: nothing depends on it");
+            let help = "make it a parent, name it in a `match` line, or remove it";
             checker.report(
                 Diagnostic::warning(variable.span, title)
-                    .label("made here")
+                    .label("defined here")
                     .help(help),
             );
         }
         if variable.role == Role::Data && !read(id, q) && !q.is_empty() {
             let title = format!("data variable `{name}` is not read in `inference`");
             let help = format!(
-                "what is inferred will not depend on `{name}`; name it as a parent there if it should"
+                "the inferred variables do not depend on `{name}`; add it as a parent there if they should"
             );
             checker.report(
                 Diagnostic::warning(variable.span, title)

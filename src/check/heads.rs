@@ -1,10 +1,10 @@
-//! The heads of a distribution: on one network, given one by one, or constants.
+//! Reads the heads of a distribution: computed from one network, given by name, or constants.
 
 use super::{
-    arguments::arguments_of,
+    arguments::argument_values,
     context::Checker,
     features,
-    networks::{joins_parents, layers_of, network},
+    networks::{argument_layers, joins_parents, network},
 };
 use crate::{
     diagnostic::{Diagnostic, suggest},
@@ -15,7 +15,7 @@ use crate::{
     syntax::ast::{self, ArgumentValue, Arrow, Call, ExpressionKind},
 };
 
-/// The heads of a distribution, as a call gives them.
+/// The heads that a call gives a distribution.
 pub(super) fn read(
     checker: &mut Checker,
     parents: &[Id<Variable>],
@@ -38,10 +38,10 @@ pub(super) fn read(
         .iter()
         .any(|argument| argument.name.is_some() && is_network(checker, &argument.value))
     {
-        return each(checker, parents, arrow, call, distribution);
+        return named_heads(checker, parents, arrow, call, distribution);
     }
     let net = match call.arguments.as_slice() {
-        [argument] => layers_of(checker, &argument.value),
+        [argument] => argument_layers(checker, &argument.value),
         _ => None,
     };
     if let Some(layers) = net {
@@ -70,11 +70,11 @@ fn constants(
         checker.report(
             Diagnostic::error(call.span, format!("`{kind}` needs a network"))
                 .label(format!(
-                    "its {} come from somewhere",
+                    "expected a network for {}",
                     distribution.head_names().join(" and ")
                 ))
                 .help(format!(
-                    "name a network: `{kind}(body)`, or `{kind}(linear)` for none{constants}"
+                    "write a network: `{kind}(body)`, or `{kind}(linear)` without layers{constants}"
                 )),
         );
         return None;
@@ -82,17 +82,17 @@ fn constants(
     if let Some(network) = call
         .arguments
         .iter()
-        .find(|argument| layers_of(checker, &argument.value).is_some())
+        .find(|argument| argument_layers(checker, &argument.value).is_some())
     {
-        let title = format!("`{kind}` takes one network, or numbers");
+        let title = format!("`{kind}` takes either one network or constants");
         let help = format!(
-            "`{kind}(body)` makes its {} from one network; the numbers are `{kind}({})`",
+            "write `{kind}(body)` to compute {} from one network, or `{kind}({})` for constants",
             distribution.head_names().join(" and "),
             names.join(", ")
         );
         checker.report(
             Diagnostic::error(network.span, title)
-                .label("neither a number nor alone")
+                .label("expected a constant")
                 .help(help),
         );
         return None;
@@ -107,35 +107,33 @@ fn constants(
             whole: false,
         })
         .collect();
-    let values = arguments_of(checker, call, &arguments, "distribution")?;
+    let values = argument_values(checker, call, &arguments, "distribution")?;
     if let Err(message) = distribution.check_arguments(&values) {
         checker.report(
             Diagnostic::error(call.span, format!("`{kind}`: {message}"))
-                .label("not an argument that it takes")
-                .help(
-                    "`dgc list` shows the distributions; a network in place of numbers learns them",
-                ),
+                .label("constant out of range")
+                .help("write a constant in range, or a network to learn the value"),
         );
         return None;
     }
     if !parents.is_empty() {
         let label = format!("`{kind}` has constant arguments");
-        checker.unused_parents(arrow, &label, "remove the parents, or name a network");
+        checker.unused_parents(arrow, &label, "remove the parents, or write a network");
         return None;
     }
     Some(Heads::Constants(values))
 }
 
-/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` whose brackets
-/// were forgotten.
+/// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` with its brackets
+/// forgotten.
 fn is_network(checker: &Checker, value: &ArgumentValue) -> bool {
     let call = |value: &ast::Expression| matches!(value.kind, ExpressionKind::Call(_));
-    layers_of(checker, value).is_some()
+    argument_layers(checker, value).is_some()
         || matches!(value, ArgumentValue::Expression(value) if call(value))
 }
 
 /// `negative_binomial(log_mean = body, log_dispersion = constant)`.
-fn each(
+fn named_heads(
     checker: &mut Checker,
     parents: &[Id<Variable>],
     arrow: &Arrow,
@@ -150,18 +148,17 @@ fn each(
     let mut given: Vec<&str> = Vec::new();
     for argument in &call.arguments {
         let Some(name) = &argument.name else {
-            let title =
-                format!("each head of `{kind}` is given by its name, or all come from one network");
+            let title = format!("`{kind}` takes either one network or each head by name");
             checker.report(
                 Diagnostic::error(argument.span, title)
-                    .label("without a name")
+                    .label("this argument has no name")
                     .help(written.clone()),
             );
             continue;
         };
         let Some(index) = names.iter().position(|head| *head == name.text) else {
             let title = format!("`{kind}` has no head `{}`", name.text);
-            let mut unknown = Diagnostic::error(name.span, title).label("not known");
+            let mut unknown = Diagnostic::error(name.span, title).label("no such head");
             unknown.help = suggest(&name.text, names.iter().copied());
             checker.report(unknown);
             continue;
@@ -178,16 +175,16 @@ fn each(
         given.push(&name.text);
         heads[index] = head(checker, parents, arrow, argument);
     }
-    // A head that was misspelt is not reported as missing too.
+    // A misspelt head is not reported as missing as well.
     let complete = checker.diagnostics.len() == before;
     for name in names
         .iter()
         .filter(|name| complete && !given.contains(name))
     {
-        let title = format!("`{kind}` lacks its head `{name}`");
+        let title = format!("`{kind}` needs the head `{name}`");
         checker.report(
             Diagnostic::error(call.span, title)
-                .label("all heads are given, or none")
+                .label("expected all heads by name")
                 .help(written.clone()),
         );
     }
@@ -197,8 +194,8 @@ fn each(
     }
     let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
     if !parents.is_empty() && !heads.iter().any(reads) {
-        let label = "each head is a constant";
-        checker.unused_parents(arrow, label, "remove the parents, or name a network");
+        let label = "every head is a constant";
+        checker.unused_parents(arrow, label, "remove the parents, or write a network");
         return None;
     }
     Some(Heads::Each(heads))
@@ -211,14 +208,14 @@ fn head(
     arrow: &Arrow,
     argument: &ast::CallArgument,
 ) -> Option<Head> {
-    let Some(layers) = layers_of(checker, &argument.value) else {
+    let Some(layers) = argument_layers(checker, &argument.value) else {
         let ArgumentValue::Expression(expression) = &argument.value else {
             return None;
         };
         if let ExpressionKind::Call(call) = &expression.kind {
             let text = &checker.source[call.span.range()];
             let help = format!("write `{} = [{text}]`", argument.name.as_ref()?.text);
-            let title = "layers within arguments stand in brackets";
+            let title = "layers inside an argument need brackets";
             checker.report(
                 Diagnostic::error(argument.span, title)
                     .label("expected a network")
@@ -237,20 +234,20 @@ fn head(
     }
     let network = network(checker, &layers, parents, arrow.span)?;
     if network.layers.is_empty() {
-        // Without parents it is the same as `constant`.
+        // Without parents, `linear` is the same as `constant`.
         return Some(Head::Linear);
     }
     if !joins_parents(&network, parents) {
         let name = argument.name.as_ref().map_or("", |name| &name.text);
         let title = format!("the network of `{name}` has no layer that joins its parents");
-        let help = "begin it with `dense(size)`, or with `add` where all have as many features";
+        let help = "begin it with `dense(size)`, or with `add` if the parents are of equal size";
         checker.report(Diagnostic::error(argument.span, title).help(help));
         return None;
     }
     Some(Head::Network(network))
 }
 
-/// Reports networks that do not fit the parents, and heads that do not have the child's features.
+/// Reports networks that do not fit the parents, and heads whose size differs from the child's.
 pub(super) fn check(
     checker: &mut Checker,
     factor: &Factor,
@@ -277,9 +274,9 @@ pub(super) fn check(
                     continue;
                 }
                 let title = format!("the network of `{name}` does not fit `{}`", child.name);
-                let label = format!("makes {size} features, but `{}` has {wanted}", child.name);
+                let label = format!("outputs {size} features, but `{}` has {wanted}", child.name);
                 let help = format!(
-                    "a head that is given by name is the network's output: end it with `dense({wanted})`"
+                    "the output of the network is the head itself: end it with `dense({wanted})`"
                 );
                 checker.report(
                     Diagnostic::error(factor.span, title)

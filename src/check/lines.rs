@@ -1,10 +1,10 @@
-//! The lines of `objective` and `train`, each read by its entry of the registry of lines.
+//! Reads the lines of `objective` and `train`, each with its entry in the registry of lines.
 
 use super::{
-    arguments::arguments_of,
+    arguments::argument_values,
     context::Checker,
     features,
-    networks::{layers_of, network},
+    networks::{argument_layers, network},
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
@@ -15,10 +15,10 @@ use crate::{
     syntax::ast::{ArgumentValue, Call, Expression, File, Item, Name, Setting},
 };
 
-/// What the lines of a file say, and the defaults of all others.
+/// The objective and the training settings: the lines of the file, and defaults for all others.
 pub(super) fn check(checker: &mut Checker, tree: &File) -> (Objective, TrainSettings) {
     let mut draft = Draft::new(checker.has_labels());
-    // Arrows with a mistake are missing in p too.
+    // An arrow with a mistake is missing from p, which then is no sign of a classifier.
     let classifier = checker.generative.is_empty() && !checker.has_errors();
     let mut seen: Vec<(String, Span)> = Vec::new();
     let (first, others): (Vec<&dyn Line>, Vec<&dyn Line>) =
@@ -44,13 +44,13 @@ pub(super) fn check(checker: &mut Checker, tree: &File) -> (Objective, TrainSett
     (draft.objective, draft.training)
 }
 
-/// A line of the file with its entry of the registry.
+/// A line of the file, with its entry in the registry.
 struct Written<'t> {
     line: &'static dyn Line,
     setting: &'t Setting,
 }
 
-/// The lines of a file in its order; those of unknown keywords are reported and left out.
+/// The lines of a file in source order. Reports unknown keywords, and skips their lines.
 fn written<'t>(checker: &mut Checker, tree: &'t File) -> Vec<Written<'t>> {
     let mut written = Vec::new();
     for item in &tree.items {
@@ -71,13 +71,13 @@ fn written<'t>(checker: &mut Checker, tree: &'t File) -> Vec<Written<'t>> {
 
 fn unknown(checker: &mut Checker, block: Block, name: &Name) {
     let title = format!("unknown setting `{}` in `{}`", name.text, block.keyword());
-    let mut unknown = Diagnostic::error(name.span, title).label("not a setting of this block");
+    let mut unknown = Diagnostic::error(name.span, title).label("no such setting in this block");
     let keywords = lines::in_block(block).map(|line| line.keyword());
     unknown.help = suggest(&name.text, keywords);
     checker.report(unknown);
 }
 
-/// Reads one line into the draft. `seen` holds the lines before it, by what may be said once.
+/// Reads one line into the draft. `seen` holds the keys of the earlier lines; a key may occur once.
 fn read(
     checker: &mut Checker,
     written: &Written,
@@ -108,8 +108,8 @@ fn read(
         draft.treated.push(first_word.to_string());
     }
     if classifier && line.is_about_bound() {
-        let title = format!("a classifier has no bound, so `{keyword}` says nothing");
-        let help = "remove the line, or draw the data in `generative`";
+        let title = format!("a classifier has no bound, so `{keyword}` has no effect");
+        let help = "remove the line, or add a `generative` block that defines the data";
         checker.report(Diagnostic::error(setting.span, title).help(help));
         return;
     }
@@ -121,13 +121,13 @@ fn read(
     }
     for mistake in &mut checker.diagnostics[reported..] {
         if mistake.help.is_none() {
-            mistake.help = Some(format!("write it as `{}`", line.example(labels)));
+            mistake.help = Some(format!("for example: `{}`", line.example(labels)));
         }
     }
 }
 
-/// A model without a bound learns by its costs, and by those of labelled rows only if a batch has
-/// such rows.
+/// Reports a model without a bound that has no cost to learn from. Costs of labelled rows count
+/// only if a batch has labelled rows.
 fn has_something_to_learn(checker: &mut Checker, draft: &Draft) {
     if !checker.generative.is_empty() || checker.has_errors() {
         return;
@@ -140,25 +140,25 @@ fn has_something_to_learn(checker: &mut Checker, draft: &Draft) {
     }
     let (title, help) = match costs.first() {
         None => (
-            "a model without `generative` and without a cost learns nothing".to_string(),
-            "write `classify y` into `objective`, or what the data are drawn from into `generative`",
+            "the model has neither a `generative` block nor a cost".to_string(),
+            "add `classify y` to `objective`, or a `generative` block that defines the data",
         ),
         Some(cost) => (
             format!(
-                "`{}` alone learns from labelled rows, of which a batch has none",
+                "`{}` learns from labelled rows, but a batch has none",
                 cost.keyword()
             ),
-            "give `batch labelled 100, unlabelled 100`",
+            "set the number of labelled rows: `batch labelled 100, unlabelled 100`",
         ),
     };
     checker.report(
         Diagnostic::error(checker.name, title)
-            .label("learns nothing")
+            .label("nothing to learn from")
             .help(help),
     );
 }
 
-/// Warns of weights that would still change when the run ends.
+/// Warns about weights that would still change when the run ends.
 fn warn_of_long_warmups(checker: &mut Checker, draft: &Draft) {
     let epochs = draft.training.epochs;
     for (_, ramp) in draft.objective.ramps() {
@@ -201,7 +201,7 @@ impl LineContext for Checker<'_> {
     }
 
     fn arguments(&mut self, call: &Call, arguments: &[Argument], what: &str) -> Option<Vec<f64>> {
-        arguments_of(self, call, arguments, what)
+        argument_values(self, call, arguments, what)
     }
 
     fn set(&mut self, name: &str, argument: &Argument, written: Option<f64>) -> Option<f64> {
@@ -213,7 +213,7 @@ impl LineContext for Checker<'_> {
     }
 
     fn is_network(&self, value: &ArgumentValue) -> bool {
-        layers_of(self, value).is_some()
+        argument_layers(self, value).is_some()
     }
 
     fn network(
@@ -222,7 +222,7 @@ impl LineContext for Checker<'_> {
         parents: &[Id<Variable>],
         span: Span,
     ) -> Option<Network> {
-        let layers = layers_of(self, value)?;
+        let layers = argument_layers(self, value)?;
         let network = network(self, &layers, parents, span)?;
         features::fits(self, &network, parents, span).map(|_| network)
     }

@@ -1,21 +1,20 @@
-//! From a syntax tree to a checked model: names, shapes, supports and graphs, every mistake
-//! reported at once.
+//! Checks a syntax tree and builds a [`Model`]: names, shapes, supports and graphs. Every mistake
+//! is reported at once.
 //!
 //! [`check`] reads a file in the order in which its parts depend on each other: declarations, the
-//! factors of both graphs, then the lines of `objective` and `train`. A step that meets a mistake
-//! reports it and goes on with what it has, so that one run shows all mistakes; a model comes out
-//! only where there is none.
+//! factors of both graphs, then the lines of `objective` and `train`. A step that finds a mistake
+//! reports it and continues, so that one run shows all mistakes. [`check`] returns a model only if
+//! there is no mistake.
 //!
 //! From the bottom up, each file imports only those above it:
 //! - `sets`, `context`: the [`Checker`] that all steps share, with the names read so far and the
-//!   reports;
+//!   diagnostics;
 //! - `declarations`: sizes, variables and nets, and the arrows as written;
-//! - `arguments`, `features`, `networks`: calls and networks, and the shapes of what networks make;
+//! - `arguments`, `features`, `networks`: calls and networks, and the output shapes of networks;
 //! - `heads`, `priors`: the distribution of a factor;
-//! - `nodes`, `factors`, `graphs`: one arrow, and what must hold of all;
-//! - `lines`: walks the lines of `objective` and `train`, and leaves each to its entry of the
-//!   registry [`crate::lines`], for which it makes the checker a
-//!   [`LineContext`](crate::lines::LineContext).
+//! - `nodes`, `factors`, `graphs`: single arrows, and the rules for whole graphs;
+//! - `lines`: parses each line of `objective` and `train` with its entry in the registry
+//!   [`crate::lines`]. It implements [`LineContext`](crate::lines::LineContext) for the checker.
 
 mod sets;
 mod context;
@@ -41,7 +40,7 @@ use context::Checker;
 ///
 /// # Errors
 ///
-/// Every mistake, in the order of the text.
+/// Every mistake, in source order.
 pub fn check(
     file: &str,
     source: &str,
@@ -56,8 +55,8 @@ pub fn check(
     graphs::lint(&mut checker, &objective.costs);
     checker.finish();
     if checker.has_errors() {
-        // A net that is used five times reports its mistakes once. Warnings are left out: they may
-        // only follow from a mistake.
+        // A net that is used several times reports the same mistakes each time: keep one of each.
+        // Warnings are dropped, because they may be consequences of a mistake.
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
             if !mistakes.contains(&diagnostic) {
@@ -84,12 +83,13 @@ pub fn check(
 }
 
 impl Checker<'_> {
-    /// Reports names of `--set` that nothing reads, and sizes and nets that are never used.
+    /// Reports names of `--set` that the model does not have, and sizes and nets that are never
+    /// used.
     fn finish(&mut self) {
         for (name, help) in self.sets.unused() {
             let mut unknown = Diagnostic::error(
                 Span::default(),
-                format!("`--set {name}=…` names no size or setting"),
+                format!("`--set {name}=…`: the model has no such size or setting"),
             );
             unknown.help = help;
             self.report(unknown);
@@ -102,7 +102,7 @@ impl Checker<'_> {
         {
             let unused = Diagnostic::warning(*span, format!("net `{name}` is never used"))
                 .label("defined here");
-            self.report(unused.help("name it in an arrow, or remove it"));
+            self.report(unused.help("use it in an arrow, or remove it"));
         }
         for (name, (_, layers)) in &nets {
             if !self.used_nets.contains(name) {

@@ -1,7 +1,7 @@
-//! Networks as factors use them: names of nets replaced by their layers, repetitions written out,
-//! layers numbered.
+//! Expands the networks of factors: replaces the names of nets by their layers, unrolls
+//! repetitions, and numbers the layers.
 
-use super::{arguments::arguments_of, context::Checker, features};
+use super::{arguments::argument_values, context::Checker, features};
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     id::Id,
@@ -14,8 +14,11 @@ use std::collections::BTreeMap;
 /// The most layers that a network may have.
 const MOST_LAYERS: usize = 10_000;
 
-/// The layers of an argument that is a network, written out or by its name.
-pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<ast::NetworkPart>> {
+/// The layers of an argument that is a network, either inline or the name of a net.
+pub(super) fn argument_layers(
+    checker: &Checker,
+    value: &ArgumentValue,
+) -> Option<Vec<ast::NetworkPart>> {
     match value {
         ArgumentValue::Layers(layers) => Some(layers.clone()),
         ArgumentValue::Expression(expression) => match &expression.kind {
@@ -36,7 +39,7 @@ pub(super) fn layers_of(checker: &Checker, value: &ArgumentValue) -> Option<Vec<
     }
 }
 
-/// Reports the mistakes of a net that nothing uses.
+/// Reports the mistakes in an unused net.
 pub(super) fn examine(checker: &mut Checker, layers: &[ast::NetworkPart]) {
     let expanded = expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
     if let Some(layers) = expanded {
@@ -44,8 +47,7 @@ pub(super) fn examine(checker: &mut Checker, layers: &[ast::NetworkPart]) {
     }
 }
 
-/// The layers of a network on these parents, nets by name and repetitions written out, each layer
-/// numbered.
+/// Expands a network that reads these parents. Reports mistakes, and then returns `None`.
 pub(super) fn network(
     checker: &mut Checker,
     layers: &[ast::NetworkPart],
@@ -58,12 +60,12 @@ pub(super) fn network(
     if let Some(first) = layers.first().filter(|_| parents.is_empty()) {
         checker.report(
             Diagnostic::error(span, "a network needs parents")
-                .label(format!("`{}` has nothing to work on", first.name))
-                .help("name parents before an arrow, or use `linear` for learned constants"),
+                .label(format!("`{}` has no input", first.name))
+                .help("write parents before an arrow, or use `linear` for learned constants"),
         );
         return None;
     }
-    // A single parent needs no layer that joins.
+    // A single parent needs no layer that joins parents.
     if parents.len() > 1 {
         joined_first(checker, &layers, span)?;
     }
@@ -87,7 +89,7 @@ fn expand(
             }
             ast::NetworkPart::Call(call) => layer_call(checker, call, counts, expanding),
         };
-        // The layers that follow are read too, for their mistakes.
+        // The later layers are expanded too, to report their mistakes.
         result = result.zip(expanded).map(|(mut before, layers)| {
             before.extend(layers);
             before
@@ -105,9 +107,9 @@ fn repeat(
 ) -> Option<Vec<LayerUse>> {
     let times = checker.number(count)?;
     if times.fract() != 0.0 || !(0.0..=1000.0).contains(&times) {
-        let title = "a network is repeated a whole number of times, at most 1000";
+        let title = "the number of repetitions must be a whole number from 0 to 1000";
         let found = Diagnostic::error(count.span, title).label(format!("found {times}"));
-        checker.report(found.help("write `2 * [dense(100) > relu]`"));
+        checker.report(found.help("for example: `2 * [dense(100) > relu]`"));
         return None;
     }
     let mut result = Vec::new();
@@ -115,7 +117,7 @@ fn repeat(
         result.extend(expand(checker, layers, counts, expanding)?);
         if result.len() > MOST_LAYERS {
             let title = format!("a network has more than {MOST_LAYERS} layers");
-            let help = "repeat less, or a smaller network";
+            let help = "use fewer repetitions, or a smaller network";
             checker.report(
                 Diagnostic::error(count.span, title)
                     .label("repeated here")
@@ -140,7 +142,7 @@ fn residual(
     let count = counts.entry(layer.name()).or_default();
     *count += 1;
     if inner.is_empty() {
-        let none = Diagnostic::error(span, "a residual block holds layers").label("found none");
+        let none = Diagnostic::error(span, "a residual block needs layers").label("found none");
         checker.report(none.help("write `residual [dense(100) > relu]`, or remove the block"));
         return None;
     }
@@ -153,7 +155,7 @@ fn residual(
     }])
 }
 
-/// Reports a layer that needs joined parents and stands before any layer that joins them.
+/// Reports a layer that needs joined parents, but comes before any layer that joins them.
 fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Option<()> {
     let mut unjoined = layers.iter().take_while(|layer| !layer.layer.joins());
     let early = unjoined.find(|layer| layer.layer.needs_joined() || !layer.inner.is_empty());
@@ -162,7 +164,7 @@ fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Optio
         true => Diagnostic::error(
             span,
             format!(
-                "`{}` stands before any layer that joins the parents",
+                "`{}` comes before any layer that joins the parents",
                 early.layer.name()
             ),
         )
@@ -172,7 +174,7 @@ fn joined_first(checker: &mut Checker, layers: &[LayerUse], span: Span) -> Optio
         )),
         false => Diagnostic::error(
             early.span,
-            "a residual block stands before any layer that joins the parents",
+            "a residual block comes before any layer that joins the parents",
         )
         .help("begin the network with `dense(size)`"),
     });
@@ -193,10 +195,10 @@ fn layer_call(
         checker.used_nets.push(name.clone());
         if expanding.contains(name) {
             let title = format!("net `{name}` contains itself");
-            let help = "write its layers out, or repeat them: `3 * [dense(100) > relu]`";
+            let help = "write out its layers, or repeat them: `3 * [dense(100) > relu]`";
             checker.report(
                 Diagnostic::error(call.span, title)
-                    .label("this is a circle")
+                    .label("this use forms a cycle")
                     .help(help),
             );
             return None;
@@ -221,7 +223,7 @@ fn layer_call(
         checker.report(unknown);
         return None;
     };
-    let arguments = arguments_of(checker, call, layer.arguments(), "layer")?;
+    let arguments = argument_values(checker, call, layer.arguments(), "layer")?;
     let count = counts.entry(layer.name()).or_default();
     *count += 1;
     let name = format!("{}{count}", layer.name());
@@ -234,7 +236,8 @@ fn layer_call(
     }])
 }
 
-/// Whether the output of a network is a single value: it has one parent, or a layer joins them.
+/// Whether the output of a network is a single value: it has one parent, or a layer joins the
+/// parents.
 pub(super) fn joins_parents(network: &Network, parents: &[Id<Variable>]) -> bool {
     parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
 }

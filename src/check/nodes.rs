@@ -1,4 +1,5 @@
-//! The shapes of deterministic nodes, and that each factor's networks fit its parents.
+//! Computes the shapes of deterministic nodes, and checks that each factor's networks fit its
+//! parents.
 
 use super::{context::Checker, features::fits, heads};
 use crate::{
@@ -13,8 +14,8 @@ pub(super) fn check(checker: &mut Checker, factors: &[Factor]) {
     let node = |factor: &&Factor| matches!(factor.kind, FactorKind::Deterministic(_));
     let (mut open, others): (Vec<&Factor>, Vec<&Factor>) = factors.iter().partition(node);
     let mut unknown: BTreeSet<Id<Variable>> = open.iter().map(|factor| factor.child).collect();
-    // A node follows the nodes that it reads. What is left over is in a circle, or reads a node
-    // without a shape.
+    // A node is processed after the nodes that it reads. The nodes that remain are in a cycle, or
+    // read a node whose shape is unknown.
     while let Some(next) = open.iter().position(|factor| {
         factor
             .parents

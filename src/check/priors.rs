@@ -1,4 +1,4 @@
-//! Distributions of several components: `mixture(normal, 10)` and `vamp(500)`.
+//! Reads priors with several components: `mixture(normal, 10)` and `vamp(500)`.
 
 use super::context::Checker;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     syntax::ast::{self, ArgumentValue, Arrow, ArrowBody, Call, ExpressionKind},
 };
 
-/// A prior of several components, which stands in the place of a distribution.
+/// A prior with several components, written in place of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prior {
     Mixture,
@@ -34,11 +34,10 @@ impl Prior {
     }
 }
 
-/// The distribution of each component, and how the components are made.
+/// The distribution of each component, and where the components come from.
 type Parts = (&'static dyn Distribution, Mixture);
 
-/// The parts of a prior that an arrow gives its child. `q` is the arrow of the child in
-/// `inference`.
+/// Reads the prior that an arrow gives its child. `q` is the arrow to the child in `inference`.
 pub(super) fn read(
     checker: &mut Checker,
     prior: Prior,
@@ -49,18 +48,18 @@ pub(super) fn read(
 ) -> Option<Parts> {
     let kind = prior.name();
     if side == Side::Inference {
-        let title = format!("`{kind}` cannot be drawn from in a differentiable way");
-        let help = "it is a prior: write it in `generative`";
+        let title = format!("`{kind}` cannot be sampled in a differentiable way");
+        let help = "use it as a prior, in `generative`";
         checker.report(
             Diagnostic::error(call.span, title)
-                .label("a factor of `inference`")
+                .label("a factor in `inference`")
                 .help(help),
         );
         return None;
     }
     if !arrow.parents.is_empty() {
         let label = format!("the components of `{kind}` are learned constants");
-        let help = "remove the parents; a mixture that depends on parents is a `latent` of type `class` among them";
+        let help = "remove the parents; to condition a mixture, make a `latent` of type `class` a parent instead";
         checker.unused_parents(arrow, &label, help);
         return None;
     }
@@ -71,7 +70,7 @@ pub(super) fn read(
     }
 }
 
-/// A call's arguments, if none has a name or is a network.
+/// The arguments of a call without the networks; empty if an argument has a name.
 fn expressions(call: &Call) -> Vec<&ast::Expression> {
     let expression = |argument: &'_ ast::CallArgument| argument.name.is_none();
     if !call.arguments.iter().all(expression) {
@@ -94,23 +93,26 @@ fn mixture(
     arguments: &[&ast::Expression],
 ) -> Option<Parts> {
     let &[name, count] = arguments else {
-        let title = "`mixture` takes the distribution of its components, and their number";
+        let title = "`mixture` takes the distribution of its components and their number";
         return wrong(checker, call, title, "mixture(normal, 10)");
     };
     let ExpressionKind::Name(text) = &name.kind else {
-        let title = "`mixture` takes the distribution of its components first";
+        let title = "the first argument of `mixture` must be the name of a distribution";
         return wrong(checker, call, title, "mixture(normal, 10)");
     };
     let Some(distribution) = distribution::find(text) else {
         let unknown = Diagnostic::error(name.span, format!("unknown distribution `{text}`"));
-        let mut unknown = unknown.label("not a distribution that dgc knows");
+        let mut unknown = unknown.label("no such distribution");
         unknown.help = suggest(text, DISTRIBUTIONS.iter().map(|listed| listed.name()));
         checker.report(unknown);
         return None;
     };
     if distribution.support() == Domain::Class {
-        let title = "a mixture over classes is a distribution over classes";
-        let help = format!("`{} ~ categorical(linear)` learns any", arrow.child.text);
+        let title = "`mixture` does not take a distribution over classes";
+        let help = format!(
+            "`{} ~ categorical(linear)` can learn any distribution over classes",
+            arrow.child.text
+        );
         checker.report(Diagnostic::error(call.span, title).help(help));
         return None;
     }
@@ -121,8 +123,8 @@ fn mixture(
     Some((distribution, mixture))
 }
 
-/// `vamp(500)`: the components have the distribution of q. The data that their pseudo-inputs stand
-/// for are filled in by [`pseudo_inputs`].
+/// `vamp(500)`: the components have the distribution of q. [`pseudo_inputs`] fills in the data
+/// variables that the pseudo-inputs replace.
 fn vamp(
     checker: &mut Checker,
     arrow: &Arrow,
@@ -131,7 +133,7 @@ fn vamp(
     q: Option<&Arrow>,
 ) -> Option<Parts> {
     let &[count] = arguments else {
-        let title = "`vamp` takes the number of its pseudo-inputs";
+        let title = "`vamp` takes one argument, the number of pseudo-inputs";
         return wrong(checker, call, title, "vamp(500)");
     };
     let mixture = Mixture {
@@ -171,22 +173,23 @@ fn inferred_distribution(
     let child = checker.find(name).map(|id| checker.variable(id).clone());
     if child.is_none_or(|child| child.role != Role::Latent || child.domain == Domain::Class) {
         let title = format!("`{name}` is not a continuous latent");
-        let help = "`vamp` is made of q of a `latent`; `mixture(normal, 10)` learns components of any variable";
+        let help = "`vamp` uses the posterior q of a `latent`; for other variables, write `mixture(normal, 10)`";
         checker.report(
             Diagnostic::error(call.span, title)
-                .label("expected a latent")
+                .label("expected a continuous latent")
                 .help(help),
         );
         return None;
     }
-    // A mistake in q is reported where q is read.
+    // A mistake in q is reported when q is read.
     let ArrowBody::Distribution(q) = &q?.body else {
         return None;
     };
     distribution::find(&q.name.text)
 }
 
-/// Finds the data that q reads of each latent with `vamp`, and reports what else it reads.
+/// Finds the data variables that q reads for each latent with a `vamp` prior. Reports a q that
+/// reads other variables, or none.
 pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor]) {
     let nodes: Vec<Factor> = p
         .iter()
@@ -209,7 +212,7 @@ pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor
             continue;
         };
         let name = checker.variable(factor.child).name.clone();
-        let read = behind(&nodes, inferred);
+        let read = random_inputs(&nodes, inferred);
         let other = read
             .iter()
             .find(|&&id| checker.variable(id).role != Role::Data);
@@ -221,17 +224,17 @@ pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor
             (Some(&other), _) => {
                 let other = checker.variable(other).name.clone();
                 let title = format!(
-                    "`vamp` has pseudo-inputs for data alone, and q of `{name}` reads `{other}`"
+                    "`vamp` has pseudo-inputs only for data, but q of `{name}` reads `{other}`"
                 );
                 (title, format!("`{other}` is not always observed"))
             }
             (None, true) => (
-                format!("q of `{name}` reads no data that pseudo-inputs could stand for"),
-                "reads nothing".to_string(),
+                format!("pseudo-inputs need a q of `{name}` that reads data"),
+                format!("q of `{name}` reads no variables"),
             ),
         };
         let help = format!(
-            "let q of `{name}` read data alone, or write `{name} ~ mixture(normal, {})`",
+            "let q of `{name}` read only data, or write `{name} ~ mixture(normal, {})`",
             mixture.components
         );
         checker.report(
@@ -243,9 +246,9 @@ pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor
     }
 }
 
-/// The random variables that a factor reads, through deterministic nodes, in the order of their
-/// declaration.
-fn behind(nodes: &[Factor], factor: &Factor) -> Vec<Id<Variable>> {
+/// The random variables that a factor reads, directly or through deterministic nodes, in the order
+/// of their declaration.
+fn random_inputs(nodes: &[Factor], factor: &Factor) -> Vec<Id<Variable>> {
     let mut open = factor.parents.clone();
     let mut found: Vec<Id<Variable>> = Vec::new();
     let mut seen: Vec<Id<Variable>> = Vec::new();

@@ -4,7 +4,7 @@ use crate::diagnostic::suggest;
 
 pub(super) struct Sets {
     given: Vec<(String, String)>,
-    taken: Vec<String>,
+    requested: Vec<String>,
     resolved: Vec<(String, String)>,
 }
 
@@ -12,15 +12,16 @@ impl Sets {
     pub fn new(given: &[(String, String)]) -> Self {
         Sets {
             given: given.to_vec(),
-            taken: Vec::new(),
+            requested: Vec::new(),
             resolved: Vec::new(),
         }
     }
 
-    /// The number set for a size or setting, or the one written; the last of several wins.
+    /// The number that `--set` gives a size or setting, else `written`, the one in the file. The
+    /// last `--set` of a name wins.
     pub fn number(&mut self, name: &str, written: Option<f64>) -> Result<Option<f64>, String> {
-        if !self.taken.iter().any(|taken| taken == name) {
-            self.taken.push(name.to_string());
+        if !self.requested.iter().any(|requested| requested == name) {
+            self.requested.push(name.to_string());
         }
         let value = match self.given(name) {
             None => written,
@@ -36,7 +37,7 @@ impl Sets {
         Ok(value)
     }
 
-    /// The text given for a name; of several the last.
+    /// The text that `--set` gives a name; the last one if there are several.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.given
             .iter()
@@ -45,17 +46,17 @@ impl Sets {
             .map(|(_, text)| text.as_str())
     }
 
-    /// Names that nothing asked for, each with a suggestion.
+    /// The names in `--set` that no size or setting has requested, each with a suggestion.
     pub fn unused(&self) -> Vec<(String, Option<String>)> {
         let unused = self
             .given
             .iter()
-            .filter(|(name, _)| !self.taken.contains(name));
+            .filter(|(name, _)| !self.requested.contains(name));
         unused
             .map(|(name, _)| {
                 (
                     name.clone(),
-                    suggest(name, self.taken.iter().map(String::as_str)),
+                    suggest(name, self.requested.iter().map(String::as_str)),
                 )
             })
             .collect()

@@ -1,8 +1,11 @@
 //! Arguments that several commands share.
 
 use super::terminal::show;
-use crate::{Compiled, Model, Precision, Result};
-use std::path::{Path, PathBuf};
+use crate::{Compiled, Error, Model, Precision, Result};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// A model file and the changes to it.
 #[derive(clap::Args)]
@@ -57,11 +60,41 @@ pub fn set(text: &str) -> std::result::Result<(String, String), String> {
     Ok((name.trim().to_string(), value.trim().to_string()))
 }
 
+/// Checks that the name of a file to write ends in one of these endings, so that a format is never
+/// written under the name of another. Special files such as /dev/stdout may have any name.
+///
+/// # Errors
+/// If the name has another ending.
+pub fn check_ending(path: &Path, endings: &[&str]) -> Result<()> {
+    let found = path.extension().and_then(|extension| extension.to_str());
+    let fits = found.is_some_and(|found| endings.contains(&found));
+    if fits || (path.exists() && !path.is_file() && !path.is_dir()) {
+        return Ok(());
+    }
+    let listed: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
+    let listed = match listed.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        all => all.concat(),
+    };
+    let shown = path.display();
+    let example = path.with_extension(endings[0]);
+    Err(
+        Error::usage(format!("{shown}: expected a name that ends in {listed}"))
+            .help(format!("for example: {}", example.display())),
+    )
+}
+
+/// Reads a whole number from 0.
+pub fn whole<T: FromStr>(text: &str) -> std::result::Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("expected a whole number from 0, found `{text}`"))
+}
+
 /// Reads a count of at least 1.
 pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     let count = text
         .parse::<usize>()
-        .map_err(|_| format!("expected a whole number, found `{text}`"))?;
+        .map_err(|_| format!("expected a whole number from 1, found `{text}`"))?;
     if count == 0 {
         Err("expected at least 1, found 0".to_string())
     } else {

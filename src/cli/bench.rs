@@ -1,7 +1,7 @@
 //! `dgc bench`: the time of a training step and of its parts.
 
 use super::{
-    arguments::Changes,
+    arguments::{Changes, whole},
     device::DeviceArguments,
     terminal::{print, print_json},
 };
@@ -32,7 +32,7 @@ pub(super) struct Bench {
     #[command(flatten)]
     changes: Changes,
     /// The number of timings, after three warm-up steps; on a GPU each covers ten steps
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<usize>, allow_negative_numbers = true)]
     steps: usize,
     #[command(flatten)]
     device: DeviceArguments,

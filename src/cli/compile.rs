@@ -32,7 +32,7 @@ pub(super) struct Compile {
     /// architecture
     #[arg(long, conflicts_with = "emit")]
     report: bool,
-    /// Print the report as JSON
+    /// With --report, print the report as JSON
     #[arg(long, requires = "report")]
     json: bool,
     /// The GPU architectures to compile for, separated by commas; the earliest also gets PTX, which

@@ -12,7 +12,7 @@ pub struct DeviceArguments {
     #[arg(long, value_enum, default_value_t = Kind::Auto)]
     device: Kind,
     /// The number of CPU threads; 0 uses one thread per core
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads, allow_negative_numbers = true)]
     threads: usize,
     /// The path of NVIDIA's runtime compiler (libnvrtc.so) or of its folder [default: the loader's
     /// search path]
@@ -30,7 +30,8 @@ enum Kind {
     Auto,
     /// The CPU
     Cpu,
-    /// The first NVIDIA GPU
+    /// The first NVIDIA GPU; also `gpu`
+    #[value(alias = "gpu")]
     Cuda,
 }
 

@@ -1,8 +1,8 @@
 //! Commands that read a model without training it: `check`, `fmt`, `explain`, `graph`, `list`.
 
 use super::{
-    arguments::{Changes, ModelFile},
-    terminal::{print, print_json, show},
+    arguments::{Changes, ModelFile, check_ending},
+    terminal::{note, print, print_json, show, shown_message},
 };
 use crate::{Drawing, Error, ErrorKind, Model, Registries, Result, format_file};
 use clap::Args;
@@ -32,7 +32,7 @@ impl Check {
             let (diagnostics, failed) = match Model::open_with(file, &self.changes.sets) {
                 Ok((_, warnings)) => (warnings, None),
                 Err(error) => match error.diagnostics() {
-                    Some(diagnostics) => (diagnostics.clone(), Some(error.message().to_string())),
+                    Some(diagnostics) => (diagnostics.clone(), Some(shown_message(&error))),
                     None => return Err(error),
                 },
             };
@@ -57,7 +57,9 @@ impl Check {
     }
 }
 
-/// Format model files in the standard layout
+/// Format model files in place, in the standard layout
+///
+/// Rewrites each file that is not formatted, and says which on standard error.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc fmt models/*.dgm\n  dgc fmt --check models/*.dgm")]
 pub(super) struct Fmt {
@@ -74,8 +76,10 @@ impl Fmt {
         let mut unformatted = Vec::new();
         for file in &self.files {
             let is_changed = format_file(file, !self.check)?;
-            if is_changed && self.check {
-                unformatted.push(file.display().to_string());
+            match (is_changed, self.check) {
+                (true, true) => unformatted.push(file.display().to_string()),
+                (true, false) => note(format!("formatted {}", file.display())),
+                (false, _) => {}
             }
         }
         match unformatted.as_slice() {
@@ -86,7 +90,7 @@ impl Fmt {
     }
 }
 
-/// Print a model's bound and training loss as mathematics
+/// Explain what a model's training maximises, as formulas and sentences
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc explain models/adgm.dgm")]
 pub(super) struct Explain {
@@ -118,17 +122,11 @@ impl Graph {
         let Some(path) = &self.output else {
             return print(&model.graph(Drawing::Text));
         };
+        check_ending(path, &["svg", "dot", "txt"])?;
         let drawing = match path.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Drawing::Svg,
             Some("dot") => Drawing::Dot,
-            Some("txt") => Drawing::Text,
-            _ => {
-                let message = format!(
-                    "{}: expected a name that ends in .svg, .dot or .txt",
-                    path.display()
-                );
-                return Err(Error::usage(message).help("for example: -o graph.svg"));
-            }
+            _ => Drawing::Text,
         };
         crate::files::write_whole(path, model.graph(drawing).as_bytes())
     }

@@ -1,7 +1,11 @@
 //! `dgc bound`.
 
-use super::{arguments::ModelFile, device::DeviceArguments, terminal::print_json};
-use crate::{Arrays, Engine, NamedArray, Result};
+use super::{
+    arguments::{ModelFile, check_ending, whole},
+    device::DeviceArguments,
+    terminal::print_json,
+};
+use crate::{Arrays, Engine, NamedArray, Result, files::folder_of};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +39,7 @@ pub(super) struct Bound {
     #[command(flatten)]
     device: DeviceArguments,
     /// The seed of the noise
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -48,6 +52,10 @@ fn read(path: &Path) -> Result<Arrays> {
 
 impl Bound {
     pub fn run(self) -> Result<()> {
+        if let Some(path) = &self.grads {
+            check_ending(path, &["safetensors"])?;
+            folder_of(path)?;
+        }
         let model = self.model.check()?;
         let noise = self.noise.as_deref().map(read).transpose()?;
         let engine = if self.reference {

@@ -1,7 +1,7 @@
 //! Commands that use a trained run: `eval`, `predict`, `encode`, `sample`.
 
 use super::{
-    arguments::at_least_one,
+    arguments::{at_least_one, check_ending, whole},
     device::DeviceArguments,
     terminal::{print, print_json},
 };
@@ -26,15 +26,15 @@ struct Source {
     #[arg(long, value_enum)]
     part: Option<PartName>,
     /// The number of samples per row
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: usize,
     /// Use only the first N rows [default: all]
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     rows: Option<usize>,
     #[command(flatten)]
     device: DeviceArguments,
     /// The seed of the samples
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -112,6 +112,7 @@ pub(super) struct Predict {
 
 impl Predict {
     pub fn run(self) -> Result<()> {
+        check_ending(&self.output, &["csv"])?;
         folder_of(&self.output)?;
         let run = self.source.open()?;
         let rows = self.source.rows(&run)?;
@@ -136,6 +137,7 @@ pub(super) struct Encode {
 
 impl Encode {
     pub fn run(self) -> Result<()> {
+        check_ending(&self.output, &["npz"])?;
         folder_of(&self.output)?;
         let run = self.source.open()?;
         let rows = self.source.rows(&run)?;
@@ -169,12 +171,13 @@ pub(super) struct Sample {
     #[arg(long)]
     analogy: bool,
     /// The number of rows in the picture
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     lines: usize,
 }
 
 impl Sample {
     pub fn run(self) -> Result<()> {
+        check_ending(&self.output, &["png"])?;
         folder_of(&self.output)?;
         let run = self.source.open()?;
         let rows = self.analogy.then(|| self.source.rows(&run)).transpose()?;

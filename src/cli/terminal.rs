@@ -35,6 +35,13 @@ pub fn show(diagnostics: &Diagnostics) {
     eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
 }
 
+/// The message of an error in the program's words, with options of the library as arguments:
+/// `labels` as `--labels`.
+pub fn shown_message(error: &Error) -> String {
+    let dashes = if error.is_about_option() { "--" } else { "" };
+    format!("{dashes}{}", in_program_names(error.message()))
+}
+
 /// What a way out of the library names, and what the program names instead.
 const PROGRAM_NAMES: [(&str, &str); 8] = [
     ("`Device::cpu`", "`--device cpu`"),
@@ -62,12 +69,11 @@ pub fn show_error(error: &Error) {
     if let Some(diagnostics) = error.diagnostics() {
         show(diagnostics);
     }
-    let dashes = if error.is_about_option() { "--" } else { "" };
     let severity = match error.kind() {
         ErrorKind::Interrupted => "note",
         _ => "error",
     };
-    eprintln!("{severity}: {dashes}{}", in_program_names(error.message()));
+    eprintln!("{severity}: {}", shown_message(error));
     if let Some(help) = error.suggestion() {
         eprintln!("  help: {}", in_program_names(help));
     }

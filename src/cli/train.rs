@@ -1,7 +1,7 @@
 //! `dgc train`.
 
 use super::{
-    arguments::{Changes, set},
+    arguments::{Changes, set, whole},
     device::DeviceArguments,
     terminal::{note, print},
 };
@@ -35,7 +35,7 @@ pub(super) struct Train {
     changes: Changes,
     /// The number of passes over the training rows, the same as --set epochs=N [default: the
     /// model's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     epochs: Option<usize>,
     /// The data set [default: that of the --from run, else mnist]
     ///
@@ -46,16 +46,16 @@ pub(super) struct Train {
     data: Option<String>,
     /// Keep N labels, as evenly over the classes as possible, and hide the others [default: keep
     /// all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     labels: Option<usize>,
     /// Hold out N training rows and report on them instead of the test rows [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     validation: Option<usize>,
     /// The seed of all random numbers [default: 0]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// The number of samples per row in the evaluation after each epoch [default: as in training]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: Option<usize>,
     /// Take the values of a data variable from another run, which infers them for its latent
     /// variable of the same name; --from z=runs/m1 trains M2 on M1's z
@@ -117,6 +117,11 @@ impl Train {
         });
         bar.clear();
         let folder = trainer.folder().expect("the run has a folder").display();
+        if trainer.steps() == 0 {
+            note(format!(
+                "epochs is 0, so nothing was trained; train with: dgc train {folder} --resume --epochs N"
+            ));
+        }
         let error = match (ended, failure) {
             (Ok(Outcome::Done), _) => return print(&format!("done: {folder}\n")),
             // The bar stops training only if a line cannot be printed.
@@ -161,8 +166,13 @@ impl Train {
         for (variable, run) in &self.from {
             model = model.on_run(variable, run)?;
         }
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None => Path::new("runs").join(&model.name),
+        };
+        // Before the data set is read, which may take long.
+        Trainer::check_output(&output)?;
         let data = self.dataset(&model)?;
-        let name = model.name.clone();
         Trainer::new(
             &model,
             &data,
@@ -173,10 +183,7 @@ impl Train {
                 epochs: None,
                 samples: self.samples,
                 device: Some(self.device.choice_for(compiled.as_ref())),
-                output: Some(match &self.output {
-                    Some(output) => output.clone(),
-                    None => Path::new("runs").join(name),
-                }),
+                output: Some(output),
                 from: self
                     .from
                     .iter()
@@ -194,7 +201,11 @@ impl Train {
             Some(data) => Dataset::open(data, model)?,
             None => {
                 let runs: Vec<&str> = self.from.iter().map(|(_, run)| run.as_str()).collect();
-                Dataset::of_runs(&runs, model)?
+                let data = Dataset::of_runs(&runs, model);
+                data.map_err(|error| match self.from.as_slice() {
+                    [] => without_data(error),
+                    _ => error,
+                })?
             }
         };
         if !data.others().is_empty() {
@@ -258,6 +269,21 @@ impl Train {
             "resume the run with its own model: dgc train {folder} --resume; \
              or train the changed model in a new folder with -o"
         )))
+    }
+}
+
+/// Says in an error that the bundled excerpt does not fit the model because no data set was named.
+fn without_data(error: Error) -> Error {
+    if error.kind() != ErrorKind::Data {
+        return error;
+    }
+    let help = error.suggestion().map(str::to_string);
+    let error = error.help(
+        "no --data was given, so dgc reads the bundled MNIST excerpt; name a file with --data",
+    );
+    match help {
+        Some(help) => error.also_help(format!("or {help}")),
+        None => error,
     }
 }
 

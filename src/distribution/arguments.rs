@@ -1,5 +1,6 @@
 //! Checks of constant arguments, shared by the distributions.
 
+/// Checks that an argument is positive and finite.
 pub fn positive(name: &str, value: f64) -> Result<(), String> {
     let fits = value > 0.0 && value.is_finite();
     if fits {
@@ -9,6 +10,7 @@ pub fn positive(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
+/// Checks that an argument is between 0 and 1, both excluded.
 pub fn within_unit(name: &str, value: f64) -> Result<(), String> {
     let fits = value > 0.0 && value < 1.0;
     if fits {

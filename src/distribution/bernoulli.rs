@@ -1,5 +1,5 @@
-//! The Bernoulli distribution, its parameter the logit. Greys between 0 and 1 count as
-//! probabilities of a one.
+//! The Bernoulli distribution, with the logit as its parameter. Values between 0 and 1 count as
+//! probabilities of 1.
 
 use super::{Distribution, Domain, HeadSpec, arguments::within_unit};
 use crate::{

@@ -1,5 +1,5 @@
-//! The beta distribution, its parameters the logs of α and β. A density only: no reparametrised
-//! sample.
+//! The beta distribution, with log α and log β as its parameters. It has a density, but no
+//! reparametrised sample.
 
 use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{
@@ -41,9 +41,9 @@ impl Distribution for Beta {
         let (alpha, beta) = (graph.exp(heads[0]), graph.exp(heads[1]));
         let both = graph.add(alpha, beta);
         let joint = graph.scalar(Scalar::LogGamma, &[both]);
-        let of_alpha = graph.scalar(Scalar::LogGamma, &[alpha]);
-        let of_beta = graph.scalar(Scalar::LogGamma, &[beta]);
-        let normaliser = graph.add(of_alpha, of_beta);
+        let log_gamma_alpha = graph.scalar(Scalar::LogGamma, &[alpha]);
+        let log_gamma_beta = graph.scalar(Scalar::LogGamma, &[beta]);
+        let normaliser = graph.add(log_gamma_alpha, log_gamma_beta);
         let (less_alpha, less_beta) = (graph.shift(alpha, -1.0), graph.shift(beta, -1.0));
         let log = graph.log(value);
         let negative = graph.neg(value);

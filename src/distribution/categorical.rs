@@ -1,6 +1,6 @@
-//! The categorical distribution over a class variable's values, its parameters the logits.
+//! The categorical distribution over the classes of a variable, with logits as its parameters.
 
-use super::{Distribution, Domain, HeadSpec};
+use super::{Distribution, Domain, HeadSpec, uniform::Uniform};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node},
@@ -36,8 +36,8 @@ impl Distribution for Categorical {
         graph.contract(value, logs, &Axes::from(axis))
     }
 
-    fn has_kl(&self, other: &str) -> bool {
-        matches!(other, "categorical" | "uniform")
+    fn has_kl(&self, p: &dyn Distribution) -> bool {
+        p.is::<Categorical>() || p.is::<Uniform>()
     }
 
     /// Σ_k q_k (log q_k − log p_k). `uniform` has no heads.

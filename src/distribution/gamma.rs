@@ -1,5 +1,5 @@
-//! The gamma distribution, its parameters the logs of the shape α and of the rate β. A density
-//! only: no reparametrised sample.
+//! The gamma distribution, with the logs of the shape α and of the rate β as its parameters. It has
+//! a density, but no reparametrised sample.
 
 use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{

@@ -1,4 +1,4 @@
-//! The Laplace distribution, its parameters the mean and the log of the scale.
+//! The Laplace distribution, with the mean and the log of the scale as its parameters.
 
 use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
 use crate::{
@@ -68,8 +68,8 @@ impl Distribution for Laplace {
         heads[0]
     }
 
-    fn has_kl(&self, other: &str) -> bool {
-        other == "laplace"
+    fn has_kl(&self, p: &dyn Distribution) -> bool {
+        p.is::<Laplace>()
     }
 
     /// KL(q ‖ p) = Σ log bp/bq + |μq − μp| / bp + bq/bp · exp(−|μq − μp| / bq) − 1 (Gil et al.

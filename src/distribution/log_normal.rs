@@ -59,8 +59,8 @@ impl Distribution for LogNormal {
         graph.exp(sum)
     }
 
-    fn has_kl(&self, other: &str) -> bool {
-        other == "log_normal"
+    fn has_kl(&self, p: &dyn Distribution) -> bool {
+        p.is::<LogNormal>()
     }
 
     fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {

@@ -1,12 +1,13 @@
-//! Distributions: heads, links, support, log-density and sampling, one file each, written with the
-//! tensor builder.
+//! Distributions: heads, support, log-density and sampling. Each distribution is one file, written
+//! with the tensor builder.
 //!
-//! To add one: a new file with a unit struct that implements [`Distribution`], and a line in
-//! [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
+//! To add a distribution, add a file with a unit struct that implements [`Distribution`], and a
+//! line to [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
 
 mod arguments;
 mod bernoulli;
 mod beta;
+mod uniform;
 mod categorical;
 mod gamma;
 mod laplace;
@@ -14,15 +15,18 @@ mod negative_binomial;
 mod normal;
 mod log_normal;
 mod poisson;
-mod uniform;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/exponential.rs"]
+mod guide_example;
 
 use crate::{
     id::Id,
     tensor::{Axis, Graph, Node},
 };
-use std::fmt::Debug;
+use std::{any::Any, fmt::Debug};
 
-/// What values a variable takes, each element on its own; `Class` is one value out of `size`.
+/// The values that each element of a variable takes; `Class` is a single value out of `size`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Domain {
     /// `real`: any number.
@@ -31,7 +35,7 @@ pub enum Domain {
     Positive,
     /// `unit`: between 0 and 1, both excluded.
     Unit,
-    /// `binary`: 0 or 1; grey levels between stand for probabilities.
+    /// `binary`: 0 or 1; grey levels in between are probabilities.
     Binary,
     /// `count`: 0, 1, 2, …
     Count,
@@ -40,7 +44,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// Every domain, by the name that it has in a model.
+    /// Every domain, with its name in a model.
     pub const NAMES: &[(&str, Domain)] = &[
         ("real", Domain::Real),
         ("positive", Domain::Positive),
@@ -63,13 +67,13 @@ impl Domain {
     }
 }
 
-/// How far a head that is a logarithm may be from 0: positive parameters lie between e⁻³⁰ and e³⁰,
-/// standard deviations between 3·10⁻⁷ and 3·10⁶. Farther out single precision cannot tell a value
-/// from its mean, and the density of a class that is all but impossible, or its gradient, is
-/// infinite; times its probability of 0 that is no number.
+/// The largest magnitude of a head that is a logarithm: positive parameters lie between e⁻³⁰ and
+/// e³⁰, standard deviations between 3·10⁻⁷ and 3·10⁶. Beyond that, single precision cannot
+/// distinguish a value from its mean. The density of a nearly impossible class, or its gradient,
+/// would be infinite, and infinity times a probability of 0 is NaN.
 pub const LOG_BOUND: f64 = 30.0;
 
-/// The numbers that a head takes, which decides how a learned one is clamped.
+/// The numbers that a head takes. They decide how a learned head is clamped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadRange {
     /// Any number, not clamped: a mean, logits.
@@ -78,10 +82,10 @@ pub enum HeadRange {
     Log,
 }
 
-/// A head: one parameter of a distribution, which a network gives.
+/// A head: one parameter of a distribution, computed by a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadSpec {
-    /// As in a model and in the names of parameters: `log_variance`.
+    /// The name in a model and in parameter names: `log_variance`.
     pub name: &'static str,
     /// The numbers that it takes.
     pub range: HeadRange,
@@ -107,17 +111,17 @@ impl HeadSpec {
 
 /// A distribution of a variable given its parents.
 ///
-/// A value of a class variable is a one-hot or relaxed vector over `axis`; of any other, one number
-/// per feature of `axis`.
-pub trait Distribution: Sync + Debug {
+/// The value of a class variable is a one-hot or relaxed vector over `axis`. The value of any other
+/// variable is one number per feature of `axis`.
+pub trait Distribution: Any + Sync + Debug {
     /// As written in a model: `normal`.
     fn name(&self) -> &'static str;
 
-    /// The values that it is a distribution over.
+    /// The type of its values.
     fn support(&self) -> Domain;
 
-    /// The outputs of the linear layers on a network, such as `mean` and `log_variance`. Each has
-    /// the child's features. The first is the location, where there is one.
+    /// The outputs of the linear layers after a network, such as `mean` and `log_variance`. Each
+    /// has the child's features. The first is the location, if the distribution has one.
     fn heads(&self) -> &'static [HeadSpec];
 
     /// The names of [`Distribution::heads`].
@@ -125,19 +129,23 @@ pub trait Distribution: Sync + Debug {
         self.heads().iter().map(|head| head.name).collect()
     }
 
-    /// Whether its one head is a logit for each class, so that a network on the parents can
+    /// Whether its only head is a logit for each class, so that a network on the parents can
     /// predict the class.
     fn has_probabilities(&self) -> bool {
         false
     }
 
-    /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty where
-    /// constants make no sense.
+    /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty if the
+    /// distribution takes no constants.
     fn arguments(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether constant arguments are in range, as a message such as "`scale` must be positive".
+    /// Checks that constant arguments are in range.
+    ///
+    /// # Errors
+    ///
+    /// A message such as "`scale` must be above 0, found -1".
     fn check_arguments(&self, _arguments: &[f64]) -> Result<(), String> {
         Ok(())
     }
@@ -149,9 +157,9 @@ pub trait Distribution: Sync + Debug {
     /// any other axes.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node;
 
-    /// A reparametrised sample from noise named by the caller, or `None` where there is none: then
-    /// it can't be a latent's posterior. `noise` is standard normal or uniform on (0, 1), by
-    /// [`Distribution::noise`], with every axis of the sample.
+    /// A reparametrised sample. `noise` is standard normal or uniform on (0, 1), as
+    /// [`Distribution::noise`] says, and has every axis of the sample. `None` if the distribution
+    /// has no reparametrised sample, and so cannot be a latent's posterior.
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
         let _ = (graph, heads, noise);
         None
@@ -162,25 +170,32 @@ pub trait Distribution: Sync + Debug {
         None
     }
 
-    /// The mean of the distribution, for pictures and reconstructions. Probabilities for
-    /// `bernoulli` and `categorical`.
+    /// The mean of the distribution, for pictures and reconstructions. For `bernoulli` and
+    /// `categorical`, the probabilities.
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node;
 
-    /// Whether [`Distribution::kl`] to the distribution of that name has a closed form.
-    fn has_kl(&self, _other: &str) -> bool {
+    /// Whether [`Distribution::kl`] has a closed form for a prior `p`: `p.is::<Normal>()`.
+    fn has_kl(&self, _p: &dyn Distribution) -> bool {
         false
     }
 
-    /// KL(q ‖ p) in closed form, summed over `axis`, where `self` is q and p is one that
-    /// [`Distribution::has_kl`] names.
+    /// KL(q ‖ p) in closed form, summed over `axis`, for the heads of `self`, which is q, and of a
+    /// p that [`Distribution::has_kl`] accepts.
     fn kl(&self, _graph: &mut Graph, _q: &[Node], _p: &[Node], _axis: Id<Axis>) -> Option<Node> {
         None
     }
 }
 
+impl dyn Distribution {
+    /// Whether it is the distribution `D`.
+    pub fn is<D: Distribution>(&self) -> bool {
+        (self as &dyn Any).is::<D>()
+    }
+}
+
 pub use crate::tensor::NoiseKind;
 
-/// Every distribution, by the order in which `dgc list` shows them.
+/// Every distribution, in the order of `dgc list`.
 pub const DISTRIBUTIONS: &[&dyn Distribution] = &[
     &normal::Normal,
     &log_normal::LogNormal,

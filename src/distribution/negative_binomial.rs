@@ -1,5 +1,5 @@
-//! The negative binomial distribution, its parameters the logs of the mean m and of the dispersion
-//! r: variance m + m²/r.
+//! The negative binomial distribution, with the logs of the mean m and of the dispersion r as its
+//! parameters. Its variance is m + m²/r.
 
 use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{

@@ -1,4 +1,4 @@
-//! The normal distribution, its parameters the mean and the log of the variance.
+//! The normal distribution, with the mean and the log of the variance as its parameters.
 
 use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
 use crate::{
@@ -87,8 +87,8 @@ impl Distribution for Normal {
         heads[0]
     }
 
-    fn has_kl(&self, other: &str) -> bool {
-        other == "normal"
+    fn has_kl(&self, p: &dyn Distribution) -> bool {
+        p.is::<Normal>()
     }
 
     fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {

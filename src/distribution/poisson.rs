@@ -1,4 +1,4 @@
-//! The Poisson distribution, its parameter the log of the rate.
+//! The Poisson distribution, with the log of the rate as its parameter.
 
 use super::{Distribution, Domain, HeadSpec, arguments::positive};
 use crate::{

@@ -1,4 +1,4 @@
-//! The discrete uniform distribution over a class variable's values.
+//! The discrete uniform distribution over the classes of a variable.
 
 use super::{Distribution, Domain, HeadSpec};
 use crate::{

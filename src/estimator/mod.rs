@@ -1,7 +1,7 @@
-//! Estimators: how a discrete variable is drawn that is neither observed nor summed over, and how
-//! the gradient through the draw is corrected.
+//! Estimators: how to draw a discrete variable that is neither observed nor summed over, and how to
+//! correct the gradient through the draw.
 //!
-//! To add one: a new file with a unit struct that implements [`Estimator`], and a line in
+//! To add an estimator, add a file with a unit struct that implements [`Estimator`], and a line to
 //! [`ESTIMATORS`].
 
 mod surrogate;
@@ -18,51 +18,52 @@ use crate::{
 };
 use std::fmt::Debug;
 
-/// The variable that an estimator draws, and the noise to draw it by.
+/// The variable that an estimator draws, and the noise for the draw.
 pub struct Choice<'a> {
     /// log q(k | …) along `axis`, the variable's features.
     pub log_q: Node,
-    /// The variable's feature axis, which counts its classes.
+    /// The variable's feature axis, with one position per class.
     pub axis: Id<Axis>,
     /// Uniform noise on (0, 1), with every axis of the value.
     pub uniform: Node,
-    /// In the order of [`Estimator::arguments`].
+    /// The arguments, in the order of [`Estimator::arguments`].
     pub arguments: &'a [f64],
     /// The number that changes in training, if there is one: see [`Estimator::changing`].
     pub changing: Option<Node>,
     /// The axis of the joint samples, if there are several.
     pub sample: Option<Id<Axis>>,
-    /// How many joint samples there are.
+    /// The number of joint samples.
     pub samples: usize,
 }
 
-/// What an estimator drew.
+/// The values that an estimator has drawn.
 pub struct Drawn {
     /// A one-hot or relaxed vector along the choice's axis.
     pub value: Node,
-    /// If several values are drawn: the axis that counts them, and the weight of each in the bound.
+    /// If there are several values: the axis that enumerates them, and the weight of each in the
+    /// bound.
     pub slots: Option<(Id<Axis>, Node)>,
 }
 
 /// A learned baseline. Its prediction of the learning signal is `mean` + `scale` · `value`.
 pub struct Baseline {
-    /// The network's output; axes as the parents of q have them, no features.
+    /// The network's output, with the axes of q's parents and without a feature axis.
     pub value: Node,
     /// The running mean of the predicted numbers.
     pub mean: Node,
-    /// The running deviation of the predicted numbers.
+    /// The running standard deviation of the predicted numbers.
     pub scale: Node,
 }
 
 /// A way to draw a discrete variable with a usable gradient.
 pub trait Estimator: Sync + Debug {
-    /// As written after `by`: `gumbel`.
+    /// The name after `by`: `gumbel`.
     fn name(&self) -> &'static str;
 
-    /// The word that the line in `objective` begins with: `relax`, `score` or `top`.
+    /// The keyword of the line in `objective`: `relax`, `score` or `top`.
     fn keyword(&self) -> &'static str;
 
-    /// The numbers in parentheses, in order.
+    /// The arguments in parentheses, in order.
     fn arguments(&self) -> &'static [Argument] {
         &[]
     }
@@ -72,8 +73,8 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
-    /// Whether the gradient is that of log q of a drawn value times a learning signal. Within the
-    /// log of a mean of weights, the bound itself then gives the signal.
+    /// Whether the gradient is that of log q of the drawn value, times a learning signal. Inside
+    /// the log of a mean of weights, the bound itself is the signal.
     fn is_score_function(&self) -> bool {
         false
     }
@@ -84,26 +85,28 @@ pub trait Estimator: Sync + Debug {
         false
     }
 
-    /// Whether it can stand within the log of a mean of weights (`bound importance`).
+    /// Whether it can be used inside the log of a mean of weights (`bound importance`).
     fn fits_importance_weights(&self) -> bool {
         false
     }
 
-    /// Joint samples that it needs.
+    /// The least number of joint samples.
     fn least_samples(&self) -> usize {
         1
     }
 
-    /// The name of the number that changes in training, and its value after `epoch` epochs.
+    /// The name of the number that changes in training, and its value after `epoch` epochs. `None`
+    /// if no number changes.
     fn changing(&self, _arguments: &[f64], _epoch: f64) -> Option<(&'static str, f64)> {
         None
     }
 
-    /// The value that stands for the variable.
+    /// Draws the value of the variable.
     fn draw(&self, graph: &mut Graph, choice: &Choice) -> Drawn;
 
-    /// A number whose value is 0, and whose gradient corrects the gradient through `body`. `body`
-    /// is the rest of the bound, for each value that was drawn: the learning signal.
+    /// A term with value 0, whose gradient corrects the gradient through `body`. `body` is the rest
+    /// of the bound for each drawn value, which is the learning signal. `None` if no correction is
+    /// needed.
     fn gradient(
         &self,
         _graph: &mut Graph,
@@ -116,7 +119,7 @@ pub trait Estimator: Sync + Debug {
     }
 }
 
-/// Every estimator, in the order in which `dgc list` shows them.
+/// Every estimator, in the order of `dgc list`.
 pub const ESTIMATORS: &[&dyn Estimator] = &[
     &relax::GUMBEL,
     &relax::STRAIGHT_THROUGH,
@@ -125,7 +128,7 @@ pub const ESTIMATORS: &[&dyn Estimator] = &[
     &top::Top,
 ];
 
-/// The estimator of that name.
+/// The estimator with that keyword and name.
 pub fn find(keyword: &str, name: &str) -> Option<&'static dyn Estimator> {
     ESTIMATORS
         .iter()

@@ -1,5 +1,5 @@
-//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. It is
-//! differentiable and biased; the bias falls with the temperature.
+//! Gumbel-softmax (Jang et al. 2017; Maddison et al. 2017): a relaxed one-hot vector. The gradient
+//! is biased; the bias falls with the temperature.
 
 use super::{
     Choice, Drawn, Estimator,
@@ -18,7 +18,7 @@ const ARGUMENTS: &[Argument] = &[
         most: 1e3,
         whole: false,
     },
-    // Each epoch multiplies by it.
+    // Each epoch multiplies the temperature by it.
     Argument {
         name: "decay",
         default: Some(1.0),
@@ -47,7 +47,8 @@ fn relaxed(graph: &mut Graph, choice: &Choice) -> (Node, Node) {
     (graph.exp(logs), perturbed)
 }
 
-/// One-hot in value if `hard`, and relaxed in gradient; else relaxed in both.
+/// If `hard`, the value is one-hot and the gradient that of the relaxed vector; else both are
+/// relaxed.
 #[derive(Debug)]
 pub struct Relaxation {
     name: &'static str,

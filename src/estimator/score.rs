@@ -1,5 +1,5 @@
-//! Score-function estimators (Williams 1992): a value is drawn, and the gradient of log q times the
-//! learning signal less a baseline (a control variate) makes the gradient unbiased.
+//! Score-function estimators (Williams 1992): a value is drawn from q. The gradient of log q, times
+//! the learning signal minus a baseline (a control variate), makes the gradient unbiased.
 
 use super::{
     Baseline, Choice, Drawn, Estimator,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::tensor::{Axes, Graph, Node};
 
-/// One-hot, drawn from q.
+/// Draws a one-hot vector from q.
 fn draw(graph: &mut Graph, choice: &Choice) -> Drawn {
     let noise = gumbel(graph, choice.uniform);
     let perturbed = graph.add(choice.log_q, noise);
@@ -18,7 +18,7 @@ fn draw(graph: &mut Graph, choice: &Choice) -> Drawn {
     }
 }
 
-/// log q of what was drawn.
+/// log q of the drawn value.
 fn log_q(graph: &mut Graph, choice: &Choice, drawn: &Drawn) -> Node {
     graph.contract(drawn.value, choice.log_q, &Axes::from(choice.axis))
 }
@@ -65,7 +65,7 @@ impl Estimator for LeaveOneOut {
         body: Node,
         _: Option<Baseline>,
     ) -> Option<Node> {
-        let sample = Axes::from(choice.sample.expect("check wants two samples"));
+        let sample = Axes::from(choice.sample.expect("check requires two samples"));
         let log_q = log_q(graph, choice, drawn);
         // f − mean of the others = S / (S − 1) · (f − mean of all)
         let mean = graph.mean(body, &sample);
@@ -78,8 +78,8 @@ impl Estimator for LeaveOneOut {
     }
 }
 
-/// The baseline is a network on the parents of q, fitted by least squares as it goes (NVIL, Mnih
-/// and Gregor 2014).
+/// The baseline is a network on the parents of q, fitted by least squares during training (NVIL,
+/// Mnih and Gregor 2014).
 #[derive(Debug)]
 pub struct Learned;
 

@@ -1,4 +1,4 @@
-//! Values and gradients that several estimators are made of.
+//! Values and gradients that several estimators share.
 
 use crate::{
     id::Id,
@@ -13,7 +13,7 @@ pub fn gumbel(graph: &mut Graph, uniform: Node) -> Node {
     graph.neg(log)
 }
 
-/// The one-hot of the greatest along the axis, of several the first.
+/// The one-hot vector of the greatest value along the axis; the first one if several are equal.
 pub fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
     let along = Axes::from(axis);
     let most = graph.max(values, &along);
@@ -29,14 +29,14 @@ pub fn greatest(graph: &mut Graph, values: Node, axis: Id<Axis>) -> Node {
     graph.one_hot(first, axis)
 }
 
-/// `signal` · log q of what was drawn, as a gradient alone.
+/// A term with value 0 and the gradient of `signal` · `log_q`, the signal being a constant.
 pub fn score(graph: &mut Graph, signal: Node, log_q: Node) -> Node {
     let signal = graph.stop_gradient(signal);
-    let nothing = gradient_alone(graph, log_q);
-    graph.mul(signal, nothing)
+    let slope = gradient_alone(graph, log_q);
+    graph.mul(signal, slope)
 }
 
-/// 0, with the value's gradient.
+/// A term with value 0 and the gradient of `value`.
 pub fn gradient_alone(graph: &mut Graph, value: Node) -> Node {
     let stopped = graph.stop_gradient(value);
     graph.sub(value, stopped)

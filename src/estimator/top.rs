@@ -1,5 +1,5 @@
-//! The most probable classes are summed over, and one of the others is drawn to represent them all
-//! (Liu et al. 2019): unbiased, at the cost of a few classes.
+//! Sums over the most probable classes, and draws one of the others to represent the rest (Liu et
+//! al. 2019). It is unbiased, and costs as much as a sum over a few classes.
 
 use super::{
     Baseline, Choice, Drawn, Estimator,
@@ -56,13 +56,13 @@ impl Estimator for Top {
         let (mut values, mut weights) = (Vec::new(), Vec::new());
         let mut left = graph.stop_gradient(choice.log_q);
         for number in 0..count {
-            let likeliest = greatest(graph, left, choice.axis);
-            let log_q = graph.contract(likeliest, choice.log_q, &along);
+            let most_probable = greatest(graph, left, choice.axis);
+            let log_q = graph.contract(most_probable, choice.log_q, &along);
             let (q, slot) = (graph.exp(log_q), slot(graph, number));
-            values.push(graph.mul(slot, likeliest));
+            values.push(graph.mul(slot, most_probable));
             weights.push(graph.mul(slot, q));
             let never = graph.constant(NEVER);
-            left = graph.scalar(Scalar::Select, &[likeliest, never, left]);
+            left = graph.scalar(Scalar::Select, &[most_probable, never, left]);
         }
         let noise = gumbel(graph, choice.uniform);
         let perturbed = graph.add(left, noise);
@@ -94,26 +94,26 @@ impl Estimator for Top {
         let first = graph.sub(one, last);
         let log_q = graph.contract(drawn.value, choice.log_q, &Axes::from(choice.axis));
         let log_q = graph.contract(last, log_q, &over);
-        let of_last = graph.contract(last, body, &over);
-        // The baseline is what the likeliest classes are worth. It is not of the drawn class, but
-        // the others' weight depends on q: E over the others of b ∇log q · weight = b ∇weight,
-        // which is given back.
+        let last_body = graph.contract(last, body, &over);
+        // The baseline is the mean of `body` over the most probable classes. It does not depend on
+        // the drawn class, but the weight of the other classes depends on q: E over the others of
+        // b ∇log q · weight = b ∇weight, which is added back.
         let summed = graph.mul(first, weights);
         let worth = graph.contract(summed, body, &over);
         let total = graph.sum(summed, &over);
         let baseline = graph.div(worth, total);
         let baseline = graph.stop_gradient(baseline);
         let rest = rest(graph, summed, slots);
-        let better = graph.sub(of_last, baseline);
+        let better = graph.sub(last_body, baseline);
         let signal = graph.mul(rest, better);
         let score = score(graph, signal, log_q);
         let rest = gradient_alone(graph, rest);
-        let given_back = graph.mul(baseline, rest);
-        Some(graph.add(score, given_back))
+        let added_back = graph.mul(baseline, rest);
+        Some(graph.add(score, added_back))
     }
 }
 
-/// What the weights leave for the others.
+/// The probability that the weights leave for the other classes.
 fn rest(graph: &mut Graph, weights: Node, slots: crate::id::Id<Axis>) -> Node {
     let (one, zero) = (graph.constant(1.0), graph.constant(0.0));
     let summed = graph.sum(weights, &Axes::from(slots));

@@ -1,8 +1,8 @@
-//! Reverse-mode differentiation: the gradient of a graph is more of the same graph.
+//! Reverse-mode differentiation: adds the nodes of the gradient to the graph.
 //!
-//! The adjoint of a node is the gradient of the result by the node's value. It may lack axes of its
-//! node: it is then constant along them. It never has an axis that its node lacks: before a
-//! gradient is multiplied by anything, it is summed over the axes that the operand lacks.
+//! The adjoint of a node is the gradient of the result by the node's value. If it lacks an axis of its
+//! node, it is constant along it. It never has an axis that its node lacks: a gradient is summed over the
+//! axes that the operand lacks.
 //!
 //! # Example
 //!
@@ -14,7 +14,7 @@
 //! | `s` | h · h | row | 1, constant along row |
 //! | `h` | Σ_feature x w | row | h + h: one contribution for each operand of h · h |
 //! | `w` | input | feature | Σ_row (h + h) x: row is an axis that w lacks |
-//! | `x` | input | row, feature | not asked for, so not computed |
+//! | `x` | input | row, feature | not requested, so not computed |
 //!
 //! ```
 //! use dgc::{
@@ -48,8 +48,8 @@
 
 use crate::tensor::{Axes, Graph, Node, Op, ReduceKind, Scalar};
 
-/// The gradient of `result`, a value without axes, by each of `by`; each lacks no axis but those
-/// along which it is constant.
+/// The gradient of `result`, a value without axes, by each of `by`. A gradient may lack axes along
+/// which it is constant.
 ///
 /// # Panics
 ///
@@ -109,7 +109,7 @@ fn depends_on(graph: &Graph, by: &[Node], count: usize) -> Vec<bool> {
     active
 }
 
-/// The sum of all, those with the fewest axes first.
+/// The sum of some values, those with the fewest axes first.
 fn total(graph: &mut Graph, mut values: Vec<Node>) -> Node {
     values.sort_by_key(|&value| graph.axes_of(value).len());
     graph.total(values)
@@ -141,7 +141,7 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
             let softmax = graph.exp(centred);
             vec![Some(graph.mul(adjoint, softmax))]
         }
-        // To every element that equals the greatest.
+        // Every element that equals the maximum gets the gradient.
         Op::Reduce(ReduceKind::Max, value, _) => {
             let below = graph.scalar(Scalar::Greater, &[node, *value]);
             let zero = graph.constant(0.0);
@@ -168,7 +168,7 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
             );
             vec![Some(graph.fold(adjoint, window))]
         }
-        // A value that lacks an axis of the positions is counted as often as it is summed.
+        // A value that lacks an axis of positions is added once for each position along it.
         Op::Fold(value, window) => {
             let read = graph.window(adjoint, window);
             let named: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();

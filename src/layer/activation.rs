@@ -1,4 +1,4 @@
-//! Layers that act on each element alone: activations.
+//! Activations: layers that act on each element separately.
 
 use super::{Context, Layer, Part};
 use crate::tensor::{Graph, Node, Scalar};
@@ -49,12 +49,12 @@ pub const SIGMOID: Activation = Activation {
     name: "sigmoid",
     formula: |g, x| g.scalar(Scalar::Sigmoid, &[x]),
 };
-/// Of what is above 0.
+/// log(x), for x above 0.
 pub const LOG: Activation = Activation {
     name: "log",
     formula: |g, x| g.log(x),
 };
-/// log(1 + x), of what is above −1, such as counts.
+/// log(1 + x), for x above −1, such as counts.
 pub const LOG1P: Activation = Activation {
     name: "log1p",
     formula: |g, x| g.scalar(Scalar::Log1P, &[x]),
@@ -78,8 +78,8 @@ impl Layer for Activation {
     }
 }
 
-/// `residual [...]`: the input is added to the output of the layers inside. Lowering expands the
-/// block; this is its entry in the registry.
+/// `residual [...]`: adds the input to the output of the inner layers. Lowering expands the block;
+/// this is its entry in the registry.
 #[derive(Debug)]
 pub struct Residual;
 

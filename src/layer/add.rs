@@ -1,4 +1,4 @@
-//! The sum of the parents, feature by feature.
+//! `add`: the elementwise sum of the parents.
 
 use super::{Context, Layer, Misfit, Part, flat};
 use crate::tensor::{Axes, AxisKind};
@@ -15,7 +15,7 @@ impl Layer for Add {
         true
     }
 
-    /// What has one feature is added to each of the others'.
+    /// An input with one feature is added to every feature of the others.
     fn outputs(&self, inputs: &[Vec<usize>], _: &[f64]) -> Result<Vec<usize>, Misfit> {
         let size = |shape: &Vec<usize>| shape.iter().product::<usize>();
         let most = inputs
@@ -32,14 +32,14 @@ impl Layer for Add {
         }
         let listed: Vec<String> = inputs.iter().map(|shape| size(shape).to_string()).collect();
         let why = format!(
-            "it takes values of as many features, or of one, not {}",
+            "it takes inputs with equal numbers of features, or with one feature, not {}",
             listed.join(" and ")
         );
-        let help = "bring the parents to one size before: `a -> b = dense(10)`".to_string();
+        let help = "first give the parents the same size: `a -> b = dense(10)`".to_string();
         Err(Misfit {
             why,
             help,
-            of_inputs: true,
+            depends_on_inputs: true,
         })
     }
 

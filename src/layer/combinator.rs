@@ -1,5 +1,5 @@
-//! The combinator of a ladder network: an estimate of a value from a disturbed version of it and
-//! from what lies above.
+//! The combinator of a ladder network: an estimate of a value from its noisy version and from the
+//! layer above.
 
 use super::{Context, Layer, Misfit, Part, flat};
 use crate::tensor::{Node, Scalar, Start};
@@ -19,30 +19,32 @@ impl Layer for Combinator {
     fn outputs(&self, inputs: &[Vec<usize>], _: &[f64]) -> Result<Vec<usize>, Misfit> {
         let sizes: Vec<usize> = inputs.iter().map(|shape| shape.iter().product()).collect();
         let why = match sizes.as_slice() {
-            [one, other] if one == other => return Ok(inputs[0].clone()),
-            [one, other] => {
-                format!("it takes two values of as many features, not {one} and {other}")
+            [lateral, above] if lateral == above => return Ok(inputs[0].clone()),
+            [lateral, above] => {
+                format!(
+                    "it takes two inputs with equal numbers of features, not {lateral} and {above}"
+                )
             }
             [_] => {
-                "it takes two values, the disturbed one and the one from above, not one".to_string()
+                "it takes two inputs, the noisy value and the value from above, not one".to_string()
             }
             _ => format!(
-                "it takes two values, the disturbed one and the one from above, not {}",
+                "it takes two inputs, the noisy value and the value from above, not {}",
                 sizes.len()
             ),
         };
         let help =
-            "name a disturbed value and one from above before the arrow, of as many features"
+            "write two parents of equal size before the arrow: the noisy value, then the value from above"
                 .to_string();
         Err(Misfit {
             why,
             help,
-            of_inputs: true,
+            depends_on_inputs: true,
         })
     }
 
     /// (z − μ(u)) v(u) + μ(u) for parents z, u; μ(u) = a₁ σ(a₂ u + a₃) + a₄ u + a₅ and v(u) = a₆
-    /// σ(a₇ u + a₈) + a₉ u + a₁₀, the numbers a of each feature (Rasmus et al. 2015, equation 2).
+    /// σ(a₇ u + a₈) + a₉ u + a₁₀, with numbers a for each feature (Rasmus et al. 2015, equation 2).
     fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
         let [lateral, above] = parts else {
             unreachable!("check counts the parents of a combinator")
@@ -58,8 +60,8 @@ impl Layer for Combinator {
         };
         let mut formula = |first: usize| {
             let mut a = |offset: usize| {
-                // Only the slope within the sigmoid starts at 1: the estimate starts at 0 whatever
-                // the parents are.
+                // Only the slope within the sigmoid starts at 1, so the estimate starts at 0 for
+                // any parents.
                 let start = Start::Constant(if offset == 1 { 1.0 } else { 0.0 });
                 context.parameter(&format!("a{}", first + offset), &[axis], start)
             };

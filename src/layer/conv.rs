@@ -1,4 +1,5 @@
-//! Convolutions, and their transposes: a contraction over the channels and the places of a window.
+//! Convolutions and transposed convolutions: a contraction over the channels and the positions in a
+//! window.
 
 use super::{
     Argument, Context, Layer, Misfit, Part,
@@ -11,12 +12,12 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Node, Start, Window},
 };
 
-/// Each channel of a pixel is a weighted sum of the pixels in a window, of all channels (LeCun et
-/// al. 1989).
+/// Each output channel of a pixel is a weighted sum over all channels of the pixels in a window
+/// (LeCun et al. 1989).
 #[derive(Debug)]
 pub struct Conv;
 
-/// Each pixel is laid down over a window, weighted for each channel; windows that overlap add up.
+/// Each pixel is spread over a window, with weights for each channel; overlapping windows add up.
 #[derive(Debug)]
 pub struct ConvTranspose;
 
@@ -35,7 +36,7 @@ fn places(arguments: &[f64]) -> Places {
     }
 }
 
-/// The shape of a convolution's result, each side made by `along`.
+/// The shape of a convolution's output. `along` maps a side of the input to a side of the output.
 fn outputs(
     layer: &str,
     inputs: &[Vec<usize>],
@@ -47,10 +48,10 @@ fn outputs(
             let Places { size, padding, .. } = places(arguments);
             let padded = if padding > 0 { format!(" with a padding of {padding}") } else { String::new() };
             Misfit {
-                why: format!("its window of {size} does not fit the image of {height} · {width}{padded}"),
-                help: "a smaller kernel fits, or another padding, or fewer layers that make the image smaller"
+                why: format!("its window of {size} · {size} does not fit the image of {height} · {width}{padded}"),
+                help: "use a smaller kernel, another padding, or fewer layers that shrink the image"
                     .to_string(),
-                of_inputs: true,
+                depends_on_inputs: true,
             }
         })
     });
@@ -58,7 +59,7 @@ fn outputs(
     Ok(vec![arguments[0] as usize, height, width])
 }
 
-/// The axes of a window, and of the image that is made: channels, height and width.
+/// The axes of a window, and of the output image: channels, height and width.
 fn axes(context: &mut dyn Context, shape: &[usize], size: usize) -> ([Id<Axis>; 2], Vec<Id<Axis>>) {
     let window = ["kernel_height", "kernel_width"]
         .map(|name| context.new_axis(name, size, AxisKind::Window));
@@ -74,19 +75,19 @@ fn axes(context: &mut dyn Context, shape: &[usize], size: usize) -> ([Id<Axis>; 
     )
 }
 
-/// bias + Σ over parts: `of_image` of those that are images, and of vectors one number for each
-/// channel, the same at all pixels.
+/// bias + Σ over parts. The term of an image is `image_term`; the term of a vector is one number
+/// per channel, the same at all pixels.
 fn joined(
     context: &mut dyn Context,
     parts: &[Part],
     out: Id<Axis>,
-    of_image: &dyn Fn(&mut dyn Context, &Part) -> Node,
+    image_term: &dyn Fn(&mut dyn Context, &Part) -> Node,
 ) -> Node {
     let start = |inputs, outputs| Start::HiddenWeight { inputs, outputs };
     let mut terms = vec![context.parameter("bias", &[out], Start::Bias)];
     for part in parts {
         terms.push(if part.is_image() {
-            of_image(context, part)
+            image_term(context, part)
         } else {
             term(context, part, out, &start)
         });
@@ -94,7 +95,7 @@ fn joined(
     total(context, terms)
 }
 
-/// Every image with its axes, before the layer makes axes of its own.
+/// The parts with the axes of images, before the layer adds its output axes.
 fn images(context: &mut dyn Context, parts: &[Part]) -> Vec<Part> {
     parts
         .iter()
@@ -135,7 +136,7 @@ impl Layer for Conv {
             .expect("check has seen the shapes");
         let (window, outputs) = axes(context, &shape, places.size);
         let area = places.size * places.size;
-        let of_image = |context: &mut dyn Context, part: &Part| {
+        let image_term = |context: &mut dyn Context, part: &Part| {
             let start = Start::HiddenWeight {
                 inputs: part.shape[0] * area,
                 outputs: shape[0] * area,
@@ -154,7 +155,7 @@ impl Layer for Conv {
                 &Axes::from([part.axes[0], window[0], window[1]]),
             )
         };
-        let node = joined(context, &parts, outputs[0], &of_image);
+        let node = joined(context, &parts, outputs[0], &image_term);
         Part::output(node, outputs, shape)
     }
 }
@@ -186,8 +187,8 @@ impl Layer for ConvTranspose {
             .expect("check has seen the shapes");
         let (window, outputs) = axes(context, &shape, places.size);
         let area = places.size * places.size;
-        let of_image = |context: &mut dyn Context, part: &Part| {
-            // So many windows lie over a pixel.
+        let image_term = |context: &mut dyn Context, part: &Part| {
+            // The number of windows that cover a pixel.
             let inputs = (part.shape[0] * area).div_ceil(places.stride * places.stride);
             let start = Start::HiddenWeight {
                 inputs,
@@ -200,7 +201,7 @@ impl Layer for ConvTranspose {
             );
             let graph = context.graph();
             let value = part.dense(graph);
-            // A kernel of one pixel has no places to lay down.
+            // A kernel of one pixel needs no fold.
             let over = if places.size == 1 {
                 Axes::from([part.axes[0], window[0], window[1]])
             } else {
@@ -209,13 +210,13 @@ impl Layer for ConvTranspose {
             let value = graph.contract(value, weight, &over);
             places.lay(graph, value, &outputs[1..], &part.axes[1..], &window)
         };
-        let node = joined(context, &parts, outputs[0], &of_image);
+        let node = joined(context, &parts, outputs[0], &image_term);
         Part::output(node, outputs, shape)
     }
 }
 
-/// Whether a head on that part is one for each pixel, and not one linear layer: it is an image as
-/// high and wide as the child.
+/// Whether a head on these parts is computed for each pixel, and not by a linear layer: the part is
+/// an image as high and wide as the child.
 pub fn matches(parts: &[Part], child: &[usize]) -> bool {
     match parts {
         [part] => {
@@ -228,8 +229,8 @@ pub fn matches(parts: &[Part], child: &[usize]) -> bool {
     }
 }
 
-/// A linear map from channels to those of an image of that shape, the same at each pixel: `weight`
-/// [out, in, 1, 1]. The image is a vector over `out`.
+/// A linear map between channels, the same at each pixel, with `weight` [out, in, 1, 1]. The result
+/// is an image of the given shape, as a vector over `out`.
 pub fn pointwise(
     context: &mut dyn Context,
     part: &Part,

@@ -1,4 +1,4 @@
-//! The linear layer, and the linear map from several parts that heads use too.
+//! The linear layer, and the linear map from several parts, which heads also use.
 
 use super::{Argument, Context, LEFT_OUT, Layer, Misfit, Part, Value, flat};
 use crate::{
@@ -31,10 +31,10 @@ impl Layer for Dense {
             .collect();
         if given.len() == 2 {
             return Err(Misfit {
-                why: "an image has a height and a width".to_string(),
+                why: "an image needs both a height and a width".to_string(),
                 help: "write `dense(size)`, or `dense(channels, height, width)` for an image"
                     .to_string(),
-                of_inputs: false,
+                depends_on_inputs: false,
             });
         }
         Ok(given)
@@ -59,9 +59,9 @@ impl Layer for Dense {
     }
 }
 
-/// bias + Σ over parts of weight · part, over the features `out`. Named parts have a weight each,
-/// `weight.PART` [out, in]; a nameless one has `weight`. What has the fewest axes is summed first,
-/// so that nothing is repeated along axes that it lacks.
+/// bias + Σ over parts of weight · part, over the features `out`. Each named part has a weight
+/// `weight.PART` [out, in]; a nameless part has `weight`. The terms with the fewest axes are summed
+/// first, so that no sum is repeated along axes that its terms lack.
 pub fn linear(
     context: &mut dyn Context,
     parts: &[Part],
@@ -77,14 +77,15 @@ pub fn linear(
     total(context, terms)
 }
 
-/// weight · part, of a vector.
+/// weight · part, for a part that is a vector.
 pub(super) fn term(
     context: &mut dyn Context,
     part: &Part,
     out: Id<Axis>,
     start: &dyn Fn(usize, usize) -> Start,
 ) -> Node {
-    // Each parent's weight starts as that of a layer of its own, as in the ADGM authors' code.
+    // Each parent's weight is initialised as that of a separate layer, as in the ADGM authors'
+    // code.
     let (inputs, outputs) = (
         context.graph().axis(part.axes[0]).size,
         context.graph().axis(out).size,
@@ -98,7 +99,7 @@ pub(super) fn term(
     }
 }
 
-/// The sum, what has the fewest axes first.
+/// The sum of the terms, starting with those with the fewest axes.
 pub(super) fn total(context: &mut dyn Context, mut terms: Vec<Node>) -> Node {
     let graph = context.graph();
     terms.sort_by_key(|&term| graph.axes_of(term).len());

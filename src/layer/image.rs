@@ -1,7 +1,7 @@
-//! Images and vectors: a vector's features are an image's channels, in each its rows, in each its
-//! columns.
+//! Conversion between images and vectors. The features of a vector are ordered by channel, then
+//! row, then column.
 //!
-//! An image in memory has its channels innermost; a variable, and a vector, are as files hold them.
+//! The channels of an image are innermost in memory. Variables and vectors have the order of files.
 
 use super::{Context, Misfit, Part};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     tensor::{Axis, AxisKind, Graph, Node, Window},
 };
 
-/// The part with axes for channels, height and width; it holds an image.
+/// The part with axes for channels, height and width. The part must hold an image.
 pub fn image(context: &mut dyn Context, part: &Part) -> Part {
     let [axis] = part.axes[..] else {
         return part.clone();
@@ -37,7 +37,7 @@ pub fn image(context: &mut dyn Context, part: &Part) -> Part {
     }
 }
 
-/// The part with one axis.
+/// The part with a single axis.
 pub fn flat(context: &mut dyn Context, part: &Part) -> Part {
     let [channel, ..] = part.axes[..] else {
         unreachable!("a part has features")
@@ -61,7 +61,7 @@ pub fn flat(context: &mut dyn Context, part: &Part) -> Part {
     }
 }
 
-/// The places of a window along one side of an image.
+/// The windows along one side of an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     pub size: usize,
@@ -70,24 +70,24 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Windows along a side of that length.
+    /// The number of windows along a side of that length.
     pub fn along(self, side: usize) -> Option<usize> {
         Some((side + 2 * self.padding).checked_sub(self.size)? / self.stride + 1)
     }
 
-    /// Pixels along a side that so many windows cover, without the padding.
+    /// The number of pixels, without padding, that a number of windows covers along a side.
     pub fn covered(self, windows: usize) -> Option<usize> {
         ((windows - 1) * self.stride + self.size)
             .checked_sub(2 * self.padding)
             .filter(|&side| side > 0)
     }
 
-    /// Whether each pixel is a window.
+    /// Whether each window is one pixel.
     fn are_pixels(self) -> bool {
         (self.size, self.stride, self.padding) == (1, 1, 0)
     }
 
-    /// The pixel of a window's place along one side.
+    /// The pixel at a position in a window, along one side.
     fn window(self, side: Id<Axis>, window: Id<Axis>, place: Id<Axis>) -> Window {
         let terms = vec![(window, self.stride as isize), (place, 1)];
         Window {
@@ -98,7 +98,8 @@ impl Places {
         }
     }
 
-    /// An image as windows, for both sides: those of the image, the windows and their places.
+    /// An image as windows. Each slice has the axes for height and width: `sides` of the image,
+    /// `windows`, and `places` within a window.
     pub fn read(
         self,
         graph: &mut Graph,
@@ -119,7 +120,7 @@ impl Places {
             })
     }
 
-    /// The transpose: windows laid down over an image.
+    /// The transpose of [`Places::read`]: adds windows up to an image.
     pub fn lay(
         self,
         graph: &mut Graph,
@@ -135,7 +136,7 @@ impl Places {
     }
 }
 
-/// That there is an image among what goes into a layer; the heights and widths of all that are.
+/// The heights and widths of all images among the inputs of a layer, or a misfit if there are none.
 pub(super) fn sides(layer: &str, inputs: &[Vec<usize>]) -> Result<Vec<(usize, usize)>, Misfit> {
     let sides: Vec<(usize, usize)> = inputs
         .iter()
@@ -150,25 +151,25 @@ pub(super) fn sides(layer: &str, inputs: &[Vec<usize>]) -> Result<Vec<(usize, us
         .map(|shape| format!("a vector of {}", shape[0]))
         .collect();
     Err(Misfit {
-        why: format!("it is given {}, and needs an image", found.join(" and ")),
+        why: format!("it needs an image, not {}", found.join(" and ")),
         help: format!(
             "begin with an image: `dense(channels, height, width) > {layer}(…)`, or data such as `x: binary[28, 28]`"
         ),
-        of_inputs: true,
+        depends_on_inputs: true,
     })
 }
 
-/// The side that all images make.
+/// The height and width that all images share.
 pub(super) fn agreed(sides: &[(usize, usize)]) -> Result<(usize, usize), Misfit> {
     match sides.iter().find(|side| **side != sides[0]) {
         None => Ok(sides[0]),
         Some(other) => Err(Misfit {
             why: format!(
-                "its parents make images of {} · {} and of {} · {}",
+                "its inputs give images of {} · {} and of {} · {}",
                 sides[0].0, sides[0].1, other.0, other.1
             ),
-            help: "give it images of one size, or let a `dense` layer join them".to_string(),
-            of_inputs: true,
+            help: "use inputs of one image size, or join them with a `dense` layer".to_string(),
+            depends_on_inputs: true,
         }),
     }
 }

@@ -1,8 +1,8 @@
-//! Layers: parameter shapes, initialisation and the forward pass, one file each, written with the
-//! tensor builder.
+//! Layers: parameter shapes, initialisation and the forward pass. Each layer is written with the
+//! tensor builder, in one file.
 //!
-//! To add one: a new file with a unit struct that implements [`Layer`], and a line in [`LAYERS`].
-//! `docs/contributing/layer.md` works through an example.
+//! To add a layer, add a file with a unit struct that implements [`Layer`], and a line to
+//! [`LAYERS`]. `docs/contributing/layer.md` works through an example.
 
 mod image;
 mod dense;
@@ -14,6 +14,10 @@ mod noise;
 mod norm;
 mod pool;
 mod softmax;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/rmsnorm.rs"]
+mod guide_example;
 
 pub use conv::{matches, pointwise};
 pub use dense::linear;
@@ -28,9 +32,10 @@ use std::fmt::Debug;
 /// An argument of a layer or an optimiser, positional or by name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Argument {
-    /// As in a model: `rate`. Arguments may also be given by position.
+    /// The name in a model: `rate`. Arguments may also be given by position.
     pub name: &'static str,
-    /// The value if it is left out. `None`: it must be given. [`LEFT_OUT`]: it depends on others.
+    /// The value if the argument is left out. `None`: it is required. [`LEFT_OUT`]: the value
+    /// depends on other arguments.
     pub default: Option<f64>,
     /// The least value.
     pub least: f64,
@@ -40,11 +45,11 @@ pub struct Argument {
     pub whole: bool,
 }
 
-/// The value of an argument that was left out and has no default.
+/// The value of an optional argument that was left out and has no fixed default.
 pub const LEFT_OUT: f64 = f64::NAN;
 
 impl Argument {
-    /// A whole number from `least` on, of pixels or channels.
+    /// A number of pixels or channels, at least `least`.
     const fn count(name: &'static str, default: Option<f64>, least: f64) -> Self {
         Argument {
             name,
@@ -71,7 +76,7 @@ impl Argument {
     }
 }
 
-/// What a layer may use: the graph, parameters, noise and the settings of the pass.
+/// The interface of a layer to lowering: the graph, parameters, noise and the mode of the pass.
 pub trait Context {
     /// The graph that the layer adds to.
     fn graph(&mut self) -> &mut Graph;
@@ -80,9 +85,9 @@ pub trait Context {
     /// `FACTOR.LAYER.NAME`.
     fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node;
 
-    /// A running average kept beside the parameters: its value as the step begins, and the means to
-    /// replace it. In training each case in turn moves it by `momentum` towards `observed`; the
-    /// value given back is the one to use in evaluation.
+    /// A running average, stored beside the parameters. In training, the last case with rows moves
+    /// it towards `observed` by the fraction `momentum`. Returns the stored value, which evaluation
+    /// uses.
     fn running_average(
         &mut self,
         name: &str,
@@ -92,31 +97,31 @@ pub trait Context {
         momentum: f64,
     ) -> Node;
 
-    /// An axis that this layer makes, called `FACTOR.LAYER` and maybe `.NAME`.
+    /// A new axis of the layer, named `FACTOR.LAYER` or `FACTOR.LAYER.NAME`.
     fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis>;
 
-    /// Noise with the axes of `like`, which is of the part with that name.
+    /// Noise with the axes of `like`, the value of the part with the name `part`.
     fn noise(&mut self, part: &str, kind: NoiseKind, like: Node) -> Node;
 
-    /// Whether statistics are the batch's (training and `dgc bound`) or the running averages
-    /// (evaluation).
+    /// Whether normalisation uses the statistics of the batch (training and `dgc bound`) or the
+    /// running averages (evaluation).
     fn batch_statistics(&self) -> bool;
 
-    /// Whether noise and dropout are on: in training alone, and not in its clean pass.
+    /// Whether noise and dropout are active: only in training, and not in its clean pass.
     fn noisy(&self) -> bool;
 }
 
-/// A value and the axes of its features; `name` is the parent's, or empty inside a network.
+/// A value that layers read and write, with the axes of its features.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// The parent's name, or nothing inside a network.
+    /// The name of the parent; empty inside a network.
     pub name: String,
-    /// The numbers.
+    /// The value itself.
     pub value: Value,
-    /// One, or an image's channels, height and width. A vector may hold an image: then its shape
-    /// says so.
+    /// One axis, or an image's axes for channels, height and width. A vector may hold an image:
+    /// then it has one axis, and three numbers in `shape`.
     pub axes: Vec<Id<Axis>>,
-    /// One number of features, or an image's channels, height and width.
+    /// The number of features, or an image's channels, height and width.
     pub shape: Vec<usize>,
 }
 
@@ -131,8 +136,8 @@ impl Part {
         }
     }
 
-    /// A vector of a variable.
-    pub fn of_variable(name: &str, value: Value, axis: Id<Axis>, shape: &[usize]) -> Self {
+    /// The value of a variable, as a vector over `axis`.
+    pub fn variable(name: &str, value: Value, axis: Id<Axis>, shape: &[usize]) -> Self {
         Part {
             name: name.to_string(),
             value,
@@ -141,7 +146,7 @@ impl Part {
         }
     }
 
-    /// The same with other numbers.
+    /// The part with another value.
     pub fn with(&self, node: Node) -> Self {
         Part {
             value: Value::Dense(node),
@@ -149,7 +154,8 @@ impl Part {
         }
     }
 
-    /// The value with its features: a class that is summed over as one-hot vectors.
+    /// The value as a node with the feature axis. A class that is summed over gives one-hot
+    /// vectors.
     pub fn dense(&self, graph: &mut Graph) -> Node {
         match self.value {
             Value::Dense(node) => node,
@@ -160,7 +166,7 @@ impl Part {
         }
     }
 
-    /// Whether it has an image's three axes.
+    /// Whether it is an image, or a vector that holds one.
     pub fn is_image(&self) -> bool {
         self.shape.len() == 3
     }
@@ -175,8 +181,8 @@ impl Part {
     }
 }
 
-/// A variable's shape as layers see it: `[28, 28]` is an image of one channel, `[3, 32, 32]` one of
-/// three, all else a vector.
+/// A variable's shape as layers see it: `[28, 28]` is an image with one channel, `[3, 32, 32]` an
+/// image with three, and any other shape a vector.
 pub fn features(shape: &[usize]) -> Vec<usize> {
     match *shape {
         [height, width] => vec![1, height, width],
@@ -185,7 +191,7 @@ pub fn features(shape: &[usize]) -> Vec<usize> {
     }
 }
 
-/// `3 · 32 · 32`.
+/// A shape as text: `3 · 32 · 32`.
 pub fn shape_text(shape: &[usize]) -> String {
     shape
         .iter()
@@ -197,35 +203,40 @@ pub fn shape_text(shape: &[usize]) -> String {
 /// Why a layer does not fit its inputs, and a way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// What does not fit, as a sentence.
+    /// The reason, as a phrase.
     pub why: String,
-    /// A way out, as a sentence.
+    /// A way out, as a phrase.
     pub help: String,
-    /// Whether other inputs would fit; otherwise the arguments are wrong.
-    pub of_inputs: bool,
+    /// Whether the layer could fit other inputs. If not, its arguments are wrong.
+    pub depends_on_inputs: bool,
 }
 
-/// The numbers of a part.
+/// The value of a part.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
-    /// A value that has the part's feature axis.
+    /// A node with the part's feature axes.
     Dense(Node),
-    /// A class variable that is being summed over: class k of this class axis. A weight's columns
-    /// are then the classes themselves.
+    /// A class variable that is summed over: class k at position k of this class axis. The columns
+    /// of a weight then correspond to the classes.
     Enumerated(Id<Axis>),
 }
 
 /// A layer of a network.
 pub trait Layer: Sync + Debug {
-    /// As written in a model: `dense`.
+    /// The name in a model: `dense`.
     fn name(&self) -> &'static str;
 
-    /// The numbers in parentheses, in order.
+    /// The arguments in parentheses, in order.
     fn arguments(&self) -> &'static [Argument] {
         &[]
     }
 
-    /// The shape of what comes out for those that go in: one, unless [`Layer::joins`].
+    /// The shape of the output, given the shapes of the inputs. There is one input unless
+    /// [`Layer::joins`] is true.
+    ///
+    /// # Errors
+    ///
+    /// Why the layer does not fit the inputs.
     fn outputs(&self, inputs: &[Vec<usize>], _arguments: &[f64]) -> Result<Vec<usize>, Misfit> {
         Ok(inputs[0].clone())
     }
@@ -235,23 +246,23 @@ pub trait Layer: Sync + Debug {
         false
     }
 
-    /// Whether it is a block that holds other layers, which lowering expands.
+    /// Whether it is a block of other layers, which lowering expands.
     fn is_block(&self) -> bool {
         false
     }
 
-    /// Whether several parents must have been joined before it: not so for one that acts on each
-    /// element alone.
+    /// Whether several parents must be joined before this layer. It is false for a layer that acts
+    /// on each element separately.
     fn needs_joined(&self) -> bool {
         false
     }
 
-    /// What comes out, of the shape that [`Layer::outputs`] says. `parts` holds one part unless
-    /// [`Layer::joins`].
+    /// The output, with the shape that [`Layer::outputs`] gives. `parts` has one element unless
+    /// [`Layer::joins`] is true.
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part;
 }
 
-/// Every layer, in the order in which `dgc list` shows them.
+/// Every layer, in the order of `dgc list`.
 pub const LAYERS: &[&dyn Layer] = &[
     &dense::Dense,
     &add::Add,

@@ -1,4 +1,4 @@
-//! Layers that disturb their input in training: dropout and Gaussian noise.
+//! Layers that perturb their input in training: dropout and Gaussian noise.
 
 use super::{Argument, Context, Layer, Part};
 use crate::tensor::{NoiseKind, Scalar};
@@ -24,8 +24,8 @@ impl Layer for Dropout {
         }]
     }
 
-    /// In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava
-    /// et al. 2014).
+    /// In training, each element is set to 0 with probability `rate`, else divided by 1 − rate
+    /// (Srivastava et al. 2014).
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let value = parts[0].dense(context.graph());
         if !context.noisy() || arguments[0] == 0.0 {
@@ -55,7 +55,7 @@ impl Layer for Noise {
         }]
     }
 
-    /// In training `scale` · N(0, 1) is added to each element.
+    /// In training, `scale` · N(0, 1) is added to each element.
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let value = parts[0].dense(context.graph());
         if !context.noisy() || arguments[0] == 0.0 {

@@ -16,17 +16,17 @@ pub struct BatchNorm;
 #[derive(Debug)]
 pub struct Standardize;
 
-/// A scale and a shift of each feature, or channel: what batch norm ends with.
+/// The second half of batch norm: a scale and a shift for each feature or channel.
 #[derive(Debug)]
 pub struct Affine;
 
 #[derive(Debug)]
 pub struct LayerNorm;
 
-/// The value, an image with an axis for each of its channels, height and width.
-fn apart(context: &mut dyn Context, parts: &[Part]) -> (Node, Part) {
+/// The value and its part; an image has separate axes for channels, height and width.
+fn split_image(context: &mut dyn Context, parts: &[Part]) -> (Node, Part) {
     let [part] = parts else {
-        unreachable!("check wants a layer that joins the parents before a normalisation")
+        unreachable!("check requires a layer that joins the parents before a normalisation")
     };
     let part = if part.is_image() {
         image(context, part)
@@ -46,7 +46,7 @@ fn normalise(graph: &mut Graph, value: Node, mean: Node, variance: Node) -> Node
     graph.mul(centred, scale)
 }
 
-/// The mean, and the biased variance about it, over axes of the value.
+/// The mean and the biased variance over axes of the value.
 fn moments(graph: &mut Graph, value: Node, over: &Axes) -> (Node, Node) {
     let mean = graph.mean(value, over);
     let centred = graph.sub(value, mean);
@@ -62,10 +62,10 @@ fn affine(context: &mut dyn Context, value: Node, axes: &[Id<Axis>]) -> Node {
     graph.add(scaled, bias)
 }
 
-/// A part's features, of an image its channels, normalised over every other axis that the value has
+/// Normalises the features of a part, or the channels of an image, over all other axes of the value
 /// (Ioffe and Szegedy 2015).
 fn standardize(context: &mut dyn Context, parts: &[Part]) -> Part {
-    let (value, part) = apart(context, parts);
+    let (value, part) = split_image(context, parts);
     let axis = part.axes[0];
     let graph = context.graph();
     let over = graph.axes_of(value).without(axis);
@@ -120,7 +120,7 @@ impl Layer for Affine {
     }
 
     fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
-        let (value, part) = apart(context, parts);
+        let (value, part) = split_image(context, parts);
         part.with(affine(context, value, &part.axes[..1]))
     }
 }
@@ -134,9 +134,9 @@ impl Layer for LayerNorm {
         true
     }
 
-    /// Over the features (Ba et al. 2016).
+    /// Normalises over the features (Ba et al. 2016).
     fn forward(&self, context: &mut dyn Context, _: &[f64], parts: &[Part]) -> Part {
-        let (value, part) = apart(context, parts);
+        let (value, part) = split_image(context, parts);
         let graph = context.graph();
         let (mean, variance) = moments(graph, value, &part.axes.iter().copied().collect());
         let normal = normalise(graph, value, mean, variance);

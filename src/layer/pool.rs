@@ -1,4 +1,4 @@
-//! Pooling: the greatest pixel of a window, or their mean, of each channel on its own.
+//! Pooling: the maximum or the mean of the pixels in a window, for each channel separately.
 
 use super::{
     Argument, Context, LEFT_OUT, Layer, Misfit, Part, image,
@@ -36,11 +36,11 @@ fn outputs(layer: &str, inputs: &[Vec<usize>], arguments: &[f64]) -> Result<Vec<
         Some((high, wide)) => Ok(vec![inputs[0][0], high, wide]),
         None => Err(Misfit {
             why: format!(
-                "its window of {} does not fit the image of {height} · {width}",
+                "its window of {0} · {0} does not fit the image of {height} · {width}",
                 places.size
             ),
-            help: "pool smaller windows, or fewer times".to_string(),
-            of_inputs: true,
+            help: "use smaller windows, or fewer pooling layers".to_string(),
+            depends_on_inputs: true,
         }),
     }
 }

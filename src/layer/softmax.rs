@@ -3,7 +3,7 @@
 use super::{Context, Layer, Part, flat};
 use crate::tensor::{Graph, Node};
 
-/// What is made of the logarithm, x − log Σ exp(x).
+/// A function of the log-softmax, x − log Σ exp(x).
 pub struct Softmax {
     name: &'static str,
     formula: fn(&mut Graph, Node) -> Node,

@@ -1,4 +1,4 @@
-//! `analytic z`: the KL of a latent in closed form.
+//! `analytic z`: the KL term of a latent in closed form.
 
 use super::{Block, Draft, Line, Reader, closed_form};
 use crate::{diagnostic::Diagnostic, id::Id, model::Variable, syntax::ast::Name};
@@ -20,7 +20,7 @@ impl Line for Analytic {
     }
 
     fn summary(&self) -> &'static str {
-        "the KL of a latent in closed form"
+        "computes the KL term of a latent in closed form"
     }
 
     fn repeats(&self) -> bool {
@@ -39,14 +39,14 @@ impl Line for Analytic {
     }
 }
 
-/// That a closed form exists, and that it is exact on these graphs.
+/// Checks that the KL has a closed form, and that it is exact for these graphs.
 fn has_closed_form(reader: &mut Reader, name: &Name, latent: Id<Variable>) -> Option<()> {
-    const HELP: &str = "remove the line: the term is then sampled";
+    const HELP: &str = "remove the line, so that the term is estimated by sampling";
     let (p, q) = (reader.context.generative(), reader.context.inference());
-    let (in_q, in_p) = closed_form::distributions(p, q, latent)?;
-    if !in_q.has_kl(in_p) {
+    let pair = closed_form::find(p, q, latent)?;
+    if !pair.has_kl() {
         let title = format!("KL(q({0}) ‖ p({0})) has no closed form", name.text);
-        let label = format!("from `{}` to `{in_p}`", in_q.name());
+        let label = format!("from `{}` to `{}`", pair.posterior.name(), pair.prior_name);
         reader.report(Diagnostic::error(name.span, title).label(label).help(HELP));
         return None;
     }

@@ -1,4 +1,4 @@
-//! `batch labelled 100, unlabelled 100`: the rows of a step.
+//! `batch labelled 100, unlabelled 100`: the number of rows in a step.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::whole};
 use crate::{
@@ -33,7 +33,7 @@ impl Line for BatchLine {
     }
 
     fn summary(&self) -> &'static str {
-        "rows of each case in a step"
+        "the number of rows of each case in a step"
     }
 
     fn repeats(&self) -> bool {
@@ -49,9 +49,9 @@ impl Line for BatchLine {
         let named = matches!(reader.peek(), Some(ExpressionKind::Name(_)));
         if labels != named {
             let label = if labels {
-                "a model with labels has two kinds of rows"
+                "expected numbers of labelled and unlabelled rows"
             } else {
-                "a model without labels has one kind of rows"
+                "expected one number of rows: the model has no labels"
             };
             let title = "the batch does not fit the model's cases";
             let span = reader.span();
@@ -88,14 +88,14 @@ impl Line for BatchLine {
             unlabelled: 0,
         };
         if draft.training.batch == none {
-            let title = "a batch has no rows";
-            let help = "give `batch labelled 100, unlabelled 100` rows of one kind at least";
+            let title = "the batch has no rows";
+            let help = "set at least one number above 0: `batch labelled 100, unlabelled 100`";
             context.report(Diagnostic::error(Span::default(), title).help(help));
         }
     }
 }
 
-/// `labelled 100, unlabelled 100`, in any order; 100 of what is left out.
+/// `labelled 100, unlabelled 100`, in any order; a number that is left out is 100.
 fn cases(reader: &mut Reader) -> Option<Batch> {
     let (mut labelled, mut unlabelled) = (None, None);
     while reader.peek().is_some() {
@@ -105,7 +105,7 @@ fn cases(reader: &mut Reader) -> Option<Batch> {
         };
         let number = reader.number(argument)? as usize;
         if rows.replace(number).is_some() {
-            let title = format!("`{}` is said twice", argument.name);
+            let title = format!("`{}` is given twice", argument.name);
             let span = reader.span();
             reader.report(Diagnostic::error(span, title).help("keep one of the two"));
         }

@@ -1,4 +1,4 @@
-//! `bound importance`: how the samples of a row make its bound.
+//! `bound importance`: how the samples of a row are combined into its bound.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::{diagnostic::Diagnostic, model::BoundKind};
@@ -20,7 +20,7 @@ impl Line for BoundLine {
     }
 
     fn summary(&self) -> &'static str {
-        "how samples make the bound: `evidence`, `importance` or `renyi(alpha)`"
+        "the bound: `evidence`, `importance` or `renyi(alpha)`"
     }
 
     fn repeats(&self) -> bool {
@@ -36,7 +36,8 @@ impl Line for BoundLine {
         Some(())
     }
 
-    /// The importance-weighted bound has no terms of single latents.
+    /// Reports lines about single latents' terms, which the importance-weighted bound does not
+    /// have.
     fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
         let objective = &draft.objective;
         let weighted = objective.betas.iter().map(|beta| beta.variable);
@@ -52,10 +53,10 @@ impl Line for BoundLine {
         context.report(
             Diagnostic::error(
                 span,
-                "the importance-weighted bound has no terms of single latents",
+                "the importance-weighted bound has no separate terms for latents",
             )
-            .label("has a line `beta`, `free_bits` or `analytic`")
-            .help("remove that line, or the line `bound`"),
+            .label("this variable has a `beta`, `free_bits` or `analytic` line")
+            .help("remove that line, or the `bound` line"),
         );
     }
 }
@@ -74,7 +75,7 @@ fn bound(reader: &mut Reader) -> Option<BoundKind> {
         "renyi" => {
             let order = real("alpha", -100.0, 100.0);
             let alpha = reader.context.arguments(&call, &[order], "bound")?[0];
-            // Closer to 1, single precision loses the quotient by 1 − α.
+            // Closer to 1, the division by 1 − α loses too many digits in single precision.
             if (alpha - 1.0).abs() < 1e-3 {
                 let title = "the Rényi bound of order 1 is the evidence bound";
                 reader.report(

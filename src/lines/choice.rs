@@ -1,6 +1,6 @@
-//! `relax y by gumbel(temperature = 0.5)`, `score y by leave_one_out`, `top y 3`: an estimator
-//! draws a class variable where it is not observed. The estimators are the registry
-//! `crate::estimator`.
+//! `relax y by gumbel(temperature = 0.5)`, `score y by leave_one_out`, `top y 3`: the estimator
+//! that draws a class variable where it is not observed. [`crate::estimator`] is the registry of
+//! estimators.
 
 use super::{Block, Draft, Line, LineContext, Reader, closed_form};
 use crate::{
@@ -11,13 +11,13 @@ use crate::{
     syntax::ast::{Call, Name},
 };
 
-/// The lines whose keyword some estimators have.
+/// A line that chooses an estimator, for one of the keywords `relax`, `score` and `top`.
 #[derive(Debug)]
 pub struct EstimatorLine {
     keyword: &'static str,
     example: &'static str,
     summary: &'static str,
-    /// How the estimator is given.
+    /// How the line names the estimator.
     form: Form,
 }
 
@@ -32,21 +32,21 @@ enum Form {
 pub const RELAX: EstimatorLine = EstimatorLine {
     keyword: "relax",
     example: "relax y by gumbel(temperature = 0.5)",
-    summary: "draws a relaxed one-hot value of a class variable",
+    summary: "draws a relaxed one-hot sample of a class variable",
     form: Form::ByName,
 };
 
 pub const SCORE: EstimatorLine = EstimatorLine {
     keyword: "score",
     example: "score y by leave_one_out",
-    summary: "draws a class, with the score-function gradient",
+    summary: "draws a class, and uses the score-function gradient",
     form: Form::ByName,
 };
 
 pub const TOP: EstimatorLine = EstimatorLine {
     keyword: "top",
     example: "top y 3",
-    summary: "sums over the likeliest classes and draws one of the others",
+    summary: "sums over the most probable classes, and draws one of the others",
     form: Form::Count,
 };
 
@@ -80,7 +80,7 @@ impl Line for EstimatorLine {
     }
 
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
-        let (name, variable) = reader.class_variable("is no choice among classes")?;
+        let (name, variable) = reader.class_variable("is not a class variable of the model")?;
         let Chosen {
             estimator,
             mut arguments,
@@ -112,7 +112,7 @@ impl Line for EstimatorLine {
         Some(())
     }
 
-    /// Each estimator fits the bound and q, and has the samples that it needs.
+    /// Checks that each estimator fits the bound and q, and has enough samples.
     fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
         let drawn = draft.objective.drawn.iter();
         for discrete in drawn.filter(|discrete| discrete.estimator.keyword() == self.keyword) {
@@ -120,7 +120,7 @@ impl Line for EstimatorLine {
             let mistakes = [
                 too_few_samples(draft, discrete, &name),
                 nothing_to_learn(context.inference(), discrete, &name),
-                is_about_mean(draft, discrete),
+                conflicts_with_free_bits(draft, discrete),
                 needs_other_bound(draft, discrete, &name),
             ];
             for (title, help) in mistakes.into_iter().flatten() {
@@ -130,11 +130,11 @@ impl Line for EstimatorLine {
     }
 }
 
-/// What a line says of its estimator.
+/// The estimator that a line chooses.
 struct Chosen {
     estimator: &'static dyn Estimator,
     arguments: Vec<f64>,
-    /// Of a learned baseline.
+    /// The network of a learned baseline.
     network: Option<Network>,
 }
 
@@ -162,7 +162,7 @@ impl EstimatorLine {
         })
     }
 
-    /// The number behind `top y`.
+    /// The number after `top y`.
     fn count(&self, reader: &mut Reader) -> Option<Chosen> {
         let estimator = estimator::find(self.keyword, self.keyword).expect("the registry has it");
         Some(Chosen {
@@ -172,7 +172,7 @@ impl EstimatorLine {
         })
     }
 
-    /// Reports that the keyword has no such estimator; another keyword may have it.
+    /// Reports that the keyword has no such estimator; suggests another keyword that has it.
     fn unknown(&self, reader: &mut Reader, name: &Name, call: &Call) {
         let called = &call.name;
         let other = ESTIMATORS
@@ -188,7 +188,7 @@ impl EstimatorLine {
         let (keyword, other) = (other.keyword(), other.name());
         reader.report(
             Diagnostic::error(called.span, format!("unknown estimator `{}`", called.text))
-                .label("not known")
+                .label(format!("no such estimator for `{}`", self.keyword))
                 .help(format!("write `{keyword} {} by {other}`", name.text)),
         );
     }
@@ -205,14 +205,14 @@ fn baseline(reader: &mut Reader, call: &Call, variable: Id<Variable>) -> Option<
         }
         _ => {
             let title = format!("`{}` takes one network", call.name.text);
-            let help = format!("name a net: `{}(body)`", call.name.text);
+            let help = format!("write one network: `{}(body)`", call.name.text);
             reader.report(Diagnostic::error(call.span, title).help(help));
             None
         }
     }
 }
 
-/// That fewer classes are summed over than there are.
+/// Checks that the sum leaves at least one class to draw.
 fn leaves_a_class(
     reader: &mut Reader,
     name: &Name,
@@ -224,14 +224,14 @@ fn leaves_a_class(
         return Some(());
     }
     let title = format!(
-        "`{}` has {classes} classes, of which {count} are to be summed",
+        "`{}` has {classes} classes, and the sum is over {count}",
         name.text
     );
     let help = format!("write `sum {}`, or a number below {classes}", name.text);
     let span = reader.span();
     reader.report(
         Diagnostic::error(span, title)
-            .label("none is left to draw")
+            .label("no class is left to draw")
             .help(help),
     );
     None
@@ -245,10 +245,10 @@ fn too_few_samples(draft: &Draft, discrete: &Discrete, name: &str) -> Option<Mis
     (draft.objective.samples < needs).then(|| {
         (
             format!(
-                "`{}` needs {needs} samples at least",
+                "`{}` needs at least {needs} samples",
                 discrete.estimator.name()
             ),
-            format!("set `samples {needs}` or more, or `score {name} by learned(…)`"),
+            format!("write `samples {needs}` or more, or `score {name} by learned(…)`"),
         )
     })
 }
@@ -260,22 +260,23 @@ fn nothing_to_learn(inference: &[Factor], discrete: &Discrete, name: &str) -> Op
     };
     (!distribution.has_probabilities()).then(|| {
         (
-            format!("q of `{name}` has nothing to learn"),
+            format!("q of `{name}` has no parameters to learn"),
             format!("let q infer it: `… -> {name} ~ categorical(…)`, or write `sum {name}`"),
         )
     })
 }
 
-/// Free bits are about the mean over rows, and such an estimator weighs each row.
-fn is_about_mean(draft: &Draft, discrete: &Discrete) -> Option<Mistake> {
+/// Free bits limit the mean over rows, but an estimator that reads the learning signal needs the
+/// bound of each row.
+fn conflicts_with_free_bits(draft: &Draft, discrete: &Discrete) -> Option<Mistake> {
     let estimator = discrete.estimator;
     (estimator.reads_learning_signal() && !draft.objective.free_bits.is_empty()).then(|| {
         (
             format!(
-                "`{}` weighs the bound row by row, and `free_bits` is about its mean",
+                "`{}` needs the bound of each row, but `free_bits` limits the mean over rows",
                 estimator.keyword()
             ),
-            "remove the line `free_bits`, or `relax` or `sum` the variable".to_string(),
+            "remove the `free_bits` line, or use `relax` or `sum` for the variable".to_string(),
         )
     })
 }
@@ -287,7 +288,7 @@ fn needs_other_bound(draft: &Draft, discrete: &Discrete, name: &str) -> Option<M
     unfit.then(|| {
         (
             format!(
-                "the importance-weighted bound cannot take `{}`",
+                "the importance-weighted bound does not support `{}`",
                 estimator.name()
             ),
             format!(

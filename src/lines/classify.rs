@@ -72,7 +72,7 @@ impl Line for ClassifyLine {
     }
 
     fn summary(&self) -> &'static str {
-        "adds the cross-entropy of q of a label on labelled rows"
+        "adds the cross-entropy of a label under q on labelled rows"
     }
 
     fn repeats(&self) -> bool {
@@ -80,7 +80,7 @@ impl Line for ClassifyLine {
     }
 
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
-        let help = "`classify` adds the cross-entropy of a `label` that q infers";
+        let help = "`classify` applies to a `label` that q infers";
         let (_, label) = reader.label(help)?;
         let weight = weight(reader)?;
         draft
@@ -91,8 +91,8 @@ impl Line for ClassifyLine {
     }
 }
 
-/// `weight 0.1 * rows / labelled`, 1 if it is left out: arithmetic that may also name the numbers
-/// of training rows.
+/// `weight 0.1 * rows / labelled`, 1 if it is left out. The arithmetic may also use `rows` and
+/// `labelled`, the numbers of training rows.
 fn weight(reader: &mut Reader) -> Option<Weight> {
     let (written, span) = if reader.keyword("weight")? {
         let value = reader.take("a weight")?.clone();
@@ -105,8 +105,8 @@ fn weight(reader: &mut Reader) -> Option<Weight> {
     let weight = given.map_or(written, Weight::Number);
     let example = weight.value(60_000.0, 100.0);
     if !example.is_finite() || example < 0.0 {
-        let title = "a weight is a finite number from 0 on";
-        let label = format!("{example} for 60000 rows, 100 of them labelled");
+        let title = "a weight must be finite and at least 0";
+        let label = format!("the weight is {example} for 60000 rows with 100 labels");
         reader.report(Diagnostic::error(span, title).label(label));
         return None;
     }

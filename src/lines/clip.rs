@@ -23,7 +23,7 @@ impl Line for Clip {
     }
 
     fn summary(&self) -> &'static str {
-        "a limit of the norm of the gradient, or of each of its elements"
+        "limits the norm of the gradient, or each of its elements"
     }
 
     fn repeats(&self) -> bool {

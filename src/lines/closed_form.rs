@@ -1,4 +1,4 @@
-//! Whether the KL term of a variable has a closed form, and whether that is exact on a graph.
+//! Whether the KL term of a variable has a closed form, and whether it is exact for the graphs.
 
 use crate::{
     distribution::Distribution,
@@ -6,34 +6,61 @@ use crate::{
     model::{Factor, FactorKind, Heads, Variable, factor_of},
 };
 
-/// The distribution of a variable in q, and the name of that in p.
-pub(super) fn distributions(
-    p: &[Factor],
-    q: &[Factor],
-    variable: Id<Variable>,
-) -> Option<(&'static dyn Distribution, &'static str)> {
-    let kind = |factor: &Factor| match &factor.kind {
-        FactorKind::Distribution {
-            distribution,
-            heads: Heads::Mixture(mixture),
-        } => Some((*distribution, mixture.name())),
-        FactorKind::Distribution { distribution, .. } => Some((*distribution, distribution.name())),
-        FactorKind::Deterministic(_) => None,
+/// The two distributions of a variable's KL term.
+pub(super) struct Pair {
+    /// The distribution in q.
+    pub posterior: &'static dyn Distribution,
+    /// The distribution in p; `None` for a mixture.
+    prior: Option<&'static dyn Distribution>,
+    /// The name of the prior, as written in a model: `normal`, `mixture`.
+    pub prior_name: &'static str,
+}
+
+impl Pair {
+    /// Whether the KL of the posterior from the prior has a closed form.
+    pub fn has_kl(&self) -> bool {
+        self.prior.is_some_and(|prior| self.posterior.has_kl(prior))
+    }
+}
+
+/// The distributions of a variable in q and in p; `None` if it lacks one.
+pub(super) fn find(p: &[Factor], q: &[Factor], variable: Id<Variable>) -> Option<Pair> {
+    let FactorKind::Distribution {
+        distribution: posterior,
+        ..
+    } = factor_of(q, variable)?.kind
+    else {
+        return None;
     };
-    Some((
-        factor_of(q, variable).and_then(kind)?.0,
-        factor_of(p, variable).and_then(kind)?.1,
-    ))
+    let FactorKind::Distribution {
+        distribution,
+        heads,
+    } = &factor_of(p, variable)?.kind
+    else {
+        return None;
+    };
+    let (prior, prior_name) = match heads {
+        Heads::Mixture(mixture) => (None, mixture.name()),
+        _ => (Some(*distribution), distribution.name()),
+    };
+    Some(Pair {
+        posterior,
+        prior,
+        prior_name,
+    })
 }
 
-/// Whether the KL of a variable has a closed form that is exact on these graphs.
+/// Whether the KL of a variable has a closed form that is exact for these graphs.
 pub(super) fn exists(p: &[Factor], q: &[Factor], variable: Id<Variable>) -> bool {
-    distributions(p, q, variable).is_some_and(|(in_q, in_p)| in_q.has_kl(in_p))
-        && is_exact(p, q, variable).is_ok()
+    find(p, q, variable).is_some_and(|pair| pair.has_kl()) && is_exact(p, q, variable).is_ok()
 }
 
-/// Whether the KL of a latent may be taken in closed form: nothing that p draws it from is drawn
-/// after it in q. Otherwise the variable that is.
+/// Checks that the closed form of a latent's KL is exact: q must draw every variable that p's
+/// factor of the latent reads before it draws the latent.
+///
+/// # Errors
+///
+/// A variable that q draws after the latent.
 pub(super) fn is_exact(
     p: &[Factor],
     q: &[Factor],
@@ -51,15 +78,15 @@ pub(super) fn is_exact(
         if drawn(parent) > drawn(latent) {
             return Err(parent);
         }
-        // A node stands for the variables that it is computed from, in either graph.
+        // A deterministic node is replaced by the variables that it reads, in either graph.
         let nodes = [p, q]
             .into_iter()
             .filter_map(|factors| factor_of(factors, parent))
             .filter(is_node);
-        for behind in nodes.flat_map(|node| &node.parents) {
-            if !seen.contains(behind) {
-                seen.push(*behind);
-                open.push(*behind);
+        for input in nodes.flat_map(|node| &node.parents) {
+            if !seen.contains(input) {
+                seen.push(*input);
+                open.push(*input);
             }
         }
     }

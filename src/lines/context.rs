@@ -1,4 +1,4 @@
-//! What a line asks of the checker that reads it.
+//! The interface through which a line uses the checker.
 
 use crate::{
     diagnostic::{Diagnostic, Span},
@@ -8,10 +8,10 @@ use crate::{
     syntax::ast::{ArgumentValue, Call, Expression, Name},
 };
 
-/// The model around a line: its variables, sizes, nets and both graphs, and the overrides of
-/// `--set`. The checker implements it. Where a method gives `None`, it has reported why.
+/// The model that contains a line: its variables, sizes, nets and both graphs, and the overrides of
+/// `--set`. The checker implements it. A method that returns `None` has reported the mistake.
 pub trait LineContext {
-    /// Adds a report; errors refuse the model.
+    /// Adds a diagnostic; an error rejects the model.
     fn report(&mut self, diagnostic: Diagnostic);
 
     /// The variables of the model.
@@ -29,23 +29,24 @@ pub trait LineContext {
     /// The value of arithmetic over numbers and sizes.
     fn number(&mut self, expression: &Expression) -> Option<f64>;
 
-    /// Reports a number outside the argument's range.
+    /// Whether a number is in the argument's range; reports one that is not.
     fn in_range(&mut self, span: Span, argument: &Argument, value: f64) -> bool;
 
-    /// The values of a call's arguments, in the order of `arguments`, defaults filled in. `what`
-    /// names the kind of thing that is called, for messages: `optimizer`.
+    /// The values of a call's arguments, in the order of `arguments`, with defaults filled in.
+    /// `what` names the kind of callee in messages: `optimizer`.
     fn arguments(&mut self, call: &Call, arguments: &[Argument], what: &str) -> Option<Vec<f64>>;
 
-    /// The number of `--set NAME=…` if there is one in the argument's range, else `written`.
+    /// The number of `--set NAME=…` if it is given and in the argument's range, else `written`, the
+    /// number in the file.
     fn set(&mut self, name: &str, argument: &Argument, written: Option<f64>) -> Option<f64>;
 
-    /// Gives a name that is not a declared size a value in the arithmetic of lines that follow.
+    /// Defines a name for the arithmetic of later lines, unless a size has that name.
     fn define(&mut self, name: &str, value: f64);
 
-    /// Whether an argument is a network, by name or written out.
+    /// Whether an argument is a network, either inline or the name of a net.
     fn is_network(&self, value: &ArgumentValue) -> bool;
 
-    /// The network of such an argument on these parents, checked to fit them.
+    /// The network of such an argument, checked to fit these parents.
     fn network(
         &mut self,
         value: &ArgumentValue,
@@ -53,15 +54,15 @@ pub trait LineContext {
         span: Span,
     ) -> Option<Network>;
 
-    /// The variable of that number.
+    /// The variable with that id.
     fn variable(&self, id: Id<Variable>) -> &Variable {
         &self.variables()[id.index()]
     }
 
-    /// Whether the model has a label, so that its rows are of two cases.
+    /// Whether the model has a label, so that its rows are labelled or unlabelled.
     fn has_labels(&self) -> bool;
 
-    /// The same as [`LineContext::set`], for a number that has a value.
+    /// [`LineContext::set`] for a number that always has a value.
     fn set_number(&mut self, name: &str, argument: &Argument, written: f64) -> f64 {
         self.set(name, argument, Some(written)).unwrap_or(written)
     }

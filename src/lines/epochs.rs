@@ -1,4 +1,4 @@
-//! `epochs 200`: the length of a run.
+//! `epochs 200`: the number of passes over the training rows.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::whole};
 use crate::layer::Argument;
@@ -29,7 +29,7 @@ impl Line for Epochs {
         false
     }
 
-    /// `beta z 1 warmup 0.4 * epochs from 3` names it.
+    /// Other lines may use the number: `beta z 1 warmup 0.4 * epochs from 3`.
     fn is_read_first(&self) -> bool {
         true
     }

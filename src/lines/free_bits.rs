@@ -1,4 +1,5 @@
-//! `free_bits z 0.5`: the mean KL of a latent is not pushed below a number of nats.
+//! `free_bits z 0.5`: the number of nats below which the mean KL of a latent is not reduced
+//! further.
 
 use super::{Block, Draft, Line, Reader, reader::real};
 
@@ -19,7 +20,7 @@ impl Line for FreeBits {
     }
 
     fn summary(&self) -> &'static str {
-        "a lower limit in nats below which the mean KL of a latent is not pushed"
+        "nats below which the mean KL of a latent is not reduced further"
     }
 
     fn repeats(&self) -> bool {

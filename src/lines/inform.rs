@@ -2,7 +2,7 @@
 //! a row should be certain, and all classes should be used.
 //!
 //! The mutual information of row and label is I = H(mean q) − mean H(q): the second term makes each
-//! prediction certain, the first keeps the predictions from being all alike.
+//! prediction certain, and the first keeps the predictions from being all the same.
 
 use super::{Block, Draft, Line, Reader, reader::real};
 use crate::{
@@ -20,7 +20,7 @@ pub struct Inform {
     pub weight: f64,
 }
 
-/// Keeps the logarithm of a class that no row has finite.
+/// Keeps the logarithm finite for a class that no row has.
 const TINY: f64 = 1e-30;
 
 const KEYWORD: &str = "inform";
@@ -56,8 +56,8 @@ impl CostTerm for Inform {
         let marginal = graph.mean(q, &rows);
         let positive = graph.shift(marginal, TINY);
         let log_marginal = graph.log(positive);
-        let of_marginal = graph.contract(marginal, log_marginal, &class);
-        let information = graph.sub(negative_entropy, of_marginal);
+        let negative_marginal_entropy = graph.contract(marginal, log_marginal, &class);
+        let information = graph.sub(negative_entropy, negative_marginal_entropy);
         context.report(OutputName::metric("information", name), information);
         context.graph().scale(information, -self.weight)
     }
@@ -88,7 +88,7 @@ impl Line for InformLine {
     }
 
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
-        let help = "`inform` is about the prediction of a `label` that q infers";
+        let help = "`inform` applies to a `label` that q infers";
         let (name, label) = reader.label(help)?;
         reader.has_prediction(&name, label)?;
         let weight = reader.weight_of(real(KEYWORD, 0.0, 1e6), &name.text)?;

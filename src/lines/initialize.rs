@@ -1,4 +1,4 @@
-//! `initialize glorot`: how weights start.
+//! `initialize glorot`: the initialisation of weights.
 
 use super::{Block, Draft, Line, Reader, reader::real};
 use crate::model::Initialize;
@@ -20,7 +20,7 @@ impl Line for InitializeLine {
     }
 
     fn summary(&self) -> &'static str {
-        "how weights start: `glorot`, `he` or `normal(scale)`"
+        "the initialisation of weights: `glorot`, `he` or `normal(scale)`"
     }
 
     fn repeats(&self) -> bool {

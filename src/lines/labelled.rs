@@ -30,13 +30,13 @@ impl Line for Labelled {
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
         let mistake = if !reader.context.has_labels() {
             Some((
-                "there are no labelled rows to weigh",
+                "the model has no label, and so no labelled rows to weight",
                 "declare a variable as `label`, or remove the line",
             ))
         } else if reader.context.generative().is_empty() {
             Some((
-                "a classifier has no bound to weigh",
-                "`classify y weight …` is the weight of labelled rows here",
+                "a classifier has no bound to weight",
+                "write `classify y weight …` to weight labelled rows",
             ))
         } else {
             None

@@ -1,5 +1,6 @@
-//! `match r to clean h standardized weight 10`: how far a deterministic node is from another, from
-//! data, or from what a pass without noise makes of either.
+//! `match r to clean h standardized weight 10`: the squared difference between a deterministic node
+//! and a target. The target is another node or data, and `clean` takes its value from a pass
+//! without noise.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::{
@@ -21,15 +22,15 @@ pub struct Match {
     pub node: Id<Variable>,
     /// A node, or data.
     pub target: Id<Variable>,
-    /// Whether the target is made without noise and dropout.
+    /// Whether the target is computed without noise and dropout.
     pub clean: bool,
-    /// Whether each feature's difference counts in standard deviations of the target over the
-    /// batch.
+    /// Whether the difference of each feature is divided by the target's standard deviation over
+    /// the batch.
     pub standardized: bool,
     pub weight: f64,
 }
 
-/// Keeps a standardised difference finite where a target does not vary: batch norm's epsilon.
+/// Keeps a standardised difference finite for a constant target: batch norm's epsilon.
 const EPSILON: f64 = 1e-5;
 
 const KEYWORD: &str = "match";
@@ -124,7 +125,7 @@ impl Line for MatchLine {
     }
 
     fn summary(&self) -> &'static str {
-        "adds the squared difference of a node and another, or data"
+        "adds the squared difference between a node and another node or data"
     }
 
     fn repeats(&self) -> bool {
@@ -156,7 +157,8 @@ fn node(reader: &mut Reader) -> Option<(Name, Id<Variable>)> {
     let (name, node) = reader.variable()?;
     if reader.context.variable(node).role != Role::Node {
         let title = format!("`{}` is not a deterministic node", name.text);
-        let help = "`match` moves a node towards another node or data: `x -> r = body` makes one";
+        let help =
+            "`match` moves a deterministic node towards its target; `x -> r = body` defines a node";
         reader.report(
             Diagnostic::error(name.span, title)
                 .label("expected a node")
@@ -167,16 +169,16 @@ fn node(reader: &mut Reader) -> Option<(Name, Id<Variable>)> {
     Some((name, node))
 }
 
-/// What a node is moved towards.
+/// The target of the match.
 fn target(reader: &mut Reader) -> Option<(Name, Id<Variable>)> {
     let (name, target) = reader.variable()?;
     let found = reader.context.variable(target);
     if !matches!(found.role, Role::Node | Role::Data) || found.domain == Domain::Class {
         let title = format!("`{}` is neither a node nor continuous data", name.text);
-        let help = "a deterministic node may stand for it: `… -> h = body`";
+        let help = "match a deterministic node instead: `… -> h = body`";
         reader.report(
             Diagnostic::error(name.span, title)
-                .label("nothing to match")
+                .label("expected a node or continuous data")
                 .help(help),
         );
         return None;
@@ -194,26 +196,32 @@ fn same_size(
     if size == wanted {
         return Some(());
     }
-    let title = format!("`{}` and `{}` differ in size", name.text, target_name.text);
-    let label = format!("{size} features, but `{}` has {wanted}", target_name.text);
+    let title = format!(
+        "`{}` and `{}` have different sizes",
+        name.text, target_name.text
+    );
+    let label = format!(
+        "`{}` has {size} features, but `{}` has {wanted}",
+        name.text, target_name.text
+    );
     let help = format!("end the network of `{}` with `dense({wanted})`", name.text);
     reader.report(Diagnostic::error(name.span, title).label(label).help(help));
     None
 }
 
-/// Reports a variable that is computed from a class that is not always observed.
+/// Reports a variable that depends on a class variable that is not always observed.
 fn reads_no_hidden_class(reader: &mut Reader, name: &Name, id: Id<Variable>) -> Option<()> {
     for read in reads(reader.context, id) {
         let read = reader.context.variable(read);
         if read.domain == Domain::Class && read.role != Role::Data {
             let title = format!(
-                "`{}` depends on `{}`, which is not always seen",
+                "`{}` depends on `{}`, which is not always observed",
                 name.text, read.name
             );
-            let help = "`match` compares what is made of data and continuous latents";
+            let help = "`match` needs values that depend only on data and continuous latents";
             reader.report(
                 Diagnostic::error(name.span, title)
-                    .label("not to be matched")
+                    .label("cannot be matched")
                     .help(help),
             );
             return None;
@@ -222,8 +230,8 @@ fn reads_no_hidden_class(reader: &mut Reader, name: &Name, id: Id<Variable>) -> 
     Some(())
 }
 
-/// The variables that a value is computed from: itself, and what its factors read, up to data,
-/// which are observed whatever drew them.
+/// The variables on which a value depends: the variable itself and its ancestors. The search stops
+/// at data, which are always observed.
 fn reads(context: &dyn LineContext, variable: Id<Variable>) -> BTreeSet<Id<Variable>> {
     let mut open = vec![variable];
     let mut found = BTreeSet::new();

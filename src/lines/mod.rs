@@ -1,27 +1,30 @@
 //! The lines of `objective` and `train`: a registry, one file for each line.
 //!
-//! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. Everything that is
-//! particular to a keyword stands behind the trait [`Line`] in the file of that name: what may
-//! follow the keyword, what `--set` reaches, what must hold between this line and the others or
-//! the graphs, an example for messages, and a summary for `dgc list`. `check` walks a file's
-//! blocks, finds each keyword in [`LINES`], and decides nothing by keyword itself. A keyword that
-//! is not in the registry is an error.
+//! A line is a keyword and its values, such as `beta z 0.5 warmup 10`. Each keyword has an
+//! implementation of the trait [`Line`], in the file of that name, except that `match` is in
+//! `matching.rs`, and `relax`, `score` and `top` are in `choice.rs`. The implementation holds
+//! everything specific to the keyword: the values that may follow it, the names for `--set`, the
+//! conditions on other lines and on the graphs, an example for messages, and a summary for `dgc
+//! list`. `check` finds the keyword of each line in [`LINES`] and has no code for single keywords.
+//! A keyword that is not in the registry is an error.
 //!
-//! A line writes what it read into the [`Draft`], in three steps that `check` calls in this order:
+//! `check` collects the values of the lines in a [`Draft`], in three steps:
 //!
-//! 1. [`Line::parse`], for each line that the file has, in the file's order;
-//! 2. [`Line::set`], for each entry of the registry, whether or not the file has such a line:
-//!    `--set samples=5` works without a line `samples`;
-//! 3. [`Line::check`], for each entry of the registry: what must hold once everything is read.
+//! 1. [`Line::parse`], for each line in the file, in source order;
+//! 2. [`Line::set`], for each entry in the registry, whether or not the file has such a line:
+//!    `--set samples=5` works without a `samples` line;
+//! 3. [`Line::check`], for each entry in the registry: the conditions on the complete draft.
 //!
-//! A line that adds a cost to the loss (`classify`, `smooth`, `inform`, `match`) puts a value that
-//! implements [`CostTerm`](crate::model::CostTerm) into `objective.costs`. The cost says how it is
-//! printed, and lowers itself through [`CostContext`](crate::model::CostContext), which the
-//! lowering implements; later stages ask all costs alike, so that a new cost is one file and one
-//! entry of the registry.
+//! Entries with [`Line::is_read_first`], such as `epochs`, go through steps 1 and 2 before all
+//! others, because the numbers of other lines may use them.
 //!
-//! The module stands below `check`, which depends on it: a line reads names, numbers and networks
-//! through the trait [`LineContext`], which the checker implements.
+//! A line that adds a cost to the loss, as `classify` does, pushes a value that implements
+//! [`CostTerm`](crate::model::CostTerm) to `objective.costs`. The cost prints itself, and lowers
+//! itself through [`CostContext`](crate::model::CostContext), which the lowering implements. Later
+//! stages treat all costs the same way, so a new cost is one file and one registry entry.
+//!
+//! `check` depends on this module, not the other way round: a line reads names, numbers and
+//! networks through the trait [`LineContext`], which the checker implements.
 //!
 //! To add a line, see `docs/contributing/objective-line.md`.
 
@@ -54,12 +57,12 @@ pub use reader::Reader;
 use crate::model::{Batch, BoundKind, Decay, Initialize, Objective, RateSchedule, TrainSettings};
 use std::fmt::Debug;
 
-/// The block of a model file that a line stands in.
+/// The block of a model file that contains a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// What a model learns by.
+    /// What training minimises.
     Objective,
-    /// How it is trained.
+    /// How training runs.
     Train,
 }
 
@@ -72,7 +75,7 @@ impl Block {
         }
     }
 
-    /// The block of that keyword.
+    /// The block with that keyword.
     pub fn find(keyword: &str) -> Option<Block> {
         [Block::Objective, Block::Train]
             .into_iter()
@@ -80,20 +83,21 @@ impl Block {
     }
 }
 
-/// The settings of a model while its lines are read: the defaults, and what the lines so far say.
+/// The settings of a model while its lines are read: the defaults, and the values of the lines so
+/// far.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// What the lines of `objective` say.
+    /// The settings of `objective`.
     pub objective: Objective,
-    /// What the lines of `train` say.
+    /// The settings of `train`.
     pub training: TrainSettings,
-    /// The first words of the lines that say how a class is treated ([`Line::treats_class`]). A
-    /// line with a mistake counts: it says what is meant for its variable all the same.
+    /// The variables, by name, whose lines define how a class is handled ([`Line::treats_class`]).
+    /// Includes those of lines with a mistake, so that only the mistake itself is reported.
     pub treated: Vec<String>,
 }
 
 impl Draft {
-    /// What holds without any line. `labels`: whether the model has a label.
+    /// The settings of a model without any lines. `labels`: whether the model has a label.
     pub fn new(labels: bool) -> Self {
         let adam = optimizer::default();
         let defaults = adam.arguments().iter().map(|argument| argument.default);
@@ -135,60 +139,60 @@ impl Draft {
     }
 }
 
-/// One kind of line.
+/// A kind of line.
 pub trait Line: Sync + Debug {
-    /// The word that the line begins with: `beta`. No two lines share one.
+    /// The first word of the line: `beta`. It is unique among all lines.
     fn keyword(&self) -> &'static str;
 
-    /// The block that it stands in.
+    /// The block that contains the line.
     fn block(&self) -> Block;
 
-    /// The line as it may be written, for messages. `labels`: in a model with a label.
+    /// An example of the line for messages. `labels`: whether the model has a label.
     fn example(&self, labels: bool) -> &'static str;
 
-    /// What the line does, in a phrase.
+    /// A phrase that describes the line, for `dgc list`.
     fn summary(&self) -> &'static str;
 
-    /// Whether a file may have several, which differ in the word after the keyword: `beta z` and
-    /// `beta y`.
+    /// Whether a file may have several such lines. They differ in the word after the keyword:
+    /// `beta z` and `beta y`.
     fn repeats(&self) -> bool;
 
-    /// Whether the line is about the bound, so that it is refused in a classifier, which has none.
+    /// Whether the line is about the bound. A classifier has no bound, and rejects such lines.
     fn is_about_bound(&self) -> bool {
         false
     }
 
-    /// Whether the line says how its first word, a label or a class latent, is treated where it is
-    /// not observed. Each such variable needs one.
+    /// Whether the line defines how its first word, a label or a class latent, is handled where it
+    /// is not observed. Each such variable needs one such line.
     fn treats_class(&self) -> bool {
         false
     }
 
-    /// Whether the line is read before the lines of all others, and its [`Line::set`] called then:
-    /// its number is a name for their arithmetic.
+    /// Whether the line is parsed, and its [`Line::set`] called, before all other lines, because
+    /// they may use its number in arithmetic.
     fn is_read_first(&self) -> bool {
         false
     }
 
-    /// The names without a dot that `--set` reaches, which no size may have.
+    /// The names without a dot that `--set` accepts for this line. No size may have such a name.
     fn set_names(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// Reads the values behind the keyword. What is wrong is reported, and gives `None`; the
-    /// reader's steps do both. A report without a help text gets [`Line::example`] as its help. The
-    /// caller checks that nothing follows.
+    /// Reads the values after the keyword. Reports a mistake, and then returns `None`; the methods
+    /// of the reader do both. A diagnostic without a help text gets [`Line::example`] as its help.
+    /// The caller reports values that are left over.
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()>;
 
-    /// Takes what `--set` gives for numbers that have a name even without the line.
+    /// Applies `--set` to the numbers that it may change even without the line.
     fn set(&self, _context: &mut dyn LineContext, _draft: &mut Draft) {}
 
-    /// Reports what does not hold between the draft's lines, or between them and the graphs.
+    /// Reports conflicts between the lines of the draft, or between them and the graphs.
     fn check(&self, _context: &mut dyn LineContext, _draft: &Draft) {}
 }
 
-/// Every line, in the order in which `dgc list` shows them. The costs of an objective are lowered
-/// and printed in this order too, and `--set` is resolved in it.
+/// Every line, in the order of `dgc list`. Costs are lowered and printed in this order, and `--set`
+/// is resolved in this order.
 pub const LINES: &[&dyn Line] = &[
     &samples::Samples,
     &bound::BoundLine,

@@ -1,4 +1,4 @@
-//! `optimizer adam(rate = 3e-4)`: what moves the parameters along their gradient.
+//! `optimizer adam(rate = 3e-4)`: the optimiser of the parameters.
 
 use super::{Block, Draft, Line, LineContext, Reader};
 use crate::optimizer::{self, OPTIMIZERS, Optimizer};
@@ -20,7 +20,7 @@ impl Line for OptimizerLine {
     }
 
     fn summary(&self) -> &'static str {
-        "what moves the parameters: `sgd`, `adam`, `adamw` or `adamax`"
+        "the optimiser: `sgd`, `adam`, `adamw` or `adamax`"
     }
 
     fn repeats(&self) -> bool {
@@ -57,7 +57,7 @@ impl Line for OptimizerLine {
     }
 }
 
-/// The optimiser of a model without such a line, by the defaults of its arguments.
+/// The optimiser of a model without an `optimizer` line; its arguments have their defaults.
 pub(super) fn default() -> &'static dyn Optimizer {
     optimizer::find("adam").expect("the registry has Adam")
 }

@@ -3,7 +3,7 @@
 use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::layer::Argument;
 
-/// The scale, as `--set` reaches it.
+/// The scale, with its name in `--set`.
 const SCALE: Argument = real("prior", 1e-9, 1e9);
 
 #[derive(Debug)]

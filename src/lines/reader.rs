@@ -1,4 +1,4 @@
-//! Reads the values of one line, one after the other.
+//! Reads the values of a line, one after the other.
 
 use super::LineContext;
 use crate::{
@@ -10,17 +10,17 @@ use crate::{
     syntax::ast::{self, Call, ExpressionKind, Name, Setting},
 };
 
-/// A position in the values of a line. Each step takes what comes next; if that is not what is
-/// expected, the step reports it and gives `None`.
+/// A position in the values of a line. Each method consumes the next value. If the value is not of
+/// the expected form, the method reports it and returns `None`.
 pub struct Reader<'r> {
-    /// The model around the line.
+    /// The model that contains the line.
     pub context: &'r mut dyn LineContext,
     setting: &'r Setting,
     /// The position of the next value.
     next: usize,
 }
 
-/// An argument that is a whole number within these limits, and has no default.
+/// A whole-number argument within these limits, without a default.
 pub const fn whole(name: &'static str, least: f64, most: f64) -> Argument {
     Argument {
         name,
@@ -31,7 +31,7 @@ pub const fn whole(name: &'static str, least: f64, most: f64) -> Argument {
     }
 }
 
-/// An argument that is a number within these limits, and has no default.
+/// A real-number argument within these limits, without a default.
 pub const fn real(name: &'static str, least: f64, most: f64) -> Argument {
     Argument {
         name,
@@ -39,6 +39,25 @@ pub const fn real(name: &'static str, least: f64, most: f64) -> Argument {
         least,
         most,
         whole: false,
+    }
+}
+
+/// The help for `weight -1` where the word `weight` is expected: it is read as a subtraction.
+fn negative_after(
+    operator: ast::Operator,
+    left: &ExpressionKind,
+    right: &ExpressionKind,
+    expected: &str,
+) -> Option<String> {
+    match (operator, left, right) {
+        (ast::Operator::Subtract, ExpressionKind::Name(word), ExpressionKind::Number(number))
+            if expected.contains(&format!("`{word}`")) =>
+        {
+            Some(format!(
+                "`{word} -{number}` is read as the subtraction `{word} - {number}`; the number after `{word}` cannot be negative"
+            ))
+        }
+        _ => None,
     }
 }
 
@@ -52,17 +71,17 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// The whole line.
+    /// The span of the whole line.
     pub fn span(&self) -> Span {
         self.setting.span
     }
 
-    /// Adds a report.
+    /// Adds a diagnostic.
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.context.report(diagnostic);
     }
 
-    /// Reports a name that is none of the `listed`.
+    /// Reports a name that is not in `listed`. `what` says what it should name: `bound`.
     pub fn unknown<'n>(
         &mut self,
         name: &Name,
@@ -70,21 +89,21 @@ impl<'r> Reader<'r> {
         listed: impl IntoIterator<Item = &'n str>,
     ) {
         let mut unknown = Diagnostic::error(name.span, format!("unknown {what} `{}`", name.text))
-            .label("not known");
+            .label(format!("no such {what}"));
         unknown.help = suggest(&name.text, listed);
         self.report(unknown);
     }
 
-    /// The next value, which stays the next.
+    /// The next value, without consuming it.
     pub fn peek(&self) -> Option<&ExpressionKind> {
         self.setting.values.get(self.next).map(|value| &value.kind)
     }
 
-    /// The next value. `expected` completes the message "expected … here".
+    /// Consumes the next value. `expected` completes the message "expected … here".
     pub fn take(&mut self, expected: &str) -> Option<&ast::Expression> {
         let Some(value) = self.setting.values.get(self.next) else {
             let end = self.setting.span.end;
-            let title = format!("`{}` is not complete", self.setting.keyword.text);
+            let title = format!("`{}` is incomplete", self.setting.keyword.text);
             self.report(
                 Diagnostic::error(Span::new(self.setting.span.start, end), title)
                     .label(format!("expected {expected} here")),
@@ -95,25 +114,27 @@ impl<'r> Reader<'r> {
         Some(value)
     }
 
-    /// A number. If `--set` is to reach it whether or not the line is there, the line's
-    /// `set` has to ask for it by the argument's name.
+    /// A number. For `--set` to change it even without the line, the line's [`Line::set`] must look
+    /// it up by the argument's name.
+    ///
+    /// [`Line::set`]: super::Line::set
     pub fn number(&mut self, argument: Argument) -> Option<f64> {
         let value = self.take("a number")?.clone();
         let number = self.context.number(&value)?;
-        // What is written must be in range even where `--set` replaces it.
+        // The number in the file must be in range even if `--set` replaces it.
         self.context
             .in_range(value.span, &argument, number)
             .then_some(number)
     }
 
-    /// A number of a variable; `--set` reaches it as `beta.z`.
+    /// A number of a variable, such as `beta.z` in `--set`.
     pub fn number_of(&mut self, argument: Argument, subject: &str) -> Option<f64> {
         let number = self.number(argument)?;
         let name = format!("{}.{subject}", argument.name);
         Some(self.context.set_number(&name, &argument, number))
     }
 
-    /// `weight 10` of a variable, 1 if it is left out; `--set` reaches it as `match.r`.
+    /// `weight 10` of a variable, 1 if it is left out; such as `match.r` in `--set`.
     pub fn weight_of(&mut self, argument: Argument, subject: &str) -> Option<f64> {
         if self.keyword("weight")? {
             return self.number_of(argument, subject);
@@ -122,7 +143,7 @@ impl<'r> Reader<'r> {
         Some(self.context.set_number(&name, &argument, 1.0))
     }
 
-    /// A name. `expected` says of what, for messages.
+    /// A name. `expected` describes it in messages.
     pub fn name(&mut self, expected: &str) -> Option<Name> {
         let value = self.take(expected)?.clone();
         match value.kind {
@@ -134,9 +155,12 @@ impl<'r> Reader<'r> {
                 let title = format!("expected {expected}");
                 let mut diagnostic =
                     Diagnostic::error(value.span, title).label("found an expression");
-                if let ExpressionKind::Binary(..) = kind {
-                    diagnostic = diagnostic
-                        .help("an operator joins what stands beside it: a comma parts two values, as in `z, -1`");
+                if let ExpressionKind::Binary(operator, left, right) = kind {
+                    diagnostic = diagnostic.help(
+                        negative_after(operator, &left.kind, &right.kind, expected).unwrap_or_else(
+                            || "an operator joins the values beside it; separate two values by a comma, as in `z, -1`".to_string(),
+                        ),
+                    );
                 }
                 self.report(diagnostic);
                 None
@@ -158,7 +182,7 @@ impl<'r> Reader<'r> {
         if role != Role::Latent && role != Role::Label {
             let title = format!("`{}` is neither a latent nor a label", name.text);
             let help = format!(
-                "`{}` is about the terms of a variable that q infers",
+                "`{}` applies to a variable that q infers",
                 self.setting.keyword.text
             );
             self.report(
@@ -178,12 +202,12 @@ impl<'r> Reader<'r> {
         if variable.role != Role::Latent || variable.domain == Domain::Class {
             let title = format!("`{}` is not a continuous latent", name.text);
             let help = format!(
-                "`{}` is about the terms of a `latent` that is sampled",
+                "`{}` applies to a continuous `latent`",
                 self.setting.keyword.text
             );
             self.report(
                 Diagnostic::error(name.span, title)
-                    .label("expected a latent")
+                    .label("expected a continuous latent")
                     .help(help),
             );
             return None;
@@ -197,10 +221,10 @@ impl<'r> Reader<'r> {
         let name = self.name(&quoted.join(" or "))?;
         let found = choices.iter().find(|choice| **choice == name.text);
         if found.is_none() {
-            let title = format!("`{}` does not belong here", name.text);
+            let title = format!("unexpected `{}`", name.text);
             let mut unknown = Diagnostic::error(name.span, title)
                 .label(format!("expected {}", quoted.join(" or ")));
-            // Of one word, the line's example says more.
+            // For a single choice, the example of the line is the better help.
             if choices.len() > 1 {
                 unknown.help = suggest(&name.text, choices.iter().copied());
             }
@@ -209,14 +233,14 @@ impl<'r> Reader<'r> {
         found.copied()
     }
 
-    /// Takes that word if it follows.
+    /// Consumes the next value if it is that word.
     pub fn follows(&mut self, word: &str) -> bool {
         let found = matches!(self.peek(), Some(ExpressionKind::Name(name)) if name == word);
         self.next += usize::from(found);
         found
     }
 
-    /// Whether that word follows; anything else but the end is reported.
+    /// Whether that word follows. Reports any other value; the end of the line is `false`.
     pub fn keyword(&mut self, word: &'static str) -> Option<bool> {
         if self.next == self.setting.values.len() {
             return Some(false);
@@ -250,7 +274,8 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// A label that q infers. `help` says what the line does with one.
+    /// A label; [`Reader::has_prediction`] checks that q predicts it. `help` describes the
+    /// variables to which the line applies.
     pub fn label(&mut self, help: &str) -> Option<(Name, Id<Variable>)> {
         let (name, label) = self.variable()?;
         if self.context.variable(label).role != Role::Label {
@@ -265,7 +290,7 @@ impl<'r> Reader<'r> {
         Some((name, label))
     }
 
-    /// Reports a label for which q has no probabilities.
+    /// Reports a label for which q has no class probabilities.
     pub fn has_prediction(&mut self, name: &Name, label: Id<Variable>) -> Option<()> {
         let kind = factor_of(self.context.inference(), label).map(|factor| &factor.kind);
         let predicted = matches!(
@@ -273,14 +298,14 @@ impl<'r> Reader<'r> {
             Some(FactorKind::Distribution { distribution, .. }) if distribution.has_probabilities()
         );
         if !predicted {
-            let title = format!("q has no prediction of `{}`", name.text);
+            let title = format!("q does not predict `{}`", name.text);
             let help = format!("let q infer it: `… -> {} ~ categorical(…)`", name.text);
             self.report(Diagnostic::error(name.span, title).help(help));
         }
         predicted.then_some(())
     }
 
-    /// A label or a latent of type `class`. `otherwise` completes the message about another
+    /// A label or a latent of type `class`. `otherwise` completes the message about any other
     /// variable: "`z` …".
     pub fn class_variable(&mut self, otherwise: &str) -> Option<(Name, Id<Variable>)> {
         let (name, id) = self.variable()?;
@@ -288,10 +313,10 @@ impl<'r> Reader<'r> {
         if variable.domain != Domain::Class || !matches!(variable.role, Role::Label | Role::Latent)
         {
             let title = format!("`{}` {otherwise}", name.text);
-            let label = format!("{} is not discrete", name.text);
+            let label = "expected a label or a latent of type `class`";
             let keyword = &self.setting.keyword.text;
             let help = format!(
-                "a continuous latent is sampled; `{keyword}` takes a `label` or a `latent` of type `class`"
+                "`{keyword}` takes a `label` or a `latent` of type `class`; continuous latents need no such line"
             );
             self.report(Diagnostic::error(name.span, title).label(label).help(help));
             return None;
@@ -299,14 +324,14 @@ impl<'r> Reader<'r> {
         Some((name, id))
     }
 
-    /// `1 warmup 10 from 3`; `--set` reaches the numbers as `NAME.SUBJECT`, `warmup.SUBJECT` and
+    /// `1 warmup 10 from 3`. In `--set` the numbers are `NAME.SUBJECT`, `warmup.SUBJECT` and
     /// `from.SUBJECT`.
     pub fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
         let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
         self.ramp_to(weight, subject)
     }
 
-    /// `warmup 10 from 3`, behind a weight that is read already. Without `warmup` the weight never
+    /// `warmup 10 from 3`, after a weight that has been read. Without `warmup` the weight never
     /// changes; without `from` it starts at 0.
     pub fn ramp_to(&mut self, weight: f64, subject: &str) -> Option<Ramp> {
         let (mut warmup, mut from) = (0.0, 0.0);
@@ -329,9 +354,9 @@ impl<'r> Reader<'r> {
         let Some(extra) = self.setting.values.get(self.next) else {
             return Some(());
         };
-        let title = format!("`{}` ends before this", self.setting.keyword.text);
+        let title = format!("`{}` has too many values", self.setting.keyword.text);
         self.context
-            .report(Diagnostic::error(extra.span, title).label("one value too many"));
+            .report(Diagnostic::error(extra.span, title).label("unexpected value"));
         None
     }
 }

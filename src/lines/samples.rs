@@ -22,7 +22,7 @@ impl Line for Samples {
     }
 
     fn summary(&self) -> &'static str {
-        "joint Monte Carlo samples of all latents"
+        "the number of joint Monte Carlo samples of all latents"
     }
 
     fn repeats(&self) -> bool {

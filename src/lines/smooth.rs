@@ -2,8 +2,8 @@
 //! of a label should change little in the direction of the data that changes it most.
 //!
 //! The direction is a gradient within the loss: a step of the power method on the divergence's
-//! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖, again
-//! for each round with d = g; then r = ε g/‖g‖.
+//! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖,
+//! repeated in each round with d = g; then r = ε g/‖g‖.
 
 use super::{Block, Draft, Line, Reader};
 use crate::{
@@ -22,11 +22,11 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Smooth {
     pub label: Id<Variable>,
-    /// The length of the change.
+    /// The length ε of the change.
     pub radius: f64,
-    /// The length at which its direction is found.
+    /// The length ξ of the change in the search for its direction.
     pub step: f64,
-    /// In how many rounds its direction is found.
+    /// The number of rounds in the search for its direction.
     pub rounds: usize,
     /// The weight.
     pub ramp: Ramp,
@@ -62,7 +62,7 @@ impl CostTerm for Smooth {
             format!("{} · ", self.ramp.weight)
         };
         let means = notation.mean_of_each_case();
-        let moved = format!("{q} with the data moved by {radius}");
+        let moved = format!("{q} with the data moved by {radius} in the worst direction");
         format!("+ {weight}({means}) KL({q} ‖ {moved})")
     }
 
@@ -127,7 +127,7 @@ fn random_direction(context: &mut dyn CostContext<'_>, data: Id<Variable>, label
     context.noise(&name, NoiseKind::Normal, axes)
 }
 
-/// The same direction with that length in each row, over all data, as constants.
+/// The direction scaled to that length in each row, over all data variables, without a gradient.
 fn with_length(context: &mut dyn CostContext<'_>, direction: &[Node], length: f64) -> Vec<Node> {
     let row = Axes::from(context.row());
     let graph = context.graph();
@@ -173,7 +173,7 @@ fn divergence(
 #[derive(Debug)]
 pub struct SmoothLine;
 
-/// What virtual adversarial training takes.
+/// The arguments of virtual adversarial training.
 const VAT: [Argument; 4] = [
     argument("radius", None, 0.0),
     argument("weight", Some(1.0), 0.0),
@@ -211,7 +211,7 @@ impl Line for SmoothLine {
     }
 
     fn summary(&self) -> &'static str {
-        "adds how much a label's prediction changes where the data are moved to change it most"
+        "penalises changes of a label's prediction in the worst direction of the data"
     }
 
     fn repeats(&self) -> bool {
@@ -219,15 +219,15 @@ impl Line for SmoothLine {
     }
 
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
-        let help = "`smooth` holds the prediction of a `label` that q infers";
+        let help = "`smooth` applies to a `label` that q infers";
         let (name, label) = reader.label(help)?;
         reader.choice(&["by"])?;
         let call = reader.call("`vat(radius = 2)`")?;
         if call.name.text != "vat" {
-            reader.unknown(&call.name, "smoothing", ["vat"]);
+            reader.unknown(&call.name, "smoothing method", ["vat"]);
             return None;
         }
-        let values = reader.context.arguments(&call, &VAT, "smoothing")?;
+        let values = reader.context.arguments(&call, &VAT, "smoothing method")?;
         let mut arguments = [0.0; 4];
         for ((to, value), argument) in arguments.iter_mut().zip(values).zip(&VAT) {
             let name = format!("{KEYWORD}.{}", argument.name);

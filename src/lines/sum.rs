@@ -1,4 +1,4 @@
-//! `sum y`: a class variable is summed over where it is not observed.
+//! `sum y`: sums over a class variable where it is not observed.
 
 use super::{Block, Draft, Line, LineContext, Reader};
 use crate::{
@@ -46,7 +46,8 @@ impl Line for Sum {
         Some(())
     }
 
-    /// Each class variable that may be unobserved has exactly one line that says how it is treated.
+    /// Checks that exactly one line defines how to handle each class variable that may be
+    /// unobserved.
     fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
         if context.generative().is_empty() {
             return;
@@ -58,7 +59,7 @@ impl Line for Sum {
             let mut drawn = drawn.filter(|discrete| discrete.variable == id);
             if let Some(second) = drawn.nth(usize::from(!summed)) {
                 let title = format!(
-                    "`{}` has two lines that say what to do with it",
+                    "two lines define how to handle `{}` where it is not observed",
                     variable.name
                 );
                 context.report(
@@ -71,7 +72,7 @@ impl Line for Sum {
             let is_inferred = factor_of(context.inference(), id).is_some();
             if is_hidden && is_inferred && !draft.treated.contains(&variable.name) {
                 let title = format!(
-                    "`{}` is discrete, and nothing says what to do with it",
+                    "no line defines how to handle the class variable `{}` where it is not observed",
                     variable.name
                 );
                 let help = format!(
@@ -80,9 +81,7 @@ impl Line for Sum {
                 );
                 context.report(
                     Diagnostic::error(variable.span, title)
-                        .label(
-                            "where it is not observed, it cannot be sampled in a differentiable way",
-                        )
+                        .label("a class variable cannot be sampled in a differentiable way")
                         .help(help),
                 );
             }

@@ -1,9 +1,9 @@
-//! The graph as it grows, and the settings of a pass.
+//! The builder of graphs, with the settings of a pass.
 //!
-//! A pass is one walk through the networks: of the rows of a case, of the same rows without noise,
-//! of pseudo-inputs. What differs between passes stands in the fields of [`Builder`]. No field is
-//! set and set back: a pass with other settings is a child ([`Builder::child`]) that borrows the
-//! graph and ends with its scope.
+//! A pass runs the networks once: on the rows of a case, on the same rows without noise, or on
+//! pseudo-inputs. The fields of [`Builder`] are its settings. They are never changed and restored.
+//! Instead, a pass with other settings is a child ([`Builder::child`]), which borrows the graph until it
+//! goes out of scope.
 
 use super::Mode;
 use crate::{
@@ -18,15 +18,15 @@ use std::collections::BTreeMap;
 /// The next values of running averages, by the parameter's name.
 pub(super) type RunningAverages = BTreeMap<String, Node>;
 
-/// What a pass does to the running averages, where batch norm takes the statistics of the batch.
+/// What a pass does to the running averages, if batch norm uses the statistics of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Averages {
-    /// Nothing.
+    /// Leaves them unchanged.
     Kept,
-    /// Moves each from where the pass before left it.
+    /// Updates each from the value that the pass before left.
     Moved,
-    /// Moves each from its value at the start of the step, whatever a pass before has done: for
-    /// the clean pass, which evaluation repeats.
+    /// Updates each from its value at the start of the step, ignoring earlier passes. The clean pass
+    /// does so, because evaluation repeats it.
     MovedFromStored,
 }
 
@@ -36,29 +36,29 @@ pub(super) struct Builder<'g> {
     pub graph: &'g mut Graph,
     /// The next values of the running averages.
     pub running: &'g mut RunningAverages,
-    /// What networks do.
+    /// How networks run.
     pub mode: Mode,
-    /// What happens to running averages.
+    /// What happens to the running averages.
     pub averages: Averages,
     /// The case whose rows are read.
     pub case: CaseKind,
-    /// What the names of noise and origins begin with: the case, or `p.z.pseudo`.
+    /// The prefix of the names of noise and origins: the case, or `p.z.pseudo`.
     pub label: String,
-    /// What the names of parameters begin with: `from.z.` within a model that infers `z` for
-    /// another, else nothing.
+    /// The prefix of the names of parameters: `from.z.` within a model that infers `z` for another,
+    /// else nothing.
     pub scope: String,
     /// The axis of the rows.
     pub row: Id<Axis>,
-    /// How many joint samples are drawn.
+    /// The number of joint samples.
     pub samples: usize,
-    /// The axis of the samples, within the draws of a case; none if there is one sample.
+    /// The axis of the samples, once a draw has added it. None if there is one sample.
     pub sample: Option<Id<Axis>>,
 }
 
 /// A graph for the passes of [`Builder`].
 pub(super) fn empty_graph() -> Graph {
     let mut graph = Graph::new();
-    // Axis 0 belongs to no pass. It keeps the numbers of the axes as they are in stored plans.
+    // No pass uses axis 0. It keeps the numbers of axes equal to those in stored plans.
     graph.new_axis(row_axis("none", 1));
     graph
 }
@@ -72,7 +72,7 @@ fn row_axis(case: &str, size: usize) -> Axis {
 }
 
 impl<'g> Builder<'g> {
-    /// A pass over `rows` rows of a case that leaves the running averages as they are.
+    /// A pass over `rows` rows of a case that does not update the running averages.
     pub(super) fn new(
         graph: &'g mut Graph,
         running: &'g mut RunningAverages,
@@ -96,7 +96,7 @@ impl<'g> Builder<'g> {
         }
     }
 
-    /// A pass on the same graph with the same settings, to be changed as needed.
+    /// A pass on the same graph with the same settings, which the caller may change.
     pub(super) fn child(&mut self) -> Builder<'_> {
         Builder {
             graph: &mut *self.graph,
@@ -112,7 +112,7 @@ impl<'g> Builder<'g> {
         }
     }
 
-    /// A view for a layer whose parameters are named `PREFIX.NAME`.
+    /// The context of a layer whose parameters are named `PREFIX.NAME`.
     pub(super) fn layer(&mut self, prefix: impl Into<String>) -> LayerContext<'_, 'g> {
         LayerContext {
             builder: self,
@@ -120,13 +120,13 @@ impl<'g> Builder<'g> {
         }
     }
 
-    /// The feature axis of a declared variable. The output of a network has another:
-    /// `Case::feature_axis` finds it.
+    /// The feature axis of a declared variable. `Case::feature_axis` also finds that of a network's
+    /// output.
     pub(super) fn feature_axis(&mut self, variable: &Variable) -> Id<Axis> {
         self.variable_axis(variable, AxisKind::Feature)
     }
 
-    /// The axis of the classes over which a variable is summed.
+    /// The class axis of a variable that is summed over.
     pub(super) fn class_axis(&mut self, variable: &Variable) -> Id<Axis> {
         self.variable_axis(variable, AxisKind::Class)
     }
@@ -164,10 +164,10 @@ impl<'g> Builder<'g> {
     }
 }
 
-/// A layer's view of a pass: its parameters are named `PREFIX.NAME`.
+/// The context of a layer, whose parameters are named `PREFIX.NAME`.
 pub(super) struct LayerContext<'b, 'g> {
     builder: &'b mut Builder<'g>,
-    /// `q.z.dense1`.
+    /// Such as `q.z.dense1`.
     prefix: String,
 }
 
@@ -177,7 +177,7 @@ impl Context for LayerContext<'_, '_> {
     }
 
     fn parameter(&mut self, name: &str, axes: &[Id<Axis>], start: Start) -> Node {
-        // The parameters of another model stay as they are.
+        // Training does not change the parameters of another model.
         let trained = self.builder.scope.is_empty();
         let parameter = self.builder.graph.declare(Parameter {
             name: format!("{}.{name}", self.prefix),

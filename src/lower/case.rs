@@ -1,4 +1,4 @@
-//! The variables and factors of one case: their values, heads and densities.
+//! The variables and factors of a case: their values, heads and densities.
 
 use super::{
     Mode,
@@ -20,21 +20,21 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// The values and heads that a pass has made, so that each is made once.
+/// The values and heads that a pass has lowered, so that each is lowered once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     values: HashMap<Id<Variable>, Value>,
     heads: HashMap<FactorId, Vec<Node>>,
 }
 
-/// One case of a model in one pass.
+/// A case of a model in a pass.
 pub(super) struct Case<'m, 'g> {
     pub model: &'m Model,
     pub builder: Builder<'g>,
     observed: &'g [Id<Variable>],
     cache: &'g mut Cache,
-    /// log q of the classes drawn around the log of a mean of weights, which corrects the gradient
-    /// of each.
+    /// log q of the classes that are drawn outside the log of a mean of weights. `choice::log_mean_exp`
+    /// adds a score-function gradient for each.
     pub scores: Vec<Node>,
 }
 
@@ -63,7 +63,7 @@ impl<'m, 'g> Case<'m, 'g> {
         case
     }
 
-    /// The same case and values, in a pass whose settings may be changed.
+    /// The same case and values in a pass whose settings the caller may change.
     pub(super) fn inner(&mut self) -> Case<'m, '_> {
         Case {
             model: self.model,
@@ -74,7 +74,7 @@ impl<'m, 'g> Case<'m, 'g> {
         }
     }
 
-    /// The same observed values in a pass that makes all others anew, into `cache`: see
+    /// The same case in a pass with other values, which starts from those in `cache`: see
     /// [`Case::observed_values`].
     pub(super) fn pass<'c>(&'c mut self, cache: &'c mut Cache) -> Case<'m, 'c> {
         Case {
@@ -83,7 +83,7 @@ impl<'m, 'g> Case<'m, 'g> {
         }
     }
 
-    /// The values of the observed variables, and nothing else.
+    /// A cache that has only the values of the observed variables.
     pub(super) fn observed_values(&self) -> Cache {
         let mut cache = Cache {
             values: self.cache.values.clone(),
@@ -105,8 +105,8 @@ impl<'m, 'g> Case<'m, 'g> {
         &self.model.variables[variable.index()]
     }
 
-    /// The input of an observed variable: one-hot for a class, drawn from its greys if binary data
-    /// are binarised.
+    /// The value of an observed variable. A class is one-hot. Binary data are sampled from their grey
+    /// values if the mode binarises.
     fn observe(&mut self, variable: Id<Variable>) -> Node {
         let model = self.model;
         let upstream = model
@@ -137,7 +137,7 @@ impl<'m, 'g> Case<'m, 'g> {
         value
     }
 
-    /// What another model infers, with its parameters as they are: drawn in training, the mean in
+    /// The value that another model infers with fixed parameters: a sample in training, the mean in
     /// evaluation.
     fn inferred(&mut self, upstream: &'m Upstream) -> Node {
         let draws = self.builder.mode.batch_statistics;
@@ -156,7 +156,7 @@ impl<'m, 'g> Case<'m, 'g> {
         })
     }
 
-    /// The same rows in the model that infers a variable, whose parameters stay as they are.
+    /// Lowers `body` on the same rows in the model that infers a variable. Its parameters are fixed.
     pub(super) fn within<T>(
         &mut self,
         upstream: &'m Upstream,
@@ -186,22 +186,23 @@ impl<'m, 'g> Case<'m, 'g> {
         ))
     }
 
-    /// The unobserved variables among the first `count` factors of q, as it draws them.
+    /// The unobserved children of the first `count` factors of q, in the order in which they are
+    /// drawn.
     fn drawn_before(&self, count: usize) -> Vec<(Id<Variable>, FactorId)> {
         let before = (0..count).map(|index| FactorId {
             side: Side::Inference,
             index,
         });
-        let drawn =
-            before.filter(|id| matches!(id.of(self.model).kind, FactorKind::Distribution { .. }));
+        let drawn = before
+            .filter(|id| matches!(id.factor(self.model).kind, FactorKind::Distribution { .. }));
         drawn
-            .map(|id| (id.of(self.model).child, id))
+            .map(|id| (id.factor(self.model).child, id))
             .filter(|(child, _)| !self.is_observed(*child))
             .collect()
     }
 
-    /// `body` with the continuous latents among the first `count` factors of q drawn again, by the
-    /// same noise.
+    /// Lowers `body` after drawing the continuous latents of the first `count` factors of q with the
+    /// same noise as before.
     pub(super) fn resample<T>(
         &mut self,
         count: usize,
@@ -218,7 +219,7 @@ impl<'m, 'g> Case<'m, 'g> {
         body(&mut inner)
     }
 
-    /// Makes the heads of every factor of q, so that each of its layers has its statistics.
+    /// Lowers the heads of every factor of q, so that all of its layers update their running averages.
     pub(super) fn infer(&mut self) {
         let factors = &self.model.inference;
         self.resample(factors.len(), |case| {
@@ -233,12 +234,12 @@ impl<'m, 'g> Case<'m, 'g> {
         });
     }
 
-    /// Sets a variable to a value made elsewhere.
+    /// Sets the value of a variable.
     pub(super) fn set(&mut self, variable: Id<Variable>, value: Node) {
         self.cache.values.insert(variable, Value::Dense(value));
     }
 
-    /// The feature axis of a variable, or of the network's output where the variable is a node.
+    /// The feature axis of a variable. That of a deterministic node is its network's.
     pub(super) fn feature_axis(&mut self, variable: Id<Variable>) -> Id<Axis> {
         let declared = self.variable(variable);
         if declared.role != Role::Node {
@@ -255,8 +256,8 @@ impl<'m, 'g> Case<'m, 'g> {
             .expect("a network's output has a feature axis")
     }
 
-    /// The value of a variable that is observed or drawn already, or computed from such; an
-    /// unobserved class is enumerated.
+    /// The value of a variable that is observed, drawn, or computed from such variables. An unobserved
+    /// class is enumerated.
     pub(super) fn value(&mut self, variable: Id<Variable>) -> Value {
         if let Some(&value) = self.cache.values.get(&variable) {
             return value;
@@ -285,14 +286,14 @@ impl<'m, 'g> Case<'m, 'g> {
         Value::Dense(value)
     }
 
-    /// A variable as a network reads it.
+    /// A variable as the input of a network.
     pub(super) fn part(&mut self, variable: Id<Variable>) -> Part {
         let (value, axis) = (self.value(variable), self.feature_axis(variable));
         let declared = self.variable(variable);
-        Part::of_variable(&declared.name, value, axis, &declared.shape)
+        Part::variable(&declared.name, value, axis, &declared.shape)
     }
 
-    /// A network's output: one part, or the parents themselves if no layer joins them.
+    /// A network's output: one part, or a part for each parent if no layer joins them.
     fn network(&mut self, prefix: &str, parents: &[Id<Variable>], network: &Network) -> Vec<Part> {
         let mut parts: Vec<Part> = parents.iter().map(|&parent| self.part(parent)).collect();
         network::layers(&mut self.builder, prefix, &network.layers, &mut parts);
@@ -301,7 +302,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// A factor's distribution and its heads.
     pub(super) fn distribution(&mut self, id: FactorId) -> (&'static dyn Distribution, Vec<Node>) {
-        let factor = id.of(self.model);
+        let factor = id.factor(self.model);
         let FactorKind::Distribution {
             distribution,
             heads,
@@ -328,7 +329,7 @@ impl<'m, 'g> Case<'m, 'g> {
         (*distribution, nodes)
     }
 
-    /// Linear heads on one network.
+    /// Linear heads on a network that they share.
     fn network_heads(
         &mut self,
         factor: &Factor,
@@ -344,7 +345,7 @@ impl<'m, 'g> Case<'m, 'g> {
             .collect()
     }
 
-    /// Heads that are given one by one.
+    /// Heads that the model gives one by one.
     fn each_head(
         &mut self,
         factor: &Factor,
@@ -395,8 +396,8 @@ impl<'m, 'g> Case<'m, 'g> {
         }
     }
 
-    /// The heads of q where pseudo-inputs stand for the data. Batch norm takes the statistics of
-    /// the pseudo-inputs in training, and leaves the running averages to the data.
+    /// The heads of q on pseudo-inputs instead of data. In training, batch norm uses the statistics of
+    /// the pseudo-inputs and does not update the running averages.
     fn pseudo_heads(
         &mut self,
         factor: &Factor,
@@ -416,7 +417,7 @@ impl<'m, 'g> Case<'m, 'g> {
         }
         let mut cache = self.observed_values();
         let mut pass = self.pass(&mut cache);
-        // Dropout and noise of this pass are drawn apart from those of the rows.
+        // This pass has streams of noise of its own, apart from those of the rows.
         pass.builder.label = prefix;
         pass.builder.averages = Averages::Kept;
         for (id, input) in inputs {
@@ -425,9 +426,9 @@ impl<'m, 'g> Case<'m, 'g> {
         pass.distribution(pass.inference_of(factor.child)).1
     }
 
-    /// The weights of a factor's components; none if it has one component.
+    /// The weights of a factor's components. None if it has one component.
     fn weights(&mut self, id: FactorId) -> Option<Weights> {
-        let factor = id.of(self.model);
+        let factor = id.factor(self.model);
         let FactorKind::Distribution {
             heads: Heads::Mixture(mixture),
             ..
@@ -441,7 +442,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// The mean of a factor's child given its parents.
     pub(super) fn mean(&mut self, id: FactorId) -> Node {
-        let axis = self.feature_axis(id.of(self.model).child);
+        let axis = self.feature_axis(id.factor(self.model).child);
         let (distribution, heads) = self.distribution(id);
         let mean = distribution.mean(self.builder.graph, &heads, axis);
         match self.weights(id) {
@@ -450,9 +451,9 @@ impl<'m, 'g> Case<'m, 'g> {
         }
     }
 
-    /// `body`, whose nodes belong to this factor's formula.
+    /// Lowers `body`, whose nodes belong to this factor's formula.
     pub(super) fn with_origin<T>(&mut self, id: FactorId, body: impl FnOnce(&mut Self) -> T) -> T {
-        let factor = id.of(self.model);
+        let factor = id.factor(self.model);
         let formula = bound::factor_text(self.model, id);
         let (file, line) = (&self.model.file, factor.line);
         let origin = format!("{} log {formula}, {file}:{line}", self.builder.label);
@@ -463,10 +464,10 @@ impl<'m, 'g> Case<'m, 'g> {
         result
     }
 
-    /// log p(child | parents), with the axes of the variables that it reads but the features.
+    /// log p(child | parents), with all axes of the variables that it reads except features.
     pub(super) fn log_prob(&mut self, id: FactorId) -> Node {
         let (distribution, heads) = self.distribution(id);
-        let child = id.of(self.model).child;
+        let child = id.factor(self.model).child;
         let axis = self.feature_axis(child);
         let value = self.value(child);
         self.with_origin(id, |case| {
@@ -485,10 +486,10 @@ impl<'m, 'g> Case<'m, 'g> {
         })
     }
 
-    /// Draws the child of a factor; the sample axis is there already if there are several samples.
+    /// Draws the child of a factor. If there are several samples, the builder has the sample axis.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
         let (distribution, mut heads) = self.distribution(id);
-        let child = id.of(self.model).child;
+        let child = id.factor(self.model).child;
         let name = &self.variable(child).name;
         if let Some(weights) = self.weights(id) {
             heads = weights.draw(&mut self.builder, name, heads);
@@ -518,7 +519,7 @@ impl<'m, 'g> Case<'m, 'g> {
     /// −KL(q ‖ p) in closed form.
     pub(super) fn negative_kl(&mut self, q: FactorId, p: FactorId) -> Node {
         let ((distribution, q_heads), (_, p_heads)) = (self.distribution(q), self.distribution(p));
-        let axis = self.feature_axis(q.of(self.model).child);
+        let axis = self.feature_axis(q.factor(self.model).child);
         self.with_origin(q, |case| {
             let kl = distribution
                 .kl(case.builder.graph, &q_heads, &p_heads, axis)
@@ -527,7 +528,7 @@ impl<'m, 'g> Case<'m, 'g> {
         })
     }
 
-    /// `q.z`, or `from.z.q.z` within another model.
+    /// Such as `q.z`, or `from.z.q.z` within the model that infers `z` for another.
     pub(super) fn factor_name(&self, factor: &Factor) -> String {
         let child = &self.variable(factor.child).name;
         format!("{}{}.{child}", self.builder.scope, factor.side.letter())

@@ -1,8 +1,7 @@
-//! Classes: summed over, or with a value that stands for them; and the means of several samples'
-//! weights.
+//! Class variables that are summed over or drawn, and means over the weights of several samples.
 //!
-//! Each function takes the rest of the bound as a closure, `body`, to be lowered where the class
-//! has its value.
+//! Each function takes the terms that depend on the variable as a closure, `body`, which it calls once
+//! the variable has a value.
 
 use super::{
     case::Case,
@@ -20,11 +19,10 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Node, NoiseKind, Scalar, Start},
 };
 
-/// How far a baseline's running mean and variance go towards those of a batch.
+/// The weight of a batch in a baseline's running mean and variance.
 const MOMENTUM: f64 = 0.1;
 
-/// The mean over samples of the body's entries. The outermost draw of a case brings the sample axis
-/// in.
+/// The mean over samples of the body's entries. The outermost draw of a case adds the sample axis.
 pub(super) fn with_samples<'m>(
     case: &mut Case<'m, '_>,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
@@ -42,14 +40,14 @@ pub(super) fn with_samples<'m>(
     entries
 }
 
-/// Σ_k q(k | …) · body; a term that does not depend on k stays as it is, for the probabilities sum
-/// to one.
+/// Σ_k q(k | …) · body. A term that does not depend on k is unchanged, since the probabilities sum to
+/// one.
 pub(super) fn enumerate<'m>(
     case: &mut Case<'m, '_>,
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = case.variable(factor.of(case.model).child);
+    let child = case.variable(factor.factor(case.model).child);
     let class = case.builder.class_axis(child);
     let log_q = case.log_prob(factor);
     let q = case.builder.graph.exp(log_q);
@@ -63,13 +61,13 @@ pub(super) fn enumerate<'m>(
     entries
 }
 
-/// Σ_k m_k (body − log m_k), m the mean of q over the samples.
+/// Σ_k m_k (body − log m_k), where m is the mean of q over the samples.
 pub(super) fn enumerate_mean<'m>(
     case: &mut Case<'m, '_>,
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = case.variable(factor.of(case.model).child);
+    let child = case.variable(factor.factor(case.model).child);
     let class = Axes::from(case.builder.class_axis(child));
     let log_q = case.log_prob(factor);
     let log_m = log_mean(case, log_q);
@@ -132,8 +130,8 @@ pub(super) fn log_mean_exp<'m>(
     entries
 }
 
-/// What the bound would be if each sample in turn had the geometric mean of the others' weights
-/// (VIMCO, Mnih and Rezende 2016).
+/// The bound for each sample if its weight were the geometric mean of the others' weights (VIMCO, Mnih
+/// and Rezende 2016).
 fn without_each(case: &mut Case, raised: Node, power: f64) -> Node {
     let sample = case.builder.sample.expect("check wants two samples");
     let samples = case.builder.samples;
@@ -156,13 +154,13 @@ fn without_each(case: &mut Case, raised: Node, power: f64) -> Node {
     graph.scale(mean, 1.0 / power)
 }
 
-/// The mean over what a variable's estimator draws for it.
+/// The mean over the values that a variable's estimator draws.
 pub(super) fn choose<'m>(
     case: &mut Case<'m, '_>,
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = factor.of(case.model).child;
+    let child = factor.factor(case.model).child;
     let discrete = case
         .model
         .objective
@@ -192,13 +190,13 @@ pub(super) fn choose<'m>(
     })
 }
 
-/// Whether the bound is the log of a mean of weights. Such a bound corrects the gradient of what is
-/// drawn in [`log_mean_exp`].
+/// Whether the bound is the log of a mean of weights. Then [`log_mean_exp`] adds the score-function
+/// gradients of draws.
 fn averages_weights(model: &Model) -> bool {
     model.objective.bound != BoundKind::Evidence
 }
 
-/// What the variable's estimator draws from log q along `axis`.
+/// Draws from log q along `axis` by the variable's estimator.
 fn draw<'m>(
     case: &mut Case<'m, '_>,
     discrete: &'m Discrete,
@@ -232,8 +230,8 @@ fn draw<'m>(
     (choice, drawn)
 }
 
-/// The entries of the rest of the bound, weighted over what was drawn, and the number whose
-/// gradient corrects theirs.
+/// The entries, averaged over the drawn values, and an entry for the estimator's correction of their
+/// gradient.
 fn finish(
     case: &mut Case,
     factor: FactorId,
@@ -257,7 +255,7 @@ fn finish(
         return entries;
     }
     let baseline = discrete.network.as_ref().map(|network| {
-        let factor = factor.of(case.model);
+        let factor = factor.factor(case.model);
         baseline(case, factor, discrete.variable, network, signal)
     });
     let correction =
@@ -268,8 +266,8 @@ fn finish(
     entries
 }
 
-/// A network on the parents of q that predicts the learning signal in units of its running mean and
-/// deviation.
+/// A network on the parents of q that predicts the learning signal, normalised by its running mean and
+/// standard deviation.
 fn baseline(
     case: &mut Case,
     factor: &Factor,

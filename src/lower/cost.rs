@@ -1,4 +1,4 @@
-//! The case that was lowered last, as the costs of the objective see it.
+//! The view of a case that costs of the objective get.
 
 use super::{builder::Averages, case::Case};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
     tensor::{Axes, Axis, Graph, Node, NoiseKind},
 };
 
-/// A case whose bound has been lowered. The values that q draws are drawn again by the same noise,
-/// so that a cost sees what the bound saw.
+/// A case whose bound is lowered. Values of q are drawn with the same noise as in the bound, so a cost
+/// reads the same values.
 pub(super) struct CostCase<'c, 'm, 'g> {
     case: &'c mut Case<'m, 'g>,
-    /// The values without noise and dropout that costs read, once the pass has run.
+    /// The values that costs read without noise and dropout, once the clean pass is lowered.
     clean: Option<Vec<(Id<Variable>, Node)>>,
 }
 
@@ -22,7 +22,7 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
         CostCase { case, clean: None }
     }
 
-    /// The cost times its weight. The clean pass precedes the first cost of a keyword that reads
+    /// The cost times its weight. The clean pass is lowered before the first cost whose keyword reads
     /// from it.
     pub(super) fn lower(&mut self, cost: &dyn CostTerm) -> Node {
         let mut costs = self.case.model.objective.costs.iter();
@@ -34,8 +34,8 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
         cost.lower(self)
     }
 
-    /// One pass without noise and dropout for every cost of the model that reads from it.
-    /// Evaluation repeats this pass, and what it infers takes its statistics from here.
+    /// The clean pass: one pass without noise and dropout for all costs that read from it. Evaluation
+    /// repeats this pass, so the running averages that evaluation uses come from here.
     fn clean_pass(&mut self) -> Vec<(Id<Variable>, Node)> {
         self.set_origin("clean pass");
         let costs = self.case.model.objective.costs.iter();
@@ -107,7 +107,7 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
     fn clean_value(&mut self, variable: Id<Variable>) -> Node {
         let mut values = self.clean.iter().flatten();
         let found = values.find(|(read, _)| *read == variable);
-        found.expect("a cost names what it reads clean").1
+        found.expect("a cost declares its clean reads").1
     }
 
     fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
@@ -115,10 +115,10 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
     }
 }
 
-/// The value of a variable that is no class.
+/// The value of a variable that is not a class.
 fn dense(case: &mut Case, variable: Id<Variable>) -> Node {
     match case.value(variable) {
         Value::Dense(node) => node,
-        Value::Enumerated(_) => unreachable!("check refuses classes here"),
+        Value::Enumerated(_) => unreachable!("check rejects classes here"),
     }
 }

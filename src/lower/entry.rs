@@ -1,4 +1,4 @@
-//! Numbers per row that a bound is the sum of.
+//! Entries: the numbers per row whose sum is a bound.
 
 use crate::{
     names::TermName,
@@ -8,11 +8,11 @@ use crate::{
 /// A number per row: a term of the bound, or a part of one.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// What reports call it; none for what has a gradient and no value.
+    /// Its name in reports. None if only its gradient counts.
     pub name: Option<TermName>,
-    /// The number; no axes but those of rows, samples and classes.
+    /// The number. It has no axes but those of rows, samples and classes.
     pub node: Node,
-    /// Whether it is added to the bound. Otherwise it is only shown beside it.
+    /// Whether the bound contains it. Otherwise reports only show it.
     pub adds: bool,
 }
 
@@ -26,7 +26,7 @@ impl Entry {
         }
     }
 
-    /// What has a gradient and no value.
+    /// An entry of value 0 that has a gradient.
     pub(super) fn gradient_only(node: Node) -> Self {
         Entry {
             name: None,
@@ -35,7 +35,7 @@ impl Entry {
         }
     }
 
-    /// Whether it is one of the variable's terms.
+    /// Whether it is a term of the variable.
     pub(super) fn belongs_to(&self, variable: &str) -> bool {
         self.name.as_ref().and_then(TermName::variable) == Some(variable)
     }

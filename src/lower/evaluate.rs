@@ -1,4 +1,4 @@
-//! What evaluation reports of each row.
+//! The program that evaluates rows: bounds, predictions and encodings.
 
 use super::{
     Mode,
@@ -16,25 +16,27 @@ use crate::{
     tensor::{Axes, Graph, Node, OutputKind},
 };
 
-/// What [`evaluate`] reports.
+/// The settings of [`evaluate`].
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluate {
-    /// Rows in a batch.
+    /// The rows of a batch.
     pub rows: usize,
-    /// Joint samples of q.
+    /// The joint samples of q.
     pub samples: usize,
-    /// Also the importance-weighted estimate of the log-likelihood.
+    /// Whether to estimate the log-likelihood by importance weights.
     pub likelihood: bool,
 }
 
-/// What is inferred of each row, by running averages, with greys as they are. Every output has the
-/// row axis first: `bound` and its terms, if there is one, `likelihood` (the log-likelihood
-/// estimate), `predict.LABEL` (the mean over samples of q's probabilities; axes row, class) and
-/// `encode.LATENT` (the mean of q, over samples and classes; axes row, feature).
+/// The evaluation of a batch of rows in [`Mode::EVALUATE`]. Every output has the row axis first:
+///
+/// - `bound` and its terms, if the model has a bound (axes row);
+/// - `likelihood`, the estimate of the log-likelihood (axes row);
+/// - `predict.LABEL`, the mean over samples of q's probabilities (axes row, class);
+/// - `encode.LATENT`, the mean of q over samples and classes (axes row, feature).
 pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     let mut graph = empty_graph();
     let has_bound = bound_and_means(&mut graph, model, case, what);
-    // A classifier has no density of its data.
+    // A classifier has no density of data.
     if what.likelihood && has_bound {
         let term = bound::likelihood(model, &case.observed);
         likelihood(&mut graph, model, case, &term, what);
@@ -42,7 +44,8 @@ pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     graph
 }
 
-/// The bound of each row, its terms, predictions and encodings. Gives whether there is a bound.
+/// Adds the bound of each row, its terms, the predictions and the encodings. Returns whether the model
+/// has a bound.
 fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what: Evaluate) -> bool {
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = Builder::new(
@@ -73,7 +76,7 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
     !entries.is_empty()
 }
 
-/// The log-likelihood estimate of each row.
+/// Adds the estimate of the log-likelihood of each row.
 fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Term, what: Evaluate) {
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = Builder::new(
@@ -93,7 +96,7 @@ fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Ter
     graph.output(OutputKind::Value, name, estimate, vec![row]);
 }
 
-/// The prediction of a label, or the mean of a latent.
+/// Adds the prediction of a label, or the encoding of a latent.
 fn report(case: &mut Case, variable: Id<Variable>) {
     let (model, declared) = (case.model, case.variable(variable));
     let is_inferred = model
@@ -120,7 +123,7 @@ fn report(case: &mut Case, variable: Id<Variable>) {
         .output(OutputKind::Value, name, mean, order);
 }
 
-/// The mean over samples, and over summed classes by q's probabilities, innermost class first.
+/// The mean over samples, and over classes by q's probabilities, innermost class first.
 fn average(case: &mut Case, mut value: Node) -> Node {
     for factor in case.model.inference.iter().rev() {
         let child = case.variable(factor.child);

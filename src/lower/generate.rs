@@ -1,4 +1,4 @@
-//! Data drawn from the generative graph.
+//! The program that draws data from the generative graph.
 
 use super::{
     Mode,
@@ -14,10 +14,10 @@ use crate::{
     tensor::{Graph, OutputKind},
 };
 
-/// `rows` draws from p, parents before children. Class variables and those in `given` are inputs,
-/// the other latents are drawn; of each data variable the mean given its parents is read: output
-/// `NAME`, axes row, feature. A data variable `z` that another model infers is a latent of the
-/// whole: it is drawn, and that model's data `x` given it are the output `from.z.x`.
+/// `rows` draws from p, parents before children. Class variables and those in `given` are inputs, and
+/// the other latents are drawn. Each variable is an output `NAME` (axes row, feature); that of a data
+/// variable is its mean given its parents. A data variable `z` that another model infers is a latent:
+/// it is drawn, and that model's data `x` given `z` are the output `from.z.x`.
 pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
     let is_input = |id: &Id<Variable>| {
         given.contains(id) || model.variables[id.index()].domain == Domain::Class
@@ -43,7 +43,7 @@ pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
     graph
 }
 
-/// Draws every variable of p but those in `given`, which have their values already.
+/// Draws every variable of p except those in `given`, which have values.
 fn descend(case: &mut Case, given: &[Id<Variable>]) {
     let model = case.model;
     for (index, factor) in model.generative.iter().enumerate() {

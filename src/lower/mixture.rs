@@ -1,5 +1,4 @@
-//! Distributions of several components: their heads have an axis of components, which a density is
-//! summed over.
+//! Mixture distributions. Their heads have an axis of components, and a density is a sum over it.
 
 use super::{builder::Builder, network::clamp_head};
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Weights {
     component: Id<Axis>,
-    /// log π, over the components; without axes where all weigh the same.
+    /// log π over the components, or a number if all weights are equal.
     logs: Node,
 }
 
@@ -29,7 +28,7 @@ pub(super) fn learned_heads(
 ) -> Vec<Node> {
     let component = component_axis(builder, variable, mixture);
     let out = builder.feature_axis(variable);
-    // The first head is the location. Components that start at one place would stay equal.
+    // The first head is the location. Components with the same initial location would stay equal.
     let start = |index| match index {
         0 => Start::Normal(1.0),
         _ => Start::Constant(0.0),
@@ -43,8 +42,7 @@ pub(super) fn learned_heads(
     heads
 }
 
-/// A pseudo-input: a parameter for each component and feature, mapped to the values that the
-/// variable takes.
+/// A pseudo-input: a parameter for each component and feature, mapped to the variable's domain.
 pub(super) fn pseudo_input(
     builder: &mut Builder,
     prefix: &str,
@@ -90,7 +88,7 @@ pub(super) fn weights(
     let logs = match mixture.source {
         Components::Learned => {
             let mut context = builder.layer(parameters(prefix));
-            // `logits` alone is the name of a Bernoulli's head.
+            // A Bernoulli has a head named `logits`.
             let logits = context.parameter("weight_logits", &[component], Start::Constant(0.0));
             context.graph().log_softmax(logits, component)
         }
@@ -100,7 +98,7 @@ pub(super) fn weights(
 }
 
 impl Weights {
-    /// log Σ_k π_k exp(density of component k).
+    /// log Σ_k π_k exp(log density of component k).
     pub(super) fn log_density(self, builder: &mut Builder, density: Node) -> Node {
         let weighted = builder.graph.add(density, self.logs);
         builder
@@ -108,7 +106,7 @@ impl Weights {
             .log_sum_exp(weighted, &Axes::from(self.component))
     }
 
-    /// Σ_k π_k · value of component k.
+    /// Σ_k π_k · (value of component k).
     pub(super) fn mean(self, builder: &mut Builder, value: Node) -> Node {
         let weights = builder.graph.exp(self.logs);
         builder
@@ -116,7 +114,7 @@ impl Weights {
             .contract(weights, value, &Axes::from(self.component))
     }
 
-    /// The heads of a component that is drawn for each row by its weight. `name` is the variable's.
+    /// Draws a component for each row, and gives its heads. `name` is the variable's.
     pub(super) fn draw(self, builder: &mut Builder, name: &str, heads: Vec<Node>) -> Vec<Node> {
         let axes = Axes::from(builder.row).with(self.component);
         let uniform = builder.noise(&format!("{name}.component"), NoiseKind::Uniform, axes);
@@ -131,7 +129,7 @@ impl Weights {
     }
 }
 
-/// `p.z.mixture`: what the names of a mixture's parameters begin with.
+/// The prefix of the names of a mixture's parameters, such as `p.z.mixture`.
 fn parameters(prefix: &str) -> String {
     format!("{prefix}.mixture")
 }

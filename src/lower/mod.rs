@@ -1,16 +1,20 @@
-//! From terms over factors to operations on named axes.
+//! Lowers bounds, which are terms over factors, to graphs of operations on named axes.
 //!
-//! Each case is lowered on its own: its observed variables are inputs, its latents samples, a
-//! summed variable a class axis. Cases share parameters by name. Running averages move from case
-//! to case in turn.
+//! Each case is lowered separately:
+//! - an observed variable becomes an input;
+//! - a latent becomes samples, along the axis `sample`;
+//! - a class variable that is summed over becomes an axis of its own, with one position per class.
 //!
-//! From the bottom up, each file imports only those above it:
+//! Cases share parameters by name. Only the last case that has rows updates the running averages,
+//! because evaluation infers the same variables as that case.
+//!
+//! Each file imports only files that stand above it in this list:
 //! - `builder`: the graph and the settings of one pass over the networks;
-//! - `network`, `mixture`: layers and heads on values that are given;
-//! - `case`: the values, heads and densities of one case, each made once;
+//! - `network`, `mixture`: layers, and heads of distributions;
+//! - `case`: the values, heads and densities of a case, each of which is lowered once;
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
-//! - `cost`: a case as the costs of the objective see it, each of which lowers itself
-//!   ([`CostTerm::lower`](crate::model::CostTerm::lower));
+//! - `cost`: implements [`CostContext`](crate::model::CostContext) for a case, through which a cost
+//!   of the objective lowers itself ([`CostTerm::lower`](crate::model::CostTerm::lower));
 //! - `objective`, `evaluate`, `generate`, `update`: the programs of a run.
 
 mod builder;
@@ -32,31 +36,31 @@ pub use generate::generate;
 pub use objective::train;
 pub use update::update;
 
-/// What networks do in training, for `dgc bound` and in evaluation.
+/// How networks run: in training, for `dgc bound` and in evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
-    /// Batch norm by the batch's statistics, and not by the running averages.
+    /// Batch norm uses the batch's statistics, not the running averages.
     pub batch_statistics: bool,
     /// Dropout and noise are on.
     pub noisy: bool,
-    /// Greys of binary data are drawn as Bernoulli samples.
+    /// Grey values of binary data are replaced by Bernoulli samples.
     pub binarise: bool,
 }
 
 impl Mode {
-    /// Training: batch statistics, dropout, binarised greys.
+    /// Training: batch statistics, dropout and binarised data.
     pub const TRAIN: Mode = Mode {
         batch_statistics: true,
         noisy: true,
         binarise: true,
     };
-    /// `dgc bound`: training's statistics, nothing random but the given noise.
+    /// `dgc bound`: batch statistics, and no randomness but the given noise.
     pub const BOUND: Mode = Mode {
         batch_statistics: true,
         noisy: false,
         binarise: false,
     };
-    /// Evaluation: running averages, nothing random in networks, greys as they are.
+    /// Evaluation: running averages, no randomness in networks, and data as they are.
     pub const EVALUATE: Mode = Mode {
         batch_statistics: false,
         noisy: false,

@@ -1,4 +1,4 @@
-//! Networks, expanded: the layers of a factor and the heads on top.
+//! Lowers networks: the layers of a factor, and the heads on top.
 
 use super::builder::Builder;
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
     tensor::{Node, Scalar, Start},
 };
 
-/// Applies layers to the values that a factor reads: one part is left, or a part for each parent if
-/// no layer joins them. Parameters are named `PREFIX.LAYER.NAME`.
+/// Applies layers to the values that a factor reads. The result is one part, or a part for each parent
+/// if no layer joins them. Parameters are named `PREFIX.LAYER.NAME`.
 pub(super) fn layers(
     builder: &mut Builder,
     prefix: &str,
@@ -26,7 +26,7 @@ pub(super) fn layers(
             *parts = vec![layer.layer.forward(&mut context, &layer.arguments, parts)];
             continue;
         }
-        // Before the parents are joined, a layer acts on each of them.
+        // Until a layer joins the parents, layers apply to each of them.
         for part in parts.iter_mut() {
             let input = std::slice::from_ref(part);
             let output = layer.layer.forward(&mut context, &layer.arguments, input);
@@ -50,8 +50,7 @@ fn residual(builder: &mut Builder, prefix: &str, block: &LayerUse, parts: &mut V
                 layer::image(&mut context, &input),
             );
         }
-        // The layers' output has axes of its own. They take the names of the input's, so that the
-        // two can be added.
+        // The output's axes are renamed to the input's, so that the two can be added.
         let output = part.dense(builder.graph);
         let axes = part.axes.iter().zip(&input.axes);
         let output = axes.fold(output, |output, (from, to)| {
@@ -62,8 +61,8 @@ fn residual(builder: &mut Builder, prefix: &str, block: &LayerUse, parts: &mut V
     }
 }
 
-/// A linear head of a variable's distribution on the parts that its network leaves, clamped to its
-/// range. `prefix` is the factor's name: `p.x`.
+/// A linear head of a variable's distribution on the output of its network, clamped to its range.
+/// `prefix` is the factor's name, such as `p.x`.
 pub(super) fn linear_head(
     builder: &mut Builder,
     prefix: &str,
@@ -91,13 +90,13 @@ pub(super) fn linear_head(
     clamp_head(builder, head, value)
 }
 
-/// A learned head, clamped to its range. A value that is not a number stays so.
+/// A learned head, clamped to its range. NaN stays NaN.
 pub(super) fn clamp_head(builder: &mut Builder, head: &HeadSpec, value: Node) -> Node {
     match head.range {
         HeadRange::Unbounded => value,
         HeadRange::Log => {
             let graph = &mut *builder.graph;
-            // One comparison, since it is kept for the gradient.
+            // One comparison instead of two, since the gradient keeps its result.
             let (size, bound) = (
                 graph.scalar(Scalar::Abs, &[value]),
                 graph.constant(LOG_BOUND),

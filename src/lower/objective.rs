@@ -1,4 +1,4 @@
-//! The loss of a batch: the bounds of its cases, and what the lines of the objective add.
+//! The loss of a batch: the bounds of its cases and the costs of the objective.
 
 use super::{
     Mode,
@@ -43,8 +43,8 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         }
         let samples = model.objective.samples;
         let mut builder = Builder::new(&mut graph, &mut running, mode, samples, case.kind, rows);
-        // Evaluation infers as the last case does; the others' statistics are those of other
-        // values.
+        // Evaluation infers variables as the last case does. Statistics of other cases are of other
+        // values, so they do not update the running averages.
         let is_last = last == Some(number);
         if is_last {
             builder.averages = Averages::Moved;
@@ -71,8 +71,7 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
     graph
 }
 
-/// What the costs of the objective add to the loss for one case. The last case has every training
-/// row, where there are such rows.
+/// Adds the costs of a case to the loss. The last case has every training row, if there are any.
 fn costs<'m>(case: &mut Case<'m, '_>, is_last: bool, loss: &mut Vec<Node>) {
     let (model, kind) = (case.model, case.builder.case);
     let mut context = CostCase::new(case);
@@ -88,12 +87,12 @@ fn costs<'m>(case: &mut Case<'m, '_>, is_last: bool, loss: &mut Vec<Node>) {
     }
 }
 
-/// −(mean bound), with weights and free bits on the terms of variables that are inferred; reports
-/// the bound without them. None for a classifier, which has no bound.
+/// −(mean bound), with weights and free bits on the terms of inferred variables. Reports the bound
+/// without them. None for a classifier, which has no bound.
 fn case_loss(case: &mut Case, bounds: &bound::Case) -> Option<Node> {
     let entries = term::entries(case, &bounds.bound);
     if entries.is_empty() {
-        // Evaluation needs the averages of these rows, though no cost may read them.
+        // Evaluation needs the running averages of these rows, even if no cost reads them.
         case.infer();
         return None;
     }
@@ -125,13 +124,13 @@ fn case_loss(case: &mut Case, bounds: &bound::Case) -> Option<Node> {
     Some(case.builder.graph.neg(objective))
 }
 
-/// The mean bound with the terms of what q infers multiplied by their weight, and clamped at their
-/// free bits. Each term is counted once, by its weight, so that a small gradient is not computed as
-/// the difference of two large ones.
+/// The mean bound, with the terms of inferred variables clamped at their free bits and multiplied by
+/// their weights. Weighted terms are removed from the others, and not corrected by a difference, which
+/// would lose precision.
 fn weighted(case: &mut Case, entries: &[Entry], bound: Node) -> Node {
     let model = case.model;
     let row = Axes::from(case.builder.row);
-    let (mut rest, mut parts) = (entries.to_vec(), Vec::new());
+    let (mut unweighted, mut parts) = (entries.to_vec(), Vec::new());
     for (index, variable) in model.variables.iter().enumerate() {
         let id = Id::new(index);
         let free = model
@@ -144,7 +143,7 @@ fn weighted(case: &mut Case, entries: &[Entry], bound: Node) -> Node {
         if weight.is_none() && free.is_none() {
             continue;
         }
-        let terms: Vec<Entry> = rest
+        let terms: Vec<Entry> = unweighted
             .extract_if(.., |entry| entry.adds && entry.belongs_to(&variable.name))
             .collect();
         if terms.is_empty() {
@@ -166,7 +165,7 @@ fn weighted(case: &mut Case, entries: &[Entry], bound: Node) -> Node {
         return bound;
     }
     let graph = &mut *case.builder.graph;
-    let rest = total(graph, &rest);
-    parts.push(graph.mean(rest, &row));
+    let unweighted = total(graph, &unweighted);
+    parts.push(graph.mean(unweighted, &row));
     graph.total(parts)
 }

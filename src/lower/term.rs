@@ -1,4 +1,4 @@
-//! A bound as numbers per row: one function for each kind of term.
+//! Lowers the terms of a bound to entries.
 
 use super::{
     case::Case,
@@ -11,7 +11,7 @@ use crate::{
     tensor::Axes,
 };
 
-/// The numbers whose sum a term is, each averaged over its scopes and named as in reports.
+/// The entries whose sum is a term, each averaged over the draws around it.
 pub(super) fn entries(case: &mut Case, term: &Term) -> Vec<Entry> {
     match term {
         Term::LogProb(id) => {
@@ -55,5 +55,5 @@ pub(super) fn entries(case: &mut Case, term: &Term) -> Vec<Entry> {
 
 /// The name of a factor's child.
 fn child(case: &Case, id: FactorId) -> String {
-    case.variable(id.of(case.model).child).name.clone()
+    case.variable(id.factor(case.model).child).name.clone()
 }

@@ -1,5 +1,5 @@
-//! The optimiser's update of all parameters, as one graph over two flat axes: the weights, which
-//! priors and decay apply to, and the others.
+//! The program of the optimiser, a graph over two flat axes: the weights, which priors and decay apply
+//! to, and the other parameters.
 
 use crate::{
     id::Id,
@@ -68,7 +68,7 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
     graph
 }
 
-/// Parameters that are updated alike.
+/// Parameters that are updated in the same way.
 struct Group {
     kind: ParameterGroup,
     axis: Id<Axis>,
@@ -79,7 +79,7 @@ struct Group {
 
 impl Group {
     fn new(graph: &mut Graph, model: &Model, kind: ParameterGroup, len: usize) -> Self {
-        // The flat axis is split into tiles as rows are.
+        // As a row axis, the flat axis is split into tiles.
         let axis = graph.new_axis(Axis {
             name: kind.to_string(),
             size: len,
@@ -121,7 +121,7 @@ impl Group {
     }
 }
 
-/// The gradient scaled to the total norm that is allowed, then clamped element by element.
+/// The gradient, scaled to the greatest total norm, then clamped element by element.
 fn clip(graph: &mut Graph, model: &Model, mut gradient: Node, norm: Node) -> Node {
     if let Some(most) = model.train.clip_norm {
         let most = graph.constant(most);

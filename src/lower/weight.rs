@@ -1,4 +1,4 @@
-//! Weights of terms, and the terms by their weights.
+//! Weights of terms, and sums of weighted terms.
 
 use super::{
     case::Case,
@@ -10,7 +10,7 @@ use crate::{
     tensor::{Axes, Node},
 };
 
-/// A weight as it is at a step: an input if it changes in training, else a number.
+/// The weight at a step: an input if it changes in training, else a number.
 pub(super) fn ramp_value(case: &mut Case, target: WeightTarget, ramp: Ramp) -> Node {
     if ramp.changes() {
         let name = case.model.weight_input(target).to_string();
@@ -20,8 +20,8 @@ pub(super) fn ramp_value(case: &mut Case, target: WeightTarget, ramp: Ramp) -> N
     }
 }
 
-/// The weight of a variable's terms, if a line gives it one. A label that is observed has a
-/// likelihood, which q has no part in.
+/// The weight of a variable's terms, if a line gives one. An observed label has no weight: its term is a
+/// likelihood that does not depend on q.
 pub(super) fn term_weight(case: &mut Case, variable: Id<Variable>) -> Option<Node> {
     if case.is_observed(variable) {
         return None;
@@ -31,8 +31,8 @@ pub(super) fn term_weight(case: &mut Case, variable: Id<Variable>) -> Option<Nod
     Some(ramp_value(case, WeightTarget::Terms(variable), beta.ramp))
 }
 
-/// The learning signal of a score-function estimator: the sum of the entries, each variable's by
-/// its weight.
+/// The learning signal of a score-function estimator: the sum of the entries, times the weights of
+/// their variables.
 pub(super) fn learning_signal(case: &mut Case, entries: &[Entry]) -> Node {
     let mut parts = entries.to_vec();
     for beta in &case.model.objective.betas {

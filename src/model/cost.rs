@@ -1,8 +1,8 @@
-//! Costs: what a line of `objective` adds to the loss beside the bound, such as `classify y`.
+//! Costs: the terms that lines of `objective` add to the loss beside the bound, such as `classify
+//! y`.
 //!
-//! A cost is data behind a trait, so that a new one is a new file in `crate::lines` and nothing
-//! else: the stages that follow ask a model's costs what they need to know, and none of them looks
-//! for a cost of one kind.
+//! A cost implements the trait [`CostTerm`], so a new cost is a new file in `crate::lines` and
+//! nothing else. Later stages use the trait, and none of them has code for a particular cost.
 
 use super::{Model, Ramp, Side, Variable, Weight, WeightTarget, factor_of, factor_text};
 use crate::{
@@ -12,79 +12,78 @@ use crate::{
 };
 use std::fmt::Debug;
 
-/// The rows of a batch that a cost is about.
+/// The rows of a batch over which a cost is averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CostRows {
     /// The rows with a label.
     Labelled,
-    /// The rows without a label; where a batch has none, or the model has no label, those that
-    /// there are.
+    /// The rows without a label. If a batch has none, or the model has no label, all rows.
     Unlabelled,
-    /// The mean over each case's rows is added for each case.
+    /// The rows of each case: the cost adds one mean for each case.
     EachCase,
 }
 
-/// A term of the loss that is no part of the bound.
+/// A term of the loss that is not part of the bound.
 pub trait CostTerm: Debug + Send + Sync {
-    /// The keyword of its line: `classify`.
+    /// The keyword of the cost's line: `classify`.
     fn keyword(&self) -> &'static str;
 
-    /// The variable that it is about. A model has one cost of a keyword for each variable.
+    /// The variable that the line names. A model has at most one cost per keyword and variable.
     fn subject(&self) -> Id<Variable>;
 
-    /// Every variable that it reads.
+    /// Every variable that the cost reads.
     fn reads(&self) -> Vec<Id<Variable>> {
         vec![self.subject()]
     }
 
-    /// The variables that it reads from a pass over the networks without noise and dropout.
+    /// The variables whose values the cost takes from a pass without noise and dropout.
     fn clean_reads(&self) -> Vec<Id<Variable>> {
         Vec::new()
     }
 
-    /// The rows that it reads.
+    /// The rows that the cost reads.
     fn rows(&self) -> CostRows;
 
     /// The weight, if it may change over the epochs. It is then the input `KEYWORD.SUBJECT` of a
-    /// step.
+    /// training step.
     fn ramp(&self) -> Option<Ramp> {
         None
     }
 
-    /// The weight, if it may depend on the number of training rows, with a name for it that no
-    /// other cost has. Unless it is a number, it is the input `NAME.SUBJECT` of a step. `dgc bound`
-    /// reports it as `KEYWORD_weight`.
+    /// The weight, if it may depend on the number of training rows, with a name that no other cost
+    /// uses. Unless it is a constant, it is the input `NAME.SUBJECT` of a training step. `dgc
+    /// bound` reports it as `KEYWORD_weight`.
     fn population_weight(&self) -> Option<(&'static str, &Weight)> {
         None
     }
 
     /// The cost with its sign and weight, as mathematics: `+ 0.1 · mean labelled (− log q(y | x))`.
-    /// A weight that changes is left out; it has a line of its own.
+    /// A weight that changes is left out, because it is printed on a separate line.
     fn formula(&self, notation: &Notation) -> String;
 
-    /// What its [`CostTerm::ramp`] multiplies, in words: `the KL of q(y | x)`.
+    /// The quantity that [`CostTerm::ramp`] multiplies, in words: `the KL of q(y | x)`.
     fn weighted_part(&self, notation: &Notation) -> String {
         self.formula(notation)
     }
 
-    /// A sentence on what its formula leaves out, for readers of the explained model.
+    /// A sentence that `dgc explain` adds to the formula.
     fn remark(&self, _notation: &Notation) -> Option<String> {
         None
     }
 
-    /// The cost times its weight, as a number without axes, for the rows of the context's case.
-    /// Reports what the metrics of a step are to show.
+    /// Builds the cost times its weight, without axes, for the rows of the context's case. Reports
+    /// the metrics that a training step shows.
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node;
 }
 
-/// What a cost reads of the case that is being lowered, whose bound is in the graph already. The
-/// values that q draws are drawn again by the same noise, so that a cost sees what the bound saw.
-/// The lowering implements it.
+/// The case that is being lowered, as a cost sees it. The graph already contains the bound of the
+/// case. Samples of q use the same noise as the bound, so a cost sees the values that the bound
+/// sees. The lowering implements this trait.
 pub trait CostContext<'m> {
     /// The model, whose objective holds the cost.
     fn model(&self) -> &'m Model;
 
-    /// The case whose rows are read.
+    /// The case whose rows the cost reads.
     fn case(&self) -> CaseKind;
 
     /// The axis of the rows.
@@ -99,22 +98,22 @@ pub trait CostContext<'m> {
     /// log q(label | …) at the observed label, with axes row and sample.
     fn log_q(&mut self, label: Id<Variable>) -> Node;
 
-    /// log q(k | …) of each class k of a label, with axes row, sample and the label's features,
-    /// where each of `change` is added to its data variable. Running averages stay as they are.
+    /// log q(k | …) of each class k of a label, with axes row, sample and the label's features.
+    /// Each node of `change` is added to its data variable. Running averages are not updated.
     fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node;
 
     /// The value of a node or of data, with axes row, sample and its features.
     fn value(&mut self, variable: Id<Variable>) -> Node;
 
-    /// The value of a node or of data without noise and dropout, which [`CostTerm::clean_reads`]
-    /// names. One pass over the networks serves all costs.
+    /// The value of a node or of data without noise and dropout. [`CostTerm::clean_reads`] must
+    /// name the variable. All costs share one pass over the networks.
     fn clean_value(&mut self, variable: Id<Variable>) -> Node;
 
-    /// Noise of this case, named `CASE.NAME`.
+    /// Noise for this case, named `CASE.NAME`.
     fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node;
 
-    /// The weight of a cost as it is at a step, without axes: an input if it changes over the
-    /// epochs or depends on the training rows, else a constant. 1 for a cost without such a weight.
+    /// The weight of a cost in a training step, without axes: an input if it changes over the
+    /// epochs or depends on the training rows, else a constant. 1 if the cost has neither weight.
     fn weight(&mut self, cost: &dyn CostTerm) -> Node {
         if let Some(ramp) = cost.ramp() {
             if !ramp.changes() {
@@ -138,13 +137,13 @@ pub trait CostContext<'m> {
         }
     }
 
-    /// Nodes made from now on belong to this formula, of this case.
+    /// Sets the origin of the nodes that follow to a formula of this case.
     fn set_origin(&mut self, formula: &str) {
         let origin = format!("{} {formula}", self.case());
         self.graph().set_origin(&origin);
     }
 
-    /// A number that reports show; no axes.
+    /// Adds an output that reports show; the value has no axes.
     fn report(&mut self, name: OutputName, value: Node) {
         self.graph()
             .output(OutputKind::Value, name, value, Vec::new());
@@ -160,11 +159,11 @@ pub fn feature_axis_of(graph: &Graph, node: Node) -> Id<Axis> {
         .expect("a node has features")
 }
 
-/// How a model's loss is written.
+/// The notation in which a model's loss is printed.
 pub struct Notation<'a> {
     /// The model whose loss it is.
     pub model: &'a Model,
-    /// The names of the cases, in their order.
+    /// The cases, in the order of the loss.
     pub cases: Vec<CaseKind>,
 }
 
@@ -182,7 +181,7 @@ impl Notation<'_> {
         factor_text(self.model, factor)
     }
 
-    /// The mean over [`CostRows::Unlabelled`].
+    /// The text of the mean over [`CostRows::Unlabelled`].
     pub fn mean_unlabelled(&self) -> &'static str {
         if self.cases.len() > 1 {
             "mean unlabelled"
@@ -191,7 +190,7 @@ impl Notation<'_> {
         }
     }
 
-    /// The sum of the means over [`CostRows::EachCase`].
+    /// The text of the sum of means over [`CostRows::EachCase`].
     pub fn mean_of_each_case(&self) -> String {
         let means: Vec<String> = self
             .cases

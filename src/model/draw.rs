@@ -1,7 +1,7 @@
-//! The graphs of a model as pictures: DOT for other tools, SVG to look at.
+//! Draws the graphs of a model, as DOT for other tools or as SVG.
 //!
-//! As in papers: circles for random variables, grey where observed, half grey for a label; a square
-//! for a deterministic node. A node is as wide as its name needs.
+//! The symbols are those of papers: a circle for a random variable, grey if observed and half grey
+//! for a label; a box for a deterministic node. A node is as wide as its name requires.
 
 mod layout;
 
@@ -56,9 +56,9 @@ fn variables(factors: &[Factor]) -> Vec<Id<Variable>> {
     ids
 }
 
-/// Half the height of a node, and half the width of one with a short name.
+/// Half the height of a node, and half the width of a node with a short name.
 const RADIUS: f64 = 22.0;
-/// The width of a letter in a wide serif font, and the space beside a name, within its node.
+/// The width of a letter in a wide serif font, and the space between a name and its node's border.
 const LETTER: f64 = 10.5;
 const PADDING: f64 = 11.0;
 /// Half the width of a node's border.
@@ -99,7 +99,7 @@ pub fn to_svg(model: &Model) -> String {
     )
 }
 
-/// One graph with its title, below and right of a corner; its width and height.
+/// One graph with its title, placed below and to the right of `corner`, and its width and height.
 fn graph(model: &Model, name: &str, factors: &[Factor], corner: Point) -> (String, f64, f64) {
     let ids = variables(factors);
     let nodes: Vec<&Variable> = ids.iter().map(|id| &model.variables[id.index()]).collect();
@@ -180,7 +180,7 @@ fn arrow(mut route: Vec<Point>, (parent, child): (&Variable, &Variable)) -> Stri
     format!("  <path class=\"arrow\" d=\"{path}\" marker-end=\"url(#head)\"/>\n")
 }
 
-/// The point of a node's border on the way from its centre to another point.
+/// The point where the line from a node's centre to another point crosses the node's border.
 fn border(variable: &Variable, centre: Point, towards: Point) -> Point {
     let (dx, dy) = (towards.0 - centre.0, towards.1 - centre.1);
     let (across, down) = (half_width(variable) + BORDER, RADIUS + BORDER);

@@ -1,4 +1,4 @@
-//! The two graphs: variables, the factors that join them, and the networks of these.
+//! The two graphs: variables, the factors that connect them, and the factors' networks.
 
 use crate::{
     diagnostic::Span,
@@ -10,27 +10,27 @@ use crate::{
 /// A named random variable or deterministic node.
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// As declared.
+    /// The name in the model file.
     pub name: String,
-    /// What it is for.
+    /// The role, which says when the variable is observed.
     pub role: Role,
-    /// The values that each of its elements takes.
+    /// The type of its elements.
     pub domain: Domain,
-    /// Axis sizes as written: `binary[28, 28]` is `[28, 28]`; for `class[10]` the number of
+    /// Axis sizes as declared: `binary[28, 28]` is `[28, 28]`. For `class[10]`, the number of
     /// classes.
     pub shape: Vec<usize>,
-    /// The place of its declaration.
+    /// The span of its declaration.
     pub span: Span,
 }
 
 impl Variable {
-    /// The number of features: for a class variable, of classes.
+    /// The number of features; for a class variable, the number of classes.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
-/// What a variable is for, and when it is observed.
+/// The role of a variable, which says when it is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Always observed.
@@ -45,7 +45,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As written in a declaration: `data`. A node is declared by its arrow, without a word.
+    /// The keyword of the declaration: `data`. A node is declared by its arrow, without a keyword.
     pub fn name(self) -> &'static str {
         match self {
             Role::Data => "data",
@@ -55,7 +55,7 @@ impl Role {
         }
     }
 
-    /// The role of a variable that is declared with this word.
+    /// The role that is declared with this keyword.
     pub fn find(word: &str) -> Option<Role> {
         [Role::Data, Role::Label, Role::Latent]
             .into_iter()
@@ -100,17 +100,17 @@ impl Side {
 /// One arrow of a graph: the child given its parents.
 #[derive(Clone, Debug)]
 pub struct Factor {
-    /// The graph that it stands in.
+    /// The graph that contains it.
     pub side: Side,
     /// The variable that the arrow points to.
     pub child: Id<Variable>,
-    /// In the order written.
+    /// The parents, in source order.
     pub parents: Vec<Id<Variable>>,
-    /// What the arrow says of its child.
+    /// The distribution or the equation of the child.
     pub kind: FactorKind,
-    /// The arrow, in the file.
+    /// The span of the arrow.
     pub span: Span,
-    /// One-based line in the file, for comments such as `adgm.dgm:19`.
+    /// The line in the file, counted from 1, for comments such as `adgm.dgm:19`.
     pub line: usize,
 }
 
@@ -119,7 +119,7 @@ pub fn factor_of(factors: &[Factor], child: Id<Variable>) -> Option<&Factor> {
     factors.iter().find(|factor| factor.child == child)
 }
 
-/// What an arrow says of its child.
+/// The right-hand side of an arrow.
 #[derive(Clone, Debug)]
 pub enum FactorKind {
     /// `~`: the child's distribution.
@@ -136,40 +136,39 @@ pub enum FactorKind {
 /// How the heads of a factor's distribution are computed.
 #[derive(Clone, Debug)]
 pub enum Heads {
-    /// `normal(body)`: a network, then one linear layer for each of the distribution's heads.
+    /// `normal(body)`: a network, followed by one linear layer for each head of the distribution.
     Network(Network),
-    /// `normal(0, 1)`: the distribution's constant arguments, one for each of
-    /// [`Distribution::arguments`].
+    /// `normal(0, 1)`: constants, one for each of [`Distribution::arguments`].
     Constants(Vec<f64>),
     /// `normal(mean = body, log_variance = constant)`: one for each of [`Distribution::heads`], in
     /// their order.
     Each(Vec<Head>),
-    /// `mixture(normal, 10)` or `vamp(500)`, in `generative`, without parents: the distribution's
-    /// heads for each component.
+    /// `mixture(normal, 10)` or `vamp(500)`: the distribution's heads for each component. Only in
+    /// `generative`, without parents.
     Mixture(Mixture),
 }
 
-/// Several components, one of which is drawn.
+/// A mixture of components.
 #[derive(Clone, Debug)]
 pub struct Mixture {
-    /// How many there are, at least 1.
+    /// The number of components, at least 1.
     pub components: usize,
-    /// Where their heads come from.
+    /// Where the components' heads come from.
     pub source: Components,
 }
 
 /// Where the components' heads come from.
 #[derive(Clone, Debug)]
 pub enum Components {
-    /// Each component has heads and a weight of its own.
+    /// Each component has learned heads and a learned weight.
     Learned,
-    /// The heads are those of q at learned pseudo-inputs, which stand for these data variables; all
-    /// components weigh as much (Tomczak and Welling 2018).
+    /// The heads are those of q at learned pseudo-inputs, which replace these data variables. All
+    /// components have equal weight (Tomczak and Welling 2018).
     Pseudo(Vec<Id<Variable>>),
 }
 
 impl Mixture {
-    /// As written in a model.
+    /// The name in a model: `mixture` or `vamp`.
     pub fn name(&self) -> &'static str {
         match self.source {
             Components::Learned => "mixture",
@@ -183,32 +182,32 @@ impl Mixture {
 pub enum Head {
     /// `linear`: a linear layer on the parents.
     Linear,
-    /// `constant`: learned, one number for each feature.
+    /// `constant`: a learned number for each feature.
     Constant,
     /// A number that is not learned.
     Number(f64),
-    /// The network's output is the head; it has the child's features.
+    /// A network whose output is the head, with the child's features.
     Network(Network),
 }
 
-/// A sequence of layers. Empty for `linear`, whose heads stand directly on the parents.
+/// A sequence of layers. Empty for `linear`: the heads then read the parents directly.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    /// In the order in which they are applied.
+    /// The layers, in the order of application.
     pub layers: Vec<LayerUse>,
 }
 
-/// One use of a layer, with its own parameters.
+/// A layer in a network, with separate parameters for each use.
 #[derive(Clone, Debug)]
 pub struct LayerUse {
     /// `dense1`, `batchnorm2`: the layer's name and its count within the factor.
     pub name: String,
-    /// The entry of the registry.
+    /// The entry in the registry.
     pub layer: &'static dyn Layer,
     /// The arguments in the order of [`Layer::arguments`].
     pub arguments: Vec<f64>,
     /// The layers inside a `residual [...]`; empty for any other layer.
     pub inner: Vec<LayerUse>,
-    /// The call, in the file.
+    /// The span of the call.
     pub span: Span,
 }

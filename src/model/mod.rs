@@ -1,9 +1,9 @@
-//! A checked model, as data: two acyclic graphs over typed variables with every shape known, what
-//! the model learns by, and how it is trained.
+//! A checked model, as data: two acyclic graphs over typed variables with known shapes, the
+//! objective, and the training settings.
 //!
-//! Only `check` makes a [`Model`] from text. What holds of every one is written on its fields, and
-//! later stages rely on it. Nothing here reads or checks text; the module prints a model, draws it,
-//! and says which of its numbers change in training.
+//! Only `check` builds a [`Model`] from text. The docs of its fields state the invariants of every
+//! model, on which later stages rely. This module does not read or check text. It prints a model,
+//! draws it, and lists its numbers that change in training.
 
 mod graph;
 mod weight;
@@ -35,27 +35,27 @@ use crate::id::Id;
 /// A model whose graphs, shapes and settings have been checked.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// As declared.
+    /// The name after `model`.
     pub name: String,
-    /// The name that places in messages and comments are given with, such as `adgm.dgm`.
+    /// The name of the file in messages and comments, such as `adgm.dgm`.
     pub file: String,
     /// The text of the file, for messages that show a place.
     pub source: String,
-    /// The sizes and settings that were changed, as `--set` names them; the last of a name counts.
+    /// The overrides of `--set`, as name and value; the last value of a name counts.
     pub sets: Vec<(String, String)>,
-    /// In the order of their declarations, deterministic nodes last.
+    /// The variables in the order of their declarations; deterministic nodes come last.
     pub variables: Vec<Variable>,
     /// The factors of `p`, parents before children.
     pub generative: Vec<Factor>,
-    /// The factors of `q`, parents before children. Holds one for each latent.
+    /// The factors of `q`, parents before children, among them one for each latent.
     pub inference: Vec<Factor>,
-    /// What it learns by.
+    /// The objective of training.
     pub objective: Objective,
-    /// How it is trained.
+    /// The settings of training.
     pub train: TrainSettings,
-    /// Every size and setting after `--set`, as `name = value`, in the file's order.
+    /// Every size and setting with its value after `--set`, in source order.
     pub settings: Vec<(String, String)>,
-    /// The models whose inference gives data variables their values; none as a file is checked.
+    /// The models that infer the values of data variables; none right after the check of a file.
     pub upstream: Vec<Upstream>,
 }
 
@@ -67,7 +67,7 @@ impl Model {
             .filter(move |id: &Id<Variable>| self.variables[id.index()].role == role)
     }
 
-    /// The variables that are observed on some rows.
+    /// The labels, which are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
         self.variables
             .iter()

@@ -1,31 +1,31 @@
-//! What a model learns by: the lines of `objective`.
+//! The objective of training: the lines of `objective`.
 
 use super::{CostTerm, Network, Ramp, Variable};
 use crate::{diagnostic::Span, estimator::Estimator, id::Id};
 use std::sync::Arc;
 
-/// The bound, how its discrete variables are treated, and the costs beside it.
+/// The bound, the handling of discrete variables, and the costs beside the bound.
 #[derive(Clone, Debug)]
 pub struct Objective {
-    /// Joint Monte Carlo samples in training, at least 1.
+    /// The number of joint Monte Carlo samples in training, at least 1.
     pub samples: usize,
-    /// How samples make the bound.
+    /// How samples are combined into the bound.
     pub bound: BoundKind,
-    /// Labels and discrete latents summed over where not observed.
+    /// The labels and discrete latents that are summed over where they are not observed.
     pub sums: Vec<Id<Variable>>,
-    /// Those for which an estimator draws a value. Every label and every class latent that q infers
-    /// is in one of the two.
+    /// The labels and discrete latents that an estimator draws. Every label and every class latent
+    /// that q infers is in either `sums` or `drawn`.
     pub drawn: Vec<Discrete>,
-    /// What is added to the loss beside the bound, in the order of the registry of lines, and among
-    /// costs of one keyword in the file's order.
+    /// The costs that are added to the loss beside the bound, in the order of the registry of
+    /// lines; costs with the same keyword are in source order.
     pub costs: Vec<Arc<dyn CostTerm>>,
-    /// Factor on the bound of labelled rows; 1 if no line gives one.
+    /// The factor on the bound of labelled rows; `None` means 1.
     pub labelled: Option<Ramp>,
-    /// Factor on a latent's log p − log q, at most one for each latent.
+    /// The factors on log p − log q of variables that q infers, at most one for each variable.
     pub betas: Vec<TermWeight>,
-    /// `free_bits z 0.5`: that latent's mean KL term is not pushed below this many nats.
+    /// `free_bits z 0.5`: the mean KL term of the latent is not reduced below this many nats.
     pub free_bits: Vec<(Id<Variable>, f64)>,
-    /// `analytic z`: KL in closed form; checked to be exact on this graph.
+    /// `analytic z`: the KL is computed in closed form, which `check` found to be exact.
     pub analytic: Vec<Id<Variable>>,
 }
 
@@ -38,10 +38,10 @@ impl Objective {
     }
 }
 
-/// How the samples of a row make its bound.
+/// How the samples of a row are combined into its bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum BoundKind {
-    /// Mean over samples of the log-weight.
+    /// The mean over samples of the log-weight.
     Evidence,
     /// 1/(1 − α) times the log of the mean over samples of the weight to the power 1 − α. `bound
     /// importance` is α = 0 (Burda et al. 2016), `bound renyi(0.5)` another (Li and Turner 2016).
@@ -54,15 +54,15 @@ pub enum BoundKind {
 pub struct Discrete {
     /// A label or a class latent.
     pub variable: Id<Variable>,
-    /// What draws its value.
+    /// The estimator that draws its value.
     pub estimator: &'static dyn Estimator,
-    /// In the order of [`Estimator::arguments`].
+    /// The arguments, in the order of [`Estimator::arguments`].
     pub arguments: Vec<f64>,
-    /// Of a learned baseline.
+    /// The network of a learned baseline.
     pub network: Option<Network>,
-    /// Whether the variable's KL term is taken in closed form, which it is where that is exact.
+    /// Whether the variable's KL term is computed in closed form: it is wherever that is exact.
     pub closed: bool,
-    /// The line, in the file.
+    /// The span of the line.
     pub span: Span,
 }
 

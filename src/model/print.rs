@@ -1,9 +1,9 @@
-//! The graphs of a model as text.
+//! Prints the graphs of a model as text.
 
 use super::{Components, Factor, FactorKind, Head, Heads, LayerUse, Model, Role, Variable};
 use crate::{distribution::Domain, id::Id};
 
-/// Both graphs, an arrow a line, with the networks written out.
+/// Both graphs, one arrow per line, with expanded networks.
 pub fn print(model: &Model) -> String {
     let mut text = format!("model {}\n", model.name);
     for variable in &model.variables {
@@ -38,7 +38,7 @@ pub fn print(model: &Model) -> String {
     text
 }
 
-/// `p(x | y, z)`, as mathematics writes it.
+/// A factor in mathematical notation: `p(x | y, z)`.
 pub fn factor_text(model: &Model, factor: &Factor) -> String {
     let name = |id: &Id<Variable>| model.variables[id.index()].name.as_str();
     let letter = factor.side.letter();
@@ -79,6 +79,9 @@ fn factor(model: &Model, factor: &Factor) -> String {
                 }
                 Components::Pseudo(_) => format!("~ vamp({})", mixture.components),
             },
+            Heads::Constants(values) if values.is_empty() => {
+                format!("~ {}", distribution.name())
+            }
             Heads::Constants(values) => {
                 let values: Vec<String> = values.iter().map(f64::to_string).collect();
                 format!("~ {}({})", distribution.name(), values.join(", "))
@@ -102,7 +105,7 @@ fn layers(layers: &[LayerUse]) -> String {
         return "linear".to_string();
     }
     let layer_text = |layer: &LayerUse| {
-        // Arguments that were left out stand last.
+        // Arguments that were left out are last.
         let given = layer.arguments.iter().filter(|argument| !argument.is_nan());
         let arguments: Vec<String> = given.map(f64::to_string).collect();
         match (layer.inner.as_slice(), arguments.as_slice()) {

@@ -1,14 +1,14 @@
-//! The weights that change in training, and the model once they have stopped changing.
+//! The weights that change in training, and the model for the steady-state phase.
 
 use super::{Model, Objective, Ramp, Variable, Weight, WeightTarget};
 use crate::{id::Id, names::InputName};
 
-/// A number that a step reads and that changes over the epochs.
+/// An input of a training step that changes over the epochs.
 #[derive(Clone, Copy, Debug)]
 pub enum Scheduled {
     /// A weight.
     Ramp(Ramp),
-    /// The number of the estimator at this position of [`Objective::drawn`] that changes.
+    /// The changing number of the estimator at this position of [`Objective::drawn`].
     Estimator(usize),
 }
 
@@ -34,7 +34,7 @@ impl Objective {
 }
 
 impl Model {
-    /// The inputs of a step that change over the epochs: `labelled`, `beta.VARIABLE`,
+    /// The inputs of a training step that change over the epochs: `labelled`, `beta.VARIABLE`,
     /// `COST.VARIABLE` and an estimator's `NUMBER.VARIABLE`.
     pub fn scheduled(&self) -> Vec<(String, Scheduled)> {
         let objective = &self.objective;
@@ -51,7 +51,7 @@ impl Model {
         ramps.chain(drawn).collect()
     }
 
-    /// The value of such an input after that many epochs.
+    /// The value of a scheduled input after `epoch` epochs.
     pub fn scheduled_value(&self, input: Scheduled, epoch: f64) -> f64 {
         match input {
             Scheduled::Ramp(ramp) => ramp.after(epoch),
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// The input of a step that holds a weight, where it changes.
+    /// The input of a training step for a weight that changes.
     pub fn weight_input(&self, target: WeightTarget) -> InputName {
         let name = |id: Id<Variable>| &self.variables[id.index()].name;
         match target {
@@ -75,8 +75,8 @@ impl Model {
         }
     }
 
-    /// The weights of costs that may depend on the number of training rows, each with the input of
-    /// a step that holds it unless it is a number.
+    /// The weights of costs that may depend on the number of training rows, each with its input of
+    /// a training step. A constant weight has no such input.
     pub fn population_weights(&self) -> impl Iterator<Item = (InputName, &Weight)> {
         self.objective.costs.iter().filter_map(|cost| {
             let (kind, weight) = cost.population_weight()?;
@@ -85,9 +85,10 @@ impl Model {
         })
     }
 
-    /// The steady-state phase of training: the epoch from which on every cost whose weight ends at
-    /// 0 weighs nothing, and the model without these costs. Its steps then change the parameters
-    /// as those of the whole model would, and cost less. None if no weight ends at 0.
+    /// The steady-state phase of training. Some costs have a weight that falls to 0. Returns the
+    /// first epoch in which all these weights are 0, and the model without these costs. From that
+    /// epoch on, its steps update the parameters exactly as those of the whole model, and are
+    /// faster. `None` if no weight ends at 0.
     pub fn steady_state(&self) -> Option<(u64, Model)> {
         let vanishing = |ramp: Option<Ramp>| ramp.filter(|ramp| ramp.weight == 0.0);
         let costs = &self.objective.costs;

@@ -1,5 +1,5 @@
-//! What changes over the epochs of a run: weights, by a [`Ramp`], and the learning rate, by a
-//! [`RateSchedule`]. Times are in epochs, and need not be whole.
+//! Schedules over the epochs of a run: a [`Ramp`] for a weight, and a [`RateSchedule`] for the
+//! learning rate. Times are in epochs, and may be fractional.
 
 use super::Variable;
 use crate::{diagnostic::Span, id::Id};
@@ -14,7 +14,7 @@ pub struct Ramp {
     pub warmup: f64,
     /// The weight at the start.
     pub from: f64,
-    /// The line, for messages.
+    /// The span of the line, for messages.
     pub span: Span,
 }
 
@@ -24,7 +24,7 @@ impl Ramp {
         self.warmup > 0.0
     }
 
-    /// The weight after that many epochs of training.
+    /// The weight after `epoch` epochs of training.
     pub fn after(&self, epoch: f64) -> f64 {
         let progress = if self.changes() {
             (epoch / self.warmup).min(1.0)
@@ -35,14 +35,14 @@ impl Ramp {
     }
 }
 
-/// What a weight with a [`Ramp`] multiplies.
+/// The quantity that a weight with a [`Ramp`] multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightTarget {
     /// The bound of labelled rows.
     LabelledBound,
     /// The terms of a variable that q infers.
     Terms(Id<Variable>),
-    /// The cost of this keyword about this variable.
+    /// The cost with this keyword for this variable.
     Cost {
         /// [`CostTerm::keyword`](super::CostTerm::keyword).
         keyword: &'static str,
@@ -54,25 +54,25 @@ pub enum WeightTarget {
 /// How the learning rate changes in training: `cosine warmup 2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateSchedule {
-    /// How the rate falls.
+    /// How the rate decays.
     pub decay: Decay,
-    /// Over how many epochs the rate first rises linearly from 0; 0 for none.
+    /// The number of epochs over which the rate first rises linearly from 0; 0 for none.
     pub warmup: f64,
 }
 
-/// How the learning rate falls.
+/// How the learning rate decays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decay {
-    /// It does not.
+    /// The rate is constant.
     Constant,
-    /// `step(every = 200, factor = 0.75, floor = 3e-5)`: × factor every so many epochs, the rate
-    /// never under `floor`.
+    /// `step(every = 200, factor = 0.75, floor = 3e-5)`: the rate is multiplied by `factor` every
+    /// `every` epochs, but never falls below `floor`.
     Step {
-        /// Epochs between two falls.
+        /// The number of epochs between two multiplications.
         every: f64,
-        /// What the rate is multiplied by.
+        /// The factor of each multiplication.
         factor: f64,
-        /// The least rate.
+        /// The lowest rate.
         floor: f64,
     },
     /// `cosine(floor = 0)`: half a cosine from the rate to `floor` over all epochs.
@@ -83,11 +83,11 @@ pub enum Decay {
 }
 
 impl RateSchedule {
-    /// The rate of a step that begins at epoch `start` and ends at `end`, in a run of `epochs`, by
-    /// an optimiser of rate `base`. The rise counts the step's end, so that the first step is not
-    /// lost to a rate of 0.
+    /// The rate of a step that begins at epoch `start` and ends at epoch `end`, in a run of
+    /// `epochs` epochs, for an optimiser with rate `base`. The warm-up uses the end of the step, so
+    /// that the rate of the first step is not 0.
     pub fn rate(&self, base: f64, start: f64, end: f64, epochs: f64) -> f64 {
-        let fallen = match self.decay {
+        let decayed = match self.decay {
             Decay::Constant => base,
             Decay::Step {
                 every,
@@ -101,9 +101,9 @@ impl RateSchedule {
             }
         };
         if end < self.warmup {
-            fallen * end / self.warmup
+            decayed * end / self.warmup
         } else {
-            fallen
+            decayed
         }
     }
 }

@@ -1,44 +1,44 @@
-//! Models on top of models: a data variable whose values another model infers, as M2 learns from
-//! what M1 makes of images.
+//! Stacked models: another model infers the values of a data variable. For example, M2 learns from
+//! the latents that M1 infers from images.
 
 use super::{FactorKind, Model, Role, Variable};
 use crate::{distribution::Domain, id::Id};
 
-/// A model that was trained before, and gives a data variable the values that it infers for its
-/// latent of the same name.
+/// A trained model that infers the values of a data variable, from its latent of the same name.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// The data variable of the model on top.
+    /// The data variable of the downstream model.
     pub variable: Id<Variable>,
     /// The model that infers it.
     pub model: Box<Model>,
-    /// The latent of that model whose values it takes.
+    /// The latent of the upstream model that gives the values.
     pub latent: Id<Variable>,
 }
 
-/// What the names of a model begin with that infers this variable for another: `from.z.`.
+/// The prefix of the names of the upstream model that infers `variable`: `from.z.`.
 pub fn scope(variable: &str) -> String {
     format!("from.{variable}.")
 }
 
 impl Model {
-    /// The model with a data variable inferred by another, whose latent has the same name.
+    /// Adds an upstream model that infers the data variable `name`, from its latent of the same
+    /// name.
     ///
     /// # Errors
     ///
-    /// What stands against it, and a way out.
+    /// Why the models do not fit, and a way out.
     pub fn with_upstream(mut self, name: &str, model: Model) -> Result<Model, (String, String)> {
         let variable = self.find(name, Role::Data).ok_or_else(|| {
             let data = self.quoted(Role::Data);
             (
-                format!("`{name}` is no data variable of {}", self.name),
-                format!("its data: {data}"),
+                format!("`{name}` is not a data variable of {}", self.name),
+                format!("its data variables: {data}"),
             )
         })?;
         let latent = model.find(name, Role::Latent).ok_or_else(|| {
             let latents = model.quoted(Role::Latent);
             (
-                format!("{} infers no latent `{name}`", model.name),
+                format!("{} has no latent `{name}`", model.name),
                 format!("its latents: {latents}"),
             )
         })?;
@@ -46,10 +46,7 @@ impl Model {
         model.is_inferred_from_data(latent)?;
         self.same_shared_data(&model, name)?;
         if self.upstream.iter().any(|other| other.variable == variable) {
-            return Err((
-                format!("`{name}` has two models that infer it"),
-                "name one".to_string(),
-            ));
+            return Err((format!("two models infer `{name}`"), "keep one".to_string()));
         }
         self.upstream.push(Upstream {
             variable,
@@ -65,7 +62,7 @@ impl Model {
             .find(|id| self.variables[id.index()].name == name)
     }
 
-    /// The names of the variables with a role, as a list.
+    /// The names of the variables with a role, as text.
     fn quoted(&self, role: Role) -> String {
         let names: Vec<String> = self
             .with_role(role)
@@ -78,7 +75,7 @@ impl Model {
         }
     }
 
-    /// That a data variable may take the values of another model's latent.
+    /// Checks that a data variable can take the values of another model's latent.
     fn same_values(
         &self,
         variable: Id<Variable>,
@@ -92,18 +89,21 @@ impl Model {
             return Ok(());
         }
         let title = format!(
-            "`{}` has {} features in {}, and {} in {}",
+            "`{}` is {}[{}] in {}, but {}[{}] in {}",
             declared.name,
+            declared.domain.name(),
             declared.size(),
             self.name,
+            inferred.domain.name(),
             inferred.size(),
             model.name
         );
-        let help = "both are to have one type and size; --set changes sizes";
+        let help = "both must have the same size and the same type other than `class`; `--set` changes sizes";
         Err((title, help.to_string()))
     }
 
-    /// That q draws no class before a latent, and that the data are the model's own.
+    /// Checks that q draws no class before a latent, and that the model has no upstream model
+    /// itself.
     fn is_inferred_from_data(&self, latent: Id<Variable>) -> Result<(), (String, String)> {
         let mut before = self
             .inference
@@ -121,18 +121,19 @@ impl Model {
                 name(latent),
                 name(class.child)
             );
-            let help = "name a model that infers it from data alone";
+            let help = "use a model that infers it from data only";
             return Err((title, help.to_string()));
         }
         if !self.upstream.is_empty() {
-            let title = format!("{} stands on another model itself", self.name);
-            let help = "a model may stand on one that has data of its own";
+            let title = format!("{} has an upstream model itself", self.name);
+            let help = "use an upstream model that reads only data sets";
             return Err((title, help.to_string()));
         }
         Ok(())
     }
 
-    /// That data with one name are of one kind and shape in both models, which read one array.
+    /// Checks that a data variable in both models has the same role, type and shape, because both
+    /// models read the same array.
     fn same_shared_data(&self, model: &Model, inferred: &str) -> Result<(), (String, String)> {
         for id in model.with_role(Role::Data) {
             let read = &model.variables[id.index()];
@@ -146,18 +147,18 @@ impl Model {
             });
             if differs {
                 let title = format!(
-                    "`{}` is not of one kind and shape in {} and {}",
+                    "`{}` differs in role, type or shape between {} and {}",
                     read.name, self.name, model.name
                 );
-                let help = "both would read one array of that name; rename one of them";
+                let help = "both models would read the same array of that name; rename one of the variables";
                 return Err((title, help.to_string()));
             }
         }
         Ok(())
     }
 
-    /// The data variables that p generates, each with the name under which it is generated: in
-    /// place of one that another model infers, that model's data.
+    /// The data variables that p generates, each with its output name. A variable with an upstream
+    /// model is replaced by the data variables of that model.
     pub fn generated(&self) -> Vec<(String, &Variable)> {
         let mut generated = Vec::new();
         for factor in &self.generative {
@@ -182,13 +183,13 @@ impl Model {
         generated
     }
 
-    /// A variable that p would have to draw and cannot: it has a density only. In a model that
-    /// infers a variable for this one every class is such.
+    /// A variable that p would have to sample but cannot, because its distribution has only a
+    /// density. In an upstream model, every class variable counts.
     pub fn not_drawn(&self) -> Option<String> {
-        self.not_drawn_but(None)
+        self.not_drawn_except(None)
     }
 
-    fn not_drawn_but(&self, given: Option<Id<Variable>>) -> Option<String> {
+    fn not_drawn_except(&self, given: Option<Id<Variable>>) -> Option<String> {
         self.generative.iter().find_map(|factor| {
             let variable = &self.variables[factor.child.index()];
             let upstream = self
@@ -210,12 +211,12 @@ impl Model {
                     distribution.name()
                 ));
             }
-            upstream.and_then(|upstream| upstream.model.not_drawn_but(Some(upstream.latent)))
+            upstream.and_then(|upstream| upstream.model.not_drawn_except(Some(upstream.latent)))
         })
     }
 
-    /// The variables that data give: labels, and data variables; in place of one that another model
-    /// infers, that model's data.
+    /// The variables whose values come from data: labels and data variables. A variable with an
+    /// upstream model is replaced by the data variables of that model.
     pub fn given(&self) -> Vec<&Variable> {
         let inferred = |id: usize| {
             self.upstream

@@ -1,4 +1,4 @@
-//! How a model is trained: the lines of `train`.
+//! The training settings: the lines of `train`.
 
 use super::schedules::RateSchedule;
 use crate::optimizer::Optimizer;
@@ -6,11 +6,11 @@ use crate::optimizer::Optimizer;
 /// The settings of `train`.
 #[derive(Clone, Debug)]
 pub struct TrainSettings {
-    /// Rows of a step.
+    /// The rows of a training step.
     pub batch: Batch,
-    /// What moves the parameters.
+    /// The optimiser.
     pub optimizer: &'static dyn Optimizer,
-    /// In the order of [`Optimizer::arguments`], defaults filled in.
+    /// The arguments in the order of [`Optimizer::arguments`], with defaults filled in.
     pub optimizer_arguments: Vec<f64>,
     /// How the learning rate changes.
     pub schedule: RateSchedule,
@@ -18,30 +18,30 @@ pub struct TrainSettings {
     pub clip_norm: Option<f64>,
     /// `clip value 1`: each element of the gradient is clamped to ± this.
     pub clip_value: Option<f64>,
-    /// `prior weights normal(0, 1)`: standard deviation of the prior on weights (not biases), per
-    /// training row.
+    /// `prior weights normal(0, 1)`: the standard deviation of the prior on weights (not biases).
+    /// Its gradient is divided by the number of training rows.
     pub weight_prior: Option<f64>,
-    /// How parameters start.
+    /// The initialisation of parameters.
     pub initialize: Initialize,
-    /// Passes over the training rows.
+    /// The number of passes over the training rows.
     pub epochs: usize,
 }
 
-/// Rows per step of each case.
+/// The number of rows of each case in a training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// A model without labels.
     All(usize),
-    /// A model with labels. Not both are 0.
+    /// A model with labels. At least one number is above 0.
     Cases {
-        /// Rows with a label.
+        /// The number of rows with a label.
         labelled: usize,
-        /// Rows whose labels are hidden.
+        /// The number of rows without a label.
         unlabelled: usize,
     },
 }
 
-/// How weights start; biases start at 0 but for `Glorot`.
+/// The initialisation of weights. Biases start at 0, except with `Glorot`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initialize {
     /// The ADGM authors' recipe: hidden weights Glorot normal with ReLU's gain, data and label

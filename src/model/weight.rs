@@ -1,4 +1,4 @@
-//! Weights that depend on how many rows there are to train on.
+//! Weights that depend on the number of training rows.
 
 use crate::syntax::ast::Operator;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Arithmetic over numbers and the counts of training rows: `0.1 * rows / labelled`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weight {
-    /// A number, sizes among them.
+    /// A number, or the value of a size.
     Number(f64),
     /// The number of training rows.
     Rows,
@@ -29,7 +29,7 @@ impl Weight {
         }
     }
 
-    /// Whether it is a sum or a difference, which a product takes in parentheses.
+    /// Whether it is a sum or a difference, which needs parentheses within a product.
     fn is_sum(&self) -> bool {
         matches!(self, Weight::Binary(Operator::Add | Operator::Subtract, ..))
     }

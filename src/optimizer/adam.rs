@@ -10,11 +10,11 @@ use crate::{
 #[derive(Debug)]
 pub struct Adam;
 
-/// Adam with weight decay apart from the gradient.
+/// Adam with weight decay that is decoupled from the gradient.
 #[derive(Debug)]
 pub struct AdamW;
 
-/// Adam by the infinity norm.
+/// Adam with the infinity norm.
 #[derive(Debug)]
 pub struct Adamax;
 

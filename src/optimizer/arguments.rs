@@ -2,7 +2,7 @@
 
 use crate::layer::Argument;
 
-/// The learning rate, every optimiser's first argument.
+/// The learning rate, the first argument of every optimiser.
 pub const fn rate(default: f64) -> Argument {
     Argument {
         name: "rate",

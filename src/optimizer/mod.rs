@@ -1,12 +1,16 @@
-//! Optimisers: state and update, one file each, written with the tensor builder over the flat axis
-//! of all parameters.
+//! Optimisers: state and update, written with the tensor builder over the flat axis of all
+//! parameters.
 //!
-//! To add one: a new file with a unit struct that implements [`Optimizer`], and a line in
+//! To add an optimiser, add a file with a unit struct that implements [`Optimizer`], and a line to
 //! [`OPTIMIZERS`]. `docs/contributing/optimizer.md` works through an example.
 
 mod arguments;
 mod adam;
 mod sgd;
+#[cfg(test)]
+#[allow(dead_code, reason = "the guide's example, which is only compiled")]
+#[path = "../../docs/contributing/examples/rmsprop.rs"]
+mod guide_example;
 
 use crate::{
     layer::Argument,
@@ -14,41 +18,41 @@ use crate::{
 };
 use std::fmt::Debug;
 
-/// What an update reads, each with the flat parameter axis unless said otherwise.
+/// The inputs of an update. Each has the flat parameter axis unless stated otherwise.
 pub struct Update<'a> {
     /// The value before the update.
     pub parameter: Node,
-    /// The gradient of the loss, clipped, with that of a prior on weights.
+    /// The gradient of the loss, after clipping, plus the gradient of a prior on weights.
     pub gradient: Node,
-    /// One for each of [`Optimizer::state`].
+    /// One node for each of [`Optimizer::state`].
     pub state: &'a [Node],
     /// The learning rate after its schedule; no axes.
     pub rate: Node,
-    /// Steps taken, this one included: 1 at the first; no axes.
+    /// The number of steps including this one, so 1 for the first step; no axes.
     pub step: Node,
-    /// Whether these parameters are weights, which decay, or biases and the like, which do not.
+    /// Whether weight decay applies: to weights, but not to biases and other parameters.
     pub decays: bool,
-    /// In the order of [`Optimizer::arguments`].
+    /// The arguments, in the order of [`Optimizer::arguments`].
     pub arguments: &'a [f64],
 }
 
-/// An optimiser of the trained parameters.
+/// An optimiser.
 pub trait Optimizer: Sync + Debug {
-    /// As written in a model: `adam`.
+    /// The name in a model: `adam`.
     fn name(&self) -> &'static str;
 
-    /// `rate` first.
+    /// The arguments, with `rate` first.
     fn arguments(&self) -> &'static [Argument];
 
-    /// The names of the state kept for each parameter, all 0 at the start: `["first_moment",
-    /// "second_moment"]`.
+    /// The names of the states of each parameter: `["first_moment", "second_moment"]`. All start at
+    /// 0.
     fn state(&self) -> &'static [&'static str];
 
-    /// The new parameter and the new state.
+    /// The new parameters and the new states.
     fn update(&self, graph: &mut Graph, update: &Update) -> (Node, Vec<Node>);
 }
 
-/// Every optimiser, in the order in which `dgc list` shows them.
+/// Every optimiser, in the order of `dgc list`.
 pub const OPTIMIZERS: &[&dyn Optimizer] = &[&sgd::Sgd, &adam::Adam, &adam::AdamW, &adam::Adamax];
 
 /// The optimiser of that name.

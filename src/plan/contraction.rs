@@ -1,5 +1,5 @@
-//! Contractions as matrix products: which axes make rows, columns and sums, and whether they lie so
-//! that they can.
+//! Contractions as matrix products: which axes make the rows, the columns and the sum, and whether
+//! each group lies side by side in memory.
 
 use super::layout::canonical;
 use crate::{
@@ -7,21 +7,23 @@ use crate::{
     tensor::{Axes, Axis, Graph},
 };
 
-/// An array's axes, outermost first, as they are called where it is used.
+/// An array's axes in memory order, outermost first, by the reader's names.
 pub(super) type Layout = Vec<Id<Axis>>;
 
-/// An operand: an array, or a value that is read through windows and has no strides.
+/// An operand of a contraction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
-    Laid(Layout),
-    Read(Axes),
+    /// An array that strides describe.
+    Strided(Layout),
+    /// A value that is read through windows, which has no strides.
+    Windowed(Axes),
 }
 
 impl Operand {
     fn contains(&self, axis: Id<Axis>) -> bool {
         match self {
-            Operand::Laid(layout) => layout.contains(&axis),
-            Operand::Read(axes) => axes.contains(axis),
+            Operand::Strided(layout) => layout.contains(&axis),
+            Operand::Windowed(axes) => axes.contains(axis),
         }
     }
 }
@@ -39,8 +41,8 @@ pub(super) struct Shape {
     pub right: (usize, usize),
 }
 
-/// The product with `left`'s free axes as rows; none where the axes of a group do not lie side by
-/// side in both arrays.
+/// The product with `left`'s free axes as rows. None if the axes of a group do not lie side by side in
+/// both arrays.
 pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand) -> Option<Shape> {
     let rows: Vec<_> = out
         .iter()
@@ -59,15 +61,15 @@ pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand
             .collect()
     };
     let summed = match (left, right) {
-        (Operand::Laid(layout), _) | (_, Operand::Laid(layout)) => both_have(layout),
-        (Operand::Read(axes), _) => both_have(&canonical(graph, axes.iter())),
+        (Operand::Strided(layout), _) | (_, Operand::Strided(layout)) => both_have(layout),
+        (Operand::Windowed(axes), _) => both_have(&canonical(graph, axes.iter())),
     };
     if rows.iter().any(|axis| columns.contains(axis)) || rows.len() + columns.len() != out.len() {
         return None;
     }
     let within = |group: &[Id<Axis>], operand: &Operand| match operand {
-        Operand::Laid(layout) => merged(graph, group, layout),
-        Operand::Read(_) => Some(0),
+        Operand::Strided(layout) => merged(graph, group, layout),
+        Operand::Windowed(_) => Some(0),
     };
     Some(Shape {
         out: (merged(graph, &rows, out)?, merged(graph, &columns, out)?),
@@ -79,11 +81,11 @@ pub(super) fn shape(graph: &Graph, out: &Layout, left: &Operand, right: &Operand
     })
 }
 
-/// The stride of a group of axes walked as one, in the group's order.
+/// The stride of a group of axes that are walked as one axis, in the group's order.
 fn merged(graph: &Graph, group: &[Id<Axis>], layout: &Layout) -> Option<usize> {
     let sizes = |axis: &Id<Axis>| graph.axis(*axis).size;
     let stride = |axis: &Id<Axis>| {
-        let position = layout.iter().position(|known| known == axis)?;
+        let position = layout.iter().position(|other| other == axis)?;
         Some(layout[position + 1..].iter().map(sizes).product::<usize>())
     };
     for pair in group.windows(2) {

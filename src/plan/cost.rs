@@ -1,4 +1,5 @@
-//! What a kernel costs at the least: its operations, and each byte that it reads or writes once.
+//! A lower bound on the cost of a kernel: its operations, and the bytes that it reads and writes,
+//! each once.
 
 use super::{Access, Buffer, Contraction, Instruction, Kernel, Loop, Plan};
 use crate::{
@@ -39,13 +40,34 @@ impl Contraction {
 }
 
 impl Plan {
-    /// The least that a kernel costs if its parts hand nothing on through memory that no other
-    /// kernel reads.
+    /// A lower bound on a kernel's cost. Buffers that only this kernel uses are not counted: they may
+    /// stay in registers or caches.
     pub fn cost(&self, kernel: &Kernel) -> Cost {
+        let extents = self.extents(kernel);
+        // A kernel need not read what it wrote itself, nor write what no other kernel reads.
+        let written: BTreeSet<Id<Buffer>> = extents
+            .keys()
+            .filter(|(_, written)| *written)
+            .map(|(id, _)| *id)
+            .collect();
+        let counted = extents
+            .iter()
+            .filter(|((buffer, is_write), _)| match is_write {
+                true => self.is_read_elsewhere(*buffer, kernel),
+                false => !written.contains(buffer),
+            });
+        let contraction = kernel.contraction.as_ref();
+        Cost {
+            products: contraction.map_or(0, Contraction::operations),
+            others: kernel.loops().map(operations).sum(),
+            bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>(),
+        }
+    }
+
+    /// The elements of each buffer that a kernel reads (false) and writes (true).
+    fn extents(&self, kernel: &Kernel) -> BTreeMap<(Id<Buffer>, bool), u64> {
         let mut extents: BTreeMap<(Id<Buffer>, bool), u64> = BTreeMap::new();
-        let mut others = 0;
         for nest in kernel.loops() {
-            others += operations(nest);
             for instruction in &nest.instructions {
                 let (access, written) = match instruction {
                     Instruction::Load(access) => (access, false),
@@ -63,9 +85,7 @@ impl Plan {
                 *most = extent.max(*most);
             }
         }
-        let mut products = 0;
         if let Some(contraction) = &kernel.contraction {
-            products = contraction.operations();
             extents.insert(
                 (contraction.out.buffer, true),
                 (contraction.m * contraction.n) as u64,
@@ -81,27 +101,10 @@ impl Plan {
                 }
             }
         }
-        // What a kernel writes and reads again may stay with it; what nobody else reads need not be
-        // written.
-        let written: BTreeSet<Id<Buffer>> = extents
-            .keys()
-            .filter(|(_, written)| *written)
-            .map(|(id, _)| *id)
-            .collect();
-        let counted = extents
-            .iter()
-            .filter(|((buffer, is_write), _)| match is_write {
-                true => self.is_read_elsewhere(*buffer, kernel),
-                false => !written.contains(buffer),
-            });
-        Cost {
-            products,
-            others,
-            bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>(),
-        }
+        extents
     }
 
-    /// Of a whole run.
+    /// The sum over all kernels.
     pub fn total_cost(&self) -> Cost {
         self.kernels
             .iter()
@@ -119,12 +122,12 @@ impl Plan {
                 .any(|other| other.reads(buffer))
     }
 
-    /// The contractions' operations if every value of a case had all of its samples and classes, as
-    /// where rows are tiled.
+    /// Operations of the contractions in a program that repeats each row for every sample and class,
+    /// and computes every value on all of them.
     pub fn tiled_operations(&self) -> u64 {
         let axes_of = |buffer: Id<Buffer>| &self.buffer(buffer).axes;
         let kind = |axis: &Id<Axis>| self.axes[axis.index()].kind;
-        // The samples and classes that come with each axis of rows.
+        // The samples and classes of the values with each row axis.
         let mut with: BTreeMap<Id<Axis>, BTreeSet<Id<Axis>>> = BTreeMap::new();
         for buffer in &self.buffers {
             let inner = buffer
@@ -132,7 +135,7 @@ impl Plan {
                 .iter()
                 .filter(|axis| matches!(kind(axis), AxisKind::Sample | AxisKind::Class));
             let inner: Vec<Id<Axis>> = inner.copied().collect();
-            // Weights have classes too, where a parent is one; only values with rows are a case's.
+            // Weights of a class have its axis too, but belong to no row axis.
             for row in buffer
                 .axes
                 .iter()
@@ -199,7 +202,7 @@ fn operations(nest: &Loop) -> u64 {
     (working.count() * nest.elements()) as u64
 }
 
-/// Elements that an access touches.
+/// The elements that an access touches in a whole loop.
 pub fn elements(nest: &Loop, access: &Access) -> usize {
     let direct = access
         .strides

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{
     id::Id,
-    tensor::{Axis, AxisKind, Graph},
+    tensor::{Axis, Graph},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Longest chain of operations that is rematerialized.
+/// The longest chain of operations that is rematerialized.
 const MOST_REMATERIALIZED: usize = 4;
 
 /// The items of a kernel, each list in order.
@@ -41,7 +41,7 @@ pub(super) fn run(graph: &Graph, items: &mut Items) -> Vec<Slot> {
     fusion.slots()
 }
 
-/// A kernel as it forms.
+/// A kernel while items are assigned to it.
 #[derive(Clone, Copy, Debug)]
 struct Draft {
     tile: Option<Id<Axis>>,
@@ -51,15 +51,16 @@ struct Draft {
 struct Fusion<'a> {
     graph: &'a Graph,
     items: &'a mut Items,
-    /// Copies of items that another kernel computes for itself, by the item and that kernel.
+    /// The copy of an item that a kernel rematerializes, by the item and the kernel.
     rematerialized: BTreeMap<(ItemId, usize), ItemId>,
     users: Vec<Vec<ItemId>>,
     rows: Vec<Option<Id<Axis>>>,
     drafts: Vec<Draft>,
-    /// The kernel of an item: set for contractions and items with rows early on, for the others at
-    /// the end.
+    /// The kernel of each item. Contractions and items with rows have one from `place_early` on, others
+    /// from `place_setup` on.
     kernel: Vec<Option<usize>>,
-    /// Of an item without rows: the first kernel whose setup may compute it, or read it.
+    /// For each item without rows, the first kernel whose setup may compute it, or read it if it is a
+    /// contraction.
     available: Vec<usize>,
 }
 
@@ -71,7 +72,7 @@ impl<'a> Fusion<'a> {
             let read: BTreeSet<ItemId> = items
                 .get(id)
                 .kind
-                .uses()
+                .operands()
                 .iter()
                 .map(|used| used.item)
                 .collect();
@@ -108,9 +109,9 @@ impl<'a> Fusion<'a> {
         self.items.outputs.iter().any(|(_, owner)| *owner == id)
     }
 
-    /// The first kernel that may read all operands.
+    /// The first kernel in which all operands are available.
     fn first_kernel_after_operands(&self, id: ItemId) -> usize {
-        let uses = self.items.get(id).kind.uses();
+        let uses = self.items.get(id).kind.operands();
         let kernels = uses.iter().map(|used| {
             let operand = used.item;
             match (self.kernel[operand.index()], &self.items.get(operand).kind) {
@@ -122,6 +123,8 @@ impl<'a> Fusion<'a> {
         kernels.max().unwrap_or(0)
     }
 
+    /// Assigns a contraction to a new kernel, and an item with rows to the first kernel that can
+    /// compute it.
     fn place_early(&mut self, id: ItemId) {
         if self.is_inline(id) {
             return;
@@ -159,8 +162,7 @@ impl<'a> Fusion<'a> {
         self.graph.elements(&self.items.get(id).axes)
     }
 
-    /// The first kernel that reads an item with rows; items without rows read only tile by tile,
-    /// later.
+    /// The first kernel that reads an item. Readers that have no kernel yet do not count.
     fn first_reader(&self, id: ItemId) -> Option<usize> {
         self.users[id.index()]
             .iter()
@@ -168,7 +170,7 @@ impl<'a> Fusion<'a> {
             .min()
     }
 
-    /// Moves an item to the first kernel that reads it, where less is then stored.
+    /// Moves an item to the first kernel that reads it, if that stores fewer floats.
     fn sink(&mut self, id: ItemId) {
         let Some(row) = self.rows[id.index()] else {
             return;
@@ -196,14 +198,14 @@ impl<'a> Fusion<'a> {
         self.items
             .get(id)
             .kind
-            .uses()
+            .operands()
             .iter()
             .map(|used| used.item)
             .collect()
     }
 
-    /// Floats that must be stored for a later kernel to compute an item, beyond what is stored for
-    /// other readers.
+    /// Floats that must be stored, beyond those for other readers, so that a later kernel can compute
+    /// an item.
     fn newly_stored(&self, id: ItemId, most: usize) -> usize {
         let operands = self
             .operands(id)
@@ -217,14 +219,14 @@ impl<'a> Fusion<'a> {
             .sum()
     }
 
-    /// What would be newly stored if a later kernel computed the operand itself; none where that is
-    /// not less than the operand, or where the operation is not cheap.
+    /// Floats that must be stored so that a later kernel can rematerialize the operand. None if the
+    /// operand itself is no larger, or if its operation is not cheap.
     fn rematerialization_cost(&self, operand: ItemId, user: ItemId, most: usize) -> Option<usize> {
         let plain = |id: ItemId| {
             self.items
                 .get(id)
                 .kind
-                .uses()
+                .operands()
                 .iter()
                 .all(OperandView::is_plain)
         };
@@ -239,8 +241,8 @@ impl<'a> Fusion<'a> {
         Some(self.newly_stored(operand, most - 1)).filter(|&stored| stored < self.bytes(operand))
     }
 
-    /// Moves an item to a later kernel, together with those of its operands that
-    /// [`Fusion::newly_stored`] counts as rematerialized there.
+    /// Moves an item to a later kernel, with the operands that [`Fusion::newly_stored`] counts as
+    /// rematerialized there.
     fn compute_in(&mut self, kernel: usize, id: ItemId, most: usize) {
         for operand in self.operands(id) {
             if self.is_stored_without(operand, id)
@@ -270,7 +272,7 @@ impl<'a> Fusion<'a> {
         self.kernel[id.index()] = Some(kernel);
     }
 
-    /// A copy of an item, in the same kernel and without users.
+    /// Copies an item within its kernel. The copy has no users.
     fn copy(&mut self, id: ItemId) -> ItemId {
         let copy = self.items.push(self.items.get(id).clone());
         self.operands(id)
@@ -283,7 +285,7 @@ impl<'a> Fusion<'a> {
         copy
     }
 
-    /// Whether the operand is stored even without `user`: another item in another kernel reads it.
+    /// Whether the operand is stored even if `user` does not read it: an item of another kernel does.
     fn is_stored_without(&self, operand: ItemId, user: ItemId) -> bool {
         if self.rows[operand.index()].is_none()
             || self.is_inline(operand)
@@ -300,8 +302,8 @@ impl<'a> Fusion<'a> {
             .any(|kernel| kernel != producer)
     }
 
-    /// Moves the items of a kernel without contraction into the first one that reads them, where
-    /// the tiles agree.
+    /// Moves the items of a kernel without contraction into the first kernel that reads them, if both
+    /// have the same tile axis.
     fn merge(&mut self) {
         for kernel in 0..self.drafts.len() {
             let Draft {
@@ -322,7 +324,7 @@ impl<'a> Fusion<'a> {
                 .filter(|(reader, _)| *reader != kernel)
                 .min();
             let target = match reader {
-                // A sum over the tiles is complete in later kernels only.
+                // A sum over the tiles is complete only in later kernels.
                 Some((_, false)) | None => continue,
                 Some((reader, true)) => reader,
             };
@@ -336,7 +338,8 @@ impl<'a> Fusion<'a> {
         }
     }
 
-    /// The kernels that read an item, directly (true) or through items without rows (false).
+    /// The kernels that read an item, each with whether it reads the item itself (true) or a value that
+    /// items without rows compute from it (false).
     fn readers(&self, id: ItemId) -> Vec<(usize, bool)> {
         let mut open: Vec<(ItemId, bool)> = self.users[id.index()]
             .iter()
@@ -352,7 +355,8 @@ impl<'a> Fusion<'a> {
         readers
     }
 
-    /// Items without rows go to the setup of the first kernel that reads them, or of a last one.
+    /// Assigns an item without rows to the first kernel that reads it, whose setup computes it. If no
+    /// kernel reads it, an additional last one does.
     fn place_setup(&mut self) {
         let last = self.drafts.len();
         self.drafts.push(Draft {
@@ -371,7 +375,7 @@ impl<'a> Fusion<'a> {
         }
     }
 
-    /// All items, operands first; a copy follows its original.
+    /// All items, operands first. A copy follows its original.
     fn order(&self) -> Vec<ItemId> {
         let mut order: Vec<ItemId> = self.items.ids().collect();
         let origin: BTreeMap<ItemId, ItemId> = self
@@ -383,9 +387,9 @@ impl<'a> Fusion<'a> {
         order
     }
 
-    /// The kernels that do something, with their items in the order in which they run: before a
-    /// contraction what it reads, everything else after it, where operands are in registers or in
-    /// the cache.
+    /// The kernels that are not empty, with their items in the order in which they run. The prologue
+    /// has only what the contraction reads. All else is in the epilogue, where operands are in registers
+    /// or in the cache.
     fn slots(&self) -> Vec<Slot> {
         let slot = |draft: &Draft| Slot {
             tile: draft.tile,
@@ -394,7 +398,7 @@ impl<'a> Fusion<'a> {
         };
         let mut slots: Vec<Slot> = self.drafts.iter().map(slot).collect();
         let order = self.order();
-        let first = self.before_contractions(&order);
+        let prologue = self.read_by_contractions(&order);
         for id in order {
             let Some(kernel) = self.kernel[id.index()] else {
                 continue;
@@ -405,7 +409,9 @@ impl<'a> Fusion<'a> {
             }
             let list = match self.rows[id.index()] {
                 None => &mut slot.setup,
-                Some(_) if slot.contraction.is_none() || first.contains(&id) => &mut slot.prologue,
+                Some(_) if slot.contraction.is_none() || prologue.contains(&id) => {
+                    &mut slot.prologue
+                }
                 Some(_) => &mut slot.epilogue,
             };
             list.push(id);
@@ -422,34 +428,19 @@ impl<'a> Fusion<'a> {
         slots
     }
 
-    /// The items that a contraction of their kernel reads, directly or not.
-    fn before_contractions(&self, order: &[ItemId]) -> BTreeSet<ItemId> {
-        let mut first: BTreeSet<ItemId> = BTreeSet::new();
+    /// The items that the contraction of their kernel reads, directly or through other items.
+    fn read_by_contractions(&self, order: &[ItemId]) -> BTreeSet<ItemId> {
+        let mut needed: BTreeSet<ItemId> = BTreeSet::new();
         for &id in order.iter().rev() {
             let Some(kernel) = self.kernel[id.index()] else {
                 continue;
             };
-            if self.drafts[kernel].contraction != Some(id) && !first.contains(&id) {
+            if self.drafts[kernel].contraction != Some(id) && !needed.contains(&id) {
                 continue;
             }
             let read = self.operands(id).into_iter();
-            first.extend(read.filter(|item| self.kernel[item.index()] == Some(kernel)));
+            needed.extend(read.filter(|item| self.kernel[item.index()] == Some(kernel)));
         }
-        first
+        needed
     }
-}
-
-/// How many ranges an axis is split into, for `rows` rows of a matrix, or of elementwise work
-/// counted in rows of 512.
-pub(super) fn tiles(graph: &Graph, axis: Id<Axis>, rows: usize) -> (usize, usize) {
-    let length = graph.axis(axis).size;
-    debug_assert!(length > 0 && graph.axis(axis).kind <= AxisKind::Feature);
-    // About 128 rows keep a tile in the second-level cache; a power of two divides evenly among
-    // cores.
-    let wanted = (rows / 96)
-        .max(1)
-        .next_power_of_two()
-        .max(if rows >= 48 { 2 } else { 1 });
-    let size = length.div_ceil(wanted.min(length));
-    (size, length.div_ceil(size))
 }

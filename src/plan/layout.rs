@@ -1,5 +1,5 @@
-//! The order of a value's axes in memory: rows, samples, classes, then features, unless an output or
-//! an item asks for another.
+//! The order of a value's axes in memory. The canonical order is by kind: rows, samples, classes,
+//! positions, windows, features. An output or an item may have another.
 
 use super::values::{ItemId, Items};
 use crate::{
@@ -7,8 +7,7 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Graph},
 };
 
-/// The axes of an item's buffer, outermost first: as its output is read, or rows, samples, classes,
-/// features.
+/// The axes of an item's buffer, outermost first: the output's order, the item's or the canonical one.
 pub(super) fn layout(graph: &Graph, items: &Items, item: ItemId) -> Vec<Id<Axis>> {
     if let Some((output, _)) = items.outputs.iter().find(|(_, owner)| *owner == item) {
         return output.axes.clone();
@@ -19,14 +18,14 @@ pub(super) fn layout(graph: &Graph, items: &Items, item: ItemId) -> Vec<Id<Axis>
         .unwrap_or_else(|| canonical(graph, item.axes.iter()))
 }
 
-/// Rows, then samples, then classes, then features.
+/// Some axes in the canonical order, outermost first.
 pub(super) fn canonical(graph: &Graph, axes: impl Iterator<Item = Id<Axis>>) -> Vec<Id<Axis>> {
     let mut axes: Vec<Id<Axis>> = axes.collect();
     axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
     axes
 }
 
-/// The row axis among these, if there is one: values of one case have one.
+/// The row axis among these, if there is one. A value has at most one.
 pub(super) fn row_of(graph: &Graph, axes: &Axes) -> Option<Id<Axis>> {
     axes.iter()
         .find(|&axis| graph.axis(axis).kind == AxisKind::Row)

@@ -1,4 +1,4 @@
-//! Legalization: rewrites the operations that no kernel has in terms of those that kernels have.
+//! Legalization: rewrites operations that kernels do not have in terms of those that they have.
 
 use super::{
     contraction::{self, Layout, Operand},
@@ -6,11 +6,11 @@ use super::{
 };
 use crate::tensor::{Axes, AxisKind, Graph, Node, Op, ReduceKind, Window};
 
-/// Terms of the sums of two folds that are computed together, at most.
+/// The most terms of a sum that computes two folds at once.
 const MOST_TERMS: usize = 4;
 
-/// Removes log-sum-exp, folds that add up, and contractions that are no matrix product; the outputs
-/// keep their values.
+/// Removes log-sum-exp, folds that add elements, and contractions that are not matrix products. The
+/// outputs keep their values.
 pub(super) fn run(graph: &Graph) -> Graph {
     let mut result = graph.emptied();
     let mut lowered: Vec<Node> = Vec::with_capacity(graph.nodes.len());
@@ -46,13 +46,13 @@ pub(super) fn run(graph: &Graph) -> Graph {
     result
 }
 
-/// A fold as a sum of what is read at the positions that name each place: one of the positions
-/// follows from the place and the others.
+/// A fold as a sum over positions. Of the positions that name a place, one follows from the place and
+/// the others, so a window reads the value there and a sum runs over the others.
 fn unfolded(graph: &mut Graph, value: Node, window: &Window) -> Node {
     let size = |&term: &usize| graph.axis(window.terms[term].0).size;
     let kind = |&term: &usize| graph.axis(window.terms[term].0).kind == AxisKind::Position;
     let has = |&term: &usize| graph.axes_of(value).contains(window.terms[term].0);
-    // That of which there are most as a rule, so that the least is summed.
+    // Usually the longest axis, so that the sum is short.
     let terms = 0..window.terms.len();
     let solved = terms
         .max_by_key(|term| (has(term), kind(term), size(term)))
@@ -64,9 +64,8 @@ fn unfolded(graph: &mut Graph, value: Node, window: &Window) -> Node {
         .filter(|(term, _)| *term != solved);
     let others: Axes = others.map(|(_, (axis, _))| *axis).collect();
     let window = window.solved(solved);
-    // The sums of two folds are lowered at once where they are short: what lies between need not be in
-    // memory.
-    let within = match graph.op(value) {
+    // Two folds with short sums become one sum, and need no memory for the value between them.
+    let inner_sum = match graph.op(value) {
         Op::Reduce(ReduceKind::Sum, inner, over)
             if graph.elements(&over.union(&others)) <= MOST_TERMS =>
         {
@@ -74,7 +73,7 @@ fn unfolded(graph: &mut Graph, value: Node, window: &Window) -> Node {
         }
         _ => None,
     };
-    let (inner, over) = match within {
+    let (inner, over) = match inner_sum {
         Some((inner, over)) if matches!(graph.op(inner), Op::Window(..)) => {
             (inner, over.union(&others))
         }
@@ -84,19 +83,19 @@ fn unfolded(graph: &mut Graph, value: Node, window: &Window) -> Node {
     graph.sum(read, &over)
 }
 
-/// Whether a fold gives each place one of the value's elements: then nothing is added up.
+/// Whether a fold gives each place one of the value's elements, so that it adds nothing.
 fn is_merge(graph: &Graph, value: Node, window: &Window) -> bool {
     let has = graph.axes_of(value);
     window.terms.iter().all(|(axis, _)| has.contains(*axis)) && window.names_each_once(graph)
 }
 
-/// Whether the operands share no axis but those summed over, and all groups of axes lie side by
-/// side.
+/// Whether a contraction is a matrix product: the operands share no axis but those summed over, and
+/// each group of axes lies side by side in memory.
 fn is_matrix_product(graph: &Graph, left: Node, right: Node, over: &Axes) -> bool {
     let (left, right) = (operand(graph, left), operand(graph, right));
     let axes = |operand: &Operand| match operand {
-        Operand::Laid(layout) => layout.clone(),
-        Operand::Read(axes) => axes.iter().collect(),
+        Operand::Strided(layout) => layout.clone(),
+        Operand::Windowed(axes) => axes.iter().collect(),
     };
     let free = [axes(&left), axes(&right)]
         .concat()
@@ -107,23 +106,26 @@ fn is_matrix_product(graph: &Graph, left: Node, right: Node, over: &Axes) -> boo
     if distinct
         && [&left, &right]
             .into_iter()
-            .any(|operand| matches!(operand, Operand::Read(_)))
+            .any(|operand| matches!(operand, Operand::Windowed(_)))
     {
-        // Its result and what is read beside it are laid out as they have to be.
+        // The result and the other operand get the memory order that the product needs.
         return !out.is_empty();
     }
     // The operand with the outermost axis makes the rows.
-    let first = out.first().is_none_or(|axis| axes(&left).contains(axis));
-    let (left, right) = if first { (left, right) } else { (right, left) };
+    let left_makes_rows = out.first().is_none_or(|axis| axes(&left).contains(axis));
+    let (left, right) = if left_makes_rows {
+        (left, right)
+    } else {
+        (right, left)
+    };
     distinct && !out.is_empty() && contraction::shape(graph, &out, &left, &right).is_some()
 }
 
-/// How a value lies in memory. One that is read through windows, and what is read beside it, is
-/// laid out as it has to be.
+/// How a value lies in memory.
 fn operand(graph: &Graph, node: Node) -> Operand {
     match layout(graph, node) {
-        Some(layout) => Operand::Laid(layout),
-        None => Operand::Read(graph.axes_of(node).clone()),
+        Some(layout) => Operand::Strided(layout),
+        None => Operand::Windowed(graph.axes_of(node).clone()),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Places buffers in working memory: two may share bytes if no kernel lies in the lifetimes of
-//! both.
+//! Places buffers in working memory. Two buffers may share bytes if no kernel lies in the lifetimes
+//! of both.
 
 use super::{Instruction, Kernel, Loop, Plan, Storage};
 
-/// Floats to which buffers are aligned: a cache line.
+/// Floats of a cache line, to which buffers are aligned.
 const ALIGNMENT: usize = 16;
 
 /// Gives each buffer in the arena its offset.
@@ -14,7 +14,7 @@ pub(super) fn place(plan: &mut Plan) {
     };
     let indices: Vec<usize> = (0..plan.buffers.len()).filter(placed).collect();
     let lives = indices.iter().map(|&index| {
-        let (first, last) = lifetimes[index].expect("only buffers that live are placed");
+        let (first, last) = lifetimes[index].expect("only buffers with a lifetime are placed");
         (plan.buffers[index].len, first, last)
     });
     let (offsets, len) = first_fit(&lives.collect::<Vec<_>>());
@@ -24,8 +24,8 @@ pub(super) fn place(plan: &mut Plan) {
     plan.arena = len;
 }
 
-/// Offsets for arrays of so many floats that live from a first to a last moment, and the floats of
-/// all: the largest first, each as low as it fits.
+/// Offsets for arrays, and the floats that all need together. A triple gives an array's floats and
+/// its first and last moment. The largest array is placed first, each as low as it fits.
 pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(lives[index].0), index));
@@ -55,7 +55,7 @@ pub fn first_fit(lives: &[(usize, usize, usize)]) -> (Vec<usize>, usize) {
 }
 
 /// The first and the last kernel that touch each buffer.
-pub(super) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
+fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     for (number, kernel) in plan.kernels.iter().enumerate() {
         for buffer in touched(kernel) {
@@ -67,20 +67,17 @@ pub(super) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
 }
 
 /// The buffers that a kernel reads or writes.
-fn touched(kernel: &Kernel) -> Vec<usize> {
-    let mut buffers: Vec<usize> = kernel.loops().flat_map(loop_buffers).collect();
-    if let Some(contraction) = &kernel.contraction {
-        buffers.push(contraction.out.buffer.index());
-        let operands = contraction
-            .products
-            .iter()
-            .flat_map(|product| [product.left, product.right]);
-        buffers.extend(operands.map(|matrix| matrix.buffer.index()));
-    }
-    buffers
+fn touched(kernel: &Kernel) -> impl Iterator<Item = usize> {
+    let matrices = kernel.contraction.iter().flat_map(|contraction| {
+        let products = contraction.products.iter();
+        let operands = products.flat_map(|product| [product.left, product.right]);
+        operands.chain([contraction.out])
+    });
+    let buffers = matrices.map(|matrix| matrix.buffer.index());
+    kernel.loops().flat_map(loop_buffers).chain(buffers)
 }
 
-fn loop_buffers(nest: &Loop) -> Vec<usize> {
+fn loop_buffers(nest: &Loop) -> impl Iterator<Item = usize> {
     let accesses = nest
         .instructions
         .iter()
@@ -90,7 +87,7 @@ fn loop_buffers(nest: &Loop) -> Vec<usize> {
             | Instruction::Reduce { access, .. } => Some(access),
             _ => None,
         });
-    accesses.map(|access| access.buffer.index()).collect()
+    accesses.map(|access| access.buffer.index())
 }
 
 impl Kernel {

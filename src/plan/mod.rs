@@ -1,17 +1,20 @@
-//! The plan: fused kernels in order, over buffers placed by lifetime. Both back ends run it as it is.
+//! The plan: fused kernels in order, over buffers placed by lifetime.
 //!
-//! A kernel runs once for each tile, a range of its tile axis (usually the rows of a case). Within a
-//! tile come elementwise loops (the prologue), at most one contraction, and loops on its result (the
-//! epilogue); before all tiles come loops that are too small to split (the setup). A sum over the tile
-//! axis is split by tile, and a later kernel adds the partial results in the order of the tiles. So
-//! results do not depend on the number of threads.
+//! The CPU runs the plan as it is. CUDA changes the number of parts of partial sums, merges kernels
+//! into launches, and places working memory anew, since launches end elsewhere than kernels do.
+//!
+//! A kernel runs once for each tile, a range of its tile axis (usually the rows of a case). Within
+//! a tile come elementwise loops (the prologue), at most one contraction, and loops on its result
+//! (the epilogue); before all tiles come loops that are too small to split (the setup). A sum over
+//! the tile axis is split by tile, and a later kernel adds the partial results in the order of the
+//! tiles. So results do not depend on the number of threads.
 //!
 //! # From a graph to kernels
 //!
-//! [`build`] runs five passes, each in a file of its own. The example is the mean of `z` in a model
-//! with `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph
-//! (`dgc compile --emit simplified`) it is five nodes, two of which are parameters that are named where
-//! they are read:
+//! [`build`] runs five passes. The example is the mean of `z` in a model with
+//! `x -> z ~ normal(linear)`, 3 features `x`, 2 features `z` and a batch of 4 rows. In the graph it
+//! has five nodes. `dgc compile --emit simplified` prints three of them; the parameters `%1` and
+//! `%2` have no lines, because they are printed by name where they are read:
 //!
 //! ```text
 //! %0 [all.row:4, x:3] = input all.x
@@ -19,18 +22,22 @@
 //! %4 [all.row:4, z:2] = add(q.z.mean.bias, %3)
 //! ```
 //!
-//! 1. `legalize` rewrites operations that no kernel has. It finds none here: the contraction is a
-//!    matrix product already, since `x` is the only axis that both operands have, and it is summed.
-//! 2. `gather` turns nodes into items. An operand view says where an item's axes are read, so renamed
-//!    axes and windows need no item. The five nodes become five items: an input, two parameters, a
-//!    `Products` item with one product, and a `Scalar` item.
-//! 3. `fuse` assigns items to kernels. The contraction makes kernel `k0`. The addition may read its
-//!    operands from `k0` on, so it goes there, after the contraction. Inputs and parameters are read
-//!    from memory and belong to no kernel.
-//! 4. `loops` writes each kernel. The contraction becomes a matrix product with rows `all.row` and
-//!    columns `z`, the addition a loop over both axes. What another loop reads gets a buffer: `t3` for
-//!    the sums, `t4` for the mean, which a later kernel adds noise to.
-//! 5. `memory` places buffers in working memory, where those that never live at once may share floats.
+//! 1. `legalize` rewrites operations that no kernel has. It finds none here. The contraction is
+//!    already a matrix product: its operands have only the axis `x` in common, and sum over it.
+//! 2. `collect` turns nodes into items, the values that kernels compute. The five nodes become five
+//!    items: an input, two parameters, a `Products` item with one product, and a `Scalar` item. A
+//!    node that only renames axes or reads windows needs no item: the items that use it read its
+//!    operand directly, through an operand view.
+//! 3. `fuse` assigns items to kernels. The contraction makes kernel `k0`. The operands of the
+//!    addition are a parameter and a result of `k0`, so the addition joins `k0`, after the
+//!    contraction. Inputs and parameters are read from memory and belong to no kernel.
+//! 4. `kernels` writes each kernel in four steps. `tiling` splits its tile axis, and `nests` groups
+//!    items into loops. `buffers` gives a buffer to each item that another loop reads: `t3` for the
+//!    sums, which the addition reads, and `t4` for the mean, to which a later kernel adds noise.
+//!    `products` makes the contraction a matrix product with rows `all.row` and columns `z`;
+//!    `instructions` makes the addition a loop over both axes.
+//! 5. `memory` places buffers in working memory. Buffers that are not in use at once may share
+//!    floats.
 //!
 //! `dgc compile --emit plan` prints the kernel and its buffers:
 //!
@@ -50,18 +57,25 @@
 //!
 //! `after` marks the epilogue: register `r0` is loaded with stride 0 along the rows, `r1` is the
 //! contraction's sum. The CPU runs the loop on the tile's rows while they are in the cache; the GPU
-//! applies it to sums in registers and never stores `t3`. Of 96 rows or more there would be several
+//! applies it to sums in registers and never stores `t3`. A batch of 48 rows or more has several
 //! tiles.
 //!
-//! Back ends take a [`VerifiedPlan`], which only the verifier makes; `verify` lists what it guarantees.
+//! Back ends take a [`VerifiedPlan`], which only the verifier makes; `verify` lists what it
+//! guarantees.
 
 mod values;
 mod layout;
 mod contraction;
 mod legalize;
-mod gather;
+mod collect;
 mod fuse;
-mod loops;
+mod domains;
+mod tiling;
+mod nests;
+mod buffers;
+mod instructions;
+mod products;
+mod kernels;
 mod memory;
 pub mod verify;
 mod cost;
@@ -92,25 +106,26 @@ pub struct Plan {
     pub arena: usize,
 }
 
-/// An array of floats, its axes outermost first, without gaps.
+/// A dense array of floats.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Buffer {
-    /// An input, output or parameter by its name; of working memory, the value's.
+    /// The name of the input, output or parameter, `d NAME` for the gradient of a parameter, or `t`
+    /// and a number in working memory.
     pub name: String,
     /// Outermost first.
     pub axes: Vec<Id<Axis>>,
-    /// Floats: the product of the axes' sizes, times the number of tiles for partial sums.
+    /// Floats: the product of the axes' sizes.
     pub len: usize,
-    /// Where it lies.
+    /// The memory that holds it.
     pub storage: Storage,
 }
 
-/// Where a buffer lies, and who fills it.
+/// The memory that holds a buffer, which also says who fills it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Storage {
-    /// Given before each run.
+    /// The caller fills it before each run.
     Input,
-    /// Read after each run.
+    /// The caller reads it after each run.
     Output,
     /// Part of the array of all parameters and running averages, by position in
     /// [`Plan::parameters`].
@@ -126,11 +141,11 @@ pub enum Storage {
 pub struct Kernel {
     /// Unique in the plan.
     pub name: String,
-    /// The formulas that it is a part of.
+    /// The formulas that it computes parts of.
     pub origins: Vec<String>,
     /// Run once, before the tiles.
     pub setup: Vec<Loop>,
-    /// Without it the kernel has its setup alone.
+    /// How the rest of the kernel is split. None if the kernel has only its setup.
     pub tile: Option<Tile>,
     /// Run in each tile before the contraction.
     pub prologue: Vec<Loop>,
@@ -158,7 +173,7 @@ pub struct Tile {
 pub struct Loop {
     /// Outermost first.
     pub axes: Vec<Id<Axis>>,
-    /// Of the axes.
+    /// The size of each axis.
     pub sizes: Vec<usize>,
     /// Whether `axes[0]` is the tile axis, so that the loop runs over the tile's range of it.
     pub tiled: bool,
@@ -166,8 +181,8 @@ pub struct Loop {
     pub instructions: Vec<Instruction>,
 }
 
-/// One step of a loop's body. An instruction's result is known by its position; memory operands
-/// give a stride for each axis of the loop.
+/// One step of a loop's body. Operands name an instruction's result by its position; accesses to
+/// memory give a stride for each axis of the loop.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Instruction {
     /// A number.
@@ -203,27 +218,27 @@ pub enum Instruction {
     },
 }
 
-/// Where an element lies: Σ index · stride, from the buffer's start, plus `partial` × the number of
-/// the tile, plus its windows' places.
+/// The element of a buffer that a loop accesses, in floats from the buffer's start: Σ index ·
+/// stride + (number of the tile) · `partial` + Σ (place of a window) · step.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Access {
     /// Unused by [`Instruction::Noise`].
     pub buffer: Id<Buffer>,
     /// Floats between neighbours along each axis of the loop.
     pub strides: Vec<usize>,
-    /// Floats for each tile, where every tile has an array of its own; else 0.
+    /// Floats between the arrays of two tiles, or 0 if all tiles share one array.
     pub partial: usize,
-    /// Of what is loaded or stored: further places, which windows name.
+    /// Windows that name further places. Reductions have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<WindowStep>,
 }
 
-/// One window of an access, a step along one axis of the buffer: the indices name the place p with
-/// p · `divisor` = Σ index · stride + `offset`, and `step` floats lie between places. Where p is no
-/// whole number below `size`, 0 is loaded and nothing is stored.
+/// A window of an access along one axis of the buffer. The indices name the place p with p ·
+/// `divisor` = Σ index · stride + `offset`; places lie `step` floats apart. If p is not an integer
+/// from 0 to `size` − 1, a load gives 0 and a store does nothing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WindowStep {
-    /// Of each index of the loop.
+    /// The stride of each index of the loop.
     pub strides: Vec<isize>,
     /// Added to the indices' sum.
     pub offset: isize,
@@ -239,9 +254,9 @@ pub struct WindowStep {
 /// `rows_per_index` for each index of it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Contraction {
-    /// The result of each tile.
+    /// The result.
     pub out: Matrix,
-    /// Rows, of all tiles.
+    /// Rows, in all tiles together.
     pub m: usize,
     /// Columns.
     pub n: usize,
@@ -260,25 +275,24 @@ pub struct Product {
     pub left: Matrix,
     /// With axes k, n.
     pub right: Matrix,
-    /// One of the two may be read through windows; the matrix then says no more than the buffer.
+    /// If one operand is read through windows, how. Only the buffer of its matrix counts then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
 }
 
-/// A matrix that is read through windows: the sizes of the axes that make its rows, and its
-/// columns, and the element's place by the indices of both.
+/// An operand of a product that is read through windows.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Windows {
     /// Whether it is the left operand.
     pub left: bool,
-    /// Whether the sum runs along the windows' positions, of which there are many, and not along
-    /// what is in a window.
+    /// Whether the sum runs along the positions of the windows (as in the gradient of a kernel),
+    /// and not along the places within a window.
     pub along_positions: bool,
     /// Sizes of the axes that make the rows.
     pub rows: Vec<usize>,
     /// Sizes of the axes that make the columns.
     pub columns: Vec<usize>,
-    /// The element's place by the indices of both.
+    /// The access to an element by the indices of both.
     pub access: Access,
 }
 
@@ -293,7 +307,7 @@ pub struct Matrix {
     pub column_stride: usize,
 }
 
-/// Where noise comes from.
+/// The source of noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoiseSource {
     /// Philox, by seed and step.
@@ -305,9 +319,9 @@ pub enum NoiseSource {
 /// Fuses and orders a graph's operations, and places their results.
 pub fn build(graph: &Graph, noise: NoiseSource) -> Plan {
     let graph = legalize::run(graph);
-    let mut items = gather::run(&graph, noise);
+    let mut items = collect::run(&graph, noise);
     let slots = fuse::run(&graph, &mut items);
-    let mut plan = loops::build(&graph, &items, &slots);
+    let mut plan = kernels::write(&graph, &items, &slots);
     memory::place(&mut plan);
     plan
 }
@@ -318,14 +332,14 @@ impl Plan {
         &self.buffers[id.index()]
     }
 
-    /// Whether two buffers are an old value and its replacement, in one place: a parameter and its
-    /// next value, or an input and an output of the same name.
-    pub fn share_memory(&self, one: usize, other: usize) -> bool {
-        let (one, other) = (&self.buffers[one], &self.buffers[other]);
-        match (&one.storage, &other.storage) {
-            (Storage::Parameter(one), Storage::Parameter(other)) => one == other,
+    /// Whether two buffers are an old value and its replacement in the same memory: a parameter and
+    /// its next value, or an input and an output of the same name.
+    pub fn share_memory(&self, first: usize, second: usize) -> bool {
+        let (first, second) = (&self.buffers[first], &self.buffers[second]);
+        match (&first.storage, &second.storage) {
+            (Storage::Parameter(first), Storage::Parameter(second)) => first == second,
             (Storage::Input, Storage::Output) | (Storage::Output, Storage::Input) => {
-                one.name == other.name
+                first.name == second.name
             }
             _ => false,
         }
@@ -350,7 +364,8 @@ impl Plan {
         written
     }
 
-    /// The buffers that are read after each run, without gradients and next values.
+    /// The buffers that the caller reads after each run. Gradients and next values are not among
+    /// them.
     pub fn outputs(&self) -> impl Iterator<Item = &Buffer> {
         self.buffers
             .iter()
@@ -368,7 +383,7 @@ impl Plan {
 }
 
 impl WindowStep {
-    /// The place that a sum of indices names, if it names one.
+    /// The place for a sum of indices, if they name one.
     pub fn place(&self, sum: isize) -> Option<usize> {
         if self.divisor == 1 {
             return (0..self.size as isize)
@@ -377,8 +392,8 @@ impl WindowStep {
         }
         let divisor = self.divisor as isize;
         let place = sum.div_euclid(divisor);
-        let named = sum.rem_euclid(divisor) == 0 && (0..self.size as isize).contains(&place);
-        named.then_some(place as usize)
+        let is_place = sum.rem_euclid(divisor) == 0 && (0..self.size as isize).contains(&place);
+        is_place.then_some(place as usize)
     }
 }
 

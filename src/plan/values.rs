@@ -1,6 +1,6 @@
-//! The values that kernels compute, and how an operand reads them.
+//! Items, the values that kernels compute, and operand views, which say how an item reads another.
 //!
-//! An item's operands precede it in the list. An operand view says where each axis of an item is read:
+//! An item's operands precede it in the list. For each axis of an item, a view says where it is read:
 //! at the position along an axis of any name, or through windows.
 
 use crate::{
@@ -13,17 +13,17 @@ pub(super) type ItemId = Id<Item>;
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub kind: Kind,
-    /// The axes of the value; those of a [`Kind::Partial`] are without its `row`, whose tiles stand
-    /// for it.
+    /// The axes of the value. A [`Kind::Partial`] also has an axis of tiles, which is added when its
+    /// kernel is tiled.
     pub axes: Axes,
-    /// How they lie in memory, outermost first, if not in the usual order.
+    /// Their order in memory, outermost first, if it is not the canonical one.
     pub order: Option<Vec<Id<Axis>>>,
     pub origin: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    // Leaves: known before the first kernel.
+    // Leaves, which exist before the first kernel.
     Constant(f64),
     Input(String),
     Parameter(Id<Parameter>),
@@ -34,33 +34,34 @@ pub(super) enum Kind {
     OneHot(OperandView, Id<Axis>),
     /// Over the axes that the value has and the result lacks.
     Reduce(ReduceKind, OperandView),
-    /// A reduction over the tile axis `row`, and others maybe: one result for each tile.
+    /// A reduction over the tile axis `row` and possibly others, with a result for each tile.
     Partial {
         kind: ReduceKind,
         value: OperandView,
         row: Id<Axis>,
     },
-    /// The partial results of that item, reduced.
+    /// A reduction of the partial results of that item over the tiles.
     Combine(ReduceKind, ItemId),
-    /// A value laid out otherwise.
+    /// A value in another memory order.
     Copy(OperandView),
-    /// Several axes of a value as one, each place of which they name once; maybe others as another.
+    /// A value with several axes merged into one, for each window. Positions along the merged axes
+    /// name each place of the new axis once.
     Merge(OperandView, Vec<Window>),
-    // A kernel's contraction: the sum of products.
-    Products(Vec<ProductOf>),
+    // The contraction of a kernel, a sum of products.
+    Products(Vec<ProductOperands>),
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct ProductOf {
+pub(super) struct ProductOperands {
     pub left: OperandView,
     pub right: OperandView,
-    /// Whether one of them is seen through windows.
+    /// Whether one of them is read through windows.
     pub windows: bool,
 }
 
 pub(super) struct Items {
     pub items: Vec<Item>,
-    /// The item that each output is read from; its buffer is the output's.
+    /// The item of each output, whose buffer is the output's.
     pub outputs: Vec<(Output, ItemId)>,
 }
 
@@ -78,7 +79,7 @@ impl Items {
         Id::new(self.items.len() - 1)
     }
 
-    /// Has an elementwise item read another operand.
+    /// Replaces an operand of an elementwise item.
     pub fn replace(&mut self, id: ItemId, operand: ItemId, other: ItemId) {
         if let Kind::Scalar(_, uses) = &mut self.items[id.index()].kind {
             uses.iter_mut()
@@ -89,7 +90,7 @@ impl Items {
 }
 
 impl Kind {
-    pub fn uses(&self) -> Vec<OperandView> {
+    pub fn operands(&self) -> Vec<OperandView> {
         match self {
             Kind::Constant(_)
             | Kind::Input(_)
@@ -112,6 +113,15 @@ impl Kind {
         }
     }
 
+    /// Whether a later item of the same loop can read the result from a register.
+    pub fn is_in_register(&self) -> bool {
+        !matches!(
+            self,
+            Kind::Reduce(..) | Kind::Partial { .. } | Kind::Combine(..) | Kind::Merge(..)
+        )
+    }
+
+    /// Whether the value exists before the first kernel.
     pub fn is_leaf(&self) -> bool {
         matches!(
             self,
@@ -120,17 +130,16 @@ impl Kind {
     }
 }
 
-/// A value as an operand.
+/// How an item is read as an operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OperandView {
     pub item: ItemId,
-    /// The item's axes that are not read at the position along the axis of that name, and where
-    /// they are.
+    /// The item's axes that are read elsewhere than at the position along the same axis.
     moved: Vec<(Id<Axis>, AxisPlace)>,
 }
 
-/// A place along an axis: Σ position · stride + Σ place that a window names · stride. Where a
-/// window names none, the value is 0.
+/// A place along an axis: Σ position · stride + Σ (place that a window names) · stride. Where a
+/// window names no place, the value is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AxisPlace {
     pub terms: Vec<(Id<Axis>, usize)>,
@@ -185,8 +194,8 @@ impl OperandView {
         }
     }
 
-    /// An item that is written by the names of its places, one for each place along the windows'
-    /// axes.
+    /// A view that writes an item: positions along the windows' terms name the places along the
+    /// windows' axes.
     pub fn merged(graph: &Graph, item: ItemId, windows: &[Window]) -> Self {
         let moved = windows
             .iter()
@@ -197,52 +206,55 @@ impl OperandView {
         }
     }
 
-    /// Whether the item's elements are read as they lie in memory, whatever its axes are called.
-    pub fn is_laid(&self, of_item: &Axes) -> bool {
-        of_item.iter().all(|axis| self.called(axis).is_some())
+    /// Whether strides alone say where the elements lie: axes may be renamed, but there are no
+    /// windows.
+    pub fn is_strided(&self, item_axes: &Axes) -> bool {
+        item_axes
+            .iter()
+            .all(|axis| self.reader_axis(axis).is_some())
     }
 
-    /// Whether the item is read as it is.
+    /// Whether the item is read element by element along its axes.
     pub fn is_plain(&self) -> bool {
         self.moved.is_empty()
     }
 
     /// Where along one of the item's axes it is read.
     pub fn place(&self, axis: Id<Axis>) -> AxisPlace {
-        let moved = self.moved.iter().find(|(known, _)| *known == axis);
+        let moved = self.moved.iter().find(|(other, _)| *other == axis);
         moved.map_or_else(|| AxisPlace::at(axis), |(_, place)| place.clone())
     }
 
-    /// What one of the item's axes is called here, if all of it is read in order.
-    pub fn called(&self, axis: Id<Axis>) -> Option<Id<Axis>> {
-        match self.moved.iter().find(|(known, _)| *known == axis) {
+    /// The reader's axis for one of the item's axes, if the reader walks all of it in order.
+    pub fn reader_axis(&self, axis: Id<Axis>) -> Option<Id<Axis>> {
+        match self.moved.iter().find(|(other, _)| *other == axis) {
             None => Some(axis),
             Some((_, place)) => match (place.terms.as_slice(), place.windows.as_slice()) {
-                ([(used, 1)], []) => Some(*used),
+                ([(axis, 1)], []) => Some(*axis),
                 _ => None,
             },
         }
     }
 
-    /// The axes of the value as it is used, for those of the item.
-    pub fn axes(&self, of_item: &Axes) -> Axes {
-        of_item
+    /// The axes of the value as the reader sees it.
+    pub fn axes(&self, item_axes: &Axes) -> Axes {
+        item_axes
             .iter()
             .flat_map(|axis| self.place(axis).axes().collect::<Vec<_>>())
             .collect()
     }
 
-    /// Whether the position along an axis is that of an axis of the item with that name.
-    fn reads_directly(&self, of_item: &Axes, axis: Id<Axis>) -> bool {
-        of_item.contains(axis) && self.moved.iter().all(|(known, _)| *known != axis)
+    /// Whether one of the item's axes is read at the position along the same axis.
+    fn reads_directly(&self, item_axes: &Axes, axis: Id<Axis>) -> bool {
+        item_axes.contains(axis) && self.moved.iter().all(|(other, _)| *other != axis)
     }
 
-    /// The same with axis `from` called `to`.
-    pub fn renamed(&self, of_item: &Axes, from: Id<Axis>, to: Id<Axis>) -> Self {
-        let mut used = self.clone();
-        let direct = self.reads_directly(of_item, from);
+    /// The view with axis `from` renamed to `to`.
+    pub fn renamed(&self, item_axes: &Axes, from: Id<Axis>, to: Id<Axis>) -> Self {
+        let mut view = self.clone();
+        let direct = self.reads_directly(item_axes, from);
         let rename = |axis: &mut Id<Axis>| *axis = if *axis == from { to } else { *axis };
-        for (_, place) in &mut used.moved {
+        for (_, place) in &mut view.moved {
             place.terms.iter_mut().for_each(|(axis, _)| rename(axis));
             place
                 .windows
@@ -251,22 +263,22 @@ impl OperandView {
                 .for_each(|(axis, _)| rename(axis));
         }
         if direct {
-            used.moved.push((from, AxisPlace::at(to)));
+            view.moved.push((from, AxisPlace::at(to)));
         }
-        used.moved
+        view.moved
             .retain(|(axis, place)| *place != AxisPlace::at(*axis));
-        used
+        view
     }
 
-    /// The value read through a window; none where it would be one within another.
-    pub fn through(&self, graph: &Graph, of_item: &Axes, window: &Window) -> Option<Self> {
-        let mut used = self.clone();
-        if self.reads_directly(of_item, window.axis) {
-            used.moved
+    /// The value read through a window. None if a window would read through another.
+    pub fn through(&self, graph: &Graph, item_axes: &Axes, window: &Window) -> Option<Self> {
+        let mut view = self.clone();
+        if self.reads_directly(item_axes, window.axis) {
+            view.moved
                 .push((window.axis, AxisPlace::through(graph, window, 1)));
-            return Some(used);
+            return Some(view);
         }
-        for (_, place) in &mut used.moved {
+        for (_, place) in &mut view.moved {
             let terms = std::mem::take(&mut place.terms);
             for (axis, stride) in terms {
                 if axis != window.axis {
@@ -285,6 +297,6 @@ impl OperandView {
                 return None;
             }
         }
-        Some(used)
+        Some(view)
     }
 }

@@ -1,8 +1,8 @@
 //! The verifier: the only way to a [`VerifiedPlan`], which is what back ends take.
 //!
-//! It runs for every plan, those that the planner built and those that were read from files, in every
-//! build. It never panics, and all its arithmetic is checked. `unsafe` code may rely on the following
-//! invariants and on nothing else.
+//! It verifies every plan in every build, whether the planner built it or it was read from a file. It
+//! never panics, and all its arithmetic is checked. `unsafe` code may rely on the following invariants
+//! and on nothing else.
 //!
 //! 1. **Numbers are in range.** Ids of axes, buffers, parameters and instructions name something that
 //!    exists. No axis, loop, matrix or product has a size of 0. Sizes, extents and work stay below
@@ -37,6 +37,10 @@
 //! 13. **Noise** numbers the elements of its loop without gaps.
 //! 14. **Text is harmless in a source**: kernels have distinct identifiers as names; other names have
 //!     no control characters and no backslash at the end.
+//! 15. **Work is in proportion to memory.** A loop has at most [`MOST_VISITS`] iterations for each
+//!     element of the longest buffer that it touches, or 2^30. A contraction of m rows, n columns and
+//!     a sum of length k writes m · n elements and reads k or more for each row or each column
+//!     (invariants 8 and 12), so its work is bounded by its buffers without a further limit.
 
 mod check;
 mod storage;
@@ -50,7 +54,7 @@ use check::{Check, ensure, entry};
 use hazards::Hazards;
 use std::{collections::BTreeSet, ops::Deref};
 
-pub use check::{MOST_AXES, MOST_ELEMENTS, MOST_WINDOWS, MOST_WORK, PlanError};
+pub use check::{MOST_AXES, MOST_ELEMENTS, MOST_VISITS, MOST_WINDOWS, MOST_WORK, PlanError};
 
 /// A plan that the verifier accepted. It serializes as its plan, and cannot be deserialized: a plan
 /// that was read must be verified.
@@ -68,7 +72,7 @@ impl VerifiedPlan {
         Ok(VerifiedPlan(plan))
     }
 
-    /// The plan, which can be changed and then has to be verified again.
+    /// The plan, which must be verified again after a change.
     pub fn into_plan(self) -> Plan {
         self.0
     }
@@ -93,11 +97,10 @@ fn verify(plan: &Plan) -> Check {
         verify_kernel(plan, kernel, &mut hazards).map_err(|error| error.within(&kernel.name))?;
     }
     hazards.finish()?;
-    // Lifetimes look at buffers by index, which is in range from here on.
-    storage::arena(plan)
+    storage::arena(plan, hazards.lifetimes())
 }
 
-/// Kernels are functions of a source, and other names stand in its comments.
+/// Names of kernels are identifiers of a source, and other names occur in its comments.
 fn names(plan: &Plan) -> Check {
     let mut seen = BTreeSet::new();
     for Kernel { name, origins, .. } in &plan.kernels {
@@ -119,7 +122,11 @@ fn names(plan: &Plan) -> Check {
 }
 
 fn comment(text: &str) -> Check {
-    let harmless = !text.contains(char::is_control) && !text.ends_with('\\');
+    let has_control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.contains(char::is_control),
+    };
+    let harmless = !has_control && !text.ends_with('\\');
     ensure(harmless, "text that can stand in a comment", || {
         format!("{text:?}")
     })

@@ -375,7 +375,7 @@ impl Cases {
                 array.shape
             );
             return Err(
-                Error::data(message).help("all arrays of a batch have the same number of rows")
+                Error::data(message).help("give all arrays of the batch the same number of rows")
             );
         }
         Ok(rows

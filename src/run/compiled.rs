@@ -112,7 +112,7 @@ pub fn builds(model: &Model) -> Vec<Build> {
 }
 
 /// A compiled model in memory.
-pub struct Made {
+pub struct CompiledPrograms {
     /// Every program.
     pub builds: Vec<Build>,
     /// The assembler's logs.
@@ -128,7 +128,11 @@ pub struct Made {
 ///
 /// # Errors
 /// If the runtime compiler fails.
-pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Result<Made> {
+pub fn compile_model(
+    model: &Model,
+    architectures: &[String],
+    precision: Precision,
+) -> Result<CompiledPrograms> {
     let builds = builds(model);
     let earliest = architectures
         .iter()
@@ -173,7 +177,7 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
         let json = serde_json::to_string(&Storing { plan }).expect("a plan is plain data") + "\n";
         files.push((format!("{name}.json"), json.into_bytes()));
     }
-    Ok(Made {
+    Ok(CompiledPrograms {
         builds,
         assembled,
         architectures,
@@ -186,9 +190,14 @@ pub fn make(model: &Model, architectures: &[String], precision: Precision) -> Re
 ///
 /// # Errors
 /// If the folder contains other files, or cannot be written.
-pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made) -> Result<()> {
+pub fn write(
+    folder: &Path,
+    model: &Model,
+    sets: &[(String, String)],
+    compiled: CompiledPrograms,
+) -> Result<()> {
     // Files of an earlier compilation, complete or not, may be replaced; other files may not.
-    let mut replaceable: Vec<&str> = made
+    let mut replaceable: Vec<&str> = compiled
         .files
         .iter()
         .map(|(name, _)| name.as_str())
@@ -222,11 +231,11 @@ pub fn write(folder: &Path, model: &Model, sets: &[(String, String)], made: Made
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         sets: sets.to_vec(),
-        architectures: made.architectures,
-        precision: made.precision,
+        architectures: compiled.architectures,
+        precision: compiled.precision,
         files: BTreeMap::new(),
     };
-    for (name, bytes) in made.files {
+    for (name, bytes) in compiled.files {
         write_whole(&folder.join(&name), &bytes)?;
         manifest.files.insert(name, hash(&bytes));
     }

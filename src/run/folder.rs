@@ -230,7 +230,7 @@ impl Folder {
                 .help("name the folder of a run, such as runs/adgm")
         })?;
         let settings = serde_json::from_str(&text)
-            .map_err(|error| Error::file(&file, "is not valid JSON for this file", error))?;
+            .map_err(|error| Error::file(&file, "the settings cannot be parsed", error))?;
         Ok((folder, settings))
     }
 

@@ -65,12 +65,12 @@ impl Interfaces {
 }
 
 /// The axes of these ids, outermost first.
-fn resolved<'a>(axes: &'a [Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&'a Axis> {
+fn resolved(axes: &[Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&Axis> {
     ids.into_iter().map(|id| &axes[id.index()]).collect()
 }
 
 /// The axes of these ids, in an order that does not depend on the layout.
-fn sorted<'a>(axes: &'a [Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&'a Axis> {
+fn sorted(axes: &[Axis], ids: impl IntoIterator<Item = Id<Axis>>) -> Vec<&Axis> {
     let mut resolved = resolved(axes, ids);
     resolved.sort_by_key(|axis| (axis.kind, &axis.name, axis.size));
     resolved

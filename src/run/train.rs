@@ -654,7 +654,7 @@ fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(L
             UpdateArray::Gradients(_) => gradients,
             UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(known, _)| *known == name)
+                .find(|(stored, _)| *stored == name)
                 .map(|(_, array)| *array)?,
         };
         Some(ArrayRange { array, offset })

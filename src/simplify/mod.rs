@@ -1,8 +1,9 @@
-//! A table of algebraic rules, applied as a graph is rebuilt from its operands up.
+//! Simplification: a graph is rebuilt from its leaves, and a table of algebraic rules is applied to each
+//! operation.
 //!
-//! Rebuilding interns equal nodes, so common subexpressions meet; what no output reads is left
-//! behind. A simplified operand may lack axes that it had: it is constant along them, and whoever
-//! sums over them scales by their size.
+//! Rebuilding joins equal nodes and drops nodes that no output reads. A simplified operand may lack an
+//! axis that it had before, because it is constant along it. A sum over that axis becomes a
+//! multiplication by its size.
 
 mod rules;
 
@@ -24,7 +25,7 @@ pub fn run(graph: &Graph) -> Graph {
     sweep(&result)
 }
 
-/// What each rule says, and the domain where it holds.
+/// The identity of each rule, with the domain where it holds.
 pub fn identities() -> impl Iterator<Item = &'static str> {
     rules::RULES.iter().map(|rule| rule.identity)
 }
@@ -42,8 +43,8 @@ fn sweep(graph: &Graph) -> Graph {
     swept
 }
 
-/// Calls `make` for each node that an output reads, operands first and in their new ids; gives the
-/// new id of each old one.
+/// Calls `make` for each node that an output reads, with operands replaced by their new nodes. Gives
+/// the new node of each old one.
 fn rebuild(graph: &Graph, mut make: impl FnMut(Op, usize) -> Node) -> Vec<Option<Node>> {
     let mut read = vec![false; graph.nodes.len()];
     graph
@@ -81,13 +82,13 @@ fn relabel(outputs: &[Output], new: impl Fn(Node) -> Node) -> Vec<Output> {
         .collect()
 }
 
-/// Makes nodes in their simplest form.
+/// The graph that is being rebuilt.
 struct Simplifier {
     graph: Graph,
 }
 
 impl Simplifier {
-    /// The node of an operation whose operands are simple already, and may lack axes that the
+    /// Adds an operation in its simplest form. Its operands are simplified, and may lack axes that the
     /// operation names.
     fn make(&mut self, op: Op) -> Node {
         let op = match self.fit(op) {
@@ -102,7 +103,8 @@ impl Simplifier {
         self.graph.push(op)
     }
 
-    /// The operation over those axes that its operands have, or what it comes to without them.
+    /// The operation over those axes that its operands have, or a node with its value if it has no
+    /// such form.
     fn fit(&mut self, op: Op) -> Result<Op, Node> {
         match op {
             Op::Reduce(kind, value, over) => {
@@ -147,8 +149,8 @@ impl Simplifier {
                 true => Ok(Op::Rename(value, from, to)),
                 false => Err(value),
             },
-            // Where positions may name no place, a constant is 0 there; that is a value with the
-            // axes of the positions.
+            // A constant becomes 0 where positions name no place, so it gains the axes of the
+            // positions.
             Op::Window(value, window) => match self.graph.axes_of(value).contains(window.axis) {
                 true => Ok(Op::Window(value, window)),
                 false => Err(self.graph.window(value, &window)),
@@ -181,7 +183,7 @@ impl Simplifier {
         }
     }
 
-    /// The operands of `node` if it is that operation.
+    /// The operands of `node` if it is this operation.
     fn operands_of(&self, node: Node, scalar: Scalar) -> Option<Vec<Node>> {
         match self.graph.op(node) {
             Op::Scalar(found, operands) if *found == scalar => Some(operands.clone()),

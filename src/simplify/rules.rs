@@ -1,6 +1,6 @@
 //! The rules, each with its identity and the domain where it holds.
 //!
-//! A rule gets an operation whose operands are simplified. It gives a simpler node, or none if it
+//! A rule takes an operation whose operands are simplified. It returns a simpler node, or `None` if it
 //! does not apply.
 
 use super::Simplifier;
@@ -294,7 +294,7 @@ fn sum_of_product(s: &mut Simplifier, op: &Op) -> Option<Node> {
     }))
 }
 
-/// A product without its factors that lack all of the axes, however deep they are.
+/// Moves the factors that lack all of the axes out of a product, at any depth.
 fn without_factors(s: &mut Simplifier, node: Node, over: &Axes, factors: &mut Vec<Node>) -> Node {
     let Some(operands) = s.operands_of(node, Scalar::Mul) else {
         return node;
@@ -341,12 +341,12 @@ fn sum_of_centred(s: &mut Simplifier, op: &Op) -> Option<Node> {
         return None;
     };
     let (left, right) = (operands[0], operands[1]);
-    // The other operand alone must be as large, or the sum would count what it lacks.
-    let whole = |s: &Simplifier, operand: Node| over.is_subset(s.graph.axes_of(operand));
-    if is_centred(s, right, over) && whole(s, left) {
+    // An operand that lacks an axis would have to be scaled by its size.
+    let has_axes = |s: &Simplifier, operand: Node| over.is_subset(s.graph.axes_of(operand));
+    if is_centred(s, right, over) && has_axes(s, left) {
         return Some(s.sum(left, over));
     }
-    if is_centred(s, left, over) && whole(s, right) {
+    if is_centred(s, left, over) && has_axes(s, right) {
         let sum = s.sum(right, over);
         return Some(if scalar == Scalar::Sub {
             s.scalar(Scalar::Neg, &[sum])
@@ -373,7 +373,7 @@ fn is_centred(s: &mut Simplifier, node: Node, over: &Axes) -> bool {
         (Scalar::Sub, &[value, mean])
             if over.is_subset(s.graph.axes_of(value)) && lacks(s, mean) =>
         {
-            // The mean is known by what the rules make of it.
+            // Equal nodes are one node, so the mean must simplify to this operand.
             let count: usize = over.iter().map(|axis| s.graph.axis(axis).size).product();
             let sum = s.sum(value, over);
             s.scale(sum, 1.0 / count as f64) == mean
@@ -391,7 +391,7 @@ fn sum_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     };
     for (has, other, left_first) in [(left, right, true), (right, left, false)] {
         let lone = over.minus(s.graph.axes_of(other));
-        // What is seen through windows is more than what is made of it.
+        // Windows have more elements than the contraction, so summing them first costs more.
         if lone.is_empty()
             || !lone.is_subset(s.graph.axes_of(has))
             || matches!(s.graph.op(has), Op::Window(..))
@@ -420,13 +420,13 @@ fn sum_of_reduction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     Some(s.sum(inner, &over.union(&within)))
 }
 
-/// The gradient of a convolution by what it reads is one too, with its windows turned around.
+/// The gradient of a convolution by its input is a convolution with reversed windows.
 fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let Op::Fold(value, window) = op else {
         return None;
     };
     if let Op::Fold(inner, first) = s.graph.op(*value).clone() {
-        // Either may be made first where they are of different sides of an image.
+        // Folds along different sides of an image commute.
         let apart = |term: &(Id<Axis>, isize)| {
             term.0 != first.axis && first.terms.iter().all(|other| other.0 != term.0)
         };
@@ -439,11 +439,11 @@ fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let Op::Contract(left, right, over) = s.graph.op(*value).clone() else {
         return None;
     };
-    let &[(one, _), (other, _)] = window.terms.as_slice() else {
+    let &[(first, _), (second, _)] = window.terms.as_slice() else {
         return None;
     };
     for (moved, still) in [(left, right), (right, left)] {
-        for (term, position, place) in [(0, one, other), (1, other, one)] {
+        for (term, position, place) in [(0, first, second), (1, second, first)] {
             let (has, others) = (s.graph.axes_of(moved), s.graph.axes_of(still));
             let apart = has.contains(position) && others.contains(place);
             let apart = apart && !has.contains(place) && !others.contains(position);
@@ -470,26 +470,27 @@ fn fold_of_contraction(s: &mut Simplifier, op: &Op) -> Option<Node> {
     None
 }
 
-/// Among wider steps most positions would name no place, and each would be multiplied. With k =
-/// stride t + r, and the positions q = i + t, a place is stride q + r: of each r a convolution with
-/// every stride-th place of the window.
+/// A fold with steps of several places. Solved for a position, most places would name none, and the
+/// product would be mostly multiplications by 0. Instead, with k = stride · t + r and positions
+/// q = i + t, a place is stride · q + r. Each phase r is a convolution with every stride-th place of the
+/// window.
 fn in_phases(
     s: &mut Simplifier,
     (moved, still, over): (Node, Node, &Axes),
     (position, place, stride): (Id<Axis>, Id<Axis>, usize),
     window: &Window,
 ) -> Node {
-    let (many, all) = (s.graph.axis(position).clone(), s.graph.axis(place).clone());
-    let steps = all.size / stride;
-    let mut axis = |name: &str, size: usize, of: &Axis| {
+    let (positions, places) = (s.graph.axis(position).clone(), s.graph.axis(place).clone());
+    let steps = places.size / stride;
+    let mut axis = |name: &str, size: usize, source: &Axis| {
         s.graph.new_axis(Axis {
-            name: format!("{}.{name}", of.name),
+            name: format!("{}.{name}", source.name),
             size,
-            kind: of.kind,
+            kind: source.kind,
         })
     };
-    let (t, r) = (axis("step", steps, &all), axis("phase", stride, &all));
-    let q = axis("step", many.size + steps - 1, &many);
+    let (t, r) = (axis("step", steps, &places), axis("phase", stride, &places));
+    let q = axis("step", positions.size + steps - 1, &positions);
     let read = Window {
         axis: position,
         terms: vec![(q, 1), (t, -1)],
@@ -540,7 +541,7 @@ fn split_of_merged(s: &mut Simplifier, op: &Op) -> Option<Node> {
     )
 }
 
-/// The axes of a bijection, outermost first.
+/// The axes of a bijective window, outermost first.
 fn ordered(s: &Simplifier, window: &Window) -> Option<Vec<Id<Axis>>> {
     let mut terms = window.terms.clone();
     terms.sort_by_key(|(_, stride)| std::cmp::Reverse(*stride));

@@ -1,4 +1,4 @@
-//! What is written in a model file, with its places; nothing is looked up yet.
+//! The syntax tree of a model file, with source spans. Names are not resolved yet.
 
 use crate::diagnostic::Span;
 use std::fmt;
@@ -6,18 +6,18 @@ use std::fmt;
 /// A model file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
-    /// The name behind `model`.
+    /// The name after `model`.
     pub name: Name,
-    /// In the order written.
+    /// The statements and blocks, in source order.
     pub items: Vec<Item>,
 }
 
-/// A word with its place.
+/// A word with its source span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Name {
     /// The word.
     pub text: String,
-    /// Its place.
+    /// Its span.
     pub span: Span,
 }
 
@@ -26,7 +26,7 @@ pub struct Name {
 pub enum Item {
     /// `size hidden = 500`.
     Size(Vec<(Name, Expression)>),
-    /// A variable that is declared.
+    /// `latent z: real[latent]`.
     Variable(Declaration),
     /// `net body = dense(500) > relu`.
     Net {
@@ -39,14 +39,14 @@ pub enum Item {
     Graph {
         /// `generative` or `inference`.
         keyword: Name,
-        /// The arrows, in the order written.
+        /// The arrows, in source order.
         arrows: Vec<Arrow>,
     },
     /// `objective { … }` or `train { … }`.
     Settings {
         /// `objective` or `train`.
         keyword: Name,
-        /// The lines, in the order written.
+        /// The lines, in source order.
         settings: Vec<Setting>,
     },
 }
@@ -64,21 +64,21 @@ pub struct Declaration {
     pub shape: Vec<Expression>,
 }
 
-/// What stands between the `>` of a network.
+/// An element of a network; `>` separates elements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NetworkPart {
     /// A layer or a net, by name.
     Call(Call),
     /// `2 * [dense(hidden) > relu]`.
     Repeat {
-        /// How often.
+        /// The number of repetitions.
         count: Expression,
-        /// What is repeated.
+        /// The repeated layers.
         layers: Vec<NetworkPart>,
     },
     /// `residual [dense(hidden) > relu]`.
     Residual {
-        /// The block with its brackets.
+        /// The block, including its brackets.
         span: Span,
         /// The layers inside.
         layers: Vec<NetworkPart>,
@@ -88,9 +88,9 @@ pub enum NetworkPart {
 /// `dense(hidden)`, `normal(0, 1)`, `adam(rate = 3e-4)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// What is called.
+    /// The callee.
     pub name: Name,
-    /// In the order written.
+    /// The arguments, in source order.
     pub arguments: Vec<CallArgument>,
     /// The whole call.
     pub span: Span,
@@ -119,17 +119,17 @@ pub enum ArgumentValue {
 /// `a, x -> y ~ categorical(body)` or `x -> h = body`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrow {
-    /// In the order written; empty without `->`.
+    /// The parents, in source order; empty without `->`.
     pub parents: Vec<Name>,
-    /// The variable that it is of.
+    /// The variable that the arrow defines.
     pub child: Name,
-    /// What follows the child.
+    /// The distribution or the equation after the child.
     pub body: ArrowBody,
     /// The whole arrow.
     pub span: Span,
 }
 
-/// What an arrow says of its child.
+/// The right-hand side of an arrow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArrowBody {
     /// `~ normal(body)`.
@@ -143,35 +143,35 @@ pub enum ArrowBody {
 pub struct Setting {
     /// The first word.
     pub keyword: Name,
-    /// What follows it.
+    /// The values after the first word.
     pub values: Vec<Expression>,
     /// The whole line.
     pub span: Span,
 }
 
-/// A value with its place.
+/// An expression with its source span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
-    /// What it is.
+    /// The expression itself.
     pub kind: ExpressionKind,
-    /// Its place.
+    /// Its span.
     pub span: Span,
 }
 
-/// A value: arithmetic, a name or a call.
+/// A number, a name, a call or arithmetic.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExpressionKind {
     /// A number.
     Number(f64),
-    /// A size, a variable or a word of a line.
+    /// A size, a variable or a keyword of a line.
     Name(String),
     /// A call, such as `vat(radius = 2)`.
     Call(Call),
-    /// Two values and the operator between them.
+    /// Two operands and the operator between them.
     Binary(Operator, Box<Expression>, Box<Expression>),
 }
 
-/// An operator of arithmetic.
+/// An arithmetic operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
@@ -192,7 +192,7 @@ impl Operator {
         Operator::Divide,
     ];
 
-    /// The sign, as it is written.
+    /// The operator as written in a model: `+`.
     pub fn sign(self) -> &'static str {
         match self {
             Operator::Add => "+",
@@ -202,14 +202,14 @@ impl Operator {
         }
     }
 
-    /// The operator with that sign.
+    /// The operator that is written as `sign`.
     pub fn find(sign: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|operator| operator.sign() == sign)
     }
 
-    /// The operator's value for two numbers.
+    /// The result of the operation on two numbers.
     pub fn apply(self, left: f64, right: f64) -> f64 {
         match self {
             Operator::Add => left + right,

@@ -1,9 +1,9 @@
-//! The layout of a model file: the same text with its usual spaces and line ends.
+//! The formatter: normalises spaces, line breaks and indentation of a model file.
 
-/// The same model with its usual layout; comments stay on their lines. The text must parse.
+/// Formats a model file. Comments stay on their lines. The text must parse.
 ///
-/// Lines are indented by two spaces for each open brace, a statement's further lines by two more; a
-/// brace ends its line; the arrows of a graph stand below each other, parents to their left.
+/// Each open brace indents lines by two spaces, and a continued statement by two more. A brace ends
+/// its line. The arrows of a graph are aligned, with the parents to their left.
 pub fn format(text: &str) -> String {
     let mut lines: Vec<Line> = Vec::new();
     for raw in text.lines() {
@@ -20,18 +20,19 @@ pub fn format(text: &str) -> String {
             }),
         }
     }
-    place(&mut lines);
+    indent(&mut lines);
     align(&mut lines);
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
         let before = lines[..index].last();
-        // Blank lines separate: never two in a row, and none at an end of the file or of a block.
-        let parts = before.is_some_and(|line| !line.is_blank() && line.tokens.last() != Some(&"{"))
+        // Keep single blank lines, and none at the start or the end of the file or of a block.
+        let separates = before
+            .is_some_and(|line| !line.is_blank() && line.tokens.last() != Some(&"{"))
             && lines[index..]
                 .iter()
                 .find(|line| !line.is_blank())
                 .is_some_and(|line| line.tokens.first() != Some(&"}"));
-        if !line.is_blank() || parts {
+        if !line.is_blank() || separates {
             text += &line.text();
             text.push('\n');
         }
@@ -39,7 +40,7 @@ pub fn format(text: &str) -> String {
     text
 }
 
-/// A line as it will be.
+/// An output line.
 #[derive(Default)]
 struct Line<'t> {
     tokens: Vec<&'t str>,
@@ -114,7 +115,7 @@ fn statements<'t>(lines: &mut Vec<Line<'t>>, tokens: Vec<&'t str>) {
     }
 }
 
-/// Words, numbers and signs.
+/// Splits a line into words, numbers and operators.
 fn tokens(code: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = code.trim_start();
@@ -148,13 +149,13 @@ fn tokens(code: &str) -> Vec<&str> {
     tokens
 }
 
-/// Tokens with the usual spaces between them.
+/// Joins tokens with normalised spaces.
 fn spaced(tokens: &[&str]) -> String {
     let word = |token: &str| token.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     let mut text = String::new();
     for (index, token) in tokens.iter().enumerate() {
         let before = index.checked_sub(1).map(|before| tokens[before]);
-        // A sign, and not a difference: no value stands before it.
+        // A unary minus: no value precedes it.
         let sign = before == Some("-")
             && index
                 .checked_sub(2)
@@ -168,7 +169,7 @@ fn spaced(tokens: &[&str]) -> String {
         if !joined {
             text.push(' ');
         }
-        // The names of variables stand below each other.
+        // Align the names of declared variables.
         let declares = index == 0
             && tokens.get(2) == Some(&":")
             && ["data", "label", "latent"].contains(token);
@@ -181,13 +182,14 @@ fn spaced(tokens: &[&str]) -> String {
     text
 }
 
-/// Whether the statement of a line continues on the next.
-fn goes_on(tokens: &[&str]) -> bool {
+/// Whether the statement of a line continues on the next line.
+fn continues(tokens: &[&str]) -> bool {
     matches!(tokens.last(), Some(&("," | "=" | ">" | "(" | "[")))
 }
 
-/// Indents lines by their braces, and continued lines by one level more.
-fn place(lines: &mut [Line]) {
+/// Sets the indentation of each line: one level for each open brace, and one more for a continued
+/// line.
+fn indent(lines: &mut [Line]) {
     let (mut depth, mut brackets, mut open) = (0usize, 0usize, false);
     for line in lines {
         let closes = line.tokens.first() == Some(&"}");
@@ -204,12 +206,12 @@ fn place(lines: &mut [Line]) {
             }
         }
         if !line.tokens.is_empty() {
-            open = brackets > 0 || goes_on(&line.tokens);
+            open = brackets > 0 || continues(&line.tokens);
         }
     }
 }
 
-/// Puts the children of each graph below each other.
+/// Aligns the children of each graph in one column.
 fn align(lines: &mut [Line]) {
     let mut start = 0;
     while start < lines.len() {
@@ -227,17 +229,17 @@ fn align(lines: &mut [Line]) {
             .position(|line| line.depth < depth)
             .map_or(lines.len(), |len| start + len);
         let arrow = |tokens: &[&str]| tokens.iter().position(|token| *token == "->");
-        let whole = |line: &Line| {
+        let is_arrow = |line: &Line| {
             line.depth == depth && line.tokens.iter().any(|token| ["~", "="].contains(token))
         };
         let parents =
             |line: &Line| arrow(&line.tokens).map(|at| spaced(&line.tokens[..at]).chars().count());
         let width = lines[start..end]
             .iter()
-            .filter(|line| whole(line))
+            .filter(|line| is_arrow(line))
             .filter_map(parents)
             .max();
-        for line in lines[start..end].iter_mut().filter(|line| whole(line)) {
+        for line in lines[start..end].iter_mut().filter(|line| is_arrow(line)) {
             line.pad = width.unwrap_or(0);
         }
         start = end;

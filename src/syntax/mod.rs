@@ -1,4 +1,4 @@
-//! Text to syntax tree, and back.
+//! Parses, formats and prints model files.
 
 pub mod ast;
 mod format;
@@ -6,11 +6,10 @@ mod parse;
 mod print;
 
 pub use format::format;
-pub use parse::{Parsed, parse, parse_what_can_be};
+pub use parse::{Parsed, parse, parse_with_recovery};
 pub use print::print;
 
-/// A file's text as the language reads it: lines end in `\n`, whatever the system that wrote it,
-/// and no byte-order mark begins it.
+/// Normalises a file's text: line ends become `\n`, and a leading byte-order mark is removed.
 pub fn plain(text: &str) -> String {
     text.strip_prefix('\u{feff}')
         .unwrap_or(text)

@@ -1,4 +1,4 @@
-//! Text to syntax tree, by the grammar in `grammar/dgm.pest`.
+//! The parser: text to syntax tree, by the grammar in `grammar/dgm.pest`.
 
 use super::ast::{
     ArgumentValue, Arrow, ArrowBody, Call, CallArgument, Declaration, Expression, ExpressionKind,
@@ -11,13 +11,13 @@ use pest::{Parser, error::InputLocation, iterators::Pair};
 #[grammar = "../grammar/dgm.pest"]
 struct Grammar;
 
-/// The tree of a model file.
+/// Parses a model file.
 ///
 /// # Errors
 ///
-/// A report for each statement that cannot be read.
+/// A diagnostic for each statement that does not parse.
 pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
-    match parse_what_can_be(text) {
+    match parse_with_recovery(text) {
         Parsed {
             tree: Some(tree),
             mistakes,
@@ -27,19 +27,19 @@ pub fn parse(text: &str) -> Result<File, Vec<Diagnostic>> {
     }
 }
 
-/// What could be read of a model file.
+/// The result of parsing with error recovery.
 pub struct Parsed {
-    /// None where the blocks themselves are broken.
+    /// `None` if the block structure itself is broken.
     pub tree: Option<File>,
-    /// What could not be read.
+    /// The syntax errors.
     pub mistakes: Vec<Diagnostic>,
-    /// The statements that are missing in the tree.
+    /// The statements that were skipped, and are missing from the tree.
     pub lost: Vec<Span>,
 }
 
 impl Parsed {
-    /// Whether a mistake in the rest may only follow from a statement that is missing: the mistake
-    /// is about a name in that statement.
+    /// Whether a mistake in the rest of the model may be a consequence of a skipped statement: the
+    /// mistake is about a name in that statement.
     pub fn explains(&self, text: &str, mistake: &Diagnostic) -> bool {
         let missing = |name: &str| {
             self.lost
@@ -61,9 +61,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// Reads what can be read. Statements end with their line, so one that cannot be read is blanked
-/// out, and the rest is read again.
-pub fn parse_what_can_be(text: &str) -> Parsed {
+/// Parses a model file with error recovery. A statement ends at the end of its line, so a statement
+/// that does not parse is replaced by spaces, and the text is parsed again.
+pub fn parse_with_recovery(text: &str) -> Parsed {
     let mut parsed = Parsed {
         tree: None,
         mistakes: Vec::new(),
@@ -95,11 +95,11 @@ pub fn parse_what_can_be(text: &str) -> Parsed {
     }
 }
 
-/// The most unreadable statements that are reported.
+/// The most syntax errors that are reported.
 const MOST_MISTAKES: usize = 20;
 
-/// The lines of the statement that cannot be read at `at`, if the rest can be read without them:
-/// they have no braces, and are not blank already.
+/// The lines of the statement that does not parse at `at`. `None` if they contain a brace, without
+/// which the rest would not parse, or if they are blank already.
 fn statement(text: &str, at: usize) -> Option<Span> {
     let line_start = |at: usize| text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = |at: usize| {
@@ -108,7 +108,7 @@ fn statement(text: &str, at: usize) -> Option<Span> {
             .map_or(text.len(), |newline| at + newline)
     };
     let line_begin = line_start(at);
-    // A bracket that is open belongs to a statement that began before.
+    // An open bracket belongs to a statement that began on an earlier line.
     let start = open_brackets(&text[..at])
         .first()
         .map_or(line_begin, |&bracket| line_start(bracket));
@@ -117,10 +117,10 @@ fn statement(text: &str, at: usize) -> Option<Span> {
         .split(|c: char| !c.is_alphanumeric())
         .next()
         .unwrap_or_default();
-    // The line where a bracket is missed may be a statement of its own.
-    let anew = start < line_begin
+    // The line at which the missing bracket is noticed may be a new statement.
+    let is_new_statement = start < line_begin
         && (BLOCKS.contains(&word) || line.starts_with('}') || line.contains('~'));
-    // A list that is closed further on ends there.
+    // A list that is closed on a later line ends there.
     let closed = |end: &usize| {
         open_brackets(&text[start..*end]).is_empty() && !text[start..*end].contains(['{', '}'])
     };
@@ -128,7 +128,7 @@ fn statement(text: &str, at: usize) -> Option<Span> {
         .match_indices('\n')
         .map(|(len, _)| at + len)
         .find(closed);
-    let end = if anew {
+    let end = if is_new_statement {
         line_begin - 1
     } else {
         further.unwrap_or(line_end(at))
@@ -138,7 +138,8 @@ fn statement(text: &str, at: usize) -> Option<Span> {
     whole.then(|| Span::new(start, end))
 }
 
-/// The whole block whose first line cannot be read at `at`, if it stands within the model's block.
+/// The whole block whose first line does not parse at `at`, if it is directly inside the model's
+/// block.
 fn whole_block(text: &str, at: usize) -> Option<Span> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let braces =
@@ -174,6 +175,45 @@ fn open_brackets(text: &str) -> Vec<usize> {
     open
 }
 
+/// Whether a text has no statement, only comments.
+fn is_only_comments(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with("//"))
+}
+
+/// The position of the `{` that is never closed: one that is open at the end of the text, or at the
+/// beginning of a declaration inside another block. Parsing stopped at `at`, in the line at `line`.
+fn unclosed_brace(text: &str, at: usize, line: usize) -> Option<usize> {
+    if is_only_comments(&text[at..]) {
+        return open_braces(text).pop();
+    }
+    let code = text[line..].trim_start();
+    let word = words(code).next().filter(|word| code.starts_with(word))?;
+    let next = code[word.len()..].trim_start_matches(' ');
+    let is_declaration = BLOCKS.contains(&word)
+        && next.starts_with(|c: char| c == '{' || c.is_alphabetic() || c == '_');
+    match open_braces(&text[..line]).as_slice() {
+        [_model, .., block] if is_declaration => Some(*block),
+        _ => None,
+    }
+}
+
+/// The positions of the `{` that are open at the end of a text. Comments are skipped.
+fn open_braces(text: &str) -> Vec<usize> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut comment = false;
+    for (position, c) in text.char_indices() {
+        comment = c != '\n' && (comment || text[position..].starts_with("//"));
+        match c {
+            _ if comment => {}
+            '{' => open.push(position),
+            '}' => drop(open.pop()),
+            _ => {}
+        }
+    }
+    open
+}
+
 const BLOCKS: [&str; 9] = [
     "size",
     "data",
@@ -186,7 +226,7 @@ const BLOCKS: [&str; 9] = [
     "train",
 ];
 
-/// The report of a parse error in the words of the language, and where reading ended.
+/// The diagnostic for a parse error, and the position where parsing stopped.
 fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) {
     let (at, diagnostic) = unexpected(text, error);
     let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -198,15 +238,15 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         .next()
         .unwrap_or_default();
     let found = &text[diagnostic.span.range()];
-    // Signs of other languages.
+    // Operators of other languages.
     for (sign, meant) in [("=>", "->"), ("<-", "->"), ("==", "="), ("|", "->")] {
         if let Some(column) = code.find(sign) {
             let span = Span::new(line + column, line + column + sign.len());
             let unknown =
-                Diagnostic::error(span, format!("`{sign}` is not a sign of the language"));
+                Diagnostic::error(span, format!("`{sign}` is not an operator of the language"));
             let help = match meant {
-                "->" => "parents stand before an arrow: `y, z -> x ~ bernoulli(body)`",
-                _ => "a name is given its value by one `=`",
+                "->" => "write parents before an arrow: `y, z -> x ~ bernoulli(body)`",
+                _ => "write a single `=` between a name and its value",
             };
             return (unknown.label(format!("expected `{meant}`")).help(help), at);
         }
@@ -236,27 +276,78 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
             at,
         );
     }
+    if let Some(brace) = unclosed_brace(text, at, line) {
+        let unclosed = Diagnostic::error(Span::new(brace, brace + 1), "`{` is never closed");
+        return (
+            unclosed
+                .label("opened here")
+                .help("add `}` where the block ends"),
+            at,
+        );
+    }
     let mut diagnostic = diagnostic;
     if text[line..at].trim().is_empty()
         && !found.is_empty()
         && diagnostic.label.contains("a declaration")
     {
+        if let Some(missing) = missing_sign(text, at, found) {
+            return (missing, at);
+        }
         diagnostic.help = suggest(found, BLOCKS).filter(|help| help.starts_with("did you mean"));
     }
     if text.trim().is_empty() {
         diagnostic = Diagnostic::error(Span::default(), "the file is empty")
-            .help("a model begins with `model NAME {`: see models/vae.dgm, or docs/language.md");
+            .help("begin the model with `model NAME {`; see models/vae.dgm or docs/language.md");
     }
     (diagnostic, at)
 }
 
-/// Where the reading ended, what was there, and what was expected.
+/// The diagnostic for a statement at `at` that begins with a correct `keyword` and lacks a sign: the
+/// `:` after a variable's name, the `=` after a net's, or the `{` of a block. The parser stops at the
+/// keyword in all of these cases.
+fn missing_sign(text: &str, at: usize, keyword: &str) -> Option<Diagnostic> {
+    let (sign, what, example) = match keyword {
+        "data" | "label" | "latent" => (":", " and a type", "real[10]"),
+        "net" => ("=", " and a network", "[dense(10) > relu]"),
+        "generative" | "inference" | "objective" | "train" => ("{", "", ""),
+        _ => return None,
+    };
+    let code = text[at..].split('\n').next()?.split("//").next()?;
+    let after_keyword = &code[keyword.len()..];
+    let is_block = sign == "{";
+    let name = if is_block {
+        ""
+    } else {
+        words(after_keyword).next()?
+    };
+    let name_end = after_keyword.find(name)? + name.len();
+    let rest = after_keyword[name_end..].trim();
+    if rest.starts_with(sign) || !after_keyword[..name_end].trim_start().starts_with(name) {
+        return None;
+    }
+    let end = at + keyword.len() + name_end;
+    let title = format!("`{sign}` is missing after `{}`", text[at..end].trim());
+    let help = if is_block {
+        format!("begin the block with `{keyword} {{`")
+    } else {
+        let value = match rest.trim_start_matches([':', '=', ' ']) {
+            "" => example,
+            value => value,
+        };
+        let space = if sign == ":" { "" } else { " " };
+        format!("write it as `{keyword} {name}{space}{sign} {value}`")
+    };
+    let missing = Diagnostic::error(Span::new(end, end), title);
+    Some(missing.label(format!("expected `{sign}`{what}")).help(help))
+}
+
+/// The position where parsing stopped, and the diagnostic: what was found, and what was expected.
 fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnostic) {
     let (start, end) = match error.location {
         InputLocation::Pos(position) => (position, position),
         InputLocation::Span(span) => span,
     };
-    // The whole word that could not be read, not its first letter.
+    // The whole unexpected word, not only its first letter.
     let word = text[start..]
         .find(|c: char| !c.is_alphanumeric() && c != '_')
         .unwrap_or(text.len() - start);
@@ -268,7 +359,7 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     };
     let mut expected: Vec<&str> = match &error.variant {
         pest::error::ErrorVariant::ParsingError { positives, .. } => {
-            positives.iter().map(|&rule| said(rule)).collect()
+            positives.iter().map(|&rule| describe(rule)).collect()
         }
         pest::error::ErrorVariant::CustomError { .. } => Vec::new(),
     };
@@ -279,31 +370,34 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         .iter()
         .find(|word| word.starts_with("a declaration"))
     {
-        // This report says which words begin a statement.
+        // The description of a declaration already lists the words that begin a statement.
         expected.retain(|word| *word == declaration || !word.contains(" or `"));
     }
     let label = match expected.as_slice() {
-        [] => format!("{found} does not belong here"),
+        [] => format!("{found} is not allowed here"),
         words => format!("expected {}", words.join(", or ")),
     };
-    // The end of a line has a place, and no character to underline.
+    // The end of a line has a position, but no character to underline.
     let end = if text[start..end].trim().is_empty() {
         start
     } else {
         end
     };
-    let mut unexpected =
-        Diagnostic::error(Span::new(start, end), format!("{found} was not expected")).label(label);
+    let mut unexpected = Diagnostic::error(
+        Span::new(start, end),
+        format!("unexpected {}", found.trim_start_matches("the ")),
+    )
+    .label(label);
     let before = text[..start].rsplit('\n').next().unwrap_or("");
     if text[start..].starts_with('>') && before.matches('(').count() > before.matches(')').count() {
         unexpected =
-            unexpected.help("layers within parentheses stand in brackets: `[dense(5) > tanh]`");
+            unexpected.help("write layers inside parentheses in brackets: `[dense(5) > tanh]`");
     }
     (start, unexpected)
 }
 
-/// A rule of the grammar, as a reader would call it.
-fn said(rule: Rule) -> &'static str {
+/// The description of a grammar rule in messages.
+fn describe(rule: Rule) -> &'static str {
     match rule {
         Rule::file => "`model NAME { … }`",
         Rule::size | Rule::variable | Rule::net | Rule::graph | Rule::settings => {
@@ -410,7 +504,7 @@ fn binding(pair: Pair<Rule>) -> (Name, Expression) {
 
 fn layers(pair: Pair<Rule>) -> Vec<NetworkPart> {
     pair.into_inner()
-        .flat_map(|layer| one_layer(layer.into_inner().next().expect("a layer is something")))
+        .flat_map(|layer| network_parts(layer.into_inner().next().expect("a layer has content")))
         .collect()
 }
 
@@ -419,7 +513,8 @@ fn block(pair: Pair<Rule>) -> Vec<NetworkPart> {
     pair.into_inner().next().map_or(Vec::new(), layers)
 }
 
-fn one_layer(pair: Pair<Rule>) -> Vec<NetworkPart> {
+/// A call, a repetition or a residual block; the elements of a plain block.
+fn network_parts(pair: Pair<Rule>) -> Vec<NetworkPart> {
     let whole = span(&pair);
     match pair.as_rule() {
         Rule::block => block(pair),
@@ -435,7 +530,7 @@ fn one_layer(pair: Pair<Rule>) -> Vec<NetworkPart> {
             let count = atom(inner.next().expect("a repetition has a count"));
             vec![NetworkPart::Repeat {
                 count,
-                layers: one_layer(inner.next().expect("a repetition has a layer")),
+                layers: network_parts(inner.next().expect("a repetition has a layer")),
             }]
         }
         _ => vec![NetworkPart::Call(call(pair))],
@@ -513,7 +608,7 @@ fn setting(pair: Pair<Rule>) -> Setting {
     }
 }
 
-/// A sum of terms, or a term of factors: operators of one rank, from the left.
+/// A sum of terms, or a product of factors: left-associative operators of equal precedence.
 fn expression(pair: Pair<Rule>) -> Expression {
     let mut inner = pair.into_inner();
     let operand = |pair: Pair<Rule>| {
@@ -539,7 +634,7 @@ fn expression(pair: Pair<Rule>) -> Expression {
 fn factor(pair: Pair<Rule>) -> Expression {
     let whole = span(&pair);
     let mut inner = pair.into_inner();
-    let first = inner.next().expect("a factor is something");
+    let first = inner.next().expect("a factor has content");
     match first.as_rule() {
         Rule::minus => {
             let operand = factor(inner.next().expect("a sign has an operand"));

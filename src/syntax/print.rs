@@ -1,4 +1,4 @@
-//! The syntax tree as text, a node a line.
+//! Prints the syntax tree as text, one node per line.
 
 use super::ast::{
     ArgumentValue, Arrow, ArrowBody, Call, CallArgument, Expression, ExpressionKind, File, Item,
@@ -93,7 +93,7 @@ fn call(call: &Call) -> String {
     format!("{}({})", call.name.text, arguments.join(", "))
 }
 
-/// Every operation in parentheses, so that what binds how is seen.
+/// An expression with every operation in parentheses, so that its structure is visible.
 fn expression(value: &Expression) -> String {
     match &value.kind {
         ExpressionKind::Number(number) => number.to_string(),

@@ -19,14 +19,14 @@ pub enum AxisKind {
     Class,
     /// The rows or the columns of an image.
     Position,
-    /// The places within a window that moves over an image.
+    /// The places within a window of an image.
     Window,
-    /// The elements of a variable or of a layer; the channels of an image.
+    /// The elements of a variable or of a layer, or the channels of an image.
     Feature,
 }
 
 impl AxisKind {
-    /// Whether it counts what a network is applied to, and not what it makes.
+    /// Whether the axis counts applications of a network (rows, samples or classes).
     pub fn is_batch(self) -> bool {
         self <= AxisKind::Class
     }
@@ -35,7 +35,7 @@ impl AxisKind {
 /// A named axis of known size.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Axis {
-    /// `unlabelled.row`, `q.z.dense1`; an axis is known by all three of its fields.
+    /// Such as `unlabelled.row` or `q.z.dense1`. Axes with equal names may differ in size or kind.
     pub name: String,
     /// The number of positions.
     pub size: usize,
@@ -68,7 +68,7 @@ impl Axes {
         self.0.len()
     }
 
-    /// The axes by id.
+    /// The axes in the order of their ids.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Id<Axis>> + '_ {
         self.0.iter().copied()
     }

@@ -1,16 +1,16 @@
-//! The builder that distributions, layers, optimisers and passes write formulas with.
+//! The functions with which distributions, layers, optimisers and passes write formulas.
 
 use super::{Axes, Axis, Graph, Node, NoiseKind, Op, Parameter, ReduceKind, Scalar};
 use crate::id::Id;
 
 impl Graph {
-    /// A number; no axes.
+    /// A number, without axes.
     pub fn constant(&mut self, value: f64) -> Node {
-        // 0 and -0 are one constant.
+        // −0 becomes 0, so that both are the same constant.
         self.push(Op::Constant((value + 0.0).to_bits()))
     }
 
-    /// Data given at each run.
+    /// Data that the caller gives for each run.
     pub fn input(&mut self, name: &str, axes: Axes) -> Node {
         self.push(Op::Input {
             name: name.to_string(),
@@ -18,12 +18,12 @@ impl Graph {
         })
     }
 
-    /// The value of a parameter as the step begins.
+    /// The value of a parameter at the start of the step.
     pub fn read(&mut self, parameter: Id<Parameter>) -> Node {
         self.push(Op::Parameter(parameter))
     }
 
-    /// Random numbers of the stream `name`, drawn anew each step.
+    /// Random numbers of the stream `name`, different in each step.
     pub fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
         self.push(Op::Noise {
             name: name.to_string(),
@@ -113,8 +113,8 @@ impl Graph {
         values.fold(first, |sum, value| self.add(sum, value))
     }
 
-    /// Sum over `over`; a value that lacks one of the axes is constant along it, and so multiplied
-    /// by its size.
+    /// Sum over `over`. A value that lacks one of the axes is constant along it, so it is multiplied
+    /// by the size of the axis.
     pub fn sum(&mut self, value: Node, over: &Axes) -> Node {
         let absent = over.minus(self.axes_of(value));
         let summed = self.reduce(ReduceKind::Sum, value, over);
@@ -124,7 +124,7 @@ impl Graph {
         }
     }
 
-    /// Mean over `over`; axes that the value lacks change nothing.
+    /// Mean over those axes of `over` that the value has.
     pub fn mean(&mut self, value: Node, over: &Axes) -> Node {
         let present = over.intersection(self.axes_of(value));
         let sum = self.sum(value, &present);
@@ -134,7 +134,8 @@ impl Graph {
         }
     }
 
-    /// log Σ exp over `over`; a value that lacks one of the axes gains the log of its size.
+    /// log Σ exp over `over`. A value that lacks one of the axes is constant along it, so the log of
+    /// the size of the axis is added.
     pub fn log_sum_exp(&mut self, value: Node, over: &Axes) -> Node {
         let absent = over.minus(self.axes_of(value));
         let reduced = self.reduce(ReduceKind::LogSumExp, value, over);
@@ -144,12 +145,12 @@ impl Graph {
         }
     }
 
-    /// The greatest element over those of `over` that the value has.
+    /// The maximum over those axes of `over` that the value has.
     pub fn max(&mut self, value: Node, over: &Axes) -> Node {
         self.reduce(ReduceKind::Max, value, over)
     }
 
-    /// Over those of `over` that the value has.
+    /// Reduces over those axes of `over` that the value has.
     fn reduce(&mut self, kind: ReduceKind, value: Node, over: &Axes) -> Node {
         let over = over.intersection(self.axes_of(value));
         if over.is_empty() {
@@ -192,7 +193,7 @@ impl Graph {
         self.push(Op::OneHot(index, axis))
     }
 
-    /// The same numbers with axis `from` called `to`; a value without `from` is returned as it is.
+    /// The value with axis `from` renamed to `to`. A value without `from` is returned unchanged.
     pub fn rename(&mut self, value: Node, from: Id<Axis>, to: Id<Axis>) -> Node {
         if from == to || !self.axes_of(value).contains(from) {
             return value;
@@ -209,7 +210,7 @@ impl Graph {
         self.push(Op::Rename(value, from, to))
     }
 
-    /// The value itself, through which no gradient flows.
+    /// The value itself, without a gradient.
     pub fn stop_gradient(&mut self, value: Node) -> Node {
         self.push(Op::StopGradient(value))
     }

@@ -1,24 +1,24 @@
-//! The reference interpreter: every operation by its definition, in double precision, obviously
-//! right and slow.
+//! The reference interpreter. It computes every operation by its definition in double precision, and is
+//! simple rather than fast.
 
 use super::{Axes, Axis, Graph, Node, NoiseKind, Op, OutputKind, ReduceKind, Window, philox};
 use crate::id::Id;
 use std::collections::HashMap;
 
-/// Numbers over axes, the first of them outermost.
+/// A dense array of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// The axes, outermost first.
     pub axes: Vec<Id<Axis>>,
-    /// The numbers in that order.
+    /// The numbers in the order of the axes.
     pub data: Vec<f64>,
 }
 
-/// What a graph reads: inputs, parameters and noise, by name, in the order of axes that the graph
-/// gives them: parameters as declared, others as rows, samples, classes, features.
+/// The inputs, parameters and noise of a graph, by name. A parameter's axes are in declared order,
+/// others by kind: rows, samples, classes, positions, windows, features.
 pub type NamedValues = HashMap<String, Vec<f64>>;
 
-/// Noise for streams that are not among the values.
+/// The source of noise that is not among the values.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
     /// The seed of the run.
@@ -27,7 +27,10 @@ pub struct Seed {
     pub step: u64,
 }
 
-/// Every output, in the graph's order, laid out as the output says.
+/// Computes every output, in the graph's order, with its axes in the output's order.
+///
+/// # Errors
+/// If an input, parameter or noise has no value, or one of the wrong length.
 pub fn run(
     graph: &Graph,
     values: &NamedValues,
@@ -105,14 +108,14 @@ impl Evaluation<'_> {
         let graph = self.graph;
         let mut axes: Vec<Id<Axis>> = graph.axes_of(node).iter().collect();
         axes.sort_by_key(|&axis| (graph.axis(axis).kind, axis));
-        let of = |operand: Node| &self.arrays[operand.index()];
+        let array = |operand: Node| &self.arrays[operand.index()];
         Ok(match graph.op(node) {
             Op::Constant(bits) => Tensor {
                 axes,
                 data: vec![f64::from_bits(*bits)],
             },
-            Op::Input { name, .. } => self.given(name, axes)?,
-            Op::Parameter(id) => self.given(
+            Op::Input { name, .. } => self.named(name, axes)?,
+            Op::Parameter(id) => self.named(
                 &graph.parameter(*id).name,
                 graph.parameter(*id).axes.clone(),
             )?,
@@ -126,17 +129,17 @@ impl Evaluation<'_> {
                 tabulate(graph, &axes, |index| {
                     let values: Vec<f64> = operands
                         .iter()
-                        .map(|&operand| of(operand).at(graph, index))
+                        .map(|&operand| array(operand).at(graph, index))
                         .collect();
                     eval(&values)
                 })
             }
             Op::Reduce(kind, value, over) => tabulate(graph, &axes, |index| {
-                self.reduce(*kind, index, over, |index| of(*value).at(graph, index))
+                self.reduce(*kind, index, over, |index| array(*value).at(graph, index))
             }),
             Op::Contract(left, right, over) => tabulate(graph, &axes, |index| {
                 let product =
-                    |index: &Index| of(*left).at(graph, index) * of(*right).at(graph, index);
+                    |index: &Index| array(*left).at(graph, index) * array(*right).at(graph, index);
                 self.reduce(ReduceKind::Sum, index, over, product)
             }),
             Op::OneHot(value, axis) => tabulate(graph, &axes, |index| {
@@ -144,37 +147,41 @@ impl Evaluation<'_> {
                     .iter()
                     .find(|(other, _)| other == axis)
                     .expect("a one-hot has its axis");
-                f64::from(of(*value).at(graph, index) == *position as f64)
+                f64::from(array(*value).at(graph, index) == *position as f64)
             }),
             Op::Rename(value, from, to) => tabulate(graph, &axes, |index| {
                 let renamed: Vec<_> = index
                     .iter()
                     .map(|&(axis, at)| (if axis == *to { *from } else { axis }, at))
                     .collect();
-                of(*value).at(graph, &renamed)
+                array(*value).at(graph, &renamed)
             }),
-            Op::Window(value, window) => {
-                tabulate(graph, &axes, |index| match self.place(window, index) {
-                    Some(place) => of(*value).at(graph, &[&[(window.axis, place)], index].concat()),
-                    None => 0.0,
-                })
-            }
-            Op::Fold(value, window) => {
-                let positions: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
-                tabulate(graph, &axes, |index| {
-                    let (_, place) = index
-                        .iter()
-                        .find(|(axis, _)| *axis == window.axis)
-                        .expect("a fold has its axis");
-                    self.reduce(ReduceKind::Sum, index, &positions, |index| {
-                        match self.place(window, index) {
-                            Some(named) if named == *place => of(*value).at(graph, index),
-                            _ => 0.0,
-                        }
-                    })
-                })
-            }
-            Op::StopGradient(value) => of(*value).clone(),
+            Op::Window(value, window) => self.window(array(*value), window, &axes),
+            Op::Fold(value, window) => self.fold(array(*value), window, &axes),
+            Op::StopGradient(value) => array(*value).clone(),
+        })
+    }
+
+    fn window(&self, value: &Tensor, window: &Window, axes: &[Id<Axis>]) -> Tensor {
+        tabulate(self.graph, axes, |index| match self.place(window, index) {
+            Some(place) => value.at(self.graph, &[&[(window.axis, place)], index].concat()),
+            None => 0.0,
+        })
+    }
+
+    fn fold(&self, value: &Tensor, window: &Window, axes: &[Id<Axis>]) -> Tensor {
+        let positions: Axes = window.terms.iter().map(|(axis, _)| *axis).collect();
+        tabulate(self.graph, axes, |index| {
+            let (_, place) = index
+                .iter()
+                .find(|(axis, _)| *axis == window.axis)
+                .expect("a fold has its axis");
+            self.reduce(ReduceKind::Sum, index, &positions, |index| {
+                match self.place(window, index) {
+                    Some(target) if target == *place => value.at(self.graph, index),
+                    _ => 0.0,
+                }
+            })
         })
     }
 
@@ -217,7 +224,7 @@ impl Evaluation<'_> {
         }
     }
 
-    fn given(&self, name: &str, axes: Vec<Id<Axis>>) -> Result<Tensor, String> {
+    fn named(&self, name: &str, axes: Vec<Id<Axis>>) -> Result<Tensor, String> {
         let data = self
             .values
             .get(name)
@@ -239,7 +246,7 @@ impl Evaluation<'_> {
     fn noise(&self, name: &str, kind: NoiseKind, axes: Vec<Id<Axis>>) -> Result<Tensor, String> {
         let Some(Seed { seed, step }) = self.seed.filter(|_| !self.values.contains_key(name))
         else {
-            return self.given(name, axes);
+            return self.named(name, axes);
         };
         let count: usize = axes
             .iter()

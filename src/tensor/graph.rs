@@ -7,14 +7,14 @@ use std::collections::HashMap;
 /// The id of a node.
 pub type Node = Id<NodeData>;
 
-/// An operation of the graph with what is derived from it.
+/// A node of the graph: an operation with its axes and origin.
 #[derive(Clone, Debug)]
 pub struct NodeData {
     /// What it computes.
     pub op: Op,
     /// The axes of the value, derived from `op`.
     pub axes: Axes,
-    /// Index into [`Graph::origins`]: the formula that this node is a part of.
+    /// The formula that this node belongs to, an index into [`Graph::origins`].
     pub origin: usize,
 }
 
@@ -23,20 +23,20 @@ pub struct NodeData {
 pub enum Op {
     /// A number, `f64` bits. No axes.
     Constant(u64),
-    /// Data given at each run, by name.
+    /// Data that the caller gives for each run.
     Input {
-        /// What the caller fills it by.
+        /// The name by which the caller gives it.
         name: String,
         /// The axes of the data.
         axes: Axes,
     },
-    /// A trained parameter or a running average, as the step begins.
+    /// The value of a trained parameter or running average at the start of the step.
     Parameter(Id<Parameter>),
-    /// Random numbers, drawn anew each step; `name` is the stream: `unlabelled.z`.
+    /// Random numbers, different in each step.
     Noise {
-        /// The stream.
+        /// The stream, such as `unlabelled.z`.
         name: String,
-        /// Their distribution.
+        /// The distribution of the numbers.
         kind: NoiseKind,
         /// The axes of the numbers.
         axes: Axes,
@@ -45,22 +45,21 @@ pub enum Op {
     Iota(Id<Axis>),
     /// Elementwise over the united axes of the operands.
     Scalar(Scalar, Vec<Node>),
-    /// Over axes that the value has.
+    /// A reduction over axes that the value has.
     Reduce(ReduceKind, Node, Axes),
     /// Sum over `axes` of the product; both operands have them all.
     Contract(Node, Node, Axes),
     /// 1 where the position along the axis equals the value, else 0. The value lacks the axis.
     OneHot(Node, Id<Axis>),
-    /// The same numbers with axis `.1` called `.2`; of equal size.
+    /// The value with axis `.1` renamed to `.2`, which has the same size.
     Rename(Node, Id<Axis>, Id<Axis>),
     /// The value at the place along an axis that positions along others name, or 0. The value has
     /// the axis.
     Window(Node, Window),
-    /// Sum over the positions that name a place along an axis. The value lacks the axis; where it
-    /// lacks those of the positions, it is constant along them. A window and a fold are each
-    /// other's transpose.
+    /// Along an axis that the value lacks: at each place, the sum over the positions that name it. The
+    /// value is constant along axes of positions that it lacks. A fold is the transpose of a window.
     Fold(Node, Window),
-    /// The value itself; no gradient flows through.
+    /// The value itself, without a gradient.
     StopGradient(Node),
 }
 
@@ -71,7 +70,7 @@ pub enum Op {
 pub enum ReduceKind {
     /// Σ x.
     Sum,
-    /// The greatest element.
+    /// The maximum.
     Max,
     /// log Σ exp(x).
     LogSumExp,
@@ -88,16 +87,16 @@ pub enum NoiseKind {
     Uniform,
 }
 
-/// A named array kept between steps.
+/// A named array that a run keeps between steps.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Parameter {
-    /// `q.z.dense1.weight.a`.
+    /// Such as `q.z.dense1.weight.a`.
     pub name: String,
     /// In PyTorch's order: `[out, in]`.
     pub axes: Vec<Id<Axis>>,
-    /// How it is initialised.
+    /// Its initial value.
     pub start: Start,
-    /// False for running averages, which the optimiser leaves alone.
+    /// Whether the optimiser updates it. False for running averages.
     pub trained: bool,
 }
 
@@ -113,10 +112,10 @@ impl Parameter {
     }
 }
 
-/// How a parameter starts.
+/// The initial value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Start {
-    /// By the model's `initialize`, with the given numbers of inputs and outputs.
+    /// The weight of a hidden layer, initialised by the model's `initialize` line.
     HiddenWeight {
         /// The features of the input.
         inputs: usize,
@@ -143,14 +142,15 @@ pub enum Start {
     LatentHeadBias,
     /// This number.
     Constant(f64),
-    /// N(0, s²), by any recipe: what must differ to learn to differ.
+    /// N(0, s²) for every `initialize` line, for parameters whose elements must differ at the start,
+    /// such as the locations of a mixture.
     Normal(f64),
 }
 
-/// What an output is for.
+/// The purpose of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OutputKind {
-    /// A number or array to be read.
+    /// A number or array for the caller to read.
     Value,
     /// The gradient of the loss by the parameter of that name.
     Gradient,
@@ -161,9 +161,9 @@ pub enum OutputKind {
 /// A named result of a graph.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// What it is for.
+    /// Its purpose.
     pub kind: OutputKind,
-    /// What consumers know it by.
+    /// Its name.
     pub name: OutputName,
     /// The value.
     pub node: Node,
@@ -171,7 +171,7 @@ pub struct Output {
     pub axes: Vec<Id<Axis>>,
 }
 
-/// Operations on values with named axes, in an order in which operands come first.
+/// Operations on values with named axes. A node's operands precede it.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// Every axis; an [`Id`] of an axis is a position here.
@@ -182,7 +182,7 @@ pub struct Graph {
     pub parameters: Vec<Parameter>,
     /// The results, in the order in which they were added.
     pub outputs: Vec<Output>,
-    /// Formulas and places, such as `log p(x | z, y), adgm.dgm:19`.
+    /// Formulas with their file and line, such as `log p(x | z, y), adgm.dgm:19`.
     pub origins: Vec<String>,
     pub(super) origin: usize,
     interned: HashMap<Op, Node>,
@@ -208,7 +208,8 @@ impl Graph {
         }
     }
 
-    /// An empty graph with the axes, parameters and origins of `self`: what a pass starts from.
+    /// A graph without nodes and outputs that has the axes, parameters and origins of `self`. A pass
+    /// starts from it.
     pub fn emptied(&self) -> Self {
         Graph {
             axes: self.axes.clone(),
@@ -253,7 +254,7 @@ impl Graph {
         (0..self.nodes.len()).map(Id::new)
     }
 
-    /// The axis of that name, made if there is none.
+    /// The id of an axis, which is added if it is new.
     pub fn new_axis(&mut self, axis: Axis) -> Id<Axis> {
         let found = self.axes.iter().position(|other| *other == axis);
         Id::new(found.unwrap_or_else(|| {
@@ -262,7 +263,7 @@ impl Graph {
         }))
     }
 
-    /// Nodes made from now on belong to this formula.
+    /// Makes this the formula that new nodes belong to.
     pub fn set_origin(&mut self, origin: &str) {
         let found = self.origins.iter().position(|other| other == origin);
         self.origin = found.unwrap_or_else(|| {
@@ -276,13 +277,13 @@ impl Graph {
         self.origin
     }
 
-    /// Nodes made from now on belong to that formula.
+    /// Makes this the formula that new nodes belong to, an index into [`Graph::origins`].
     pub fn set_origin_of(&mut self, origin: usize) {
         self.origin = origin;
     }
 
-    /// The node of that operation; the caller has made sure that the operands exist and the axes
-    /// fit.
+    /// The node of an operation, which is added if it is new. The caller ensures that the operands
+    /// exist and that the axes fit.
     pub fn push(&mut self, op: Op) -> Node {
         if let Some(&node) = self.interned.get(&op) {
             return node;
@@ -331,7 +332,7 @@ impl Graph {
         }
     }
 
-    /// Adds an output. Gradients and next values are named as their parameter.
+    /// Adds an output. A gradient or next value has the name of its parameter.
     pub fn output(
         &mut self,
         kind: OutputKind,
@@ -352,7 +353,7 @@ impl Graph {
         });
     }
 
-    /// The parameter of that name, declared if it is new.
+    /// The id of the parameter with this name, which is declared if it is new.
     pub fn declare(&mut self, parameter: Parameter) -> Id<Parameter> {
         let found = self
             .parameters
@@ -385,7 +386,7 @@ impl Op {
         }
     }
 
-    /// The same operation on other operands.
+    /// The operation with each operand replaced.
     pub fn map(&self, mut f: impl FnMut(Node) -> Node) -> Op {
         match self {
             Op::Scalar(scalar, operands) => {

@@ -1,6 +1,6 @@
 //! The tensor IR: a flat, append-only arena of operations on values with named axes.
 //!
-//! A node's operands precede it. Equal nodes are one node: common subexpressions cost nothing.
+//! A node's operands precede it. No two nodes are equal, so a common subexpression is computed once.
 
 mod axes;
 pub mod special;

@@ -1,5 +1,5 @@
-//! Philox4x32-10 (Salmon et al. 2011): random numbers by index, the same on every device and for
-//! any order of asking.
+//! Philox4x32-10 (Salmon et al. 2011), a counter-based random number generator. A number depends only
+//! on its index, so all devices and all orders of evaluation give the same numbers.
 //!
 //! Element e of a stream is word e mod 4 of block e / 4. The counter of a block is (block, stream,
 //! step low, step high), the key is the seed. Normal numbers come from pairs of words by Box and
@@ -29,15 +29,15 @@ pub fn words(seed: u64, step: u64, stream: u32, number: u32) -> [u32; 4] {
     )
 }
 
-/// The number of a stream, from its name: FNV-1a.
+/// The number of a stream: the FNV-1a hash of its name.
 pub fn stream(name: &str) -> u32 {
     name.bytes().fold(0x811C_9DC5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })
 }
 
-/// A word as a number strictly between 0 and 1, exact in single precision: the middle of one of 2²³
-/// intervals.
+/// A word as a number strictly between 0 and 1, exact in single precision: the midpoint of one of 2²³
+/// equal intervals.
 pub fn unit(word: u32) -> f64 {
     (f64::from(word >> 9) + 0.5) / f64::from(1u32 << 23)
 }

@@ -1,4 +1,4 @@
-//! What windows map: the places that positions name, and the operations that read and sum there.
+//! The places that windows name, and the operations that read and sum there.
 
 use super::{Axis, Graph, Node, Op, Scalar, Window};
 use crate::id::Id;
@@ -26,7 +26,7 @@ impl Window {
         window
     }
 
-    /// The place that the positions name, if they name one.
+    /// The place that the positions name, if there is one.
     pub fn place(&self, graph: &Graph, position: impl Fn(Id<Axis>) -> usize) -> Option<usize> {
         let sum = self
             .terms
@@ -35,8 +35,8 @@ impl Window {
             .sum::<isize>()
             + self.offset;
         let place = sum.div_euclid(self.divisor as isize);
-        let whole = sum.rem_euclid(self.divisor as isize) == 0;
-        (whole && place >= 0 && place < graph.axis(self.axis).size as isize)
+        let is_integer = sum.rem_euclid(self.divisor as isize) == 0;
+        (is_integer && place >= 0 && place < graph.axis(self.axis).size as isize)
             .then_some(place as usize)
     }
 
@@ -57,23 +57,23 @@ impl Window {
             && farthest(false) < graph.axis(self.axis).size as isize
     }
 
-    /// Whether each place has one name, and no other name is in use.
+    /// Whether the positions name each place once, and always name a place.
     pub fn is_bijection(&self, graph: &Graph) -> bool {
-        self.offset == 0 && self.names(graph) == Some(graph.axis(self.axis).size as isize)
+        self.offset == 0 && self.dense_sums(graph) == Some(graph.axis(self.axis).size as isize)
     }
 
-    /// Whether each place has one name, whatever else names none.
+    /// Whether the positions name each place once. Some may name no place.
     pub fn names_each_once(&self, graph: &Graph) -> bool {
         let size = graph.axis(self.axis).size as isize;
         self.offset <= 0
             && self
-                .names(graph)
+                .dense_sums(graph)
                 .is_some_and(|count| self.offset + count >= size)
     }
 
-    /// How many sums the positions make from `offset` on, one after another and each once: strides
-    /// are those of an array without gaps. None if they do not.
-    fn names(&self, graph: &Graph) -> Option<isize> {
+    /// The number of different sums of positions, if they are consecutive from `offset` on and each
+    /// occurs once. Then the strides are those of a dense array.
+    fn dense_sums(&self, graph: &Graph) -> Option<isize> {
         let mut terms: Vec<(isize, usize)> = self
             .terms
             .iter()
@@ -90,7 +90,7 @@ impl Window {
         (dense && self.divisor == 1).then_some(below)
     }
 
-    /// The same map, solved for the position along one of its terms' axes.
+    /// The map solved for the position along the axis of one of its terms.
     pub fn solved(&self, term: usize) -> Self {
         let (axis, stride) = self.terms[term];
         let sign = stride.signum();
@@ -111,8 +111,7 @@ impl Window {
 }
 
 impl Graph {
-    /// The value at the places along `window.axis` that the positions along the axes of its terms
-    /// name; 0 where they name none.
+    /// The value at the places along `window.axis` that positions name, or 0 where they name none.
     pub fn window(&mut self, value: Node, window: &Window) -> Node {
         if self.axes_of(value).contains(window.axis) {
             return self.push(Op::Window(value, window.clone()));
@@ -124,8 +123,8 @@ impl Graph {
         self.mul(value, mask)
     }
 
-    /// Sum over the positions along the axes of the window's terms that name a place: a value along
-    /// `window.axis`. A value that lacks one of these axes is constant along it.
+    /// At each place along `window.axis`, the sum over the positions that name it. A value that lacks
+    /// one of the axes of positions is constant along it.
     pub fn fold(&mut self, value: Node, window: &Window) -> Node {
         assert!(
             !self.axes_of(value).contains(window.axis),
@@ -154,17 +153,18 @@ impl Graph {
         let end = self.constant((size * window.divisor) as f64);
         let mut mask = self.scalar(Scalar::Greater, &[end, sum]);
         let below = self.scalar(Scalar::Greater, &[zero, sum]);
-        let after = self.sub(one, below);
-        mask = self.mul(mask, after);
+        let not_below = self.sub(one, below);
+        mask = self.mul(mask, not_below);
         if window.divisor > 1 {
-            let place = self.scale(sum, 1.0 / window.divisor as f64);
-            let whole = self.shift(place, 0.5 / window.divisor as f64);
-            let whole = self.scalar(Scalar::Floor, &[whole]);
-            let whole = self.scale(whole, window.divisor as f64);
-            let rest = self.sub(sum, whole);
+            // The added half keeps the floor exact in spite of rounding.
+            let quotient = self.scale(sum, 1.0 / window.divisor as f64);
+            let rounded = self.shift(quotient, 0.5 / window.divisor as f64);
+            let place = self.scalar(Scalar::Floor, &[rounded]);
+            let multiple = self.scale(place, window.divisor as f64);
+            let remainder = self.sub(sum, multiple);
             let half = self.constant(0.5);
-            let whole = self.scalar(Scalar::Greater, &[half, rest]);
-            mask = self.mul(mask, whole);
+            let divides = self.scalar(Scalar::Greater, &[half, remainder]);
+            mask = self.mul(mask, divides);
         }
         mask
     }

@@ -1,10 +1,10 @@
-//! Graphs as text, one operation a line.
+//! Prints graphs as text, one operation a line.
 
 use super::{Axes, Graph, Node, Op, OutputKind, ReduceKind, Window};
 use crate::id::Id;
 
-/// Every node that is more than a leaf, grouped by the formula that it belongs to, then the outputs
-/// and the counts.
+/// A graph as text: its nodes, grouped by the formula that they belong to, then its outputs and counts.
+/// Constants and parameters are printed where they are read.
 pub fn print(graph: &Graph) -> String {
     let mut text = String::new();
     let mut origin = None;

@@ -13,13 +13,13 @@ pub enum Scalar {
     Mul,
     /// left / right
     Div,
-    /// The greater of two.
+    /// The larger operand.
     Max,
-    /// The smaller of two.
+    /// The smaller operand.
     Min,
     /// 1 where left > right, else 0.
     Greater,
-    /// The second where the first is above 0, else the third.
+    /// The second operand where the first is above 0, else the third.
     Select,
     /// −x
     Neg,
@@ -29,7 +29,7 @@ pub enum Scalar {
     Abs,
     /// 1 above 0, −1 below, 0 at 0.
     Sign,
-    /// The greatest whole number that is not above x.
+    /// ⌊x⌋, the largest integer that is not above x.
     Floor,
     /// √x
     Sqrt,
@@ -64,7 +64,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Whether it takes an instruction or two, less than to read a number from memory.
+    /// Whether it takes an instruction or two, which is less than a read from memory.
     pub fn is_cheap(self) -> bool {
         use Scalar::{Abs, Add, Floor, Greater, Max, Min, Mul, Neg, Relu, Select, Sign, Sub};
         matches!(

@@ -10,16 +10,16 @@ pub struct Row {
     pub name: &'static str,
     /// The number of operands.
     pub arity: usize,
-    /// The function, on as many numbers as `arity`.
+    /// The function of `arity` numbers.
     pub eval: fn(&[f64]) -> f64,
     /// A C expression in `{0}`, `{1}`, `{2}`, single precision.
     pub c: &'static str,
-    /// The gradient by each operand, from the operands, the result and the gradient by the result;
-    /// `None` for an operand that none flows to.
+    /// The gradients by the operands.
     pub gradient: Gradient,
 }
 
-/// The gradients by the operands: `(graph, operands, result, gradient by the result)`.
+/// Adds the gradient by each operand to the graph, or gives `None` where there is none:
+/// `(graph, operands, result, gradient by the result)`.
 pub type Gradient = fn(&mut Graph, &[Node], Node, Node) -> Vec<Option<Node>>;
 
 impl Scalar {
@@ -45,7 +45,7 @@ macro_rules! row {
     };
 }
 
-/// Of an operation whose derivative is an operation too.
+/// The gradient of an operation whose derivative is also an operation.
 fn by_slope(g: &mut Graph, slope: Scalar, x: Node, d: Node) -> Vec<Option<Node>> {
     let slope = g.scalar(slope, &[x]);
     vec![Some(g.mul(d, slope))]
@@ -99,7 +99,7 @@ const TABLE: &[Row] = &[
             vec![Some(left), Some(g.neg(slope))]
         }
     ),
-    // The gradient goes to the larger; to the right one of two equals.
+    // The gradient goes to the larger operand, or to the right one if both are equal.
     row!(
         Max,
         "max",
@@ -154,7 +154,7 @@ const TABLE: &[Row] = &[
     row!(Neg, "neg", 1, |x| -x[0], "(-{0})", |g, _, _, d| vec![Some(
         g.neg(d)
     )]),
-    // The gradient needs the result alone.
+    // The gradient needs only the result.
     row!(
         Relu,
         "relu",
@@ -258,8 +258,8 @@ const TABLE: &[Row] = &[
         "(1.0f / (1.0f + expf(-{0})))",
         |g, _, y, d| {
             let one = g.constant(1.0);
-            let rest = g.sub(one, y);
-            let slope = g.mul(y, rest);
+            let complement = g.sub(one, y);
+            let slope = g.mul(y, complement);
             vec![Some(g.mul(d, slope))]
         }
     ),
@@ -304,8 +304,8 @@ const TABLE: &[Row] = &[
                 g.constant(2.0),
                 g.scale(d, 1.0 / std::f64::consts::TAU.sqrt()),
             );
-            let rest = g.sub(two, square);
-            let slope = g.mul(bell, rest);
+            let factor = g.sub(two, square);
+            let slope = g.mul(bell, factor);
             vec![Some(g.mul(density, slope))]
         }
     ),
@@ -325,8 +325,7 @@ const TABLE: &[Row] = &[
         "digamma({0})",
         |g, x, _, d| by_slope(g, Scalar::Trigamma, x[0], d)
     ),
-    // No model differentiates a density three times; a gradient that did would be wrong in silence,
-    // so it stops dgc.
+    // No model differentiates a density three times, so a third derivative is a bug of dgc.
     row!(
         Trigamma,
         "trigamma",

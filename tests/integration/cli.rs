@@ -866,3 +866,242 @@ fn a_layout_keeps_the_model() {
     std::fs::write(&file, b"model \xff").expect("a file can be written");
     assert!(fails(folder.path(), &["check", "old.dgm"]).contains("byte at offset 6"));
 }
+
+/// Writes `one.dgm`, a VAE of counts that the excerpt does not fit, and `one.safetensors`, its data.
+fn write_counts(folder: &Path) {
+    let text = "model one {
+  data   visits: count[3]
+  data   weight: positive
+  latent z: real[2]
+
+  net body = dense(4) > relu
+
+  generative {
+         z ~ normal(0, 1)
+    z -> visits ~ poisson(body)
+    z -> weight ~ log_normal(body)
+  }
+
+  inference {
+    visits -> z ~ normal(body)
+  }
+
+  train {
+    batch 5
+    epochs 1
+  }
+}
+";
+    std::fs::write(folder.join("one.dgm"), text).expect("a file can be written");
+    write_arrays(folder, "one.safetensors", 20, 20);
+}
+
+/// Writes data for `one.dgm` with these numbers of rows.
+fn write_arrays(folder: &Path, file: &str, visits: usize, weights: usize) {
+    let array = |name: &str, shape: &[usize]| dgc::run::arrays::NamedArray {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data: vec![1.0; shape.iter().product()],
+    };
+    let arrays = [array("visits", &[visits, 3]), array("weight", &[weights])];
+    dgc::run::arrays::write(&folder.join(file), &arrays, Default::default(), false)
+        .expect("a file");
+}
+
+/// A format is never written under the name of another: such a file may be the result of another
+/// command.
+#[test]
+fn the_ending_of_an_output_file_is_checked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write_counts(at);
+    fine(
+        at,
+        &["train", "one.dgm", "--data", "one.safetensors", "-o", "run"],
+    );
+    for (arguments, ending) in [
+        (vec!["predict", "run", "-o", "kept.npz"], ".csv"),
+        (vec!["encode", "run", "-o", "kept.csv"], ".npz"),
+        (vec!["sample", "run", "-o", "kept.npz"], ".png"),
+        (vec!["sample", "run", "-o", "kept"], ".png"),
+        (
+            vec!["graph", "one.dgm", "-o", "kept.csv"],
+            ".svg, .dot or .txt",
+        ),
+        (
+            vec![
+                "bound", "one.dgm", "--params", "a", "--batch", "b", "--grads", "kept.npz",
+            ],
+            ".safetensors",
+        ),
+    ] {
+        let file = at.join(arguments.last().expect("a file"));
+        std::fs::write(&file, "kept").expect("a file can be written");
+        let output = dgc(at, &arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(
+            errors.contains(&format!("expected a name that ends in {ending}"))
+                && errors.contains("help: for example: kept"),
+            "{errors}"
+        );
+        assert_eq!(std::fs::read(&file).expect("the file"), b"kept");
+    }
+    // A picture needs one image.
+    let errors = fails(at, &["sample", "run", "-o", "samples.png"]);
+    assert!(
+        errors.contains("use a model of one image") && errors.contains("`dgc encode`"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn mistakes_of_options_name_the_option() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write_counts(at);
+    for (set, words) in [
+        (
+            "rate=fast",
+            ["`--set rate=fast`: expected a number", "--set rate="],
+        ),
+        ("rate=-1", ["`--set rate=-1`: expected", "--set rate="]),
+        (
+            "epochs=1.5",
+            [
+                "`--set epochs=1.5`: expected a whole number",
+                "--set epochs=1\n",
+            ],
+        ),
+        (
+            "epoch=1",
+            ["the model has no such", "did you mean `epochs`?"],
+        ),
+    ] {
+        for command in ["check", "explain"] {
+            let errors = fails(at, &[command, "one.dgm", "--set", set]);
+            for word in words {
+                assert!(errors.contains(word), "{command} {set}: {errors}");
+            }
+            assert!(
+                errors.ends_with("error: --set: 1 mistake for one.dgm\n"),
+                "{command} {set}: {errors}"
+            );
+        }
+    }
+    let text = std::fs::read_to_string(at.join("one.dgm")).expect("the model");
+    let sized = text
+        .replace("model one {", "model one {\n  size hidden = 4")
+        .replace("dense(4)", "dense(hidden)");
+    std::fs::write(at.join("sized.dgm"), &sized).expect("a file can be written");
+    for set in ["hidden=0", "hidden=2.5", "hidden=many"] {
+        let errors = fails(at, &["check", "sized.dgm", "--set", set]);
+        assert!(
+            errors.contains(&format!("`--set {set}`: expected a"))
+                && errors.contains("for example: --set hidden=4")
+                && errors.ends_with("error: --set: 1 mistake for sized.dgm\n"),
+            "{errors}"
+        );
+    }
+    // A mistake in the file is still one of the file.
+    std::fs::write(at.join("bad.dgm"), sized.replace("count[3]", "count[0]"))
+        .expect("a file can be written");
+    let errors = fails(at, &["check", "bad.dgm", "--set", "hidden=0"]);
+    assert!(errors.ends_with("error: bad.dgm: 2 mistakes\n"), "{errors}");
+    // The option that was forgotten.
+    let errors = fails(at, &["train", "one.dgm"]);
+    assert!(
+        errors.contains("no --data was given, so dgc reads the bundled MNIST excerpt"),
+        "{errors}"
+    );
+    // Numbers that begin with a minus are values, not options.
+    for arguments in [
+        &["train", "one.dgm", "--threads", "-3"][..],
+        &["train", "one.dgm", "--epochs", "-3"],
+        &["train", "one.dgm", "--labels", "-3"],
+        &["train", "one.dgm", "--validation", "-3"],
+        &["train", "one.dgm", "--seed", "-3"],
+        &["train", "one.dgm", "--samples", "-3"],
+        &["eval", "run", "--rows", "-3"],
+        &["eval", "run", "--samples", "-3"],
+        &["eval", "run", "--seed", "-3"],
+        &["sample", "run", "-o", "x.png", "--lines", "-3"],
+        &["bench", "one.dgm", "--steps", "-3"],
+    ] {
+        let errors = fails(at, arguments);
+        assert!(
+            errors.contains("expected a whole number") && errors.contains("found `-3`"),
+            "{arguments:?}: {errors}"
+        );
+    }
+    let help = fine(at, &["train", "--help"]);
+    assert!(help.contains("also `gpu`"), "{help}");
+    let errors = fails(at, &["train", "one.dgm", "--device", "gpus"]);
+    assert!(errors.contains("cuda"), "{errors}");
+}
+
+#[test]
+fn arrays_of_different_lengths_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write_counts(at);
+    write_arrays(at, "short.safetensors", 19, 20);
+    let errors = fails(at, &["train", "one.dgm", "--data", "short.safetensors"]);
+    assert!(
+        errors.contains("`visits` has 19 rows, but `weight` has 20")
+            && errors.contains("help: give all arrays the same number of rows"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_run_without_epochs_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write_counts(at);
+    let train = ["train", "one.dgm", "--data", "one.safetensors", "-o", "run"];
+    let output = dgc(at, &[&train[..], &["--epochs", "0"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && errors.contains("note: epochs is 0, so nothing was trained"),
+        "{errors}"
+    );
+    fine(at, &["train", "run", "--resume", "--epochs", "1"]);
+}
+
+#[test]
+fn fmt_says_which_files_it_rewrites() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write_counts(at);
+    let says = || String::from_utf8_lossy(&dgc(at, &["fmt", "one.dgm"]).stderr).into_owned();
+    assert_eq!(says(), "");
+    let text = std::fs::read_to_string(at.join("one.dgm")).expect("the model");
+    std::fs::write(at.join("one.dgm"), text.replace("    batch", "  batch"))
+        .expect("a file can be written");
+    assert_eq!(says(), "note: formatted one.dgm\n");
+    assert_eq!(says(), "");
+    assert!(fine(at, &["fmt", "--help"]).contains("in place"));
+}
+
+/// `dgc list` writes entries as a model does, and agrees with the table of the language.
+#[test]
+fn the_list_is_written_as_in_a_model() {
+    let list = fine(Path::new("."), &["list"]);
+    let line = |start: &str| {
+        let mut lines = list.lines();
+        let found = lines.find(|line| line.trim_start().starts_with(start));
+        let found = found.unwrap_or_else(|| panic!("no line begins with {start}: {list}"));
+        found.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        line("class     uniform").as_str(),
+        "class uniform summed over"
+    );
+    assert_eq!(
+        line("class     ").as_str(),
+        "class categorical(network): logits summed over"
+    );
+    assert_eq!(line("top "), "top VARIABLE count");
+    assert!(line("dense").starts_with("dense(size, [height], [width])"));
+}

@@ -26,8 +26,10 @@ fn folder(file: &Path) -> tempfile::TempDir {
         .filter(|(name, _)| common::SMALL.iter().any(|(known, _)| known == name))
         .cloned()
         .collect();
-    let made = compiled::make(&small(file), &[], Precision::F32).expect("it is made");
-    compiled::write(&folder.path().join("out"), &small(file), &sets, made).expect("it is written");
+    let programs =
+        compiled::compile_model(&small(file), &[], Precision::F32).expect("the model compiles");
+    compiled::write(&folder.path().join("out"), &small(file), &sets, programs)
+        .expect("it is written");
     folder
 }
 
@@ -141,8 +143,9 @@ fn manifests_name_files_in_their_folder() {
             message.contains("expected names of files in the folder"),
             "{message}"
         );
-        let made = compiled::make(&small(&file), &[], Precision::F32).expect("it is made");
-        let error = compiled::write(&out, &small(&file), &[], made).expect_err("it is refused");
+        let programs = compiled::compile_model(&small(&file), &[], Precision::F32)
+            .expect("the model compiles");
+        let error = compiled::write(&out, &small(&file), &[], programs).expect_err("it is refused");
         assert!(error.to_string().contains("names of files"), "{error}");
         assert!(precious.exists() && out.join("gradient.json").exists());
     }

@@ -1,16 +1,18 @@
-//! The registries against the language's description: `docs/language.md` lists every entry, and
-//! nothing else. The examples that messages give are accepted.
+//! Compares the registries with `docs/language.md`: the page lists every entry, and nothing else. The
+//! lines on the page, and the examples in messages, are accepted.
 
 use crate::common;
 
 use dgc::{
+    diagnostic::Diagnostic,
     distribution::{DISTRIBUTIONS, Domain},
     estimator::ESTIMATORS,
     layer::LAYERS,
-    lines::{Block, LINES, in_block},
+    lines::{Block, LINES, Line, in_block},
+    model::Model,
     optimizer::OPTIMIZERS,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The rows of the tables whose header has these columns first, as cells.
 fn rows(columns: &[&str]) -> Vec<Vec<String>> {
@@ -108,6 +110,26 @@ fn the_page_lists_every_distribution() {
 }
 
 #[test]
+fn the_page_lists_the_distributions_of_every_type() {
+    let rows = rows(&["type", "values", "distributions"]);
+    for (name, domain) in Domain::NAMES {
+        let row = rows.iter().find(|row| called(quoted(&row[0])[0]) == *name);
+        let row = row.unwrap_or_else(|| panic!("`{name}` has no row"));
+        let of_type = DISTRIBUTIONS
+            .iter()
+            .filter(|distribution| distribution.support() == *domain);
+        let names: Vec<&str> = of_type.map(|distribution| distribution.name()).collect();
+        let listed: BTreeSet<&str> = quoted(&row[2]).into_iter().collect();
+        assert_eq!(
+            listed,
+            names.into_iter().collect(),
+            "the distributions of `{name}`"
+        );
+    }
+    assert_eq!(rows.len(), Domain::NAMES.len());
+}
+
+#[test]
 fn the_page_lists_every_layer() {
     let rows = rows(&["layer", "what it does"]);
     let calls: Vec<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
@@ -189,6 +211,57 @@ TRAIN
 }
 ";
 
+/// [`MODEL`] with one further line.
+fn with_line(line: &dyn Line, text: &str) -> String {
+    let (objective, train) = match line.block() {
+        Block::Objective => {
+            let samples = if line.keyword() == "samples" {
+                ""
+            } else {
+                "samples 2\n"
+            };
+            let treats = if line.treats_class() { "" } else { "sum y\n" };
+            (format!("{samples}{treats}{text}"), "")
+        }
+        Block::Train => ("sum y".to_string(), text),
+    };
+    MODEL
+        .replace("OBJECTIVE", &objective)
+        .replace("TRAIN", train)
+}
+
+/// [`MODEL`] without further lines.
+fn without_lines() -> String {
+    MODEL.replace("OBJECTIVE", "sum y").replace("TRAIN", "")
+}
+
+fn check(text: &str, set: Option<(&str, &str)>) -> Result<Model, Vec<Diagnostic>> {
+    let sets: Vec<(String, String)> = set
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .into_iter()
+        .collect();
+    dgc::driver::check("all.dgm", text, &sets).map(|(model, _)| model)
+}
+
+fn accepted(text: &str) -> Model {
+    check(text, None).unwrap_or_else(|mistakes| {
+        let mistakes = dgc::diagnostic::render(&mistakes, "all.dgm", text, false);
+        panic!("the model is rejected:\n{mistakes}")
+    })
+}
+
+/// The forms of each line: its example, and the lines in the tables of the page.
+fn forms(line: &dyn Line) -> Vec<String> {
+    let tables = rows(&["line", "meaning"]);
+    let cells = tables.iter().map(|row| quoted(&row[0])[0]);
+    let listed = cells.filter(|text| called(text) == line.keyword());
+    [line.example(true)]
+        .into_iter()
+        .chain(listed)
+        .map(str::to_string)
+        .collect()
+}
+
 #[test]
 fn every_example_is_accepted() {
     let mut keywords = BTreeSet::new();
@@ -196,44 +269,146 @@ fn every_example_is_accepted() {
         let keyword = line.keyword();
         assert!(keywords.insert(keyword), "two lines are called `{keyword}`");
         assert!(!line.summary().is_empty(), "`{keyword}` has no summary");
-        let example = line.example(true);
-        assert!(example.starts_with(keyword), "`{example}`");
-        let treats = if line.treats_class() { "" } else { "sum y\n" };
-        let samples = if keyword == "samples" {
-            ""
-        } else {
-            "samples 2\n"
-        };
-        let (objective, train) = match line.block() {
-            Block::Objective => (format!("{samples}{treats}{example}"), String::new()),
-            Block::Train => ("sum y".to_string(), example.to_string()),
-        };
-        let text = MODEL
-            .replace("OBJECTIVE", &objective)
-            .replace("TRAIN", &train);
-        let checked = dgc::driver::check("all.dgm", &text, &[]);
-        if let Err(mistakes) = checked {
-            let mistakes = dgc::diagnostic::render(&mistakes, "all.dgm", &text, false);
-            panic!("`{example}` is refused:\n{mistakes}");
+        for form in forms(*line) {
+            assert!(form.starts_with(keyword), "`{form}`");
+            accepted(&with_line(*line, &form));
         }
     }
 }
 
+/// The names in a text: what is in backticks and could stand before the `=` of `--set`.
+fn names(text: &str) -> BTreeSet<String> {
+    let is_name = |text: &&str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+    };
+    let names = quoted(text).into_iter().filter(is_name);
+    names.map(str::to_string).collect()
+}
+
+/// What `--set` reaches if a model has the line, and its number in the line.
+fn settings(line: &dyn Line) -> BTreeMap<String, String> {
+    let models = forms(line)
+        .into_iter()
+        .map(|form| accepted(&with_line(line, &form)));
+    models.flat_map(|model| model.settings).collect()
+}
+
+/// Whether `--set` reaches a name in a model without the line.
+fn is_always_set(name: &str, value: &str) -> bool {
+    check(&without_lines(), Some((name, value))).is_ok()
+}
+
+/// The table of names for `--set` that a line brings, against what the lines accept.
+#[test]
+fn the_page_lists_every_name_that_a_line_brings() {
+    let table = rows(&["line", "names"]);
+    let mut covered = BTreeSet::new();
+    for row in &table {
+        let keywords: BTreeSet<&str> = quoted(&row[0]).into_iter().map(called).collect();
+        let lines = LINES
+            .iter()
+            .filter(|line| keywords.contains(line.keyword()));
+        let found: BTreeSet<String> = lines
+            .flat_map(|line| settings(*line))
+            .filter(|(name, value)| !is_always_set(name, value))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names(&row[1]), found, "`--set` and {}", row[0]);
+        covered.extend(keywords);
+    }
+    for line in LINES {
+        let keyword = line.keyword();
+        let mut brought = settings(*line).into_iter();
+        let missing = brought.find(|(name, value)| !is_always_set(name, value));
+        assert!(
+            covered.contains(keyword) || missing.is_none(),
+            "`{keyword}` brings {missing:?}, and has no row in the table of `--set` names"
+        );
+    }
+}
+
+/// The names for `--set` that need no line, against what a model without lines accepts.
+#[test]
+fn the_page_lists_every_name_that_needs_no_line() {
+    let page = std::fs::read_to_string(common::root().join("docs/language.md"))
+        .expect("the page can be read");
+    let (_, section) = page
+        .split_once("\n## Settings from the command line\n")
+        .expect("the page has the section");
+    let (paragraph, _) = section
+        .split_once("\n|")
+        .expect("a table follows the paragraph");
+    let listed = names(paragraph);
+    let arguments: BTreeSet<&str> = OPTIMIZERS
+        .iter()
+        .flat_map(|optimizer| optimizer.arguments())
+        .map(|argument| argument.name)
+        .collect();
+    let brought = LINES.iter().flat_map(|line| settings(*line));
+    for (name, value) in brought.filter(|(name, value)| is_always_set(name, value)) {
+        assert!(
+            listed.contains(&name) || arguments.contains(name.as_str()),
+            "`--set {name}={value}` needs no line, and is not listed"
+        );
+    }
+    let unlabelled = "model all {
+  data   x: binary[6]
+  latent z: real[2]
+  generative {
+         z ~ normal(0, 1)
+    z -> x ~ bernoulli(linear)
+  }
+  inference {
+    x -> z ~ normal(linear)
+  }
+}
+";
+    for name in listed {
+        // A number in the range of every one of them.
+        let accepts = |text: &str| check(text, Some((&name, "1"))).is_ok();
+        assert!(
+            accepts(&without_lines()) || accepts(unlabelled),
+            "`--set {name}=1` needs a line"
+        );
+    }
+}
+
+/// A part of each cost's formula for its example in [`MODEL`].
+const FORMULAS: &[(&str, &str)] = &[
+    ("classify", "mean labelled (− log q(y | h))"),
+    ("smooth", "KL(q(y | h) ‖"),
+    ("inform", "H(mean unlabelled q(y | h))"),
+    ("match", "mean unlabelled (r − clean h)²"),
+];
+
+/// Whether a model of `tests/golden` has the line.
+fn has_golden_model(keyword: &str) -> bool {
+    common::models_in(&common::root().join("tests/golden"))
+        .iter()
+        .any(|file| {
+            let text = std::fs::read_to_string(file).expect("a model can be read");
+            let mut lines = text.lines().map(str::trim_start);
+            lines.any(|line| !line.starts_with("//") && called(line) == keyword)
+        })
+}
+
 #[test]
 fn every_cost_is_printed_and_lowered_by_itself() {
-    for (line, formula) in [
-        ("classify y", "mean labelled (− log q(y | h))"),
-        ("smooth y by vat(radius = 2)", "KL(q(y | h) ‖"),
-        ("inform y", "H(mean unlabelled q(y | h))"),
-        ("match r to clean h", "mean unlabelled (r − clean h)²"),
-    ] {
-        let objective = format!("sum y\n{line}");
-        let text = MODEL.replace("OBJECTIVE", &objective).replace("TRAIN", "");
-        let model = common::check("all.dgm", &text, &[]);
+    let mut costs = BTreeSet::new();
+    for line in LINES {
+        let (keyword, example) = (line.keyword(), line.example(true));
+        let model = accepted(&with_line(*line, example));
+        if model.objective.costs.is_empty() {
+            continue;
+        }
+        costs.insert(keyword);
         let [cost] = model.objective.costs.as_slice() else {
-            panic!("`{line}` adds one cost")
+            panic!("`{example}` adds several costs")
         };
-        assert!(line.starts_with(cost.keyword()));
+        assert_eq!(cost.keyword(), keyword);
+        let formula = FORMULAS.iter().find(|(listed, _)| *listed == keyword);
+        let (_, formula) = formula.unwrap_or_else(|| panic!("add `{keyword}` to FORMULAS"));
         let bounds = dgc::driver::derive(&model);
         let printed = dgc::bound::print(&model, &bounds);
         assert!(printed.contains(formula), "{printed}");
@@ -245,7 +420,13 @@ fn every_cost_is_printed_and_lowered_by_itself() {
         let with = dgc::driver::step(&model, &[2, 2], dgc::lower::Mode::TRAIN);
         assert!(
             with.outputs.len() > without.outputs.len(),
-            "`{line}` reports a metric"
+            "`{example}` reports a metric"
+        );
+        assert!(
+            has_golden_model(keyword),
+            "no model in tests/golden has a `{keyword}` line"
         );
     }
+    let listed: BTreeSet<&str> = FORMULAS.iter().map(|(keyword, _)| *keyword).collect();
+    assert_eq!(costs, listed, "the lines that add a cost");
 }

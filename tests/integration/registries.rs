@@ -4,9 +4,12 @@ use crate::common;
 
 use common::{check, distance};
 use dgc::{
+    backend::{Build, Device, NoiseKey},
     distribution::{DISTRIBUTIONS, Distribution, Domain},
-    driver,
+    driver, gradient,
     optimizer::OPTIMIZERS,
+    plan::NoiseSource,
+    run::session::{Layout, Session},
     tensor::{
         Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, eval, philox, scalar_table,
     },
@@ -145,7 +148,7 @@ fn sample_has_the_mean(distribution: &dyn Distribution, mean: f64) {
 }
 
 fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
-    if !distribution.has_kl(distribution.name()) {
+    if !distribution.has_kl(distribution) {
         return;
     }
     let mut graph = Graph::new();
@@ -208,6 +211,228 @@ fn class_densities_sum_to_one() {
             "{} sums to {total}",
             distribution.name()
         );
+    }
+}
+
+/// A function of a distribution, `log_prob` or `sample`, at several rows of inputs, and its gradient
+/// by each of them. Inputs have the axes row, feature.
+struct Slopes {
+    /// `log_prob of normal`.
+    name: String,
+    graph: Graph,
+    inputs: Vec<(String, Vec<f64>)>,
+    features: usize,
+}
+
+/// The numbers of each output, for each row, or row and feature.
+type Outputs = HashMap<String, Vec<f64>>;
+
+impl Slopes {
+    /// `apply` builds the function of the inputs, with at most the axes row, feature. It is
+    /// differentiated by the first `by` inputs.
+    fn new(
+        name: String,
+        inputs: Vec<(String, Vec<f64>)>,
+        features: usize,
+        by: usize,
+        apply: impl FnOnce(&mut Graph, &[Node], dgc::id::Id<Axis>) -> Node,
+    ) -> Self {
+        let mut graph = Graph::new();
+        let rows = inputs[0].1.len() / features;
+        let (row, feature) = row_and_feature(&mut graph, rows, features);
+        let nodes: Vec<Node> = inputs
+            .iter()
+            .map(|(name, _)| graph.input(name, Axes::from([row, feature])))
+            .collect();
+        let result = apply(&mut graph, &nodes, feature);
+        // A result that does not depend on the row has its sum over the rows all the same.
+        let axes = graph.axes_of(result).clone();
+        let of_rows = graph.sum(result, &axes.minus(&Axes::from(row)));
+        let axes = graph.axes_of(of_rows).clone();
+        let total = graph.sum(of_rows, &axes);
+        let slopes = gradient::reverse(&mut graph, total, &nodes[..by]);
+        let mut output = |name: &str, node| {
+            // A gradient may lack axes along which it is constant.
+            let zero = graph.scale(nodes[0], 0.0);
+            let whole = graph.add(node, zero);
+            graph.output(OutputKind::Value, name, whole, vec![row, feature]);
+        };
+        output("result", of_rows);
+        for ((name, _), slope) in inputs.iter().zip(slopes) {
+            output(&format!("slope of {name}"), slope);
+        }
+        Slopes {
+            name,
+            graph,
+            inputs,
+            features,
+        }
+    }
+
+    /// The outputs in double precision, with `step` added to one feature of one input.
+    fn interpreted(&self, input: usize, feature: usize, step: f64) -> Outputs {
+        let mut values: HashMap<String, Vec<f64>> = self.inputs.iter().cloned().collect();
+        let moved = values.get_mut(&self.inputs[input].0).expect("an input");
+        for numbers in moved.chunks_mut(self.features) {
+            numbers[feature] += step;
+        }
+        let outputs = eval::run(&self.graph, &values, None).expect("values for everything");
+        let named = outputs
+            .into_iter()
+            .map(|(_, name, array)| (name, array.data));
+        named.collect()
+    }
+
+    /// The outputs on the CPU, in single precision.
+    fn on_cpu(&self) -> Outputs {
+        let plan = driver::plan(&self.graph, NoiseSource::Given);
+        let layout = Layout::new(&self.graph.parameters, &self.graph.axes);
+        let mut session = Session::new(layout, &Device::cpu(1)).expect("a device");
+        let loaded = session
+            .load(&Build::new("slopes", plan), &|_| None)
+            .expect("it loads");
+        for (name, numbers) in &self.inputs {
+            let mut fill = |array: &mut [f32]| {
+                let pairs = array.iter_mut().zip(numbers);
+                pairs.for_each(|(to, from)| *to = *from as f32);
+            };
+            // The plan lacks an input that the function does not read.
+            if session.array(&loaded, name).is_some() {
+                session.fill(&loaded, name, &mut fill).expect("an input");
+            }
+        }
+        let key = NoiseKey { seed: 0, step: 0 };
+        session.run(&loaded, key).expect("it runs");
+        let outputs = self.graph.outputs.iter().map(|output| {
+            let name = output.name.to_string();
+            let floats = session.read(&loaded, &name).expect("it is read");
+            let floats = floats.expect("an output");
+            (name, floats.iter().map(|&x| f64::from(x)).collect())
+        });
+        outputs.collect()
+    }
+
+    fn check(&self, by: usize) {
+        let found = self.interpreted(0, 0, 0.0);
+        for (input, (name, _)) in self.inputs.iter().enumerate().take(by) {
+            let slopes = &found[&format!("slope of {name}")];
+            for feature in 0..self.features {
+                let step = 1e-5;
+                let at =
+                    |sign: f64| self.interpreted(input, feature, sign * step)["result"].clone();
+                let (above, below) = (at(1.0), at(-1.0));
+                for place in (0..above.len()).step_by(self.features) {
+                    let wanted = (above[place] - below[place]) / (2.0 * step);
+                    let slope = slopes[place + feature];
+                    // Central differences are off by about step², and by rounding over the step.
+                    assert!(
+                        (slope - wanted).abs() < 1e-7 * wanted.abs().max(1.0),
+                        "{} by {name}, row {}: {slope} instead of {wanted}",
+                        self.name,
+                        place / self.features
+                    );
+                }
+            }
+        }
+        let single = self.on_cpu();
+        for (name, wanted) in &found {
+            // Tens of roundings of 2⁻²⁴ each, in proportion to the largest number.
+            let apart = distance(&single[name], wanted);
+            assert!(
+                apart < 1e-5,
+                "{name} of {} on the CPU is off by {apart:e}",
+                self.name
+            );
+        }
+    }
+}
+
+/// Every row of a table with these columns: each number of one with each of the others.
+fn combinations(columns: &[&[f64]]) -> Vec<Vec<f64>> {
+    columns.iter().fold(vec![Vec::new()], |rows, column| {
+        let longer = |row: &Vec<f64>| {
+            let row = row.clone();
+            column.iter().map(move |&x| [&row[..], &[x]].concat())
+        };
+        rows.iter().flat_map(longer).collect()
+    })
+}
+
+/// The inputs of a table's columns, by name, with each number repeated for `features`.
+fn named_columns(
+    names: &[String],
+    rows: &[Vec<f64>],
+    feature: impl Fn(f64) -> Vec<f64>,
+) -> Vec<(String, Vec<f64>)> {
+    let columns = names.iter().enumerate().map(|(column, name)| {
+        let numbers = rows.iter().flat_map(|row| feature(row[column]));
+        (name.clone(), numbers.collect())
+    });
+    columns.collect()
+}
+
+/// The gradients of every density and sampler against finite differences, at several values of each
+/// head and of the value or noise, and the CPU against the interpreter.
+#[test]
+fn gradients_of_every_distribution_match_finite_differences() {
+    const CLASSES: usize = 4;
+    for distribution in DISTRIBUTIONS {
+        let heads = distribution.heads().len();
+        let mut names: Vec<String> = (0..heads)
+            .map(|head| distribution.heads()[head].name.to_string())
+            .collect();
+        let is_class = distribution.support() == Domain::Class;
+        let values: &[f64] = match distribution.support() {
+            Domain::Real => &[-1.3, 0.1, 2.1],
+            Domain::Positive => &[0.2, 1.1, 3.5],
+            Domain::Unit => &[0.1, 0.5, 0.85],
+            Domain::Binary => &[0.0, 0.4, 1.0],
+            Domain::Count => &[0.0, 1.0, 7.0],
+            Domain::Class => &[0.0, 1.0, 2.0, 3.0],
+        };
+        const HEADS: &[f64] = &[-1.4, 0.3, 1.2];
+        let mut columns = vec![HEADS; heads];
+        columns.push(values);
+        let rows = combinations(&columns);
+        names.push("value".to_string());
+        let mut inputs = if is_class {
+            // Logits that differ from class to class, and one-hot values.
+            let logits = |x: f64| (0..CLASSES).map(|class| x * (class as f64 - 1.3)).collect();
+            named_columns(&names, &rows, logits)
+        } else {
+            named_columns(&names, &rows, |x| vec![x])
+        };
+        if is_class {
+            let one_hot = |row: &Vec<f64>| {
+                let value = *row.last().expect("a value");
+                (0..CLASSES).map(move |class| f64::from(class as f64 == value))
+            };
+            let value = inputs.last_mut().expect("a value");
+            value.1 = rows.iter().flat_map(one_hot).collect();
+        }
+        let features = if is_class { CLASSES } else { 1 };
+        // Only a value that may be drawn needs a gradient.
+        let by = heads + usize::from(distribution.noise().is_some());
+        let name = format!("log_prob of {}", distribution.name());
+        let density = |graph: &mut Graph, inputs: &[Node], feature| {
+            distribution.log_prob(graph, &inputs[..heads], inputs[heads], feature)
+        };
+        Slopes::new(name, inputs, features, by, density).check(by);
+
+        let noise: &[f64] = match distribution.noise() {
+            Some(NoiseKind::Normal) => &[-1.3, 0.2, 0.9],
+            Some(NoiseKind::Uniform) => &[0.1, 0.45, 0.8],
+            None => continue,
+        };
+        columns[heads] = noise;
+        names[heads] = "noise".to_string();
+        let inputs = named_columns(&names, &combinations(&columns), |x| vec![x]);
+        let name = format!("sample of {}", distribution.name());
+        let sample = |graph: &mut Graph, inputs: &[Node], _| {
+            let sample = distribution.sample(graph, &inputs[..heads], inputs[heads]);
+            sample.expect("noise makes a sample")
+        };
+        Slopes::new(name, inputs, 1, heads, sample).check(heads);
     }
 }
 

@@ -205,7 +205,7 @@ fn data_are_drawn_through_both() {
 
 /// What has no sampler is named, in either model.
 #[test]
-fn what_cannot_be_drawn_is_told() {
+fn what_cannot_be_drawn_is_reported() {
     let stacked = |from: &str, to: &str| {
         let text = lower().source.replace(from, to);
         upper()
@@ -251,24 +251,25 @@ fn what_cannot_be_drawn_is_told() {
 
 #[test]
 fn models_that_do_not_fit_are_refused() {
-    let told = |name: &str, upper: Model, lower: Model| {
+    let refusal = |name: &str, upper: Model, lower: Model| {
         let (title, help) = upper
             .with_upstream(name, lower)
             .expect_err("they do not fit");
         format!("{title}; {help}")
     };
     assert_eq!(
-        told("v", upper(), lower()),
-        "`v` is no data variable of upper; its data: `z`"
+        refusal("v", upper(), lower()),
+        "`v` is not a data variable of upper; its data variables: `z`"
     );
     assert_eq!(
-        told("x", lower(), upper()),
-        "upper infers no latent `x`; its latents: `v`"
+        refusal("x", lower(), upper()),
+        "upper has no latent `x`; its latents: `v`"
     );
     let wide = lower().source.replace("z: real[2]", "z: real[3]");
     let wide = check("lower.dgm", &wide, &[]);
-    let message = "`z` has 2 features in upper, and 3 in lower; both are to have one type and size; --set changes sizes";
-    assert_eq!(told("z", upper(), wide), message);
+    let message = "`z` is real[2] in upper, but real[3] in lower; both must have the same size and the same type other \
+                   than `class`; `--set` changes sizes";
+    assert_eq!(refusal("z", upper(), wide), message);
     // Both would read the array `x`.
     let text = "model other {\n data x: real[3]\n data z: real[2]\n latent v: real\n generative {\n v ~ normal(0, 1)\n\
                 v -> x ~ normal(linear)\n v -> z ~ normal(linear)\n}\n inference {\n x, z -> v ~ normal(linear)\n}\n}\n";
@@ -276,13 +277,13 @@ fn models_that_do_not_fit_are_refused() {
         .with_upstream("z", lower())
         .expect_err("they do not fit");
     assert!(
-        title.contains("`x` is not of one kind") && help.contains("rename"),
+        title.contains("`x` differs in role, type or shape") && help.contains("rename"),
         "{title}; {help}"
     );
     let twice = upper().with_upstream("z", lower()).expect("they fit");
     assert_eq!(
-        told("z", twice, lower()),
-        "`z` has two models that infer it; name one"
+        refusal("z", twice, lower()),
+        "two models infer `z`; keep one"
     );
 }
 
@@ -312,8 +313,8 @@ fn runs_are_stacked() {
             .current_dir(folder.path())
             .output()
             .expect("dgc runs");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.success(), told)
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), stderr)
     };
     let fine = |arguments: &[&str]| {
         let (success, told) = run(arguments);

@@ -3,7 +3,8 @@
 //! A block that begins with `model` is a complete model and passes the checker without a warning.
 //! A block marked `fragment` shows lines of the complete model that follows it on the page, as they
 //! stand there. The blocks of `docs/language.md` that need a model around them are tested in
-//! `language.rs`. Links between the pages of the documentation name files that exist.
+//! `language.rs`. The examples of the guides are files that the unit tests compile. Links between
+//! the pages of the documentation, and paths in them, name files that exist.
 
 use crate::common;
 
@@ -108,9 +109,8 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Links and pictures between pages name files of the repository.
-#[test]
-fn links_between_pages_resolve() {
+/// The pages of the documentation.
+fn documentation() -> Vec<PathBuf> {
     let root = common::root();
     let names = [
         "README.md",
@@ -119,9 +119,16 @@ fn links_between_pages_resolve() {
         "CHANGELOG.md",
     ];
     let mut found: Vec<PathBuf> = names.iter().map(|name| root.join(name)).collect();
-    pages(&root.join("docs"), &mut found);
-    pages(&root.join("bench"), &mut found);
-    for page in found {
+    for folder in ["docs", "bench", "data"] {
+        pages(&root.join(folder), &mut found);
+    }
+    found
+}
+
+/// Links and pictures between pages name files of the repository.
+#[test]
+fn links_between_pages_resolve() {
+    for page in documentation() {
         let text = std::fs::read_to_string(&page).expect("the page can be read");
         let links = text.split("](").skip(1).map(|rest| rest.split(')').next());
         let pictures = text.split("src=\"").skip(1);
@@ -136,4 +143,76 @@ fn links_between_pages_resolve() {
             assert!(folder.join(file).exists(), "{shown}: there is no {link}");
         }
     }
+}
+
+/// The first block of these guides is a file, which the unit tests compile and `cargo fmt` formats.
+#[test]
+fn examples_of_the_guides_are_their_files() {
+    let folder = common::root().join("docs/contributing");
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("a file can be read");
+    for (guide, file) in [
+        ("distribution.md", "exponential.rs"),
+        ("layer.md", "rmsnorm.rs"),
+        ("optimizer.md", "rmsprop.rs"),
+    ] {
+        let guide = read(guide);
+        let block = guide.split("```rust\n").nth(1).expect("a block of Rust");
+        let (block, _) = block.split_once("```").expect("a block is closed");
+        assert_eq!(block, read(&format!("examples/{file}")), "{file}");
+    }
+}
+
+/// The folders whose paths are checked.
+const FOLDERS: &[&str] = &[
+    "src/",
+    "tests/",
+    "docs/",
+    "kernels/",
+    "models/",
+    "examples/",
+    "grammar/",
+    "bench/",
+    ".ci/",
+];
+
+/// Files that the examples of the guides add.
+const ADDED_BY_GUIDES: &[&str] = &[
+    "src/distribution/exponential.rs",
+    "src/layer/rmsnorm.rs",
+    "src/lines/entropy.rs",
+    "src/optimizer/rmsprop.rs",
+    "tests/errors/entropy_of_latent.dgm",
+    "tests/golden/entropy.dgm",
+];
+
+/// The paths between backticks in a text: `src/plan/mod.rs`, and that of the command
+/// `.ci/compare BASE`. Patterns such as `src/layer/NAME.rs` and `models/*.dgm` are left out.
+fn paths(text: &str) -> Vec<&str> {
+    let is_pattern = |path: &str| path.contains(['*', '…', '{', '<']) || path.contains("NAME");
+    let words = text
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter_map(|quoted| quoted.split_whitespace().next());
+    words
+        .filter(|path| FOLDERS.iter().any(|folder| path.starts_with(folder)))
+        .filter(|path| !is_pattern(path))
+        .collect()
+}
+
+/// A path that a page names is a file or a folder of the repository.
+#[test]
+fn paths_in_pages_exist() {
+    let root = common::root();
+    let mut count = 0;
+    for page in documentation() {
+        let text = std::fs::read_to_string(&page).expect("the page can be read");
+        for path in paths(&text) {
+            count += 1;
+            let exists = root.join(path).exists();
+            let expected = !ADDED_BY_GUIDES.contains(&path);
+            let shown = page.display();
+            assert_eq!(exists, expected, "{shown}: whether there is a `{path}`");
+        }
+    }
+    assert!(count >= 50, "{count} paths");
 }

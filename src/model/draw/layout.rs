@@ -1,30 +1,30 @@
-//! Where the nodes and arrows of a picture go: a layered drawing.
+//! Layered graph drawing: the positions of nodes and arrows.
 //!
-//! Every node stands in a row below all of its parents. An arrow over several rows gets a
-//! *waypoint* in each row between, which takes up space as a node does, so arrows pass beside nodes
-//! and never behind them. Rows are ordered to cross few arrows; then each node moves as near to its
-//! neighbours as the order and the widths allow.
+//! Every node is in a row below all of its parents. An arrow across several rows gets a *waypoint*
+//! in each row between. A waypoint takes up space as a node does, so arrows pass beside nodes and
+//! never behind them. The order within rows keeps the number of crossing arrows low. Then each node
+//! moves as close to its neighbours as the order and the widths allow.
 //!
-//! The layout depends on its input alone: the same graph gives the same picture.
+//! The layout is deterministic: the same graph gives the same picture.
 
 /// A point of the picture, in pixels: x to the right, y downwards.
 pub type Point = (f64, f64);
 
 /// The distance between two rows.
 const ROW: f64 = 88.0;
-/// The free space between two neighbours of a row, where one is a node and where both are
+/// The free space between two neighbours in a row: for a node and any neighbour, and for two
 /// waypoints.
 const GAP: f64 = 26.0;
 const WAYPOINT_GAP: f64 = 14.0;
-/// Passes over the rows, downwards and upwards in turn.
+/// The number of passes over the rows, alternately downwards and upwards.
 const ORDER_PASSES: usize = 8;
 const ALIGN_PASSES: usize = 24;
 
-/// A drawing of one graph. The least x is that of the leftmost border, 0; the first row has y = 0.
+/// A drawing of one graph. The leftmost border has x = 0, and the first row y = 0.
 pub struct DrawingLayout {
     /// The centre of each node.
     pub places: Vec<Point>,
-    /// The centres that each arrow passes: its parent, its waypoints, its child.
+    /// The points that each arrow connects: its parent, its waypoints and its child.
     pub routes: Vec<Vec<Point>>,
     /// From the leftmost border to the rightmost.
     pub width: f64,
@@ -32,7 +32,7 @@ pub struct DrawingLayout {
     pub height: f64,
 }
 
-/// Nodes by index, then waypoints.
+/// Nodes by index, followed by waypoints.
 struct Layers {
     /// Half the width of each; 0 for a waypoint.
     half: Vec<f64>,
@@ -43,8 +43,8 @@ struct Layers {
     routes: Vec<Vec<usize>>,
 }
 
-/// Lays out nodes of these half widths and arrows `(parent, child)`, which must form no circle and
-/// be sorted so that all arrows into a node come before those out of it.
+/// Lays out nodes with these half widths, joined by arrows `(parent, child)`. The arrows must be
+/// acyclic and sorted: all arrows into a node come before the arrows out of it.
 pub fn layout(half_widths: &[f64], arrows: &[(usize, usize)]) -> DrawingLayout {
     let mut layers = layers(half_widths, arrows);
     order(&mut layers);
@@ -73,7 +73,7 @@ fn borders(layers: &Layers, x: &[f64]) -> impl Iterator<Item = (f64, f64)> {
     x.iter().zip(half).map(|(x, half)| (x - half, x + half))
 }
 
-/// Rows by the longest path from a node without parents, with waypoints for long arrows.
+/// Assigns rows by the longest path from a node without parents, and adds waypoints to long arrows.
 fn layers(half_widths: &[f64], arrows: &[(usize, usize)]) -> Layers {
     let mut depth = vec![0; half_widths.len()];
     for &(parent, child) in arrows {
@@ -109,8 +109,8 @@ fn layers(half_widths: &[f64], arrows: &[(usize, usize)]) -> Layers {
     layers
 }
 
-/// Orders each row by the mean position of its neighbours in the row before, downwards and upwards
-/// in turn, and keeps the order that crosses the fewest arrows.
+/// Orders each row by the mean position of its neighbours in the previous row, alternately
+/// downwards and upwards, and keeps the order with the fewest crossings.
 fn order(layers: &mut Layers) {
     let mut best = (crossings(layers), layers.rows.clone());
     for pass in 0..ORDER_PASSES {
@@ -124,11 +124,11 @@ fn order(layers: &mut Layers) {
             let neighbours = if down { &layers.above } else { &layers.below };
             let here = positions(&layers.rows[row], layers.half.len());
             let key = |member: &usize| {
-                let of_neighbours: Vec<f64> = neighbours[*member]
+                let neighbour_positions: Vec<f64> = neighbours[*member]
                     .iter()
                     .map(|&neighbour| position[neighbour])
                     .collect();
-                mean(&of_neighbours).unwrap_or(here[*member])
+                mean(&neighbour_positions).unwrap_or(here[*member])
             };
             let mut members = std::mem::take(&mut layers.rows[row]);
             members.sort_by(|a, b| key(a).total_cmp(&key(b)));
@@ -142,7 +142,7 @@ fn order(layers: &mut Layers) {
     layers.rows = best.1;
 }
 
-/// Where each member of a row stands, from −1 to 1.
+/// The position of each member of a row, from −1 to 1.
 fn positions(row: &[usize], count: usize) -> Vec<f64> {
     let mut position = vec![0.0; count];
     for (index, &member) in row.iter().enumerate() {
@@ -189,8 +189,8 @@ fn align(layers: &Layers) -> Vec<f64> {
                 .iter()
                 .map(|&member| {
                     let neighbours = layers.above[member].iter().chain(&layers.below[member]);
-                    let of_neighbours: Vec<f64> = neighbours.map(|&other| x[other]).collect();
-                    mean(&of_neighbours).unwrap_or(x[member])
+                    let neighbour_positions: Vec<f64> = neighbours.map(|&other| x[other]).collect();
+                    mean(&neighbour_positions).unwrap_or(x[member])
                 })
                 .collect();
             place(layers, row, &wanted, &mut x);
@@ -199,8 +199,9 @@ fn align(layers: &Layers) -> Vec<f64> {
     x
 }
 
-/// Places a row as near to the wanted positions as its order and widths allow, by least squares:
-/// neighbours that would overlap become a block, which moves to the mean of what its members want.
+/// Places a row as close to the wanted positions as its order and widths allow, by least squares:
+/// neighbours that would overlap form a block, which moves to the mean of its members' wanted
+/// positions.
 fn place(layers: &Layers, row: &[usize], wanted: &[f64], x: &mut [f64]) {
     let mut offset = Vec::with_capacity(row.len());
     let mut sum = 0.0;
@@ -213,7 +214,7 @@ fn place(layers: &Layers, row: &[usize], wanted: &[f64], x: &mut [f64]) {
         }
         offset.push(sum);
     }
-    // Blocks as (mean, members), rising from left to right.
+    // Blocks as (mean, members), with means increasing from left to right.
     let mut blocks: Vec<(f64, usize)> = Vec::new();
     for (wanted, offset) in wanted.iter().zip(&offset) {
         let mut block = (wanted - offset, 1);

@@ -1,14 +1,14 @@
-//! Where accesses lead: invariants 6, 8 and 9.
+//! The elements that accesses reach: invariants 6, 8 and 9.
 
 use super::check::{
-    Check, MOST_ELEMENTS, MOST_WINDOWS, PlanError, ensure, entry, product, reach, sum,
+    Check, MOST_AXES, MOST_ELEMENTS, MOST_WINDOWS, PlanError, ensure, entry, product, reach, sum,
 };
 use crate::plan::{Access, Buffer, Plan, WindowStep};
 
-/// The most that a window's sum may be, either way.
+/// The largest absolute value of a window's sum.
 const MOST_SUM: i128 = i32::MAX as i128;
 
-/// Whether every element that an access names lies within its buffer; returns the buffer.
+/// Verifies that every element of an access lies within its buffer, and returns the buffer.
 pub(super) fn verify<'p>(plan: &'p Plan, sizes: &[usize], access: &Access) -> Check<&'p Buffer> {
     let buffer = entry(&plan.buffers, access.buffer, "buffers")?;
     let within = || -> Check {
@@ -32,14 +32,15 @@ pub(super) fn verify<'p>(plan: &'p Plan, sizes: &[usize], access: &Access) -> Ch
     Ok(buffer)
 }
 
-/// That element `last` is one of the buffer's.
+/// Verifies that the buffer has an element number `last`.
 pub(super) fn in_bounds(buffer: &Buffer, last: usize) -> Check {
     ensure(last < buffer.len, "an element of the buffer", || {
         format!("number {last} of {}", buffer.len)
     })
 }
 
-/// How far from its first element an access leads, by the axes from `from` on and by its windows.
+/// The greatest distance from the first element of an access, along its axes from number `from` on and
+/// its windows.
 pub(super) fn extent(sizes: &[usize], access: &Access, from: usize) -> Check<usize> {
     let axes = sizes.iter().zip(&access.strides).skip(from);
     let axes = axes.map(|(&size, &stride)| reach(size, stride));
@@ -70,12 +71,24 @@ fn verify_window(sizes: &[usize], window: &WindowStep) -> Check {
     )
 }
 
-/// The elements that a write reaches if it reaches each once: those below its largest stride.
-pub(super) fn written_once(mut digits: Vec<(usize, usize)>) -> Check<usize> {
-    digits.retain(|(size, _)| *size > 1);
-    digits.sort_unstable_by_key(|(_, stride)| *stride);
+/// The number of elements that a write reaches, after verifying that it reaches each once and that
+/// there are no gaps. A digit is the size and the stride of an axis or window.
+pub(super) fn written_once(digits: impl Iterator<Item = (usize, usize)>) -> Check<usize> {
+    // On the stack, since every write of a plan comes here.
+    let mut sorted = [(0, 0); MOST_AXES + MOST_WINDOWS];
+    let mut count = 0;
+    for digit in digits.filter(|(size, _)| *size > 1) {
+        let slot = sorted.get_mut(count).ok_or_else(|| {
+            let expected = format!("at most {} axes and windows", MOST_AXES + MOST_WINDOWS);
+            PlanError::new(expected, "more")
+        })?;
+        *slot = digit;
+        count += 1;
+    }
+    let sorted = &mut sorted[..count];
+    sorted.sort_unstable_by_key(|(_, stride)| *stride);
     let mut below = 1usize;
-    for (size, stride) in digits {
+    for &mut (size, stride) in sorted {
         ensure(
             stride == below,
             "a write of each element once, without gaps",
@@ -86,7 +99,7 @@ pub(super) fn written_once(mut digits: Vec<(usize, usize)>) -> Check<usize> {
     Ok(below)
 }
 
-/// That a write covers a buffer.
+/// Verifies that a write covers a buffer.
 pub(super) fn covers(buffer: &Buffer, written: usize) -> Check {
     ensure(written == buffer.len, "a write of the whole buffer", || {
         format!("{written} of {} elements", buffer.len)
@@ -104,7 +117,7 @@ pub(super) fn block(sizes: &[usize], access: &Access) -> Option<usize> {
     (fixed && inner < stride).then_some(stride)
 }
 
-/// An error for what an access must not have.
+/// An error if an access has something that it must not have.
 pub(super) fn has_no(what: &str, has: bool) -> Check {
     match has {
         true => Err(PlanError::new(format!("no {what} here"), "one")),

@@ -3,25 +3,32 @@
 use crate::id::Id;
 use std::fmt;
 
-/// Elements of a buffer, a loop, a matrix or all of working memory, at most.
+/// The most elements of a buffer, a loop, a matrix or the working memory.
 pub const MOST_ELEMENTS: usize = 1 << 40;
-/// Elementary operations of a kernel, at most.
+/// The most elementary operations of a loop or contraction.
 pub const MOST_WORK: usize = 1 << 50;
-/// Axes of a loop or of a matrix that is read through windows, at most.
+/// The most iterations of a loop for each element of the longest buffer that it touches.
+///
+/// A loop over pairs of rows visits an array of rows as often as there are rows, so the limit lies
+/// above every batch size. The planner's loops stay below 100.
+pub const MOST_VISITS: usize = 1 << 16;
+/// Iterations that a loop over short buffers may have in any case.
+pub(super) const SMALL_LOOP: usize = 1 << 30;
+/// The most axes of a loop, or of a matrix that is read through windows.
 pub const MOST_AXES: usize = 16;
-/// Windows of an access, at most.
+/// The most windows of an access.
 pub const MOST_WINDOWS: usize = 8;
-/// Instructions of a loop, at most.
+/// The most instructions of a loop.
 pub(super) const MOST_INSTRUCTIONS: usize = 1 << 14;
 
 /// An invariant that a plan breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError {
-    /// The kernel that breaks it, if it is one.
+    /// The kernel that breaks it, if the error is in a kernel.
     pub kernel: Option<String>,
-    /// The buffer, axis or parameter concerned, if it is one.
+    /// The buffer, axis or parameter that breaks it, if there is one.
     pub subject: Option<String>,
-    /// What the invariant asks for.
+    /// What the invariant requires.
     pub expected: String,
     /// What the plan has.
     pub found: String,
@@ -97,7 +104,7 @@ pub(super) fn sum(extents: impl IntoIterator<Item = Option<usize>>) -> Check<usi
     sum.ok_or_else(|| PlanError::new(format!("at most {MOST_ELEMENTS} elements"), "more"))
 }
 
-/// How far a stride leads along an axis.
+/// The distance between the first and the last element along an axis.
 pub(super) fn reach(size: usize, stride: usize) -> Option<usize> {
     size.checked_sub(1)?.checked_mul(stride)
 }

@@ -35,7 +35,7 @@ pub(super) fn verify(
         verify_product(plan, contraction, factor, tile, hazards)?;
     }
     let buffer = verify_matrix(plan, out, *m, *n)?;
-    let written = written_once(vec![(*m, out.row_stride), (*n, out.column_stride)]);
+    let written = written_once([(*m, out.row_stride), (*n, out.column_stride)].into_iter());
     written
         .and_then(|written| covers(buffer, written))
         .map_err(|error| error.about(&buffer.name))?;
@@ -49,7 +49,7 @@ pub(super) fn verify(
     hazards.write(out.buffer, CONTRACTION, footprint, None)
 }
 
-/// A matrix within its buffer, which is returned.
+/// Verifies that a matrix lies within its buffer, which is returned.
 fn verify_matrix<'p>(
     plan: &'p Plan,
     matrix: &Matrix,
@@ -67,7 +67,7 @@ fn verify_matrix<'p>(
     Ok(buffer)
 }
 
-/// That all products are sums along positions of windows on one side, or none is.
+/// Verifies that all products are sums along positions of windows on the same side, or none is.
 fn verify_positions(products: &[Product]) -> Check {
     let side = |product: &Product| {
         let windows = product.windows.as_ref()?;
@@ -124,7 +124,7 @@ fn verify_product(
     Ok(())
 }
 
-/// The floats for each index of the tile axis, if its rows lie together.
+/// The floats for each index of the tile axis, if its rows are adjacent.
 fn rows_block(matrix: &Matrix, rows: usize, columns: usize) -> Option<usize> {
     let inner = sum([
         reach(rows, matrix.row_stride),
@@ -134,8 +134,8 @@ fn rows_block(matrix: &Matrix, rows: usize, columns: usize) -> Option<usize> {
     inner.ok().filter(|inner| *inner < floats).map(|_| floats)
 }
 
-/// A matrix that is read through windows; returns the floats for each index of the tile axis, if a
-/// tile reads those of its own indices.
+/// Verifies a matrix that is read through windows. Returns the floats for each index of the tile axis,
+/// if a tile reads only those of its indices.
 fn verify_windows(
     plan: &Plan,
     windows: &Windows,

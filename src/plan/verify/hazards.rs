@@ -1,4 +1,4 @@
-//! Who writes and reads which memory when: invariants 3, 4, 9, 10 and 11.
+//! The order of writes and reads of memory: invariants 3, 4, 9, 10 and 11.
 
 use super::check::{Check, PlanError, ensure};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// When something of a kernel runs: the phase, and the number of the loop in it.
+/// When a part of a kernel runs: the phase, and the number of the loop in it.
 pub(super) type Moment = (u8, usize);
 
 pub(super) fn setup(number: usize) -> Moment {
@@ -34,11 +34,11 @@ fn in_tiles(moment: Moment) -> bool {
 /// Which elements a tile touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Footprint {
-    /// Any.
+    /// Possibly all.
     Whole,
-    /// The block of its own indices of the tile axis, so many floats for each.
+    /// The block of the tile's indices, with this many floats for each.
     Block(usize),
-    /// A result of its own.
+    /// A partial result of this many floats, which no other tile touches.
     Partial(usize),
 }
 
@@ -48,7 +48,7 @@ impl Footprint {
     }
 }
 
-/// The one write of a buffer.
+/// The write of a buffer.
 #[derive(Clone, Debug)]
 struct Writer {
     kernel: usize,
@@ -56,7 +56,7 @@ struct Writer {
     footprint: Footprint,
 }
 
-/// A read of a buffer that may be replaced later.
+/// A read of a buffer that a later write may replace.
 struct Read {
     kernel: usize,
     moment: Moment,
@@ -64,7 +64,7 @@ struct Read {
     access: Option<Access>,
 }
 
-/// Memory that outlives a run, or that the host gives.
+/// Memory that exists before or after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Memory<'p> {
     Parameter(usize),
@@ -78,10 +78,12 @@ pub(super) struct Hazards<'p> {
     kernel: usize,
     tile: Option<Tile>,
     writers: Vec<Option<Writer>>,
-    /// The other buffer in the same memory, if there is one.
+    /// For each buffer, the other buffer in the same memory, if there is one.
     twins: Vec<Option<usize>>,
     /// Reads of buffers that have a twin.
     reads: BTreeMap<usize, Vec<Read>>,
+    /// The first and the last kernel that touch each buffer.
+    lifetimes: Vec<Option<(usize, usize)>>,
 }
 
 impl<'p> Hazards<'p> {
@@ -93,6 +95,7 @@ impl<'p> Hazards<'p> {
             writers: vec![None; plan.buffers.len()],
             twins: twins(plan)?,
             reads: BTreeMap::new(),
+            lifetimes: vec![None; plan.buffers.len()],
         })
     }
 
@@ -100,12 +103,24 @@ impl<'p> Hazards<'p> {
         (self.kernel, self.tile) = (kernel, tile);
     }
 
-    /// Whether tiles of this kernel run at once.
+    /// The first and the last kernel that touch each buffer.
+    pub fn lifetimes(&self) -> &[Option<(usize, usize)>] {
+        &self.lifetimes
+    }
+
+    /// Extends the lifetime of a buffer to this kernel.
+    fn touch(&mut self, id: Id<Buffer>) {
+        let lifetime = &mut self.lifetimes[id.index()];
+        let (first, _) = lifetime.unwrap_or((self.kernel, self.kernel));
+        *lifetime = Some((first, self.kernel));
+    }
+
+    /// Whether several tiles of this kernel may run at the same time.
     fn has_tiles(&self) -> bool {
         self.tile.is_some_and(|tile| tile.count > 1)
     }
 
-    /// The partial results of each tile in a buffer, if it holds such.
+    /// The floats of each tile's partial result, if a buffer has partial results.
     pub fn partial(&self, buffer: Id<Buffer>) -> Option<usize> {
         match self.writers[buffer.index()].as_ref()?.footprint {
             Footprint::Partial(floats) => Some(floats),
@@ -113,7 +128,7 @@ impl<'p> Hazards<'p> {
         }
     }
 
-    /// A write; a store has an access, since it may replace what its loop reads at the same element.
+    /// Records a write. A store has an access, since it may replace the element that its loop reads.
     pub fn write(
         &mut self,
         id: Id<Buffer>,
@@ -124,6 +139,7 @@ impl<'p> Hazards<'p> {
         let buffer = self.plan.buffer(id);
         self.verify_write(id, moment, footprint, access)
             .map_err(|error| error.about(&buffer.name))?;
+        self.touch(id);
         self.writers[id.index()] = Some(Writer {
             kernel: self.kernel,
             moment,
@@ -173,7 +189,7 @@ impl<'p> Hazards<'p> {
         Ok(())
     }
 
-    /// Whether a write may replace what an earlier read of this kernel, or of one before, reads.
+    /// Whether a write may replace the memory of an earlier read.
     fn replaces_safely(
         &self,
         read: &Read,
@@ -197,13 +213,13 @@ impl<'p> Hazards<'p> {
                 .zip(access)
                 .is_some_and(|(read, write)| same(read, write));
         }
-        // A contraction reads its operands whenever the device sees fit.
+        // A contraction may read its operands at any time in its kernel.
         let by_loop = read.access.is_some();
         let tiles_alone = matches!(footprint, Footprint::Block(_)) && footprint == read.footprint;
         by_loop && (!in_tiles(read.moment) || !self.has_tiles() || tiles_alone)
     }
 
-    /// A read; that of a loop has an access.
+    /// Records a read. That of a loop has an access.
     pub fn read(
         &mut self,
         id: Id<Buffer>,
@@ -214,6 +230,7 @@ impl<'p> Hazards<'p> {
         let buffer = self.plan.buffer(id);
         self.verify_read(id, moment, footprint)
             .map_err(|error| error.about(&buffer.name))?;
+        self.touch(id);
         if self.twins[id.index()].is_some() {
             self.reads.entry(id.index()).or_default().push(Read {
                 kernel: self.kernel,
@@ -257,7 +274,7 @@ impl<'p> Hazards<'p> {
         })
     }
 
-    /// After all kernels: everything that is to be written was.
+    /// Verifies, after all kernels, that every buffer that needs a write has one.
     pub fn finish(&self) -> Check {
         for (buffer, writer) in self.plan.buffers.iter().zip(&self.writers) {
             let given = matches!(buffer.storage, Storage::Input | Storage::Parameter(_));
@@ -286,7 +303,7 @@ impl<'p> Hazards<'p> {
     }
 }
 
-/// The buffers that share memory, two at most: an old value and its replacement.
+/// For each buffer, the other buffer in the same memory: an old value and its replacement.
 fn twins(plan: &Plan) -> Check<Vec<Option<usize>>> {
     let mut twins = vec![None; plan.buffers.len()];
     let mut first: BTreeMap<Memory, usize> = BTreeMap::new();

@@ -1,10 +1,10 @@
-//! Loops and their instructions: invariants 5, 6, 8 and 13.
+//! Loops and their instructions: invariants 5, 6, 8, 13 and 15.
 
 use super::{
     accesses::{self, block, covers, has_no, in_bounds, written_once},
     check::{
-        Check, MOST_AXES, MOST_ELEMENTS, MOST_INSTRUCTIONS, MOST_WORK, PlanError, ensure, entry,
-        product, reach, sum,
+        Check, MOST_AXES, MOST_ELEMENTS, MOST_INSTRUCTIONS, MOST_VISITS, MOST_WORK, PlanError,
+        SMALL_LOOP, ensure, entry, product, reach, sum,
     },
     hazards::{Footprint, Hazards, Moment},
 };
@@ -12,7 +12,6 @@ use crate::{
     plan::{Access, Instruction, Loop, Plan, Tile},
     tensor::ReduceKind,
 };
-use std::collections::BTreeSet;
 
 pub(super) fn verify(
     plan: &Plan,
@@ -59,10 +58,9 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
         "a size for each of at most 16 axes",
         || format!("{} for {}", counts.1, counts.0),
     )?;
-    let distinct: BTreeSet<_> = nest.axes.iter().collect();
-    ensure(distinct.len() == nest.axes.len(), "distinct axes", || {
-        "one twice".to_string()
-    })?;
+    let mut axes = nest.axes.iter().enumerate();
+    let are_distinct = axes.all(|(position, axis)| !nest.axes[..position].contains(axis));
+    ensure(are_distinct, "distinct axes", || "one twice".to_string())?;
     for (&axis, &size) in nest.axes.iter().zip(&nest.sizes) {
         let axis = entry(&plan.axes, axis, "axes")?;
         ensure(size == axis.size, "the size of the axis", || {
@@ -78,6 +76,7 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
         || count.to_string(),
     )?;
     product([elements, count], MOST_WORK)?;
+    verify_visits(plan, nest, elements)?;
     let first = nest.axes.first();
     let fits = match tile {
         Some(tile) => nest.tiled && first == Some(&tile.axis),
@@ -87,6 +86,30 @@ fn verify_axes(plan: &Plan, nest: &Loop, tile: Option<Tile>) -> Check {
         fits,
         "loops of the tiles, and no others, to run along the tile axis",
         || format!("a loop with tiled = {}", nest.tiled),
+    )
+}
+
+/// Verifies that a loop's iterations are in proportion to the memory that it touches. Noise and
+/// positions come from no memory.
+fn verify_visits(plan: &Plan, nest: &Loop, elements: usize) -> Check {
+    if elements <= SMALL_LOOP {
+        return Ok(());
+    }
+    // Accesses are not verified yet; a buffer that does not exist has no elements.
+    let len = |instruction: &Instruction| match instruction {
+        Instruction::Load(access)
+        | Instruction::Store(_, access)
+        | Instruction::Reduce { access, .. } => plan
+            .buffers
+            .get(access.buffer.index())
+            .map(|buffer| buffer.len),
+        _ => None,
+    };
+    let longest = nest.instructions.iter().filter_map(len).max().unwrap_or(0);
+    ensure(
+        elements <= longest.saturating_mul(MOST_VISITS),
+        "a loop in proportion to the memory that it touches",
+        || format!("{elements} iterations over buffers of at most {longest} elements"),
     )
 }
 
@@ -116,7 +139,7 @@ fn verify_operands(nest: &Loop) -> Check {
     Ok(())
 }
 
-/// A loop whose axes and operands are in order.
+/// A loop whose axes and operands are verified.
 struct Nest<'p> {
     plan: &'p Plan,
     nest: &'p Loop,
@@ -143,8 +166,8 @@ impl Nest<'_> {
         hazards.read(access.buffer, self.moment, footprint, Some(access))
     }
 
-    /// That a load of partial results walks the tiles along the axis that counts them, since a
-    /// device may make other tiles.
+    /// Verifies that a load of partial results walks the tiles along the axis that counts them, since a
+    /// device may choose other tiles.
     fn combines(&self, access: &Access, floats: usize) -> Check {
         let tiles = self.plan.buffer(access.buffer).axes.first();
         let position = self.nest.axes.iter().position(|axis| Some(axis) == tiles);
@@ -157,7 +180,7 @@ impl Nest<'_> {
             && inner.is_some_and(|inner| inner < floats)
             && access.spans.is_empty();
         ensure(walks, "partial results read along their tiles", || {
-            "others strides".to_string()
+            "other strides".to_string()
         })
     }
 
@@ -180,23 +203,21 @@ impl Nest<'_> {
     fn store(&self, access: &Access, hazards: &mut Hazards) -> Check {
         let sizes = &self.nest.sizes;
         let buffer = accesses::verify(self.plan, sizes, access)?;
-        let digits = || -> Check {
+        let covered = || -> Check {
             has_no("partial result", access.partial > 0)?;
-            let mut digits = Vec::new();
             for (axis, (&size, &stride)) in sizes.iter().zip(&access.strides).enumerate() {
                 let by_window = access.spans.iter().any(|window| window.strides[axis] != 0);
                 let moves = stride > 0 || by_window || size == 1;
                 ensure(moves, "a store of each element once", || {
                     format!("axis {axis} with a stride of 0")
                 })?;
-                if stride > 0 {
-                    digits.push((size, stride));
-                }
             }
-            digits.extend(access.spans.iter().map(|window| (window.size, window.step)));
+            let axes = sizes.iter().copied().zip(access.strides.iter().copied());
+            let windows = access.spans.iter().map(|window| (window.size, window.step));
+            let digits = axes.filter(|(_, stride)| *stride > 0).chain(windows);
             covers(buffer, written_once(digits)?)
         };
-        digits().map_err(|error| error.about(&buffer.name))?;
+        covered().map_err(|error| error.about(&buffer.name))?;
         let footprint = self.footprint(access);
         hazards.write(access.buffer, self.moment, footprint, Some(access))
     }
@@ -211,11 +232,11 @@ impl Nest<'_> {
         hazards.write(access.buffer, self.moment, footprint, None)
     }
 
-    /// How a reduction's result lies.
+    /// Verifies how a reduction's result lies, and gives the elements that a tile writes.
     fn reduced(&self, access: &Access) -> Check<Footprint> {
         let (sizes, buffer) = (&self.nest.sizes, self.plan.buffer(access.buffer));
         let axes = || sizes.iter().copied().zip(access.strides.iter().copied());
-        let kept = written_once(axes().filter(|(_, stride)| *stride > 0).collect())?;
+        let kept = written_once(axes().filter(|(_, stride)| *stride > 0))?;
         let long = axes().rev().find(|(size, _)| *size > 1);
         let inner = long
             .or_else(|| axes().next())

@@ -3,7 +3,7 @@
 use super::check::{Check, MOST_ELEMENTS, PlanError, ensure, entry, product, sum};
 use crate::{
     id::Id,
-    plan::{Buffer, Plan, Storage, memory},
+    plan::{Buffer, Plan, Storage},
     tensor::Axis,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +18,12 @@ pub(super) fn axes(plan: &Plan) -> Check {
 
 /// The elements of some axes.
 fn elements(plan: &Plan, axes: &[Id<Axis>]) -> Check<usize> {
-    let mut sizes = Vec::with_capacity(axes.len());
+    let mut elements = 1;
     for &axis in axes {
-        sizes.push(entry(&plan.axes, axis, "axes")?.size);
+        let size = entry(&plan.axes, axis, "axes")?.size;
+        elements = product([elements, size], MOST_ELEMENTS)?;
     }
-    product(sizes, MOST_ELEMENTS)
+    Ok(elements)
 }
 
 pub(super) fn parameters(plan: &Plan) -> Check {
@@ -69,7 +70,7 @@ fn verify_buffer(plan: &Plan, buffer: &Buffer) -> Check {
     })
 }
 
-/// A buffer in working memory: where it lies, and the kernels that touch it first and last.
+/// A buffer in working memory, with its place and the first and last kernels that touch it.
 struct Lived<'p> {
     buffer: &'p Buffer,
     start: usize,
@@ -80,10 +81,10 @@ struct Lived<'p> {
 
 /// Buffers in working memory lie within it, and overlap only if no kernel lies in the lifetimes of
 /// both.
-pub(super) fn arena(plan: &Plan) -> Check {
+pub(super) fn arena(plan: &Plan, lifetimes: &[Option<(usize, usize)>]) -> Check {
     let mut lived: Vec<Lived> = Vec::new();
     let mut length = 0;
-    for (buffer, lifetime) in plan.buffers.iter().zip(memory::lifetimes(plan)) {
+    for (buffer, lifetime) in plan.buffers.iter().zip(lifetimes) {
         let Storage::Arena(start) = buffer.storage else {
             continue;
         };
@@ -104,31 +105,35 @@ pub(super) fn arena(plan: &Plan) -> Check {
         "working memory that ends with its last buffer",
         || format!("{} floats for {length}", plan.arena),
     )?;
-    lived.sort_by_key(|lived| lived.first);
+    lived.sort_unstable_by_key(|lived| (lived.first, lived.start));
     apart(&lived)
 }
 
 /// Walks buffers by their first kernel. Those that are alive lie apart, so a new one overlaps one of
-/// them only if it overlaps its neighbour below or above.
+/// them only if it overlaps its neighbour below or above. A buffer that is no longer alive is removed
+/// when it is found as a neighbour.
 fn apart(lived: &[Lived]) -> Check {
     let mut alive: BTreeMap<usize, &Lived> = BTreeMap::new();
-    let mut ends: BTreeSet<(usize, usize)> = BTreeSet::new();
     for new in lived {
-        while let Some(&(last, start)) = ends.first().filter(|(last, _)| *last < new.first) {
-            ends.remove(&(last, start));
-            alive.remove(&start);
-        }
-        let below = alive.range(..=new.start).next_back();
-        let above = alive.range(new.start..).next();
-        let overlaps = |other: &&Lived| other.start < new.end && new.start < other.end;
-        let neighbours = below.into_iter().chain(above).map(|(_, other)| *other);
-        if let Some(other) = neighbours.into_iter().find(overlaps) {
+        loop {
+            let below = alive.range(..=new.start).next_back();
+            let above = alive.range(new.start..).next();
+            let neighbours = below.into_iter().chain(above).map(|(_, other)| *other);
+            let overlaps = |other: &&Lived| other.start < new.end && new.start < other.end;
+            // Only a neighbour that overlaps, or that hides others, matters.
+            let mut found = neighbours.filter(|other| other.last < new.first || overlaps(other));
+            let Some(other) = found.next() else {
+                break;
+            };
+            if other.last < new.first {
+                alive.remove(&other.start);
+                continue;
+            }
             let found = format!("one that overlaps `{}`", other.buffer.name.escape_debug());
             let error = PlanError::new("buffers that live at once to lie apart", found);
             return Err(error.about(&new.buffer.name));
         }
         alive.insert(new.start, new);
-        ends.insert((new.last, new.start));
     }
     Ok(())
 }

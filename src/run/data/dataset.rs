@@ -102,7 +102,12 @@ impl Dataset {
             ("test data", self.test.as_ref()),
         ] {
             if let Some(source) = source {
-                check_source(model, &**source, &|known| known.role == Role::Data, place)?;
+                check_source(
+                    model,
+                    &**source,
+                    &|variable| variable.role == Role::Data,
+                    place,
+                )?;
                 check_labels(model, &**source, place)?;
             }
         }

@@ -44,7 +44,7 @@ const EXCERPT: &[(&str, &[u8])] = &[
 
 pub fn excerpt(model: &Model) -> Result<Tables> {
     dataset(model, "mnist", &|name| {
-        let found = EXCERPT.iter().find(|(known, _)| *known == name);
+        let found = EXCERPT.iter().find(|(file, _)| *file == name);
         Ok(found.map(|(name, bytes)| (name.to_string(), bytes.to_vec())))
     })
 }

@@ -171,6 +171,8 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
 
 fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Result<Table> {
     let mut table = Table::default();
+    // The array that sets the number of rows.
+    let mut first = None;
     // A missing label becomes a column of unlabelled rows, with the number of rows of the others.
     let (labels, data): (Vec<&Variable>, Vec<&Variable>) = model
         .given()
@@ -192,11 +194,12 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
         };
         let column = column(variable, array, &format!("{place}: `{name}`"))?;
         let rows = array.shape.first().copied().unwrap_or(0);
-        if !table.columns.is_empty() && rows != table.rows {
+        let (first, expected) = first.get_or_insert_with(|| (name.clone(), rows));
+        if rows != *expected {
             return Err(Error::data(format!(
-                "{place}: `{name}` has {rows} rows, but other arrays have {}",
-                table.rows
-            )));
+                "{place}: `{first}` has {expected} rows, but `{name}` has {rows}"
+            ))
+            .help("give all arrays the same number of rows"));
         }
         table.rows = rows;
         table.columns.push(column);

@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
-/// A file's module: its path from the crate's root, such as `plan`, `items`.
+/// A file's module: its path from the crate's root, such as `plan`, `values`.
 type Module = Vec<String>;
 
 /// What a file holds.
 struct File {
-    /// As messages name it: `src/plan/items.rs`.
+    /// As messages name it: `src/plan/values.rs`.
     name: String,
     /// Its `mod` lines, in their order.
     children: Vec<String>,
@@ -197,6 +197,14 @@ fn add(
     files.insert(module, file);
 }
 
+/// Whether a statement begins with the attribute `path`: it names a file outside the sources.
+fn has_path(before: &[String]) -> bool {
+    let attributes = before.iter().rev();
+    attributes
+        .take_while(|token| ![";", "}"].contains(&token.as_str()))
+        .any(|token| token == "path")
+}
+
 impl File {
     fn new(name: &str, tokens: &[String]) -> Self {
         let mut file = File {
@@ -212,7 +220,9 @@ impl File {
             match token.as_str() {
                 "{" => depth += 1,
                 "}" => depth -= 1,
-                "mod" if depth == 0 && after(2) == ";" => file.children.push(after(1).to_string()),
+                "mod" if depth == 0 && after(2) == ";" && !has_path(&tokens[..at]) => {
+                    file.children.push(after(1).to_string());
+                }
                 "fn" if depth == 0 => drop(file.functions.insert(after(1).to_string())),
                 "macro_rules" => drop(file.functions.insert(after(2).to_string())),
                 _ => {}

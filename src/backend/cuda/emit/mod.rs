@@ -1,13 +1,14 @@
 //! From a plan to CUDA C++: one source for all of its kernels, and the launches in order.
 //!
-//! Three steps, each a folder or a file that the next one imports:
+//! Two steps, with a specification between them:
 //!
-//! 1. `select` decides. A loop nest becomes a piece of work whose threads each make elements, or
-//!    sums; a contraction becomes one whose blocks each make a tile. Pieces that need not wait for
-//!    each other share a launch.
-//! 2. `spec` holds what was decided, as types without text. `usage` counts the memory that a
-//!    piece touches.
-//! 3. `write` prints the specification. It decides nothing.
+//! 1. `select` decides. It splits kernels into pieces of work. In a piece for a loop nest, each
+//!    thread computes elements or sums; in a piece for a contraction, each block computes a tile.
+//!    Pieces that need not wait for each other share a launch. The result is a `spec::Program`.
+//! 2. `write` prints the program as text. It decides nothing.
+//!
+//! `spec` has the types of the specification, without text, and `usage` counts the memory that a
+//! piece touches. `select` imports both; `write` imports `spec`.
 //!
 //! # One kernel, from plan to text
 //!
@@ -16,22 +17,29 @@
 //!
 //! ```text
 //! k0_contract_q_z_dense1
+//!   before [all.row:3, x:6] r0 = noise Uniform; r1 = all.x; r2 = greater(r1, r0); t2 = r2
 //!   t5[3, 4] = t2 · q.z.dense1.weight.x over 6
 //!   after [all.row:3, q.z.dense1:4] r0 = q.z.dense1.bias; r1 = t5; r2 = add(r0, r1); r3 = relu(r2); t7 = r3
 //! ```
 //!
-//! - `select::tiles` finds the way to make it. The result has 4 columns, so a tile of 64 by 16 does;
-//!   that is one tile, and k = 6 is far too short to be split: `Way::Whole(64 × 16)`.
-//! - `select::operand` asks whether the operands can be made as they are loaded. `t2` is random bits
-//!   of `x`, and noise is drawn once, so it stays in memory: `Operand::Memory`.
+//! The prologue (`before`) replaces each pixel of `x` by 0 or 1, at random: `t2`. It is a piece of
+//! work before the contraction.
+//!
+//! - `select::tiles` chooses the tile. The result has 3 rows and 4 columns, so one tile of 64 by 16
+//!   covers it; k = 6 is too short to be split among blocks: `Way::Whole(64 × 16)`.
+//! - `select::operand` checks whether the blocks can compute an operand while they load it, instead
+//!   of reading it from memory. Noise is drawn only once, so `t2` is read from memory:
+//!   `Operand::Memory`.
 //! - `select::epilogue` finds that the loop reads each element of `t5` on its own. It becomes
 //!   `spec::Fused`, with one store and no sums. Nothing else reads `t5`, so `Finish::stored` is
 //!   false: the sums never leave the block's registers and shared memory.
 //! - `select::contraction` makes a `spec::Piece` of one block with the task
 //!   `spec::Tiles`, and `usage` counts what it touches: it reads `t2`, the weight and the bias,
 //!   and writes `t7`.
-//! - `select::launches` puts it on level 1, because the piece on level 0 writes `t2`. The level is
-//!   the function `step1_k0_contract_q_z_dense1`; `t2` and `t7` get places in working memory.
+//! - `select::launches` assigns pieces to levels. A piece has level 0 if it waits for no other
+//!   piece, and else one level more than the last piece that it waits for; each level is one
+//!   launch. The prologue has level 0. This piece reads its result `t2`, so it has level 1. Its
+//!   function is `step1_k0_contract_q_z_dense1`; `t2` and `t7` get places in working memory.
 //! - `write::contraction` and `write::epilogue` print it:
 //!
 //! ```text

@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::{
     id::Id,
-    plan::{Buffer, Plan, first_fit},
+    plan::{Buffer, Kernel, Loop, Plan, first_fit},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,8 +120,11 @@ pub(super) fn program<'p>(plan: &'p Plan, pieces: Vec<Piece<'p>>) -> Program<'p>
             functions.push(function(plan, &arena, &prefix, group));
         }
     }
+    // A loop may have more iterations than any buffer has elements.
+    let loops = plan.kernels.iter().flat_map(Kernel::loops);
     let lengths = plan.buffers.iter().map(|buffer| buffer.len);
-    let longest = lengths.chain([arena.len]).max().unwrap_or(0);
+    let counts = lengths.chain(loops.map(Loop::elements));
+    let longest = counts.chain([arena.len]).max().unwrap_or(0);
     Program {
         plan,
         functions,

@@ -12,7 +12,7 @@ use crate::{
     plan::{Contraction, Product},
 };
 
-/// The name that `contract.cuh` has for a way to multiply.
+/// The name in `contract.cuh` of a way to multiply.
 pub(super) fn kind(precision: Precision) -> &'static str {
     match precision {
         Precision::F32 => "F32",
@@ -21,7 +21,7 @@ pub(super) fn kind(precision: Precision) -> &'static str {
     }
 }
 
-/// Writes a matrix times a vector: a warp for each row.
+/// Writes the product of a matrix and a vector, with a warp per row.
 pub(super) fn write_rows(text: &mut Text, task: &Rows) {
     let contraction = task.contraction;
     text.line(
@@ -70,11 +70,11 @@ fn write_vector(text: &mut Text, product: &Product, vector: &Vector) {
     }
 }
 
-/// Writes a tile's sums, and what becomes of them.
+/// Writes the computation of a tile's sums and their use.
 pub(super) fn write_tiles(text: &mut Text, task: &Tiles, precision: Precision) {
     begin_tile(text, task, precision);
     accumulate(text, task);
-    // Each thread keeps to one column.
+    // Each thread processes elements of a single column.
     text.line(1, "Index column = threadIdx.x % Tile::N + n0;");
     match &task.outcome {
         Outcome::Whole(whole) => epilogue::write(text, task.contraction, whole),
@@ -82,7 +82,7 @@ pub(super) fn write_tiles(text: &mut Text, task: &Tiles, precision: Precision) {
     }
 }
 
-/// The tile that a block makes, and its part of k.
+/// Declares the tile of a block and its part of k.
 fn begin_tile(text: &mut Text, task: &Tiles, precision: Precision) {
     let (m, n, kind) = (task.shape.m, task.shape.n, kind(precision));
     text.line(1, &format!("using Tile = {kind}<{m}, {n}>;"));
@@ -108,7 +108,7 @@ fn begin_tile(text: &mut Text, task: &Tiles, precision: Precision) {
 /// Declares the operands, then adds the products.
 fn accumulate(text: &mut Text, task: &Tiles) {
     let Contraction { m, n, products, .. } = task.contraction;
-    // Vectors are made before the first barrier.
+    // Vectors are computed before the first barrier.
     let mut vectors = 0;
     for (number, operands) in task.operands.iter().enumerate() {
         let named = || operands.iter().zip(["left", "right"]);
@@ -142,10 +142,10 @@ fn accumulate(text: &mut Text, task: &Tiles) {
     }
 }
 
-/// Whether neighbours in memory are neighbours along k, in each operand.
+/// Whether each operand is contiguous along k.
 fn along_k(product: &Product) -> [bool; 2] {
     let along = |is_left: bool, stride: usize| match &product.windows {
-        // What is in a window lies side by side.
+        // The elements of a window are contiguous.
         Some(windows) if windows.left == is_left => !windows.along_positions,
         _ => stride == 1,
     };

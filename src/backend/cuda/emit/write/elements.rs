@@ -1,4 +1,4 @@
-//! A loop's stores: a thread for each element, or for some elements of a column.
+//! A loop's stores, with a thread per element or per several elements of a column.
 
 use super::{
     super::spec::{Elements, STRIP, Spread, THREADS, matrix_of},

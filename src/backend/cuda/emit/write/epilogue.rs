@@ -1,5 +1,5 @@
-//! What is done with a contraction's sums: they are stored, a loop is applied to them, and sums of
-//! rows and columns are made of its values.
+//! Epilogues: stores a contraction's sums, applies a loop to them, and sums the loop's values over rows
+//! and columns.
 
 use super::{
     super::{
@@ -14,28 +14,28 @@ use super::{
 };
 use crate::plan::{Access, Contraction};
 
-/// The sum at hand: under which condition there is one, and which variable names its column.
+/// The current sum: the condition under which it exists, and the variable of its column.
 #[derive(Clone, Copy)]
 pub(super) struct Element {
     there: Option<&'static str>,
     column: &'static str,
 }
 
-/// Whether a thread's `sum` is one of the result's.
+/// Whether a thread's `sum` is inside the result.
 pub(super) const THERE: &str = "there";
-/// One of a tile's, which may lie beyond the result.
+/// A sum of a tile, which may be outside the result.
 const OF_TILE: Element = Element {
     there: Some(THERE),
     column: "own",
 };
-/// One of the result's.
+/// A sum inside the result.
 pub(super) const OF_RESULT: Element = Element {
     there: None,
     column: "column",
 };
 
-/// Goes through a tile's sums, a strip of rows at a time, by `row`. The last row stands in for
-/// those beyond it, without a branch, so that the loads for some rows are under way together.
+/// Begins the loops over a tile's strips of rows. Rows beyond the last are replaced by the last row
+/// instead of a branch, so that loads for several rows overlap.
 pub(super) fn begin_strips(text: &mut Text, contraction: &Contraction) {
     let Contraction { m, n, .. } = contraction;
     for line in [
@@ -59,10 +59,10 @@ pub(super) fn end_strips(text: &mut Text) {
     text.line(1, "}");
 }
 
-/// Writes what a block does with its whole tile.
+/// Writes the use of a complete tile by its block.
 pub(super) fn write(text: &mut Text, contraction: &Contraction, epilogue: &Epilogue) {
     let n = contraction.n;
-    // The last column stands in for those beyond it.
+    // Columns beyond the last are replaced by the last column.
     text.line(
         1,
         &format!("Index own = column < {n}u ? column : {}u;", n - 1),
@@ -73,7 +73,7 @@ pub(super) fn write(text: &mut Text, contraction: &Contraction, epilogue: &Epilo
     }
     begin_strips(text, contraction);
     if let Some(fused) = fused {
-        // All lanes of a warp meet to add a row.
+        // All lanes of a warp take part in adding a row.
         start_sums(text, 3, fused.nest, &fused.rows);
     }
     finish(text, 3, contraction, &epilogue.finish, OF_TILE);
@@ -86,7 +86,7 @@ pub(super) fn write(text: &mut Text, contraction: &Contraction, epilogue: &Epilo
     }
 }
 
-/// The setup loops for a thread's column, and the variables of the sums that it makes of it.
+/// Writes the setup loops for a thread's column, and declares the variables of the column's sums.
 fn begin_columns(text: &mut Text, fused: &Fused) {
     if !fused.rematerialized.is_empty() {
         let names = names(fused.nest.sizes.len());
@@ -118,7 +118,7 @@ fn unravel_columns(text: &mut Text, depth: usize, count: &str, fused: &Fused, na
     );
 }
 
-/// Joins the parts of a sum of columns that the threads of a block have, and stores it.
+/// Adds the parts of a sum of columns over the threads of a block, and stores the sum.
 fn column_sum(text: &mut Text, contraction: &Contraction, epilogue: &Epilogue, number: usize) {
     let Some(fused) = &epilogue.finish.fused else {
         return;
@@ -154,7 +154,7 @@ fn column_sum(text: &mut Text, contraction: &Contraction, epilogue: &Epilogue, n
     text.line(1, "}");
 }
 
-/// Adds what the lanes of a warp have of a row. Of rows of up to 32 columns these are the sums.
+/// Adds the parts of a row over the lanes of a warp. For rows of up to 32 columns, this is the sum.
 fn row_sums(text: &mut Text, contraction: &Contraction, fused: &Fused, epilogue: &Epilogue) {
     let m = contraction.m;
     for (position, &number) in fused.rows.iter().enumerate() {
@@ -181,7 +181,7 @@ fn row_sums(text: &mut Text, contraction: &Contraction, fused: &Fused, epilogue:
     }
 }
 
-/// Stores a whole sum of the row of that name.
+/// Stores the complete sum of the row with the given index variable.
 fn store_row(text: &mut Text, depth: usize, fused: &Fused, number: usize, row: &str) {
     let access = result(fused.nest, number);
     let names = names(access.strides.len());

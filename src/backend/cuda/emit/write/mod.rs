@@ -1,4 +1,4 @@
-//! Text: a specification as CUDA C++. Nothing is decided here.
+//! Prints a specification as CUDA C++. This module makes no decisions.
 
 mod statements;
 mod rematerialize;
@@ -20,7 +20,7 @@ use contraction::kind;
 use statements::{Text, pointer};
 use std::fmt::Write;
 
-/// The device code that every source begins with.
+/// The device code at the start of every source.
 const LIBRARY: [(&str, &str); 6] = [
     (
         "philox.cuh",
@@ -48,10 +48,10 @@ const LIBRARY: [(&str, &str); 6] = [
     ),
 ];
 
-/// Stands between the library and the functions of a program.
+/// The separator between the library and the functions of a program.
 pub const BEGIN: &str = "// ---- the model\n\n";
 
-/// The text of a program whose contractions multiply at that precision.
+/// The text of a program whose contractions have the given precision.
 pub(super) fn source(program: &Program, title: &str, precision: Precision) -> String {
     let mut text = format!(
         "// {title}: {} kernels in {} launches, {precision}. Made by dgc {}.\n\n",
@@ -91,8 +91,8 @@ impl Writer<'_> {
             let name = &self.plan.buffer(parameter.buffer).name;
             let _ = writeln!(text, "//   {} = {name}", parameter_name(parameter));
         }
-        // Two blocks at once, where shared memory lets them: without a number the assembler spills
-        // for the sake of more.
+        // Two resident blocks, if shared memory permits: without a number the assembler spills registers
+        // to fit more blocks.
         let _ = writeln!(
             text,
             "extern \"C\" __global__ void __launch_bounds__({THREADS}, 2)\n{}({}) {{",
@@ -107,7 +107,7 @@ impl Writer<'_> {
         text.push_str("}\n\n");
     }
 
-    /// Declares what the function keeps in shared memory.
+    /// Declares the function's shared memory.
     fn shared(&self, text: &mut String, function: &Function) {
         let mut members: Vec<String> = function
             .shared
@@ -131,7 +131,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A piece of work as a branch that its blocks take.
+    /// Writes a piece of work as a branch for its blocks.
     fn piece(&self, text: &mut String, placed: &PlacedPiece) {
         let PlacedPiece {
             piece,
@@ -160,7 +160,7 @@ impl Writer<'_> {
         let _ = writeln!(text, "{}    }}", self.body(piece));
     }
 
-    /// The statements of a piece. Of several tasks, each waits for the one before it.
+    /// Writes the statements of a piece. If it has several tasks, each waits for the previous task.
     fn body(&self, piece: &Piece) -> String {
         if let [task] = piece.tasks.as_slice() {
             return self.task(task);
@@ -185,7 +185,7 @@ impl Writer<'_> {
         text.text
     }
 
-    /// What a piece does, a line for each task, and which formulas it computes.
+    /// A comment with a line for each task of a piece, and the formulas that it computes.
     fn comment(&self, piece: &Piece) -> String {
         let tasks = piece.tasks.iter().map(|task| match task {
             Task::Elements(task) => self.axes(task.nest),
@@ -248,7 +248,8 @@ fn pointer_type(pointer: &Pointer) -> &'static str {
     }
 }
 
-/// The name of a parameter: what is only read becomes a `Read` of the buffer's own name.
+/// The name of a parameter. A buffer that is only read is passed under another name and becomes a
+/// `Read`.
 fn parameter_name(parameter: &Pointer) -> String {
     match parameter.access {
         PointerAccess::ReadOnly => format!("p{}", parameter.buffer.index()),

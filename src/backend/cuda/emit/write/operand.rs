@@ -1,4 +1,4 @@
-//! The operands of a tile: in memory, read through windows, or made as they are loaded.
+//! The operands of a tile: in memory, read through windows, or computed while they are loaded.
 
 use super::{
     super::spec::{Computed, Operand, THREADS},
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::plan::{Instruction, Windows};
 
-/// Declares what an operand needs before the first product: an object of that name, unless it lies
-/// in memory. `vectors` counts the floats in shared memory that are taken.
+/// Declares an object for an operand before the first product, unless the operand is in memory.
+/// `vectors` counts the used floats of shared memory.
 pub(super) fn declare(text: &mut Text, name: &str, operand: &Operand, vectors: &mut usize) {
     match operand {
         Operand::Memory(_) => {}
@@ -73,7 +73,7 @@ fn declare_computed(text: &mut Text, name: &str, operand: &Computed, vectors: &m
     text.line(1, "});");
 }
 
-/// Makes the operand's vectors over k in shared memory; gives how they are read.
+/// Computes the operand's vectors over k in shared memory, and returns the expressions that read them.
 fn shared_vectors(text: &mut Text, operand: &Computed, vectors: &mut usize) -> Replacements {
     let Computed { nest, rows, .. } = operand;
     let variables = rematerialize::replacements(&operand.rematerialized, nest);

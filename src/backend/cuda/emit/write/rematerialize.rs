@@ -1,4 +1,4 @@
-//! Setup loops as statements of their reader: each result is a variable.
+//! Setup loops as statements of their reader; each result is a variable.
 
 use super::{
     super::{
@@ -16,7 +16,7 @@ fn variable(buffer: Id<Buffer>) -> String {
     format!("h{}", buffer.index())
 }
 
-/// The loads of a reader that the variables stand for.
+/// The loads of a reader that the variables replace.
 pub(super) fn replacements(rematerialized: &Rematerialized, nest: &Loop) -> Replacements {
     rematerialized
         .replaced(nest)
@@ -24,7 +24,7 @@ pub(super) fn replacements(rematerialized: &Rematerialized, nest: &Loop) -> Repl
         .collect()
 }
 
-/// Writes the loops for a reader whose indices have these names.
+/// Writes the loops for a reader with the given index names.
 pub(super) fn write(
     text: &mut Text,
     depth: usize,
@@ -52,7 +52,7 @@ pub(super) fn write(
     }
 }
 
-/// The names of a loop's indices: those of its reader, and new ones for what it sums.
+/// The names of a loop's indices: the reader's names, and new names for summed axes.
 fn part_names(part: &RematerializedLoop, reader: &Loop, names: &[String]) -> Vec<String> {
     let axes = part.nest.axes.iter().enumerate();
     let name = |(axis, id)| {

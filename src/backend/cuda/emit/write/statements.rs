@@ -8,7 +8,7 @@ use crate::{
 };
 use std::fmt::Write;
 
-/// The text of a function's body as it grows.
+/// The text of a function's body so far.
 #[derive(Default)]
 pub(super) struct Text {
     pub text: String,
@@ -40,7 +40,7 @@ pub(super) fn operation(kind: ReduceKind) -> &'static str {
     }
 }
 
-/// The kind and the value of a reduction, and where it goes.
+/// The kind, the value and the destination of a reduction.
 pub(super) fn reduction(nest: &Loop, sum: usize) -> (ReduceKind, &Access) {
     match &nest.instructions[sum] {
         Instruction::Reduce { kind, access, .. } => (*kind, access),
@@ -48,7 +48,7 @@ pub(super) fn reduction(nest: &Loop, sum: usize) -> (ReduceKind, &Access) {
     }
 }
 
-/// Declares the variables of some sums.
+/// Declares the variables of the given sums.
 pub(super) fn start_sums(text: &mut Text, depth: usize, nest: &Loop, sums: &[usize]) {
     for &number in sums {
         let operation = operation(reduction(nest, number).0);
@@ -68,7 +68,7 @@ fn literal(value: f64) -> String {
     }
 }
 
-/// Begins a loop over `count` results, `teams` of them at once in each block.
+/// Begins a loop over `count` results; each block computes `teams` results at once.
 pub(super) fn each(count: usize, teams: usize) -> String {
     let team = THREADS / teams;
     let team_of_thread = if team == 1 {
@@ -83,7 +83,7 @@ pub(super) fn each(count: usize, teams: usize) -> String {
     format!("for (Index i = {first}; i < {count}u; i += block.count * {teams}u) {{")
 }
 
-/// The indices of the wanted axes from one count of them all, innermost fastest.
+/// Declares the indices of the wanted axes, from a single index with the innermost axis fastest.
 pub(super) fn unravel_where(
     text: &mut Text,
     depth: usize,
@@ -110,7 +110,7 @@ pub(super) fn unravel_where(
     }
 }
 
-/// The indices of all axes from one count of them.
+/// Declares the indices of all axes, from a single index.
 pub(super) fn unravel(
     text: &mut Text,
     depth: usize,
@@ -121,7 +121,7 @@ pub(super) fn unravel(
     unravel_where(text, depth, count, names, sizes, &|_| true);
 }
 
-/// Σ index · stride, for the indices with these names, and the place of the tile's own array.
+/// The offset Σ index · stride for the given index names, plus the offset of the tile's array.
 pub(super) fn offset(access: &Access, names: &[String]) -> String {
     let mut terms: Vec<String> = Vec::new();
     if access.partial > 0 {
@@ -141,9 +141,9 @@ pub(super) fn offset(access: &Access, names: &[String]) -> String {
     }
 }
 
-/// The place of an access that windows name, for the indices with these names, and the condition
-/// that they name one. The variables that this declares end in `mark`. Without windows there is no
-/// condition.
+/// The offset of an access through windows for the given index names, and the condition that the
+/// windows are inside the array; without windows there is no condition. The declared variables end in
+/// `mark`.
 fn place(
     text: &mut Text,
     depth: usize,
@@ -179,7 +179,7 @@ fn place(
     )
 }
 
-/// A load, for the indices with these names; 0 where windows name no place.
+/// A load for the given index names; 0 if windows are outside the array.
 pub(super) fn load(
     text: &mut Text,
     depth: usize,
@@ -194,7 +194,7 @@ pub(super) fn load(
     }
 }
 
-/// Writes the element of a store to memory, on a condition if there is one.
+/// Writes the element of a store to memory, under an optional condition.
 pub(super) fn store(
     text: &mut Text,
     depth: usize,
@@ -216,7 +216,7 @@ pub(super) fn store(
     }
 }
 
-/// Joins a value to the variable of its sum, on a condition if there is one; or stores it.
+/// Adds a value to the variable of its sum, under an optional condition, or stores it.
 pub(super) fn store_or_join(
     text: &mut Text,
     depth: usize,
@@ -238,7 +238,7 @@ pub(super) fn store_or_join(
     }
 }
 
-/// The place in a matrix of the element at `row` and the column of that name.
+/// The offset in a matrix of the element at `row` and the given column variable.
 pub(super) fn matrix_place(matrix: &Matrix, column: &str) -> String {
     format!(
         "row * {}u + {column} * {}u",
@@ -246,17 +246,17 @@ pub(super) fn matrix_place(matrix: &Matrix, column: &str) -> String {
     )
 }
 
-/// Variables that stand for loads.
+/// Variables that replace loads.
 pub(super) type Replacements = Vec<(Access, String)>;
 
 /// A loop whose instructions are written as statements.
 pub(super) struct Body<'a> {
     pub nest: &'a Loop,
-    /// What the loop is run for.
+    /// The sinks to execute.
     pub sinks: &'a [usize],
     /// The names of its indices.
     pub names: &'a [String],
-    /// A load that equals one of these is that variable.
+    /// The loads that variables replace.
     pub replacements: &'a Replacements,
 }
 
@@ -278,7 +278,7 @@ impl Body<'_> {
         }
     }
 
-    /// The value of an instruction; none of a sink.
+    /// The value of an instruction; `None` for a sink.
     fn value(
         &self,
         text: &mut Text,

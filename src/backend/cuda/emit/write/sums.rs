@@ -1,4 +1,4 @@
-//! Sums of a loop: a team of threads walks through the terms of each, then joins its parts.
+//! Sums of a loop: a team of threads adds the terms of each sum, then combines the threads' parts.
 
 use super::{
     super::spec::{Sums, THREADS, Team, TermOrder},
@@ -9,7 +9,7 @@ use super::{
     },
 };
 
-/// Writes the sums of a pass, and the stores that it makes on the way.
+/// Writes the sums of a pass and its stores.
 pub(super) fn write(text: &mut Text, task: &Sums) {
     let writer = Writer {
         task,
@@ -43,7 +43,7 @@ impl Writer<'_> {
         let task = self.task;
         let results = task.results();
         if task.team == Team::Columns {
-            // All threads of a block make as many turns, because they meet at its barriers.
+            // All threads of a block execute the same number of turns, because of its barriers.
             text.line(1, &format!("for (Index first = block.x * 32u; first < {results}u; first += block.count * 32u) {{"));
             text.line(
                 2,
@@ -69,7 +69,7 @@ impl Writer<'_> {
         rematerialize::write(text, 2, &task.rematerialized, task.nest, names);
     }
 
-    /// The number of terms; of the last tile fewer, if it is shorter.
+    /// The number of terms, which is smaller for a shorter last tile.
     fn end(&self, text: &mut Text) -> String {
         let summed = self.task.summed();
         let Some(tile) = self.task.ragged() else {
@@ -97,7 +97,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The index of each summed axis from the count `j`.
+    /// Declares the index of each summed axis from the term's index `j`.
     fn indices(&self, text: &mut Text, depth: usize) {
         let task = self.task;
         unravel_where(text, depth, "j", &self.names, &self.extents, &|axis| {
@@ -108,7 +108,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes a term and adds it, on a condition if there is one.
+    /// Computes a term and adds it, under an optional condition.
     fn add(&self, text: &mut Text, depth: usize, replacements: &Replacements, when: Option<&str>) {
         let body = Body {
             nest: self.task.nest,
@@ -128,8 +128,8 @@ impl Writer<'_> {
         text.line(2, "}");
     }
 
-    /// Loads what some terms are made of before the first of them is made. The last term stands in
-    /// for those beyond it.
+    /// Writes all loads of a group of terms before its first term. Terms beyond the last are replaced by
+    /// the last term.
     fn ahead(&self, text: &mut Text, end: &str, ahead: usize, mut replacements: Replacements) {
         let (loaded, step, first) = (self.task.loaded(), self.task.team.step(), self.first());
         let stride = ahead * step;
@@ -167,7 +167,7 @@ impl Writer<'_> {
         text.line(2, "}");
     }
 
-    /// Joins what the threads of a team have of a sum, and stores it.
+    /// Combines the parts of a sum over the threads of a team, and stores the sum.
     fn finish(&self, text: &mut Text, number: usize) {
         let task = self.task;
         let (kind, access) = reduction(task.nest, number);

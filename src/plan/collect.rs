@@ -1,10 +1,10 @@
-//! Turns the graph's nodes into items: views are resolved, sums of contractions are joined, and sums
-//! over rows are split by tile.
+//! Collects the items of a graph: renamed axes and windows become operand views, contractions that are
+//! added become one item, and reductions over rows are split by tile.
 
 use super::{
     NoiseSource,
     layout::{canonical, row_of},
-    values::{Item, ItemId, Items, Kind, OperandView, ProductOf},
+    values::{Item, ItemId, Items, Kind, OperandView, ProductOperands},
 };
 use crate::{
     id::Id,
@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn run(graph: &Graph, noise: NoiseSource) -> Items {
     let (users, views) = (count_users(graph), vec![None; graph.nodes.len()]);
-    let mut gathering = Gathering {
+    let mut collector = Collector {
         graph,
         noise,
         users,
@@ -21,19 +21,18 @@ pub(super) fn run(graph: &Graph, noise: NoiseSource) -> Items {
         items: Vec::new(),
         copies: Vec::new(),
     };
-    // What is read within a sum of contractions becomes items with the sum's root, so every node is
-    // viewed when it is first asked for.
-    let wanted: Vec<Node> = gathering
+    // The terms of a sum become part of the sum's item, so nodes are visited on demand, from these.
+    let roots: Vec<Node> = collector
         .graph
         .ids()
-        .filter(|&node| gathering.is_root(node))
+        .filter(|&node| collector.is_root(node))
         .collect();
-    for node in wanted {
-        gathering.view(node);
+    for node in roots {
+        collector.view(node);
     }
-    let outputs = gathering.outputs();
+    let outputs = collector.outputs();
     Items {
-        items: gathering.items,
+        items: collector.items,
         outputs,
     }
 }
@@ -45,7 +44,7 @@ fn count_users(graph: &Graph) -> Vec<usize> {
         .iter()
         .flat_map(|data| data.op.operands())
         .for_each(|operand| users[operand.index()] += 1);
-    // An output counts twice, for its value is wanted as it is.
+    // An output counts twice, so that it is never merged into its only reader.
     graph
         .outputs
         .iter()
@@ -53,19 +52,18 @@ fn count_users(graph: &Graph) -> Vec<usize> {
     users
 }
 
-struct Gathering<'a> {
+struct Collector<'a> {
     graph: &'a Graph,
     noise: NoiseSource,
     users: Vec<usize>,
     views: Vec<Option<OperandView>>,
     items: Vec<Item>,
-    /// Values that were laid out otherwise for what reads them.
+    /// Copies of values in another memory order, by value and order.
     copies: Vec<(OperandView, Vec<Id<Axis>>, ItemId)>,
 }
 
-impl Gathering<'_> {
-    /// Whether the node is wanted for itself: not one inside a sum, which is wanted as a part of
-    /// it.
+impl Collector<'_> {
+    /// Whether a node gets an item for itself. A term of a sum is part of the sum's item.
     fn is_root(&self, node: Node) -> bool {
         let inner = matches!(
             self.graph.op(node),
@@ -74,7 +72,7 @@ impl Gathering<'_> {
         !self.is_within_fold(node) && self.users[node.index()] > if inner { 1 } else { 0 }
     }
 
-    /// Whether a fold is made with another, of other axes, which alone reads it.
+    /// Whether a fold is computed together with its only reader, a fold over other axes.
     fn is_within_fold(&self, node: Node) -> bool {
         self.users[node.index()] == 1
             && matches!(self.graph.op(node), Op::Fold(inner, _) if !matches!(self.graph.op(*inner), Op::Fold(..)))
@@ -117,7 +115,7 @@ impl Gathering<'_> {
         }
         let data = self.graph.node(node).clone();
         let (axes, origin) = (data.axes.clone(), data.origin);
-        let used = match &data.op {
+        let view = match &data.op {
             Op::Constant(bits) => {
                 OperandView::direct(self.push(Kind::Constant(f64::from_bits(*bits)), axes, origin))
             }
@@ -138,8 +136,8 @@ impl Gathering<'_> {
             Op::Iota(axis) => OperandView::direct(self.push(Kind::Iota(*axis), axes, origin)),
             Op::StopGradient(value) => self.view(*value),
             Op::Rename(value, from, to) => {
-                let used = self.view(*value);
-                used.renamed(&self.items[used.item.index()].axes, *from, *to)
+                let view = self.view(*value);
+                view.renamed(&self.items[view.item.index()].axes, *from, *to)
             }
             Op::Window(value, window) => self.window(*value, window, origin),
             Op::Fold(value, window) => {
@@ -168,36 +166,36 @@ impl Gathering<'_> {
                 OperandView::direct(self.push(Kind::Scalar(*scalar, uses), axes, origin))
             }
         };
-        self.views[node.index()] = Some(used.clone());
-        used
+        self.views[node.index()] = Some(view.clone());
+        view
     }
 
-    fn axes_of(&self, used: &OperandView) -> Axes {
-        used.axes(&self.items[used.item.index()].axes)
+    fn axes_of(&self, view: &OperandView) -> Axes {
+        view.axes(&self.items[view.item.index()].axes)
     }
 
     /// A value read through a window.
     fn window(&mut self, value: Node, window: &Window, origin: usize) -> OperandView {
-        let used = self.view(value);
-        let item = &self.items[used.item.index()];
-        // A position is no place in memory.
+        let view = self.view(value);
+        let item = &self.items[view.item.index()];
+        // Positions are not in memory, so no window can read them.
         let inline = matches!(item.kind, Kind::Iota(_));
         let read = if inline {
             None
         } else {
-            used.through(self.graph, &item.axes, window)
+            view.through(self.graph, &item.axes, window)
         };
         read.unwrap_or_else(|| {
-            let copy = self.copy(&used, &Axes::none(), origin);
+            let copy = self.copy(&view, &Axes::none(), origin);
             let read = copy.through(self.graph, &self.items[copy.item.index()].axes, window);
-            read.expect("what is read as it is can be read through a window")
+            read.expect("a plain operand can be read through a window")
         })
     }
 
-    /// A contraction. What is read through windows makes the rows of its result, or what has its
-    /// outermost axis.
-    fn products(&mut self, products: Vec<ProductOf>, axes: Axes, origin: usize) -> ItemId {
-        let ProductOf {
+    /// A contraction. The operand that is read through windows makes the rows of the result. If there
+    /// is none, the operand with the outermost axis does.
+    fn products(&mut self, products: Vec<ProductOperands>, axes: Axes, origin: usize) -> ItemId {
+        let ProductOperands {
             left,
             right,
             windows,
@@ -207,13 +205,13 @@ impl Gathering<'_> {
             return self.push(Kind::Products(products), axes, origin);
         }
         let outermost = canonical(self.graph, axes.iter())[0];
-        let first = match (self.is_laid(left), self.is_laid(right)) {
+        let row_operand = match (self.is_strided(left), self.is_strided(right)) {
             (false, _) => left,
             (_, false) => right,
             _ if self.axes_of(left).contains(outermost) => left,
             _ => right,
         };
-        let rows = axes.intersection(&self.axes_of(first));
+        let rows = axes.intersection(&self.axes_of(row_operand));
         let columns = axes.minus(&rows);
         let order = [
             canonical(self.graph, rows.iter()),
@@ -223,14 +221,14 @@ impl Gathering<'_> {
         self.push_ordered(Kind::Products(products), order, origin)
     }
 
-    fn is_laid(&self, used: &OperandView) -> bool {
-        used.is_laid(&self.items[used.item.index()].axes)
+    fn is_strided(&self, view: &OperandView) -> bool {
+        view.is_strided(&self.items[view.item.index()].axes)
     }
 
-    /// A value in memory without gaps; of one that is the same for all rows and pixels, the axes
-    /// that are summed over outermost.
-    fn copy(&mut self, used: &OperandView, over: &Axes, origin: usize) -> OperandView {
-        let axes = self.axes_of(used);
+    /// A copy of a value without gaps, in the canonical order of axes. A value without batch and
+    /// position axes, such as a weight, gets the axes that are summed over outermost.
+    fn copy(&mut self, view: &OperandView, over: &Axes, origin: usize) -> OperandView {
+        let axes = self.axes_of(view);
         let many = axes
             .iter()
             .any(|axis| self.graph.axis(axis).kind <= AxisKind::Position);
@@ -248,35 +246,36 @@ impl Gathering<'_> {
         if let Some((_, _, copy)) = self
             .copies
             .iter()
-            .find(|(known, same, _)| known == used && *same == order)
+            .find(|(value, copied, _)| value == view && *copied == order)
         {
             return OperandView::direct(*copy);
         }
-        let copy = self.push_ordered(Kind::Copy(used.clone()), order.clone(), origin);
-        self.copies.push((used.clone(), order, copy));
+        let copy = self.push_ordered(Kind::Copy(view.clone()), order.clone(), origin);
+        self.copies.push((view.clone(), order, copy));
         OperandView::direct(copy)
     }
 
-    /// A product of operands that lie so that a contraction can read them: one of them may be read
-    /// through windows, where that is more than there is in memory.
-    fn product(&mut self, left: Node, right: Node, over: &Axes) -> ProductOf {
+    /// A product of operands that a contraction can read. At most one of them is read through
+    /// windows, and only if the windows show more elements than the item has. Otherwise a copy is no
+    /// larger, and quicker to read.
+    fn product(&mut self, left: Node, right: Node, over: &Axes) -> ProductOperands {
         let origin = self.graph.node(left).origin;
         let windows = [left, right].iter().any(|&node| self.is_window(node));
         let (mut left, mut right) = (self.view(left), self.view(right));
-        let count = |gathering: &Self, used: &OperandView| {
-            gathering.graph.elements(&gathering.axes_of(used))
+        let count = |collector: &Self, view: &OperandView| {
+            collector.graph.elements(&collector.axes_of(view))
         };
-        let item_elements = |gathering: &Self, used: &OperandView| {
-            gathering
+        let item_elements = |collector: &Self, view: &OperandView| {
+            collector
                 .graph
-                .elements(&gathering.items[used.item.index()].axes)
+                .elements(&collector.items[view.item.index()].axes)
         };
-        for used in [&mut left, &mut right] {
-            if !self.is_laid(used) && count(self, used) <= item_elements(self, used) {
-                *used = self.copy(used, over, origin);
+        for view in [&mut left, &mut right] {
+            if !self.is_strided(view) && count(self, view) <= item_elements(self, view) {
+                *view = self.copy(view, over, origin);
             }
         }
-        if !self.is_laid(&left) && !self.is_laid(&right) {
+        if !self.is_strided(&left) && !self.is_strided(&right) {
             let smaller = if count(self, &left) < count(self, &right) {
                 &mut left
             } else {
@@ -284,19 +283,19 @@ impl Gathering<'_> {
             };
             *smaller = self.copy(smaller, over, origin);
         }
-        for used in [&mut left, &mut right] {
-            if windows && self.is_laid(used) && !self.is_in_order(used, over) {
-                *used = self.copy(used, over, origin);
+        for view in [&mut left, &mut right] {
+            if windows && self.is_strided(view) && !self.is_in_order(view, over) {
+                *view = self.copy(view, over, origin);
             }
         }
-        ProductOf {
+        ProductOperands {
             left,
             right,
             windows,
         }
     }
 
-    /// Whether a value is one seen through a window.
+    /// Whether a node is a window, apart from renamed axes.
     fn is_window(&self, node: Node) -> bool {
         match self.graph.op(node) {
             Op::Window(..) => true,
@@ -305,26 +304,27 @@ impl Gathering<'_> {
         }
     }
 
-    /// Whether a value's axes lie in the usual order, those that are summed over side by side.
-    fn is_in_order(&self, used: &OperandView, over: &Axes) -> bool {
-        let item = &self.items[used.item.index()];
+    /// Whether the axes that are summed over lie side by side in memory, the free axes too, and both
+    /// groups in the canonical order.
+    fn is_in_order(&self, view: &OperandView, over: &Axes) -> bool {
+        let item = &self.items[view.item.index()];
         let axes = item
             .order
             .clone()
             .unwrap_or_else(|| canonical(self.graph, item.axes.iter()));
         let axes: Vec<Id<Axis>> = axes
             .into_iter()
-            .filter_map(|axis| used.called(axis))
+            .filter_map(|axis| view.reader_axis(axis))
             .collect();
         let (summed, free): (Vec<Id<Axis>>, Vec<Id<Axis>>) =
             axes.iter().copied().partition(|axis| over.contains(*axis));
         let sorted = |axes: &[Id<Axis>]| canonical(self.graph, axes.iter().copied()) == *axes;
-        let together = axes == [summed.as_slice(), &free].concat()
+        let are_adjacent = axes == [summed.as_slice(), &free].concat()
             || axes == [free.as_slice(), &summed].concat();
-        sorted(&summed) && sorted(&free) && together
+        sorted(&summed) && sorted(&free) && are_adjacent
     }
 
-    /// A reduction; one over rows in two, by tile and over the tiles.
+    /// A reduction. One over rows takes two steps: within each tile, then over the tiles.
     fn reduction(
         &mut self,
         kind: ReduceKind,
@@ -348,26 +348,25 @@ impl Gathering<'_> {
         self.leaves(root, true, &mut leaves);
         let origin = self.graph.node(root).origin;
         let mut terms: Vec<OperandView> = Vec::new();
-        let mut joined: Vec<(Axes, bool, Vec<ProductOf>)> = Vec::new();
+        let mut contractions: Vec<(Axes, bool, Vec<ProductOperands>)> = Vec::new();
         for leaf in leaves {
-            let alone = self.users[leaf.index()] == 1;
+            let read_once = self.users[leaf.index()] == 1;
             match self.graph.op(leaf).clone() {
-                Op::Contract(left, right, over) if alone => {
+                Op::Contract(left, right, over) if read_once => {
                     let product = self.product(left, right, &over);
-                    // Sums along the positions of windows are made in another way than others.
+                    // A kernel sums along positions of windows in another way than along other axes.
                     let (axes, windows) = (self.graph.axes_of(leaf), product.windows);
-                    match joined
-                        .iter_mut()
-                        .find(|(known, same, _)| known == axes && *same == windows)
-                    {
+                    match contractions.iter_mut().find(|(sum_axes, in_windows, _)| {
+                        sum_axes == axes && *in_windows == windows
+                    }) {
                         Some((_, _, products)) => products.push(product),
-                        None => joined.push((axes.clone(), windows, vec![product])),
+                        None => contractions.push((axes.clone(), windows, vec![product])),
                     }
                 }
                 _ => terms.push(self.view(leaf)),
             }
         }
-        for (axes, _, products) in joined {
+        for (axes, _, products) in contractions {
             terms.push(OperandView::direct(self.products(products, axes, origin)));
         }
         terms.sort_by_key(|term| self.axes_of(term).len());
@@ -379,7 +378,7 @@ impl Gathering<'_> {
         })
     }
 
-    /// What a tree of additions adds, down to nodes that are read elsewhere too.
+    /// The terms of a tree of additions. A sum that is also read elsewhere is one term.
     fn leaves(&self, node: Node, root: bool, leaves: &mut Vec<Node>) {
         match self.graph.op(node) {
             Op::Scalar(Scalar::Add, operands) if root || self.users[node.index()] == 1 => {
@@ -391,29 +390,29 @@ impl Gathering<'_> {
         }
     }
 
-    /// An item for each output that is laid out as the output and belongs to it alone.
+    /// For each output, an item that has its memory order and belongs to no other output.
     fn outputs(&mut self) -> Vec<(Output, ItemId)> {
         let mut outputs: Vec<(Output, ItemId)> = Vec::new();
         for output in &self.graph.outputs {
-            let used = self.view(output.node);
-            let item = &self.items[used.item.index()];
-            let wanted: Axes = output.axes.iter().copied().collect();
-            let in_order = canonical(self.graph, wanted.iter()) == output.axes;
+            let view = self.view(output.node);
+            let item = &self.items[view.item.index()];
+            let output_axes: Axes = output.axes.iter().copied().collect();
+            let in_order = canonical(self.graph, output_axes.iter()) == output.axes;
             let windows = match &item.kind {
                 Kind::Products(products) => products.iter().any(|product| product.windows),
                 _ => false,
             };
-            let owned = used.is_plain()
+            let is_exclusive = view.is_plain()
                 && (in_order || !windows)
-                && item.axes == wanted
+                && item.axes == output_axes
                 && !item.kind.is_leaf()
                 && !matches!(item.kind, Kind::Partial { .. })
-                && outputs.iter().all(|(_, taken)| *taken != used.item);
-            let item = match owned {
-                true => used.item,
+                && outputs.iter().all(|(_, taken)| *taken != view.item);
+            let item = match is_exclusive {
+                true => view.item,
                 false => {
                     let origin = self.graph.node(output.node).origin;
-                    self.push_ordered(Kind::Copy(used), output.axes.clone(), origin)
+                    self.push_ordered(Kind::Copy(view), output.axes.clone(), origin)
                 }
             };
             outputs.push((output.clone(), item));
