@@ -392,7 +392,7 @@ fn runs_are_stacked() {
     assert!(
         !success
             && told.contains("expected runs with the same data set, found different ones")
-            && told.contains("name the data set of the new run with --data"),
+            && told.contains("choose the data set of the new run with `--data`"),
         "{told}"
     );
     let (success, told) = beside("data.safetensors", "same");
