@@ -388,7 +388,7 @@ fn mistakes_are_explained() {
         ),
         (
             vec!["train", "small.dgm", "--set", "pixels=100"],
-            "or change the size of `x` with `--set`",
+            "change the size of `x` with `--set`",
         ),
         (vec!["train", "."], "--resume"),
         (
