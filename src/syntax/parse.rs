@@ -82,6 +82,9 @@ pub fn parse_with_recovery(text: &str) -> Parsed {
                 at
             }
         };
+        if missing_brace(&rest, at).is_some() {
+            return parsed;
+        }
         let lost = statement(&rest, at).or_else(|| whole_block(&rest, at));
         let Some(statement) = lost.filter(|_| parsed.mistakes.len() < MOST_MISTAKES) else {
             return parsed;
@@ -226,6 +229,9 @@ const BLOCKS: [&str; 9] = [
     "train",
 ];
 
+/// The keywords that a `{` follows.
+const BRACED: [&str; 4] = ["generative", "inference", "objective", "train"];
+
 /// The diagnostic for a parse error, and the position where parsing stopped.
 fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) {
     let (at, diagnostic) = unexpected(text, error);
@@ -290,10 +296,13 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         && !found.is_empty()
         && diagnostic.label.contains("a declaration")
     {
-        if let Some(missing) = missing_sign(text, at, found) {
+        if let Some(missing) = missing_sign(text, at, found).or_else(|| missing_brace(text, at)) {
             return (missing, at);
         }
-        diagnostic.help = suggest(found, BLOCKS).filter(|help| help.starts_with("did you mean"));
+        if !BLOCKS.contains(&found) {
+            let help = suggest(found, BLOCKS);
+            diagnostic.help = help.filter(|help| help.starts_with("did you mean"));
+        }
     }
     if text.trim().is_empty() {
         diagnostic = Diagnostic::error(Span::default(), "the file is empty")
@@ -302,43 +311,50 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
     (diagnostic, at)
 }
 
-/// The diagnostic for a statement at `at` that begins with a correct `keyword` and lacks a sign: the
-/// `:` after a variable's name, the `=` after a net's, or the `{` of a block. The parser stops at the
-/// keyword in all of these cases.
+/// The diagnostic for a declaration at `at` that lacks the `:` after a variable's name, or the `=`
+/// after a net's. The parser stops at the keyword in both cases.
 fn missing_sign(text: &str, at: usize, keyword: &str) -> Option<Diagnostic> {
     let (sign, what, example) = match keyword {
-        "data" | "label" | "latent" => (":", " and a type", "real[10]"),
-        "net" => ("=", " and a network", "[dense(10) > relu]"),
-        "generative" | "inference" | "objective" | "train" => ("{", "", ""),
+        "data" | "label" | "latent" => (":", "a type", "real[10]"),
+        "net" => (" =", "a network", "[dense(10) > relu]"),
         _ => return None,
     };
     let code = text[at..].split('\n').next()?.split("//").next()?;
     let after_keyword = &code[keyword.len()..];
-    let is_block = sign == "{";
-    let name = if is_block {
-        ""
-    } else {
-        words(after_keyword).next()?
-    };
-    let name_end = after_keyword.find(name)? + name.len();
-    let rest = after_keyword[name_end..].trim();
-    if rest.starts_with(sign) || !after_keyword[..name_end].trim_start().starts_with(name) {
+    let name = words(after_keyword).next()?;
+    let (space, rest) = after_keyword.split_once(name)?;
+    let rest = rest.trim();
+    if !space.trim().is_empty() || rest.starts_with(sign.trim()) {
         return None;
     }
-    let end = at + keyword.len() + name_end;
-    let title = format!("`{sign}` is missing after `{}`", text[at..end].trim());
-    let help = if is_block {
-        format!("begin the block with `{keyword} {{`")
-    } else {
-        let value = match rest.trim_start_matches([':', '=', ' ']) {
-            "" => example,
-            value => value,
-        };
-        let space = if sign == ":" { "" } else { " " };
-        format!("write it as `{keyword} {name}{space}{sign} {value}`")
+    let end = at + keyword.len() + space.len() + name.len();
+    let value = match rest.trim_start_matches([':', '=', ' ']) {
+        "" => example,
+        value => value,
     };
-    let missing = Diagnostic::error(Span::new(end, end), title);
-    Some(missing.label(format!("expected `{sign}`{what}")).help(help))
+    let title = format!("`{}` is missing after `{name}`", sign.trim());
+    Some(
+        Diagnostic::error(Span::new(end, end), title)
+            .label(format!("expected `{}` and {what}", sign.trim()))
+            .help(format!("write it as `{keyword} {name}{sign} {value}`")),
+    )
+}
+
+/// The diagnostic for the keyword of a block at `at` without a `{`. The rest of the block cannot be
+/// read then.
+fn missing_brace(text: &str, at: usize) -> Option<Diagnostic> {
+    let keyword = words(&text[at..]).next()?;
+    let rest = text[at..].strip_prefix(keyword)?;
+    if !BRACED.contains(&keyword) || rest.trim_start().starts_with('{') {
+        return None;
+    }
+    let end = at + keyword.len();
+    let title = format!("`{{` is missing after `{keyword}`");
+    Some(
+        Diagnostic::error(Span::new(end, end), title)
+            .label("expected `{`")
+            .help(format!("begin the block with `{keyword} {{`")),
+    )
 }
 
 /// The position where parsing stopped, and the diagnostic: what was found, and what was expected.

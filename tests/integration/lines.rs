@@ -12,7 +12,7 @@ use dgc::{
     model::Model,
     optimizer::OPTIMIZERS,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The rows of the tables whose header has these columns first, as cells.
 fn rows(columns: &[&str]) -> Vec<Vec<String>> {
@@ -286,49 +286,51 @@ fn names(text: &str) -> BTreeSet<String> {
     names.map(str::to_string).collect()
 }
 
-/// What `--set` reaches if a model has the line, and its number in the line.
-fn settings(line: &dyn Line) -> BTreeMap<String, String> {
-    let models = forms(line)
-        .into_iter()
-        .map(|form| accepted(&with_line(line, &form)));
-    models.flat_map(|model| model.settings).collect()
+/// The names that `--set` reaches in a model: the help about an unknown name lists them.
+fn settable(text: &str) -> BTreeSet<String> {
+    let unlike_any = "q".repeat(40);
+    let mistakes = check(text, Some((&unlike_any, "1"))).expect_err("there is no such name");
+    let [mistake] = mistakes.as_slice() else {
+        panic!("one mistake, not {mistakes:?}")
+    };
+    let help = mistake.help.as_deref().expect("a list of names");
+    assert!(help.starts_with("available: "), "{help}");
+    names(help)
 }
 
-/// Whether `--set` reaches a name in a model without the line.
-fn is_always_set(name: &str, value: &str) -> bool {
-    check(&without_lines(), Some((name, value))).is_ok()
+/// The names that `--set` reaches only if a model has the line.
+fn brought(line: &dyn Line) -> BTreeSet<String> {
+    let always = settable(&without_lines());
+    let forms = forms(line).into_iter();
+    forms
+        .flat_map(|form| settable(&with_line(line, &form)))
+        .filter(|name| !always.contains(name))
+        .collect()
 }
 
-/// The table of names for `--set` that a line brings, against what the lines accept.
+/// The page's table of names for `--set` that a line brings, against what models accept.
 #[test]
 fn the_page_lists_every_name_that_a_line_brings() {
-    let table = rows(&["line", "names"]);
     let mut covered = BTreeSet::new();
-    for row in &table {
+    for row in rows(&["line", "names"]) {
         let keywords: BTreeSet<&str> = quoted(&row[0]).into_iter().map(called).collect();
         let lines = LINES
             .iter()
             .filter(|line| keywords.contains(line.keyword()));
-        let found: BTreeSet<String> = lines
-            .flat_map(|line| settings(*line))
-            .filter(|(name, value)| !is_always_set(name, value))
-            .map(|(name, _)| name)
-            .collect();
+        let found: BTreeSet<String> = lines.flat_map(|line| brought(*line)).collect();
         assert_eq!(names(&row[1]), found, "`--set` and {}", row[0]);
-        covered.extend(keywords);
+        covered.extend(keywords.into_iter().map(str::to_string));
     }
     for line in LINES {
-        let keyword = line.keyword();
-        let mut brought = settings(*line).into_iter();
-        let missing = brought.find(|(name, value)| !is_always_set(name, value));
+        let (keyword, names) = (line.keyword(), brought(*line));
         assert!(
-            covered.contains(keyword) || missing.is_none(),
-            "`{keyword}` brings {missing:?}, and has no row in the table of `--set` names"
+            covered.contains(keyword) || names.is_empty(),
+            "`{keyword}` brings {names:?}, and has no row in the table of `--set` names"
         );
     }
 }
 
-/// The names for `--set` that need no line, against what a model without lines accepts.
+/// The page's names for `--set` that need no line, against what models without lines accept.
 #[test]
 fn the_page_lists_every_name_that_needs_no_line() {
     let page = std::fs::read_to_string(common::root().join("docs/language.md"))
@@ -339,20 +341,24 @@ fn the_page_lists_every_name_that_needs_no_line() {
     let (paragraph, _) = section
         .split_once("\n|")
         .expect("a table follows the paragraph");
-    let listed = names(paragraph);
+    let (_, paragraph) = paragraph
+        .split_once("These names work whether or not a line mentions them")
+        .expect("the paragraph lists the names");
+    // The page does not list the arguments of optimisers.
     let arguments: BTreeSet<&str> = OPTIMIZERS
         .iter()
         .flat_map(|optimizer| optimizer.arguments())
         .map(|argument| argument.name)
         .collect();
-    let brought = LINES.iter().flat_map(|line| settings(*line));
-    for (name, value) in brought.filter(|(name, value)| is_always_set(name, value)) {
-        assert!(
-            listed.contains(&name) || arguments.contains(name.as_str()),
-            "`--set {name}={value}` needs no line, and is not listed"
-        );
-    }
-    let unlabelled = "model all {
+    let is_listed = |name: &String| !arguments.contains(name.as_str());
+    let listed: BTreeSet<String> = names(paragraph).into_iter().filter(is_listed).collect();
+    let models = [without_lines(), UNLABELLED.to_string()];
+    let accepted = models.iter().flat_map(|text| settable(text));
+    assert_eq!(listed, accepted.filter(is_listed).collect());
+}
+
+/// A model without a label, whose batches are one number.
+const UNLABELLED: &str = "model unlabelled {
   data   x: binary[6]
   latent z: real[2]
   generative {
@@ -364,15 +370,6 @@ fn the_page_lists_every_name_that_needs_no_line() {
   }
 }
 ";
-    for name in listed {
-        // A number in the range of every one of them.
-        let accepts = |text: &str| check(text, Some((&name, "1"))).is_ok();
-        assert!(
-            accepts(&without_lines()) || accepts(unlabelled),
-            "`--set {name}=1` needs a line"
-        );
-    }
-}
 
 /// A part of each cost's formula for its example in [`MODEL`].
 const FORMULAS: &[(&str, &str)] = &[
