@@ -321,9 +321,12 @@ impl Trainer {
             return Ok(());
         }
         let epochs = self.stepper.model.train.epochs;
-        // Two digits say how far an incomplete epoch is.
-        let done = (100.0 * self.stepper.epochs_after(self.stepper.step)).floor() / 100.0;
-        let message = format!("the run has completed {done}");
+        let done = self.stepper.epochs_after(self.stepper.step).floor() as u64;
+        let part = match self.stepper.step > self.stepper.steps_of(done) {
+            true => " and a part of the next",
+            false => "",
+        };
+        let message = format!("the run has completed {done}{part}");
         Err(Error::option("epochs", epochs, message).help("choose a larger number"))
     }
 
