@@ -321,10 +321,11 @@ impl Trainer {
             return Ok(());
         }
         let epochs = self.stepper.model.train.epochs;
-        let done = self.stepper.epochs_after(self.stepper.step).floor() as u64;
-        let part = match self.stepper.step > self.stepper.steps_of(done) {
-            true => " and a part of the next",
-            false => "",
+        let done = self.stepper.epochs_after(self.stepper.step).floor() as usize;
+        let part = if done > epochs {
+            ""
+        } else {
+            " and a part of the next"
         };
         let message = format!("the run has completed {done}{part}");
         Err(Error::option("epochs", epochs, message).help("choose a larger number"))
