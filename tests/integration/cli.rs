@@ -522,7 +522,7 @@ fn data_sets_are_checked() {
         ),
         (
             vec![array("x", &[3, 784], 0.0), array("y", &[2], 0.0)],
-            "2 rows",
+            "`x` has 3 rows, but `y` has 2",
         ),
     ] {
         dgc::run::arrays::write(

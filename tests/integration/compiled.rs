@@ -67,7 +67,7 @@ fn changed_folders_are_refused() {
         let path = out.join(name);
         let before = std::fs::read_to_string(&path).expect("a file");
         std::fs::write(&path, to(before.clone())).expect("a file can be written");
-        let message = read(&out).err().expect("it is refused");
+        let message = read(&out).expect_err("it is refused");
         std::fs::write(&path, before).expect("a file can be written");
         assert!(message.contains("compile it again"), "{message}");
         message
@@ -93,8 +93,7 @@ fn changed_folders_are_refused() {
     std::fs::remove_file(out.join("update.json")).expect("a file can be removed");
     assert!(
         read(&out)
-            .err()
-            .expect("it is refused")
+            .expect_err("it is refused")
             .contains("update.json: cannot be read")
     );
 }
@@ -113,7 +112,7 @@ fn a_folder_of_another_format_is_refused() {
     let folder = folder(&common::root().join("models/vae.dgm"));
     let out = folder.path().join("out");
     let refused = |found: &str| {
-        let message = read(&out).err().expect("it is refused");
+        let message = read(&out).expect_err("it is refused");
         let expected = format!("expected format 2, found {found}");
         assert!(message.contains(&expected), "{message}");
         assert!(message.contains("compile it again"), "{message}");
@@ -138,7 +137,7 @@ fn manifests_name_files_in_their_folder() {
         edit_manifest(&out, |manifest| {
             manifest["files"] = serde_json::json!({ name: "" });
         });
-        let message = read(&out).err().expect("it is refused");
+        let message = read(&out).expect_err("it is refused");
         assert!(
             message.contains("expected names of files in the folder"),
             "{message}"

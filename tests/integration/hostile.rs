@@ -151,14 +151,9 @@ fn run(folder: &Path) -> Result<(), String> {
         evaluate,
         ..
     } = compiled::read(folder).map_err(text)?;
-    for build in [
-        Some(&training.gradient),
-        training.steady.as_ref(),
-        Some(&training.update),
-    ] {
-        if let Some(build) = build {
-            emit::emit(&build.plan, "edited", Precision::Bf16);
-        }
+    let builds = [&training.gradient, &training.update].into_iter();
+    for build in builds.chain(training.steady.as_ref()) {
+        emit::emit(&build.plan, "edited", Precision::Bf16);
     }
     emit::emit(&evaluate.plan, "edited", Precision::F32);
     let rows = match model.train.batch {
