@@ -61,13 +61,17 @@ pub fn set(text: &str) -> std::result::Result<(String, String), String> {
 }
 
 /// Checks that the name of a file to write ends in one of these endings, so that a format is never
-/// written under the name of another. Special files such as /dev/stdout may have any name.
+/// written under the name of another. A name without an ending is accepted where there is one
+/// format. Special files such as /dev/stdout may have any name.
 ///
 /// # Errors
 /// If the name has another ending.
 pub fn check_ending(path: &Path, endings: &[&str]) -> Result<()> {
     let found = path.extension().and_then(|extension| extension.to_str());
-    let fits = found.is_some_and(|found| endings.contains(&found));
+    let fits = match found {
+        Some(found) => endings.contains(&found),
+        None => endings.len() == 1,
+    };
     if fits || (path.exists() && !path.is_file() && !path.is_dir()) {
         return Ok(());
     }

@@ -559,6 +559,7 @@ fn begin(folder: &Path, run: &str) -> std::process::Child {
         .args(train_small("1000000", run))
         .current_dir(folder)
         .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
         .spawn();
     let checkpoint = folder.join(run).join("checkpoint.safetensors");
     for _ in 0..6000 {

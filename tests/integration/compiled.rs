@@ -69,7 +69,7 @@ fn changed_folders_are_refused() {
         std::fs::write(&path, to(before.clone())).expect("a file can be written");
         let message = read(&out).expect_err("it is refused");
         std::fs::write(&path, before).expect("a file can be written");
-        assert!(message.contains("dgc compile"), "{message}");
+        assert!(message.contains("compile it again"), "{message}");
         message
     };
     assert!(

@@ -50,18 +50,18 @@ impl Dataset {
     /// variable's domain; or if an array is named after a variable that the model infers.
     pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         let arrays: Vec<DataArray> = arrays.into_iter().collect();
-        let tables = Tables::new(model, &arrays, "data")?;
-        let inferred = tables.others.iter().find_map(|name| {
-            let name = name.strip_prefix("test.").unwrap_or(name);
-            model
-                .variables
-                .iter()
-                .find(|variable| variable.name == name)
+        let given = model.given();
+        let inferred = arrays.iter().find_map(|array| {
+            let name = array.name().strip_prefix("test.").unwrap_or(array.name());
+            let is_given = given.iter().any(|variable| variable.name == name);
+            let mut variables = model.variables.iter();
+            variables.find(|variable| !is_given && variable.name == name)
         });
         if let Some(variable) = inferred {
             let message = format!("data: the model infers `{}`", variable.name);
             return Err(Error::data(message).help("omit the array"));
         }
+        let tables = Tables::new(model, &arrays, "data")?;
         let dataset = Self::of_tables(tables, None);
         dataset.check(model)?;
         Ok(dataset)
