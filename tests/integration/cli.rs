@@ -403,7 +403,10 @@ fn mistakes_are_explained() {
             vec!["train", "small.dgm", "--recompile"],
             "--recompile: expected a compiled folder, found small.dgm",
         ),
-        (vec!["train", "small.dgm", "-o", ""], "found an empty path"),
+        (
+            vec!["train", "small.dgm", "-o", ""],
+            "a value is required for '--output <RUN>'",
+        ),
         (
             vec!["compile", "small.dgm", "-o", "small.dgm"],
             "name a folder",
