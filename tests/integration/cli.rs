@@ -927,7 +927,6 @@ fn the_ending_of_an_output_file_is_checked() {
         (vec!["predict", "run", "-o", "kept.npz"], ".csv"),
         (vec!["encode", "run", "-o", "kept.csv"], ".npz"),
         (vec!["sample", "run", "-o", "kept.npz"], ".png"),
-        (vec!["sample", "run", "-o", "kept"], ".png"),
         (
             vec!["graph", "one.dgm", "-o", "kept.csv"],
             ".svg, .dot or .txt",
