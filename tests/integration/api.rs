@@ -199,7 +199,8 @@ fn mistakes_are_errors_with_kinds() {
     };
     for (error, word) in [
         (wrong("x", 7, 0.0), "do not fit `x`"),
-        (wrong("z", 6, 0.0), "expected an array `x`, found none"),
+        (wrong("w", 6, 0.0), "expected an array `x`, found none"),
+        (wrong("z", 6, 0.0), "the model infers `z`"),
         (wrong("x", 6, 2.0), "from 0 to 1"),
     ] {
         assert_eq!(error.kind(), ErrorKind::Data);
