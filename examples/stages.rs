@@ -10,7 +10,7 @@ fn main() -> Result<()> {
         .set("hidden", 8)?
         .set("latent", 2)?;
     for stage in Stage::ALL {
-        let text = model.emit(stage);
+        let text = model.emit(stage)?;
         println!("--- {stage}: {} lines", text.lines().count());
         for line in text.lines().take(8) {
             println!("{line}");

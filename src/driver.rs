@@ -24,6 +24,12 @@ pub fn check(
     text: &str,
     sets: &[(String, String)],
 ) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
+    // The name stands in comments of generated code and in messages.
+    let file: String = file
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    let file = file.as_str();
     let mut parsed = syntax::parse_with_recovery(text);
     let checked = parsed
         .tree

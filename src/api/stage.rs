@@ -3,10 +3,11 @@
 use crate::{
     backend::{Precision, cuda::emit},
     bound, driver,
+    error::Result,
     lower::Mode,
     model::{self, Model},
     plan::{self, NoiseSource},
-    run::programs::batch_rows,
+    run::programs::{batch_rows, check_size},
     syntax, tensor,
 };
 use std::fmt;
@@ -63,13 +64,19 @@ impl fmt::Display for Stage {
 
 impl Model {
     /// Prints a stage of the compilation of a training step.
-    pub fn emit(&self, stage: Stage) -> String {
+    ///
+    /// # Errors
+    /// If the model is too large to be compiled.
+    pub fn emit(&self, stage: Stage) -> Result<String> {
+        if !matches!(stage, Stage::Ast | Stage::Graph | Stage::Bound) {
+            check_size(self)?;
+        }
         let objective = driver::derive(self);
         let rows = batch_rows(self);
         let tensor = || driver::lower(self, &objective, &rows, Mode::TRAIN);
         let simplified = || driver::simplify(&driver::differentiate(tensor()));
         let plan = || driver::plan(&simplified(), NoiseSource::Generated);
-        match stage {
+        Ok(match stage {
             Stage::Ast => {
                 syntax::print(&syntax::parse(&self.source).expect("a checked model parses"))
             }
@@ -80,6 +87,6 @@ impl Model {
             Stage::Simplified => tensor::print(&simplified()),
             Stage::Plan => plan::print(&plan()),
             Stage::Cuda(precision) => emit::emit(&plan(), &self.file, precision).text,
-        }
+        })
     }
 }

@@ -289,7 +289,10 @@ impl Trainer {
         };
         let (programs, evaluate) = match compiled {
             Some(compiled) => (compiled.training, Some(compiled.evaluate)),
-            None => (programs::training(&model), None),
+            None => {
+                programs::check_size(&model)?;
+                (programs::training(&model), None)
+            }
         };
         let device = device.unwrap_or_else(|| detect_for(&programs));
         let mut stepper = Stepper::with(model, &programs, split.train, settings.seed, &device)?;

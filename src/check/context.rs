@@ -26,6 +26,8 @@ pub(super) struct Checker<'a> {
     pub variables: Vec<Variable>,
     pub nets: BTreeMap<String, (Span, Vec<ast::NetworkPart>)>,
     pub used_nets: Vec<String>,
+    /// Parts that were visited to expand the present network.
+    pub expansions: usize,
     /// The factors of p, parents before children; empty until the graphs have been checked.
     pub generative: Vec<Factor>,
     /// The factors of q, likewise.
@@ -45,6 +47,7 @@ impl<'a> Checker<'a> {
             variables: Vec::new(),
             nets: BTreeMap::new(),
             used_nets: Vec::new(),
+            expansions: 0,
             generative: Vec::new(),
             inference: Vec::new(),
         }

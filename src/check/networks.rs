@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 
 /// The most layers that a network may have.
 const MOST_LAYERS: usize = 10_000;
+/// The most parts that are visited to expand a network: layers, repetitions and uses of nets.
+const MOST_EXPANSIONS: usize = 100_000;
+/// How deep nets may contain each other.
+const MOST_NESTED: usize = 100;
 
 /// The layers of an argument that is a network, either inline or the name of a net.
 pub(super) fn argument_layers(
@@ -41,6 +45,7 @@ pub(super) fn argument_layers(
 
 /// Reports the mistakes in an unused net.
 pub(super) fn examine(checker: &mut Checker, layers: &[ast::NetworkPart]) {
+    checker.expansions = 0;
     let expanded = expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
     if let Some(layers) = expanded {
         features::examine(checker, &layers);
@@ -54,6 +59,7 @@ pub(super) fn network(
     parents: &[Id<Variable>],
     span: Span,
 ) -> Option<Network> {
+    checker.expansions = 0;
     let mut expanding = Vec::new();
     let mut counts = BTreeMap::new();
     let layers = expand(checker, layers, &mut counts, &mut expanding)?;
@@ -80,6 +86,20 @@ fn expand(
 ) -> Option<Vec<LayerUse>> {
     let mut result = Some(Vec::new());
     for layer in layers {
+        checker.expansions += 1;
+        if checker.expansions > MOST_EXPANSIONS {
+            // Reported once a network.
+            if checker.expansions == MOST_EXPANSIONS + 1 {
+                let title = format!("a network has more than {MOST_EXPANSIONS} parts");
+                let help = "nets that contain other nets several times grow fast; use fewer layers";
+                checker.report(
+                    Diagnostic::error(layer.span(), title)
+                        .label("one part too many")
+                        .help(help),
+                );
+            }
+            return None;
+        }
         let expanded = match layer {
             ast::NetworkPart::Repeat { count, layers } => {
                 repeat(checker, count, layers, counts, expanding)
@@ -201,6 +221,17 @@ fn layer_call(
                     .label("this use forms a cycle")
                     .help(help),
             );
+            return None;
+        }
+        if expanding.len() == MOST_NESTED {
+            let title = format!("nets contain each other more than {MOST_NESTED} deep");
+            let help = "write out some of their layers";
+            // Reported once a model: a chain of nets has as many such uses as it is long.
+            let is_reported = checker.diagnostics.iter().any(|known| known.title == title);
+            if !is_reported {
+                let mistake = Diagnostic::error(call.span, title).label("one net too deep");
+                checker.report(mistake.help(help));
+            }
             return None;
         }
         expanding.push(name.clone());

@@ -66,6 +66,7 @@ impl Bench {
             Some(compiled) => (compiled.model, compiled.training),
             None => {
                 let model = self.changes.model(&self.file)?;
+                programs::check_size(&model)?;
                 let programs = programs::training(&model);
                 (model, programs)
             }

@@ -116,7 +116,7 @@ impl Compile {
                 ));
             }
             let stage = self.emit.unwrap_or(StageName::Plan).stage(self.precision);
-            return print(&model.emit(stage));
+            return print(&model.emit(stage)?);
         }
         let programs = model.compile(CompileOptions {
             architectures: self.architectures().to_vec(),

@@ -133,6 +133,7 @@ pub fn compile_model(
     architectures: &[String],
     precision: Precision,
 ) -> Result<CompiledPrograms> {
+    programs::check_size(model)?;
     let builds = builds(model);
     let earliest = architectures
         .iter()

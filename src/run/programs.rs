@@ -5,6 +5,7 @@ use crate::{
     backend::Build,
     bound::Case,
     driver,
+    error::{Error, ErrorKind, Result},
     lower::{Evaluate, Mode},
     model::{Batch, Model},
     plan::NoiseSource,
@@ -54,6 +55,45 @@ pub fn batch_rows(model: &Model) -> Vec<usize> {
             unlabelled,
         } => vec![labelled, unlabelled],
     }
+}
+
+/// The most numbers that one value of a step may have: 256 GiB of them.
+const MOST_NUMBERS: f64 = (1u64 << 36) as f64;
+
+/// Checks that no value of a training step is too large to be planned, before anything is planned.
+///
+/// # Errors
+/// With the first value that is, and what it belongs to.
+pub fn check_size(model: &Model) -> Result<()> {
+    let too_large = |what: &str, numbers: f64| {
+        let message = format!(
+            "{}: {what} has {numbers:.1e} numbers, more than {MOST_NUMBERS:.1e}",
+            model.file
+        );
+        let help = "reduce a size, the number of classes, the samples or the batch";
+        Err(Error::of_kind(ErrorKind::Model, message).help(help))
+    };
+    // The sums over classes multiply; beyond this product, not even the sizes of values fit.
+    let rows = batch_rows(model).into_iter().max().unwrap_or(0);
+    let summed = model.objective.sums.iter();
+    let classes = summed.map(|id| model.variables[id.index()].size() as f64);
+    let batch = classes.product::<f64>() * rows as f64 * model.objective.samples as f64;
+    if batch > MOST_NUMBERS {
+        return too_large("the batch with its samples and classes", batch);
+    }
+    let rows = batch_rows(model);
+    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
+    for node in &graph.nodes {
+        let sizes = node.axes.iter().map(|axis| graph.axis(axis).size as f64);
+        let numbers = sizes.product::<f64>();
+        if numbers > MOST_NUMBERS {
+            return too_large(
+                &format!("a value of `{}`", graph.origins[node.origin]),
+                numbers,
+            );
+        }
+    }
+    Ok(())
 }
 
 fn gradient(name: &str, model: &Model) -> Build {

@@ -85,6 +85,17 @@ pub enum NetworkPart {
     },
 }
 
+impl NetworkPart {
+    /// The place of the part: of a repetition, its count.
+    pub fn span(&self) -> Span {
+        match self {
+            NetworkPart::Call(call) => call.span,
+            NetworkPart::Repeat { count, .. } => count.span,
+            NetworkPart::Residual { span, .. } => *span,
+        }
+    }
+}
+
 /// `dense(hidden)`, `normal(0, 1)`, `adam(rate = 3e-4)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {

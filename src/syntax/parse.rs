@@ -61,6 +61,50 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
+/// How deep brackets may be nested, and how many operators may follow each other.
+const MOST_DEPTH: usize = 200;
+const MOST_OPERATORS: usize = 1000;
+
+/// The mistake of brackets or chains of operators that are too long for a recursive parser.
+fn too_deep(text: &str) -> Option<Diagnostic> {
+    let (mut depth, mut operators) = (0usize, 0usize);
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let code = line.split("//").next().unwrap_or("");
+        for (offset, c) in code.char_indices() {
+            let span = Span::new(at + offset, at + offset + c.len_utf8());
+            match c {
+                '(' | '[' | '{' => (depth, operators) = (depth + 1, 0),
+                ')' | ']' | '}' => (depth, operators) = (depth.saturating_sub(1), 0),
+                ',' | '=' | '~' | ':' => operators = 0,
+                '-' if code[offset + 1..].starts_with('>') => operators = 0,
+                '+' | '-' | '*' | '/' => operators += 1,
+                _ => {}
+            }
+            if depth > MOST_DEPTH {
+                let title = format!("brackets are nested more than {MOST_DEPTH} deep");
+                let help = "name inner networks with `net`, or inner numbers with `size`";
+                return Some(
+                    Diagnostic::error(span, title)
+                        .label("one too deep")
+                        .help(help),
+                );
+            }
+            if operators > MOST_OPERATORS {
+                let title = format!("more than {MOST_OPERATORS} operators in one expression");
+                let help = "name parts of it with `size`";
+                return Some(
+                    Diagnostic::error(span, title)
+                        .label("one too many")
+                        .help(help),
+                );
+            }
+        }
+        at += line.len();
+    }
+    None
+}
+
 /// Parses a model file with error recovery. A statement ends at the end of its line, so a statement
 /// that does not parse is replaced by spaces, and the text is parsed again.
 pub fn parse_with_recovery(text: &str) -> Parsed {
@@ -69,6 +113,10 @@ pub fn parse_with_recovery(text: &str) -> Parsed {
         mistakes: Vec::new(),
         lost: Vec::new(),
     };
+    if let Some(mistake) = too_deep(text) {
+        parsed.mistakes.push(mistake);
+        return parsed;
+    }
     let mut rest = text.to_string();
     loop {
         let at = match Grammar::parse(Rule::file, &rest) {

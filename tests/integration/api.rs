@@ -234,6 +234,33 @@ fn mistakes_are_errors_with_kinds() {
     assert!(error.to_string().starts_with("labels 2:"), "{error}");
 }
 
+/// What is too large to be planned is an error before it is planned.
+#[test]
+fn models_that_are_too_large_are_errors() {
+    let root = common::root();
+    let set = |file: &str, name: &str, value: f64| {
+        Model::open(root.join("models").join(file))
+            .and_then(|model| model.set(name, value))
+            .expect("a model")
+    };
+    for model in [
+        set("m2.dgm", "classes", 16_777_216.0),
+        set("vat.dgm", "side", 100_000.0),
+        set("vamp.dgm", "latent", 16_777_216.0),
+    ] {
+        let error = model.emit(dgc::Stage::Plan).expect_err("too large");
+        assert_eq!(error.kind(), ErrorKind::Model);
+        assert!(error.to_string().contains("numbers, more than"), "{error}");
+        let error = model.compile(dgc::CompileOptions::default()).err();
+        assert_eq!(error.expect("too large").kind(), ErrorKind::Model);
+    }
+    // A name with a line break stands in no comment of generated code.
+    let text = std::fs::read_to_string(root.join("models/vae.dgm")).expect("a model");
+    let model = Model::parse("two\nlines.dgm", &text).expect("a model");
+    let plan = model.emit(dgc::Stage::Plan).expect("a plan");
+    assert!(plan.contains("two\u{fffd}lines.dgm"));
+}
+
 /// Every number of the interface has a range, and the error names the option.
 #[test]
 fn options_out_of_range_are_errors() {

@@ -51,7 +51,7 @@ fn requests(source: &str) -> Vec<Request<'_>> {
 
 /// A stage's text.
 fn stage(model: &Model, name: &str) -> String {
-    let emit = |stage| model.emit(stage);
+    let emit = |stage| model.emit(stage).expect("a small model");
     match name {
         "bound" => emit(Stage::Bound),
         "tensor" => emit(Stage::Tensor),
@@ -59,7 +59,11 @@ fn stage(model: &Model, name: &str) -> String {
         "simplified" => emit(Stage::Simplified),
         "plan" => emit(Stage::Plan),
         "cuda" | "cuda function" => functions(&emit(Stage::Cuda(Precision::F32))),
-        "cuda bf16" => functions(&model.emit(Stage::Cuda(Precision::Bf16))),
+        "cuda bf16" => functions(
+            &model
+                .emit(Stage::Cuda(Precision::Bf16))
+                .expect("a small model"),
+        ),
         "update" => tensor::print(&update(model)),
         "update plan" => plan::print(&driver::plan(&update(model), NoiseSource::Generated)),
         "update cuda" => {
@@ -171,7 +175,11 @@ fn each_construct_becomes_the_code_beside_it() {
 
 /// The functions and types of the CUDA library that a model's functions name.
 fn library_names(model: &Model) -> BTreeSet<String> {
-    let source = functions(&model.emit(Stage::Cuda(Precision::F32)));
+    let source = functions(
+        &model
+            .emit(Stage::Cuda(Precision::F32))
+            .expect("a small model"),
+    );
     let code = source
         .lines()
         .map(|line| line.split("//").next().unwrap_or(""));
