@@ -21,7 +21,7 @@ use crate::{
     run::{
         data::{Dataset, RowView, label_classes},
         evaluate::{Evaluator, Inferred, active_units, error},
-        folder::{Folder, Settings},
+        folder::{Folder, MOST_SAMPLES, Settings},
         programs,
         session::Session,
     },
@@ -60,8 +60,6 @@ struct Key {
     likelihood: bool,
 }
 
-/// The maximum number of samples per row, the same as of a model's `samples`.
-const MOST_SAMPLES: usize = 100_000;
 /// The maximum number of lines of drawn data.
 const MOST_LINES: usize = 10_000;
 /// The maximum number of loaded programs; beyond it, the device is opened anew.
@@ -196,7 +194,9 @@ impl Run {
             return Err(Error::unsupported("the model has no label to predict")
                 .help("`Run::encode` computes its latent variables"));
         }
-        let labels = self.predictions(&self.infer(rows, false)?);
+        let inferred = self.infer(rows, false)?;
+        check_inferred(&inferred, rows.len())?;
+        let labels = self.predictions(&inferred);
         Ok(Predictions { labels })
     }
 
@@ -216,6 +216,7 @@ impl Run {
     /// If the rows do not fit the model.
     pub fn encode(&self, rows: &Rows) -> Result<Encodings> {
         let inferred = self.infer(rows, false)?;
+        check_inferred(&inferred, rows.len())?;
         let encodings = inferred.into_iter().filter_map(|(name, values)| {
             let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
                 return None;
@@ -546,6 +547,25 @@ fn check_range(option: &str, value: usize, most: usize) -> Result<()> {
     }
     let message = format!("expected a whole number from 1 to {most}");
     Err(Error::option(option, value, message).help("choose a number in this range"))
+}
+
+/// Checks that all class probabilities and posterior means are finite.
+fn check_inferred(inferred: &Inferred, rows: usize) -> Result<()> {
+    for (name, values) in inferred {
+        let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
+            continue;
+        };
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let row = at / (values.len() / rows);
+            let message = format!(
+                "row {row}: expected finite numbers of `{variable}`, found {}",
+                values[at]
+            );
+            let help = "the row's values may be far from the training data, or training diverged";
+            return Err(Error::data(message).help(help));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that all values with one number per row are finite.

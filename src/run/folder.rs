@@ -22,6 +22,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The most samples for each row that an evaluation takes.
+pub const MOST_SAMPLES: usize = 100_000;
+
 /// The settings that a run was started with, besides the model's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -146,7 +149,9 @@ impl Folder {
         let folder = Folder {
             path: path.to_path_buf(),
         };
-        let is_run = folder.settings_file().exists();
+        // Settings of another program are a file like any other.
+        let is_run = fs::read(folder.settings_file())
+            .is_ok_and(|bytes| serde_json::from_slice::<Settings>(&bytes).is_ok());
         if !is_run {
             // A run killed before its first file was complete leaves the lock and temporary files.
             let begun = path.join(".lock").exists();
@@ -231,6 +236,15 @@ impl Folder {
         })?;
         let settings = serde_json::from_str(&text)
             .map_err(|error| Error::file(&file, "the settings cannot be parsed", error))?;
+        let settings: Settings = settings;
+        if !(1..=MOST_SAMPLES).contains(&settings.samples) {
+            let message = format!(
+                "{}: expected samples from 1 to {MOST_SAMPLES}, found {}",
+                file.display(),
+                settings.samples
+            );
+            return Err(Error::data(message).help("the file was changed; restore it"));
+        }
         Ok((folder, settings))
     }
 

@@ -12,7 +12,7 @@ fn files_of_others_stay() {
     common::write_small_adgm(at);
     let mine = at.join("mine");
     std::fs::create_dir(&mine).expect("a folder can be made");
-    for name in [".tmpnotes", "model.dgm"] {
+    for name in [".tmpnotes", "model.dgm", "settings.json"] {
         std::fs::write(mine.join(name), "mine").expect("a file can be written");
         assert!(
             fails(at, &["train", "small.dgm", "-o", "mine"])
@@ -27,7 +27,7 @@ fn files_of_others_stay() {
     };
     other(&["train", "small.dgm", "-o", "mine"]);
     other(&["compile", "small.dgm", "-o", "mine"]);
-    for name in ["model.dgm", ".tmpnotes"] {
+    for name in ["model.dgm", ".tmpnotes", "settings.json"] {
         assert_eq!(
             std::fs::read_to_string(mine.join(name)).expect("a file"),
             "mine"
