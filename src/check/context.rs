@@ -10,7 +10,7 @@ use crate::{
     model::{Factor, Variable},
     syntax::ast::{self, Arrow, Expression, ExpressionKind, Name},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The model as read so far, and the diagnostics so far.
 pub(super) struct Checker<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Checker<'a> {
     pub used_sizes: Vec<String>,
     pub variables: Vec<Variable>,
     pub nets: BTreeMap<String, (Span, Vec<ast::NetworkPart>)>,
-    pub used_nets: Vec<String>,
+    pub used_nets: BTreeSet<String>,
     /// Parts that were visited to expand the present network.
     pub expansions: usize,
     /// The factors of p, parents before children; empty until the graphs have been checked.
@@ -46,7 +46,7 @@ impl<'a> Checker<'a> {
             used_sizes: Vec::new(),
             variables: Vec::new(),
             nets: BTreeMap::new(),
-            used_nets: Vec::new(),
+            used_nets: BTreeSet::new(),
             expansions: 0,
             generative: Vec::new(),
             inference: Vec::new(),

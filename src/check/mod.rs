@@ -97,7 +97,7 @@ impl Checker<'_> {
         let nets = self.nets.clone();
         for (name, (span, _)) in nets
             .iter()
-            .filter(|(name, _)| !self.used_nets.contains(name))
+            .filter(|(name, _)| !self.used_nets.contains(*name))
             .collect::<Vec<_>>()
         {
             let unused = Diagnostic::warning(*span, format!("net `{name}` is never used"))

@@ -212,7 +212,7 @@ fn layer_call(
         return Some(Vec::new());
     }
     if let Some((_, layers)) = checker.nets.get(name).cloned() {
-        checker.used_nets.push(name.clone());
+        checker.used_nets.insert(name.clone());
         if expanding.contains(name) {
             let title = format!("net `{name}` contains itself");
             let help = "write out its layers, or repeat them: `3 * [dense(100) > relu]`";
