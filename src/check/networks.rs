@@ -227,7 +227,7 @@ fn layer_call(
             let title = format!("nets contain each other more than {MOST_NESTED} deep");
             let help = "write out some of their layers";
             // Reported once a model: a chain of nets has as many such uses as it is long.
-            let is_reported = checker.diagnostics.iter().any(|known| known.title == title);
+            let is_reported = checker.diagnostics.iter().any(|other| other.title == title);
             if !is_reported {
                 let mistake = Diagnostic::error(call.span, title).label("one net too deep");
                 checker.report(mistake.help(help));

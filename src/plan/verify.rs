@@ -25,9 +25,9 @@
 //!    has a partial result. The first axis of a buffer of partial results counts the tiles. A
 //!    reduction's result is dense, and walked in steps of 0 or 1 by the innermost axis.
 //! 9. **Tiles write disjoint elements**, blocks of the tile axis or partial results.
-//! 10. **What is read was written before**, in an earlier kernel or loop. Within the tiles of a kernel
+//! 10. **A buffer is written before it is read**, in an earlier kernel or loop. Within the tiles of a kernel
 //!     a tile reads only the block that it wrote itself.
-//! 11. **What is replaced was read before**: earlier, or by the same loop at the same element. A
+//! 11. **A value is read before it is replaced**: earlier, or by the same loop at the same element. A
 //!     contraction's result shares no memory with its operands, and nothing in its kernel replaces
 //!     them.
 //! 12. **Contractions.** Rows run along the tile axis. Matrices lie within their buffers, and windows
