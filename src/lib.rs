@@ -52,6 +52,7 @@
 pub mod id;
 pub mod diagnostic;
 pub mod error;
+pub mod note;
 pub mod files;
 pub mod names;
 pub mod tensor;

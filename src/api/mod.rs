@@ -18,6 +18,7 @@ mod evaluation;
 mod files;
 mod run;
 mod picture;
+mod summary;
 mod trainer;
 
 pub use crate::{
@@ -25,11 +26,12 @@ pub use crate::{
     diagnostic::{Diagnostic, Diagnostics, Severity},
     error::{Error, ErrorKind, Result},
     model::Model,
+    note::Note,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, Report as BoundReport},
         compiled::Compiled,
-        data::{DataArray, Dataset, Field, Numbers, Source},
+        data::{DataArray, Dataset, Field, LabelCounts, Numbers, Source},
     },
 };
 pub use cancel::Cancel;
@@ -47,5 +49,6 @@ pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use run::{DrawnSamples, Run, SampleOptions};
 pub use selection::{DataPart, Rows};
 pub use stage::Stage;
+pub use summary::{RowCounts, Summary};
 pub use system::{Finding, GpuFinding, System};
 pub use trainer::{DataPlace, Options, Outcome, Progress, ResumeOptions, Trainer};

@@ -7,6 +7,7 @@ use super::{
     cancel::Cancel,
     epoch::Epoch,
     run::{Run, check_samples},
+    summary::{RowCounts, Summary},
 };
 use crate::{
     backend::{Build, Device},
@@ -15,9 +16,10 @@ use crate::{
     lower::Evaluate,
     model::Model,
     names::OutputName,
+    note::Note,
     run::{
         compiled::Compiled,
-        data::{Dataset, RowView, Source, split},
+        data::{Dataset, RowView, Source, findings, split},
         evaluate::{Evaluator, Inferred, active_units, error, likeliest, mean},
         folder::{Folder, From, IN_MEMORY, Lock, Settings},
         programs::{self, Training},
@@ -154,6 +156,10 @@ pub struct Trainer {
     /// The step of the last checkpoint written since training began or resumed.
     saved: Option<u64>,
     cancel: Option<Cancel>,
+    summary: Summary,
+    notes: Vec<Note>,
+    /// Whether the notes of the end of training were added.
+    is_concluded: bool,
 }
 
 impl Trainer {
@@ -301,7 +307,11 @@ impl Trainer {
             .map_or(stepper.source.rows(), |(_, source)| source.rows());
         let evaluator = evaluator(&mut stepper, evaluate, rows.min(ROWS), settings.samples)?;
         let last = stepper.steps_of(stepper.model.train.epochs as u64);
+        let summary = summary(data, &stepper, held_out.as_ref(), &device)?;
         Ok(Trainer {
+            notes: findings::of_name(data),
+            summary,
+            is_concluded: false,
             begun: (Instant::now(), stepper.step),
             stepper,
             evaluator,
@@ -337,6 +347,16 @@ impl Trainer {
     /// The model that is trained.
     pub fn model(&self) -> &Model {
         &self.stepper.model
+    }
+
+    /// What the trainer understood of its data and options.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Notes about the data and, once training is complete, about its result.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// A description of the training device, such as `CPU, 2 threads`.
@@ -393,6 +413,9 @@ impl Trainer {
             .map_err(|error| self.with_checkpoint(error))?;
         self.keep(&metrics)?;
         self.begun = (Instant::now(), self.stepper.step);
+        if self.is_done() {
+            self.conclude()?;
+        }
         Ok(Some(Epoch { metrics, epochs }))
     }
 
@@ -500,12 +523,27 @@ impl Trainer {
         self.save()
     }
 
-    /// Writes a checkpoint for a run that took no step.
+    /// Writes a checkpoint for a run that took no step, and adds the notes of the end of training.
     fn complete(&mut self) -> Result<()> {
         match &self.folder {
-            Some((folder, _)) if !folder.checkpoint().exists() => self.save(),
-            _ => Ok(()),
+            Some((folder, _)) if !folder.checkpoint().exists() => self.save()?,
+            _ => {}
         }
+        self.conclude()
+    }
+
+    /// Adds the notes about the result, once.
+    fn conclude(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.is_concluded, true) {
+            return Ok(());
+        }
+        if self.last == 0 {
+            self.notes.push(
+                Note::new("epochs is 0, so nothing was trained")
+                    .help("train for more epochs with `Trainer::resume`"),
+            );
+        }
+        Ok(())
     }
 
     /// Logs an epoch, then writes the checkpoint. Resuming removes logged epochs without a
@@ -676,6 +714,30 @@ fn evaluator(
         programs::evaluate(model, case, what)
     });
     Evaluator::new(&mut stepper.session, model, case, &build)
+}
+
+fn summary(
+    data: &Dataset,
+    stepper: &Stepper,
+    held_out: Option<&(&'static str, Arc<dyn Source>)>,
+    device: &Device,
+) -> Result<Summary> {
+    let model = &stepper.model;
+    let held_out = match held_out {
+        Some((part, source)) => Some((*part, RowCounts::new(model, &**source)?)),
+        None => None,
+    };
+    let entries = &stepper.session.layout.entries;
+    let trained = entries.iter().filter(|entry| entry.parameter.trained);
+    Ok(Summary {
+        data: data.name().map(str::to_string),
+        training: RowCounts::new(model, &*stepper.source)?,
+        held_out,
+        model: model.name.clone(),
+        parameters: trained.map(|entry| entry.len()).sum(),
+        device: stepper.session.device.describe(),
+        precision: device.precision(),
+    })
 }
 
 /// The device for programs. Machine code needs no compiler and fixes the precision.

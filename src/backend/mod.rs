@@ -171,6 +171,13 @@ impl Device {
             precision: Precision::F32,
         }
     }
+
+    /// The precision of the operands of contractions.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Device::Cpu { precision, .. } | Device::Cuda { precision, .. } => *precision,
+        }
+    }
 }
 
 /// The precision to which a contraction's operands are rounded. Everything else is f32: sums,

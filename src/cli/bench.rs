@@ -123,7 +123,11 @@ impl Bench {
             contraction: (after.contraction - before.contraction) / steps,
         });
         Ok(Measured {
-            device: stepper.session.device.describe(),
+            device: format!(
+                "{}, {}",
+                stepper.session.device.describe(),
+                device.precision()
+            ),
             first,
             times,
             kernels: each.collect(),

@@ -1,6 +1,6 @@
 //! Printing: results go to standard output; notes, warnings and errors go to standard error.
 
-use crate::{Diagnostics, Error, ErrorKind, Result};
+use crate::{Diagnostics, Error, ErrorKind, Note, Result};
 use serde_json::Value;
 use std::{
     fmt,
@@ -28,6 +28,13 @@ pub fn print_json(value: &Value) -> Result<()> {
 /// Prints a note: information that is neither a result nor an error.
 pub fn note(message: impl fmt::Display) {
     eprintln!("note: {message}");
+}
+
+/// Prints notes of the library, in the program's words.
+pub fn show_notes(notes: &[Note]) {
+    for found in notes {
+        note(in_program_names(&found.to_string()));
+    }
 }
 
 /// Prints diagnostics with their source lines.

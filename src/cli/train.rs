@@ -3,7 +3,7 @@
 use super::{
     arguments::{Changes, set, whole},
     device::DeviceArguments,
-    terminal::{note, print},
+    terminal::{print, show_notes},
 };
 use crate::{
     Cancel, Compiled, DataPlace, Dataset, Device, Error, ErrorKind, Model, Options, Outcome,
@@ -106,6 +106,9 @@ impl Train {
             self.begin(compiled, cancel.clone())?
         };
         raise_on_interrupt(cancel);
+        print(&trainer.summary().to_string())?;
+        show_notes(trainer.notes());
+        let before = trainer.notes().len();
         let bar = Bar::new(&trainer);
         let mut failure = None;
         let ended = trainer.train(|progress| match bar.show(progress) {
@@ -116,12 +119,8 @@ impl Train {
             }
         });
         bar.clear();
+        show_notes(&trainer.notes()[before..]);
         let folder = trainer.folder().expect("the run has a folder").display();
-        if trainer.steps() == 0 {
-            note(format!(
-                "epochs is 0, so nothing was trained; train with: dgc train {folder} --resume --epochs N"
-            ));
-        }
         let error = match (ended, failure) {
             (Ok(Outcome::Done), _) => return print(&format!("done: {folder}\n")),
             // The bar stops training only if a line cannot be printed.
@@ -208,17 +207,6 @@ impl Train {
                 })?
             }
         };
-        if !data.others().is_empty() {
-            let names: Vec<String> = data
-                .others()
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect();
-            note(format!(
-                "the data set also has {}, which the model does not use",
-                names.join(", ")
-            ));
-        }
         Ok(data)
     }
 

@@ -24,6 +24,7 @@ mod laws;
 mod lines;
 mod matching;
 mod mixture;
+mod notes;
 mod oracle;
 mod registries;
 mod results;

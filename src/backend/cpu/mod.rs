@@ -149,16 +149,8 @@ impl Cpu {
 impl Backend for Cpu {
     fn describe(&self) -> String {
         let count = self.threads();
-        let threads = format!(
-            "CPU, {count} {}",
-            if count == 1 { "thread" } else { "threads" }
-        );
-        match self.by {
-            Multiplier::F32(_) => threads,
-            Multiplier::Rounded(_) | Multiplier::Pairs(_) => {
-                format!("{threads}, {}", Precision::Bf16)
-            }
-        }
+        let noun = if count == 1 { "thread" } else { "threads" };
+        format!("CPU, {count} {noun}")
     }
 
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {

@@ -12,11 +12,14 @@ mod npz;
 mod load;
 mod dataset;
 mod split;
+mod labels;
+pub mod findings;
 
 pub use checks::{
     check_classes, check_field, check_labels, check_source, check_values, label_classes,
 };
 pub use dataset::Dataset;
+pub use labels::LabelCounts;
 pub use load::{load, whole_path};
 pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
