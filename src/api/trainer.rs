@@ -771,6 +771,7 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         from.push(From {
             variable: variable.clone(),
             file: settings.file,
+            edition: settings.edition,
             sets: settings.sets,
         });
     }
@@ -795,6 +796,7 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
     Ok(Settings {
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
+        edition: model.edition.number(),
         sets: model.sets.clone(),
         data: match data.name() {
             Some("mnist") => None,

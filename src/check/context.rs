@@ -7,7 +7,7 @@ use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     id::Id,
     layer::Argument,
-    model::{Factor, Variable},
+    model::{Edition, Factor, Variable},
     syntax::ast::{self, Arrow, Expression, ExpressionKind, Name},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +17,7 @@ pub(super) struct Checker<'a> {
     pub source: &'a str,
     /// The span of the model's name.
     pub name: Span,
+    pub edition: Edition,
     pub diagnostics: Vec<Diagnostic>,
     pub sets: Sets,
     /// The values of sizes by name.
@@ -39,6 +40,7 @@ impl<'a> Checker<'a> {
         Checker {
             source,
             name,
+            edition: Edition::LATEST,
             diagnostics: Vec::new(),
             sets: Sets::new(sets),
             sizes: BTreeMap::new(),

@@ -6,7 +6,7 @@ use crate::{
     distribution::Domain,
     layer,
     lines::LINES,
-    model::{Role, Side, Variable},
+    model::{Edition, Role, Side, Variable},
     syntax::ast::{self, Arrow, Expression, File, Item, Name},
 };
 
@@ -26,6 +26,10 @@ impl<'t> Arrows<'t> {
     }
 }
 
+/// The name of the edition in `--set`.
+const EDITION: &str = "edition";
+const EXPECTED_EDITION: &str = "expected 1 or 2";
+
 /// The largest size of an axis.
 const LARGEST: f64 = 16_777_216.0;
 
@@ -35,9 +39,51 @@ fn is_size(number: f64) -> bool {
 }
 
 impl Checker<'_> {
+    /// The edition that the file names, or `--set edition=…`.
+    pub fn edition(&mut self, tree: &File) {
+        let mut first = None;
+        for item in &tree.items {
+            let &Item::Edition { number, span } = item else {
+                continue;
+            };
+            if let Some(first) = first {
+                self.report(
+                    Diagnostic::error(span, "the edition is set twice")
+                        .label("set again here")
+                        .note(first, "first set here")
+                        .help("keep one of the two"),
+                );
+                continue;
+            }
+            first = Some(span);
+            match Edition::find(number) {
+                Some(edition) => self.edition = edition,
+                None => self.report(
+                    Diagnostic::error(span, format!("unknown edition {number}"))
+                        .label(EXPECTED_EDITION)
+                        .help(format!("write `edition {}`", Edition::LATEST)),
+                ),
+            }
+        }
+        let written = self.edition.number() as f64;
+        let given = match self.sets.number(EDITION, Some(written)) {
+            Ok(number) => number.and_then(Edition::find),
+            Err(_) => None,
+        };
+        match given {
+            Some(edition) => self.edition = edition,
+            None => {
+                let text = self.sets.given(EDITION).unwrap_or_default();
+                let title = format!("`--set {EDITION}={text}`: {EXPECTED_EDITION}");
+                self.report_set(EDITION, title, Some(written));
+            }
+        }
+    }
+
     pub fn declarations(&mut self, tree: &File) {
         for item in &tree.items {
             match item {
+                Item::Edition { .. } => {}
                 Item::Size(bindings) => bindings
                     .iter()
                     .for_each(|(name, value)| self.size(name, value)),
@@ -94,7 +140,8 @@ impl Checker<'_> {
             self.twice("size", name, first);
             return;
         }
-        let mut settings = LINES.iter().flat_map(|line| line.set_names());
+        let names = LINES.iter().flat_map(|line| line.set_names());
+        let mut settings = names.chain([EDITION]);
         if settings.any(|setting| setting == name.text) {
             let title = format!(
                 "`{}` is the name of a setting, and cannot be a size",

@@ -11,7 +11,7 @@ use crate::{
     id::Id,
     layer::Argument,
     lines::{self, Block, Draft, LINES, Line, LineContext, Reader},
-    model::{Batch, CostRows, Factor, Network, Objective, Role, TrainSettings, Variable},
+    model::{Batch, CostRows, Edition, Factor, Network, Objective, Role, TrainSettings, Variable},
     syntax::ast::{ArgumentValue, Call, Expression, File, Item, Name, Setting},
 };
 
@@ -174,6 +174,10 @@ fn warn_of_long_warmups(checker: &mut Checker, draft: &Draft) {
 impl LineContext for Checker<'_> {
     fn report(&mut self, diagnostic: Diagnostic) {
         Checker::report(self, diagnostic);
+    }
+
+    fn edition(&self) -> Edition {
+        self.edition
     }
 
     fn variables(&self) -> &[Variable] {

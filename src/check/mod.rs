@@ -31,7 +31,8 @@ mod lines;
 
 use crate::{
     diagnostic::{Diagnostic, Span},
-    model::Model,
+    model::{Batch, Model},
+    names::CaseKind,
     syntax::ast::File,
 };
 use context::Checker;
@@ -48,6 +49,7 @@ pub fn check(
     sets: &[(String, String)],
 ) -> Result<(Model, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut checker = Checker::new(source, tree.name.span, sets);
+    checker.edition(tree);
     checker.declarations(tree);
     let arrows = checker.arrows(tree);
     (checker.generative, checker.inference) = graphs::check(&mut checker, &arrows);
@@ -70,6 +72,7 @@ pub fn check(
         name: tree.name.text.clone(),
         file: file.to_string(),
         source: source.to_string(),
+        edition: checker.edition,
         sets: sets.to_vec(),
         variables: checker.variables,
         generative: checker.generative,
@@ -79,7 +82,37 @@ pub fn check(
         settings: checker.sets.resolved(),
         upstream: Vec::new(),
     };
+    if let Some(mistake) = single_row(&model) {
+        return Err(vec![mistake]);
+    }
     Ok((model, checker.diagnostics))
+}
+
+/// The mistake of a batch from whose single row batch norm would compute its statistics: the result
+/// would be 0 for every row.
+fn single_row(model: &Model) -> Option<Diagnostic> {
+    let rows = match model.train.batch {
+        Batch::All(rows) => vec![(CaseKind::All, rows)],
+        Batch::Cases {
+            labelled,
+            unlabelled,
+        } => vec![
+            (CaseKind::Labelled, labelled),
+            (CaseKind::Unlabelled, unlabelled),
+        ],
+    };
+    let (layer, case) = model.normalizes_one_row(&rows)?;
+    let name = layer.layer.name();
+    let (found, help) = match case {
+        CaseKind::All => ("a batch has 1 row".to_string(), "set `batch 2` or more"),
+        case => (
+            format!("a batch has 1 {case} row"),
+            "set at least 2 rows of each case, as in `batch labelled 2, unlabelled 100`",
+        ),
+    };
+    let title = format!("`{name}` cannot normalise a single row");
+    let help = format!("{help}, or normalise by `layernorm`");
+    Some(Diagnostic::error(layer.span, title).label(found).help(help))
 }
 
 impl Checker<'_> {

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 pub(super) struct Bound {
     #[command(flatten)]
     model: ModelFile,
+    /// Read the model in this edition of the language, 1 or 2 [default: the file's]
+    #[arg(long, value_name = "N")]
+    edition: Option<String>,
     /// A safetensors file with the parameters
     #[arg(long, value_name = "FILE")]
     params: PathBuf,
@@ -51,7 +54,12 @@ fn read(path: &Path) -> Result<Arrays> {
 }
 
 impl Bound {
-    pub fn run(self) -> Result<()> {
+    pub fn run(mut self) -> Result<()> {
+        let edition = self
+            .edition
+            .take()
+            .map(|edition| ("edition".to_string(), edition));
+        self.model.changes.sets.extend(edition);
         if let Some(path) = &self.grads {
             check_ending(path, &["safetensors"])?;
             folder_of(path)?;

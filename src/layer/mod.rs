@@ -251,6 +251,11 @@ pub trait Layer: Sync + Debug {
         false
     }
 
+    /// Whether the layer computes statistics over the rows of a batch in training.
+    fn normalizes_rows(&self) -> bool {
+        false
+    }
+
     /// Whether several parents must be joined before this layer. It is false for a layer that acts
     /// on each element separately.
     fn needs_joined(&self) -> bool {

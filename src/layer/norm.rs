@@ -85,6 +85,10 @@ impl Layer for BatchNorm {
         "batchnorm"
     }
 
+    fn normalizes_rows(&self) -> bool {
+        true
+    }
+
     fn needs_joined(&self) -> bool {
         true
     }
@@ -99,6 +103,10 @@ impl Layer for BatchNorm {
 impl Layer for Standardize {
     fn name(&self) -> &'static str {
         "standardize"
+    }
+
+    fn normalizes_rows(&self) -> bool {
+        true
     }
 
     fn needs_joined(&self) -> bool {

@@ -1,7 +1,13 @@
 //! `analytic z`: the KL term of a latent in closed form.
 
-use super::{Block, Draft, Line, Reader, closed_form};
-use crate::{diagnostic::Diagnostic, id::Id, model::Variable, syntax::ast::Name};
+use super::{Block, Draft, Line, LineContext, Reader, closed_form};
+use crate::{
+    diagnostic::Diagnostic,
+    distribution::Domain,
+    id::Id,
+    model::{BoundKind, Edition, Role, Variable},
+    syntax::ast::Name,
+};
 
 #[derive(Debug)]
 pub struct Analytic;
@@ -36,6 +42,26 @@ impl Line for Analytic {
         has_closed_form(reader, &name, latent)?;
         draft.objective.analytic.push(latent);
         Some(())
+    }
+
+    /// Adds the latents whose KL term the edition computes in closed form without a line.
+    fn set(&self, context: &mut dyn LineContext, draft: &mut Draft) {
+        let is_default = context.edition() >= Edition::Two;
+        if !is_default || draft.objective.bound != BoundKind::Evidence {
+            return;
+        }
+        for (index, variable) in context.variables().iter().enumerate() {
+            let latent = Id::new(index);
+            let (p, q) = (context.generative(), context.inference());
+            if variable.role == Role::Latent
+                && variable.domain != Domain::Class
+                && !draft.objective.analytic.contains(&latent)
+                && !draft.is_sampled(latent)
+                && closed_form::exists(p, q, latent)
+            {
+                draft.objective.analytic.push(latent);
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     diagnostic::{Diagnostic, Span},
     id::Id,
     layer::Argument,
-    model::{Factor, Network, Variable},
+    model::{Edition, Factor, Network, Variable},
     syntax::ast::{ArgumentValue, Call, Expression, Name},
 };
 
@@ -13,6 +13,9 @@ use crate::{
 pub trait LineContext {
     /// Adds a diagnostic; an error rejects the model.
     fn report(&mut self, diagnostic: Diagnostic);
+
+    /// The edition of the language.
+    fn edition(&self) -> Edition;
 
     /// The variables of the model.
     fn variables(&self) -> &[Variable];

@@ -46,6 +46,7 @@ mod labelled;
 mod matching;
 mod optimizer;
 mod prior;
+mod sampled;
 mod samples;
 mod schedule;
 mod smooth;
@@ -54,7 +55,13 @@ mod sum;
 pub use context::LineContext;
 pub use reader::Reader;
 
-use crate::model::{Batch, BoundKind, Decay, Initialize, Objective, RateSchedule, TrainSettings};
+use crate::{
+    diagnostic::Span,
+    id::Id,
+    model::{
+        Batch, BoundKind, Decay, Initialize, Objective, RateSchedule, TrainSettings, Variable,
+    },
+};
 use std::fmt::Debug;
 
 /// The block of a model file that contains a line.
@@ -94,6 +101,17 @@ pub struct Draft {
     /// The variables, by name, whose lines define how a class is handled ([`Line::treats_class`]).
     /// Includes those of lines with a mistake, so that only the mistake itself is reported.
     pub treated: Vec<String>,
+    /// The `sampled` lines.
+    pub sampled: Vec<Sampled>,
+}
+
+/// A `sampled` line.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampled {
+    /// The variable whose KL term is sampled; `None` means all variables.
+    pub variable: Option<Id<Variable>>,
+    /// The span of the line.
+    pub span: Span,
 }
 
 impl Draft {
@@ -135,7 +153,14 @@ impl Draft {
                 epochs: 100,
             },
             treated: Vec::new(),
+            sampled: Vec::new(),
         }
+    }
+
+    /// Whether a line asks for the KL term of a variable by sampling.
+    pub fn is_sampled(&self, variable: Id<Variable>) -> bool {
+        let mut lines = self.sampled.iter();
+        lines.any(|line| line.variable.is_none_or(|sampled| sampled == variable))
     }
 }
 
@@ -184,7 +209,8 @@ pub trait Line: Sync + Debug {
     /// The caller reports values that are left over.
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()>;
 
-    /// Applies `--set` to the numbers that it may change even without the line.
+    /// Completes the draft after all lines are parsed: applies `--set` to the numbers that it may
+    /// change even without the line, and adds defaults that depend on other lines.
     fn set(&self, _context: &mut dyn LineContext, _draft: &mut Draft) {}
 
     /// Reports conflicts between the lines of the draft, or between them and the graphs.
@@ -208,6 +234,7 @@ pub const LINES: &[&dyn Line] = &[
     &beta::BetaLine,
     &free_bits::FreeBits,
     &analytic::Analytic,
+    &sampled::SampledLine,
     &optimizer::OptimizerLine,
     &batch::BatchLine,
     &schedule::ScheduleLine,

@@ -103,17 +103,19 @@ impl CostTerm for Smooth {
         }
         let large = with_length(context, &direction, self.radius);
         let divergence = divergence(context, self.label, clean, &data, &large);
-        let graph = context.graph();
-        let all = graph.axes_of(divergence).clone();
-        let mean = graph.mean(divergence, &all);
-        let output = OutputName::Metric {
-            metric: "smoothness".to_string(),
-            case: Some(context.case()),
-            variable: name.clone(),
-        };
-        context.report(output, mean);
+        let means = context.means(divergence);
+        for &(case, mean) in &means {
+            let output = OutputName::Metric {
+                metric: "smoothness".to_string(),
+                case: Some(case),
+                variable: name.clone(),
+            };
+            context.report(output, mean);
+        }
         let weight = context.weight(self);
-        context.graph().mul(weight, mean)
+        let graph = context.graph();
+        let total = graph.total(means.into_iter().map(|(_, mean)| mean));
+        graph.mul(weight, total)
     }
 }
 

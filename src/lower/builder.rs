@@ -11,7 +11,7 @@ use crate::{
     layer::Context,
     model::Variable,
     names::CaseKind,
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Parameter, Start, Window},
 };
 use std::collections::BTreeMap;
 
@@ -30,6 +30,103 @@ pub(super) enum Averages {
     MovedFromStored,
 }
 
+/// The rows of a pass: those of one case, or those of several cases one after another.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    /// The axis of all rows.
+    pub axis: Id<Axis>,
+    /// The cases, in the order of their rows.
+    pub parts: Vec<RowsOfCase>,
+}
+
+/// The rows of one case among those of a pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowsOfCase {
+    /// The case.
+    pub case: CaseKind,
+    /// The axis of the case's rows.
+    pub axis: Id<Axis>,
+    /// The place of the first of them among all rows.
+    start: usize,
+}
+
+impl Rows {
+    /// `rows` rows of one case.
+    fn of_case(graph: &mut Graph, case: CaseKind, rows: usize) -> Self {
+        let axis = graph.new_axis(row_axis(case.word(), rows));
+        let start = 0;
+        Rows {
+            axis,
+            parts: vec![RowsOfCase { case, axis, start }],
+        }
+    }
+
+    /// The rows of several cases, with the number of rows of each.
+    pub fn joint(graph: &mut Graph, cases: &[(CaseKind, usize)]) -> Self {
+        let total = cases.iter().map(|(_, rows)| rows).sum();
+        let axis = graph.new_axis(row_axis("joint", total));
+        let mut start = 0;
+        let parts = cases.iter().map(|&(case, rows)| {
+            let part = RowsOfCase {
+                case,
+                axis: graph.new_axis(row_axis(case.word(), rows)),
+                start,
+            };
+            start += rows;
+            part
+        });
+        let parts = parts.collect();
+        Rows { axis, parts }
+    }
+
+    /// The value with the rows of all cases, from a value for each case. `value` may use the axis of
+    /// the case's rows, and no other axis of rows.
+    pub fn join(
+        &self,
+        graph: &mut Graph,
+        mut value: impl FnMut(&mut Graph, &RowsOfCase) -> Node,
+    ) -> Node {
+        if let [part] = self.parts.as_slice() {
+            return value(graph, part);
+        }
+        let mut placed = Vec::new();
+        for part in &self.parts {
+            let value = value(graph, part);
+            // The place among the case's rows; rows of other cases name none, and read 0.
+            let window = Window {
+                axis: part.axis,
+                terms: vec![(self.axis, 1)],
+                offset: -(part.start as isize),
+                divisor: 1,
+            };
+            placed.push(graph.window(value, &window));
+        }
+        graph.total(placed)
+    }
+
+    /// The rows of a case of a value with the rows of all cases.
+    pub fn part(&self, graph: &mut Graph, value: Node, case: CaseKind) -> Node {
+        let part = self.parts.iter().find(|part| part.case == case);
+        let part = part.expect("the case is among those of the rows");
+        if part.axis == self.axis {
+            return value;
+        }
+        let window = Window {
+            axis: self.axis,
+            terms: vec![(part.axis, 1)],
+            offset: part.start as isize,
+            divisor: 1,
+        };
+        graph.window(value, &window)
+    }
+
+    /// The cases, for origins and messages: `labelled and unlabelled`.
+    pub fn words(&self) -> String {
+        let words: Vec<&str> = self.parts.iter().map(|part| part.case.word()).collect();
+        words.join(" and ")
+    }
+}
+
 /// The graph and the settings of one pass.
 pub(super) struct Builder<'g> {
     /// The graph that every pass adds to.
@@ -40,15 +137,13 @@ pub(super) struct Builder<'g> {
     pub mode: Mode,
     /// What happens to the running averages.
     pub averages: Averages,
-    /// The case whose rows are read.
-    pub case: CaseKind,
-    /// The prefix of the names of noise and origins: the case, or `p.z.pseudo`.
-    pub label: String,
+    /// The rows that are read.
+    pub rows: Rows,
+    /// The prefix of the names of noise and origins, if it is not the case: `p.z.pseudo`.
+    pub label: Option<String>,
     /// The prefix of the names of parameters: `from.z.` within a model that infers `z` for another,
     /// else nothing.
     pub scope: String,
-    /// The axis of the rows.
-    pub row: Id<Axis>,
     /// The number of joint samples.
     pub samples: usize,
     /// The axis of the samples, once a draw has added it. None if there is one sample.
@@ -81,16 +176,15 @@ impl<'g> Builder<'g> {
         case: CaseKind,
         rows: usize,
     ) -> Self {
-        let row = graph.new_axis(row_axis(case.word(), rows));
+        let rows = Rows::of_case(graph, case, rows);
         Builder {
             graph,
             running,
             mode,
             averages: Averages::Kept,
-            case,
-            label: case.to_string(),
+            rows,
+            label: None,
             scope: String::new(),
-            row,
             samples,
             sample: None,
         }
@@ -103,13 +197,22 @@ impl<'g> Builder<'g> {
             running: &mut *self.running,
             mode: self.mode,
             averages: self.averages,
-            case: self.case,
+            rows: self.rows.clone(),
             label: self.label.clone(),
             scope: self.scope.clone(),
-            row: self.row,
             samples: self.samples,
             sample: self.sample,
         }
+    }
+
+    /// The axis of the rows.
+    pub(super) fn row(&self) -> Id<Axis> {
+        self.rows.axis
+    }
+
+    /// The prefix of the names of origins: the cases, or the pass.
+    pub(super) fn label_text(&self) -> String {
+        self.label.clone().unwrap_or_else(|| self.rows.words())
     }
 
     /// The context of a layer whose parameters are named `PREFIX.NAME`.
@@ -157,10 +260,19 @@ impl<'g> Builder<'g> {
             .collect()
     }
 
-    /// Noise of this pass, named `LABEL.NAME`.
+    /// Noise of this pass, named `CASE.NAME` for the rows of a case, else `LABEL.NAME`.
     pub(super) fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
-        let name = format!("{}.{name}", self.label);
-        self.graph.noise(&name, kind, axes)
+        if let Some(label) = &self.label {
+            return self.graph.noise(&format!("{label}.{name}"), kind, axes);
+        }
+        let row = self.rows.axis;
+        self.rows.join(self.graph, |graph, part| {
+            let axes = match axes.contains(row) {
+                true => axes.without(row).with(part.axis),
+                false => axes.clone(),
+            };
+            graph.noise(&format!("{}.{name}", part.case), kind, axes)
+        })
     }
 }
 

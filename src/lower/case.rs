@@ -3,6 +3,7 @@
 use super::{
     Mode,
     builder::{Averages, Builder},
+    joint::Joint,
     mixture::{self, Weights},
     network::{self, clamp_head, linear_head},
 };
@@ -16,15 +17,15 @@ use crate::{
         Variable, scope,
     },
     names::InputName,
-    tensor::{Axes, Axis, AxisKind, Node, NoiseKind, Scalar},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
 };
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The values and heads that a pass has lowered, so that each is lowered once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
-    values: HashMap<Id<Variable>, Value>,
-    heads: HashMap<FactorId, Vec<Node>>,
+    values: BTreeMap<Id<Variable>, Value>,
+    heads: BTreeMap<FactorId, Vec<Node>>,
 }
 
 /// A case of a model in a pass.
@@ -33,6 +34,8 @@ pub(super) struct Case<'m, 'g> {
     pub builder: Builder<'g>,
     observed: &'g [Id<Variable>],
     cache: &'g mut Cache,
+    /// The networks that this case shares with others.
+    pub joint: Option<&'g Joint>,
     /// log q of the classes that are drawn outside the log of a mean of weights. `choice::log_mean_exp`
     /// adds a score-function gradient for each.
     pub scores: Vec<Node>,
@@ -51,11 +54,12 @@ impl<'m, 'g> Case<'m, 'g> {
             builder,
             observed,
             cache,
+            joint: None,
             scores: Vec::new(),
         };
         for &variable in observed {
             let name = &model.variables[variable.index()].name;
-            let origin = format!("{} {name}", case.builder.case);
+            let origin = format!("{} {name}", case.builder.rows.words());
             case.builder.graph.set_origin(&origin);
             let value = case.observe(variable);
             case.set(variable, value);
@@ -70,6 +74,7 @@ impl<'m, 'g> Case<'m, 'g> {
             builder: self.builder.child(),
             observed: self.observed,
             cache: &mut *self.cache,
+            joint: self.joint,
             scores: self.scores.clone(),
         }
     }
@@ -87,12 +92,43 @@ impl<'m, 'g> Case<'m, 'g> {
     pub(super) fn observed_values(&self) -> Cache {
         let mut cache = Cache {
             values: self.cache.values.clone(),
-            heads: HashMap::new(),
+            heads: BTreeMap::new(),
         };
         cache
             .values
             .retain(|variable, _| self.observed.contains(variable));
         cache
+    }
+
+    /// The heads so far, and the values of variables whose role fits.
+    pub(super) fn cached(&self, fits: impl Fn(Role) -> bool) -> Cache {
+        let mut cache = self.cache.clone();
+        cache
+            .values
+            .retain(|variable, _| fits(self.variable(*variable).role));
+        cache
+    }
+
+    /// Adds the values and heads of another pass; `convert` gives their value in this pass.
+    pub(super) fn adopt(&mut self, other: Cache, convert: impl Fn(&mut Graph, Node) -> Node) {
+        let outer = self.builder.graph.origin();
+        for (variable, value) in other.values {
+            if let Value::Dense(node) = value {
+                let node = convert(self.builder.graph, node);
+                self.set(variable, node);
+            }
+        }
+        for (factor, heads) in other.heads {
+            if let Some(&head) = heads.first() {
+                let origin = self.builder.graph.node(head).origin;
+                self.builder.graph.set_origin_of(origin);
+            }
+            let heads = heads.into_iter();
+            let heads = heads.map(|head| convert(self.builder.graph, head));
+            let heads = heads.collect();
+            self.cache.heads.insert(factor, heads);
+        }
+        self.builder.graph.set_origin_of(outer);
     }
 
     /// Whether the variable is observed in this case.
@@ -117,17 +153,21 @@ impl<'m, 'g> Case<'m, 'g> {
             return self.inferred(upstream);
         }
         let features = self.feature_axis(variable);
-        let row = Axes::from(self.builder.row);
         let declared = self.variable(variable);
-        let name = InputName::Observed(self.builder.case, declared.name.clone()).to_string();
-        if declared.domain == Domain::Class {
-            let index = self.builder.graph.input(&name, row);
-            return self.builder.graph.one_hot(index, features);
+        let is_class = declared.domain == Domain::Class;
+        let rows = &self.builder.rows;
+        let value = rows.join(self.builder.graph, |graph, part| {
+            let name = InputName::Observed(part.case, declared.name.clone()).to_string();
+            let row = Axes::from(part.axis);
+            let axes = if is_class { row } else { row.with(features) };
+            graph.input(&name, axes)
+        });
+        if is_class {
+            return self.builder.graph.one_hot(value, features);
         }
-        let axes = row.with(features);
-        let value = self.builder.graph.input(&name, axes.clone());
         if self.builder.mode.binarise && declared.domain == Domain::Binary {
             let name = format!("{}.draw", declared.name);
+            let axes = Axes::from([self.builder.row(), features]);
             let uniform = self.builder.noise(&name, NoiseKind::Uniform, axes);
             return self
                 .builder
@@ -171,7 +211,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let builder = Builder {
             mode,
             averages: Averages::Kept,
-            label: self.builder.case.to_string(),
+            label: None,
             scope: scope(name),
             samples: 1,
             sample: None,
@@ -418,7 +458,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let mut cache = self.observed_values();
         let mut pass = self.pass(&mut cache);
         // This pass has streams of noise of its own, apart from those of the rows.
-        pass.builder.label = prefix;
+        pass.builder.label = Some(prefix);
         pass.builder.averages = Averages::Kept;
         for (id, input) in inputs {
             pass.set(id, input);
@@ -456,7 +496,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let factor = id.factor(self.model);
         let formula = bound::factor_text(self.model, id);
         let (file, line) = (&self.model.file, factor.line);
-        let origin = format!("{} log {formula}, {file}:{line}", self.builder.label);
+        let origin = format!("{} log {formula}, {file}:{line}", self.builder.label_text());
         let outer = self.builder.graph.origin();
         self.builder.graph.set_origin(origin.trim_start());
         let result = body(self);
@@ -499,7 +539,7 @@ impl<'m, 'g> Case<'m, 'g> {
             .iter()
             .flat_map(|&head| self.builder.batch_axes(head).iter().collect::<Vec<_>>());
         let axes: Axes = batch
-            .chain([self.builder.row, axis])
+            .chain([self.builder.row(), axis])
             .chain(self.builder.sample)
             .collect();
         let sample = self.with_origin(id, |case| {

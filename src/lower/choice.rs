@@ -207,7 +207,7 @@ fn draw<'m>(
     let axes: Axes = builder
         .batch_axes(log_q)
         .iter()
-        .chain([builder.row, axis])
+        .chain([builder.row(), axis])
         .chain(builder.sample)
         .collect();
     let name = &case.model.variables[discrete.variable.index()].name;

@@ -34,6 +34,16 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
         cost.lower(self)
     }
 
+    /// The same on the rows of all cases, for a cost that reads only shared networks. None if the
+    /// case shares no network.
+    pub(super) fn lower_jointly(&mut self, cost: &dyn CostTerm) -> Option<Node> {
+        self.case.jointly(|all| {
+            // The shared networks have moved their running averages already.
+            all.builder.averages = Averages::Kept;
+            CostCase::new(all).lower(cost)
+        })
+    }
+
     /// The clean pass: one pass without noise and dropout for all costs that read from it. Evaluation
     /// repeats this pass, so the running averages that evaluation uses come from here.
     fn clean_pass(&mut self) -> Vec<(Id<Variable>, Node)> {
@@ -47,6 +57,7 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
         if pass.builder.averages == Averages::Moved {
             pass.builder.averages = Averages::MovedFromStored;
         }
+        pass.share();
         pass.infer();
         pass.resample(all, |case| {
             variables
@@ -62,12 +73,12 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
         self.case.model
     }
 
-    fn case(&self) -> CaseKind {
-        self.case.builder.case
+    fn cases(&self) -> String {
+        self.case.builder.rows.words()
     }
 
     fn row(&self) -> Id<Axis> {
-        self.case.builder.row
+        self.case.builder.row()
     }
 
     fn graph(&mut self) -> &mut Graph {
@@ -108,6 +119,18 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
         let mut values = self.clean.iter().flatten();
         let found = values.find(|(read, _)| *read == variable);
         found.expect("a cost declares its clean reads").1
+    }
+
+    fn means(&mut self, value: Node) -> Vec<(CaseKind, Node)> {
+        let rows = self.case.builder.rows.clone();
+        let graph = &mut *self.case.builder.graph;
+        let mut means = Vec::new();
+        for part in &rows.parts {
+            let value = rows.part(graph, value, part.case);
+            let all = graph.axes_of(value).clone();
+            means.push((part.case, graph.mean(value, &all)));
+        }
+        means
     }
 
     fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {

@@ -57,7 +57,7 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
         what.rows,
     );
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
-    let row = case.builder.row;
+    let row = case.builder.row();
     let entries = term::entries(&mut case, &bounds.exact);
     let graph = &mut *case.builder.graph;
     if !entries.is_empty() {
@@ -89,7 +89,7 @@ fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Ter
     );
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
     let entries = term::entries(&mut case, term);
-    let row = case.builder.row;
+    let row = case.builder.row();
     let graph = &mut *case.builder.graph;
     let estimate = total(graph, &entries);
     let name = OutputName::Likelihood;
@@ -117,7 +117,7 @@ fn report(case: &mut Case, variable: Id<Variable>) {
     } else {
         OutputName::Encode(name)
     };
-    let order = vec![case.builder.row, axis];
+    let order = vec![case.builder.row(), axis];
     case.builder
         .graph
         .output(OutputKind::Value, name, mean, order);

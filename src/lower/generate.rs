@@ -68,7 +68,7 @@ fn descend(case: &mut Case, given: &[Id<Variable>]) {
         } else {
             case.draw(id)
         };
-        let order = vec![case.builder.row, axis];
+        let order = vec![case.builder.row(), axis];
         let name = OutputName::Array(format!("{}{}", case.builder.scope, declared.name));
         case.builder
             .graph

@@ -5,13 +5,16 @@
 //! - a latent becomes samples, along the axis `sample`;
 //! - a class variable that is summed over becomes an axis of its own, with one position per class.
 //!
-//! Cases share parameters by name. Only the last case that has rows updates the running averages,
-//! because evaluation infers the same variables as that case.
+//! Cases share parameters by name. From edition 2 on, their rows pass together through the networks
+//! that do not depend on a label. Of the other networks, only the last case that has rows updates the
+//! running averages, because evaluation infers the same variables as that case.
 //!
 //! Each file imports only files that stand above it in this list:
 //! - `builder`: the graph and the settings of one pass over the networks;
 //! - `network`, `mixture`: layers, and heads of distributions;
+//! - `joint`: the networks that the rows of all cases pass through together;
 //! - `case`: the values, heads and densities of a case, each of which is lowered once;
+//! - `share`: gives a case its part of the joint networks;
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
 //! - `cost`: implements [`CostContext`](crate::model::CostContext) for a case, through which a cost
 //!   of the objective lowers itself ([`CostTerm::lower`](crate::model::CostTerm::lower));
@@ -20,7 +23,9 @@
 mod builder;
 mod network;
 mod mixture;
+mod joint;
 mod case;
+mod share;
 mod entry;
 mod weight;
 mod choice;

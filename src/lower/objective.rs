@@ -6,13 +6,14 @@ use super::{
     case::{Cache, Case},
     cost::CostCase,
     entry::{Entry, total},
+    joint::Joint,
     term,
     weight::{ramp_value, term_weight},
 };
 use crate::{
     bound::{self, Bounds, CaseKind},
     id::Id,
-    model::{CostRows, Model, WeightTarget},
+    model::{CostRows, CostTerm, Model, WeightTarget},
     names::OutputName,
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
@@ -37,6 +38,7 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
     let mut running = RunningAverages::new();
     let mut loss = Vec::new();
     let last = rows.iter().rposition(|&rows| rows > 0);
+    let joint = Joint::new(&mut graph, model, bounds, rows);
     for (number, (case, &rows)) in bounds.cases.iter().zip(rows).enumerate() {
         if rows == 0 {
             continue;
@@ -51,8 +53,10 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         }
         let mut cache = Cache::default();
         let mut lowered = Case::begin(model, builder, &case.observed, &mut cache);
+        lowered.joint = joint.as_ref();
+        lowered.share();
         loss.extend(case_loss(&mut lowered, case));
-        costs(&mut lowered, is_last, &mut loss);
+        costs(&mut lowered, case.kind, is_last, &mut loss);
     }
     graph.set_origin("loss");
     let loss = graph.total(loss);
@@ -71,11 +75,24 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
     graph
 }
 
-/// Adds the costs of a case to the loss. The last case has every training row, if there are any.
-fn costs<'m>(case: &mut Case<'m, '_>, is_last: bool, loss: &mut Vec<Node>) {
-    let (model, kind) = (case.model, case.builder.case);
+/// Adds the costs of a case to the loss. The last case has every training row, if there are any. A
+/// cost of each case that reads only shared networks reads the rows of all cases together, once.
+fn costs(case: &mut Case, kind: CaseKind, is_last: bool, loss: &mut Vec<Node>) {
+    let model = case.model;
+    let joint = case.joint;
+    let is_shared = |cost: &dyn CostTerm| {
+        let mut reads = cost.reads().into_iter();
+        let shared = |joint: &Joint| reads.all(|variable| joint.shares(model, variable));
+        cost.rows() == CostRows::EachCase && joint.is_some_and(shared)
+    };
     let mut context = CostCase::new(case);
     for cost in &model.objective.costs {
+        if is_shared(cost.as_ref()) {
+            if is_last {
+                loss.extend(context.lower_jointly(cost.as_ref()));
+            }
+            continue;
+        }
         let reads_case = match cost.rows() {
             CostRows::Labelled => kind == CaseKind::Labelled,
             CostRows::EachCase => true,
@@ -96,7 +113,7 @@ fn case_loss(case: &mut Case, bounds: &bound::Case) -> Option<Node> {
         case.infer();
         return None;
     }
-    let (kind, row) = (bounds.kind, Axes::from(case.builder.row));
+    let (kind, row) = (bounds.kind, Axes::from(case.builder.row()));
     case.builder.graph.set_origin(&format!("{kind} bound"));
     let per_row = total(case.builder.graph, &entries);
     let bound = case.builder.graph.mean(per_row, &row);
@@ -106,7 +123,7 @@ fn case_loss(case: &mut Case, bounds: &bound::Case) -> Option<Node> {
             .output(OutputKind::Value, name, node, axes);
     };
     output(case, OutputName::CaseBound(kind), bound, Vec::new());
-    let rows = vec![case.builder.row];
+    let rows = vec![case.builder.row()];
     output(case, OutputName::PerRow(kind), per_row, rows);
     let mut objective = weighted(case, &entries, bound);
     for Entry { name, node, .. } in &entries {
@@ -129,7 +146,7 @@ fn case_loss(case: &mut Case, bounds: &bound::Case) -> Option<Node> {
 /// would lose precision.
 fn weighted(case: &mut Case, entries: &[Entry], bound: Node) -> Node {
     let model = case.model;
-    let row = Axes::from(case.builder.row);
+    let row = Axes::from(case.builder.row());
     let (mut unweighted, mut parts) = (entries.to_vec(), Vec::new());
     for (index, variable) in model.variables.iter().enumerate() {
         let id = Id::new(index);

@@ -71,8 +71,9 @@ pub trait CostTerm: Debug + Send + Sync {
         None
     }
 
-    /// Builds the cost times its weight, without axes, for the rows of the context's case. Reports
-    /// the metrics that a training step shows.
+    /// Builds the cost times its weight, without axes, for the rows of the context: those of a case,
+    /// or for [`CostRows::EachCase`] possibly those of all cases. Reports the metrics that a training
+    /// step shows.
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node;
 }
 
@@ -83,8 +84,8 @@ pub trait CostContext<'m> {
     /// The model, whose objective holds the cost.
     fn model(&self) -> &'m Model;
 
-    /// The case whose rows the cost reads.
-    fn case(&self) -> CaseKind;
+    /// The cases whose rows the cost reads, in words: `labelled`, or `labelled and unlabelled`.
+    fn cases(&self) -> String;
 
     /// The axis of the rows.
     fn row(&self) -> Id<Axis>;
@@ -109,7 +110,10 @@ pub trait CostContext<'m> {
     /// name the variable. All costs share one pass over the networks.
     fn clean_value(&mut self, variable: Id<Variable>) -> Node;
 
-    /// Noise for this case, named `CASE.NAME`.
+    /// The means of a value over the rows of each case, and over its other axes.
+    fn means(&mut self, value: Node) -> Vec<(CaseKind, Node)>;
+
+    /// Noise for the rows of each case, named `CASE.NAME`.
     fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node;
 
     /// The weight of a cost in a training step, without axes: an input if it changes over the
@@ -139,7 +143,7 @@ pub trait CostContext<'m> {
 
     /// Sets the origin of the nodes that follow to a formula of this case.
     fn set_origin(&mut self, formula: &str) {
-        let origin = format!("{} {formula}", self.case());
+        let origin = format!("{} {formula}", self.cases());
         self.graph().set_origin(&origin);
     }
 

@@ -5,6 +5,7 @@
 //! model, on which later stages rely. This module does not read or check text. It prints a model,
 //! draws it, and lists its numbers that change in training.
 
+mod edition;
 mod graph;
 mod weight;
 mod schedules;
@@ -13,11 +14,13 @@ mod print;
 mod draw;
 mod cost;
 mod objective;
+mod joint;
 mod scheduled;
 mod stack;
 
 pub use cost::{CostContext, CostRows, CostTerm, Notation, feature_axis_of};
 pub use draw::{to_dot, to_svg};
+pub use edition::Edition;
 pub use graph::{
     Components, Factor, FactorKind, Head, Heads, LayerUse, Mixture, Network, Role, Side, Variable,
     factor_of,
@@ -41,6 +44,8 @@ pub struct Model {
     pub file: String,
     /// The text of the file, for messages that show a place.
     pub source: String,
+    /// The edition of the language that the file is read in.
+    pub edition: Edition,
     /// The overrides of `--set`, as name and value; the last value of a name counts.
     pub sets: Vec<(String, String)>,
     /// The variables in the order of their declarations; deterministic nodes come last.

@@ -25,7 +25,8 @@ pub struct Objective {
     pub betas: Vec<TermWeight>,
     /// `free_bits z 0.5`: the mean KL term of the latent is not reduced below this many nats.
     pub free_bits: Vec<(Id<Variable>, f64)>,
-    /// `analytic z`: the KL is computed in closed form, which `check` found to be exact.
+    /// The latents whose KL is computed in closed form, which `check` found to be exact: those with
+    /// an `analytic` line, and from edition 2 on all others that have no `sampled` line.
     pub analytic: Vec<Id<Variable>>,
 }
 

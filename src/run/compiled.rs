@@ -7,7 +7,7 @@
 //! are machine code, which cannot be checked; run images only from trusted sources.
 
 use super::{
-    folder::{check_named, holds_only},
+    folder::{check_named, first_edition, holds_only, in_edition},
     interface::Interfaces,
     programs::{self, Training},
 };
@@ -44,6 +44,10 @@ struct Manifest {
     version: String,
     /// The model file's name, for messages and comments.
     file: String,
+    /// The edition in which the model is read; absent in folders of versions that knew only the
+    /// first.
+    #[serde(default = "first_edition")]
+    edition: u64,
     sets: Vec<(String, String)>,
     architectures: Vec<String>,
     /// The precision of contractions in the machine code.
@@ -231,6 +235,7 @@ pub fn write(
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
+        edition: model.edition.number(),
         sets: sets.to_vec(),
         architectures: compiled.architectures,
         precision: compiled.precision,
@@ -357,7 +362,13 @@ impl<'f> Files<'f> {
     }
 
     fn model(&self) -> Result<Model> {
-        let Manifest { file, sets, .. } = &self.manifest;
+        let Manifest {
+            file,
+            edition,
+            sets,
+            ..
+        } = &self.manifest;
+        let sets = &in_edition(*edition, sets);
         let text = String::from_utf8_lossy(self.file(MODEL)?).into_owned();
         let checked = driver::check(file, &text, sets).map_err(|mistakes| {
             let mistakes = diagnostic::render(&mistakes, file, &text, false);

@@ -13,7 +13,7 @@ use crate::{
     driver,
     error::{Error, Result},
     files::write_whole,
-    model::Model,
+    model::{Edition, Model},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -32,6 +32,10 @@ pub struct Settings {
     pub version: String,
     /// The model file's name.
     pub file: String,
+    /// The edition in which the model is read; absent in runs of earlier versions, which knew only
+    /// the first.
+    #[serde(default = "first_edition")]
+    pub edition: u64,
     /// Changed sizes and settings of the model.
     pub sets: Vec<(String, String)>,
     /// The name of the data set; `None` is the bundled MNIST excerpt.
@@ -110,6 +114,17 @@ impl Settings {
     }
 }
 
+/// The edition of files that do not name one.
+pub(super) fn first_edition() -> u64 {
+    Edition::FIRST.number()
+}
+
+/// Changes to a model that read it in that edition, followed by other changes.
+pub fn in_edition(edition: u64, sets: &[(String, String)]) -> Vec<(String, String)> {
+    let edition = ("edition".to_string(), edition.to_string());
+    [&[edition], sets].concat()
+}
+
 /// The name of data in memory.
 pub const IN_MEMORY: &str = "(in memory)";
 
@@ -121,6 +136,9 @@ pub struct From {
     pub variable: String,
     /// The model file's name.
     pub file: String,
+    /// The edition in which that model is read.
+    #[serde(default = "first_edition")]
+    pub edition: u64,
     /// The sizes and settings that were changed in that model.
     pub sets: Vec<(String, String)>,
 }
@@ -272,9 +290,17 @@ impl Folder {
 
     /// The run's model.
     pub fn model(&self, settings: &Settings) -> Result<Model> {
-        let mut model = read_model(&self.model_file(), &settings.file, &settings.sets)?;
+        let mut model = read_model(
+            &self.model_file(),
+            &settings.file,
+            &in_edition(settings.edition, &settings.sets),
+        )?;
         for from in &settings.from {
-            let upstream = read_model(&self.upstream_file(&from.variable), &from.file, &from.sets)?;
+            let upstream = read_model(
+                &self.upstream_file(&from.variable),
+                &from.file,
+                &in_edition(from.edition, &from.sets),
+            )?;
             model = model
                 .with_upstream(&from.variable, upstream)
                 .map_err(|(message, help)| {

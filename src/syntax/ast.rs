@@ -24,6 +24,13 @@ pub struct Name {
 /// One statement or block of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
+    /// `edition 2`.
+    Edition {
+        /// The number.
+        number: f64,
+        /// The whole line.
+        span: Span,
+    },
     /// `size hidden = 500`.
     Size(Vec<(Name, Expression)>),
     /// `latent z: real[latent]`.

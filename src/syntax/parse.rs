@@ -464,7 +464,7 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
 fn describe(rule: Rule) -> &'static str {
     match rule {
         Rule::file => "`model NAME { … }`",
-        Rule::size | Rule::variable | Rule::net | Rule::graph | Rule::settings => {
+        Rule::edition | Rule::size | Rule::variable | Rule::net | Rule::graph | Rule::settings => {
             "a declaration: `size`, `data`, `label`, `latent`, `net`, `generative`, `inference`, `objective` or `train`"
         }
         Rule::role => "`data`, `label` or `latent`",
@@ -515,9 +515,13 @@ fn file(pair: Pair<Rule>) -> File {
 }
 
 fn item(pair: Pair<Rule>) -> Item {
-    let rule = pair.as_rule();
+    let (rule, place) = (pair.as_rule(), span(&pair));
     let mut inner = pair.into_inner();
     match rule {
+        Rule::edition => Item::Edition {
+            number: edition(inner.next().expect("an edition has a number")),
+            span: place,
+        },
         Rule::size => Item::Size(inner.map(binding).collect()),
         Rule::variable => {
             let mut next = || {
@@ -718,6 +722,12 @@ fn factor(pair: Pair<Rule>) -> Expression {
         },
         _ => atom(first),
     }
+}
+
+/// The number of an edition.
+fn edition(pair: Pair<Rule>) -> f64 {
+    let text = pair.as_str().trim();
+    text.parse().expect("the grammar's numbers are numbers")
 }
 
 /// A number or a name.

@@ -10,6 +10,7 @@ pub fn print(file: &File) -> String {
     let mut text = format!("model {}\n", file.name.text);
     for item in &file.items {
         match item {
+            Item::Edition { number, .. } => text += &format!("  edition {number}\n"),
             Item::Size(bindings) => {
                 for (name, value) in bindings {
                     text += &format!("  size {} = {}\n", name.text, expression(value));

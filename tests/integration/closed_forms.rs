@@ -76,7 +76,7 @@ fn an_auxiliary_model_whose_every_sample_is_exact() {
         "exact.dgm",
         "model exact {\n data x: real[1]\n latent a: real[1]\n latent z: real[2]\n\
          generative {\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n z -> a ~ normal(linear)\n}\n\
-         inference {\n a ~ normal(0, 1)\n a, x -> z ~ normal(linear)\n}\n objective {\n samples 7\n}\n}\n",
+         inference {\n a ~ normal(0, 1)\n a, x -> z ~ normal(linear)\n}\n objective {\n samples 7\n sampled\n}\n}\n",
         &[],
     );
     let c = 0.4f64.sqrt();
@@ -106,7 +106,7 @@ fn an_enumerated_class_is_exact() {
         "classes.dgm",
         "model classes {\n data x: real[1]\n latent y: class[3]\n latent z: real[1]\n\
          generative {\n y ~ uniform\n z ~ normal(0, 1)\n y, z -> x ~ normal(linear)\n}\n\
-         inference {\n x -> y ~ categorical(linear)\n x, y -> z ~ normal(linear)\n}\n objective {\n sum y\n}\n}\n",
+         inference {\n x -> y ~ categorical(linear)\n x, y -> z ~ normal(linear)\n}\n objective {\n sum y\n sampled\n}\n}\n",
         &[],
     );
     let means = [-2.0, 0.0, 2.0];
@@ -151,7 +151,7 @@ fn a_linear_gaussian_model_reaches_its_likelihood() {
         "linear.dgm",
         "model linear_gaussian {\n data x: real[1]\n latent z: real[1]\n\
          generative {\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}\n inference {\n x -> z ~ normal(linear)\n}\n\
-         objective {\n samples 400\n}\n}\n",
+         objective {\n samples 400\n sampled\n}\n}\n",
         &[],
     );
     let (w, b, variance, x) = (1.3, 0.4, 0.6, 2.0);

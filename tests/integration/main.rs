@@ -11,6 +11,7 @@ mod convolution;
 mod cuda;
 mod data;
 mod devices;
+mod editions;
 mod errors;
 mod estimators;
 mod evaluation;

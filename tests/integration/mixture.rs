@@ -19,7 +19,7 @@ use dgc::{
 /// A model of real data with that prior, and that network within q.
 fn model(prior: &str, layers: &str) -> Model {
     let text = format!(
-        "model priors {{\n data x: real[3]\n latent z: real[2]\n net body = {layers}\n generative {{\n z ~ {prior}\n\
+        "model priors {{\n edition 1\n data x: real[3]\n latent z: real[2]\n net body = {layers}\n generative {{\n z ~ {prior}\n\
          z -> x ~ normal([dense(4) > tanh])\n}}\n inference {{\n x -> z ~ normal(body)\n}}\n}}\n"
     );
     check("priors.dgm", &text, &[])

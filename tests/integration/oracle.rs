@@ -47,7 +47,7 @@ fn compare(found: &Value, expected: &Value, tolerance: f64, place: &str) {
     }
 }
 
-fn check(folder: &Path, engine: &Engine, on_bounds: f64, on_gradients: f64) {
+pub fn check(folder: &Path, engine: &Engine, on_bounds: f64, on_gradients: f64) {
     let model = load(&folder.join("model.dgm"), &[]);
     let file = |name: &str| read(&folder.join(format!("{name}.safetensors")));
     let report = bound(

@@ -143,18 +143,17 @@ pub const SMALL: &[(&str, &str)] = &[
     ("types", "3"),
 ];
 
-/// A model of small sizes.
-pub fn small(file: &std::path::Path) -> Model {
+/// The sizes of a model file that make it small.
+pub fn small_sizes(file: &Path) -> Vec<(&'static str, &'static str)> {
     let full = load(file, &[]);
     let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
-    load(
-        file,
-        &SMALL
-            .iter()
-            .copied()
-            .filter(|(name, _)| has(name))
-            .collect::<Vec<_>>(),
-    )
+    let small = SMALL.iter().copied();
+    small.filter(|(name, _)| has(name)).collect()
+}
+
+/// A model of small sizes.
+pub fn small(file: &Path) -> Model {
+    load(file, &small_sizes(file))
 }
 
 /// Numbers from a stream of their own, of that scale.

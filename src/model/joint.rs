@@ -1,0 +1,83 @@
+//! The networks that read the rows of all cases together, and those that read each case on its own.
+
+use super::{Edition, Factor, FactorKind, Head, Heads, LayerUse, Model, Network, Role, Variable};
+use crate::{distribution::Domain, id::Id, names::CaseKind};
+use std::collections::BTreeSet;
+
+impl Model {
+    /// The variables whose values differ between the cases apart from their rows: labels, classes
+    /// that an estimator draws, and what depends on them. From edition 2 on, the rows of all cases
+    /// pass together through the networks that read none of these.
+    pub fn dependent_on_case(&self) -> BTreeSet<Id<Variable>> {
+        let is_root = |id: &Id<Variable>| {
+            let variable = &self.variables[id.index()];
+            let is_drawn = variable.domain == Domain::Class && self.objective.drawn(*id).is_some();
+            variable.role == Role::Label || is_drawn
+        };
+        let ids = (0..self.variables.len()).map(Id::new);
+        let mut dependent: BTreeSet<Id<Variable>> = ids.filter(is_root).collect();
+        // The values of q, and those of the nodes of p; parents stand before children.
+        let nodes = self.generative.iter();
+        let nodes = nodes.filter(|factor| matches!(factor.kind, FactorKind::Deterministic(_)));
+        for factor in self.inference.iter().chain(nodes) {
+            if factor.reads_any(&dependent) {
+                dependent.insert(factor.child);
+            }
+        }
+        dependent
+    }
+
+    /// A layer that would compute its statistics from a single row, and the number of rows of each
+    /// case that it reads: one case with one row. `rows` are the rows of each case in a batch.
+    pub fn normalizes_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<(&LayerUse, CaseKind)> {
+        let dependent = self.dependent_on_case();
+        let given = || rows.iter().filter(|(_, rows)| *rows > 0);
+        let total: usize = rows.iter().map(|(_, rows)| rows).sum();
+        for factor in self.inference.iter().chain(&self.generative) {
+            let is_joint = self.edition >= Edition::Two && !factor.reads_any(&dependent);
+            let single = given().find(|(_, rows)| if is_joint { total == 1 } else { *rows == 1 });
+            let mut networks = factor.networks().into_iter();
+            if let Some((case, _)) = single
+                && let Some(layer) = networks.find_map(|network| normalization(&network.layers))
+            {
+                return Some((layer, *case));
+            }
+        }
+        None
+    }
+}
+
+impl Factor {
+    /// Whether a parent is among these variables.
+    pub fn reads_any(&self, variables: &BTreeSet<Id<Variable>>) -> bool {
+        self.parents.iter().any(|parent| variables.contains(parent))
+    }
+
+    /// The networks of the factor's heads, or that of a node.
+    pub fn networks(&self) -> Vec<&Network> {
+        match &self.kind {
+            FactorKind::Deterministic(network) => vec![network],
+            FactorKind::Distribution { heads, .. } => match heads {
+                Heads::Network(network) => vec![network],
+                Heads::Each(heads) => heads
+                    .iter()
+                    .filter_map(|head| match head {
+                        Head::Network(network) => Some(network),
+                        _ => None,
+                    })
+                    .collect(),
+                Heads::Constants(_) | Heads::Mixture(_) => Vec::new(),
+            },
+        }
+    }
+}
+
+/// The first layer that normalises over rows.
+fn normalization(layers: &[LayerUse]) -> Option<&LayerUse> {
+    layers.iter().find_map(|layer| {
+        if layer.layer.normalizes_rows() {
+            return Some(layer);
+        }
+        normalization(&layer.inner)
+    })
+}
