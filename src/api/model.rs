@@ -9,7 +9,8 @@ use crate::{
     run::{
         bound::{Arrays, Engine, Report, bound},
         data::Dataset,
-        folder::{Folder, Settings},
+        folder::Folder,
+        settings::Settings,
     },
     syntax,
 };

@@ -8,7 +8,7 @@ use super::{
     selection::{DataPart, Rows},
 };
 use crate::{
-    backend::{Build, Device, NoiseKey},
+    backend::{Build, Device, NoiseKey, Precision},
     bound::Case,
     distribution::Domain,
     driver,
@@ -21,9 +21,10 @@ use crate::{
     run::{
         data::{Dataset, RowView, label_classes},
         evaluate::{Evaluator, Inferred, active_units, error},
-        folder::{Folder, MOST_SAMPLES, Settings},
+        folder::Folder,
         programs,
-        session::Session,
+        session::{Layout, Session},
+        settings::{MOST_SAMPLES, Settings},
     },
 };
 use std::{
@@ -89,6 +90,15 @@ impl Run {
             seed: 0,
             inference: Mutex::new(None),
         })
+    }
+
+    /// The precision in which the run in a folder is trained; `None` if an earlier version of dgc
+    /// began the run and did not record it.
+    ///
+    /// # Errors
+    /// If the folder is not a run.
+    pub fn precision_of(folder: impl AsRef<Path>) -> Result<Option<Precision>> {
+        Ok(Folder::open(folder.as_ref())?.1.precision)
     }
 
     /// Sets the number of samples per row, from 1 to 100,000. The default is 10. With another
@@ -299,9 +309,7 @@ impl Run {
         let open = match &mut *guard {
             Some(open) => open,
             None => guard.insert(Inference {
-                session: self
-                    .folder
-                    .session(programs::parameters(&self.model), &self.device)?,
+                session: self.session(programs::parameters(&self.model))?,
                 evaluators: Vec::new(),
             }),
         };
@@ -320,6 +328,12 @@ impl Run {
         open.evaluators[at]
             .1
             .run(&mut open.session, rows.source(), self.seed)
+    }
+
+    /// A session with the parameters of the last checkpoint.
+    fn session(&self, layout: Layout) -> Result<Session> {
+        self.folder
+            .session(&self.settings, &self.model, layout, &self.device)
     }
 
     fn evaluator(&self, session: &mut Session, case: &Case, key: Key) -> Result<Evaluator> {
@@ -366,7 +380,7 @@ impl Run {
             Some(rows) => self.fixed_latents(rows, lines, columns)?,
             None => Vec::new(),
         };
-        let mut session = self.folder.session(layout, &self.device)?;
+        let mut session = self.session(layout)?;
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(model, lines * columns, &given);
         let plan = driver::plan(&graph, NoiseSource::Generated);

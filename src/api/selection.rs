@@ -5,7 +5,7 @@ use crate::{
     model::Model,
     run::{
         data::{DataArray, Dataset, RowView, Source, split},
-        folder::Settings,
+        settings::Settings,
     },
 };
 use std::{fmt, sync::Arc};

@@ -10,19 +10,22 @@ use super::{
     summary::{RowCounts, Summary},
 };
 use crate::{
-    backend::{Build, Device},
+    backend::{Build, Device, Precision},
     driver,
     error::{Error, ErrorKind, Result},
+    files::hash,
     lower::Evaluate,
     model::Model,
     names::OutputName,
     note::Note,
     run::{
+        checkpoint::{Checkpoint, Origin},
         compiled::Compiled,
         data::{Dataset, RowView, Source, findings, split},
         evaluate::{Evaluator, Inferred, active_units, error, likeliest, mean},
-        folder::{Folder, From, IN_MEMORY, Lock, Settings},
+        folder::{Folder, Lock},
         programs::{self, Training},
+        settings::{self, From, IN_MEMORY, RESUMABLE, Settings},
         train::Stepper,
     },
 };
@@ -52,7 +55,8 @@ pub struct Options {
     pub samples: Option<usize>,
     /// The device; `None` takes [`Device::detect`].
     pub device: Option<Device>,
-    /// The run's folder, which gets a checkpoint after each epoch, so that the run can be resumed.
+    /// The run's folder, which gets a checkpoint before the first step and after each epoch, so
+    /// that the run can be resumed.
     /// If `None`, the run stays in memory until [`Trainer::finish`].
     pub output: Option<PathBuf>,
     /// Each variable that another run infers ([`Model::on_run`]), with that run's folder.
@@ -73,7 +77,7 @@ pub struct ResumeOptions {
     pub sets: Vec<(String, String)>,
     /// The new place of the run's data set, or the data set itself if it was in memory.
     pub data: Option<DataPlace>,
-    /// The device; `None` takes [`Device::detect`].
+    /// The device, at the run's precision; `None` takes a GPU if one is found, else the CPU.
     pub device: Option<Device>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
@@ -129,8 +133,6 @@ impl Progress<'_> {
 /// Training has diverged if the loss exceeds the first epoch's loss by more than this multiple of
 /// it.
 const DIVERGENCE: f64 = 10.0;
-/// The settings that may be changed when a run is resumed.
-const RESUMABLE: [&str; 2] = ["epochs", "rate"];
 /// The rows per evaluation batch, and the number of training rows that are evaluated if there are
 /// no held-out rows.
 const ROWS: usize = 200;
@@ -147,13 +149,15 @@ pub struct Trainer {
     folder: Option<(Folder, Lock)>,
     /// Metrics of epochs that are not written yet.
     unwritten: Vec<Value>,
+    /// The last epoch that ended.
+    epoch: u64,
     first_loss: Option<f64>,
     /// The time and step at which the current epoch began.
     begun: (Instant, u64),
     last: u64,
     /// The last epoch that [`Trainer::train`] ended.
     ended: Option<Epoch>,
-    /// The step of the last checkpoint written since training began or resumed.
+    /// The step of the run's last checkpoint.
     saved: Option<u64>,
     cancel: Option<Cancel>,
     summary: Summary,
@@ -195,47 +199,63 @@ impl Trainer {
             options.device,
             options.cancel,
         )?;
-        for (variable, run) in &options.from {
-            let checkpoint = Folder { path: run.clone() }.checkpoint();
+        trainer.settings.precision = Some(trainer.device.precision());
+        trainer.settings.kernels = vec![trainer.stepper.session.device.kernels()];
+        for (from, (variable, run)) in trainer.settings.from.iter_mut().zip(&options.from) {
+            let checkpoint = read_upstream(run)?;
             trainer.stepper.read_upstream(variable, &checkpoint)?;
+            from.checkpoint = Some(checkpoint.hash);
         }
         if let Some(folder) = folder {
-            let lock = folder.create_files(&trainer.settings, &trainer.stepper.model)?;
-            trainer.folder = Some((folder, lock));
+            trainer.create(folder)?;
         }
         Ok(trainer)
     }
 
     /// Resumes the run in a folder from its last checkpoint. The result has the same bits as
-    /// without the interruption.
+    /// without the interruption, if the device has kernels of the same family.
     ///
     /// # Errors
-    /// If the folder is not a run, another trainer trains it, its data changed, it has completed
-    /// more epochs than it is to train for, or a setting other than `epochs` and `rate` is given.
+    /// If the folder is not a run, another trainer trains it, its files or its data changed, it has
+    /// completed more epochs than it is to train for, the precision differs, or a setting other
+    /// than `epochs` and `rate` is given.
     pub fn resume(folder: impl AsRef<Path>, options: ResumeOptions) -> Result<Self> {
-        let (folder, mut settings) = Folder::open(folder.as_ref())?;
         let mut sets = options.sets;
         sets.extend(
             options
                 .epochs
                 .map(|epochs| ("epochs".to_string(), epochs.to_string())),
         );
-        let is_moved = options.data.is_some();
         if let Some((name, _)) = sets
             .iter()
             .find(|(name, _)| !RESUMABLE.contains(&name.as_str()))
         {
             return Err(ResumeOptions::fixed(&format!("set {name}")));
         }
-        if is_moved && settings.fingerprint.is_none() {
+        // Only a run is locked, since the lock is a file. Another trainer may have changed its files
+        // until then.
+        let (folder, _) = Folder::open(folder.as_ref())?;
+        let lock = folder.lock()?;
+        let stored = folder.settings()?;
+        let mut settings = stored.clone();
+        if options.data.is_some() && settings.fingerprint.is_none() {
             return Err(ResumeOptions::fixed("data"));
         }
-        settings.sets.extend(sets.iter().cloned());
         let model = folder.model(&settings)?;
+        let checkpoint = match folder.checkpoint().exists() || settings.format > 1 {
+            true => Some(folder.read_checkpoint(&settings, &model)?),
+            false => None,
+        };
+        settings.model = Some(hash(model.source.as_bytes()));
+        for (from, upstream) in settings.from.iter_mut().zip(&model.upstream) {
+            from.model = Some(hash(upstream.model.source.as_bytes()));
+        }
+        let model = model.set_all(&sets)?;
+        settings.sets = model.sets.clone();
+        settings.resolved = model.settings.clone();
         if let Some(compiled) = &options.compiled {
             check_same_model(&folder, &model, compiled)?;
         }
-        let lock = folder.lock()?;
         let data = match options.data {
             Some(DataPlace::Named(name)) => {
                 let data = Dataset::open(name, &model)?;
@@ -246,29 +266,70 @@ impl Trainer {
             None => settings.dataset(&model)?,
         };
         settings.check_fingerprint(&data)?;
+        let device = resumed_device(
+            options.device,
+            settings.precision,
+            options.compiled.as_ref(),
+        )?;
         let mut trainer = Self::prepare(
             model,
             &data,
             settings,
             options.compiled,
-            options.device,
+            Some(device),
             options.cancel,
         )?;
-        if folder.checkpoint().exists() {
-            trainer.stepper.restore(&folder.checkpoint())?;
-            trainer.check_epochs()?;
-            let done = trainer.stepper.epochs_after(trainer.stepper.step).floor();
-            folder.truncate_log(done as u64)?;
-        } else {
-            trainer.check_needs_no_upstream()?;
+        match &checkpoint {
+            Some(checkpoint) => trainer.restore(checkpoint)?,
+            // Runs of format 1 have no checkpoint before the end of the first epoch.
+            None => trainer.check_needs_no_upstream()?,
         }
-        if is_moved || !sets.is_empty() {
+        let log = folder.log();
+        trainer.notes.extend(log.truncate(trainer.epoch)?);
+        trainer.first_loss = log.first_loss();
+        trainer.begun = (Instant::now(), trainer.stepper.step);
+        trainer.record_kernels(&stored);
+        if trainer.settings != stored {
             folder.write_settings(&trainer.settings)?;
         }
-        trainer.first_loss = folder.first_loss();
-        trainer.begun = (Instant::now(), trainer.stepper.step);
         trainer.folder = Some((folder, lock));
         Ok(trainer)
+    }
+
+    /// Restores a checkpoint.
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.stepper.restore(checkpoint)?;
+        self.check_epochs()?;
+        let done = self.stepper.epochs_after(self.stepper.step).floor();
+        self.epoch = match &checkpoint.origin {
+            Some(origin) => origin.epoch,
+            None => done as u64,
+        };
+        self.saved = Some(self.stepper.step);
+        Ok(())
+    }
+
+    /// Completes the settings of a resumed run, and notes what keeps its numbers from having the
+    /// bits of an uninterrupted run.
+    fn record_kernels(&mut self, stored: &Settings) {
+        let kernels = self.stepper.session.device.kernels();
+        let precision = self.device.precision();
+        match stored.kernels.last() {
+            Some(last) if *last == kernels => {}
+            Some(last) => self.notes.push(Note::new(format!(
+                "the run was trained with {last} kernels and resumes with {kernels} kernels, so its \
+                 numbers differ, within rounding, from those of an uninterrupted run"
+            ))),
+            None => self.notes.push(Note::new(format!(
+                "an earlier version of dgc began the run and did not record its precision and \
+                 kernels; it resumes in {precision} with {kernels} kernels"
+            ))),
+        }
+        if stored.kernels.last() != Some(&kernels) {
+            self.settings.kernels.push(kernels);
+        }
+        self.settings.format = settings::FORMAT;
+        self.settings.precision = Some(precision);
     }
 
     /// Prepares everything except the folder.
@@ -320,6 +381,7 @@ impl Trainer {
             device,
             folder: None,
             unwritten: Vec::new(),
+            epoch: 0,
             first_loss: None,
             last,
             ended: None,
@@ -354,7 +416,7 @@ impl Trainer {
         &self.summary
     }
 
-    /// Notes about the data and, once training is complete, about its result.
+    /// Notes about the data, about a resumed run, and, once training is complete, about its result.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -411,6 +473,7 @@ impl Trainer {
         let metrics = self
             .metrics(done)
             .map_err(|error| self.with_checkpoint(error))?;
+        self.epoch = done;
         self.keep(&metrics)?;
         self.begun = (Instant::now(), self.stepper.step);
         if self.is_done() {
@@ -430,7 +493,7 @@ impl Trainer {
                 return Ok(ended);
             }
         }
-        self.complete()?;
+        self.conclude()?;
         Ok(None)
     }
 
@@ -460,7 +523,7 @@ impl Trainer {
                 return Ok(Outcome::Stopped);
             }
         }
-        self.complete()?;
+        self.conclude()?;
         Ok(Outcome::Done)
     }
 
@@ -481,23 +544,42 @@ impl Trainer {
                 );
                 return Err(Error::usage(message).help("pass the same folder to `finish`"));
             }
-            Some(_) => {}
+            Some(_) if self.saved == Some(self.stepper.step) => {}
+            Some(_) => self.pause()?,
             None => {
-                let folder = Folder::new(path)?;
-                let lock = folder.create_files(&self.settings, &self.stepper.model)?;
-                self.folder = Some((folder, lock));
+                self.check_health()?;
+                self.create(Folder::new(path)?)?;
             }
-        }
-        if self.saved != Some(self.stepper.step) {
-            self.pause()?;
         }
         Run::open_on(path, &self.device)
     }
 
-    /// Whether the run has a folder with a checkpoint, from which it can be resumed.
-    pub fn has_checkpoint(&self) -> bool {
-        let folder = self.folder.as_ref();
-        folder.is_some_and(|(folder, _)| folder.checkpoint().exists())
+    /// The step of the run's last checkpoint; `None` while the run is in memory.
+    pub fn checkpoint_step(&self) -> Option<u64> {
+        self.saved
+    }
+
+    /// Writes the run to a new folder. The settings are written last: they make the folder a run.
+    fn create(&mut self, folder: Folder) -> Result<()> {
+        let lock = folder.begin(&self.stepper.model)?;
+        for metrics in &self.unwritten {
+            folder.log().append(metrics)?;
+        }
+        self.write_checkpoint(&folder)?;
+        folder.write_settings(&self.settings)?;
+        self.unwritten.clear();
+        self.folder = Some((folder, lock));
+        Ok(())
+    }
+
+    fn write_checkpoint(&mut self, folder: &Folder) -> Result<()> {
+        let origin = Origin {
+            epoch: self.epoch,
+            settings: self.settings.identity(),
+        };
+        self.stepper.save(&folder.checkpoint(), &origin)?;
+        self.saved = Some(self.stepper.step);
+        Ok(())
     }
 
     /// If the cancel flag is raised, writes a checkpoint and returns an error.
@@ -523,15 +605,6 @@ impl Trainer {
         self.save()
     }
 
-    /// Writes a checkpoint for a run that took no step, and adds the notes of the end of training.
-    fn complete(&mut self) -> Result<()> {
-        match &self.folder {
-            Some((folder, _)) if !folder.checkpoint().exists() => self.save()?,
-            _ => {}
-        }
-        self.conclude()
-    }
-
     /// Adds the notes about the result, once.
     fn conclude(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.is_concluded, true) {
@@ -554,15 +627,20 @@ impl Trainer {
     }
 
     fn save(&mut self) -> Result<()> {
-        let Some((folder, _)) = &self.folder else {
+        let Some((folder, lock)) = self.folder.take() else {
             return Ok(());
         };
+        let saved = self.save_in(&folder);
+        self.folder = Some((folder, lock));
+        saved
+    }
+
+    fn save_in(&mut self, folder: &Folder) -> Result<()> {
+        let log = folder.log();
         for metrics in self.unwritten.drain(..) {
-            folder.log(&metrics)?;
+            log.append(&metrics)?;
         }
-        self.stepper.save(&folder.checkpoint())?;
-        self.saved = Some(self.stepper.step);
-        Ok(())
+        self.write_checkpoint(folder)
     }
 
     /// Checks that a run without a checkpoint needs no parameters of another run.
@@ -610,15 +688,17 @@ impl Trainer {
 
     /// Adds to an error how to resume the run.
     fn with_checkpoint(&self, error: Error) -> Error {
-        let Some((folder, _)) = &self.folder else {
+        if self.folder.is_none() {
             return error;
-        };
-        error.also_help(match folder.last_epoch() {
-            Some(epoch) if folder.checkpoint().exists() => format!(
+        }
+        error.also_help(match (self.epoch, self.saved) {
+            (0, Some(0)) => {
+                "no epoch is complete, so a new run may replace this one in its folder".to_string()
+            }
+            (epoch, _) => format!(
                 "the checkpoint of epoch {epoch} is unchanged; resume from it, with a smaller \
                  `rate` if training diverged"
             ),
-            _ => "there is no checkpoint yet".to_string(),
         })
     }
 
@@ -767,12 +847,24 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
             return Err(Error::option("from", value, message)
                 .help("train the model file instead of the compiled folder"));
         }
-        let (_, settings) = Folder::open(run)?;
+        let (folder, settings) = Folder::open(run)?;
+        let text = folder.model(&settings)?.source;
+        let mut upstream = model.upstream.iter();
+        let upstream =
+            upstream.find(|upstream| model.variables[upstream.variable.index()].name == *variable);
+        if upstream.is_none_or(|upstream| upstream.model.source != text) {
+            let value = format!("{variable}={}", run.display());
+            let message = "the model does not take the variable from this run";
+            return Err(Error::option("from", value, message)
+                .help("connect the model to the run with `Model::on_run`"));
+        }
         from.push(From {
             variable: variable.clone(),
             file: settings.file,
             edition: settings.edition,
             sets: settings.sets,
+            model: Some(hash(text.as_bytes())),
+            checkpoint: None,
         });
     }
     for upstream in &model.upstream {
@@ -786,17 +878,19 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         }
     }
     if let Some(compiled) = &options.compiled
-        && (compiled.model.source != model.source || options.samples.is_some())
+        && (!is_same_model(model, compiled)? || options.samples.is_some())
     {
-        let message = "the model's text and the number of samples are fixed in the compiled model";
+        let message = "the model and the number of samples are fixed in the compiled model";
         return Err(
             Error::usage(message).help("omit the option `samples`, or compile the model again")
         );
     }
     Ok(Settings {
+        format: settings::FORMAT,
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         edition: model.edition.number(),
+        model: Some(hash(model.source.as_bytes())),
         sets: model.sets.clone(),
         data: match data.name() {
             Some("mnist") => None,
@@ -808,6 +902,8 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         validation: options.validation,
         seed: options.seed,
         samples: options.samples.unwrap_or(model.objective.samples),
+        precision: None,
+        kernels: Vec::new(),
         resolved: model.settings.clone(),
         from,
     })
@@ -821,8 +917,22 @@ impl ResumeOptions {
     }
 }
 
+/// Whether compiled programs belong to a model. They do not depend on its epochs and rate.
+fn is_same_model(model: &Model, compiled: &Compiled) -> Result<bool> {
+    if compiled.model.source != model.source || compiled.model.edition != model.edition {
+        return Ok(false);
+    }
+    // Other settings may be given in epochs.
+    let compiled = compiled.model.clone().set("epochs", model.train.epochs)?;
+    let is_fixed = |(name, _): &&(String, String)| !RESUMABLE.contains(&name.as_str());
+    let fixed = |model: &Model| -> Vec<(String, String)> {
+        model.settings.iter().filter(is_fixed).cloned().collect()
+    };
+    Ok(fixed(&compiled) == fixed(model))
+}
+
 fn check_same_model(folder: &Folder, model: &Model, compiled: &Compiled) -> Result<()> {
-    if compiled.model.source == model.source {
+    if is_same_model(model, compiled)? {
         return Ok(());
     }
     let message = format!(
@@ -830,4 +940,35 @@ fn check_same_model(folder: &Folder, model: &Model, compiled: &Compiled) -> Resu
         folder.path.display()
     );
     Err(Error::usage(message).help("resume the run with its own model: `Trainer::resume`"))
+}
+
+/// The checkpoint of the run that infers a variable.
+fn read_upstream(run: &Path) -> Result<Checkpoint> {
+    let (folder, settings) = Folder::open(run)?;
+    folder.read_checkpoint(&settings, &folder.model(&settings)?)
+}
+
+/// The device of a resumed run, which keeps its precision; `None` in runs of format 1.
+fn resumed_device(
+    device: Option<Device>,
+    precision: Option<Precision>,
+    compiled: Option<&Compiled>,
+) -> Result<Device> {
+    let images = compiled.and_then(Compiled::precision);
+    let device = device.unwrap_or_else(|| {
+        let precision = precision.or(images).unwrap_or_default();
+        Device::detect_with(0, None, precision, images.is_none())
+    });
+    match (precision, &device) {
+        (Some(Precision::Tf32), Device::Cpu { .. }) => {
+            let message = "the run is trained in tf32, which the CPU does not support";
+            Err(Error::unsupported(message).help("resume the run on a GPU: `Device::gpu`"))
+        }
+        (Some(precision), device) if device.precision() != precision => {
+            let message = format!("the run is trained in {precision}, which cannot change");
+            let error = Error::option("precision", device.precision(), message);
+            Err(error.help("omit the option: a resumed run keeps its precision"))
+        }
+        _ => Ok(device),
+    }
 }

@@ -88,6 +88,10 @@ pub trait Backend: Send {
     /// A description of the device, such as `CPU, 2 threads`.
     fn describe(&self) -> String;
 
+    /// The family of kernels that the device runs, such as `AVX-512` or `CUDA sm_90`. Kernels of
+    /// one family and precision give the same bits; other families differ within rounding.
+    fn kernels(&self) -> String;
+
     /// Allocates an array of `len` floats, all 0.
     ///
     /// # Errors

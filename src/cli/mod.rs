@@ -4,6 +4,7 @@
 //! code follows [`crate::ErrorKind::exit_code`], and `dgc --help` lists the codes. Results go to
 //! standard output; notes, warnings and errors go to standard error.
 
+mod interrupt;
 mod terminal;
 mod arguments;
 mod device;
@@ -66,6 +67,7 @@ enum Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
+    interrupt::install();
     let done = match Arguments::parse().command {
         Command::Check(command) => command.run(),
         Command::Fmt(command) => command.run(),

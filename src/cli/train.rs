@@ -3,6 +3,7 @@
 use super::{
     arguments::{Changes, set, whole},
     device::DeviceArguments,
+    interrupt,
     terminal::{print, show_notes},
 };
 use crate::{
@@ -105,7 +106,7 @@ impl Train {
         } else {
             self.begin(compiled, cancel.clone())?
         };
-        raise_on_interrupt(cancel);
+        interrupt::raise(cancel);
         print(&trainer.summary().to_string())?;
         show_notes(trainer.notes());
         let before = trainer.notes().len();
@@ -127,7 +128,8 @@ impl Train {
             (Ok(Outcome::Stopped), failure) => failure.expect("the bar stopped training"),
             (Err(error), _) => error,
         };
-        if !trainer.has_checkpoint() {
+        // What diverges before the first checkpoint diverges again.
+        if error.kind() == ErrorKind::Diverged && trainer.checkpoint_step() == Some(0) {
             return Err(error);
         }
         let change = match error.kind() {
@@ -229,7 +231,9 @@ impl Train {
         if let Some((name, _)) = fixed.iter().find(|(_, is_given)| *is_given) {
             return Err(ResumeOptions::fixed(name));
         }
-        let device = self.device.choice_for(compiled.as_ref());
+        let mut device = self.device.clone();
+        device.prefer(Run::precision_of(folder)?);
+        let device = device.choice_for(compiled.as_ref());
         if !is_run && compiled.is_none() {
             self.check_same_model(folder, &device)?;
         }
@@ -273,16 +277,6 @@ fn without_data(error: Error) -> Error {
         Some(help) => error.also_help(format!("or {help}")),
         None => error,
     }
-}
-
-/// Makes Ctrl-C stop training after the current step; a second Ctrl-C ends the program at once.
-fn raise_on_interrupt(cancel: Cancel) {
-    // If the handler cannot be set, Ctrl-C ends the program at once and the last checkpoint stays.
-    let _ = ctrlc::set_handler(move || {
-        if cancel.raise() {
-            std::process::exit(ErrorKind::Interrupted.exit_code().into());
-        }
-    });
 }
 
 /// A progress bar, drawn only if standard error is a terminal.

@@ -6,7 +6,7 @@ use crate::{
 };
 use safetensors::{
     Dtype, SafeTensors,
-    tensor::{TensorView, serialize},
+    tensor::{self, TensorView},
 };
 use std::{collections::HashMap, fs, path::Path};
 
@@ -76,12 +76,20 @@ impl NamedArray {
 /// If the file cannot be read, or an array's type is not numeric.
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    parse(path, &bytes)
+}
+
+/// As [`read`], from the contents of the file.
+///
+/// # Errors
+/// If the contents are not valid, or an array's type is not numeric.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
     let broken = |error| {
         Error::file(path, "not a valid safetensors file", error)
             .help("the file may be truncated or have another format")
     };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let mut arrays = Vec::new();
     for (name, view) in file.tensors() {
         let data = numbers(&view).ok_or_else(|| {
@@ -139,6 +147,19 @@ pub fn write(
     metadata: HashMap<String, String>,
     double: bool,
 ) -> Result<()> {
+    write_whole(path, &serialize(path, arrays, metadata, double)?)
+}
+
+/// The contents of the file that [`write`] writes to `path`.
+///
+/// # Errors
+/// If an array does not have as many numbers as its shape.
+pub fn serialize(
+    path: &Path,
+    arrays: &[NamedArray],
+    metadata: HashMap<String, String>,
+    double: bool,
+) -> Result<Vec<u8>> {
     for array in arrays {
         array.check_len(&path.display().to_string())?;
     }
@@ -162,7 +183,6 @@ pub fn write(
             view.expect("an array has as many numbers as its shape says"),
         )
     });
-    let file = serialize(views, Some(metadata))
-        .map_err(|error| Error::file(path, "cannot be written", error))?;
-    write_whole(path, &file)
+    tensor::serialize(views, Some(metadata))
+        .map_err(|error| Error::file(path, "cannot be written", error))
 }

@@ -1,20 +1,229 @@
-//! Reading checkpoints: parameters and optimiser state by name, and the position in training.
+//! Checkpoints: parameters and optimiser state by name, the position in training, and what run they
+//! belong to.
+//!
+//! A checkpoint is a safetensors file. Its metadata has one entry, [`METADATA`], with the fields of
+//! [`Position`] and [`Origin`] as JSON. The last field is the SHA-256 of the file, computed with
+//! zeros in place of its digits. Checkpoints of format 2, written by earlier versions, have neither
+//! an origin nor a checksum.
 
-use super::{arrays::NamedArray, session::Session};
-use crate::error::{Error, Result};
-use std::{collections::HashMap, path::Path};
+use super::{
+    arrays::{self, NamedArray},
+    fields::Fields,
+    session::Session,
+    settings::{RESTORE, Settings},
+};
+use crate::{
+    error::{Error, Result},
+    files::{hash, write_whole},
+    model::Model,
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
-/// The version of checkpoints that this program reads and writes.
-pub const FORMAT: u64 = 2;
-/// The metadata entry with a checkpoint's format and position, as JSON.
+/// The format of checkpoints that this version writes.
+pub const FORMAT: u64 = 3;
+/// The format without origin and checksum.
+const UNCHECKED: u64 = 2;
+/// The metadata entry with the fields of a checkpoint, as JSON.
 pub const METADATA: &str = "checkpoint";
+/// What precedes the digits of the checksum in the file's header, which has the JSON as a string.
+const BEFORE_CHECKSUM: &[u8] = br#"\"checksum\":\""#;
+/// The number of digits of a checksum.
+const DIGITS: usize = 64;
 
-/// The arrays of a checkpoint by name.
-pub fn by_name(stored: &[NamedArray]) -> HashMap<&str, &NamedArray> {
-    stored
-        .iter()
-        .map(|array| (array.name.as_str(), array))
-        .collect()
+/// The position of a run in training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// The model's name.
+    pub model: String,
+    /// Steps taken.
+    pub step: u64,
+    /// The seed of all random numbers.
+    pub seed: u64,
+    /// The number of steps in the sums.
+    pub summed: u64,
+    /// Sums of the scalar outputs over the steps of the current epoch, as the bits of an f64, so
+    /// that the means of a resumed epoch have the same bits.
+    pub sums: Vec<(String, u64)>,
+}
+
+/// The run that a checkpoint belongs to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origin {
+    /// The last epoch that was logged.
+    pub epoch: u64,
+    /// The run's settings that never change, see [`Settings::identity`].
+    pub settings: Map<String, Value>,
+}
+
+/// A checkpoint, whose checksum is right.
+pub struct Checkpoint {
+    path: PathBuf,
+    arrays: Vec<NamedArray>,
+    /// The position in training.
+    pub position: Position,
+    /// The run; `None` in format 2.
+    pub origin: Option<Origin>,
+    /// SHA-256 of the file.
+    pub hash: String,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// If the file cannot be read, its checksum is wrong, or a field is missing or damaged.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+        let (arrays, metadata) = arrays::parse(path, &bytes)?;
+        let place = path.display().to_string();
+        let Some(text) = metadata.get(METADATA) else {
+            let message = format!(
+                "{place}: expected a checkpoint, found a file without the metadata `{METADATA}`"
+            );
+            return Err(Error::data(message).help("name a run that this version of dgc wrote"));
+        };
+        let mut fields = Fields::parse(place, text.as_bytes(), RESTORE)?;
+        let format: u64 = fields.take("format")?;
+        if ![UNCHECKED, FORMAT].contains(&format) {
+            let message =
+                format!("expected a checkpoint of format {FORMAT}, found format {format}");
+            return Err(fields
+                .refused(message)
+                .help("use the version of dgc that wrote the run"));
+        }
+        let checksum: Option<String> = match format {
+            UNCHECKED => fields.take_optional("checksum")?,
+            _ => Some(fields.take("checksum")?),
+        };
+        if checksum.is_some_and(|checksum| !is_sealed(&bytes, &checksum)) {
+            return Err(fields.refused(
+                "the checksum is wrong, so the file was changed or damaged since it was written"
+                    .to_string(),
+            ));
+        }
+        let position = Position {
+            model: fields.take("model")?,
+            step: fields.take("step")?,
+            seed: fields.take("seed")?,
+            summed: fields.take("summed")?,
+            sums: fields.take("sums")?,
+        };
+        let origin = match format {
+            UNCHECKED => None,
+            _ => Some(Origin {
+                epoch: fields.take("epoch")?,
+                settings: fields.take("settings")?,
+            }),
+        };
+        fields.finish()?;
+        Ok(Checkpoint {
+            path: path.to_path_buf(),
+            arrays,
+            position,
+            origin,
+            hash: hash(&bytes),
+        })
+    }
+
+    /// Atomically writes a checkpoint.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(
+        path: &Path,
+        arrays: &[NamedArray],
+        position: &Position,
+        origin: &Origin,
+    ) -> Result<()> {
+        let fields = json!({
+            "format": FORMAT,
+            "model": position.model,
+            "step": position.step,
+            "seed": position.seed,
+            "summed": position.summed,
+            "sums": position.sums,
+            "epoch": origin.epoch,
+            "settings": origin.settings,
+            "checksum": "0".repeat(DIGITS),
+        });
+        // A single metadata entry, so that equal checkpoints are equal files.
+        let metadata = [(METADATA.to_string(), fields.to_string())].into();
+        let mut bytes = arrays::serialize(path, arrays, metadata, false)?;
+        let digits = hash(&bytes);
+        let at = checksum_place(&bytes).expect("the header has the checksum's field");
+        bytes[at..at + DIGITS].copy_from_slice(digits.as_bytes());
+        write_whole(path, &bytes)
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks that the checkpoint belongs to a run of a model with these settings.
+    ///
+    /// # Errors
+    /// With the first field that differs.
+    pub fn check_origin(&self, settings: &Settings, model: &Model) -> Result<()> {
+        let path = self.path.display();
+        let differs = |what: &str,
+                       found: &dyn std::fmt::Display,
+                       expected: &dyn std::fmt::Display| {
+            let message =
+                format!("{path}: the checkpoint has {what} {found}, but the run has {expected}");
+            Err(Error::data(message).help(
+                "one of the files belongs to another run or was changed; restore it from a copy",
+            ))
+        };
+        if self.position.model != model.name {
+            return differs("the model", &self.position.model, &model.name);
+        }
+        if self.position.seed != settings.seed {
+            return differs("`seed`", &self.position.seed, &settings.seed);
+        }
+        let Some(origin) = &self.origin else {
+            return Ok(());
+        };
+        let expected = settings.identity();
+        let mut names = expected.keys().chain(origin.settings.keys());
+        match names.find(|name| expected.get(*name) != origin.settings.get(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let shown = |fields: &Map<String, Value>| {
+                    fields.get(name).unwrap_or(&Value::Null).to_string()
+                };
+                differs(
+                    &format!("`{name}`"),
+                    &shown(&origin.settings),
+                    &shown(&expected),
+                )
+            }
+        }
+    }
+
+    /// The arrays by name.
+    pub fn by_name(&self) -> HashMap<&str, &NamedArray> {
+        let arrays = self.arrays.iter();
+        arrays.map(|array| (array.name.as_str(), array)).collect()
+    }
+
+    /// Fills a session's parameters.
+    ///
+    /// # Errors
+    /// If a parameter is missing or has another shape.
+    pub fn fill_parameters(&self, session: &mut Session) -> Result<()> {
+        let by_name = self.by_name();
+        for entry in session.layout.entries.clone() {
+            let found = find(&by_name, &entry.parameter.name, &entry.shape, &self.path)?;
+            session.set(session.parameters, &entry, &found.data)?;
+        }
+        Ok(())
+    }
 }
 
 /// Finds a parameter's array in a checkpoint.
@@ -47,31 +256,24 @@ pub fn find<'a>(
     })
 }
 
-/// Fills a session's parameters from a checkpoint, and returns its position in training.
-///
-/// # Errors
-/// If the checkpoint has another format, or lacks a parameter.
-pub fn read_parameters(
-    session: &mut Session,
-    stored: &[NamedArray],
-    metadata: &HashMap<String, String>,
-    path: &Path,
-) -> Result<serde_json::Value> {
-    let position: serde_json::Value = metadata
-        .get(METADATA)
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    if position["format"] != FORMAT {
-        let message = format!(
-            "{}: expected a checkpoint of this version of dgc",
-            path.display()
-        );
-        return Err(Error::data(message).help("name a run that this version of dgc wrote"));
-    }
-    let by_name = by_name(stored);
-    for entry in session.layout.entries.clone() {
-        let found = find(&by_name, &entry.parameter.name, &entry.shape, path)?;
-        session.set(session.parameters, &entry, &found.data)?;
-    }
-    Ok(position)
+/// The place of the checksum's digits: in the header, after its field's name. No other string of
+/// the header has an escaped quotation mark in front of these digits.
+fn checksum_place(bytes: &[u8]) -> Option<usize> {
+    let len = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+    let header = bytes.get(8..)?.get(..usize::try_from(len).ok()?)?;
+    let found = header
+        .windows(BEFORE_CHECKSUM.len())
+        .position(|window| window == BEFORE_CHECKSUM)?;
+    let at = 8 + found + BEFORE_CHECKSUM.len();
+    (at + DIGITS <= 8 + header.len()).then_some(at)
+}
+
+/// Whether a file's checksum is right.
+fn is_sealed(bytes: &[u8], checksum: &str) -> bool {
+    let Some(at) = checksum_place(bytes) else {
+        return false;
+    };
+    let mut unsealed = bytes.to_vec();
+    unsealed[at..at + DIGITS].fill(b'0');
+    checksum.as_bytes() == &bytes[at..at + DIGITS] && hash(&unsealed) == checksum
 }

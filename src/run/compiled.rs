@@ -7,9 +7,10 @@
 //! are machine code, which cannot be checked; run images only from trusted sources.
 
 use super::{
-    folder::{check_named, first_edition, holds_only, in_edition},
+    folder::{check_named, holds_only},
     interface::Interfaces,
     programs::{self, Training},
+    settings::in_edition,
 };
 use crate::{
     backend::{
@@ -44,9 +45,7 @@ struct Manifest {
     version: String,
     /// The model file's name, for messages and comments.
     file: String,
-    /// The edition in which the model is read; absent in folders of versions that knew only the
-    /// first.
-    #[serde(default = "first_edition")]
+    /// The edition in which the model is read.
     edition: u64,
     sets: Vec<(String, String)>,
     architectures: Vec<String>,

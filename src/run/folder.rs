@@ -1,147 +1,28 @@
 //! A run's folder: the model's text, the settings, the metrics of each epoch and the last
 //! checkpoint.
+//!
+//! A folder is a run once it has `settings.json`, which is written last and names the hash of the
+//! model's text. From then on it has a checkpoint. A process that is killed before leaves files that
+//! a new run may replace.
 
 use super::{
-    arrays,
-    checkpoint::read_parameters,
-    data::Dataset,
+    checkpoint::Checkpoint,
+    log::Log,
     session::{Layout, Session},
+    settings::{RESTORE, Settings, in_edition},
 };
 use crate::{
     backend::Device,
     diagnostic::Diagnostics,
     driver,
     error::{Error, Result},
-    files::write_whole,
-    model::{Edition, Model},
+    files::{hash, write_whole},
+    model::Model,
 };
-use serde::{Deserialize, Serialize};
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
-
-/// The most samples for each row that an evaluation takes.
-pub const MOST_SAMPLES: usize = 100_000;
-
-/// The settings that a run was started with, besides the model's text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The version of dgc.
-    pub version: String,
-    /// The model file's name.
-    pub file: String,
-    /// The edition in which the model is read; absent in runs of earlier versions, which knew only
-    /// the first.
-    #[serde(default = "first_edition")]
-    pub edition: u64,
-    /// Changed sizes and settings of the model.
-    pub sets: Vec<(String, String)>,
-    /// The name of the data set; `None` is the bundled MNIST excerpt.
-    pub data: Option<String>,
-    /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of
-    /// earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-    /// The number of labels to keep; `None` keeps all.
-    pub labels: Option<usize>,
-    /// The number of training rows to hold out.
-    pub validation: usize,
-    /// The seed of all random numbers.
-    pub seed: u64,
-    /// Samples per row in the evaluation after each epoch.
-    pub samples: usize,
-    /// The resolved value of every size and setting of the model.
-    pub resolved: Vec<(String, String)>,
-    /// The models that infer data variables.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub from: Vec<From>,
-}
-
-impl Settings {
-    /// Compares the data with the run's fingerprint; a new run stores the fingerprint.
-    ///
-    /// # Errors
-    /// If the data differ.
-    pub fn check_fingerprint(&mut self, data: &Dataset) -> Result<()> {
-        let found = data.fingerprint()?;
-        match &self.fingerprint {
-            Some(expected) if *expected != found => {
-                let source = self.data.as_deref().unwrap_or("mnist");
-                let message = format!(
-                    "{source}: the data differ from the data that the run was started with"
-                );
-                Err(Error::data(message).help(
-                    "if the original data have moved, name their place with the option `data`; \
-                           to train on other data, start a new run",
-                ))
-            }
-            Some(_) => Ok(()),
-            None => {
-                self.fingerprint = Some(found);
-                Ok(())
-            }
-        }
-    }
-
-    /// The data set that several runs share; the bundled excerpt if `runs` is empty.
-    ///
-    /// # Errors
-    /// If the runs have different data sets.
-    pub fn shared_dataset(runs: &[Settings], model: &Model) -> Result<Dataset> {
-        if runs.iter().any(|run| run.data != runs[0].data) {
-            let message = "expected runs with the same data set, found different ones";
-            return Err(Error::option("from", "", message)
-                .help("choose the data set of the new run with `Dataset::open`"));
-        }
-        match runs.first() {
-            Some(run) => run.dataset(model),
-            None => Dataset::open("mnist", model),
-        }
-    }
-
-    /// The data set that the run was started with.
-    ///
-    /// # Errors
-    /// If it was in memory, or cannot be read.
-    pub fn dataset(&self, model: &Model) -> Result<Dataset> {
-        if self.data.as_deref() == Some(IN_MEMORY) {
-            let message = "the run was trained on data in memory, which it does not store";
-            return Err(Error::data(message).help("pass the data set to the operation"));
-        }
-        Dataset::open(self.data.as_deref().unwrap_or("mnist"), model)
-    }
-}
-
-/// The edition of files that do not name one.
-pub(super) fn first_edition() -> u64 {
-    Edition::FIRST.number()
-}
-
-/// Changes to a model that read it in that edition, followed by other changes.
-pub fn in_edition(edition: u64, sets: &[(String, String)]) -> Vec<(String, String)> {
-    let edition = ("edition".to_string(), edition.to_string());
-    [&[edition], sets].concat()
-}
-
-/// The name of data in memory.
-pub const IN_MEMORY: &str = "(in memory)";
-
-/// A model that infers a data variable. The run's folder has its text, and the checkpoint its
-/// parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct From {
-    /// The data variable.
-    pub variable: String,
-    /// The model file's name.
-    pub file: String,
-    /// The edition in which that model is read.
-    #[serde(default = "first_edition")]
-    pub edition: u64,
-    /// The sizes and settings that were changed in that model.
-    pub sets: Vec<(String, String)>,
-}
 
 /// A lock on a run's folder, so that only one trainer at a time trains the run.
 pub struct Lock {
@@ -156,48 +37,76 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Checks the folder of a new run, and writes nothing. A run without a checkpoint may be
+    /// Checks the folder of a new run, and writes nothing. A run that has taken no step may be
     /// replaced.
     ///
     /// # Errors
-    /// If the path is empty, the folder cannot be read, or it contains a run with a checkpoint or
-    /// other files.
+    /// If the path is empty, the folder cannot be read, or it contains a run or other files.
     pub fn new(path: &Path) -> Result<Self> {
         check_named(path)?;
         let folder = Folder {
             path: path.to_path_buf(),
         };
-        // Settings of another program are a file like any other.
-        let is_run = fs::read(folder.settings_file())
-            .is_ok_and(|bytes| serde_json::from_slice::<Settings>(&bytes).is_ok());
-        if !is_run {
-            // A run killed before its first file was complete leaves the lock and temporary files.
-            let begun = path.join(".lock").exists();
-            holds_only(path, &|name| {
-                name == ".lock" || begun && name.starts_with(".tmp")
-            })?;
-        }
-        if is_run && (folder.checkpoint().exists() || folder.metrics_file().exists()) {
-            return Err(Error::usage(format!(
-                "{}: expected a new folder, found a run",
-                path.display()
-            ))
-            .help("choose another folder, or resume the run with `Trainer::resume`"));
-        }
+        folder.check_free()?;
         Ok(folder)
     }
 
-    /// Creates the folder, with the settings and the model's text.
-    pub fn create_files(&self, settings: &Settings, model: &Model) -> Result<Lock> {
+    fn check_free(&self) -> Result<()> {
+        let path = self.path.display();
+        // Settings of another program are a file like any other.
+        let is_run = self.settings().is_ok();
+        if !is_run {
+            // A killed process leaves the lock, and files that were written before the settings.
+            let is_begun = self.path.join(LOCK).exists();
+            holds_only(&self.path, &|name| {
+                name == LOCK || is_begun && (name.starts_with(".tmp") || is_part(name))
+            })?;
+        }
+        if !self.has_progress() {
+            return Ok(());
+        }
+        let error = if is_run {
+            Error::usage(format!("{path}: expected a new folder, found a run"))
+        } else {
+            Error::usage(format!(
+                "{path}: expected a new folder, found a run without {SETTINGS}"
+            ))
+        };
+        Err(error.help("choose another folder, or resume the run with `Trainer::resume`"))
+    }
+
+    /// Whether the folder has results of training.
+    fn has_progress(&self) -> bool {
+        let path = self.checkpoint();
+        let has_step =
+            || Checkpoint::read(&path).map_or(true, |checkpoint| checkpoint.position.step > 0);
+        self.log().has_epochs() || path.exists() && has_step()
+    }
+
+    /// Begins a new run: creates and locks the folder, and writes the model's text. The run is
+    /// complete when it has a checkpoint and then [`Folder::write_settings`] has written the
+    /// settings.
+    ///
+    /// # Errors
+    /// If another process uses the folder or began a run there, or a file cannot be written.
+    pub fn begin(&self, model: &Model) -> Result<Lock> {
         fs::create_dir_all(&self.path)
             .map_err(|error| Error::file(&self.path, "cannot be created", error))?;
         let lock = self.lock()?;
+        self.check_free()?;
+        // Without settings, the folder is no run while its other files are replaced.
+        let mut former = vec![SETTINGS.to_string()];
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        former.extend(names.filter(|name| is_part(name)));
+        for name in former {
+            let _ = fs::remove_file(self.path.join(name));
+        }
         write_whole(&self.model_file(), model.source.as_bytes())?;
         for upstream in &model.upstream {
             let name = &model.variables[upstream.variable.index()].name;
             write_whole(&self.upstream_file(name), upstream.model.source.as_bytes())?;
         }
-        self.write_settings(settings)?;
         Ok(lock)
     }
 
@@ -206,14 +115,13 @@ impl Folder {
     /// # Errors
     /// If the file cannot be written.
     pub fn write_settings(&self, settings: &Settings) -> Result<()> {
-        let json = serde_json::to_string_pretty(settings).expect("settings are plain data") + "\n";
-        write_whole(&self.settings_file(), json.as_bytes())
+        write_whole(&self.settings_file(), settings.to_json().as_bytes())
     }
 
     /// Locks the run against other trainers, in this process or another one, and deletes temporary
     /// files of a killed process.
     pub fn lock(&self) -> Result<Lock> {
-        let path = self.path.join(".lock");
+        let path = self.path.join(LOCK);
         let failed = |error: io::Error| Error::file(&path, "cannot be written", error);
         let file = fs::OpenOptions::new()
             .create(true)
@@ -247,32 +155,36 @@ impl Folder {
         let folder = Folder {
             path: path.to_path_buf(),
         };
-        let file = folder.settings_file();
-        let text = fs::read_to_string(&file).map_err(|error| {
-            Error::file(&file, "cannot be read", error)
-                .help("name the folder of a run, such as runs/adgm")
-        })?;
-        let settings = serde_json::from_str(&text)
-            .map_err(|error| Error::file(&file, "the settings cannot be parsed", error))?;
-        let settings: Settings = settings;
-        if !(1..=MOST_SAMPLES).contains(&settings.samples) {
-            let message = format!(
-                "{}: expected samples from 1 to {MOST_SAMPLES}, found {}",
-                file.display(),
-                settings.samples
-            );
-            return Err(Error::data(message).help("the file was changed; restore it"));
-        }
+        let settings = folder.settings()?;
         Ok((folder, settings))
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a field is missing or damaged.
+    pub fn settings(&self) -> Result<Settings> {
+        let file = self.settings_file();
+        let bytes = fs::read(&file).map_err(|error| {
+            let error = Error::file(&file, "cannot be read", error);
+            if self.model_file().exists() && self.path.join(LOCK).exists() {
+                return error.help(
+                    "the run was interrupted before it was complete; begin it again in the same \
+                     folder",
+                );
+            }
+            error.help("name the folder of a run, such as runs/adgm")
+        })?;
+        Settings::read(&file, &bytes)
     }
 
     /// The file of the last checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoint.safetensors")
+        self.path.join(CHECKPOINT)
     }
 
     fn model_file(&self) -> PathBuf {
-        self.path.join("model.dgm")
+        self.path.join(MODEL)
     }
 
     fn upstream_file(&self, variable: &str) -> PathBuf {
@@ -280,26 +192,32 @@ impl Folder {
     }
 
     fn settings_file(&self) -> PathBuf {
-        self.path.join("settings.json")
+        self.path.join(SETTINGS)
     }
 
-    /// The metrics file, which has a line for each epoch.
-    pub fn metrics_file(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+    /// The metrics, with a line for each epoch.
+    pub fn log(&self) -> Log {
+        Log::new(self.path.join(METRICS))
     }
 
     /// The run's model.
+    ///
+    /// # Errors
+    /// If a model's text was changed since the run began, or differs from the settings.
     pub fn model(&self, settings: &Settings) -> Result<Model> {
         let mut model = read_model(
             &self.model_file(),
             &settings.file,
             &in_edition(settings.edition, &settings.sets),
+            settings.model.as_deref(),
         )?;
+        settings.check_resolved(&self.settings_file(), &model)?;
         for from in &settings.from {
             let upstream = read_model(
                 &self.upstream_file(&from.variable),
                 &from.file,
                 &in_edition(from.edition, &from.sets),
+                from.model.as_deref(),
             )?;
             model = model
                 .with_upstream(&from.variable, upstream)
@@ -310,66 +228,56 @@ impl Folder {
         Ok(model)
     }
 
-    /// A session with the parameters of the last checkpoint.
+    /// Reads the last checkpoint.
     ///
     /// # Errors
-    /// If there is no checkpoint, or it does not fit the parameters.
-    pub fn session(&self, layout: Layout, device: &Device) -> Result<Session> {
+    /// If there is no checkpoint, it is damaged, or it belongs to another run.
+    pub fn read_checkpoint(&self, settings: &Settings, model: &Model) -> Result<Checkpoint> {
         let path = self.checkpoint();
         if !path.exists() {
             let message = format!("{}: expected a checkpoint, found none", self.path.display());
-            return Err(Error::data(message).help(
-                "a checkpoint is written at the end of each epoch; \
-                       go on training with `Trainer::resume`",
-            ));
+            // Runs of format 1 wrote their first checkpoint at the end of the first epoch.
+            return Err(Error::data(message).help(match settings.format {
+                1 => {
+                    "a checkpoint is written at the end of each epoch; \
+                     go on training with `Trainer::resume`"
+                }
+                _ => RESTORE,
+            }));
         }
+        let checkpoint = Checkpoint::read(&path)?;
+        checkpoint.check_origin(settings, model)?;
+        Ok(checkpoint)
+    }
+
+    /// A session with the parameters of the last checkpoint.
+    ///
+    /// # Errors
+    /// As [`Folder::read_checkpoint`], or if the checkpoint does not fit the parameters.
+    pub fn session(
+        &self,
+        settings: &Settings,
+        model: &Model,
+        layout: Layout,
+        device: &Device,
+    ) -> Result<Session> {
+        let checkpoint = self.read_checkpoint(settings, model)?;
         let mut session = Session::new(layout, device)?;
-        let (stored, metadata) = arrays::read(&path)?;
-        read_parameters(&mut session, &stored, &metadata, &path)?;
+        checkpoint.fill_parameters(&mut session)?;
         Ok(session)
     }
+}
 
-    /// Appends the metrics of an epoch to the metrics file.
-    pub fn log(&self, metrics: &serde_json::Value) -> Result<()> {
-        let file = self.metrics_file();
-        let failed = |error: io::Error| Error::file(&file, "cannot be written", error);
-        let mut log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&file)
-            .map_err(failed)?;
-        log.write_all(format!("{metrics}\n").as_bytes())
-            .map_err(failed)
-    }
+const LOCK: &str = ".lock";
+const MODEL: &str = "model.dgm";
+const SETTINGS: &str = "settings.json";
+const METRICS: &str = "metrics.jsonl";
+const CHECKPOINT: &str = "checkpoint.safetensors";
 
-    /// The mean loss of the first logged epoch.
-    pub fn first_loss(&self) -> Option<f64> {
-        let text = fs::read_to_string(self.metrics_file()).ok()?;
-        serde_json::from_str::<serde_json::Value>(text.lines().next()?).ok()?["loss"].as_f64()
-    }
-
-    /// The number of the last logged epoch.
-    pub fn last_epoch(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.metrics_file()).ok()?;
-        serde_json::from_str::<serde_json::Value>(text.lines().last()?).ok()?["epoch"].as_u64()
-    }
-
-    /// Removes the metrics of epochs after the first `epochs`; a resumed run writes them anew.
-    pub fn truncate_log(&self, epochs: u64) -> Result<()> {
-        let Ok(text) = fs::read_to_string(self.metrics_file()) else {
-            return Ok(());
-        };
-        let kept = text.lines().filter(|line| {
-            let metrics: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            metrics.is_some_and(|metrics| {
-                metrics["epoch"]
-                    .as_u64()
-                    .is_some_and(|epoch| epoch <= epochs)
-            })
-        });
-        let kept: String = kept.map(|line| format!("{line}\n")).collect();
-        write_whole(&self.metrics_file(), kept.as_bytes())
-    }
+/// Whether a file of this name belongs to a run, besides the settings.
+fn is_part(name: &str) -> bool {
+    [MODEL, METRICS, CHECKPOINT].contains(&name)
+        || name.starts_with("from.") && name.ends_with(".dgm")
 }
 
 /// Checks that the path of a folder is not empty: an empty path would be the working directory.
@@ -420,9 +328,23 @@ pub fn holds_only(folder: &Path, expected: &dyn Fn(&str) -> bool) -> Result<()> 
     }
 }
 
-fn read_model(path: &Path, file: &str, sets: &[(String, String)]) -> Result<Model> {
+/// Reads a model whose text has a hash; `None` in runs of earlier versions.
+fn read_model(
+    path: &Path,
+    file: &str,
+    sets: &[(String, String)],
+    expected: Option<&str>,
+) -> Result<Model> {
     let text =
         fs::read_to_string(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    if expected.is_some_and(|expected| hash(text.as_bytes()) != expected) {
+        let message = format!(
+            "{}: the model was changed since the run began",
+            path.display()
+        );
+        return Err(Error::data(message)
+            .help("restore the file; to train the changed model, name it in a new run"));
+    }
     match driver::check(file, &text, sets) {
         Ok((model, _)) => Ok(model),
         Err(mistakes) => {

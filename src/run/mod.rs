@@ -1,6 +1,7 @@
 //! Running compiled models: data sets, training, evaluation, bounds, and the files that they read
 //! and write.
 
+pub mod fields;
 pub mod arrays;
 pub mod batches;
 pub mod data;
@@ -10,8 +11,10 @@ pub mod initialize;
 pub mod bound;
 pub mod programs;
 pub mod evaluate;
+pub mod settings;
 pub mod checkpoint;
 pub mod train;
+pub mod log;
 pub mod folder;
 mod interface;
 pub mod compiled;

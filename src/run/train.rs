@@ -1,9 +1,9 @@
 //! The state of the training loop: parameters, optimiser and position. It advances step by step.
 
 use super::{
-    arrays::{self, NamedArray},
+    arrays::NamedArray,
     batches::Sequence,
-    checkpoint::{self, FORMAT, METADATA, find, read_parameters},
+    checkpoint::{Checkpoint, Origin, Position, find},
     data::{Source, check_field},
     initialize::initialize,
     population::Population,
@@ -387,11 +387,11 @@ impl Stepper {
         Ok(means)
     }
 
-    /// Atomically writes parameters, optimiser state and position.
+    /// Atomically writes parameters, optimiser state and position, for the run `origin`.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn save(&mut self, path: &Path) -> Result<()> {
+    pub fn save(&mut self, path: &Path, origin: &Origin) -> Result<()> {
         self.settle()?;
         let mut stored = Vec::new();
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
@@ -419,33 +419,27 @@ impl Stepper {
             }
         }
         stored.extend(self.carried.iter().cloned());
-        // The sums are stored exactly, so the means of a resumed epoch have the same bits.
-        let sums: Vec<(String, u64)> = self
-            .sums
-            .iter()
-            .map(|(name, sum)| (name.to_string(), sum.to_bits()))
-            .collect();
-        let position = serde_json::json!({
-            "format": FORMAT, "model": self.model.name,
-            "step": self.step, "seed": self.seed, "summed": self.summed, "sums": sums,
-        });
-        // A single metadata entry, so that equal checkpoints are equal files.
-        arrays::write(
-            path,
-            &stored,
-            [(METADATA.to_string(), position.to_string())].into(),
-            false,
-        )
+        let sums = self.sums.iter();
+        let position = Position {
+            model: self.model.name.clone(),
+            step: self.step,
+            seed: self.seed,
+            summed: self.summed,
+            sums: sums
+                .map(|(name, sum)| (name.to_string(), sum.to_bits()))
+                .collect(),
+        };
+        Checkpoint::write(path, &stored, &position, origin)
     }
 
     /// Restores the state that `save` wrote.
     ///
     /// # Errors
-    /// If the file cannot be read, or does not fit the model.
-    pub fn restore(&mut self, path: &Path) -> Result<()> {
-        let (stored, metadata) = arrays::read(path)?;
-        let position = read_parameters(&mut self.session, &stored, &metadata, path)?;
-        let by_name = checkpoint::by_name(&stored);
+    /// If the checkpoint does not fit the model.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let path = checkpoint.path();
+        checkpoint.fill_parameters(&mut self.session)?;
+        let by_name = checkpoint.by_name();
         for entry in self
             .session
             .layout
@@ -469,24 +463,33 @@ impl Stepper {
                 self.session.set(*array, entry, &found.data)?;
             }
         }
-        let carried = programs::generative_parameters(&self.model);
-        let carried = carried
-            .entries
-            .iter()
-            .filter(|entry| self.session.layout.find(&entry.parameter.name).is_none());
-        // Runs of earlier versions have no carried parameters.
-        let carried = carried.filter_map(|entry| by_name.get(entry.parameter.name.as_str()));
-        self.carried = carried.map(|array| (*array).clone()).collect();
+        self.carried.clear();
+        for entry in programs::generative_parameters(&self.model).entries {
+            if self.session.layout.find(&entry.parameter.name).is_some() {
+                continue;
+            }
+            match find(&by_name, &entry.parameter.name, &entry.shape, path) {
+                Ok(array) => self.carried.push(array.clone()),
+                // Runs of earlier versions have no carried parameters.
+                Err(_) if checkpoint.origin.is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.settle()?;
-        self.step = position["step"].as_u64().unwrap_or(0);
-        self.seed = position["seed"].as_u64().unwrap_or(self.seed);
+        let position = &checkpoint.position;
+        self.step = position.step;
+        self.seed = position.seed;
         self.select_gradient()?;
-        self.summed = position["summed"].as_u64().unwrap_or(0);
-        for (name, sum) in &mut self.sums {
-            let stored = position["sums"]
-                .as_array()
-                .and_then(|sums| sums.iter().find(|entry| entry[0] == name.to_string()));
-            *sum = f64::from_bits(stored.and_then(|entry| entry[1].as_u64()).unwrap_or(0));
+        self.summed = position.summed;
+        // A checkpoint at the end of an epoch has sums of 0, maybe those of the last program.
+        for (name, sum) in self.sums.iter_mut().filter(|_| position.summed > 0) {
+            let name = name.to_string();
+            let stored = position.sums.iter().find(|(stored, _)| *stored == name);
+            let (_, bits) = stored.ok_or_else(|| {
+                let message = format!("{}: expected a sum of `{name}`, found none", path.display());
+                Error::data(message).help("the checkpoint belongs to another model")
+            })?;
+            *sum = f64::from_bits(*bits);
         }
         Ok(())
     }
@@ -495,10 +498,9 @@ impl Stepper {
     /// generative parameters, from its run's checkpoint.
     ///
     /// # Errors
-    /// If the file cannot be read, or does not fit the upstream model.
-    pub fn read_upstream(&mut self, variable: &str, path: &Path) -> Result<()> {
-        let (stored, _) = arrays::read(path)?;
-        let by_name = checkpoint::by_name(&stored);
+    /// If the checkpoint does not fit the upstream model.
+    pub fn read_upstream(&mut self, variable: &str, checkpoint: &Checkpoint) -> Result<()> {
+        let by_name = checkpoint.by_name();
         let layout = self.session.layout.clone();
         for entry in layout
             .clone()
@@ -508,7 +510,7 @@ impl Stepper {
             let Some(name) = entry.parameter.name.strip_prefix(&scope(variable)) else {
                 continue;
             };
-            let found = find(&by_name, name, &entry.shape, path)?;
+            let found = find(&by_name, name, &entry.shape, checkpoint.path())?;
             match layout.find(&entry.parameter.name) {
                 Some(_) => self
                     .session

@@ -8,6 +8,7 @@ use dgc::{
     backend::Device,
     model::Model,
     run::{
+        checkpoint::{Checkpoint, Origin},
         data::{self, Column, Source, Table, Values},
         programs::{self, Training},
         train::Stepper,
@@ -80,10 +81,11 @@ fn a_resumed_run_goes_on_bit_for_bit() {
     for at in [5, 9] {
         let mut whole = trainer(2);
         steps(&mut whole, at);
-        whole.save(&path).expect("a checkpoint");
+        whole.save(&path, &Origin::default()).expect("a checkpoint");
         steps(&mut whole, 9);
         let mut resumed = trainer(1);
-        resumed.restore(&path).expect("a checkpoint");
+        let checkpoint = Checkpoint::read(&path).expect("a checkpoint");
+        resumed.restore(&checkpoint).expect("a checkpoint");
         assert_eq!(resumed.step, at as u64);
         steps(&mut resumed, 9);
         assert_eq!(bits(&whole), bits(&resumed));
@@ -141,20 +143,22 @@ fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint.safetensors");
     let mut trainer = trainer(1);
-    trainer.save(&path).expect("a checkpoint");
+    trainer
+        .save(&path, &Origin::default())
+        .expect("a checkpoint");
     let bytes = std::fs::read(&path).expect("the checkpoint can be read");
     for len in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..len]).expect("a file can be written");
-        let error = trainer
-            .restore(&path)
-            .expect_err("a cut checkpoint is refused");
+        let error = Checkpoint::read(&path)
+            .err()
+            .expect("a cut checkpoint is refused");
         assert!(
             error.to_string().contains("checkpoint.safetensors"),
             "{error}"
         );
     }
     let nowhere = folder.path().join("missing").join("checkpoint.safetensors");
-    assert!(trainer.save(&nowhere).is_err());
+    assert!(trainer.save(&nowhere, &Origin::default()).is_err());
 }
 
 #[test]

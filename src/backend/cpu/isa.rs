@@ -76,6 +76,15 @@ impl Isa {
         Avx2::detect().map_or(Isa::Portable, Isa::Avx2)
     }
 
+    /// The name of the instruction set.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Avx512(_) => "AVX-512",
+            Isa::Avx2(_) => "AVX2 with fused multiply-add",
+            Isa::Portable => "portable",
+        }
+    }
+
     /// Every instruction set that this CPU has, the widest first.
     #[cfg(test)]
     pub fn all() -> Vec<Self> {
@@ -92,8 +101,7 @@ impl Isa {
 pub fn describe() -> &'static str {
     match Isa::detect() {
         Isa::Avx512(_) if Avx512Bf16::detect().is_some() => "AVX-512 with AVX512-BF16",
-        Isa::Avx512(_) => "AVX-512",
-        Isa::Avx2(_) => "AVX2 with fused multiply-add",
+        isa @ (Isa::Avx512(_) | Isa::Avx2(_)) => isa.name(),
         Isa::Portable => "no vector instructions that dgc uses",
     }
 }

@@ -153,6 +153,13 @@ impl Backend for Cpu {
         format!("CPU, {count} {noun}")
     }
 
+    fn kernels(&self) -> String {
+        match self.by {
+            Multiplier::Pairs(_) => "AVX512-BF16".to_string(),
+            Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa.name().to_string(),
+        }
+    }
+
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {
         self.arrays.push(Floats::new(len)?);
         Ok(Id::new(self.arrays.len() - 1))

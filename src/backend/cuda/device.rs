@@ -262,6 +262,10 @@ impl Backend for Cuda {
         format!("{} ({})", self.name, self.arch)
     }
 
+    fn kernels(&self) -> String {
+        format!("CUDA {}", self.arch)
+    }
+
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {
         self.context.bind()?;
         let memory = Memory::zeroed(&self.context, len * size_of::<f32>(), &self.stream)?;

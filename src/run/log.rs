@@ -1,0 +1,119 @@
+//! The metrics of a run, `metrics.jsonl`: a line of JSON for each epoch.
+//!
+//! An epoch is logged before its checkpoint is written. So a killed run may have logged an epoch
+//! that its checkpoint lacks, and the last line may be incomplete. Resuming removes both.
+
+use crate::{
+    error::{Error, Result},
+    files::write_whole,
+    note::Note,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// The metrics file of a run.
+#[derive(Clone, Debug)]
+pub struct Log {
+    path: PathBuf,
+}
+
+/// The epoch of a line.
+fn epoch(line: &str) -> Option<u64> {
+    let metrics: Value = serde_json::from_str(line).ok()?;
+    metrics["epoch"].as_u64()
+}
+
+impl Log {
+    /// The log in a file, which may not exist yet.
+    pub fn new(path: PathBuf) -> Self {
+        Log { path }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends the metrics of an epoch, and waits until they are on the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn append(&self, metrics: &Value) -> Result<()> {
+        let failed = |error: io::Error| Error::file(&self.path, "cannot be written", error);
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)
+            .map_err(failed)?;
+        file.write_all(format!("{metrics}\n").as_bytes())
+            .and_then(|()| file.sync_data())
+            .map_err(failed)
+    }
+
+    /// Whether an epoch was logged.
+    pub fn has_epochs(&self) -> bool {
+        fs::read(&self.path).is_ok_and(|bytes| bytes.contains(&b'\n'))
+    }
+
+    /// The mean loss of the first logged epoch.
+    pub fn first_loss(&self) -> Option<f64> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        serde_json::from_str::<Value>(text.lines().next()?).ok()?["loss"].as_f64()
+    }
+
+    /// Removes the metrics of epochs after `last`, the last epoch of the checkpoint; a resumed run
+    /// logs them anew. Returns a note if metrics of earlier epochs are missing.
+    ///
+    /// # Errors
+    /// If a complete line is not the metrics of an epoch, or the file cannot be read or written.
+    pub fn truncate(&self, last: u64) -> Result<Option<Note>> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(Error::file(&self.path, "cannot be read", error)),
+        };
+        let complete = bytes.iter().rposition(|byte| *byte == b'\n');
+        let complete = complete.map_or(0, |at| at + 1);
+        let mut kept = String::new();
+        let mut found = 0;
+        for (index, line) in bytes[..complete]
+            .split_inclusive(|byte| *byte == b'\n')
+            .enumerate()
+        {
+            let text = std::str::from_utf8(line).ok();
+            let (Some(text), Some(number)) = (text, text.and_then(epoch)) else {
+                return Err(self.unreadable(index + 1, line));
+            };
+            if number <= last {
+                kept += text;
+                found = number;
+            }
+        }
+        if kept.as_bytes() != bytes {
+            write_whole(&self.path, kept.as_bytes())?;
+        }
+        let path = self.path.display();
+        Ok((found < last).then(|| {
+            Note::new(format!(
+                "{path}: the checkpoint is of epoch {last}, but the last epoch logged is {found}"
+            ))
+        }))
+    }
+
+    fn unreadable(&self, line: usize, bytes: &[u8]) -> Error {
+        let text: String = String::from_utf8_lossy(bytes)
+            .trim_end()
+            .chars()
+            .take(40)
+            .collect();
+        let message = format!(
+            "{}: line {line}: expected the metrics of an epoch as JSON, found {text:?}",
+            self.path.display()
+        );
+        Error::data(message).help("restore the file from a copy, or delete the line")
+    }
+}
