@@ -251,7 +251,7 @@ impl Trainer {
             from.model = Some(hash(upstream.model.source.as_bytes()));
         }
         let model = model.set_all(&sets)?;
-        settings.sets = model.sets.clone();
+        settings.sets.extend(sets);
         settings.resolved = model.settings.clone();
         if let Some(compiled) = &options.compiled {
             check_same_model(&folder, &model, compiled)?;

@@ -36,11 +36,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The contents of `compiled.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Manifest {
+/// What `compiled.json` has in every version of dgc.
+#[derive(Deserialize)]
+struct Written {
     /// [`FORMAT`]; 0 in folders of versions that had no format number.
     #[serde(default)]
+    format: u64,
+    version: String,
+    files: BTreeMap<String, String>,
+}
+
+/// The contents of `compiled.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
     format: u64,
     version: String,
     /// The model file's name, for messages and comments.
@@ -53,6 +62,22 @@ struct Manifest {
     precision: Precision,
     /// SHA-256 of each file, in hexadecimal digits.
     files: BTreeMap<String, String>,
+    /// SHA-256 of the manifest with an empty checksum.
+    checksum: String,
+}
+
+impl Manifest {
+    fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n"
+    }
+
+    fn expected_checksum(&self) -> String {
+        let manifest = Manifest {
+            checksum: String::new(),
+            ..self.clone()
+        };
+        hash(manifest.to_json().as_bytes())
+    }
 }
 
 /// The contents of `NAME.json`, not verified yet.
@@ -93,7 +118,7 @@ pub struct Assembled {
 }
 
 /// The format of compiled folders that this version reads and writes.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// The way out if a folder cannot be read.
 const RECOMPILE: &str = "compile it again from the model file";
 const MANIFEST: &str = "compiled.json";
@@ -219,14 +244,11 @@ pub fn write(
     // The manifest is deleted first and written last, so an incomplete folder has no manifest.
     let former = fs::read(folder.join(MANIFEST))
         .ok()
-        .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
-    if let Some(manifest) = &former {
-        plain_names(folder, manifest)
-            .map_err(|error| error.help("choose another folder, or delete this one"))?;
-    }
-    let former = former
-        .iter()
-        .flat_map(|manifest| manifest.files.keys().map(String::as_str));
+        .and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok())
+        .map_or_else(BTreeMap::new, |written| written.files);
+    plain_names(folder, &former)
+        .map_err(|error| error.help("choose another folder, or delete this one"))?;
+    let former = former.keys().map(String::as_str);
     for name in std::iter::once(MANIFEST).chain(former) {
         let _ = fs::remove_file(folder.join(name));
     }
@@ -239,13 +261,14 @@ pub fn write(
         architectures: compiled.architectures,
         precision: compiled.precision,
         files: BTreeMap::new(),
+        checksum: String::new(),
     };
     for (name, bytes) in compiled.files {
         write_whole(&folder.join(&name), &bytes)?;
         manifest.files.insert(name, hash(&bytes));
     }
-    let json = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";
-    write_whole(&folder.join(MANIFEST), json.as_bytes())
+    manifest.checksum = manifest.expected_checksum();
+    write_whole(&folder.join(MANIFEST), manifest.to_json().as_bytes())
 }
 
 /// The number of an architecture: 90 for `sm_90`.
@@ -261,9 +284,9 @@ pub fn is_compiled(folder: &Path) -> bool {
     folder.join(MANIFEST).is_file()
 }
 
-/// Checks that a manifest names only files directly in its folder.
-fn plain_names(folder: &Path, manifest: &Manifest) -> Result<()> {
-    match manifest.files.keys().find(|name| !is_plain_name(name)) {
+/// Checks that the files of a manifest are directly in its folder.
+fn plain_names(folder: &Path, files: &BTreeMap<String, String>) -> Result<()> {
+    match files.keys().find(|name| !is_plain_name(name)) {
         None => Ok(()),
         Some(name) => Err(Error::new(format!(
             "{}: expected names of files in the folder, found {name:?}",
@@ -310,26 +333,44 @@ impl<'f> Files<'f> {
                 .map_err(|error| Error::file(&path, "cannot be read", error).help(RECOMPILE))
         };
         let path = folder.join(MANIFEST);
-        let manifest: Manifest = serde_json::from_slice(&read(path.clone())?).map_err(|error| {
+        let text = read(path.clone())?;
+        let invalid = |error: serde_json::Error| {
             Error::file(&path, "not a valid file of a compiled model", error).help(RECOMPILE)
-        })?;
+        };
         let refused = |message: String| Err(Error::new(message).help(RECOMPILE));
         let (place, version) = (folder.display(), env!("CARGO_PKG_VERSION"));
-        if manifest.version != version {
+        let written: Written = serde_json::from_slice(&text).map_err(invalid)?;
+        if written.version != version {
             let message = format!(
                 "{place}: expected a folder compiled by dgc {version}, found one compiled by dgc {}",
-                manifest.version
+                written.version
             );
             return refused(message);
         }
-        if manifest.format != FORMAT {
-            let found = match manifest.format {
+        if written.format != FORMAT {
+            let found = match written.format {
                 0 => "none".to_string(),
                 format => format.to_string(),
             };
             return refused(format!("{place}: expected format {FORMAT}, found {found}"));
         }
-        plain_names(folder, &manifest).map_err(|error| error.help(RECOMPILE))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(invalid)?;
+        if manifest.checksum != manifest.expected_checksum() {
+            let path = path.display();
+            return refused(format!(
+                "{path}: the checksum is wrong, so the file was changed or damaged since it was \
+                 written"
+            ));
+        }
+        // Plans alone have no precision: the device has.
+        if manifest.architectures.is_empty() && manifest.precision != Precision::F32 {
+            let (path, precision) = (path.display(), manifest.precision);
+            return refused(format!(
+                "{path}: expected the precision f32 in a folder without machine code, found \
+                 {precision}"
+            ));
+        }
+        plain_names(folder, &manifest.files).map_err(|error| error.help(RECOMPILE))?;
         let mut bytes = BTreeMap::new();
         for (name, wanted) in &manifest.files {
             let found = read(folder.join(name))?;

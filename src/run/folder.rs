@@ -349,7 +349,10 @@ fn read_model(
         Ok((model, _)) => Ok(model),
         Err(mistakes) => {
             let diagnostics = Diagnostics::new(path.display().to_string(), text, mistakes);
-            Err(Error::model(diagnostics).context("the model of this run has mistakes"))
+            Err(Error::model(diagnostics).context(format!(
+                "{}: the model of this run has mistakes",
+                path.display()
+            )))
         }
     }
 }

@@ -104,7 +104,38 @@ fn edit_manifest(out: &Path, change: impl Fn(&mut serde_json::Value)) {
     let text = std::fs::read(&path).expect("a manifest");
     let mut manifest = serde_json::from_slice(&text).expect("a manifest");
     change(&mut manifest);
-    std::fs::write(path, manifest.to_string()).expect("a file can be written");
+    common::write_manifest(out, &mut manifest);
+}
+
+/// The precision is that of machine code, so plans alone have none; and a damaged one is found.
+#[test]
+fn a_precision_without_machine_code_is_refused() {
+    let folder = folder(&common::root().join("models/vae.dgm"));
+    let out = folder.path().join("out");
+    let path = out.join("compiled.json");
+    let text = std::fs::read_to_string(&path).expect("a manifest");
+    let other = text.replace("\"precision\": \"f32\"", "\"precision\": \"tf32\"");
+    assert_ne!(other, text);
+    std::fs::write(&path, other).expect("a file can be written");
+    let message = read(&out).expect_err("it is refused");
+    assert!(
+        message.contains("compiled.json: the checksum is wrong"),
+        "{message}"
+    );
+    edit_manifest(&out, |manifest| manifest["precision"] = "tf32".into());
+    let message = read(&out).expect_err("it is refused");
+    assert!(
+        message.contains("expected the precision f32 in a folder without machine code, found tf32"),
+        "{message}"
+    );
+    edit_manifest(&out, |manifest| manifest["precision"] = "f32".into());
+    read(&out).expect("the folder as it was");
+    edit_manifest(&out, |manifest| manifest["sets"] = serde_json::json!(null));
+    assert!(
+        read(&out)
+            .expect_err("it is refused")
+            .contains("not a valid file")
+    );
 }
 
 #[test]
@@ -113,12 +144,12 @@ fn a_folder_of_another_format_is_refused() {
     let out = folder.path().join("out");
     let refused = |found: &str| {
         let message = read(&out).expect_err("it is refused");
-        let expected = format!("expected format 2, found {found}");
+        let expected = format!("expected format 3, found {found}");
         assert!(message.contains(&expected), "{message}");
         assert!(message.contains("compile it again"), "{message}");
     };
-    edit_manifest(&out, |manifest| manifest["format"] = 3.into());
-    refused("3");
+    edit_manifest(&out, |manifest| manifest["format"] = 2.into());
+    refused("2");
     edit_manifest(&out, |manifest| {
         manifest.as_object_mut().expect("fields").remove("format");
     });

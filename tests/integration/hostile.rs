@@ -93,7 +93,7 @@ fn store(folder: &Path, program: &str, stored: &Value) {
         serde_json::from_slice(&fs::read(&manifest).expect("a manifest")).expect("a manifest");
     list["files"][program] = files::hash(&text).into();
     fs::write(folder.join(program), text).expect("a file can be written");
-    fs::write(manifest, list.to_string()).expect("a file can be written");
+    common::write_manifest(folder, &mut list);
 }
 
 /// Rows for a model, every class among them.

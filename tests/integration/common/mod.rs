@@ -324,6 +324,14 @@ pub fn write_small_adgm(folder: &Path) {
     write_small(folder, &text);
 }
 
+/// Writes the manifest of a compiled folder, with the checksum that dgc expects.
+pub fn write_manifest(folder: &Path, manifest: &mut serde_json::Value) {
+    manifest["checksum"] = "".into();
+    let text = format!("{manifest:#}\n");
+    manifest["checksum"] = dgc::files::hash(text.as_bytes()).into();
+    std::fs::write(folder.join("compiled.json"), manifest.to_string()).expect("a file");
+}
+
 /// The same with an M2, for tests of programs and folders: it has few kernels, which an emulated GPU
 /// compiles and runs soon.
 pub fn write_small_m2(folder: &Path) {
