@@ -116,7 +116,11 @@ impl Settings {
             format,
             version: fields.take("version")?,
             file: fields.take("file")?,
-            edition: if is_old { first_edition() } else { fields.take("edition")? },
+            edition: if is_old {
+                first_edition()
+            } else {
+                fields.take("edition")?
+            },
             model: if is_old {
                 None
             } else {
@@ -178,12 +182,12 @@ impl Settings {
     /// The fields that never change while a run is trained and resumed, by name. Every checkpoint
     /// repeats them.
     pub fn identity(&self) -> Map<String, Value> {
-        // The last value of a name counts.
+        // The last value of a name counts. The edition is a field of its own.
         let sets: BTreeMap<&String, &String> = self
             .sets
             .iter()
             .map(|(name, value)| (name, value))
-            .filter(|(name, _)| !RESUMABLE.contains(&name.as_str()))
+            .filter(|(name, _)| !RESUMABLE.contains(&name.as_str()) && *name != "edition")
             .collect();
         let identity = serde_json::json!({
             "edition": self.edition,
