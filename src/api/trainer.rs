@@ -342,6 +342,10 @@ impl Trainer {
         cancel: Option<Cancel>,
     ) -> Result<Self> {
         let labels: Vec<&str> = model.labels().map(|label| label.name.as_str()).collect();
+        let given = RowCounts::new(&model, &*data.train)?;
+        for counts in &given.labels {
+            findings::check_signs(counts, data.name().unwrap_or("data"))?;
+        }
         let split = split(
             &data.train,
             &labels,
@@ -370,7 +374,7 @@ impl Trainer {
         let last = stepper.steps_of(stepper.model.train.epochs as u64);
         let summary = summary(data, &stepper, held_out.as_ref(), &device)?;
         Ok(Trainer {
-            notes: findings::of_name(data),
+            notes: data_notes(data, &stepper, &given, &summary)?,
             summary,
             is_concluded: false,
             begun: (Instant::now(), stepper.step),
@@ -794,6 +798,24 @@ fn evaluator(
         programs::evaluate(model, case, what)
     });
     Evaluator::new(&mut stepper.session, model, case, &build)
+}
+
+/// The notes about the data: `given` are all rows of the data set, of which some may be held out
+/// and others may have hidden labels.
+fn data_notes(
+    data: &Dataset,
+    stepper: &Stepper,
+    given: &RowCounts,
+    summary: &Summary,
+) -> Result<Vec<Note>> {
+    let mut notes = findings::of_name(data);
+    notes.extend(findings::of_values(&stepper.model, &*stepper.source)?);
+    for (at, training) in summary.training.labels.iter().enumerate() {
+        let held_out = summary.held_out.as_ref();
+        let held_out = held_out.map(|(part, counts)| (*part, &counts.labels[at]));
+        notes.extend(findings::of_labels(&given.labels[at], training, held_out));
+    }
+    Ok(notes)
 }
 
 fn summary(

@@ -233,8 +233,16 @@ impl Checker<'_> {
             .collect();
         if domain == Domain::Class && shape.len() != 1 {
             let help = format!("write `{}: class[10]` for ten classes", name.text);
-            let title = format!("`{}` needs a number of classes", name.text);
-            self.report(Diagnostic::error(declared.domain.span, title).help(help));
+            let title = format!("`{}` needs one number of classes", name.text);
+            let found = match shape.len() {
+                0 => "found no number".to_string(),
+                sizes => format!("found {sizes} numbers"),
+            };
+            self.report(
+                Diagnostic::error(declared.domain.span, title)
+                    .label(found)
+                    .help(help),
+            );
         }
         if let Some(first) = self.find(&name.text) {
             let first = self.variable(first).span;

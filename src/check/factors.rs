@@ -174,7 +174,7 @@ fn supports(
     let mistake = if variable.role == Role::Node {
         defined_twice(variable, arrow)
     } else if variable.domain != distribution.support() {
-        other_values(variable, arrow, distribution)
+        other_values(variable, side, arrow, distribution)
     } else if inferred && variable.role == Role::Data {
         infers_data(variable, arrow)
     } else if inferred && variable.domain != Domain::Class && distribution.noise().is_none() {
@@ -196,19 +196,20 @@ fn defined_twice(variable: &Variable, arrow: &Arrow) -> Diagnostic {
 
 fn other_values(
     variable: &Variable,
+    side: Side,
     arrow: &Arrow,
     distribution: &'static dyn Distribution,
 ) -> Diagnostic {
     let (name, kind) = (&variable.name, distribution.name());
     let (draws, domain) = (distribution.support().name(), variable.domain.name());
-    let fitting = names_where(|listed| listed.support() == variable.domain);
+    let fitting = fitting(variable, side);
     let title = format!("`{kind}` does not fit the type of `{name}`");
     Diagnostic::error(arrow.span, title)
         .label(format!(
             "draws `{draws}` values, but `{name}` is `{domain}`"
         ))
         .note(variable.span, "declared here")
-        .help(format!("distributions of `{domain}` values: {fitting}"))
+        .help(fitting)
 }
 
 fn infers_data(variable: &Variable, arrow: &Arrow) -> Diagnostic {
@@ -226,17 +227,35 @@ fn not_reparametrised(
     distribution: &'static dyn Distribution,
 ) -> Diagnostic {
     let (name, kind) = (&variable.name, distribution.name());
-    let drawn = names_where(|listed| listed.noise().is_some());
     let title = format!("`{name}` cannot be sampled from `{kind}` in a differentiable way");
     let label = format!("`{kind}` has a density, but no reparametrised sample");
     Diagnostic::error(arrow.span, title)
         .label(label)
-        .help(format!("distributions for latents: {drawn}"))
+        .help(fitting(variable, Side::Inference))
 }
 
-/// The names of the distributions that satisfy a condition, as text.
-fn names_where(fits: impl Fn(&dyn Distribution) -> bool) -> String {
-    let fitting = DISTRIBUTIONS.iter().filter(|listed| fits(**listed));
+/// The way out that names the distributions of a variable in a graph.
+fn fitting(variable: &Variable, side: Side) -> String {
+    let domain = variable.domain;
+    let is_drawn = |listed: &&&dyn Distribution| {
+        side == Side::Generative || domain == Domain::Class || listed.noise().is_some()
+    };
+    let fitting = DISTRIBUTIONS.iter().filter(is_drawn);
+    let fitting = fitting.filter(|listed| listed.support() == domain);
     let names: Vec<&str> = fitting.map(|listed| listed.name()).collect();
-    names.join(", ")
+    let (name, values) = (&variable.name, domain.name());
+    if names.is_empty() {
+        return format!(
+            "no distribution of `{values}` values can be sampled in a differentiable way; declare \
+             `{name}` as `real` or `class`"
+        );
+    }
+    let inferred = match side {
+        Side::Generative => "",
+        Side::Inference => " that q can draw",
+    };
+    format!(
+        "distributions of `{values}` values{inferred}: {}",
+        names.join(", ")
+    )
 }

@@ -4,7 +4,7 @@
 use super::{context::Checker, declarations::Arrows, factors::factor, nodes, priors};
 use crate::{
     diagnostic::{Diagnostic, Span},
-    distribution::DISTRIBUTIONS,
+    distribution::{DISTRIBUTIONS, Domain},
     id::Id,
     model::{CostTerm, Factor, FactorKind, Role, Side, Variable, factor_of},
 };
@@ -95,13 +95,13 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
             let classifies =
                 !generates && side == Side::Generative && variable.role != Role::Latent;
             if !has_factor && !classifies {
-                checker.report(lacks_factor(variable, side));
+                checker.report(lacks_factor(variable, side, generates));
             }
         }
     }
 }
 
-fn lacks_factor(variable: &Variable, side: Side) -> Diagnostic {
+fn lacks_factor(variable: &Variable, side: Side, generates: bool) -> Diagnostic {
     let name = &variable.name;
     let role = match variable.role {
         Role::Data => "data variable",
@@ -109,11 +109,26 @@ fn lacks_factor(variable: &Variable, side: Side) -> Diagnostic {
     };
     let mut fitting = DISTRIBUTIONS.iter();
     let fitting = fitting.find(|listed| listed.support() == variable.domain);
-    let example = fitting.map_or("normal", |listed| listed.name());
+    let fitting = fitting.map_or("normal", |listed| listed.name());
     let title = format!("{role} `{name}` has no factor in `{}`", side.name());
+    // A latent or a label often has a prior without parents.
+    let is_prior = side == Side::Generative && variable.role != Role::Data;
+    let example = match variable.domain {
+        Domain::Class if is_prior => format!("{name} ~ uniform"),
+        Domain::Real if is_prior => format!("{name} ~ normal(0, 1)"),
+        _ => format!("... -> {name} ~ {fitting}(...)"),
+    };
+    let help = if side == Side::Generative && !generates {
+        format!(
+            "a latent needs a `generative` block with `{example}` and the factors of the data; a \
+             classifier has none, so remove `{name}`"
+        )
+    } else {
+        format!("`{example}` might be missing")
+    };
     Diagnostic::error(variable.span, title)
         .label("declared here")
-        .help(format!("`... -> {name} ~ {example}(...)` might be missing"))
+        .help(help)
 }
 
 /// The factors with parents before children, and otherwise in source order. Reports cycles. The

@@ -6,7 +6,7 @@ use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     id::Id,
     layer::{self, LAYERS},
-    model::{LayerUse, Network, Variable},
+    model::{LayerUse, Network, Role, Variable},
     syntax::ast::{self, ArgumentValue, Call, ExpressionKind, Name},
 };
 use std::collections::BTreeMap;
@@ -240,6 +240,11 @@ fn layer_call(
         return expanded;
     }
     let Some(layer) = layer::find(name).filter(|layer| !layer.is_block()) else {
+        if let Some(variable) = checker.find(name) {
+            let mistake = variable_as_network(checker.variable(variable), call);
+            checker.report(mistake);
+            return None;
+        }
         let names: Vec<String> = checker
             .nets
             .keys()
@@ -265,6 +270,22 @@ fn layer_call(
         inner: Vec::new(),
         span: call.span,
     }])
+}
+
+/// The diagnostic for the name of a variable where a network is expected.
+fn variable_as_network(variable: &Variable, call: &Call) -> Diagnostic {
+    let name = &variable.name;
+    let kind = match variable.role {
+        Role::Node => "node",
+        _ => "variable",
+    };
+    let title = format!("`{name}` is a {kind}, not a net or a layer");
+    Diagnostic::error(call.name.span, title)
+        .label("expected a network")
+        .help(format!(
+            "a network reads the parents of its arrow: make `{name}` a parent (`{name} -> …`), and \
+             write a net or `linear` here"
+        ))
 }
 
 /// Whether the output of a network is a single value: it has one parent, or a layer joins the

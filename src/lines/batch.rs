@@ -88,7 +88,7 @@ impl Line for BatchLine {
             unlabelled: 0,
         };
         if draft.training.batch == none {
-            let title = "the batch has no rows";
+            let title = "the batch has no rows: its numbers of labelled and unlabelled rows are 0";
             let help = "set at least one number above 0: `batch labelled 100, unlabelled 100`";
             context.report(Diagnostic::error(Span::default(), title).help(help));
         }

@@ -395,27 +395,15 @@ fn split_by_labels(
     count: usize,
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
-    let values: Vec<Vec<f64>> = labels
+    let classes: Vec<Vec<i32>> = labels
         .iter()
-        .map(|label| find(batch, &label.name, &[count], "batch"))
+        .map(|label| {
+            let values = find(batch, &label.name, &[count], "batch")?;
+            check_classes(label, &values, &format!("batch: `{}`", label.name))
+        })
         .collect::<Result<_>>()?;
     for row in 0..count {
-        let mut seen = 0;
-        for (label, values) in labels.iter().zip(&values) {
-            let value = values[row];
-            if value.fract() != 0.0 || value < -1.0 || value >= label.size() as f64 {
-                let message = format!(
-                    "batch: row {row}: unexpected class {value} of label `{}`",
-                    label.name
-                );
-                let help = format!(
-                    "a class is from 0 to {}, or -1 for an unlabelled row",
-                    label.size() - 1
-                );
-                return Err(Error::data(message).help(help));
-            }
-            seen += usize::from(value >= 0.0);
-        }
+        let seen = classes.iter().filter(|classes| classes[row] >= 0).count();
         match seen {
             0 => unlabelled.push(row),
             all if all == labels.len() => labelled.push(row),

@@ -292,6 +292,9 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         .next()
         .unwrap_or_default();
     let found = &text[diagnostic.span.range()];
+    if let Some(foreign) = foreign_character(code, line) {
+        return (foreign, at);
+    }
     // Operators of other languages.
     for (sign, meant) in [("=>", "->"), ("<-", "->"), ("==", "="), ("|", "->")] {
         if let Some(column) = code.find(sign) {
@@ -357,6 +360,61 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
             .help("begin the model with `model NAME {`; see models/vae.dgm or docs/language.md");
     }
     (diagnostic, at)
+}
+
+/// Signs of other languages that no statement has: the sign, what it would mean, and the way out.
+const FOREIGN: [(&str, &str, &str); 8] = [
+    ("#", "a comment begins with `//`", "write `// …`"),
+    (
+        "/*",
+        "a comment begins with `//`",
+        "write `// …` on each line",
+    ),
+    (
+        ";",
+        "a statement ends at the end of its line",
+        "remove the `;`, and write each statement on a line of its own",
+    ),
+    ("→", "an arrow is `->`", "write `->`"),
+    ("∼", "a distribution follows `~`", "write `~`"),
+    ("−", "a minus sign is `-`", "write `-`"),
+    ("×", "a product is `*`", "write `*`"),
+    (
+        "^",
+        "there is no operator for powers",
+        "write a product: `hidden * hidden`",
+    ),
+];
+
+/// The diagnostic for the first character of a line's code, which begins at `line`, that no
+/// statement has: a sign of another language, or a letter that no name has.
+fn foreign_character(code: &str, line: usize) -> Option<Diagnostic> {
+    let signs = FOREIGN.iter().filter_map(|(sign, label, help)| {
+        let column = code.find(sign)?;
+        Some((column, *sign, *label, *help))
+    });
+    let sign = signs.min_by_key(|(column, ..)| *column);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let letter = code.find(|c: char| c.is_alphanumeric() && !c.is_ascii());
+    if let Some(letter) = letter.filter(|letter| sign.is_none_or(|(column, ..)| *letter < column)) {
+        let start = code[..letter].rfind(|c| !is_word(c)).map_or(0, |before| {
+            before + code[before..].chars().next().map_or(1, char::len_utf8)
+        });
+        let word = code[start..].split(|c| !is_word(c)).next().unwrap_or("");
+        let span = Span::new(line + start, line + start + word.len());
+        let help = "names have the letters a to z and A to Z, digits and `_`";
+        let wrong = Diagnostic::error(span, format!("`{word}` cannot be a name"));
+        let character = code[letter..].chars().next().unwrap_or_default();
+        return Some(
+            wrong
+                .label(format!("`{character}` is not allowed"))
+                .help(help),
+        );
+    }
+    let (column, sign, label, help) = sign?;
+    let span = Span::new(line + column, line + column + sign.len());
+    let title = format!("`{sign}` is not a sign of the language");
+    Some(Diagnostic::error(span, title).label(label).help(help))
 }
 
 /// The diagnostic for a declaration at `at` that lacks the `:` after a variable's name, or the `=`
@@ -456,6 +514,13 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     if text[start..].starts_with('>') && before.matches('(').count() > before.matches(')').count() {
         unexpected =
             unexpected.help("write layers inside parentheses in brackets: `[dense(5) > tanh]`");
+    }
+    if expected == [describe(Rule::equation), describe(Rule::distribution)] {
+        let child = words(before).last().unwrap_or("z");
+        unexpected = unexpected.help(format!(
+            "write `{child} ~ normal(…)` for a random variable, or `{child} = …` for a \
+             deterministic node"
+        ));
     }
     (start, unexpected)
 }

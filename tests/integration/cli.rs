@@ -521,7 +521,7 @@ fn data_sets_are_checked() {
         ),
         (
             vec![array("x", &[3, 784], 0.0), array("y", &[3], 10.0)],
-            "class 10",
+            "found 10, and 2 more such rows",
         ),
         (
             vec![array("x", &[3, 784], 0.0), array("y", &[2], 0.0)],

@@ -268,7 +268,11 @@ fn a_batch_that_does_not_fit() {
     for (x, y, told) in [
         (1.5, 0.0, "`x`: row 0"),
         (f64::NAN, 0.0, "`x`: row 0"),
-        (0.5, 3.0, "unexpected class 3 of label `y`"),
+        (
+            0.5,
+            3.0,
+            "batch: `y`: row 0: expected a class from 0 to 2, or -1 for an unlabelled row, found 3",
+        ),
     ] {
         let error = bound(x, y).expect_err("it does not fit").to_string();
         assert!(error.contains(told), "{error}");

@@ -39,7 +39,13 @@ fn model(classes: usize) -> Model {
 /// Rows around −1 and 1, in turn.
 fn rows(count: usize) -> Vec<f64> {
     let noise = common::numbers("noise", count * 4, 0.5);
-    let centre = |at: usize| if at / 4 % 2 == 0 { -1.0 } else { 1.0 };
+    let centre = |at: usize| {
+        if (at / 4).is_multiple_of(2) {
+            -1.0
+        } else {
+            1.0
+        }
+    };
     let noisy = noise.iter().enumerate();
     noisy.map(|(at, noise)| centre(at) + noise).collect()
 }
@@ -126,4 +132,153 @@ fn arrays_without_a_use_are_named() {
         notes[0].message(),
         "data: the model does not use `weights`, which the data set also has"
     );
+}
+
+/// The notes and errors about the data, as the library says them.
+fn said(classes: usize, arrays: Vec<DataArray>, options: Options) -> String {
+    match trainer(classes, arrays, options) {
+        Ok(trainer) => {
+            let notes = trainer.notes().iter().map(ToString::to_string);
+            notes.collect::<Vec<_>>().join("\n")
+        }
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+/// The labels that the first rows have, and none for the others.
+fn first_labelled(labels: &[i64], count: usize) -> Vec<i64> {
+    let at = |(row, &label): (usize, &i64)| if row < count { label } else { -1 };
+    labels.iter().enumerate().map(at).collect()
+}
+
+#[test]
+fn good_data_need_no_note() {
+    let labels = first_labelled(&turns(200), 40);
+    assert_eq!(
+        said(2, arrays(&labels, &turns(100)), Options::default()),
+        ""
+    );
+    // Labels of a whole data set that are hidden, and rows that are held out of it, are no surprise.
+    let options = Options {
+        labels: Some(20),
+        validation: 120,
+        ..Options::default()
+    };
+    assert_eq!(said(2, arrays(&turns(200), &[]), options), "");
+}
+
+#[test]
+fn labels_of_minus_one_and_one_are_refused() {
+    let signs: Vec<i64> = turns(200).iter().map(|label| 2 * label - 1).collect();
+    insta::assert_snapshot!(said(2, arrays(&signs, &signs), Options::default()), @"");
+    // With three classes, 0 may be missing for another reason.
+    insta::assert_snapshot!(said(3, arrays(&signs, &turns(100)), Options::default()), @"");
+}
+
+#[test]
+fn labels_that_count_from_one_are_refused() {
+    let from_one: Vec<i64> = turns(200).iter().map(|label| label + 1).collect();
+    insta::assert_snapshot!(said(2, arrays(&from_one, &[]), Options::default()), @"");
+    // A class too many hides the mistake.
+    insta::assert_snapshot!(said(3, arrays(&from_one, &from_one), Options::default()), @"");
+}
+
+#[test]
+fn classes_out_of_range_are_counted() {
+    let said = |label: i64| {
+        let mut labels = turns(200);
+        (labels[3], labels[50]) = (label, label);
+        said(2, arrays(&labels, &[]), Options::default())
+    };
+    insta::assert_snapshot!(said(7), @"");
+    insta::assert_snapshot!(said(-2), @"");
+}
+
+#[test]
+fn classes_without_a_labelled_row_are_named() {
+    let labels = first_labelled(&turns(200), 40);
+    insta::assert_snapshot!(said(8, arrays(&labels, &turns(100)), Options::default()), @"");
+    // Classes that only some unlabelled rows have.
+    let some: Vec<i64> = labels
+        .iter()
+        .map(|&label| if label < 1 { label } else { 3 })
+        .collect();
+    insta::assert_snapshot!(said(5, arrays(&some, &turns(100)), Options::default()), @"");
+}
+
+#[test]
+fn few_labelled_rows_are_counted() {
+    let test = first_labelled(&turns(100), 7);
+    insta::assert_snapshot!(said(2, arrays(&turns(200), &test), Options::default()), @"");
+    let none = first_labelled(&turns(100), 0);
+    insta::assert_snapshot!(said(2, arrays(&turns(200), &none), Options::default()), @"");
+}
+
+#[test]
+fn validation_rows_that_take_labels_are_counted() {
+    let labels = first_labelled(&turns(400), 40);
+    let options = Options {
+        validation: 200,
+        ..Options::default()
+    };
+    insta::assert_snapshot!(said(2, arrays(&labels, &[]), options), @"");
+}
+
+/// Arrays whose features are changed row by row.
+fn changed(change: impl Fn(usize, f64) -> f64) -> Vec<DataArray> {
+    let values = rows(200);
+    let values: Vec<f64> = values
+        .iter()
+        .enumerate()
+        .map(|(at, &value)| change(at % 4, value))
+        .collect();
+    let x = DataArray::new("x", [200, 4], values);
+    vec![x, DataArray::new("y", [200], turns(200))]
+}
+
+#[test]
+fn features_that_are_not_standardised_are_noted() {
+    let said = |change: &dyn Fn(usize, f64) -> f64| {
+        said(2, changed(change), Options::default())
+            .lines()
+            .next()
+            .map(str::to_string)
+    };
+    insta::assert_debug_snapshot!(
+        [
+            said(&|feature, value| if feature == 2 { 747.0 + 300.0 * value } else { value }),
+            said(&|_, value| value + 10.0),
+            said(&|_, value| 0.001 * value),
+            said(&|feature, value| if feature < 2 { 0.01 * value } else { value }),
+            said(&|_, value| 3.0 * value),
+            said(&|_, value| 0.1 * value),
+        ],
+        @""
+    );
+}
+
+#[test]
+fn constant_features_are_noted() {
+    let constant = changed(|feature, value| if feature % 2 == 1 { 0.5 } else { value });
+    insta::assert_snapshot!(said(2, constant, Options::default()), @"");
+}
+
+/// The notes of the end of training follow those of the data.
+#[test]
+fn a_client_sees_the_notes_of_the_end() {
+    let mut trainer = trainer(
+        2,
+        arrays(&turns(200), &turns(100)),
+        Options {
+            epochs: Some(0),
+            ..Options::default()
+        },
+    )
+    .expect("a trainer");
+    assert_eq!(trainer.notes(), []);
+    for _ in 0..2 {
+        assert!(trainer.epoch().expect("no epoch").is_none());
+    }
+    let notes: Vec<&str> = trainer.notes().iter().map(|note| note.message()).collect();
+    assert_eq!(notes, ["epochs is 0, so nothing was trained"]);
 }

@@ -202,23 +202,45 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
 /// be −1, for an unlabelled row.
 ///
 /// # Errors
-/// With the first class that is out of range.
+/// If a class is out of range: with the first such row, and the classes that the rows have.
 pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result<Vec<i32>> {
-    let (least, none) = if variable.role == Role::Label {
-        (-1.0, ", or -1 for an unlabelled row")
+    let classes = variable.size() as f64;
+    let is_label = variable.role == Role::Label;
+    let is_class = |&value: &f64| {
+        value.fract() == 0.0 && value < classes && (value >= 0.0 || is_label && value == -1.0)
+    };
+    let Some(row) = values.iter().position(|value| !is_class(value)) else {
+        return Ok(values.iter().map(|&value| value as i32).collect());
+    };
+    let (found, last) = (values[row], classes - 1.0);
+    let name = &variable.name;
+    let wrong = values.iter().filter(|value| !is_class(value)).count();
+    let or_none = if is_label {
+        ", or -1 for an unlabelled row"
     } else {
-        (0.0, "")
+        ""
     };
-    let class = |(row, &value): (usize, &f64)| {
-        if value.fract() == 0.0 && value >= least && value < variable.size() as f64 {
-            return Ok(value as i32);
-        }
-        let help = format!(
-            "a class of `{}` is a whole number from 0 to {}{none}",
-            variable.name,
-            variable.size() - 1
-        );
-        Err(Error::data(format!("{place}: row {row}: unexpected class {value}")).help(help))
+    let mut message =
+        format!("{place}: row {row}: expected a class from 0 to {last}{or_none}, found {found}");
+    if wrong > 1 {
+        message += &format!(", and {} more such rows", wrong - 1);
+    }
+    let whole = || values.iter().filter(|value| value.fract() == 0.0);
+    let most = whole().copied().fold(f64::NEG_INFINITY, f64::max);
+    let counts_from_one = most == classes && !values.contains(&0.0);
+    let help = if found.is_nan() && is_label {
+        format!("write -1 where `{name}` was not observed")
+    } else if found.fract() != 0.0 || !found.is_finite() {
+        format!("a class is a whole number; number the values of `{name}` from 0 to {last}")
+    } else if counts_from_one {
+        format!("the classes seem to count from 1: subtract 1 from `{name}` in all labelled rows")
+    } else if found < 0.0 || most > 1e6 {
+        format!("number the classes of `{name}` from 0 to {last}")
+    } else {
+        format!(
+            "number the classes from 0 to {last}, or declare `{name}: class[{}]`",
+            most + 1.0
+        )
     };
-    values.iter().enumerate().map(class).collect()
+    Err(Error::data(message).help(help))
 }

@@ -55,7 +55,7 @@ pub trait Source: Debug + Send + Sync {
 const CHUNK: usize = 4096;
 
 /// Reads all rows of a field in chunks, in order.
-fn each_chunk<S: Source + ?Sized>(
+pub(super) fn each_chunk<S: Source + ?Sized>(
     source: &S,
     field: usize,
     take: &mut dyn FnMut(&[f32]),

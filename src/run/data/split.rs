@@ -52,7 +52,7 @@ pub fn split(
     let all = RowView::new(Arc::clone(source), kept);
     let train: Arc<dyn Source> = match (names.first(), labels) {
         (Some(label), Some(labels)) => {
-            let keeps = kept_labels(&all, label, labels, seed)?;
+            let keeps = kept_labels(&all, label, labels, validation, seed)?;
             Arc::new(all.hiding(names, keeps))
         }
         _ if validation == 0 => Arc::clone(source),
@@ -69,7 +69,13 @@ pub fn split(
 }
 
 /// Whether each row keeps its labels.
-fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Result<Vec<bool>> {
+fn kept_labels(
+    source: &dyn Source,
+    label: &str,
+    labels: usize,
+    validation: usize,
+    seed: u64,
+) -> Result<Vec<bool>> {
     let classes = source.classes(label)?.ok_or_else(|| {
         Error::data(format!(
             "the data: expected an array of labels `{label}`, found none"
@@ -95,9 +101,13 @@ fn kept_labels(source: &dyn Source, label: &str, labels: usize, seed: u64) -> Re
     let present = by_class.iter().filter(|rows| !rows.is_empty()).count();
     if labels > available || labels < present {
         let message = format!("expected {present} to {available} labels");
+        let besides = match validation {
+            0 => String::new(),
+            held_out => format!(" besides the {held_out} held-out rows"),
+        };
         let help = format!(
-            "the data have {available} labelled rows of {present} classes; keep at least one label \
-             of each class"
+            "the data have {available} labelled rows of {present} classes{besides}; keep at least \
+             one label of each class"
         );
         return Err(Error::option("labels", labels, message).help(help));
     }
