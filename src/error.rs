@@ -152,20 +152,30 @@ impl Error {
     }
 
     /// An error of a file; `what` is the problem, such as `cannot be read`. The kind is
-    /// [`ErrorKind::Io`] if `error` comes from the operating system, else [`ErrorKind::Data`].
+    /// [`ErrorKind::Io`] if `error` comes from the operating system, else [`ErrorKind::Data`]. The
+    /// way out follows from the operating system's error; [`Error::help`] replaces it.
     pub fn file(
         path: &Path,
         what: &str,
         error: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
         let error = error.into();
-        let kind = if error.is::<io::Error>() {
-            ErrorKind::Io
-        } else {
-            ErrorKind::Data
+        let failure = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        let kind = match failure {
+            Some(_) => ErrorKind::Io,
+            None => ErrorKind::Data,
         };
+        let help = failure.map(|failure| match failure {
+            io::ErrorKind::NotFound => "check the path",
+            io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
+            io::ErrorKind::IsADirectory => "name a file, not a folder",
+            io::ErrorKind::NotADirectory => "the path goes through a file; name another one",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some disk space",
+            _ => "check the file, its folder and the disk",
+        });
         let message = format!("{}: {what}: {error}", path.display());
         Error {
+            help: help.map(str::to_string),
             path: Some(path.to_path_buf()),
             source: Some(Arc::from(error)),
             ..Self::of_kind(kind, message)

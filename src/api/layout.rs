@@ -1,6 +1,6 @@
 //! Formatting the text of a model.
 
-use super::model::read_text;
+use super::{files::check_output, model::read_text};
 use crate::{
     diagnostic::Diagnostics,
     error::{Error, ErrorKind, Result},
@@ -19,29 +19,37 @@ pub fn ast(file: &Path) -> Result<Option<String>> {
     Ok(tree.ok().map(|tree| syntax::print(&tree)))
 }
 
-/// Whether a model file differs from the standard layout. If `write`, the file is formatted.
+/// A model's text in the standard layout. Messages use `name` as the file's name.
 ///
 /// # Errors
-/// If the file cannot be read or written, or does not parse.
-pub fn format_file(file: &Path, write: bool) -> Result<bool> {
-    let text = read_text(file)?;
-    let shown = file.display().to_string();
-    let tree = syntax::parse(&text).map_err(|mistakes| {
-        Error::model(Diagnostics::new(&shown, &text, mistakes)).context(format!(
-            "{shown}: a file with syntax errors cannot be formatted"
+/// If the text does not parse.
+pub fn format_text(name: &str, text: &str) -> Result<String> {
+    let tree = syntax::parse(text).map_err(|mistakes| {
+        Error::model(Diagnostics::new(name, text, mistakes)).context(format!(
+            "{name}: a file with syntax errors cannot be formatted"
         ))
     })?;
-    let formatted = syntax::format(&text);
-    if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
-        return Ok(false);
-    }
+    let formatted = syntax::format(text);
     let reads_as = |text: &str| syntax::parse(text).map(|tree| syntax::print(&tree));
     if reads_as(&formatted) != Ok(syntax::print(&tree)) {
-        let message = format!("{shown}: formatting would change the model; the file is unchanged");
+        let message = format!("{name}: formatting would change the model; the file is unchanged");
         return Err(Error::of_kind(ErrorKind::Other, message)
             .help("this is a bug in dgc: please report it with the file"));
     }
+    Ok(formatted)
+}
+
+/// Whether a model file differs from the standard layout. If `write`, the file is formatted.
+///
+/// # Errors
+/// If the file cannot be read or written, does not parse, or belongs to a run or a compiled folder.
+pub fn format_file(file: &Path, write: bool) -> Result<bool> {
+    let formatted = format_text(&file.display().to_string(), &read_text(file)?)?;
+    if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
+        return Ok(false);
+    }
     if write {
+        check_output(file, &[])?;
         write_whole(file, formatted.as_bytes())?;
     }
     Ok(true)

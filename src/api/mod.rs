@@ -11,11 +11,11 @@ mod report;
 mod compile;
 mod system;
 mod registries;
-mod layout;
 mod epoch;
 mod selection;
 mod evaluation;
 mod files;
+mod layout;
 mod run;
 mod picture;
 mod summary;
@@ -40,10 +40,11 @@ pub use epoch::Epoch;
 pub use evaluation::{
     Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
 };
-pub use layout::{ast, format_file};
+pub use files::check_output;
+pub use layout::{ast, format_file, format_text};
 pub use model::Drawing;
 #[cfg(feature = "cli")]
-pub(crate) use model::read_text;
+pub(crate) use model::{is_standard, read_text, shown_name};
 pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use run::{DrawnSamples, Run, SampleOptions};

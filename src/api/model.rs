@@ -14,7 +14,11 @@ use crate::{
     },
     syntax,
 };
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 /// A format for drawing a model's two graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +32,8 @@ pub enum Drawing {
 }
 
 impl Model {
-    /// Reads and checks a model file. Warnings are ignored; [`Model::warnings`] lists them.
+    /// Reads and checks a model file; `-` is standard input. Warnings are ignored;
+    /// [`Model::warnings`] lists them.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
@@ -44,10 +49,11 @@ impl Model {
     /// As [`Model::open`].
     pub fn open_with(path: &Path, sets: &[(String, String)]) -> Result<(Self, Diagnostics)> {
         let text = read_text(path)?;
-        let shown = path.display().to_string();
-        let name = path
-            .file_name()
-            .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+        let shown = shown_name(path);
+        let name = match path.file_name() {
+            Some(name) if !is_standard(path) => name.to_string_lossy().into_owned(),
+            _ => shown.clone(),
+        };
         check_text(&name, &shown, &text, sets)
     }
 
@@ -195,28 +201,46 @@ fn check_text(
     }
 }
 
-/// The text of a model file, with Unix line ends.
+/// Whether a path is `-`: standard input, or standard output for a file to write. A file of that
+/// name is `./-`.
+pub(crate) fn is_standard(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// The name of a model file in messages.
+pub(crate) fn shown_name(file: &Path) -> String {
+    match is_standard(file) {
+        true => "standard input".to_string(),
+        false => file.display().to_string(),
+    }
+}
+
+/// The text of a model file, with Unix line ends; `-` is standard input.
 ///
 /// # Errors
 /// If the file cannot be read, or is not UTF-8.
 pub(crate) fn read_text(file: &Path) -> Result<String> {
-    let bytes = fs::read(file).map_err(|error| {
-        let error = Error::file(file, "cannot be read", error);
+    let shown = shown_name(file);
+    let read = if is_standard(file) {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(file)
+    };
+    let bytes = read.map_err(|error| {
+        let error = Error::file(shown.as_ref(), "cannot be read", error);
         match file {
             file if file.is_dir() => error.help("name a model file, such as models/adgm.dgm"),
-            file if file.exists() => error,
+            file if file.exists() => error.help("check the file's permissions"),
             file => match near(file) {
                 Some(help) => error.help(help),
-                None => error,
+                None => error.help("name a model file, such as models/adgm.dgm"),
             },
         }
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let title = format!(
-            "{}: expected UTF-8 text, found an invalid byte at offset {at}",
-            file.display()
-        );
+        let title = format!("{shown}: expected UTF-8 text, found an invalid byte at offset {at}");
         Error::data(title).help("name a model file, such as models/adgm.dgm, and save it as UTF-8")
     })?;
     Ok(syntax::plain(&text))

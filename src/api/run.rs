@@ -24,7 +24,7 @@ use crate::{
         folder::Folder,
         programs,
         session::{Layout, Session},
-        settings::{MOST_SAMPLES, Settings},
+        settings::{IN_MEMORY, MOST_SAMPLES, Settings},
     },
 };
 use std::{
@@ -120,6 +120,15 @@ impl Run {
     /// The run's folder.
     pub fn folder(&self) -> &Path {
         &self.folder.path
+    }
+
+    /// The name or path of the data set that the run was trained on; `None` if it was in memory.
+    pub fn data(&self) -> Option<&str> {
+        match self.settings.data.as_deref() {
+            None => Some("mnist"),
+            Some(IN_MEMORY) => None,
+            name => name,
+        }
     }
 
     /// Rows of the data set that the run was trained on: by default the test rows, else the
@@ -249,9 +258,10 @@ impl Run {
     /// If the model has no bound, or the rows do not fit the model.
     pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
         let mut inferred = self.infer(rows, true)?;
-        inferred
-            .remove(&OutputName::Likelihood)
-            .ok_or_else(|| Error::unsupported("a classifier has no likelihood of the data"))
+        inferred.remove(&OutputName::Likelihood).ok_or_else(|| {
+            Error::unsupported("a classifier has no likelihood of the data")
+                .help("`Run::predict` computes its class probabilities")
+        })
     }
 
     /// Infers every row with its labels hidden.
@@ -286,7 +296,8 @@ impl Run {
 
     fn infer_case(&self, case: &Case, rows: &Rows, likelihood: bool) -> Result<Inferred> {
         if rows.is_empty() {
-            return Err(Error::data("expected at least one row, found none"));
+            return Err(Error::data("expected at least one row, found none")
+                .help("give rows to use the run on"));
         }
         check_samples(self.samples)?;
         let key = Key {

@@ -27,6 +27,8 @@ pub(super) struct Checker<'a> {
     pub variables: Vec<Variable>,
     pub nets: BTreeMap<String, (Span, Vec<ast::NetworkPart>)>,
     pub used_nets: BTreeSet<String>,
+    /// Variables of an unknown type, whose distributions cannot be checked.
+    pub untyped: BTreeSet<String>,
     /// Parts that were visited to expand the present network.
     pub expansions: usize,
     /// The factors of p, parents before children; empty until the graphs have been checked.
@@ -49,6 +51,7 @@ impl<'a> Checker<'a> {
             variables: Vec::new(),
             nets: BTreeMap::new(),
             used_nets: BTreeSet::new(),
+            untyped: BTreeSet::new(),
             expansions: 0,
             generative: Vec::new(),
             inference: Vec::new(),

@@ -211,6 +211,7 @@ impl Checker<'_> {
             .label("expected the type of the variable's values");
             unknown.help = help;
             self.report(unknown);
+            self.untyped.insert(name.text.clone());
         }
         let domain = domain.unwrap_or(Domain::Real);
         if role == Role::Label && domain != Domain::Class {

@@ -173,6 +173,8 @@ fn supports(
     let inferred = side == Side::Inference;
     let mistake = if variable.role == Role::Node {
         defined_twice(variable, arrow)
+    } else if checker.untyped.contains(&variable.name) {
+        return;
     } else if variable.domain != distribution.support() {
         other_values(variable, side, arrow, distribution)
     } else if inferred && variable.role == Role::Data {

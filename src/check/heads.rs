@@ -41,7 +41,16 @@ pub(super) fn read(
         return named_heads(checker, parents, arrow, call, distribution);
     }
     let net = match call.arguments.as_slice() {
-        [argument] => argument_layers(checker, &argument.value),
+        [argument] => {
+            if let Some(layers) = forgotten_brackets(checker, &argument.value) {
+                checker.report(layers_need_brackets(
+                    argument,
+                    &format!("{kind}([{layers}])"),
+                ));
+                return None;
+            }
+            argument_layers(checker, &argument.value)
+        }
         _ => None,
     };
     if let Some(layers) = net {
@@ -127,9 +136,24 @@ fn constants(
 /// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` with its brackets
 /// forgotten.
 fn is_network(checker: &Checker, value: &ArgumentValue) -> bool {
-    let call = |value: &ast::Expression| matches!(value.kind, ExpressionKind::Call(_));
-    argument_layers(checker, value).is_some()
-        || matches!(value, ArgumentValue::Expression(value) if call(value))
+    argument_layers(checker, value).is_some() || forgotten_brackets(checker, value).is_some()
+}
+
+/// The text of an argument such as `dense(5)`, a layer with its brackets forgotten.
+fn forgotten_brackets(checker: &Checker, value: &ArgumentValue) -> Option<String> {
+    match value {
+        ArgumentValue::Expression(ast::Expression {
+            kind: ExpressionKind::Call(call),
+            ..
+        }) => Some(checker.source[call.span.range()].to_string()),
+        _ => None,
+    }
+}
+
+fn layers_need_brackets(argument: &ast::CallArgument, written: &str) -> Diagnostic {
+    Diagnostic::error(argument.span, "layers inside an argument need brackets")
+        .label("expected a network")
+        .help(format!("write `{written}`"))
 }
 
 /// `negative_binomial(log_mean = body, log_dispersion = constant)`.
@@ -212,15 +236,9 @@ fn head(
         let ArgumentValue::Expression(expression) = &argument.value else {
             return None;
         };
-        if let ExpressionKind::Call(call) = &expression.kind {
-            let text = &checker.source[call.span.range()];
-            let help = format!("write `{} = [{text}]`", argument.name.as_ref()?.text);
-            let title = "layers inside an argument need brackets";
-            checker.report(
-                Diagnostic::error(argument.span, title)
-                    .label("expected a network")
-                    .help(help),
-            );
+        if let Some(layers) = forgotten_brackets(checker, &argument.value) {
+            let written = format!("{} = [{layers}]", argument.name.as_ref()?.text);
+            checker.report(layers_need_brackets(argument, &written));
             return None;
         }
         return checker.number(expression).map(Head::Number);

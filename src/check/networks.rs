@@ -208,8 +208,16 @@ fn layer_call(
     expanding: &mut Vec<String>,
 ) -> Option<Vec<LayerUse>> {
     let name = &call.name.text;
-    if name == "linear" && call.arguments.is_empty() {
-        return Some(Vec::new());
+    if name == "linear" {
+        if call.arguments.is_empty() {
+            return Some(Vec::new());
+        }
+        checker.report(
+            Diagnostic::error(call.span, "`linear` takes no arguments")
+                .label("its size is that of its head")
+                .help("write `linear`, or `dense(size)` for a layer of another size"),
+        );
+        return None;
     }
     if let Some((_, layers)) = checker.nets.get(name).cloned() {
         checker.used_nets.insert(name.clone());

@@ -1,7 +1,9 @@
 //! Arguments that several commands share.
 
 use super::terminal::show;
-use crate::{Compiled, Error, Model, Precision, Result};
+use crate::{
+    Compiled, Error, Model, Precision, Result, check_output, files::folder_of, is_standard,
+};
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
@@ -10,7 +12,7 @@ use std::{
 /// A model file and the changes to it.
 #[derive(clap::Args)]
 pub struct ModelFile {
-    /// The model file, such as models/adgm.dgm
+    /// The model file, such as models/adgm.dgm; `-` is standard input
     pub file: PathBuf,
     #[command(flatten)]
     pub changes: Changes,
@@ -60,21 +62,27 @@ pub fn set(text: &str) -> std::result::Result<(String, String), String> {
     Ok((name.trim().to_string(), value.trim().to_string()))
 }
 
-/// Checks that the name of a file to write ends in one of these endings, so that a format is never
-/// written under the name of another. A name without an ending is accepted where there is one
-/// format. Special files such as /dev/stdout may have any name.
+/// Checks a file to write: its name ends in one of these endings, so that a format is never written
+/// under the name of another; its folder exists; and it is not one of the inputs or a file of a run
+/// or a compiled folder. `-` is standard output. Special files such as /dev/stdout may have any
+/// name.
 ///
 /// # Errors
-/// If the name has another ending.
-pub fn check_ending(path: &Path, endings: &[&str]) -> Result<()> {
-    let found = path.extension().and_then(|extension| extension.to_str());
-    let fits = match found {
-        Some(found) => endings.contains(&found),
-        None => endings.len() == 1,
-    };
-    if fits || (path.exists() && !path.is_file() && !path.is_dir()) {
+/// If the name has another ending or none, or the file may not be replaced.
+pub fn check_file(path: &Path, endings: &[&str], inputs: &[&Path]) -> Result<()> {
+    let is_special = path.exists() && !path.is_file() && !path.is_dir();
+    if is_standard(path) || is_special {
         return Ok(());
     }
+    let found = path.extension().and_then(|extension| extension.to_str());
+    if !found.is_some_and(|found| endings.contains(&found)) {
+        return Err(other_ending(path, endings));
+    }
+    folder_of(path)?;
+    check_output(path, inputs)
+}
+
+fn other_ending(path: &Path, endings: &[&str]) -> Error {
     let listed: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
     let listed = match listed.as_slice() {
         [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
@@ -82,10 +90,20 @@ pub fn check_ending(path: &Path, endings: &[&str]) -> Result<()> {
     };
     let shown = path.display();
     let example = path.with_extension(endings[0]);
-    Err(
-        Error::usage(format!("{shown}: expected a name that ends in {listed}"))
-            .help(format!("for example: {}", example.display())),
-    )
+    Error::usage(format!("{shown}: expected a name that ends in {listed}"))
+        .help(format!("for example: {}", example.display()))
+}
+
+/// Checks that the path of a folder to write is not `-`.
+///
+/// # Errors
+/// If it is.
+pub fn check_folder(path: &Path, what: &str) -> Result<()> {
+    if is_standard(path) {
+        let message = format!("-: {what} is a folder, and cannot be standard output");
+        return Err(Error::usage(message).help("name a folder; `./-` is the folder with that name"));
+    }
+    Ok(())
 }
 
 /// Reads a whole number from 0.

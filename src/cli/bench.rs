@@ -27,7 +27,8 @@ use std::{path::PathBuf, time::Instant};
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc bench models/adgm.dgm --steps 50 --kernels")]
 pub(super) struct Bench {
-    /// A model file, such as models/adgm.dgm, or a folder that `dgc compile -o` wrote
+    /// A model file, such as models/adgm.dgm (`-` is standard input), or a folder that
+    /// `dgc compile -o` wrote
     file: PathBuf,
     #[command(flatten)]
     changes: Changes,

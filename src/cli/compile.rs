@@ -1,7 +1,7 @@
 //! `dgc compile`.
 
 use super::{
-    arguments::{ModelFile, precision},
+    arguments::{ModelFile, check_folder, precision},
     terminal::{print, print_json},
 };
 use crate::{CompileOptions, Error, Precision, Programs, Result, Stage, ast, check_architecture};
@@ -106,6 +106,9 @@ impl Compile {
             && let Some(tree) = ast(&self.model.file)?
         {
             return print(&tree);
+        }
+        if let Some(folder) = &self.output {
+            check_folder(folder, "a compiled model")?;
         }
         let model = self.model.check()?;
         if self.output.is_none() && !self.report {

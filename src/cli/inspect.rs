@@ -1,12 +1,15 @@
 //! Commands that read a model without training it: `check`, `fmt`, `explain`, `graph`, `list`.
 
 use super::{
-    arguments::{Changes, ModelFile, check_ending},
-    terminal::{note, print, print_json, show, shown_message},
+    arguments::{Changes, ModelFile, check_file},
+    terminal::{note, print, print_json, show, shown_message, write_output},
 };
-use crate::{Drawing, Error, ErrorKind, Model, Registries, Result, format_file};
+use crate::{
+    Drawing, Error, ErrorKind, Model, Registries, Result, format_file, format_text, is_standard,
+    read_text, shown_name,
+};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Check model files and report every mistake
 ///
@@ -14,7 +17,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc check models/adgm.dgm models/sdgm.dgm")]
 pub(super) struct Check {
-    /// The model files, such as models/adgm.dgm
+    /// The model files, such as models/adgm.dgm; `-` is standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -28,7 +31,7 @@ impl Check {
     pub fn run(self) -> Result<()> {
         let (mut reports, mut mistaken) = (Vec::new(), Vec::new());
         for file in &self.files {
-            let shown = file.display();
+            let shown = shown_name(file);
             let (diagnostics, failed) = match Model::open_with(file, &self.changes.sets) {
                 Ok((_, warnings)) => (warnings, None),
                 Err(error) => match error.diagnostics() {
@@ -59,11 +62,14 @@ impl Check {
 
 /// Format model files in place, in the standard layout
 ///
-/// Rewrites each file that is not formatted, and says which on standard error.
+/// Rewrites each file that is not formatted, and says which on standard error. `-` formats standard
+/// input to standard output.
 #[derive(Args)]
-#[command(after_help = "Example:\n  dgc fmt models/*.dgm\n  dgc fmt --check models/*.dgm")]
+#[command(
+    after_help = "Example:\n  dgc fmt models/*.dgm\n  dgc fmt --check models/*.dgm\n  dgc fmt - < models/adgm.dgm"
+)]
 pub(super) struct Fmt {
-    /// The model files
+    /// The model files; `-` is standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Change no file; fail if a file is not formatted
@@ -75,9 +81,12 @@ impl Fmt {
     pub fn run(self) -> Result<()> {
         let mut unformatted = Vec::new();
         for file in &self.files {
-            let is_changed = format_file(file, !self.check)?;
+            let is_changed = match is_standard(file) {
+                true => self.format_standard(file)?,
+                false => format_file(file, !self.check)?,
+            };
             match (is_changed, self.check) {
-                (true, true) => unformatted.push(file.display().to_string()),
+                (true, true) => unformatted.push(shown_name(file)),
                 (true, false) => note(format!("formatted {}", file.display())),
                 (false, _) => {}
             }
@@ -87,6 +96,16 @@ impl Fmt {
             files => Err(Error::data(format!("not formatted: {}", files.join(", ")))
                 .help("format them with `dgc fmt`")),
         }
+    }
+
+    /// Formats standard input to standard output. Returns whether, with `--check`, it differs.
+    fn format_standard(&self, file: &Path) -> Result<bool> {
+        let text = read_text(file)?;
+        let formatted = format_text(&shown_name(file), &text)?;
+        if !self.check {
+            print(&formatted)?;
+        }
+        Ok(self.check && formatted != text)
     }
 }
 
@@ -110,8 +129,8 @@ impl Explain {
 pub(super) struct Graph {
     #[command(flatten)]
     model: ModelFile,
-    /// The file to write; its ending, .svg, .dot or .txt, selects the format [default: text on
-    /// standard output]
+    /// The file to write; its ending, .svg, .dot or .txt, selects the format; `-` is text on
+    /// standard output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -119,16 +138,16 @@ pub(super) struct Graph {
 impl Graph {
     pub fn run(self) -> Result<()> {
         let model = self.model.check()?;
-        let Some(path) = &self.output else {
+        let Some(path) = self.output.as_ref().filter(|path| !is_standard(path)) else {
             return print(&model.graph(Drawing::Text));
         };
-        check_ending(path, &["svg", "dot", "txt"])?;
+        check_file(path, &["svg", "dot", "txt"], &[&self.model.file])?;
         let drawing = match path.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Drawing::Svg,
             Some("dot") => Drawing::Dot,
             _ => Drawing::Text,
         };
-        crate::files::write_whole(path, model.graph(drawing).as_bytes())
+        write_output(path, model.graph(drawing).as_bytes())
     }
 }
 

@@ -1,11 +1,11 @@
 //! `dgc bound`.
 
 use super::{
-    arguments::{ModelFile, check_ending, whole},
+    arguments::{ModelFile, check_file, whole},
     device::DeviceArguments,
     terminal::print_json,
 };
-use crate::{Arrays, Engine, NamedArray, Result, files::folder_of};
+use crate::{Arrays, Engine, Error, NamedArray, Result, is_standard, run::data::read_arrays};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -22,14 +22,14 @@ pub(super) struct Bound {
     /// Read the model in this edition of the language, 1 or 2 [default: the file's]
     #[arg(long, value_name = "N")]
     edition: Option<String>,
-    /// A safetensors file with the parameters
+    /// An .npz or .safetensors file with the parameters
     #[arg(long, value_name = "FILE")]
     params: PathBuf,
     /// An .npz or .safetensors file with an array for each observed variable; a label of −1 marks
     /// an unlabelled row
     #[arg(long, value_name = "FILE")]
     batch: PathBuf,
-    /// A file with the noise: arrays named CASE.VARIABLE with axes sample, row, class, feature
+    /// An .npz or .safetensors file with the noise: arrays named CASE.VARIABLE with axes sample, row, class, feature
     /// [default: drawn from --seed]
     #[arg(long, value_name = "FILE")]
     noise: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub(super) struct Bound {
 }
 
 fn read(path: &Path) -> Result<Arrays> {
-    Ok(NamedArray::read_all(path)?
+    Ok(read_arrays(path)?
         .into_iter()
         .map(|array| (array.name.clone(), array))
         .collect())
@@ -61,8 +61,14 @@ impl Bound {
             .map(|edition| ("edition".to_string(), edition));
         self.model.changes.sets.extend(edition);
         if let Some(path) = &self.grads {
-            check_ending(path, &["safetensors"])?;
-            folder_of(path)?;
+            if is_standard(path) {
+                let message = "standard output has the JSON of the result";
+                return Err(Error::option("grads", "-", message).help("name a file"));
+            }
+            let noise = self.noise.as_deref();
+            let inputs = [&*self.model.file, &self.params, &self.batch];
+            let inputs: Vec<&Path> = inputs.into_iter().chain(noise).collect();
+            check_file(path, &["safetensors"], &inputs)?;
         }
         let model = self.model.check()?;
         let noise = self.noise.as_deref().map(read).transpose()?;

@@ -1,14 +1,11 @@
 //! Commands that use a trained run: `eval`, `predict`, `encode`, `sample`.
 
 use super::{
-    arguments::{at_least_one, check_ending, whole},
+    arguments::{at_least_one, check_file, whole},
     device::DeviceArguments,
-    terminal::{print, print_json},
+    terminal::{print, print_json, write_output},
 };
-use crate::{
-    DataPart, Dataset, Result, Rows, Run, SampleOptions,
-    files::{folder_of, write_whole},
-};
+use crate::{DataPart, Dataset, Result, Rows, Run, SampleOptions, is_standard};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +49,15 @@ impl Source {
     fn open(&self) -> Result<Run> {
         let run = Run::open_on(&self.run, &self.device.choice())?;
         Ok(run.with_samples(self.samples).with_seed(self.seed))
+    }
+
+    /// Opens the run to write a file with this ending, which is not the data set.
+    fn open_for(&self, output: &Path, ending: &str) -> Result<Run> {
+        check_file(output, &[ending], &[])?;
+        let run = self.open()?;
+        let data = self.data.as_deref().or(run.data()).map(Path::new);
+        check_file(output, &[ending], data.as_slice())?;
+        Ok(run)
     }
 
     fn rows(&self, run: &Run) -> Result<Rows> {
@@ -105,18 +111,16 @@ impl Eval {
 pub(super) struct Predict {
     #[command(flatten)]
     source: Source,
-    /// The CSV file to write
+    /// The CSV file to write, NAME.csv; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl Predict {
     pub fn run(self) -> Result<()> {
-        check_ending(&self.output, &["csv"])?;
-        folder_of(&self.output)?;
-        let run = self.source.open()?;
+        let run = self.source.open_for(&self.output, "csv")?;
         let rows = self.source.rows(&run)?;
-        run.predict(&rows)?.write_csv(&rows, &self.output)?;
+        write_output(&self.output, &run.predict(&rows)?.to_csv(&rows)?)?;
         print_rows(&rows, &self.output)
     }
 }
@@ -130,28 +134,30 @@ impl Predict {
 pub(super) struct Encode {
     #[command(flatten)]
     source: Source,
-    /// The npz file to write
+    /// The npz file to write, NAME.npz; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl Encode {
     pub fn run(self) -> Result<()> {
-        check_ending(&self.output, &["npz"])?;
-        folder_of(&self.output)?;
-        let run = self.source.open()?;
+        let run = self.source.open_for(&self.output, "npz")?;
         let rows = self.source.rows(&run)?;
-        run.encode(&rows)?.write_npz(&rows, &self.output)?;
+        write_output(&self.output, &run.encode(&rows)?.to_npz(&rows)?)?;
         print_rows(&rows, &self.output)
     }
 }
 
 fn print_rows(rows: &Rows, output: &Path) -> Result<()> {
-    print(&format!(
-        "wrote {} rows to {}\n",
-        rows.len(),
-        output.display()
-    ))
+    print_written(&format!("{} rows", rows.len()), output)
+}
+
+/// Says what was written to a file; standard output has the result alone.
+fn print_written(what: &str, output: &Path) -> Result<()> {
+    if is_standard(output) {
+        return Ok(());
+    }
+    print(&format!("wrote {what} to {}\n", output.display()))
 }
 
 /// Draw data from the generative graph as a PNG picture
@@ -163,7 +169,7 @@ fn print_rows(rows: &Rows, output: &Path) -> Result<()> {
 pub(super) struct Sample {
     #[command(flatten)]
     source: Source,
-    /// The PNG file to write
+    /// The PNG file to write, NAME.png; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Infer the latent variables from the first rows, shown in the first column, and vary only the
@@ -177,21 +183,15 @@ pub(super) struct Sample {
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        check_ending(&self.output, &["png"])?;
-        folder_of(&self.output)?;
-        let run = self.source.open()?;
+        let run = self.source.open_for(&self.output, "png")?;
         let rows = self.analogy.then(|| self.source.rows(&run)).transpose()?;
         let samples = run.sample(&SampleOptions {
             lines: self.lines,
             analogy: rows,
             seed: self.source.seed,
         })?;
-        write_whole(&self.output, &samples.png()?)?;
-        print(&format!(
-            "wrote {} × {} images to {}\n",
-            samples.lines,
-            samples.across(),
-            self.output.display()
-        ))
+        write_output(&self.output, &samples.png()?)?;
+        let what = format!("{} × {} images", samples.lines, samples.across());
+        print_written(&what, &self.output)
     }
 }

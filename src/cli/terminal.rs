@@ -1,15 +1,21 @@
 //! Printing: results go to standard output; notes, warnings and errors go to standard error.
 
-use crate::{Diagnostics, Error, ErrorKind, Note, Result};
+use crate::{Diagnostics, Error, ErrorKind, Note, Result, files::write_whole, is_standard};
 use serde_json::Value;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
+    path::Path,
 };
 
 /// Prints to standard output. A closed pipe, as in `dgc list | head`, is not an error.
 pub fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    write_standard(text.as_bytes())
+}
+
+fn write_standard(bytes: &[u8]) -> Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::file(
             "standard output".as_ref(),
@@ -18,6 +24,14 @@ pub fn print(text: &str) -> Result<()> {
         )),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes a result to a file, or to standard output for `-`.
+pub fn write_output(path: &Path, bytes: &[u8]) -> Result<()> {
+    if is_standard(path) {
+        return write_standard(bytes);
+    }
+    write_whole(path, bytes)
 }
 
 /// Prints a value as JSON.
@@ -50,11 +64,10 @@ pub fn shown_message(error: &Error) -> String {
 }
 
 /// What a way out of the library names, and what the program names instead.
-const PROGRAM_NAMES: [(&str, &str); 8] = [
+const PROGRAM_NAMES: [(&str, &str); 7] = [
     ("`Device::cpu`", "`--device cpu`"),
     ("`Device::gpu`", "`--device cuda`"),
     ("`Dataset::open`", "`--data`"),
-    ("`Model::set`", "`--set`"),
     ("`Trainer::resume`", "`dgc train RUN --resume`"),
     ("`Run::encode`", "`dgc encode`"),
     ("`Run::predict`", "`dgc predict`"),

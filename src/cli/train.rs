@@ -1,14 +1,14 @@
 //! `dgc train`.
 
 use super::{
-    arguments::{Changes, set, whole},
+    arguments::{Changes, check_folder, set, whole},
     device::DeviceArguments,
     interrupt,
     terminal::{print, show_notes},
 };
 use crate::{
     Cancel, Compiled, DataPlace, Dataset, Device, Error, ErrorKind, Model, Options, Outcome,
-    Progress, Result, ResumeOptions, Run, Trainer, read_text,
+    Progress, Result, ResumeOptions, Run, Trainer, distribution::Domain, model::Role, read_text,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,7 +30,8 @@ use std::{
     dgc train out/adgm --labels 100       # a compiled folder\n  \
     dgc train runs/adgm --resume --epochs 20")]
 pub(super) struct Train {
-    /// A model file, a folder that `dgc compile -o` wrote, or with --resume the folder of a run
+    /// A model file (`-` is standard input), a folder that `dgc compile -o` wrote, or with --resume
+    /// the folder of a run
     file: PathBuf,
     #[command(flatten)]
     changes: Changes,
@@ -171,6 +172,7 @@ impl Train {
             Some(output) => output.clone(),
             None => Path::new("runs").join(&model.name),
         };
+        check_folder(&output, "a run")?;
         // Before the data set is read, which may take long.
         Trainer::check_output(&output)?;
         let data = self.dataset(&model)?;
@@ -204,7 +206,7 @@ impl Train {
                 let runs: Vec<&str> = self.from.iter().map(|(_, run)| run.as_str()).collect();
                 let data = Dataset::of_runs(&runs, model);
                 data.map_err(|error| match self.from.as_slice() {
-                    [] => without_data(error),
+                    [] => without_data(error, model),
                     _ => error,
                 })?
             }
@@ -265,18 +267,27 @@ impl Train {
 }
 
 /// Says in an error that the bundled excerpt does not fit the model because no data set was named.
-fn without_data(error: Error) -> Error {
+fn without_data(error: Error, model: &Model) -> Error {
     if error.kind() != ErrorKind::Data {
         return error;
     }
-    let help = error.suggestion().map(str::to_string);
-    let error = error.help(
-        "no --data was given, so dgc reads the bundled MNIST excerpt; name a file with --data",
+    let message = format!(
+        "no --data was given, and the default, the bundled MNIST excerpt, does not fit the model: {}",
+        error.message()
     );
-    match help {
-        Some(help) => error.also_help(format!("or {help}")),
-        None => error,
-    }
+    let help = "name the data set with --data".to_string();
+    let given = model.given();
+    let real = given
+        .iter()
+        .find(|variable| variable.role == Role::Data && variable.domain == Domain::Real);
+    error.context(message).help(match real {
+        // The model may be meant to stand on the latent variables of another run.
+        Some(real) => format!(
+            "{help}, or another run that infers `{0}` with --from {0}=RUN",
+            real.name
+        ),
+        None => help,
+    })
 }
 
 /// A progress bar, drawn only if standard error is a terminal.

@@ -48,12 +48,13 @@ impl Line for BatchLine {
         let labels = reader.context.has_labels();
         let named = matches!(reader.peek(), Some(ExpressionKind::Name(_)));
         if labels != named {
-            let label = if labels {
-                "expected numbers of labelled and unlabelled rows"
+            let (title, label) = if labels {
+                let label = "expected numbers of labelled and unlabelled rows";
+                ("the batch does not fit a model with a `label`", label)
             } else {
-                "expected one number of rows: the model has no labels"
+                let label = "expected one number of rows";
+                ("the batch does not fit a model without a `label`", label)
             };
-            let title = "the batch does not fit the model's cases";
             let span = reader.span();
             reader.report(Diagnostic::error(span, title).label(label));
             return None;

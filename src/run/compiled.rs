@@ -32,7 +32,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -123,6 +123,9 @@ const FORMAT: u64 = 3;
 const RECOMPILE: &str = "compile it again from the model file";
 const MANIFEST: &str = "compiled.json";
 const MODEL: &str = "model.dgm";
+/// The list of files, with their hashes, that a compilation writes and replaces. It is deleted at
+/// the end.
+const BEGUN: &str = ".compiling.json";
 
 /// Every program of a model. All models have the same programs, except that `settled` is optional.
 pub fn builds(model: &Model) -> Vec<Build> {
@@ -215,41 +218,38 @@ pub fn compile_model(
     })
 }
 
-/// Writes a compiled model into a folder.
+/// Writes a compiled model into a folder. It replaces the files that an earlier compilation wrote,
+/// complete or not, and no others.
 ///
 /// # Errors
-/// If the folder contains other files, or cannot be written.
+/// If the folder contains other files or changed ones, or cannot be written.
 pub fn write(
     folder: &Path,
     model: &Model,
     sets: &[(String, String)],
     compiled: CompiledPrograms,
 ) -> Result<()> {
-    // Files of an earlier compilation, complete or not, may be replaced; other files may not.
-    let mut replaceable: Vec<&str> = compiled
-        .files
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| *name != MODEL)
-        .collect();
-    let same = fs::read(folder.join(MODEL)).is_ok_and(|text| text == model.source.as_bytes());
-    replaceable.extend(same.then_some(MODEL));
     check_named(folder)?;
-    if !is_compiled(folder) {
-        holds_only(folder, &|name| {
-            name.starts_with(".tmp") || replaceable.contains(&name)
-        })?;
+    let former = written_files(folder)?;
+    let mut replaceable = former.clone();
+    for (name, bytes) in &compiled.files {
+        let hashes = replaceable.entry(name.clone()).or_default();
+        hashes.push(hash(bytes));
     }
-    fs::create_dir_all(folder).map_err(|error| Error::file(folder, "cannot be created", error))?;
+    holds_only(folder, &|name| {
+        let is_list = [MANIFEST, BEGUN].contains(&name);
+        is_list || name.starts_with(".tmp") || replaceable.contains_key(name)
+    })?;
+    for (name, hashes) in &replaceable {
+        check_unchanged(&folder.join(name), hashes)?;
+    }
+    fs::create_dir_all(folder).map_err(|error| {
+        Error::file(folder, "cannot be created", error).help("name another folder")
+    })?;
     // The manifest is deleted first and written last, so an incomplete folder has no manifest.
-    let former = fs::read(folder.join(MANIFEST))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok())
-        .map_or_else(BTreeMap::new, |written| written.files);
-    plain_names(folder, &former)
-        .map_err(|error| error.help("choose another folder, or delete this one"))?;
-    let former = former.keys().map(String::as_str);
-    for name in std::iter::once(MANIFEST).chain(former) {
+    let begun = serde_json::to_string(&replaceable).expect("a list is plain data");
+    write_whole(&folder.join(BEGUN), begun.as_bytes())?;
+    for name in std::iter::once(MANIFEST).chain(former.keys().map(String::as_str)) {
         let _ = fs::remove_file(folder.join(name));
     }
     let mut manifest = Manifest {
@@ -268,7 +268,73 @@ pub fn write(
         manifest.files.insert(name, hash(&bytes));
     }
     manifest.checksum = manifest.expected_checksum();
-    write_whole(&folder.join(MANIFEST), manifest.to_json().as_bytes())
+    write_whole(&folder.join(MANIFEST), manifest.to_json().as_bytes())?;
+    let _ = fs::remove_file(folder.join(BEGUN));
+    Ok(())
+}
+
+/// The names of the files that compilations wrote to a folder, with the hashes that they may have:
+/// those of the manifest, and those of a compilation that did not end.
+fn written_files(folder: &Path) -> Result<BTreeMap<String, Vec<String>>> {
+    let manifest: Option<Written> = list(&folder.join(MANIFEST))?;
+    let begun: Option<BTreeMap<String, Vec<String>>> = list(&folder.join(BEGUN))?;
+    let mut files = begun.unwrap_or_default();
+    for (name, hash) in manifest.into_iter().flat_map(|manifest| manifest.files) {
+        files.entry(name).or_default().push(hash);
+    }
+    plain_names(folder, files.keys())
+        .map_err(|error| error.help("choose another folder, or delete this one"))?;
+    Ok(files)
+}
+
+/// Reads a list of the files of a compiled folder; `None` if there is none.
+fn list<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        Err(error) => Err(Error::file(path, "cannot be read", error)
+            .help("check the folder's permissions, or name another folder")),
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => Err(Error::file(
+                path,
+                "not a list of compiled files, which would replace it",
+                error,
+            )
+            .help("move the file away, or name another folder")),
+        },
+    }
+}
+
+/// Checks that a file, if it exists, has one of these hashes.
+///
+/// # Errors
+/// If it has other contents, which are not replaced.
+fn check_unchanged(path: &Path, hashes: &[String]) -> Result<()> {
+    match fs::read(path) {
+        Ok(bytes) if hashes.contains(&hash(&bytes)) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
+        Err(error) => Err(Error::file(path, "cannot be read", error)
+            .help("check the folder's permissions, or name another folder")),
+        Ok(_) => {
+            let shown = path.display();
+            let message = format!(
+                "{shown}: expected a file of an earlier compilation, found another one or a changed one"
+            );
+            Err(Error::usage(message).help("move the file away, or name another folder"))
+        }
+    }
+}
+
+/// Whether a path is one of the files of a compiled folder.
+pub fn is_compiled_file(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return false;
+    };
+    let manifest: Option<Written> = list(&folder.join(MANIFEST)).ok().flatten();
+    manifest.is_some_and(|manifest| name == MANIFEST || manifest.files.contains_key(name))
 }
 
 /// The number of an architecture: 90 for `sm_90`.
@@ -284,9 +350,9 @@ pub fn is_compiled(folder: &Path) -> bool {
     folder.join(MANIFEST).is_file()
 }
 
-/// Checks that the files of a manifest are directly in its folder.
-fn plain_names(folder: &Path, files: &BTreeMap<String, String>) -> Result<()> {
-    match files.keys().find(|name| !is_plain_name(name)) {
+/// Checks that a manifest names only files directly in its folder.
+fn plain_names<'n>(folder: &Path, mut names: impl Iterator<Item = &'n String>) -> Result<()> {
+    match names.find(|name| !is_plain_name(name)) {
         None => Ok(()),
         Some(name) => Err(Error::new(format!(
             "{}: expected names of files in the folder, found {name:?}",
@@ -370,7 +436,7 @@ impl<'f> Files<'f> {
                  {precision}"
             ));
         }
-        plain_names(folder, &manifest.files).map_err(|error| error.help(RECOMPILE))?;
+        plain_names(folder, manifest.files.keys()).map_err(|error| error.help(RECOMPILE))?;
         let mut bytes = BTreeMap::new();
         for (name, wanted) in &manifest.files {
             let found = read(folder.join(name))?;

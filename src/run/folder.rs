@@ -280,6 +280,27 @@ fn is_part(name: &str) -> bool {
         || name.starts_with("from.") && name.ends_with(".dgm")
 }
 
+/// Whether a path is one of the files of a run.
+pub fn is_run_file(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return false;
+    };
+    let folder = Folder {
+        path: folder.to_path_buf(),
+    };
+    let is_run = fs::read(folder.settings_file())
+        .is_ok_and(|bytes| serde_json::from_slice::<Settings>(&bytes).is_ok());
+    let files = [
+        folder.checkpoint(),
+        folder.model_file(),
+        folder.settings_file(),
+        folder.metrics_file(),
+    ];
+    let is_upstream = name.starts_with("from.") && name.ends_with(".dgm");
+    is_run && (is_upstream || files.iter().any(|file| file.ends_with(name)))
+}
+
 /// Checks that the path of a folder is not empty: an empty path would be the working directory.
 ///
 /// # Errors

@@ -626,6 +626,7 @@ fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
                 "the training data: expected a label `{}`, found none",
                 label.name
             ))
+            .help("give the array, with -1 for unlabelled rows")
         })?);
     }
     let rows = (0..source.rows() as u32)

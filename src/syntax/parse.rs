@@ -296,12 +296,15 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         return (foreign, at);
     }
     // Operators of other languages.
+    let is_net = code.trim_start().starts_with("net ");
     for (sign, meant) in [("=>", "->"), ("<-", "->"), ("==", "="), ("|", "->")] {
         if let Some(column) = code.find(sign) {
             let span = Span::new(line + column, line + column + sign.len());
             let unknown =
                 Diagnostic::error(span, format!("`{sign}` is not an operator of the language"));
+            let meant = if is_net && meant == "->" { ">" } else { meant };
             let help = match meant {
+                ">" => "join layers with `>`: `dense(100) > relu`",
                 "->" => "write parents before an arrow: `y, z -> x ~ bernoulli(body)`",
                 _ => "write a single `=` between a name and its value",
             };
@@ -343,6 +346,9 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         );
     }
     let mut diagnostic = diagnostic;
+    if is_net && code.contains("->") {
+        diagnostic = diagnostic.help("join layers with `>`: `dense(100) > relu`");
+    }
     if text[line..at].trim().is_empty()
         && !found.is_empty()
         && diagnostic.label.contains("a declaration")
@@ -350,7 +356,9 @@ fn explain(text: &str, error: &pest::error::Error<Rule>) -> (Diagnostic, usize) 
         if let Some(missing) = missing_sign(text, at, found).or_else(|| missing_brace(text, at)) {
             return (missing, at);
         }
-        if !BLOCKS.contains(&found) {
+        if ["let", "const"].contains(&found) {
+            diagnostic.help = Some("declare a number with `size`: `size hidden = 100`".to_string());
+        } else if !BLOCKS.contains(&found) {
             let help = suggest(found, BLOCKS);
             diagnostic.help = help.filter(|help| help.starts_with("did you mean"));
         }
@@ -433,8 +441,17 @@ fn missing_sign(text: &str, at: usize, keyword: &str) -> Option<Diagnostic> {
     if !space.trim().is_empty() || rest.starts_with(sign.trim()) {
         return None;
     }
+    if rest.starts_with(',') {
+        let comma = at + keyword.len() + after_keyword.find(',')?;
+        let title = "a declaration has one name";
+        return Some(
+            Diagnostic::error(Span::new(comma, comma + 1), title)
+                .label(format!("expected `{}` and {what}", sign.trim()))
+                .help("write each declaration on a line of its own"),
+        );
+    }
     let end = at + keyword.len() + space.len() + name.len();
-    let value = match rest.trim_start_matches([':', '=', ' ']) {
+    let value = match rest.trim_start_matches([':', '=', '~', ' ']) {
         "" => example,
         value => value,
     };
@@ -463,21 +480,23 @@ fn missing_brace(text: &str, at: usize) -> Option<Diagnostic> {
     )
 }
 
+/// What may follow a complete expression or call, inside or behind brackets.
+const AFTER_VALUE: [&str; 2] = ["an operator", "arguments in parentheses"];
+
+/// The position after the closing brackets at `start`. The parser remembers the last rule that it
+/// tried, which is an operator before the bracket, so what is unexpected stands behind it.
+fn after_brackets(text: &str, start: usize) -> Option<usize> {
+    let rest = text[start..].trim_start_matches([')', ']', ' ', '\t']);
+    let after = text.len() - rest.len();
+    let ends = rest.is_empty() || rest.starts_with(['\n', '\r', '}']) || rest.starts_with("//");
+    (after > start && !ends).then_some(after)
+}
+
 /// The position where parsing stopped, and the diagnostic: what was found, and what was expected.
 fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnostic) {
-    let (start, end) = match error.location {
+    let (mut start, mut end) = match error.location {
         InputLocation::Pos(position) => (position, position),
         InputLocation::Span(span) => span,
-    };
-    // The whole unexpected word, not only its first letter.
-    let word = text[start..]
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len() - start);
-    let end = end.max(start + word.max(text[start..].chars().next().map_or(0, char::len_utf8)));
-    let found = match text[start..end].trim() {
-        "" if start >= text.trim_end().len() => "the end of the file".to_string(),
-        "" => "the end of the line".to_string(),
-        word => format!("`{word}`"),
     };
     let mut expected: Vec<&str> = match &error.variant {
         pest::error::ErrorVariant::ParsingError { positives, .. } => {
@@ -488,6 +507,22 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     expected.sort_unstable();
     expected.dedup();
     expected.retain(|word| !word.is_empty());
+    let is_complete = expected.iter().all(|word| AFTER_VALUE.contains(word));
+    if let Some(after) = after_brackets(text, start).filter(|_| is_complete && !expected.is_empty())
+    {
+        (start, end) = (after, after);
+        expected = vec!["the end of the line"];
+    }
+    // The whole unexpected word, not only its first letter.
+    let word = text[start..]
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len() - start);
+    let end = end.max(start + word.max(text[start..].chars().next().map_or(0, char::len_utf8)));
+    let found = match text[start..end].trim() {
+        "" if start >= text.trim_end().len() => "the end of the file".to_string(),
+        "" => "the end of the line".to_string(),
+        word => format!("`{word}`"),
+    };
     if let Some(&declaration) = expected
         .iter()
         .find(|word| word.starts_with("a declaration"))
@@ -515,11 +550,33 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         unexpected =
             unexpected.help("write layers inside parentheses in brackets: `[dense(5) > tanh]`");
     }
+    let found = text[start..].chars().next().unwrap_or_default();
+    let name = words(before).last().unwrap_or_default();
+    let way_out = match (found, expected.as_slice()) {
+        ('(' | '0'..='9', [shape]) if *shape == describe(Rule::shape) => {
+            Some(format!("write sizes in brackets: `{name}[10]`"))
+        }
+        ('[', [arguments]) if *arguments == describe(Rule::arguments) => {
+            Some(format!("write arguments in parentheses: `{name}(…)`"))
+        }
+        (':', expected) if expected.iter().all(|word| AFTER_VALUE.contains(word)) => {
+            Some(format!("an argument is named with `=`: `{name} = …`"))
+        }
+        ('=' | ':', [value]) if *value == describe(Rule::value) => {
+            Some(format!("write the value after the name: `{name} …`"))
+        }
+        (',', ["the end of the line"]) if before.trim_start().starts_with("net ") => {
+            Some("join layers with `>`: `dense(100) > relu`".to_string())
+        }
+        _ => None,
+    };
+    if let Some(help) = way_out {
+        unexpected = unexpected.help(help);
+    }
     if expected == [describe(Rule::equation), describe(Rule::distribution)] {
         let child = words(before).last().unwrap_or("z");
         unexpected = unexpected.help(format!(
-            "write `{child} ~ normal(…)` for a random variable, or `{child} = …` for a \
-             deterministic node"
+            "write `{child} ~ …` before a distribution, or `{child} = …` before a network"
         ));
     }
     (start, unexpected)

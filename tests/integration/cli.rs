@@ -388,7 +388,7 @@ fn mistakes_are_explained() {
         ),
         (
             vec!["train", "small.dgm", "--set", "pixels=100"],
-            "change the size of `x` with `--set`",
+            "no --data was given, and the default, the bundled MNIST excerpt, does not fit the model",
         ),
         (vec!["train", "."], "--resume"),
         (
@@ -958,6 +958,51 @@ fn the_ending_of_an_output_file_is_checked() {
     );
 }
 
+/// The program says what it assumed, and advises only what the command can do.
+#[test]
+fn data_that_do_not_fit_name_a_way_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write_counts(at);
+    let text = "model wide {\n data x: real[64]\n latent z: real\n generative {\n z ~ normal(0, 1)\n \
+                z -> x ~ normal(linear)\n }\n inference {\n x -> z ~ normal(linear)\n }\n}\n";
+    std::fs::write(at.join("wide.dgm"), text).expect("a file can be written");
+    insta::assert_snapshot!(fails(at, &["train", "wide.dgm"]), @r"
+    error: no --data was given, and the default, the bundled MNIST excerpt, does not fit the model: train-images-idx3-ubyte: rows with shape 28 · 28 do not fit `x`, which is 64
+      help: name the data set with --data, or another run that infers `x` with --from x=RUN
+    ");
+    fine(
+        at,
+        &["train", "one.dgm", "--data", "one.safetensors", "-o", "run"],
+    );
+    let arrays = [("visits", vec![20, 4]), ("weight", vec![20])].map(|(name, shape)| {
+        dgc::run::arrays::NamedArray {
+            name: name.to_string(),
+            data: vec![1.0; shape.iter().product()],
+            shape,
+        }
+    });
+    dgc::run::arrays::write(
+        &at.join("wide.safetensors"),
+        &arrays,
+        Default::default(),
+        false,
+    )
+    .expect("a file");
+    let encode = [
+        "encode",
+        "run",
+        "--data",
+        "wide.safetensors",
+        "-o",
+        "latents.npz",
+    ];
+    insta::assert_snapshot!(fails(at, &encode), @r"
+    error: wide.safetensors: `visits`: rows with shape 4 do not fit `visits`, which is 3
+      help: change the array; or change the size of `visits` in the model, and train that model
+    ");
+}
+
 #[test]
 fn mistakes_of_options_name_the_option() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -1014,7 +1059,7 @@ fn mistakes_of_options_name_the_option() {
     // The option that was forgotten.
     let errors = fails(at, &["train", "one.dgm"]);
     assert!(
-        errors.contains("no --data was given, so dgc reads the bundled MNIST excerpt"),
+        errors.contains("no --data was given, and the default, the bundled MNIST excerpt"),
         "{errors}"
     );
     // Numbers that begin with a minus are values, not options.

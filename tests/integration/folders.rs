@@ -46,9 +46,12 @@ fn files_of_others_stay() {
         ],
     );
     other(&["train", "small.dgm", "-o", "compiled"]);
-    // What was not finished has no list, and is made again.
+    // Without a list, nobody knows whose the files are.
     std::fs::remove_file(at.join("compiled/compiled.json")).expect("a file can be removed");
-    fine(at, &["compile", "small.dgm", "-o", "compiled"]);
+    assert!(
+        fails(at, &["compile", "small.dgm", "-o", "compiled"])
+            .contains("expected a file of an earlier compilation")
+    );
     fine(
         at,
         &[

@@ -29,6 +29,7 @@ mod matching;
 mod mixture;
 mod notes;
 mod oracle;
+mod outputs;
 mod registries;
 mod results;
 mod smoothing;

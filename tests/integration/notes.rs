@@ -170,17 +170,29 @@ fn good_data_need_no_note() {
 #[test]
 fn labels_of_minus_one_and_one_are_refused() {
     let signs: Vec<i64> = turns(200).iter().map(|label| 2 * label - 1).collect();
-    insta::assert_snapshot!(said(2, arrays(&signs, &signs), Options::default()), @"");
+    insta::assert_snapshot!(said(2, arrays(&signs, &signs), Options::default()), @r"
+    error: data: `y`: expected the classes 0 and 1, found -1 in 100 rows and 1 in 100 rows
+      help: -1 marks an unlabelled row; if these are the two classes, replace `y` by (y + 1) / 2; if only one class is labelled, call that class 0
+    ");
     // With three classes, 0 may be missing for another reason.
-    insta::assert_snapshot!(said(3, arrays(&signs, &turns(100)), Options::default()), @"");
+    insta::assert_snapshot!(said(3, arrays(&signs, &turns(100)), Options::default()), @r"
+    labels of `y`: no row of classes 0, 2 is among the 100 labelled training rows
+      help: these classes are learned from unlabelled rows alone; label a row of each, or declare fewer classes
+    ");
 }
 
 #[test]
 fn labels_that_count_from_one_are_refused() {
     let from_one: Vec<i64> = turns(200).iter().map(|label| label + 1).collect();
-    insta::assert_snapshot!(said(2, arrays(&from_one, &[]), Options::default()), @"");
+    insta::assert_snapshot!(said(2, arrays(&from_one, &[]), Options::default()), @r"
+    error: data: `y`: row 1: expected a class from 0 to 1, or -1 for an unlabelled row, found 2, and 99 more such rows
+      help: the classes seem to count from 1: subtract 1 from `y` in all labelled rows
+    ");
     // A class too many hides the mistake.
-    insta::assert_snapshot!(said(3, arrays(&from_one, &from_one), Options::default()), @"");
+    insta::assert_snapshot!(said(3, arrays(&from_one, &from_one), Options::default()), @r"
+    labels of `y`: no row of class 0 is among the 200 labelled training rows
+      help: if the classes count from 1, subtract 1 and declare `y: class[2]`
+    ");
 }
 
 #[test]
@@ -190,28 +202,46 @@ fn classes_out_of_range_are_counted() {
         (labels[3], labels[50]) = (label, label);
         said(2, arrays(&labels, &[]), Options::default())
     };
-    insta::assert_snapshot!(said(7), @"");
-    insta::assert_snapshot!(said(-2), @"");
+    insta::assert_snapshot!(said(7), @r"
+    error: data: `y`: row 3: expected a class from 0 to 1, or -1 for an unlabelled row, found 7, and 1 more such row
+      help: number the classes from 0 to 1, or declare `y: class[8]`
+    ");
+    insta::assert_snapshot!(said(-2), @r"
+    error: data: `y`: row 3: expected a class from 0 to 1, or -1 for an unlabelled row, found -2, and 1 more such row
+      help: number the classes of `y` from 0 to 1
+    ");
 }
 
 #[test]
 fn classes_without_a_labelled_row_are_named() {
     let labels = first_labelled(&turns(200), 40);
-    insta::assert_snapshot!(said(8, arrays(&labels, &turns(100)), Options::default()), @"");
+    insta::assert_snapshot!(said(8, arrays(&labels, &turns(100)), Options::default()), @r"
+    labels of `y`: no row of classes 2 to 7 is among the 40 labelled training rows
+      help: if there are only 2 classes, declare `y: class[2]`; else these classes are learned from unlabelled rows alone
+    ");
     // Classes that only some unlabelled rows have.
     let some: Vec<i64> = labels
         .iter()
         .map(|&label| if label < 1 { label } else { 3 })
         .collect();
-    insta::assert_snapshot!(said(5, arrays(&some, &turns(100)), Options::default()), @"");
+    insta::assert_snapshot!(said(5, arrays(&some, &turns(100)), Options::default()), @r"
+    labels of `y`: no row of classes 1, 2, 4 is among the 40 labelled training rows
+      help: these classes are learned from unlabelled rows alone; label a row of each, or declare fewer classes
+    ");
 }
 
 #[test]
 fn few_labelled_rows_are_counted() {
     let test = first_labelled(&turns(100), 7);
-    insta::assert_snapshot!(said(2, arrays(&turns(200), &test), Options::default()), @"");
+    insta::assert_snapshot!(said(2, arrays(&turns(200), &test), Options::default()), @r"
+    test: the error of `y` rests on 7 labelled rows; one row is 14.3 percentage points
+      help: hold out training rows with the option `validation`, or add labelled test rows
+    ");
     let none = first_labelled(&turns(100), 0);
-    insta::assert_snapshot!(said(2, arrays(&turns(200), &none), Options::default()), @"");
+    insta::assert_snapshot!(said(2, arrays(&turns(200), &none), Options::default()), @r"
+    test: none of the 100 rows is labelled, so `y` has no error
+      help: hold out training rows with the option `validation`, or add labelled test rows
+    ");
 }
 
 #[test]
@@ -221,7 +251,12 @@ fn validation_rows_that_take_labels_are_counted() {
         validation: 200,
         ..Options::default()
     };
-    insta::assert_snapshot!(said(2, arrays(&labels, &[]), options), @"");
+    insta::assert_snapshot!(said(2, arrays(&labels, &[]), options), @r"
+    validation: the 200 held-out rows have 16 of the 40 labels of `y`, which training does not see
+      help: hold out fewer rows, or name rows to evaluate on `test.…` and `test.y` in the data
+    validation: the error of `y` rests on 16 labelled rows; one row is 6.2 percentage points
+      help: hold out more rows
+    ");
 }
 
 /// Arrays whose features are changed row by row.
@@ -253,14 +288,34 @@ fn features_that_are_not_standardised_are_noted() {
             said(&|_, value| 3.0 * value),
             said(&|_, value| 0.1 * value),
         ],
-        @""
+        @r#"
+        [
+            Some(
+                "data: the features of `x` are not standardised: means from 3.57e-4 to 741, standard deviations from 1.06 to 334",
+            ),
+            Some(
+                "data: the features of `x` are not standardised: means from 9.98 to 10, standard deviations from 1.06 to 1.11",
+            ),
+            Some(
+                "data: the features of `x` are not standardised: means from -2.15e-5 to 2.55e-5, standard deviations from 0.00106 to 0.00111",
+            ),
+            Some(
+                "data: the features of `x` are not standardised: means from -0.0215 to 0.00408, standard deviations from 0.0108 to 1.11",
+            ),
+            None,
+            None,
+        ]
+        "#
     );
 }
 
 #[test]
 fn constant_features_are_noted() {
     let constant = changed(|feature, value| if feature % 2 == 1 { 0.5 } else { value });
-    insta::assert_snapshot!(said(2, constant, Options::default()), @"");
+    insta::assert_snapshot!(said(2, constant, Options::default()), @r"
+    data: 2 of 4 features of `x` are constant: feature 1, for example, is 0.5 in all 200 training rows
+      help: a density of a constant can grow without limit; leave these features out
+    ");
 }
 
 /// The notes of the end of training follow those of the data.

@@ -36,9 +36,7 @@ pub fn check_source(
         check_field(&variable.name, width(variable), source, place)?;
     }
     if source.rows() == 0 {
-        return Err(Error::data(format!(
-            "{place}: expected at least one row, found none"
-        )));
+        return Err(no_rows(place));
     }
     if u32::try_from(source.rows()).is_err() {
         return Err(
@@ -55,19 +53,35 @@ pub fn check_source(
 /// If the variable is missing or has another width.
 pub fn check_field(name: &str, width: usize, source: &dyn Source, place: &str) -> Result<usize> {
     let Some(field) = source.position(name) else {
-        let names = source.fields().map(|field| field.name);
-        let error = Error::data(format!("{place}: expected an array `{name}`, found none"));
-        return Err(match suggest(name, names) {
-            Some(help) => error.help(help),
-            None => error,
-        });
+        let names: Vec<&str> = source.fields().map(|field| field.name).collect();
+        return Err(missing_array(name, &names, place));
     };
     let found = source.field(field).width;
     if found == width {
         return Ok(field);
     }
     let message = format!("{place}: `{name}`: expected {width} numbers per row, found {found}");
-    Err(Error::data(message).help("change the array, or the variable's size in the model"))
+    Err(Error::data(message).help(other_size(name)))
+}
+
+/// The error of data without the array `name`, which have arrays with these names.
+pub fn missing_array(name: &str, names: &[&str], place: &str) -> Error {
+    let error = Error::data(format!("{place}: expected an array `{name}`, found none"));
+    match suggest(name, names.iter().copied()) {
+        Some(help) => error.help(help),
+        None => error.help("the data have no arrays; give each variable of the model an array"),
+    }
+}
+
+/// The error of data without rows.
+pub fn no_rows(place: &str) -> Error {
+    Error::data(format!("{place}: expected at least one row, found none"))
+        .help("the first axis of each array is the row; give at least one")
+}
+
+/// The way out for rows that do not have the size of a variable.
+fn other_size(name: &str) -> String {
+    format!("change the array; or change the size of `{name}` in the model, and train that model")
 }
 
 /// The class of a label in each row of a source, −1 for unlabelled rows; `None` if the source does
@@ -185,15 +199,13 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
     );
     let help = match variable.domain {
         Domain::Class => "expected an array of classes, one whole number per row".to_string(),
-        Domain::Real => format!(
-            "change the size of `{0}` with `Model::set`, or take `{0}` from another run \
-             with the option `from`",
-            variable.name
-        ),
-        _ => format!(
-            "change the size of `{}` with `Model::set`, or the order of the array's axes",
-            variable.name
-        ),
+        _ if elements(shape) == Some(variable.size()) => {
+            format!(
+                "change the order of the array's axes, or those of `{}`",
+                variable.name
+            )
+        }
+        _ => other_size(&variable.name),
     };
     Err(Error::data(message).help(help))
 }
@@ -223,7 +235,8 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
     let mut message =
         format!("{place}: row {row}: expected a class from 0 to {last}{or_none}, found {found}");
     if wrong > 1 {
-        message += &format!(", and {} more such rows", wrong - 1);
+        let s = if wrong == 2 { "" } else { "s" };
+        message += &format!(", and {} more such row{s}", wrong - 1);
     }
     let whole = || values.iter().filter(|value| value.fract() == 0.0);
     let most = whole().copied().fold(f64::NEG_INFINITY, f64::max);

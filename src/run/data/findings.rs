@@ -265,16 +265,17 @@ fn constant(name: &str, features: &[Feature], rows: usize) -> Option<Note> {
         .filter(|(_, feature)| feature.deviation == 0.0);
     let (first, feature) = constant.next()?;
     let (count, all) = (1 + constant.count(), features.len());
-    let (is, such_as) = if count == 1 {
-        ("is", "")
-    } else {
-        ("are", "such as ")
+    let value = number(feature.mean);
+    let message = match count {
+        1 => format!(
+            "data: 1 of {all} features of `{name}` is constant: feature {first} is {value} in all \
+             {rows} training rows"
+        ),
+        _ => format!(
+            "data: {count} of {all} features of `{name}` are constant: feature {first}, for example, \
+             is {value} in all {rows} training rows"
+        ),
     };
-    let message = format!(
-        "data: {count} of {all} features of `{name}` {is} constant in all {rows} training rows: \
-         {such_as}feature {first}, which is always {}",
-        number(feature.mean)
-    );
     let help = "a density of a constant can grow without limit; leave these features out";
     Some(Note::new(message).help(help))
 }
@@ -288,8 +289,7 @@ fn scales(name: &str, features: &[Feature]) -> Option<Note> {
     let means = || varying.iter().map(|feature| feature.mean);
     let lowest = means().fold(f64::INFINITY, f64::min);
     let highest = means().fold(f64::NEG_INFINITY, f64::max);
-    let is_scaled = most <= LARGE
-        && most >= SMALL
+    let is_scaled = (SMALL..=LARGE).contains(&most)
         && most <= SPREAD * median
         && highest <= LARGE
         && lowest >= -LARGE;

@@ -1,7 +1,7 @@
 //! The idx format of MNIST, plain or gzipped, and the bundled MNIST excerpt.
 
 use super::{
-    checks::{check_classes, check_shape, check_values},
+    checks::{check_classes, check_shape, check_values, no_rows},
     table::{Column, Table, Values},
     tables::{Tables, unlabelled},
 };
@@ -90,9 +90,7 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     let images = parse(&place, &bytes)?;
     let (rows, width) = (images.shape[0], images.shape[1..].iter().product::<usize>());
     if rows == 0 {
-        return Err(Error::data(format!(
-            "{place}: expected at least one image, found none"
-        )));
+        return Err(no_rows(&place));
     }
     let data: Vec<&Variable> = model
         .given()
@@ -130,7 +128,8 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
             return Err(Error::data(format!(
                 "{place}: expected {rows} labels, one for each image, found the shape {:?}",
                 labels.shape
-            )));
+            ))
+            .help("the files of images and of labels may belong to different data sets"));
         }
         let classes: Vec<f64> = labels.bytes.iter().map(|&byte| f64::from(byte)).collect();
         let classes = check_classes(label, &classes, &place)?;

@@ -3,12 +3,12 @@
 use super::{
     checks::check_labels,
     idx,
-    tables::{DataArray, Tables},
+    tables::{DataArray, Tables, is_wanted},
 };
 use crate::{
     error::{Error, Result},
     model::Model,
-    run::arrays,
+    run::arrays::{self, NamedArray},
 };
 use std::path::Path;
 
@@ -42,7 +42,10 @@ fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
     }
     let place = path.display().to_string();
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") if path.is_file() => Tables::new(model, &npz(path, model)?, &place),
+        Some("npz") if path.is_file() => {
+            let arrays = npz(path, &|name| is_wanted(model, name))?;
+            Tables::new(model, &arrays, &place)
+        }
         Some("safetensors") if path.is_file() => {
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
@@ -60,13 +63,27 @@ fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
     }
 }
 
+/// Reads every array of an npz or safetensors file; any other ending is read as safetensors.
+///
+/// # Errors
+/// If the file cannot be read, or an array's type is not numeric.
+pub fn read_arrays(path: &Path) -> Result<Vec<NamedArray>> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("npz") => {
+            let arrays = npz(path, &|_| true)?.into_iter();
+            Ok(arrays.map(NamedArray::from).collect())
+        }
+        _ => NamedArray::read_all(path),
+    }
+}
+
 #[cfg(feature = "npz")]
-fn npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
-    super::npz::arrays(path, &|name| super::tables::is_wanted(model, name))
+fn npz(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
+    super::npz::arrays(path, wanted)
 }
 
 #[cfg(not(feature = "npz"))]
-fn npz(path: &Path, _model: &Model) -> Result<Vec<DataArray>> {
+fn npz(path: &Path, _wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
     Err(Error::unsupported(format!(
         "{}: this build of dgc cannot read npz files",
         path.display()

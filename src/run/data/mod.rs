@@ -20,7 +20,7 @@ pub use checks::{
 };
 pub use dataset::Dataset;
 pub use labels::LabelCounts;
-pub use load::{load, whole_path};
+pub use load::{load, read_arrays, whole_path};
 pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
 pub use table::{Column, Table, Values};

@@ -80,6 +80,7 @@ fn kept_labels(
         Error::data(format!(
             "the data: expected an array of labels `{label}`, found none"
         ))
+        .help("give the array, with -1 for unlabelled rows, or omit the option `labels`")
     })?;
     let count = classes
         .iter()

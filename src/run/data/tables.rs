@@ -1,11 +1,10 @@
 //! Building tables from arrays that are named after a model's variables.
 
 use super::{
-    checks::{check_classes, check_shape, check_values},
+    checks::{check_classes, check_shape, check_values, missing_array, no_rows},
     table::{Column, Table, Values},
 };
 use crate::{
-    diagnostic::suggest,
     distribution::Domain,
     error::{Error, Result},
     model::{Model, Role, Variable},
@@ -123,6 +122,16 @@ impl From<NamedArray> for DataArray {
     }
 }
 
+impl From<DataArray> for NamedArray {
+    fn from(array: DataArray) -> Self {
+        NamedArray {
+            name: array.name,
+            shape: array.shape,
+            data: array.numbers.double().into_owned(),
+        }
+    }
+}
+
 impl Tables {
     /// Builds the tables of a model's variables. Messages use `place` as the name of the data.
     ///
@@ -185,12 +194,8 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
                 table.columns.push(unlabelled(variable, table.rows));
                 continue;
             }
-            let error = Error::data(format!("{place}: expected an array `{name}`, found none"));
-            let help = suggest(&name, arrays.iter().map(|array| array.name.as_str()));
-            return Err(match help {
-                Some(help) => error.help(help),
-                None => error,
-            });
+            let names: Vec<&str> = arrays.iter().map(DataArray::name).collect();
+            return Err(missing_array(&name, &names, place));
         };
         let column = column(variable, array, &format!("{place}: `{name}`"))?;
         let rows = array.shape.first().copied().unwrap_or(0);
@@ -205,9 +210,7 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
         table.columns.push(column);
     }
     if table.rows == 0 {
-        return Err(Error::data(format!(
-            "{place}: expected at least one row, found none"
-        )));
+        return Err(no_rows(place));
     }
     Ok(table)
 }
