@@ -24,6 +24,8 @@ use std::process::ExitCode;
 /// A .dgm file describes how data are generated and how latent variables are inferred. dgc checks
 /// both graphs, derives the variational bound and its gradient, and compiles them into fused
 /// kernels for the CPU or an NVIDIA GPU.
+///
+/// A model file named `-` is standard input, and a file to write named `-` is standard output.
 #[derive(Parser)]
 #[command(name = "dgc", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {

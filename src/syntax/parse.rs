@@ -568,6 +568,9 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         (',', ["the end of the line"]) if before.trim_start().starts_with("net ") => {
             Some("join layers with `>`: `dense(100) > relu`".to_string())
         }
+        (',', ["the end of the line"]) => {
+            Some("write each statement on a line of its own".to_string())
+        }
         _ => None,
     };
     if let Some(help) = way_out {

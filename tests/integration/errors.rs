@@ -57,7 +57,20 @@ fn mistakes_of_data_are_explained() {
         Err(error) => error.to_string(),
     })
     .collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    data: expected an array `x`, found none
+      help: the data have no arrays; give each variable of the model an array
+    data: expected an array `x`, found none
+      help: available: `X1`
+    data: expected at least one row, found none
+      help: the first axis of each array is the row; give at least one
+    data: `x`: rows with shape 7 do not fit `x`, which is 2 · 3
+      help: change the array; or change the size of `x` in the model, and train that model
+    data: `x`: rows with shape 3 · 2 do not fit `x`, which is 2 · 3
+      help: change the order of the array's axes, or those of `x`
+    data: the model infers `z`
+      help: omit the array
+    ");
 }
 
 /// Every error of a file has a way out, which follows from the system's error.
