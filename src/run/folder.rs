@@ -134,7 +134,7 @@ impl Folder {
                     "{}: the run is being trained already",
                     self.path.display()
                 ))
-                .help("wait for the training to end, or choose another folder"));
+                .help("wait for the training to end; a new run may have another folder"));
             }
             // A file system may not support locks.
             Err(fs::TryLockError::Error(_)) | Ok(()) => {}
@@ -280,7 +280,7 @@ fn is_part(name: &str) -> bool {
         || name.starts_with("from.") && name.ends_with(".dgm")
 }
 
-/// Whether a path is one of the files of a run.
+/// Whether a path is one of the files of a run, even of a damaged one.
 pub fn is_run_file(path: &Path) -> bool {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
     else {
@@ -289,16 +289,8 @@ pub fn is_run_file(path: &Path) -> bool {
     let folder = Folder {
         path: folder.to_path_buf(),
     };
-    let is_run = fs::read(folder.settings_file())
-        .is_ok_and(|bytes| serde_json::from_slice::<Settings>(&bytes).is_ok());
-    let files = [
-        folder.checkpoint(),
-        folder.model_file(),
-        folder.settings_file(),
-        folder.metrics_file(),
-    ];
-    let is_upstream = name.starts_with("from.") && name.ends_with(".dgm");
-    is_run && (is_upstream || files.iter().any(|file| file.ends_with(name)))
+    let is_file = is_part(name) || [SETTINGS, LOCK].contains(&name);
+    is_file && (folder.path.join(LOCK).exists() || folder.settings().is_ok())
 }
 
 /// Checks that the path of a folder is not empty: an empty path would be the working directory.
