@@ -101,17 +101,15 @@ fn single_row(model: &Model) -> Option<Diagnostic> {
             (CaseKind::Unlabelled, unlabelled),
         ],
     };
-    let (layer, case) = model.normalizes_one_row(&rows)?;
+    let (layer, found) = model.normalizes_one_row(&rows)?;
     let name = layer.layer.name();
-    let (found, help) = match case {
-        CaseKind::All => ("a batch has 1 row".to_string(), "set `batch 2` or more"),
-        case => (
-            format!("a batch has 1 {case} row"),
-            "set at least 2 rows of each case, as in `batch labelled 2, unlabelled 100`",
-        ),
-    };
     let title = format!("`{name}` cannot normalise a single row");
-    let help = format!("{help}, or normalise by `layernorm`");
+    let help = match model.train.batch {
+        Batch::All(_) => "use at least 2, or normalise by `layernorm`",
+        Batch::Cases { .. } => {
+            "use at least 2, as in `batch labelled 2, unlabelled 100`, or normalise by `layernorm`"
+        }
+    };
     Some(Diagnostic::error(layer.span, title).label(found).help(help))
 }
 

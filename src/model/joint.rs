@@ -1,6 +1,9 @@
 //! The networks that read the rows of all cases together, and those that read each case on its own.
 
-use super::{Edition, Factor, FactorKind, Head, Heads, LayerUse, Model, Network, Role, Variable};
+use super::{
+    Components, Edition, Factor, FactorKind, Head, Heads, LayerUse, Model, Network, Role, Variable,
+    factor_of,
+};
 use crate::{distribution::Domain, id::Id, names::CaseKind};
 use std::collections::BTreeSet;
 
@@ -27,9 +30,9 @@ impl Model {
         dependent
     }
 
-    /// A layer that would compute its statistics from a single row, and the number of rows of each
-    /// case that it reads: one case with one row. `rows` are the rows of each case in a batch.
-    pub fn normalizes_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<(&LayerUse, CaseKind)> {
+    /// A layer that would compute its statistics from a single row, and that row in words: `a batch
+    /// has 1 labelled row`. `rows` are the rows of each case in a batch.
+    pub fn normalizes_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<(&LayerUse, String)> {
         let dependent = self.dependent_on_case();
         let given = || rows.iter().filter(|(_, rows)| *rows > 0);
         let total: usize = rows.iter().map(|(_, rows)| rows).sum();
@@ -40,7 +43,35 @@ impl Model {
             if let Some((case, _)) = single
                 && let Some(layer) = networks.find_map(|network| normalization(&network.layers))
             {
-                return Some((layer, *case));
+                let case = match case {
+                    CaseKind::All => String::new(),
+                    case => format!("{case} "),
+                };
+                return Some((layer, format!("a batch has 1 {case}row")));
+            }
+        }
+        self.normalizes_one_pseudo_input()
+    }
+
+    /// The same for a prior with one pseudo-input.
+    fn normalizes_one_pseudo_input(&self) -> Option<(&LayerUse, String)> {
+        for factor in &self.generative {
+            let FactorKind::Distribution {
+                heads: Heads::Mixture(mixture),
+                ..
+            } = &factor.kind
+            else {
+                continue;
+            };
+            let posterior = factor_of(&self.inference, factor.child);
+            let networks = posterior.map_or(Vec::new(), Factor::networks);
+            let mut networks = networks.into_iter();
+            if matches!(mixture.source, Components::Pseudo(_))
+                && mixture.components == 1
+                && let Some(layer) = networks.find_map(|network| normalization(&network.layers))
+            {
+                let name = &self.variables[factor.child.index()].name;
+                return Some((layer, format!("the prior of `{name}` has 1 pseudo-input")));
             }
         }
         None
