@@ -73,7 +73,10 @@ fn standardize(context: &mut dyn Context, parts: &[Part]) -> Part {
     let stored_mean = context.running_average("running_mean", &[axis], 0.0, mean, MOMENTUM);
     let stored_variance = context.running_average("running_var", &[axis], 1.0, variance, MOMENTUM);
     let (mean, variance) = if context.batch_statistics() {
-        (mean, variance)
+        (
+            context.statistic("mean", mean),
+            context.statistic("variance", variance),
+        )
     } else {
         (stored_mean, stored_variance)
     };

@@ -2,7 +2,7 @@
 
 use super::{
     Mode,
-    builder::{Averages, Builder},
+    builder::{Averages, Builder, Statistics},
     joint::Joint,
     mixture::{self, Weights},
     network::{self, clamp_head, linear_head},
@@ -211,6 +211,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let builder = Builder {
             mode,
             averages: Averages::Kept,
+            statistics: Statistics::OfPass,
             label: None,
             scope: scope(name),
             samples: 1,
@@ -459,7 +460,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let mut pass = self.pass(&mut cache);
         // This pass has streams of noise of its own, apart from those of the rows.
         pass.builder.label = Some(prefix);
-        pass.builder.averages = Averages::Kept;
+        pass.builder.set_apart();
         for (id, input) in inputs {
             pass.set(id, input);
         }

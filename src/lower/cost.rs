@@ -1,6 +1,9 @@
 //! The view of a case that costs of the objective get.
 
-use super::{builder::Averages, case::Case};
+use super::{
+    builder::{Averages, Statistics},
+    case::Case,
+};
 use crate::{
     id::Id,
     layer::Value,
@@ -39,7 +42,7 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
     pub(super) fn lower_jointly(&mut self, cost: &dyn CostTerm) -> Option<Node> {
         self.case.jointly(|all| {
             // The shared networks have moved their running averages already.
-            all.builder.averages = Averages::Kept;
+            all.builder.set_apart();
             CostCase::new(all).lower(cost)
         })
     }
@@ -54,6 +57,7 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
         let mut cache = self.case.observed_values();
         let mut pass = self.case.pass(&mut cache);
         pass.builder.mode.noisy = false;
+        pass.builder.statistics = Statistics::OfPass;
         if pass.builder.averages == Averages::Moved {
             pass.builder.averages = Averages::MovedFromStored;
         }
@@ -97,7 +101,7 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
         let factor = self.case.inference_of(label);
         let mut cache = self.case.observed_values();
         let mut pass = self.case.pass(&mut cache);
-        pass.builder.averages = Averages::Kept;
+        pass.builder.set_apart();
         for &(data, by) in change {
             let value = dense(&mut pass, data);
             let changed = pass.builder.graph.add(value, by);
