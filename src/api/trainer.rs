@@ -162,6 +162,8 @@ pub struct Trainer {
     cancel: Option<Cancel>,
     summary: Summary,
     notes: Vec<Note>,
+    /// The latents that had no active unit after the last epoch.
+    unused: Vec<String>,
     /// Whether the notes of the end of training were added.
     is_concluded: bool,
 }
@@ -377,6 +379,7 @@ impl Trainer {
             notes: data_notes(data, &stepper, &given, &summary)?,
             summary,
             is_concluded: false,
+            unused: Vec::new(),
             begun: (Instant::now(), stepper.step),
             stepper,
             evaluator,
@@ -620,6 +623,16 @@ impl Trainer {
                     .help("train for more epochs with `Trainer::resume`"),
             );
         }
+        for latent in &self.unused {
+            let message = format!(
+                "the latent `{latent}` has no active unit: its posterior is the same for every row, so \
+                 the model does not use it"
+            );
+            self.notes.push(Note::new(message).help(format!(
+                "let its terms weigh less at first, as in `beta {latent} 1 warmup 10`, or give it \
+                 `free_bits {latent} 0.1`"
+            )));
+        }
         Ok(())
     }
 
@@ -730,6 +743,7 @@ impl Trainer {
         }
         self.check_loss(metrics["loss"].as_f64().unwrap_or(f64::NAN))?;
         let inferred = self.check_health()?;
+        self.unused = unused_latents(&inferred);
         if let Some((name, source)) = &self.held_out {
             metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &inferred)?;
         }
@@ -748,6 +762,20 @@ impl Trainer {
             ),
         ))
     }
+}
+
+/// The latents without an active unit among the evaluated rows.
+fn unused_latents(inferred: &Inferred) -> Vec<String> {
+    let per_row = inferred
+        .iter()
+        .find(|(output, _)| output.is_number_per_row());
+    // The activity of a unit is its variance over rows.
+    let rows = per_row.map_or(0, |(_, values)| values.len());
+    if rows < 2 {
+        return Vec::new();
+    }
+    let units = active_units(inferred, rows).filter(|units| units.active == 0);
+    units.map(|units| units.latent.to_string()).collect()
 }
 
 /// The metrics of the held-out rows.

@@ -494,3 +494,35 @@ fn ways_out_are_not_about_the_program() {
     }
     assert!(found.is_empty(), "{found:#?}");
 }
+
+/// The notes after training of an autoencoder whose q(z) has that distribution.
+fn notes_of(posterior: &str) -> Vec<String> {
+    let text = format!(
+        "model notes {{\n data x: real[6]\n latent z: real[2]\n generative {{\n z ~ normal(0, 1)\n \
+         z -> x ~ normal(linear)\n}}\n inference {{\n {posterior}\n}}\n train {{\n batch 20\n \
+         optimizer adam(rate = 1e-6)\n epochs 1\n}}\n}}\n"
+    );
+    let model = Model::parse("notes.dgm", &text).expect("a model");
+    let x: Vec<f32> = common::numbers("x", 60 * 6, 1.0)
+        .iter()
+        .map(|x| *x as f32)
+        .collect();
+    let data = Dataset::from_arrays(&model, [DataArray::new("x", [60, 6], x)]).expect("data");
+    let mut trainer = Trainer::new(&model, &data, options(None)).expect("a trainer");
+    trainer
+        .train(|_| ControlFlow::Continue(()))
+        .expect("training");
+    let notes = trainer.notes().iter();
+    notes.map(|note| note.message().to_string()).collect()
+}
+
+#[test]
+fn a_note_names_a_latent_that_the_model_does_not_use() {
+    let is_named = |note: &String| note.contains("latent `z` has no active unit");
+    assert!(notes_of("z ~ normal(0, 1)").iter().any(is_named));
+    assert!(
+        !notes_of("x -> z ~ normal(mean = [dense(2)], log_variance = 0)")
+            .iter()
+            .any(is_named)
+    );
+}
