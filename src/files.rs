@@ -10,7 +10,14 @@ use std::{
 
 /// The SHA-256 hash, in hexadecimal digits.
 pub fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
+    hash_of_parts(&[bytes])
+}
+
+/// The SHA-256 hash of parts that follow one another, in hexadecimal digits.
+pub fn hash_of_parts(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()

@@ -206,7 +206,7 @@ impl Trainer {
         for (from, (variable, run)) in trainer.settings.from.iter_mut().zip(&options.from) {
             let checkpoint = read_upstream(run)?;
             trainer.stepper.read_upstream(variable, &checkpoint)?;
-            from.checkpoint = Some(checkpoint.hash);
+            from.checkpoint = Some(checkpoint.checksum);
         }
         if let Some(folder) = folder {
             trainer.create(folder)?;

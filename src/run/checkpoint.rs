@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::{hash, write_whole},
+    files::{hash, hash_of_parts, write_whole},
     model::Model,
 };
 use serde_json::{Map, Value, json};
@@ -68,8 +68,8 @@ pub struct Checkpoint {
     pub position: Position,
     /// The run; `None` in format 2.
     pub origin: Option<Origin>,
-    /// SHA-256 of the file.
-    pub hash: String,
+    /// The checksum, or in format 2 the SHA-256 of the file.
+    pub checksum: String,
 }
 
 impl Checkpoint {
@@ -100,7 +100,10 @@ impl Checkpoint {
             UNCHECKED => fields.take_optional("checksum")?,
             _ => Some(fields.take("checksum")?),
         };
-        if checksum.is_some_and(|checksum| !is_sealed(&bytes, &checksum)) {
+        if checksum
+            .as_ref()
+            .is_some_and(|checksum| !is_sealed(&bytes, checksum))
+        {
             return Err(fields.refused(
                 "the checksum is wrong, so the file was changed or damaged since it was written"
                     .to_string(),
@@ -126,7 +129,7 @@ impl Checkpoint {
             arrays,
             position,
             origin,
-            hash: hash(&bytes),
+            checksum: checksum.unwrap_or_else(|| hash(&bytes)),
         })
     }
 
@@ -273,7 +276,7 @@ fn is_sealed(bytes: &[u8], checksum: &str) -> bool {
     let Some(at) = checksum_place(bytes) else {
         return false;
     };
-    let mut unsealed = bytes.to_vec();
-    unsealed[at..at + DIGITS].fill(b'0');
-    checksum.as_bytes() == &bytes[at..at + DIGITS] && hash(&unsealed) == checksum
+    let (before, rest) = bytes.split_at(at);
+    let (digits, after) = rest.split_at(DIGITS);
+    digits == checksum.as_bytes() && hash_of_parts(&[before, &[b'0'; DIGITS], after]) == checksum
 }

@@ -81,7 +81,7 @@ pub struct From {
     /// SHA-256 of the model's text; `None` in format 1.
     #[serde(default)]
     pub model: Option<String>,
-    /// SHA-256 of the checkpoint that the parameters were read from; `None` in format 1.
+    /// The checksum of the checkpoint that the parameters were read from; `None` in format 1.
     #[serde(default)]
     pub checkpoint: Option<String>,
 }

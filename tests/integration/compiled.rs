@@ -425,6 +425,25 @@ fn the_cpu_trains_a_folder_as_its_file() {
         checkpoint("file") == checkpoint("folder"),
         "the same bits after a resumption"
     );
+    // Programs of other settings are not those of the run.
+    dgc(&[
+        "compile",
+        "small.dgm",
+        "--set",
+        "batch.labelled=4",
+        "-o",
+        "other",
+    ]);
+    let message = common::program::fails(
+        at,
+        &[
+            "train", "other", "--resume", "--epochs", "4", "-o", "folder",
+        ],
+    );
+    assert!(
+        message.contains("the run's model differs from the compiled model"),
+        "{message}"
+    );
 }
 
 #[test]

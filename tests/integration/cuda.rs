@@ -391,6 +391,21 @@ fn training_in_each_precision() {
         assert!(apart > 1e-6, "{precision} rounds more than f32: {apart}");
         assert!(apart < most, "{precision}: {apart}");
     }
+    // A resumed run keeps its precision.
+    let resume = ["train", "tf32", "--resume", "--epochs", "2", "--device"];
+    emulator::fine(at, &[&resume[..], &["cuda"]].concat(), &[]);
+    let whole = train("whole", "cuda", &["--epochs", "2", "--precision", "tf32"]);
+    emulator::fine(at, &whole, &[]);
+    let checkpoint = |run: &str| {
+        std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint")
+    };
+    assert!(checkpoint("tf32") == checkpoint("whole"), "the same bits");
+    let output = emulator::dgc(at, &[&resume[..], &["cpu"]].concat(), &[]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && message.contains("trained in tf32, which the CPU"),
+        "{message}"
+    );
     // On the CPU operands are rounded to the same numbers.
     emulator::fine(
         at,
