@@ -97,13 +97,6 @@ pub trait Context {
         momentum: f64,
     ) -> Node;
 
-    /// The statistic by which the layer normalises in training: `own`, that of its own rows, or that
-    /// of other rows of the step in the same layer. The name tells the layer's statistics
-    /// apart.
-    fn statistic(&mut self, _name: &str, own: Node) -> Node {
-        own
-    }
-
     /// A new axis of the layer, named `FACTOR.LAYER` or `FACTOR.LAYER.NAME`.
     fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis>;
 

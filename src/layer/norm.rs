@@ -73,10 +73,7 @@ fn standardize(context: &mut dyn Context, parts: &[Part]) -> Part {
     let stored_mean = context.running_average("running_mean", &[axis], 0.0, mean, MOMENTUM);
     let stored_variance = context.running_average("running_var", &[axis], 1.0, variance, MOMENTUM);
     let (mean, variance) = if context.batch_statistics() {
-        (
-            context.statistic("mean", mean),
-            context.statistic("variance", variance),
-        )
+        (mean, variance)
     } else {
         (stored_mean, stored_variance)
     };

@@ -15,14 +15,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// What batch norm keeps over the cases of a step.
-#[derive(Default)]
-pub(super) struct RunningAverages {
-    /// The next values of the running averages, by the parameter's name.
-    pub next: BTreeMap<String, Node>,
-    /// The statistics that cases share, by `LAYER.NAME`.
-    shared: BTreeMap<String, Node>,
-}
+/// The next values of running averages, by the parameter's name.
+pub(super) type RunningAverages = BTreeMap<String, Node>;
 
 /// What a pass does to the running averages, if batch norm uses the statistics of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +28,6 @@ pub(super) enum Averages {
     /// Updates each from its value at the start of the step, ignoring earlier passes. The clean pass
     /// does so, because evaluation repeats it.
     MovedFromStored,
-}
-
-/// The statistics with which batch norm normalises the rows of a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Statistics {
-    /// Those of the pass itself.
-    OfPass,
-    /// Those of the pass itself, which other cases of the step use, too.
-    Shared,
-    /// Those that the case with [`Statistics::Shared`] has computed in the same layer.
-    OfSharedCase,
 }
 
 /// The rows of a pass: those of one case, or those of several cases one after another.
@@ -154,8 +137,6 @@ pub(super) struct Builder<'g> {
     pub mode: Mode,
     /// What happens to the running averages.
     pub averages: Averages,
-    /// The statistics with which batch norm normalises.
-    pub statistics: Statistics,
     /// The rows that are read.
     pub rows: Rows,
     /// The prefix of the names of noise and origins, if it is not the case: `p.z.pseudo`.
@@ -201,7 +182,6 @@ impl<'g> Builder<'g> {
             running,
             mode,
             averages: Averages::Kept,
-            statistics: Statistics::OfPass,
             rows,
             label: None,
             scope: String::new(),
@@ -217,20 +197,12 @@ impl<'g> Builder<'g> {
             running: &mut *self.running,
             mode: self.mode,
             averages: self.averages,
-            statistics: self.statistics,
             rows: self.rows.clone(),
             label: self.label.clone(),
             scope: self.scope.clone(),
             samples: self.samples,
             sample: self.sample,
         }
-    }
-
-    /// Makes this a pass beside that of the bound: it moves no running average, and normalises by its
-    /// own statistics.
-    pub(super) fn set_apart(&mut self) {
-        self.averages = Averages::Kept;
-        self.statistics = Statistics::OfPass;
     }
 
     /// The axis of the rows.
@@ -345,7 +317,7 @@ impl Context for LayerContext<'_, '_> {
             trained: false,
         });
         let stored = graph.read(parameter);
-        let moved = self.builder.running.next.get(&name).copied();
+        let moved = self.builder.running.get(&name).copied();
         let current = match self.builder.averages {
             _ if !self.builder.mode.batch_statistics => return stored,
             Averages::Kept => return stored,
@@ -356,21 +328,8 @@ impl Context for LayerContext<'_, '_> {
         let moved = graph.scale(observed, momentum);
         let next = graph.add(kept, moved);
         let next = graph.stop_gradient(next);
-        self.builder.running.next.insert(name, next);
+        self.builder.running.insert(name, next);
         stored
-    }
-
-    fn statistic(&mut self, name: &str, own: Node) -> Node {
-        let name = format!("{}.{name}", self.prefix);
-        let shared = &mut self.builder.running.shared;
-        match self.builder.statistics {
-            Statistics::OfPass => own,
-            Statistics::Shared => {
-                shared.entry(name).or_insert(own);
-                own
-            }
-            Statistics::OfSharedCase => shared.get(&name).copied().unwrap_or(own),
-        }
     }
 
     fn new_axis(&mut self, name: &str, size: usize, kind: AxisKind) -> Id<Axis> {

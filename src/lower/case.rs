@@ -2,7 +2,7 @@
 
 use super::{
     Mode,
-    builder::{Averages, Builder, Statistics},
+    builder::{Averages, Builder},
     joint::Joint,
     mixture::{self, Weights},
     network::{self, clamp_head, linear_head},
@@ -211,7 +211,6 @@ impl<'m, 'g> Case<'m, 'g> {
         let builder = Builder {
             mode,
             averages: Averages::Kept,
-            statistics: Statistics::OfPass,
             label: None,
             scope: scope(name),
             samples: 1,
@@ -460,7 +459,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let mut pass = self.pass(&mut cache);
         // This pass has streams of noise of its own, apart from those of the rows.
         pass.builder.label = Some(prefix);
-        pass.builder.set_apart();
+        pass.builder.averages = Averages::Kept;
         for (id, input) in inputs {
             pass.set(id, input);
         }

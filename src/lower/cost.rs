@@ -1,9 +1,6 @@
 //! The view of a case that costs of the objective get.
 
-use super::{
-    builder::{Averages, Statistics},
-    case::Case,
-};
+use super::{builder::Averages, case::Case};
 use crate::{
     id::Id,
     layer::Value,
@@ -42,7 +39,7 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
     pub(super) fn lower_jointly(&mut self, cost: &dyn CostTerm) -> Option<Node> {
         self.case.jointly(|all| {
             // The shared networks have moved their running averages already.
-            all.builder.set_apart();
+            all.builder.averages = Averages::Kept;
             CostCase::new(all).lower(cost)
         })
     }
@@ -57,7 +54,6 @@ impl<'c, 'm, 'g> CostCase<'c, 'm, 'g> {
         let mut cache = self.case.observed_values();
         let mut pass = self.case.pass(&mut cache);
         pass.builder.mode.noisy = false;
-        pass.builder.statistics = Statistics::OfPass;
         if pass.builder.averages == Averages::Moved {
             pass.builder.averages = Averages::MovedFromStored;
         }
@@ -101,7 +97,7 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
         let factor = self.case.inference_of(label);
         let mut cache = self.case.observed_values();
         let mut pass = self.case.pass(&mut cache);
-        pass.builder.set_apart();
+        pass.builder.averages = Averages::Kept;
         for &(data, by) in change {
             let value = dense(&mut pass, data);
             let changed = pass.builder.graph.add(value, by);

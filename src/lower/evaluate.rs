@@ -47,7 +47,7 @@ pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
 /// Adds the bound of each row, its terms, the predictions and the encodings. Returns whether the model
 /// has a bound.
 fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what: Evaluate) -> bool {
-    let (mut running, mut cache) = (RunningAverages::default(), Cache::default());
+    let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = Builder::new(
         graph,
         &mut running,
@@ -78,7 +78,7 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
 
 /// Adds the estimate of the log-likelihood of each row.
 fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Term, what: Evaluate) {
-    let (mut running, mut cache) = (RunningAverages::default(), Cache::default());
+    let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = Builder::new(
         graph,
         &mut running,

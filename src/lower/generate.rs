@@ -26,7 +26,7 @@ pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
         .map(Id::new)
         .filter(is_input)
         .collect();
-    let (mut graph, mut running) = (empty_graph(), RunningAverages::default());
+    let (mut graph, mut running) = (empty_graph(), RunningAverages::new());
     let builder = Builder::new(
         &mut graph,
         &mut running,

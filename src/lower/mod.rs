@@ -6,9 +6,8 @@
 //! - a class variable that is summed over becomes an axis of its own, with one position per class.
 //!
 //! Cases share parameters by name. From edition 2 on, their rows pass together through the networks
-//! that do not depend on a label. In the other networks, batch norm normalises every case by the
-//! statistics of the last case that has rows, and only that case updates the running averages, because
-//! evaluation infers the same variables as that case.
+//! that do not depend on a label. Of the other networks, only the last case that has rows updates the
+//! running averages, because evaluation infers the same variables as that case.
 //!
 //! Each file imports only files that stand above it in this list:
 //! - `builder`: the graph and the settings of one pass over the networks;

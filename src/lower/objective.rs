@@ -2,7 +2,7 @@
 
 use super::{
     Mode,
-    builder::{Averages, Builder, RunningAverages, Statistics, empty_graph},
+    builder::{Averages, Builder, RunningAverages, empty_graph},
     case::{Cache, Case},
     cost::CostCase,
     entry::{Entry, total},
@@ -35,17 +35,14 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         "each case has a number of rows"
     );
     let mut graph = empty_graph();
-    let mut running = RunningAverages::default();
+    let mut running = RunningAverages::new();
     let mut loss = Vec::new();
     let last = rows.iter().rposition(|&rows| rows > 0);
     let joint = Joint::new(&mut graph, model, bounds, rows);
-    let cases = bounds.cases.iter().zip(rows).enumerate();
-    let mut cases: Vec<_> = cases.filter(|(_, (_, rows))| **rows > 0).collect();
-    if joint.is_some() {
-        // The other cases use the last one's statistics.
-        cases.reverse();
-    }
-    for (number, (case, &rows)) in cases {
+    for (number, (case, &rows)) in bounds.cases.iter().zip(rows).enumerate() {
+        if rows == 0 {
+            continue;
+        }
         let samples = model.objective.samples;
         let mut builder = Builder::new(&mut graph, &mut running, mode, samples, case.kind, rows);
         // Evaluation infers variables as the last case does. Statistics of other cases are of other
@@ -53,12 +50,6 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         let is_last = last == Some(number);
         if is_last {
             builder.averages = Averages::Moved;
-        }
-        if joint.is_some() {
-            builder.statistics = match is_last {
-                true => Statistics::Shared,
-                false => Statistics::OfSharedCase,
-            };
         }
         let mut cache = Cache::default();
         let mut lowered = Case::begin(model, builder, &case.observed, &mut cache);
@@ -70,7 +61,7 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
     graph.set_origin("loss");
     let loss = graph.total(loss);
     graph.output(OutputKind::Value, OutputName::Loss, loss, Vec::new());
-    for (name, node) in running.next {
+    for (name, node) in running {
         let stored = graph
             .parameters
             .iter()

@@ -10,8 +10,7 @@ pub enum Edition {
     /// each case on its own.
     One,
     /// A KL term with an exact closed form is computed so unless a line says `sampled`. The rows of
-    /// all cases pass together through networks that do not depend on the label, and batch norm
-    /// normalises all cases by the same statistics.
+    /// all cases pass together through networks that do not depend on the label.
     Two,
 }
 

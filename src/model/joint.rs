@@ -37,11 +37,8 @@ impl Model {
         let given = || rows.iter().filter(|(_, rows)| *rows > 0);
         let total: usize = rows.iter().map(|(_, rows)| rows).sum();
         for factor in self.inference.iter().chain(&self.generative) {
-            let single = match self.edition {
-                Edition::One => given().find(|(_, rows)| *rows == 1),
-                _ if factor.reads_any(&dependent) => given().last().filter(|(_, rows)| *rows == 1),
-                _ => given().next().filter(|_| total == 1),
-            };
+            let is_joint = self.edition >= Edition::Two && !factor.reads_any(&dependent);
+            let single = given().find(|(_, rows)| if is_joint { total == 1 } else { *rows == 1 });
             let mut networks = factor.networks().into_iter();
             if let Some((case, _)) = single
                 && let Some(layer) = networks.find_map(|network| normalization(&network.layers))
