@@ -190,6 +190,59 @@ fn a_classifier_goes_on() {
     goes_on("classifier", true, false);
 }
 
+/// A run of before that was killed in its first epoch begins anew, and logs each epoch once.
+#[test]
+fn a_run_without_a_checkpoint_goes_on() {
+    let fixture = Fixture::new("unlabelled");
+    let checkpoint = fixture.path("run/checkpoint.safetensors");
+    std::fs::remove_file(&checkpoint).expect("it is there");
+    fixture.fine("train", &["--resume"]);
+    let log = std::fs::read_to_string(fixture.path("run/metrics.jsonl")).expect("a log");
+    let epochs: Vec<_> = log
+        .lines()
+        .map(|line| json(line)["epoch"].as_u64())
+        .collect();
+    assert_eq!(epochs, [Some(1), Some(2)]);
+    assert!(checkpoint.exists());
+    // From now on it has what a run of this version has.
+    let settings = std::fs::read_to_string(fixture.path("run/settings.json")).expect("settings");
+    assert_eq!(json(&settings)["format"], 2);
+    assert_eq!(json(&settings)["edition"], 1);
+    let stacked = Fixture::new("stacked");
+    std::fs::remove_file(stacked.path("run/checkpoint.safetensors")).expect("it is there");
+    let resume = ["train", "run", "--data", "data.npz", "--resume"];
+    let message = fails(stacked.folder.path(), &resume);
+    assert!(
+        message.contains("no parameters of the run that infers"),
+        "{message}"
+    );
+}
+
+/// A checkpoint of before has no checksum, but its fields are checked: without its step, it began
+/// again at step 0.
+#[test]
+fn a_field_that_an_old_checkpoint_lacks_is_named() {
+    let fixture = Fixture::new("unlabelled");
+    let path = fixture.path("run/checkpoint.safetensors");
+    let whole = std::fs::read(&path).expect("a checkpoint");
+    for name in ["format", "model", "step", "seed", "summed", "sums"] {
+        let written = format!("\\\"{name}\\\":");
+        let at = whole
+            .windows(written.len())
+            .position(|bytes| bytes == written.as_bytes());
+        let mut damaged = whole.clone();
+        // The name with a flipped bit.
+        damaged[at.expect("the field") + 3] ^= 1;
+        std::fs::write(&path, damaged).expect("a file can be written");
+        let resume = ["train", "run", "--data", "data.npz", "--resume"];
+        let message = fails(fixture.folder.path(), &resume);
+        assert!(
+            message.contains(&format!("expected a field `{name}`, found none")),
+            "{message}"
+        );
+    }
+}
+
 /// A compiled folder of before has no format number, and its plans mean something else now.
 #[test]
 fn an_old_compiled_folder_is_refused() {
