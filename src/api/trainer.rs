@@ -15,7 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     files::hash,
     lower::Evaluate,
-    model::Model,
+    model::{Batch, Model},
     names::OutputName,
     note::Note,
     run::{
@@ -355,6 +355,12 @@ impl Trainer {
             settings.validation,
             settings.seed,
         )?;
+        let training = RowCounts::new(&model, &*split.train)?;
+        if matches!(model.train.batch, Batch::Cases { labelled, .. } if labelled > 0) {
+            for (all, left) in given.labels.iter().zip(&training.labels) {
+                findings::check_left(all, left, settings.validation)?;
+            }
+        }
         let held_out = match (split.validation, &data.test) {
             (Some(rows), _) => Some(("validation", rows)),
             (None, Some(rows)) => Some(("test", Arc::clone(rows))),
@@ -374,7 +380,7 @@ impl Trainer {
             .map_or(stepper.source.rows(), |(_, source)| source.rows());
         let evaluator = evaluator(&mut stepper, evaluate, rows.min(ROWS), settings.samples)?;
         let last = stepper.steps_of(stepper.model.train.epochs as u64);
-        let summary = summary(data, &stepper, held_out.as_ref(), &device)?;
+        let summary = summary(data, training, &stepper, held_out.as_ref(), &device)?;
         Ok(Trainer {
             notes: data_notes(data, &stepper, &given, &summary)?,
             summary,
@@ -848,6 +854,7 @@ fn data_notes(
 
 fn summary(
     data: &Dataset,
+    training: RowCounts,
     stepper: &Stepper,
     held_out: Option<&(&'static str, Arc<dyn Source>)>,
     device: &Device,
@@ -861,7 +868,7 @@ fn summary(
     let trained = entries.iter().filter(|entry| entry.parameter.trained);
     Ok(Summary {
         data: data.name().map(str::to_string),
-        training: RowCounts::new(model, &*stepper.source)?,
+        training,
         held_out,
         model: model.name.clone(),
         parameters: trained.map(|entry| entry.len()).sum(),

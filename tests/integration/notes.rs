@@ -259,6 +259,28 @@ fn validation_rows_that_take_labels_are_counted() {
     ");
 }
 
+#[test]
+fn validation_rows_that_take_every_label_are_refused() {
+    let labels = first_labelled(&turns(40), 2);
+    let said = |labels_kept| {
+        let options = Options {
+            validation: 39,
+            labels: labels_kept,
+            seed: 1,
+            ..Options::default()
+        };
+        said(2, arrays(&labels, &[]), options)
+    };
+    insta::assert_snapshot!(said(None), @r"
+    error: validation 39: these rows have all 2 labels of `y`, and training needs some
+      help: hold out fewer rows
+    ");
+    insta::assert_snapshot!(said(Some(2)), @r"
+    error: labels 2: no row besides the 39 held-out rows is labelled
+      help: hold out fewer rows
+    ");
+}
+
 /// Arrays whose features are changed row by row.
 fn changed(change: impl Fn(usize, f64) -> f64) -> Vec<DataArray> {
     let values = rows(200);

@@ -82,6 +82,23 @@ pub fn check_signs(counts: &LabelCounts, place: &str) -> Result<()> {
     )))
 }
 
+/// Checks that validation rows leave training some labels, if the data have any. `all` are the
+/// labels before rows are held out, `training` those that are left.
+///
+/// # Errors
+/// If all labelled rows are held out.
+pub fn check_left(all: &LabelCounts, training: &LabelCounts, validation: usize) -> Result<()> {
+    let labelled = all.labelled();
+    if validation == 0 || labelled == 0 || training.labelled() > 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "these rows have all {labelled} labels of `{}`, and training needs some",
+        all.label
+    );
+    Err(Error::option("validation", validation, message).help("hold out fewer rows"))
+}
+
 /// The notes about the labels of the training rows and of the rows that are held out of them.
 /// `all` are the labels of all training rows, of which `held_out` validation rows are taken, if
 /// any; `training` are those that training sees.

@@ -93,6 +93,10 @@ fn kept_labels(
         }
     }
     let available: usize = by_class.iter().map(Vec::len).sum();
+    if available == 0 && validation > 0 {
+        let message = format!("no row besides the {validation} held-out rows is labelled");
+        return Err(Error::option("labels", labels, message).help("hold out fewer rows"));
+    }
     if available == 0 {
         let help = format!(
             "expected classes in an array `{label}` (-1 for unlabelled rows), or a labels file of MNIST"
