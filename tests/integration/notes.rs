@@ -313,7 +313,7 @@ fn features_that_are_not_standardised_are_noted() {
         @r#"
         [
             Some(
-                "data: the features of `x` are not standardised: means from 3.57e-4 to 741, standard deviations from 1.06 to 334",
+                "data: the features of `x` are not standardised: means from 0 to 741, standard deviations from 1.06 to 334",
             ),
             Some(
                 "data: the features of `x` are not standardised: means from 9.98 to 10, standard deviations from 1.06 to 1.11",

@@ -303,7 +303,9 @@ fn scales(name: &str, features: &[Feature]) -> Option<Note> {
     varying.sort_by(|a, b| a.deviation.total_cmp(&b.deviation));
     let (least, most) = (varying.first()?.deviation, varying.last()?.deviation);
     let median = varying[(varying.len() - 1) / 2].deviation;
-    let means = || varying.iter().map(|feature| feature.mean);
+    // Rounding leaves the mean of centred features a little beside 0.
+    let rounded = |mean: f64| if mean.abs() < 1e-3 * most { 0.0 } else { mean };
+    let means = || varying.iter().map(|feature| rounded(feature.mean));
     let lowest = means().fold(f64::INFINITY, f64::min);
     let highest = means().fold(f64::NEG_INFINITY, f64::max);
     let is_scaled = (SMALL..=LARGE).contains(&most)
