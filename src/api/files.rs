@@ -75,8 +75,11 @@ impl Predictions {
             let label = &prediction.label;
             [label.clone(), format!("probability of {label}")]
         });
+        // A label may be called `row`.
+        let has_row = self.labels.iter().any(|label| label.label == "row");
+        let number = if has_row { "row number" } else { "row" };
         writer
-            .write_record(std::iter::once("row".to_string()).chain(header))
+            .write_record(std::iter::once(number.to_string()).chain(header))
             .map_err(failed)?;
         let likeliest: Vec<Vec<usize>> = self
             .labels

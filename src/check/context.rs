@@ -22,6 +22,9 @@ pub(super) struct Checker<'a> {
     pub sets: Sets,
     /// The values of sizes by name.
     pub sizes: BTreeMap<String, f64>,
+    /// Numbers that lines define for the arithmetic of other lines, such as `epochs`. A size hides
+    /// one of the same name.
+    pub defined: BTreeMap<&'static str, f64>,
     pub declared_sizes: Vec<Name>,
     pub used_sizes: Vec<String>,
     pub variables: Vec<Variable>,
@@ -46,6 +49,7 @@ impl<'a> Checker<'a> {
             diagnostics: Vec::new(),
             sets: Sets::new(sets),
             sizes: BTreeMap::new(),
+            defined: BTreeMap::new(),
             declared_sizes: Vec::new(),
             used_sizes: Vec::new(),
             variables: Vec::new(),
@@ -105,10 +109,12 @@ impl<'a> Checker<'a> {
         match &expression.kind {
             ExpressionKind::Number(number) => Some(*number),
             ExpressionKind::Name(name) => {
-                let value = self.sizes.get(name).copied();
+                let defined = self.defined.get(name.as_str());
+                let value = self.sizes.get(name).or(defined).copied();
                 self.used_sizes.push(name.clone());
                 if value.is_none() {
-                    let help = suggest(name, self.sizes.keys().map(String::as_str));
+                    let sizes = self.sizes.keys().map(String::as_str);
+                    let help = suggest(name, sizes.chain(self.defined.keys().copied()));
                     let help = help.unwrap_or_else(|| format!("declare it: `size {name} = 10`"));
                     self.report(
                         Diagnostic::error(expression.span, format!("unknown size `{name}`"))

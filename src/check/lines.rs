@@ -212,8 +212,16 @@ impl LineContext for Checker<'_> {
         Checker::set(self, name, argument, written)
     }
 
-    fn define(&mut self, name: &str, value: f64) {
-        self.sizes.entry(name.to_string()).or_insert(value);
+    fn rename_set(&mut self, former: &str, name: &str) {
+        self.sets.rename(former, name);
+    }
+
+    fn is_size(&self, name: &str) -> bool {
+        self.sizes.contains_key(name)
+    }
+
+    fn define(&mut self, name: &'static str, value: f64) {
+        self.defined.insert(name, value);
     }
 
     fn is_network(&self, value: &ArgumentValue) -> bool {

@@ -37,6 +37,15 @@ impl Sets {
         Ok(value)
     }
 
+    /// Gives a number that was set under a former name its present name.
+    pub fn rename(&mut self, former: &str, name: &str) {
+        for (given, _) in &mut self.given {
+            if given == former {
+                *given = name.to_string();
+            }
+        }
+    }
+
     /// The text that `--set` gives a name; the last one if there are several.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.given

@@ -1,6 +1,6 @@
 //! `beta z 1 warmup 10 from 3`: the weight of the terms of a variable that q infers.
 
-use super::{Block, Draft, Line, Reader};
+use super::{Block, Draft, Line, RampOwner, Reader};
 use crate::model::TermWeight;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Line for BetaLine {
 
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
         let (name, variable) = reader.hidden()?;
-        let ramp = reader.ramp("beta", &name.text)?;
+        let ramp = reader.ramp("beta", RampOwner::Variable(&name.text))?;
         draft.objective.betas.push(TermWeight { variable, ramp });
         Some(())
     }

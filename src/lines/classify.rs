@@ -29,6 +29,10 @@ impl CostTerm for Classify {
         self.label
     }
 
+    fn metric(&self) -> &'static str {
+        CLASSIFICATION
+    }
+
     fn rows(&self) -> CostRows {
         CostRows::Labelled
     }
@@ -49,7 +53,7 @@ impl CostTerm for Classify {
         let axes = graph.axes_of(density).clone();
         let mean = graph.mean(density, &axes);
         let cross_entropy = graph.neg(mean);
-        context.report(OutputName::metric(CLASSIFICATION, label), cross_entropy);
+        context.report(OutputName::metric(self.metric(), label), cross_entropy);
         let weight = context.weight(self);
         context.graph().mul(weight, cross_entropy)
     }
@@ -115,6 +119,9 @@ fn weight(reader: &mut Reader) -> Option<Weight> {
 
 fn arithmetic(context: &mut dyn LineContext, value: &Expression) -> Option<Weight> {
     match &value.kind {
+        ExpressionKind::Name(name) if context.is_size(name) => {
+            context.number(value).map(Weight::Number)
+        }
         ExpressionKind::Name(name) if name == "rows" => Some(Weight::Rows),
         ExpressionKind::Name(name) if name == "labelled" => Some(Weight::Labelled),
         ExpressionKind::Binary(operator, left, right) => {

@@ -43,8 +43,14 @@ pub trait LineContext {
     /// number in the file.
     fn set(&mut self, name: &str, argument: &Argument, written: Option<f64>) -> Option<f64>;
 
+    /// Gives `--set FORMER=…` the meaning of `--set NAME=…`.
+    fn rename_set(&mut self, former: &str, name: &str);
+
+    /// Whether the model has a size of that name. It hides any number of dgc with that name.
+    fn is_size(&self, name: &str) -> bool;
+
     /// Defines a name for the arithmetic of later lines, unless a size has that name.
-    fn define(&mut self, name: &str, value: f64);
+    fn define(&mut self, name: &'static str, value: f64);
 
     /// Whether an argument is a network, either inline or the name of a net.
     fn is_network(&self, value: &ArgumentValue) -> bool;

@@ -34,6 +34,10 @@ impl CostTerm for Inform {
         self.label
     }
 
+    fn metric(&self) -> &'static str {
+        "information"
+    }
+
     fn rows(&self) -> CostRows {
         CostRows::Unlabelled
     }
@@ -58,7 +62,7 @@ impl CostTerm for Inform {
         let log_marginal = graph.log(positive);
         let negative_marginal_entropy = graph.contract(marginal, log_marginal, &class);
         let information = graph.sub(negative_entropy, negative_marginal_entropy);
-        context.report(OutputName::metric("information", name), information);
+        context.report(OutputName::metric(self.metric(), name), information);
         context.graph().scale(information, -self.weight)
     }
 }

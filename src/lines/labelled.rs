@@ -1,6 +1,6 @@
 //! `labelled 0.01 warmup 10 from 1`: the weight of the bound of labelled rows.
 
-use super::{Block, Draft, Line, Reader};
+use super::{Block, Draft, Line, RampOwner, Reader};
 use crate::diagnostic::Diagnostic;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Line for Labelled {
             reader.report(Diagnostic::error(span, title).help(help));
             return None;
         }
-        draft.objective.labelled = Some(reader.ramp("weight", "labelled")?);
+        draft.objective.labelled = Some(reader.ramp("weight", RampOwner::Line("labelled"))?);
         Some(())
     }
 }

@@ -103,7 +103,7 @@ impl CostTerm for Match {
         }
         let all = graph.axes_of(square).clone();
         let mean = graph.mean(square, &all);
-        context.report(OutputName::metric(KEYWORD, name(self.node)), mean);
+        context.report(OutputName::metric(self.metric(), name(self.node)), mean);
         context.graph().scale(mean, self.weight)
     }
 }
@@ -135,7 +135,7 @@ impl Line for MatchLine {
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
         let (name, node) = node(reader)?;
         reader.choice(&["to"])?;
-        let clean = reader.follows("clean");
+        let clean = reader.modifies_variable("clean");
         let (target_name, target) = target(reader)?;
         same_size(reader, (&name, node), (&target_name, target))?;
         reads_no_hidden_class(reader, &name, node)?;

@@ -53,7 +53,7 @@ mod smooth;
 mod sum;
 
 pub use context::LineContext;
-pub use reader::Reader;
+pub use reader::{RampOwner, Reader};
 
 use crate::{
     diagnostic::Span,

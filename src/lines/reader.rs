@@ -20,6 +20,16 @@ pub struct Reader<'r> {
     next: usize,
 }
 
+/// What a ramp belongs to, which names its numbers in `--set`. Variables and lines have separate
+/// names, since a variable may be called `smooth`.
+#[derive(Clone, Copy, Debug)]
+pub enum RampOwner<'n> {
+    /// A variable: `beta.z`, `warmup.z`, `from.z`.
+    Variable(&'n str),
+    /// The line with a keyword: `smooth.weight`, `smooth.warmup`, `smooth.from`.
+    Line(&'static str),
+}
+
 /// A whole-number argument within these limits, without a default.
 pub const fn whole(name: &'static str, least: f64, most: f64) -> Argument {
     Argument {
@@ -240,6 +250,20 @@ impl<'r> Reader<'r> {
         found
     }
 
+    /// Consumes the next value if it is that word in front of a variable, and not itself a variable
+    /// of that name.
+    pub fn modifies_variable(&mut self, word: &str) -> bool {
+        let is_variable = |name: &str| {
+            let mut variables = self.context.variables().iter();
+            variables.any(|variable| variable.name == name)
+        };
+        let after = self.setting.values.get(self.next + 1);
+        let before_variable = after.is_some_and(
+            |value| matches!(&value.kind, ExpressionKind::Name(name) if is_variable(name)),
+        );
+        (before_variable || !is_variable(word)) && self.follows(word)
+    }
+
     /// Whether that word follows. Reports any other value; the end of the line is `false`.
     pub fn keyword(&mut self, word: &'static str) -> Option<bool> {
         if self.next == self.setting.values.len() {
@@ -324,21 +348,20 @@ impl<'r> Reader<'r> {
         Some((name, id))
     }
 
-    /// `1 warmup 10 from 3`. In `--set` the numbers are `NAME.SUBJECT`, `warmup.SUBJECT` and
-    /// `from.SUBJECT`.
-    pub fn ramp(&mut self, name: &'static str, subject: &str) -> Option<Ramp> {
-        let weight = self.number_of(real(name, 0.0, 1e6), subject)?;
-        self.ramp_to(weight, subject)
+    /// `1 warmup 10 from 3`. `weight` is the name of the first number.
+    pub fn ramp(&mut self, weight: &'static str, owner: RampOwner) -> Option<Ramp> {
+        let weight = self.ramp_number(weight, owner)?;
+        self.ramp_to(weight, owner)
     }
 
     /// `warmup 10 from 3`, after a weight that has been read. Without `warmup` the weight never
     /// changes; without `from` it starts at 0.
-    pub fn ramp_to(&mut self, weight: f64, subject: &str) -> Option<Ramp> {
+    pub fn ramp_to(&mut self, weight: f64, owner: RampOwner) -> Option<Ramp> {
         let (mut warmup, mut from) = (0.0, 0.0);
         if self.keyword("warmup")? {
-            warmup = self.number_of(real("warmup", 0.0, 1e6), subject)?;
+            warmup = self.ramp_number("warmup", owner)?;
             if self.keyword("from")? {
-                from = self.number_of(real("from", 0.0, 1e6), subject)?;
+                from = self.ramp_number("from", owner)?;
             }
         }
         Some(Ramp {
@@ -347,6 +370,25 @@ impl<'r> Reader<'r> {
             from,
             span: self.span(),
         })
+    }
+
+    fn ramp_number(&mut self, name: &'static str, owner: RampOwner) -> Option<f64> {
+        let argument = real(name, 0.0, 1e6);
+        let number = self.number(argument)?;
+        let set_name = match owner {
+            RampOwner::Variable(variable) => format!("{name}.{variable}"),
+            RampOwner::Line(keyword) => {
+                let set_name = format!("{keyword}.{name}");
+                // Earlier versions had the names of variables here. Stored runs may use them.
+                let mut variables = self.context.variables().iter();
+                if !variables.any(|variable| variable.name == keyword) {
+                    let former = format!("{name}.{keyword}");
+                    self.context.rename_set(&former, &set_name);
+                }
+                set_name
+            }
+        };
+        Some(self.context.set_number(&set_name, &argument, number))
     }
 
     /// Reports a value that is left over.

@@ -5,7 +5,7 @@
 //! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖,
 //! repeated in each round with d = g; then r = ε g/‖g‖.
 
-use super::{Block, Draft, Line, Reader};
+use super::{Block, Draft, Line, RampOwner, Reader};
 use crate::{
     distribution::Domain,
     gradient,
@@ -44,6 +44,10 @@ impl CostTerm for Smooth {
 
     fn subject(&self) -> Id<Variable> {
         self.label
+    }
+
+    fn metric(&self) -> &'static str {
+        "smoothness"
     }
 
     fn rows(&self) -> CostRows {
@@ -106,7 +110,7 @@ impl CostTerm for Smooth {
         let means = context.means(divergence);
         for &(case, mean) in &means {
             let output = OutputName::Metric {
-                metric: "smoothness".to_string(),
+                metric: self.metric().to_string(),
                 case: Some(case),
                 variable: name.clone(),
             };
@@ -242,7 +246,7 @@ impl Line for SmoothLine {
             radius,
             step,
             rounds: rounds as usize,
-            ramp: reader.ramp_to(weight, KEYWORD)?,
+            ramp: reader.ramp_to(weight, RampOwner::Line(KEYWORD))?,
         }));
         Some(())
     }

@@ -31,6 +31,12 @@ pub trait CostTerm: Debug + Send + Sync {
     /// The variable that the line names. A model has at most one cost per keyword and variable.
     fn subject(&self) -> Id<Variable>;
 
+    /// The name of the metric that a training step shows: the mean that the cost's weight
+    /// multiplies.
+    fn metric(&self) -> &'static str {
+        self.keyword()
+    }
+
     /// Every variable that the cost reads.
     fn reads(&self) -> Vec<Id<Variable>> {
         vec![self.subject()]

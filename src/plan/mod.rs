@@ -333,14 +333,11 @@ impl Plan {
     }
 
     /// Whether two buffers are an old value and its replacement in the same memory: a parameter and
-    /// its next value, or an input and an output of the same name.
+    /// its next value.
     pub fn share_memory(&self, first: usize, second: usize) -> bool {
         let (first, second) = (&self.buffers[first], &self.buffers[second]);
         match (&first.storage, &second.storage) {
             (Storage::Parameter(first), Storage::Parameter(second)) => first == second,
-            (Storage::Input, Storage::Output) | (Storage::Output, Storage::Input) => {
-                first.name == second.name
-            }
             _ => false,
         }
     }

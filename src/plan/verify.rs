@@ -13,8 +13,8 @@
 //! 3. **Memory has one writer.** At most one instruction or contraction of the plan writes a buffer.
 //!    An input has no writer; an output, a gradient and working memory have one.
 //! 4. **Two buffers share memory only as an old value and its replacement**: a parameter and its
-//!    next value, or an input and an output of the same name. They have the same axes. Buffers in
-//!    working memory overlap only if no kernel lies in the lifetimes of both.
+//!    next value. They have the same axes. Buffers in working memory overlap only if no kernel lies
+//!    in the lifetimes of both.
 //! 5. **Loops.** A loop has at most [`MOST_AXES`] distinct axes with their sizes. Loops of a kernel's
 //!    setup are not tiled; the others run along the tile axis first. Operands are values of earlier
 //!    instructions, as many as the operation takes.

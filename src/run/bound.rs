@@ -186,7 +186,7 @@ fn on_device(
     for entry in session.layout.entries.clone() {
         session.set(session.parameters, &entry, &values[&entry.parameter.name])?;
     }
-    for name in loaded.names() {
+    for name in loaded.inputs() {
         if let Some(value) = values.get(name) {
             session.fill(&loaded, name, &mut |array| {
                 array

@@ -63,7 +63,7 @@ impl Evaluator {
             .max()
             .expect("a bound has rows");
         let inputs = loaded
-            .names()
+            .inputs()
             .filter_map(|name| match InputName::parse(name)? {
                 InputName::Observed(kind, variable) if kind == case.kind => Some(Input {
                     name: name.to_string(),

@@ -126,13 +126,19 @@ pub struct Session {
     pub gradients: Id<Array>,
 }
 
-/// A program with the arrays of its inputs and outputs.
+/// A program with the arrays of its inputs and outputs. The two have names of their own: the
+/// input `labelled.per_row` holds a variable `per_row`, the output of that name a bound.
 pub struct Loaded {
     program: Id<Program>,
-    arrays: BTreeMap<String, (Id<Array>, usize)>,
+    inputs: Arrays,
+    /// The outputs that are not scalars.
+    outputs: Arrays,
     /// The array of all scalar outputs, and their names in order.
     numbers: (Id<Array>, Vec<String>),
 }
+
+/// Arrays and their lengths, by name.
+type Arrays = BTreeMap<String, (Id<Array>, usize)>;
 
 impl Session {
     /// Opens a device with all parameters set to 0.
@@ -162,7 +168,7 @@ impl Session {
         shared: &dyn Fn(&plan::Buffer) -> Option<backend::ArrayRange>,
     ) -> Result<Loaded> {
         let plan = &build.plan;
-        let mut arrays = BTreeMap::new();
+        let (mut inputs, mut outputs) = (Arrays::new(), Arrays::new());
         let is_number = |buffer: &plan::Buffer| {
             matches!(buffer.storage, plan::Storage::Output) && buffer.axes.is_empty()
         };
@@ -206,8 +212,12 @@ impl Session {
                         offset,
                     })
                 }
-                (None, plan::Storage::Input | plan::Storage::Output) => {
+                (None, storage @ (plan::Storage::Input | plan::Storage::Output)) => {
                     let array = self.device.allocate(buffer.len)?;
+                    let arrays = match storage {
+                        plan::Storage::Input => &mut inputs,
+                        _ => &mut outputs,
+                    };
                     arrays.insert(buffer.name.clone(), (array, buffer.len));
                     Some(ArrayRange { array, offset: 0 })
                 }
@@ -215,7 +225,8 @@ impl Session {
         }
         Ok(Loaded {
             program: self.device.load(build, &places)?,
-            arrays,
+            inputs,
+            outputs,
             numbers: (number_array, numbers),
         })
     }
@@ -243,23 +254,23 @@ impl Session {
         self.device.poll_readback(wait, take)
     }
 
-    /// The array of an input or output, if the program has it.
+    /// The array of an input, if the program has it.
     pub fn array(&self, loaded: &Loaded, name: &str) -> Option<Id<Array>> {
-        loaded.arrays.get(name).map(|(array, _)| *array)
+        loaded.inputs.get(name).map(|(array, _)| *array)
     }
 
-    /// The number of floats of a non-scalar input or output, if the program has it.
+    /// The number of floats of an input, if the program has it.
     pub fn len(&self, loaded: &Loaded, name: &str) -> Option<usize> {
-        loaded.arrays.get(name).map(|(_, len)| *len)
+        loaded.inputs.get(name).map(|(_, len)| *len)
     }
 
-    /// The floats of an input or output, if the program has it.
+    /// The floats of an output, if the program has it.
     pub fn read(&self, loaded: &Loaded, name: &str) -> Result<Option<Cow<'_, [f32]>>> {
         if let Some(at) = loaded.numbers.1.iter().position(|number| number == name) {
             return self.device.read(loaded.numbers.0, at, 1).map(Some);
         }
         loaded
-            .arrays
+            .outputs
             .get(name)
             .map(|(array, len)| self.device.read(*array, 0, *len))
             .transpose()
@@ -272,7 +283,7 @@ impl Session {
         name: &str,
         write: &mut dyn FnMut(&mut [f32]),
     ) -> Result<()> {
-        match loaded.arrays.get(name) {
+        match loaded.inputs.get(name) {
             Some((array, len)) => self.device.fill(*array, 0, *len, write),
             None => Ok(()),
         }
@@ -320,12 +331,9 @@ impl Session {
 }
 
 impl Loaded {
-    /// The names of inputs and outputs.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.arrays
-            .keys()
-            .chain(&self.numbers.1)
-            .map(String::as_str)
+    /// The names of inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.keys().map(String::as_str)
     }
 
     /// The names of the scalar outputs.

@@ -27,6 +27,7 @@ mod laws;
 mod lines;
 mod matching;
 mod mixture;
+mod names;
 mod notes;
 mod oracle;
 mod outputs;

@@ -25,7 +25,7 @@ fn adgm(sets: &[(&str, &str)]) -> Model {
         ("batch.unlabelled", "30"),
     ];
     // The line weighs nothing after seven steps.
-    let smooth = [("warmup.smooth", "1")];
+    let smooth = [("smooth.warmup", "1")];
     load(
         &common::root().join("models/adgm.dgm"),
         &[&small[..], &smooth, sets].concat(),
@@ -133,7 +133,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
         .fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
     assert!(far <= 1e-6 * most, "{far} of {most}");
     // What weighs nothing from the beginning is in no program.
-    let none = programs::training(&adgm(&[("smooth.weight", "0"), ("warmup.smooth", "0")]));
+    let none = programs::training(&adgm(&[("smooth.weight", "0"), ("smooth.warmup", "0")]));
     let (_, settled) = model.steady_state().expect("the weight ends at 0");
     assert!(none == programs::training(&settled) && none.steady.is_none());
 }
@@ -313,9 +313,9 @@ fn weights_warm_up() {
         [1.0, 0.8, 0.2, 0.2],
     );
     let sets = [
-        ("weight.labelled", "0"),
-        ("warmup.labelled", "2"),
-        ("from.labelled", "3"),
+        ("labelled.weight", "0"),
+        ("labelled.warmup", "2"),
+        ("labelled.from", "3"),
     ];
     close(
         "labelled 0.2 warmup 4 from 1",
@@ -327,8 +327,8 @@ fn weights_warm_up() {
     close(line, &[], "smooth.y", [8.0, 6.0, 0.0, 0.0]);
     let sets = [
         ("smooth.weight", "5"),
-        ("warmup.smooth", "2"),
-        ("from.smooth", "3"),
+        ("smooth.warmup", "2"),
+        ("smooth.from", "3"),
     ];
     close(line, &sets, "smooth.y", [3.0, 4.0, 5.0, 5.0]);
     let text = text.replace(

@@ -64,13 +64,11 @@ struct Read {
     access: Option<Access>,
 }
 
-/// Memory that exists before or after a run.
+/// Memory that two buffers may share: that of a parameter or of its gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Memory<'p> {
+enum Memory {
     Parameter(usize),
     Gradient(usize),
-    /// An input, an output, or both.
-    Named(&'p str),
 }
 
 pub(super) struct Hazards<'p> {
@@ -313,15 +311,17 @@ fn twins(plan: &Plan) -> Check<Vec<Option<usize>>> {
             Storage::Arena(_) => continue,
             Storage::Parameter(parameter) => Memory::Parameter(parameter),
             Storage::Gradient(parameter) => Memory::Gradient(parameter),
-            Storage::Input | Storage::Output => Memory::Named(&buffer.name),
+            Storage::Input | Storage::Output => {
+                // An input may have the name of an output: they are separate namespaces.
+                let is_input = buffer.storage == Storage::Input;
+                let name = buffer.name.as_str();
+                ensure(names.insert((is_input, name)), "distinct names", || {
+                    "two buffers of one".to_string()
+                })
+                .map_err(|error| error.about(name))?;
+                continue;
+            }
         };
-        if let Memory::Named(name) = memory {
-            let is_input = buffer.storage == Storage::Input;
-            ensure(names.insert((is_input, name)), "distinct names", || {
-                "two buffers of one".to_string()
-            })
-            .map_err(|error| error.about(name))?;
-        }
         let Some(&other) = first.get(&memory) else {
             first.insert(memory, index);
             continue;

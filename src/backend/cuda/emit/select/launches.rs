@@ -206,11 +206,8 @@ fn pointers(plan: &Plan, pieces: &[Piece]) -> Vec<Pointer> {
         .iter()
         .flat_map(|piece| piece.usage.writes.keys().copied())
         .collect();
-    // A value that an optimiser replaces has two buffers with the same name.
-    let same = |a: Id<Buffer>, b: Id<Buffer>| {
-        memory(plan, a) == memory(plan, b)
-            || !in_arena(plan, a) && plan.buffer(a).name == plan.buffer(b).name
-    };
+    // A value that an optimiser replaces has two buffers in the same memory.
+    let same = |a: Id<Buffer>, b: Id<Buffer>| memory(plan, a) == memory(plan, b);
     let access = |id: Id<Buffer>| {
         if written.contains(&id) {
             PointerAccess::Written
