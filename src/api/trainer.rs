@@ -130,9 +130,6 @@ impl Progress<'_> {
     }
 }
 
-/// Training has diverged if the loss exceeds the first epoch's loss by more than this multiple of
-/// it.
-const DIVERGENCE: f64 = 10.0;
 /// The rows per evaluation batch, and the number of training rows that are evaluated if there are
 /// no held-out rows.
 const ROWS: usize = 200;
@@ -151,7 +148,6 @@ pub struct Trainer {
     unwritten: Vec<Value>,
     /// The last epoch that ended.
     epoch: u64,
-    first_loss: Option<f64>,
     /// The time and step at which the current epoch began.
     begun: (Instant, u64),
     last: u64,
@@ -288,7 +284,6 @@ impl Trainer {
         }
         let log = folder.log();
         trainer.notes.extend(log.truncate(trainer.epoch)?);
-        trainer.first_loss = log.first_loss();
         trainer.begun = (Instant::now(), trainer.stepper.step);
         trainer.record_kernels(&stored);
         if trainer.settings != stored {
@@ -395,7 +390,6 @@ impl Trainer {
             folder: None,
             unwritten: Vec::new(),
             epoch: 0,
-            first_loss: None,
             last,
             ended: None,
             saved: None,
@@ -466,8 +460,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] if the cancel flag is raised, without taking the step and after
-    /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above the
-    /// first epoch's.
+    /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above
+    /// that of the first parameters.
     pub fn step(&mut self) -> Result<Option<Epoch>> {
         if self.is_done() {
             return Ok(None);
@@ -741,32 +735,19 @@ impl Trainer {
             "seconds": seconds,
             "rows_per_second": speed,
         });
+        self.stepper.check_loss()?;
         for (name, value) in self.stepper.take_means()? {
             match name.grouped() {
                 (Some(group), key) => metrics[group][key] = json!(value),
                 (None, key) => metrics[key] = json!(value),
             }
         }
-        self.check_loss(metrics["loss"].as_f64().unwrap_or(f64::NAN))?;
         let inferred = self.check_health()?;
         self.unused = unused_latents(&inferred);
         if let Some((name, source)) = &self.held_out {
             metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &inferred)?;
         }
         Ok(metrics)
-    }
-
-    fn check_loss(&mut self, loss: f64) -> Result<()> {
-        let first = *self.first_loss.get_or_insert(loss);
-        if loss.is_finite() && loss - first <= DIVERGENCE * first.abs().max(1.0) {
-            return Ok(());
-        }
-        Err(self.stepper.diverged(
-            self.stepper.step,
-            format!(
-                "the mean loss of the epoch is {loss}, and that of the first epoch was {first}"
-            ),
-        ))
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Position {
     /// Sums of the scalar outputs over the steps of the current epoch, as the bits of an f64, so
     /// that the means of a resumed epoch have the same bits.
     pub sums: Vec<(String, u64)>,
+    /// The scalar outputs of the first step, likewise. Empty before it, and in format 2.
+    pub first: Vec<(String, u64)>,
 }
 
 /// The run that a checkpoint belongs to.
@@ -115,6 +117,10 @@ impl Checkpoint {
             seed: fields.take("seed")?,
             summed: fields.take("summed")?,
             sums: fields.take("sums")?,
+            first: match format {
+                UNCHECKED => Vec::new(),
+                _ => fields.take("first")?,
+            },
         };
         let origin = match format {
             UNCHECKED => None,
@@ -150,6 +156,7 @@ impl Checkpoint {
             "seed": position.seed,
             "summed": position.summed,
             "sums": position.sums,
+            "first": position.first,
             "epoch": origin.epoch,
             "settings": origin.settings,
             "checksum": "0".repeat(DIGITS),

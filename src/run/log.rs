@@ -59,12 +59,6 @@ impl Log {
         fs::read(&self.path).is_ok_and(|bytes| bytes.contains(&b'\n'))
     }
 
-    /// The mean loss of the first logged epoch.
-    pub fn first_loss(&self) -> Option<f64> {
-        let text = fs::read_to_string(&self.path).ok()?;
-        serde_json::from_str::<Value>(text.lines().next()?).ok()?["loss"].as_f64()
-    }
-
     /// Removes the metrics of epochs after `last`, the last epoch of the checkpoint; a resumed run
     /// logs them anew. Returns a note if metrics of earlier epochs are missing.
     ///

@@ -13,6 +13,7 @@ pub mod programs;
 pub mod evaluate;
 pub mod settings;
 pub mod checkpoint;
+pub mod divergence;
 pub mod train;
 pub mod log;
 pub mod folder;

@@ -5,6 +5,7 @@ use super::{
     batches::Sequence,
     checkpoint::{Checkpoint, Origin, Position, find},
     data::{Source, check_field},
+    divergence,
     initialize::initialize,
     population::Population,
     programs::{self, Training},
@@ -51,6 +52,11 @@ pub struct Stepper {
     /// of the gradient, then those of the update.
     sums: Vec<(OutputName, f64)>,
     summed: u64,
+    /// The outputs of the first step, whose parameters no step has changed; `None` before it has
+    /// reported, or if an earlier version of dgc took it.
+    first: Option<Vec<(OutputName, f64)>>,
+    /// The loss of the last step that reported.
+    last_loss: f64,
     /// The outputs of the next step to report that have arrived so far.
     reported: Vec<f32>,
     /// The number of steps that have not reported yet.
@@ -145,6 +151,8 @@ impl Stepper {
             state,
             reported: Vec::with_capacity(sums.len()),
             sums,
+            first: None,
+            last_loss: 0.0,
             summed: 0,
             unreported: 0,
             carried: Vec::new(),
@@ -287,10 +295,20 @@ impl Stepper {
                     ));
                 }
             }
+            let numbers = self.reported.iter().map(|&number| f64::from(number));
+            let names = self.sums.iter().map(|(name, _)| name);
+            if self.step == self.unreported {
+                let outputs = names.clone().cloned().zip(numbers.clone());
+                self.first = Some(outputs.collect());
+            }
+            let mut loss = names.zip(numbers.clone());
+            if let Some((_, loss)) = loss.find(|(name, _)| **name == OutputName::Loss) {
+                self.last_loss = loss;
+            }
             self.sums
                 .iter_mut()
-                .zip(&self.reported)
-                .for_each(|((_, sum), number)| *sum += f64::from(*number));
+                .zip(numbers)
+                .for_each(|((_, sum), number)| *sum += number);
             self.reported.clear();
             self.summed += 1;
             self.unreported -= 1;
@@ -316,6 +334,38 @@ impl Stepper {
             format!("training diverged at step {step} (epoch {epoch:.2}): {what}"),
         )
         .help(help)
+    }
+
+    /// Checks that the loss is not far worse than that of the first parameters with the same weights:
+    /// neither the mean of the epoch's steps, nor the last step, which may have recovered.
+    ///
+    /// # Errors
+    /// If both losses are far worse.
+    pub fn check_loss(&mut self) -> Result<()> {
+        self.settle()?;
+        let Some(outputs) = &self.first else {
+            return Ok(());
+        };
+        let mut means = self.means();
+        let Some((_, mean)) = means.find(|(name, _)| **name == OutputName::Loss) else {
+            return Ok(());
+        };
+        let steps = [self.step - self.summed, self.step - 1];
+        let epochs = steps.map(|step| self.epochs_after(step));
+        // Between the two steps the weights move linearly, and the first loss with them.
+        let [early, late] =
+            epochs.map(|epoch| divergence::loss_at(&self.model, outputs, 0.0, epoch));
+        let first = early.max(late);
+        if !divergence::is_far_worse(&self.model, mean, first)
+            || !divergence::is_far_worse(&self.model, self.last_loss, late)
+        {
+            return Ok(());
+        }
+        let what = format!(
+            "the mean loss of the epoch is {mean}; with the same weights, the loss before the \
+             first step was {first}"
+        );
+        Err(self.diverged(self.step, what))
     }
 
     /// Checks that the loss of every step, and every parameter, running average and moment is
@@ -419,15 +469,19 @@ impl Stepper {
             }
         }
         stored.extend(self.carried.iter().cloned());
-        let sums = self.sums.iter();
+        let exact = |outputs: &[(OutputName, f64)]| {
+            let outputs = outputs.iter();
+            outputs
+                .map(|(name, output)| (name.to_string(), output.to_bits()))
+                .collect()
+        };
         let position = Position {
             model: self.model.name.clone(),
             step: self.step,
             seed: self.seed,
             summed: self.summed,
-            sums: sums
-                .map(|(name, sum)| (name.to_string(), sum.to_bits()))
-                .collect(),
+            sums: exact(&self.sums),
+            first: exact(self.first.as_deref().unwrap_or_default()),
         };
         Checkpoint::write(path, &stored, &position, origin)
     }
@@ -481,6 +535,11 @@ impl Stepper {
         self.seed = position.seed;
         self.select_gradient()?;
         self.summed = position.summed;
+        let first = position.first.iter();
+        let first: Vec<(OutputName, f64)> = first
+            .map(|(name, bits)| (name.as_str().into(), f64::from_bits(*bits)))
+            .collect();
+        self.first = (!first.is_empty()).then_some(first);
         // A checkpoint at the end of an epoch has sums of 0, maybe those of the last program.
         for (name, sum) in self.sums.iter_mut().filter(|_| position.summed > 0) {
             let name = name.to_string();

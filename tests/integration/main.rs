@@ -12,6 +12,7 @@ mod cuda;
 mod damage;
 mod data;
 mod devices;
+mod divergence;
 mod editions;
 mod errors;
 mod estimators;
