@@ -60,8 +60,12 @@ pub(super) const RULES: &[Rule] = &[
         apply: hoist_mul,
     },
     Rule {
-        identity: "Σ_i δ(i, j) x_i = x_j, all finite x",
+        identity: "Σ_i δ(i, j) x_i = x_j and Σ_j δ(i, j) x_j = x_i, all finite x",
         apply: identity_matrix,
+    },
+    Rule {
+        identity: "Σ_i δ(i, j) = Σ_j δ(i, j) = 1 and Σ_ij δ(i, j) = n",
+        apply: sum_of_identity,
     },
     Rule {
         identity: "Σ c x = c Σ x; Σ −x = −Σ x; Σ a b = a Σ b, Σ (a b) c = a Σ b c, where a lacks the axes, to rounding",
@@ -243,7 +247,28 @@ fn hoist(s: &mut Simplifier, op: &Op, scalar: Scalar) -> Option<Node> {
     None
 }
 
-/// δ(i, j) is a one-hot whose index counts along j.
+/// The two axes of δ(i, j): a one-hot along i whose index counts along j, of the same size.
+fn axes_of_identity(s: &Simplifier, node: Node) -> Option<[Id<Axis>; 2]> {
+    let Op::OneHot(index, i) = *s.graph.op(node) else {
+        return None;
+    };
+    let Op::Iota(j) = *s.graph.op(index) else {
+        return None;
+    };
+    (s.graph.axis(i).size == s.graph.axis(j).size).then_some([i, j])
+}
+
+/// The one axis of δ(i, j) in `over`, with the other axis.
+fn summed_axis([i, j]: [Id<Axis>; 2], over: &Axes) -> Option<(Id<Axis>, Id<Axis>)> {
+    match (over.contains(i), over.contains(j)) {
+        (true, false) => Some((i, j)),
+        (false, true) => Some((j, i)),
+        _ => None,
+    }
+}
+
+/// A class that is summed over is an axis of its own, and its one-hot vectors are δ. The product with
+/// them costs no more than a view, in the gradient too.
 fn identity_matrix(s: &mut Simplifier, op: &Op) -> Option<Node> {
     let (left, right, over) = match op {
         Op::Contract(left, right, over) => (*left, *right, over),
@@ -254,18 +279,31 @@ fn identity_matrix(s: &mut Simplifier, op: &Op) -> Option<Node> {
         _ => return None,
     };
     for (delta, value) in [(left, right), (right, left)] {
-        let Op::OneHot(index, from) = *s.graph.op(delta) else {
+        let Some(axes) = axes_of_identity(s, delta) else {
             continue;
         };
-        let Op::Iota(to) = *s.graph.op(index) else {
+        let Some((from, to)) = summed_axis(axes, over) else {
             continue;
         };
         let has = s.graph.axes_of(value);
-        if *over == Axes::from(from) && has.contains(from) && !has.contains(to) {
-            return Some(s.make(Op::Rename(value, from, to)));
+        if has.contains(from) && !has.contains(to) {
+            let renamed = s.make(Op::Rename(value, from, to));
+            return Some(s.sum(renamed, &over.without(from)));
         }
     }
     None
+}
+
+fn sum_of_identity(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    let Op::Reduce(ReduceKind::Sum, value, over) = op else {
+        return None;
+    };
+    let axes = axes_of_identity(s, *value)?;
+    let sum = match summed_axis(axes, over) {
+        Some(_) => 1.0,
+        None => s.graph.axis(axes[0]).size as f64,
+    };
+    Some(s.graph.constant(sum))
 }
 
 fn sum_of_product(s: &mut Simplifier, op: &Op) -> Option<Node> {

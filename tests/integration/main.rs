@@ -3,6 +3,7 @@
 mod common;
 mod api;
 mod cli;
+mod classes;
 mod closed_forms;
 mod compatibility;
 mod compiled;
