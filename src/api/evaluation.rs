@@ -4,7 +4,7 @@ use super::selection::DataPart;
 use crate::{
     bound,
     model::Model,
-    run::evaluate::{Inferred, likeliest, mean},
+    run::evaluate::{Scored, likeliest, mean},
 };
 use serde_json::{Value, json};
 use std::fmt;
@@ -30,30 +30,41 @@ pub struct Evaluation {
 
 /// Means over rows, in nats, by name: `bound`, its terms, `likelihood`. `Display` prints the bound
 /// first, then its terms as mathematics.
+///
+/// Those of binary data are of bits. If the data are greys, the means of the greys stand beside them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Means {
     /// JSON names and means, in the order of the names.
     means: Vec<(String, f64)>,
+    /// The means on greys, in the same order; empty if all binary data are bits.
+    on_greys: Vec<f64>,
     /// Titles for people, each with the index of its mean, in the order of display.
     titles: Vec<(String, usize)>,
 }
 
 impl Means {
     /// The means of all values that have one number per row.
-    pub(super) fn new(model: &Model, inferred: &Inferred) -> Self {
+    pub(super) fn new(model: &Model, scored: &Scored) -> Self {
         let titles = bound::titles(model);
         let mut shown: Vec<(usize, String, usize)> = Vec::new();
         let mut means = Vec::new();
-        for (name, values) in inferred.iter().filter(|(name, _)| name.is_number_per_row()) {
+        let mut on_greys = Vec::new();
+        for (name, values) in scored
+            .inferred
+            .iter()
+            .filter(|(name, _)| name.is_number_per_row())
+        {
             let position = titles.iter().position(|(titled, _)| titled == name);
             let title = position.map_or_else(|| name.to_string(), |at| titles[at].1.clone());
             shown.push((position.unwrap_or(titles.len()), title, means.len()));
             means.push((name.to_string(), mean(values)));
+            on_greys.extend(scored.on_greys.get(name).map(|greys| mean(greys)));
         }
         shown.sort_by_key(|(position, ..)| *position);
         let titles = shown.into_iter().map(|(_, title, at)| (title, at));
         Means {
             means,
+            on_greys,
             titles: titles.collect(),
         }
     }
@@ -63,6 +74,22 @@ impl Means {
         self.iter()
             .find(|(found, _)| *found == name)
             .map(|(_, mean)| mean)
+    }
+
+    /// The mean with this JSON name on greys; `None` if all binary data are bits.
+    pub fn on_greys(&self, name: &str) -> Option<f64> {
+        let at = self.means.iter().position(|(found, _)| found == name)?;
+        self.on_greys.get(at).copied()
+    }
+
+    /// Adds every mean to a JSON object, and those on greys to the object `greys` within it.
+    fn add_to(&self, json: &mut Value) {
+        for (name, mean) in self.iter() {
+            json[name] = mean.into();
+            if let Some(mean) = self.on_greys(name) {
+                json["greys"][name] = mean.into();
+            }
+        }
     }
 
     /// Every JSON name with its mean.
@@ -80,9 +107,16 @@ impl fmt::Display for Means {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.titles.iter().map(|(title, _)| title.chars().count());
         let width = widths.max().unwrap_or(0).max(20);
-        self.titles
-            .iter()
-            .try_for_each(|(title, at)| writeln!(f, "  {title:width$} {:12.4}", self.means[*at].1))
+        if !self.on_greys.is_empty() {
+            writeln!(f, "  {:width$} {:>12} {:>12}", "", "bits", "greys")?;
+        }
+        self.titles.iter().try_for_each(|(title, at)| {
+            write!(f, "  {title:width$} {:12.4}", self.means[*at].1)?;
+            match self.on_greys.get(*at) {
+                Some(greys) => writeln!(f, " {greys:12.4}"),
+                None => writeln!(f),
+            }
+        })
     }
 }
 
@@ -104,7 +138,8 @@ pub struct LabelErrors {
     pub label: String,
     /// The fraction of rows with a wrongly predicted class.
     pub error: f64,
-    /// The confusion matrix: counts of rows with axes true class, predicted class.
+    /// The confusion matrix: counts of rows with axes true class, predicted class. Empty for a label
+    /// of more than 1,000 classes.
     pub confusion: Vec<Vec<usize>>,
 }
 
@@ -113,21 +148,19 @@ impl Evaluation {
     pub fn to_json(&self) -> Value {
         let part = self.part.map(|part| part.to_string());
         let mut json = json!({ "part": part, "rows": self.rows, "samples": self.samples });
-        for (name, mean) in self.means.iter() {
-            json[name] = mean.into();
-        }
+        self.means.add_to(&mut json);
         if let Some((rows, means)) = &self.labelled {
             json["labelled"]["rows"] = (*rows).into();
-            for (name, mean) in means.iter() {
-                json["labelled"][name] = mean.into();
-            }
+            means.add_to(&mut json["labelled"]);
         }
         for latent in &self.latents {
             json["units"][&latent.name] = json!({ "active": latent.active, "of": latent.units });
         }
         for label in &self.labels {
             json[format!("error of {}", label.label)] = label.error.into();
-            json[format!("confusion of {}", label.label)] = json!(label.confusion);
+            if !label.confusion.is_empty() {
+                json[format!("confusion of {}", label.label)] = json!(label.confusion);
+            }
         }
         json
     }
@@ -168,6 +201,9 @@ impl fmt::Display for Evaluation {
         }
         for label in &self.labels {
             writeln!(f, "error of {}: {:.2} %", label.label, 100.0 * label.error)?;
+            if label.confusion.is_empty() {
+                continue;
+            }
             writeln!(
                 f,
                 "confusion matrix (rows: true class, columns: predicted class)"
@@ -181,8 +217,15 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// The confusion matrix: counts of rows with axes true class, predicted class.
+/// The most classes of a label with a confusion matrix, whose size is the square of them.
+const MOST_CONFUSED: usize = 1000;
+
+/// The confusion matrix: counts of rows with axes true class, predicted class. Empty for too many
+/// classes.
 pub(super) fn confusion(predicted: &[usize], classes: &[i32], count: usize) -> Vec<Vec<usize>> {
+    if count > MOST_CONFUSED {
+        return Vec::new();
+    }
     let mut counts = vec![vec![0; count]; count];
     for (predicted, class) in predicted.iter().zip(classes) {
         if let Ok(class) = usize::try_from(*class) {

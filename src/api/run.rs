@@ -19,8 +19,8 @@ use crate::{
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
-        data::{Dataset, RowView, label_classes},
-        evaluate::{Evaluator, Inferred, active_units, error},
+        data::{Bits, Dataset, RowView, label_classes},
+        evaluate::{Evaluator, Inferred, Scored, active_units, error},
         folder::Folder,
         programs,
         session::{Layout, Session},
@@ -152,21 +152,38 @@ impl Run {
 
     /// Computes the bound and its terms, the log-likelihood, and the label errors.
     ///
+    /// The bound and the log-likelihood of binary data are those of bits: greys are binarised once,
+    /// in the same way in every evaluation. Label errors read the greys.
+    ///
     /// # Errors
     /// If the rows do not fit the model, or a number is not finite.
     pub fn evaluate(&self, rows: &Rows) -> Result<Evaluation> {
-        let inferred = self.infer(rows, true)?;
-        let labelled = self.infer_labelled(rows)?;
-        check_finite(&inferred)?;
-        let means = Means::new(&self.model, &inferred);
+        let score = |case: &Case, rows: &Rows, likelihood: bool| {
+            self.with_evaluator(case, rows, likelihood, |evaluator, session| {
+                evaluator.score(session, &self.model, rows.source(), self.seed)
+            })
+        };
+        let objective = driver::derive(&self.model);
+        let case = objective.cases.last().expect("a model has a case");
+        let scored = score(case, rows, true)?;
+        check_finite(&scored)?;
+        let means = Means::new(&self.model, &scored);
+        let mut cases = objective.cases.iter();
+        let labelled = match cases.find(|case| case.kind == CaseKind::Labelled) {
+            Some(case) => self.labelled(rows)?.map(|rows| (case, rows)),
+            None => None,
+        };
         let labelled = match labelled {
-            Some((count, inferred)) => {
-                check_finite(&inferred)?;
+            Some((case, rows)) => {
+                let scored = score(case, &rows, false)?;
+                check_finite(&scored)?;
                 // A classifier has no bound, so it has no means either.
-                Some((count, Means::new(&self.model, &inferred))).filter(|_| !means.is_empty())
+                let means = Means::new(&self.model, &scored);
+                Some((rows.len(), means)).filter(|(_, means)| !means.is_empty())
             }
             None => None,
         };
+        let inferred = scored.inferred;
         let latents = active_units(&inferred, rows.len()).map(|units| Latents {
             name: units.latent.to_string(),
             active: units.active,
@@ -213,7 +230,7 @@ impl Run {
             return Err(Error::unsupported("the model has no label to predict")
                 .help("`Run::encode` computes its latent variables"));
         }
-        let inferred = self.infer(rows, false)?;
+        let inferred = self.infer(rows)?;
         check_inferred(&inferred, rows.len())?;
         let labels = self.predictions(&inferred);
         Ok(Predictions { labels })
@@ -234,7 +251,7 @@ impl Run {
     /// # Errors
     /// If the rows do not fit the model.
     pub fn encode(&self, rows: &Rows) -> Result<Encodings> {
-        let inferred = self.infer(rows, false)?;
+        let inferred = self.infer(rows)?;
         check_inferred(&inferred, rows.len())?;
         let encodings = inferred.into_iter().filter_map(|(name, values)| {
             let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
@@ -252,12 +269,18 @@ impl Run {
     }
 
     /// Estimates the log-likelihood of each row, in nats: the logarithm of the mean importance
-    /// weight over the samples.
+    /// weight over the samples. That of binary data is of bits, as in [`Run::evaluate`].
     ///
     /// # Errors
     /// If the model has no bound, or the rows do not fit the model.
     pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
-        let mut inferred = self.infer(rows, true)?;
+        let objective = driver::derive(&self.model);
+        let case = objective.cases.last().expect("a model has a case");
+        let mut inferred = self.with_evaluator(case, rows, true, |evaluator, session| {
+            let bits = Bits::of(&self.model, rows.source())?;
+            let source = bits.as_ref().map_or(rows.source(), |bits| bits);
+            evaluator.run(session, source, self.seed)
+        })?;
         inferred.remove(&OutputName::Likelihood).ok_or_else(|| {
             Error::unsupported("a classifier has no likelihood of the data")
                 .help("`Run::predict` computes its class probabilities")
@@ -265,15 +288,16 @@ impl Run {
     }
 
     /// Infers every row with its labels hidden.
-    fn infer(&self, rows: &Rows, likelihood: bool) -> Result<Inferred> {
+    fn infer(&self, rows: &Rows) -> Result<Inferred> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        self.infer_case(case, rows, likelihood)
+        self.with_evaluator(case, rows, false, |evaluator, session| {
+            evaluator.run(session, rows.source(), self.seed)
+        })
     }
 
-    /// Infers the fully labelled rows with labels observed, and counts them; `None` if the model or
-    /// the rows have no labels.
-    fn infer_labelled(&self, rows: &Rows) -> Result<Option<(usize, Inferred)>> {
+    /// The fully labelled rows; `None` if the model or the rows have no labels.
+    fn labelled(&self, rows: &Rows) -> Result<Option<Rows>> {
         let mut labels = Vec::new();
         for label in self.model.labels() {
             labels.extend(label_classes(label, rows.source(), "rows")?);
@@ -281,20 +305,21 @@ impl Run {
         let labelled: Vec<u32> = (0..rows.len() as u32)
             .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0))
             .collect();
-        let objective = driver::derive(&self.model);
-        let case = objective
-            .cases
-            .iter()
-            .find(|case| case.kind == CaseKind::Labelled);
-        let Some(case) = case.filter(|_| !labelled.is_empty() && !labels.is_empty()) else {
+        if labelled.is_empty() || labels.is_empty() {
             return Ok(None);
-        };
-        let count = labelled.len();
-        let rows = Rows::new(Arc::new(RowView::new(Arc::clone(rows.shared()), labelled)) as Arc<_>);
-        Ok(Some((count, self.infer_case(case, &rows, false)?)))
+        }
+        let view = RowView::new(Arc::clone(rows.shared()), labelled);
+        Ok(Some(Rows::new(Arc::new(view) as Arc<_>)))
     }
 
-    fn infer_case(&self, case: &Case, rows: &Rows, likelihood: bool) -> Result<Inferred> {
+    /// Calls `use_on` with the program that infers rows of a case.
+    fn with_evaluator<T>(
+        &self,
+        case: &Case,
+        rows: &Rows,
+        likelihood: bool,
+        use_on: impl FnOnce(&Evaluator, &mut Session) -> Result<T>,
+    ) -> Result<T> {
         if rows.is_empty() {
             return Err(Error::data("expected at least one row, found none")
                 .help("give rows to use the run on"));
@@ -336,9 +361,7 @@ impl Run {
                 open.evaluators.len() - 1
             }
         };
-        open.evaluators[at]
-            .1
-            .run(&mut open.session, rows.source(), self.seed)
+        use_on(&open.evaluators[at].1, &mut open.session)
     }
 
     /// A session with the parameters of the last checkpoint.
@@ -457,7 +480,7 @@ impl Run {
             );
             return Err(Error::option("lines", lines, message).help("ask for fewer lines"));
         }
-        let inferred = self.infer(&rows.clone().first(lines), false)?;
+        let inferred = self.infer(&rows.clone().first(lines))?;
         let roots = self
             .model
             .generative
@@ -594,8 +617,9 @@ fn check_inferred(inferred: &Inferred, rows: usize) -> Result<()> {
 }
 
 /// Checks that all values with one number per row are finite.
-fn check_finite(inferred: &Inferred) -> Result<()> {
-    for (name, values) in inferred.iter().filter(|(name, _)| name.is_number_per_row()) {
+fn check_finite(scored: &Scored) -> Result<()> {
+    let outputs = scored.inferred.iter().chain(&scored.on_greys);
+    for (name, values) in outputs.filter(|(name, _)| name.is_number_per_row()) {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
             let message = format!("row {row}: expected a finite {name}, found {}", values[row]);
             let help = "the row's values may be far from the training data, or training diverged";

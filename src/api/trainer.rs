@@ -22,7 +22,7 @@ use crate::{
         checkpoint::{Checkpoint, Origin},
         compiled::Compiled,
         data::{Dataset, RowView, Source, findings, split},
-        evaluate::{Evaluator, Inferred, active_units, error, likeliest, mean},
+        evaluate::{Evaluator, Inferred, Scored, active_units, error, likeliest, mean},
         folder::{Folder, Lock},
         programs::{self, Training},
         settings::{self, From, IN_MEMORY, RESUMABLE, Settings},
@@ -677,7 +677,7 @@ impl Trainer {
 
     /// Checks that the parameters and the outputs on the held-out rows, or on some training rows,
     /// are finite. Only such a state becomes a checkpoint. Returns the outputs.
-    fn check_health(&mut self) -> Result<Inferred> {
+    fn check_health(&mut self) -> Result<Scored> {
         self.stepper.check_finite()?;
         let source = match &self.held_out {
             Some((_, source)) => Arc::clone(source),
@@ -689,10 +689,14 @@ impl Trainer {
                 ))
             }
         };
-        let inferred =
-            self.evaluator
-                .run(&mut self.stepper.session, &*source, self.stepper.seed)?;
-        for (output, values) in &inferred {
+        let Stepper {
+            session,
+            model,
+            seed,
+            ..
+        } = &mut self.stepper;
+        let scored = self.evaluator.score(session, model, &*source, *seed)?;
+        for (output, values) in &scored.inferred {
             // A classifier has predictions but no bound.
             let found = mean(values);
             if !found.is_finite() {
@@ -700,7 +704,7 @@ impl Trainer {
                 return Err(self.stepper.diverged(self.stepper.step, what));
             }
         }
-        Ok(inferred)
+        Ok(scored)
     }
 
     /// Adds to an error how to resume the run.
@@ -742,10 +746,10 @@ impl Trainer {
                 (None, key) => metrics[key] = json!(value),
             }
         }
-        let inferred = self.check_health()?;
-        self.unused = unused_latents(&inferred);
+        let scored = self.check_health()?;
+        self.unused = unused_latents(&scored.inferred);
         if let Some((name, source)) = &self.held_out {
-            metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &inferred)?;
+            metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &scored)?;
         }
         Ok(metrics)
     }
@@ -766,8 +770,12 @@ fn unused_latents(inferred: &Inferred) -> Vec<String> {
 }
 
 /// The metrics of the held-out rows.
-fn held_out_metrics(model: &Model, source: &dyn Source, inferred: &Inferred) -> Result<Value> {
+fn held_out_metrics(model: &Model, source: &dyn Source, scored: &Scored) -> Result<Value> {
+    let Scored { inferred, on_greys } = scored;
     let mut found = json!({ "rows": source.rows() });
+    for (output, values) in on_greys {
+        found["greys"][output.to_string()] = json!(mean(values));
+    }
     for (output, values) in inferred
         .iter()
         .filter(|(output, _)| output.is_number_per_row())

@@ -1,7 +1,7 @@
 //! Inference on all rows of a source, batch by batch: bounds, predictions and latent variables.
 
 use super::{
-    data::{Source, check_field},
+    data::{Bits, Source, check_field},
     session::{Loaded, Session},
 };
 use crate::{
@@ -34,6 +34,17 @@ struct Input {
 
 /// Values per row, by output: `bound`, its terms, `likelihood`, `predict.y`, `encode.z`, …
 pub type Inferred = BTreeMap<OutputName, Vec<f32>>;
+
+/// What is inferred of rows with binary data. The bound, its terms and the log-likelihood are of
+/// bits ([`Bits`]); predictions and encodings read greys.
+#[derive(Clone, Debug, Default)]
+pub struct Scored {
+    /// All outputs.
+    pub inferred: Inferred,
+    /// The bound, its terms and the log-likelihood of the greys as they are. Empty if all binary data
+    /// are bits.
+    pub on_greys: Inferred,
+}
 
 impl Evaluator {
     /// Loads a build of [`super::programs::evaluate`].
@@ -88,7 +99,35 @@ impl Evaluator {
         })
     }
 
-    /// Computes every output for every row, with the noise of `seed`.
+    /// Computes every output for every row, with the noise of `seed`: numbers per row on bits, others
+    /// on greys.
+    ///
+    /// # Errors
+    /// As [`Evaluator::run`].
+    pub fn score(
+        &self,
+        session: &mut Session,
+        model: &Model,
+        source: &dyn Source,
+        seed: u64,
+    ) -> Result<Scored> {
+        let mut inferred = self.run(session, source, seed)?;
+        let mut on_greys = Inferred::new();
+        let has_numbers = inferred.keys().any(OutputName::is_number_per_row);
+        if let Some(bits) = Bits::of(model, source)?.filter(|_| has_numbers) {
+            let on_bits = self.run(session, &bits, seed)?;
+            for (name, values) in on_bits {
+                if name.is_number_per_row()
+                    && let Some(greys) = inferred.insert(name.clone(), values)
+                {
+                    on_greys.insert(name, greys);
+                }
+            }
+        }
+        Ok(Scored { inferred, on_greys })
+    }
+
+    /// Computes every output for every row of data as they are, with the noise of `seed`.
     ///
     /// # Errors
     /// If the rows lack a variable that the program reads, its width differs, the rows cannot be

@@ -3,6 +3,7 @@
 mod source;
 mod table;
 mod checks;
+mod bits;
 mod tables;
 #[cfg(feature = "gzip")]
 mod gzip;
@@ -15,6 +16,7 @@ mod split;
 mod labels;
 pub mod findings;
 
+pub use bits::Bits;
 pub use checks::{
     check_classes, check_field, check_labels, check_source, check_values, label_classes,
 };

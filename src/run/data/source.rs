@@ -21,6 +21,12 @@ pub trait Source: Debug + Send + Sync {
     /// The number of rows.
     fn rows(&self) -> usize;
 
+    /// The place of a row in its data set: that of a row of a view is its place in the whole. The
+    /// bits that a row's greys become in evaluation depend on it.
+    fn place(&self, row: u32) -> u64 {
+        u64::from(row)
+    }
+
     /// The number of variables.
     fn field_count(&self) -> usize;
 
@@ -142,6 +148,10 @@ impl RowView {
 impl Source for RowView {
     fn rows(&self) -> usize {
         self.rows.len()
+    }
+
+    fn place(&self, row: u32) -> u64 {
+        self.source.place(self.rows[row as usize])
     }
 
     fn field_count(&self) -> usize {
