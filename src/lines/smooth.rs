@@ -4,6 +4,10 @@
 //! The direction is a gradient within the loss: a step of the power method on the divergence's
 //! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖,
 //! repeated in each round with d = g; then r = ε g/‖g‖.
+//!
+//! x + r is moved back into the domain of the data: a count below 0 to 0, a binary value to the
+//! nearer of 0 and 1. Positive and unit data keep at least a tenth of their distance from a bound that
+//! they cannot take. The gradient g is by the moved data, so a value at its bound keeps its slope.
 
 use super::{Block, Draft, Line, RampOwner, Reader};
 use crate::{
@@ -11,9 +15,9 @@ use crate::{
     gradient,
     id::Id,
     layer::Argument,
-    model::{CostContext, CostRows, CostTerm, Notation, Ramp, Role, Variable},
+    model::{CostContext, CostRows, CostTerm, Edition, Notation, Ramp, Role, Variable},
     names::OutputName,
-    tensor::{Axes, Node, NoiseKind, Scalar},
+    tensor::{Axes, Graph, Node, NoiseKind, Scalar},
 };
 use std::sync::Arc;
 
@@ -99,14 +103,16 @@ impl CostTerm for Smooth {
             .collect();
         for _ in 0..self.rounds {
             let small = with_length(context, &direction, self.step);
-            let divergence = divergence(context, self.label, clean, &data, &small);
+            let moved = moved(context, &data, &small);
+            let divergence = divergence(context, self.label, clean, &data, &moved);
             let graph = context.graph();
             let all = graph.axes_of(divergence).clone();
             let sum = graph.sum(divergence, &all);
-            direction = gradient::reverse(graph, sum, &small);
+            direction = gradient::reverse(graph, sum, &moved);
         }
         let large = with_length(context, &direction, self.radius);
-        let divergence = divergence(context, self.label, clean, &data, &large);
+        let moved = moved(context, &data, &large);
+        let divergence = divergence(context, self.label, clean, &data, &moved);
         let means = context.means(divergence);
         for &(case, mean) in &means {
             let output = OutputName::Metric {
@@ -125,12 +131,57 @@ impl CostTerm for Smooth {
 
 /// A random direction for one data variable, with axes row and features.
 fn random_direction(context: &mut dyn CostContext<'_>, data: Id<Variable>, label: &str) -> Node {
-    let name = format!(
-        "{label}.smooth.{}",
-        context.model().variables[data.index()].name
-    );
+    let model = context.model();
+    let data_name = &model.variables[data.index()].name;
+    let name = match model.edition {
+        // A layer's noise could have this name: that of `smooth` in q, if a label is called `q`.
+        Edition::One => format!("{label}.{KEYWORD}.{data_name}"),
+        Edition::Two => format!("{KEYWORD}.{label}.{data_name}"),
+    };
     let axes = Axes::from(context.row()).with(context.features(data));
     context.noise(&name, NoiseKind::Normal, axes)
+}
+
+/// The data moved by these changes, within their domains.
+fn moved(context: &mut dyn CostContext<'_>, data: &[Id<Variable>], change: &[Node]) -> Vec<Node> {
+    let model = context.model();
+    let mut moved = Vec::new();
+    for (&id, &by) in data.iter().zip(change) {
+        let value = context.data(id);
+        let graph = context.graph();
+        let sum = graph.add(value, by);
+        moved.push(match model.edition {
+            Edition::One => sum,
+            Edition::Two => within(graph, model.variables[id.index()].domain, value, sum),
+        });
+    }
+    moved
+}
+
+/// The part of its distance from a bound that a value keeps if it cannot take the bound itself.
+const KEPT: f64 = 0.1;
+
+/// `moved`, where it leaves the domain of `value` replaced by the nearest value within.
+fn within(graph: &mut Graph, domain: Domain, value: Node, moved: Node) -> Node {
+    let (zero, one) = (graph.constant(0.0), graph.constant(1.0));
+    match domain {
+        Domain::Real | Domain::Class => moved,
+        Domain::Count => graph.scalar(Scalar::Max, &[moved, zero]),
+        Domain::Binary => {
+            let above = graph.scalar(Scalar::Max, &[moved, zero]);
+            graph.scalar(Scalar::Min, &[above, one])
+        }
+        Domain::Positive => {
+            let least = graph.scale(value, KEPT);
+            graph.scalar(Scalar::Max, &[moved, least])
+        }
+        Domain::Unit => {
+            let least = graph.scale(value, KEPT);
+            let most = graph.shift(least, 1.0 - KEPT);
+            let above = graph.scalar(Scalar::Max, &[moved, least]);
+            graph.scalar(Scalar::Min, &[above, most])
+        }
+    }
 }
 
 /// The direction scaled to that length in each row, over all data variables, without a gradient.
@@ -158,17 +209,18 @@ fn with_length(context: &mut dyn CostContext<'_>, direction: &[Node], length: f6
         .collect()
 }
 
-/// Σ_k q(k | x) (log q(k | x) − log q(k | x + r)), of each row and sample; `clean` is log q(k | x).
+/// Σ_k q(k | x) (log q(k | x) − log q(k | x + r)), of each row and sample; `clean` is log q(k | x),
+/// `moved` is x + r.
 fn divergence(
     context: &mut dyn CostContext<'_>,
     label: Id<Variable>,
     clean: Node,
     data: &[Id<Variable>],
-    change: &[Node],
+    moved: &[Node],
 ) -> Node {
-    let change: Vec<(Id<Variable>, Node)> =
-        data.iter().copied().zip(change.iter().copied()).collect();
-    let changed = context.log_probabilities(label, &change);
+    let moved: Vec<(Id<Variable>, Node)> =
+        data.iter().copied().zip(moved.iter().copied()).collect();
+    let changed = context.log_probabilities(label, &moved);
     let axis = Axes::from(context.features(label));
     let graph = context.graph();
     let ratio = graph.sub(clean, changed);

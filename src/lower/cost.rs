@@ -93,21 +93,23 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
         self.case.log_prob(self.case.inference_of(label))
     }
 
-    fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node {
+    fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node {
         let factor = self.case.inference_of(label);
         let mut cache = self.case.observed_values();
         let mut pass = self.case.pass(&mut cache);
         pass.builder.averages = Averages::Kept;
-        for &(data, by) in change {
-            let value = dense(&mut pass, data);
-            let changed = pass.builder.graph.add(value, by);
-            pass.set(data, changed);
+        for &(data, value) in moved {
+            pass.set(data, value);
         }
         pass.resample(factor.index, |case| {
             let (_, heads) = case.distribution(factor);
             let axis = case.feature_axis(label);
             case.builder.graph.log_softmax(heads[0], axis)
         })
+    }
+
+    fn data(&mut self, variable: Id<Variable>) -> Node {
+        dense(self.case, variable)
     }
 
     fn value(&mut self, variable: Id<Variable>) -> Node {

@@ -105,9 +105,12 @@ pub trait CostContext<'m> {
     /// log q(label | …) at the observed label, with axes row and sample.
     fn log_q(&mut self, label: Id<Variable>) -> Node;
 
-    /// log q(k | …) of each class k of a label, with axes row, sample and the label's features.
-    /// Each node of `change` is added to its data variable. Running averages are not updated.
-    fn log_probabilities(&mut self, label: Id<Variable>, change: &[(Id<Variable>, Node)]) -> Node;
+    /// log q(k | …) of each class k of a label, with axes row, sample and the label's features, where
+    /// the data variables in `moved` have these values. Running averages are not updated.
+    fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node;
+
+    /// The values of a data variable that is not a class, with axes row and its features.
+    fn data(&mut self, variable: Id<Variable>) -> Node;
 
     /// The value of a node or of data, with axes row, sample and its features.
     fn value(&mut self, variable: Id<Variable>) -> Node;

@@ -5,12 +5,13 @@ use crate::common;
 
 use common::check;
 use dgc::{
+    DataArray, Dataset, Options, Rows, Run, Trainer,
     backend::Device,
     driver,
     lower::Evaluate,
     model::Model,
     run::{
-        data::{Column, Table, Values},
+        data::{Bits, Column, Source, Table, Values},
         evaluate::{Evaluator, Units, active_units},
         programs,
         session::Session,
@@ -182,4 +183,160 @@ fn a_classifier_reports_its_error_alone() {
             && json.get("units").is_none(),
         "{json}"
     );
+}
+
+/// A model of six pixels and three classes, trained for an epoch on greys.
+fn run_on_greys(folder: &std::path::Path) -> (Run, Vec<f32>) {
+    let text = "model greys {
+  data   x: binary[6]
+  label  y: class[3]
+  latent z: real[2]
+
+  generative {
+            z ~ normal(0, 1)
+            y ~ uniform
+    y, z -> x ~ bernoulli(linear)
+  }
+
+  inference {
+    x    -> y ~ categorical(linear)
+    x, y -> z ~ normal(linear)
+  }
+
+  objective {
+    sum y
+    classify y
+  }
+
+  train {
+    batch labelled 5, unlabelled 10
+    epochs 1
+  }
+}
+";
+    let model = check("greys.dgm", text, &[]);
+    let greys = common::numbers("greys", 40 * 6, 2.0).into_iter();
+    let greys: Vec<f32> = greys.map(|x| 1.0 / (1.0 + x.exp() as f32)).collect();
+    let data = Dataset::from_arrays(&model, arrays(&greys)).expect("data");
+    let options = Options {
+        device: Some(Device::cpu(1)),
+        validation: 10,
+        ..Default::default()
+    };
+    let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
+    let epoch = trainer.epoch().expect("it trains").expect("an epoch");
+    let held_out = &epoch.metrics()["validation"];
+    assert_ne!(held_out["bound"], held_out["greys"]["bound"], "{held_out}");
+    (trainer.finish(folder).expect("a run"), greys)
+}
+
+fn arrays(x: &[f32]) -> [DataArray; 2] {
+    let labels: Vec<i64> = (0..40)
+        .map(|row| if row < 20 { row % 3 } else { -1 })
+        .collect();
+    [
+        DataArray::new("x", [40, 6], x.to_vec()),
+        DataArray::new("y", [40], labels),
+    ]
+}
+
+#[test]
+fn bounds_are_of_bits_and_errors_of_greys() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (run, greys) = run_on_greys(&folder.path().join("run"));
+    let model = run.model();
+    let rows = Rows::from_arrays(model, arrays(&greys)).expect("rows");
+    let bits = {
+        let bits = Bits::of(model, rows.source()).expect("readable");
+        let bits: &dyn Source = &bits.expect("greys");
+        bits.values("x").expect("readable").expect("x")
+    };
+    assert!(bits.iter().all(|&bit| bit == 0.0 || bit == 1.0));
+    let on_bits = Rows::from_arrays(model, arrays(&bits)).expect("rows");
+    let (found, wanted) = (
+        run.evaluate(&rows).expect("it evaluates"),
+        run.evaluate(&on_bits).expect("it evaluates"),
+    );
+    for name in ["bound", "likelihood", "log p(x)"] {
+        assert_eq!(found.means.get(name), wanted.means.get(name), "{name}");
+        assert_ne!(found.means.get(name), found.means.on_greys(name), "{name}");
+        // Data that are bits have one number.
+        assert_eq!(wanted.means.on_greys(name), None, "{name}");
+    }
+    let (_, labelled) = found.labelled.as_ref().expect("labels");
+    assert!(labelled.on_greys("bound").is_some());
+    let text = found.to_string();
+    assert!(text.contains("bits        greys"), "{text}");
+    assert!(!wanted.to_string().contains("greys"));
+    let json = found.to_json();
+    assert_eq!(
+        json["greys"]["bound"].as_f64(),
+        found.means.on_greys("bound")
+    );
+    assert!(json["labelled"]["greys"]["bound"].is_f64());
+
+    let likelihood = run.log_likelihood(&rows).expect("a likelihood");
+    let mean = likelihood.iter().map(|&x| f64::from(x)).sum::<f64>() / 40.0;
+    let wanted = found.means.get("likelihood").expect("a mean");
+    assert!((mean - wanted).abs() < 1e-6, "{mean}, not {wanted}");
+
+    // Label errors read greys, as predictions do.
+    let predicted = run.predict(&rows).expect("predictions");
+    let predicted = predicted.get("y").expect("y").likeliest();
+    let wrong = (0..20).filter(|&row| predicted[row] != row % 3).count();
+    assert_eq!(found.labels[0].error, wrong as f64 / 20.0);
+    assert_ne!(
+        run.predict(&rows).expect("predictions"),
+        run.predict(&on_bits).expect("predictions")
+    );
+
+    // A part of the rows has the same bits.
+    let few = run.evaluate(&rows.clone().first(7)).expect("it evaluates");
+    let same = run.evaluate(&on_bits.first(7)).expect("it evaluates");
+    assert_eq!(few.means.get("bound"), same.means.get("bound"));
+}
+
+#[test]
+fn many_classes_have_no_confusion_matrix() {
+    let text = "model many {
+  data  x: real[2]
+  label y: class[1001]
+
+  inference {
+    x -> y ~ categorical(linear)
+  }
+
+  objective {
+    classify y
+  }
+
+  train {
+    batch labelled 5, unlabelled 5
+    epochs 1
+  }
+}
+";
+    let model = check("many.dgm", text, &[]);
+    let arrays = || {
+        let labels: Vec<i64> = (0..20).collect();
+        [
+            DataArray::new("x", [20, 2], vec![0.5f32; 40]),
+            DataArray::new("y", [20], labels),
+        ]
+    };
+    let data = Dataset::from_arrays(&model, arrays()).expect("data");
+    let options = Options {
+        device: Some(Device::cpu(1)),
+        ..Default::default()
+    };
+    let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
+    trainer.epoch().expect("it trains");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = trainer.finish(folder.path().join("run")).expect("a run");
+    let rows = Rows::from_arrays(&model, arrays()).expect("rows");
+    let found = run.evaluate(&rows).expect("it evaluates");
+    assert!(found.labels[0].confusion.is_empty());
+    assert!(!found.to_string().contains("confusion"));
+    assert!(found.to_json().get("confusion of y").is_none());
+    assert!(found.to_json()["error of y"].is_f64());
 }

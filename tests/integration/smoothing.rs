@@ -17,6 +17,11 @@ use dgc::{
 
 /// A classifier, on its own or within an ADGM.
 fn model(within: bool, smooth: &str) -> Model {
+    model_of("real", within, smooth)
+}
+
+/// The same with data of that type.
+fn model_of(domain: &str, within: bool, smooth: &str) -> Model {
     let (latent, generative, parents, objective) = if within {
         let generative = "  generative {
             z ~ normal(0, 1)
@@ -40,7 +45,7 @@ fn model(within: bool, smooth: &str) -> Model {
     };
     let text = format!(
         "model small {{
-  data  x: real[4]
+  data  x: {domain}[4]
   label y: class[3]
 {latent}  net body = [dense(5) > tanh]
 {generative}
@@ -73,6 +78,29 @@ fn array(name: &str, shape: Vec<usize>, data: Vec<f64>) -> (String, NamedArray) 
 fn rows() -> Vec<f64> {
     numbers("x", ROWS * 4, 1.0)
 }
+
+/// The types of data, each with numbers of that type and a number moved back into its domain.
+type Kind = (&'static str, fn(f64) -> f64, fn(f64, f64) -> f64);
+
+const KINDS: [Kind; 5] = [
+    ("real", |x| x, |_, moved| moved),
+    (
+        "count",
+        |x| (2.0 * x.abs()).floor(),
+        |_, moved| moved.max(0.0),
+    ),
+    (
+        "binary",
+        |x| f64::from(x > 0.0),
+        |_, moved| moved.clamp(0.0, 1.0),
+    ),
+    ("positive", |x| x.abs() + 0.1, |x, moved| moved.max(0.1 * x)),
+    (
+        "unit",
+        |x| 1.0 / (1.0 + x.exp()),
+        |x, moved| moved.clamp(0.1 * x, 1.0 - 0.1 * (1.0 - x)),
+    ),
+];
 
 /// The report for a batch of unlabelled rows.
 fn report(
@@ -109,12 +137,12 @@ fn divergence(from: &[f64], to: &[f64]) -> f64 {
     from.iter().zip(to).map(|(p, q)| p.exp() * (p - q)).sum()
 }
 
-/// Adds a direction of that length.
-fn moved(x: &[f64], direction: &[f64], length: f64) -> Vec<f64> {
+/// Adds a direction of that length, within the domain.
+fn moved((_, _, within): Kind, x: &[f64], direction: &[f64], length: f64) -> Vec<f64> {
     let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
     x.iter()
         .zip(direction)
-        .map(|(x, d)| x + length * d / norm)
+        .map(|(&x, d)| within(x, x + length * d / norm))
         .collect()
 }
 
@@ -122,19 +150,20 @@ fn moved(x: &[f64], direction: &[f64], length: f64) -> Vec<f64> {
 /// central differences.
 fn adversaries(
     parameters: &Arrays,
+    (kind, rows): (Kind, &[f64]),
     radius: f64,
     step: f64,
     rounds: usize,
 ) -> Vec<(Vec<f64>, Vec<f64>)> {
-    let stream = philox::stream("unlabelled.y.smooth.x");
+    let stream = philox::stream("unlabelled.smooth.y.x");
     let of_row = |row: usize| {
-        let x = &rows()[row * 4..][..4];
+        let x = &rows[row * 4..][..4];
         let clean = log_q(parameters, x);
         let mut direction: Vec<f64> = (0..4)
             .map(|i| philox::normal(3, 0, stream, (row * 4 + i) as u64))
             .collect();
         for _ in 0..rounds {
-            let start = moved(x, &direction, step);
+            let start = moved(kind, x, &direction, step);
             let slope = |i: usize| {
                 let at = |by: f64| {
                     let mut changed = start.clone();
@@ -145,7 +174,7 @@ fn adversaries(
             };
             direction = (0..4).map(slope).collect();
         }
-        (clean, moved(x, &direction, radius))
+        (clean, moved(kind, x, &direction, radius))
     };
     (0..ROWS).map(of_row).collect()
 }
@@ -169,21 +198,68 @@ fn the_term_is_as_it_is_defined() {
         let line = format!(
             "    smooth y by vat(radius = {radius}, weight = 0.5, step = {step}, rounds = {rounds}){ramp}"
         );
-        let model = model(false, &line);
-        let parameters = parameters(&model);
-        let wanted = mean(&parameters, &adversaries(&parameters, radius, step, rounds));
-        for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
-            let loss = report(&model, &engine, &parameters, &rows()).json["loss"]
-                .as_f64()
-                .expect("a loss");
-            let error = (loss - 0.5 * wanted).abs() / wanted;
-            let most = if matches!(engine, Engine::Reference) {
-                1e-6
-            } else {
-                1e-3
-            };
-            assert!(error < most, "{line}: {loss}, not {}", 0.5 * wanted);
+        for kind in KINDS {
+            let (domain, of_domain, _) = kind;
+            let model = model_of(domain, false, &line);
+            let parameters = parameters(&model);
+            let rows: Vec<f64> = rows().into_iter().map(of_domain).collect();
+            let held = adversaries(&parameters, (kind, &rows), radius, step, rounds);
+            let wanted = 0.5 * mean(&parameters, &held);
+            for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
+                let loss = report(&model, &engine, &parameters, &rows).json["loss"]
+                    .as_f64()
+                    .expect("a loss");
+                let error = (loss - wanted).abs() / wanted;
+                let most = if matches!(engine, Engine::Reference) {
+                    1e-6
+                } else {
+                    1e-3
+                };
+                assert!(error < most, "{domain}, {line}: {loss}, not {wanted}");
+            }
         }
+    }
+}
+
+/// Networks that have no value outside the domain of the data.
+#[test]
+fn moved_data_stay_in_their_domain() {
+    for (domain, network) in [
+        ("count", "log1p > dense(5) > tanh"),
+        ("positive", "log > dense(5) > tanh"),
+        ("unit", "log > dense(5) > tanh"),
+    ] {
+        let kind = KINDS.into_iter().find(|kind| kind.0 == domain);
+        let (_, of_domain, _) = kind.expect("a kind");
+        let rows: Vec<f64> = rows().into_iter().map(of_domain).collect();
+        let loss = |edition: &str, radius: f64| {
+            let text = format!(
+                "model moved {{
+  edition {edition}
+  data  x: {domain}[4]
+  label y: class[3]
+
+  inference {{
+    x -> y ~ categorical([{network}])
+  }}
+
+  objective {{
+    classify y
+    smooth y by vat(radius = {radius}, step = {radius})
+  }}
+}}
+"
+            );
+            let model = check("moved.dgm", &text, &[]);
+            let parameters = parameters(&model);
+            let report = report(&model, &Engine::Device(Device::cpu(1)), &parameters, &rows);
+            report.json["loss"].as_f64().unwrap_or(f64::NAN)
+        };
+        for radius in [0.1, 5.0, 1e4] {
+            let found = loss("2", radius);
+            assert!(found.is_finite(), "{domain}, radius {radius}: {found}");
+        }
+        assert!(!loss("1", 1e4).is_finite(), "{domain} in edition 1");
     }
 }
 
@@ -193,7 +269,7 @@ fn the_term_is_as_it_is_defined() {
 fn gradients_flow_through_the_moved_prediction_alone() {
     let model = model(false, "    smooth y by vat(radius = 1)");
     let parameters = parameters(&model);
-    let held = adversaries(&parameters, 1.0, 1.0, 1);
+    let held = adversaries(&parameters, (KINDS[0], &rows()), 1.0, 1.0, 1);
     let report = report(&model, &Engine::Reference, &parameters, &rows());
     gradients_are_slopes(&report, &parameters, |changed| mean(changed, &held), 1e-5);
 }
