@@ -163,12 +163,12 @@ fn trainer(rows: usize, optimizer: &str, line: &str, scale: f64) -> Trainer {
     let model = check("anneal.dgm", &text, &[]);
     let factors = common::numbers("factors", rows * 2, 1.0);
     let mixing = common::numbers("mixing", 24, 1.0);
-    let noise = common::numbers("noise", rows * 12, 0.1);
+    let noise = common::numbers("noise", rows * 12, 0.08);
     let x = (0..rows * 12).map(|at| {
         let (row, column) = (at / 12, at % 12);
         let [left, right] = [mixing[2 * column], mixing[2 * column + 1]];
         let mixed = factors[2 * row] * left + factors[2 * row + 1] * right + noise[at];
-        (scale * mixed / (left * left + right * right + 0.01).sqrt()) as f32
+        (scale * mixed / (left * left + right * right + 0.0064).sqrt()) as f32
     });
     let x = DataArray::new("x", [rows, 12], x.collect::<Vec<f32>>());
     let data = Dataset::from_arrays(&model, [x]).expect("data");
@@ -182,7 +182,7 @@ fn trainer(rows: usize, optimizer: &str, line: &str, scale: f64) -> Trainer {
 #[test]
 fn a_rising_weight_is_no_divergence() {
     let line = "beta z 6 warmup 20";
-    let mut trainer = trainer(11_000, "adam(rate = 3e-3)", line, 1.0);
+    let mut trainer = trainer(11_000, "adam(rate = 4e-3)", line, 1.0);
     let mut losses = Vec::new();
     while let Some(epoch) = trainer.epoch().expect("the run goes on") {
         losses.push(epoch.loss());
