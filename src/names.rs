@@ -145,6 +145,9 @@ pub enum OutputName {
     Predict(String),
     /// `encode.LATENT`: the posterior mean of each row.
     Encode(String),
+    /// `at_limit.HEAD`: the share of the values of a head, such as `p.x.log_rate`, that are at the limit
+    /// of its range, for each row.
+    AtLimit(String),
     /// A parameter, a gradient or a variable, by its name.
     Array(String),
 }
@@ -205,6 +208,7 @@ impl fmt::Display for OutputName {
             OutputName::Likelihood => write!(f, "likelihood"),
             OutputName::Predict(label) => write!(f, "predict.{label}"),
             OutputName::Encode(latent) => write!(f, "encode.{latent}"),
+            OutputName::AtLimit(head) => write!(f, "at_limit.{head}"),
             OutputName::Array(name) => write!(f, "{name}"),
         }
     }
@@ -235,6 +239,7 @@ impl From<&str> for OutputName {
         match text.split_once('.') {
             Some(("predict", label)) => OutputName::Predict(label.to_string()),
             Some(("encode", latent)) => OutputName::Encode(latent.to_string()),
+            Some(("at_limit", head)) => OutputName::AtLimit(head.to_string()),
             // `from.z.x` is a variable of an upstream model.
             None | Some(("from", _)) => array(),
             Some((metric, rest)) => {
@@ -426,6 +431,7 @@ mod tests {
             OutputName::Likelihood,
             OutputName::Predict(name("y")),
             OutputName::Encode(name("z")),
+            OutputName::AtLimit(name("p.x.log_rate")),
             OutputName::metric("classification", "y"),
             OutputName::Metric {
                 metric: name("smoothness"),

@@ -4,7 +4,8 @@ use super::selection::DataPart;
 use crate::{
     bound,
     model::Model,
-    run::evaluate::{Scored, likeliest, mean},
+    note::Note,
+    run::evaluate::{HeadAtLimit, Scored, likeliest, mean},
 };
 use serde_json::{Value, json};
 use std::fmt;
@@ -26,6 +27,8 @@ pub struct Evaluation {
     pub latents: Vec<Latents>,
     /// The errors of each label that occurs in the rows.
     pub labels: Vec<LabelErrors>,
+    /// The heads with values at the limits of their ranges.
+    pub at_limit: Vec<HeadAtLimit>,
 }
 
 /// Means over rows, in nats, by name: `bound`, its terms, `likelihood`. `Display` prints the bound
@@ -144,6 +147,11 @@ pub struct LabelErrors {
 }
 
 impl Evaluation {
+    /// Notes about the result: the heads with values at the limits of their ranges.
+    pub fn notes(&self) -> Vec<Note> {
+        self.at_limit.iter().map(HeadAtLimit::note).collect()
+    }
+
     /// The evaluation as JSON.
     pub fn to_json(&self) -> Value {
         let part = self.part.map(|part| part.to_string());
@@ -152,6 +160,9 @@ impl Evaluation {
         if let Some((rows, means)) = &self.labelled {
             json["labelled"]["rows"] = (*rows).into();
             means.add_to(&mut json["labelled"]);
+        }
+        for HeadAtLimit { head, share } in &self.at_limit {
+            json["at_limit"][head] = (*share).into();
         }
         for latent in &self.latents {
             json["units"][&latent.name] = json!({ "active": latent.active, "of": latent.units });

@@ -20,7 +20,7 @@ use crate::{
     plan::NoiseSource,
     run::{
         data::{Bits, Dataset, RowView, label_classes},
-        evaluate::{Evaluator, Inferred, Scored, active_units, error},
+        evaluate::{Evaluator, Inferred, Scored, active_units, error, heads_at_limit},
         folder::Folder,
         programs,
         session::{Layout, Session},
@@ -195,6 +195,7 @@ impl Run {
             samples: self.samples,
             labelled,
             latents: latents.collect(),
+            at_limit: heads_at_limit(&inferred).collect(),
             labels: self.label_errors(rows, &inferred)?,
             means,
         })

@@ -22,7 +22,10 @@ use crate::{
         checkpoint::{Checkpoint, Origin},
         compiled::Compiled,
         data::{Dataset, RowView, Source, findings, split},
-        evaluate::{Evaluator, Inferred, Scored, active_units, error, likeliest, mean},
+        evaluate::{
+            Evaluator, HeadAtLimit, Inferred, Scored, active_units, error, heads_at_limit,
+            likeliest, mean,
+        },
         folder::{Folder, Lock},
         programs::{self, Training},
         settings::{self, From, IN_MEMORY, RESUMABLE, Settings},
@@ -160,6 +163,8 @@ pub struct Trainer {
     notes: Vec<Note>,
     /// The latents that had no active unit after the last epoch.
     unused: Vec<String>,
+    /// The heads with values at the limits of their ranges, after the last epoch.
+    at_limit: Vec<HeadAtLimit>,
     /// Whether the notes of the end of training were added.
     is_concluded: bool,
 }
@@ -378,6 +383,7 @@ impl Trainer {
         let summary = summary(data, training, &stepper, held_out.as_ref(), &device)?;
         Ok(Trainer {
             notes: data_notes(data, &stepper, &given, &summary)?,
+            at_limit: Vec::new(),
             summary,
             is_concluded: false,
             unused: Vec::new(),
@@ -633,6 +639,8 @@ impl Trainer {
                  `free_bits {latent} 0.1`"
             )));
         }
+        self.notes
+            .extend(self.at_limit.iter().map(HeadAtLimit::note));
         Ok(())
     }
 
@@ -748,6 +756,10 @@ impl Trainer {
         }
         let scored = self.check_health()?;
         self.unused = unused_latents(&scored.inferred);
+        self.at_limit = heads_at_limit(&scored.inferred).collect();
+        for HeadAtLimit { head, share } in &self.at_limit {
+            metrics["at_limit"][head] = json!(share);
+        }
         if let Some((name, source)) = &self.held_out {
             metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &scored)?;
         }

@@ -7,7 +7,7 @@ use super::{
     networks::{argument_layers, joins_parents, network},
 };
 use crate::{
-    diagnostic::{Diagnostic, suggest},
+    diagnostic::{Diagnostic, Span, suggest},
     distribution::Distribution,
     id::Id,
     layer::Argument,
@@ -117,12 +117,13 @@ fn constants(
         })
         .collect();
     let values = argument_values(checker, call, &arguments, "distribution")?;
-    if let Err(message) = distribution.check_arguments(&values) {
-        checker.report(
-            Diagnostic::error(call.span, format!("`{kind}`: {message}"))
-                .label("constant out of range")
-                .help("write a constant in range, or a network to learn the value"),
-        );
+    let in_range = distribution.check_arguments(&values).and_then(|()| {
+        let constants = distribution.constant_heads(&values);
+        let mut heads = distribution.heads().iter().zip(constants);
+        heads.try_for_each(|(head, constant)| head.check(constant))
+    });
+    if let Err(message) = in_range {
+        checker.report(out_of_range(call.span, kind, &message));
         return None;
     }
     if !parents.is_empty() {
@@ -131,6 +132,12 @@ fn constants(
         return None;
     }
     Some(Heads::Constants(values))
+}
+
+fn out_of_range(span: Span, kind: &str, message: &str) -> Diagnostic {
+    Diagnostic::error(span, format!("`{kind}`: {message}"))
+        .label("constant out of range")
+        .help("write a constant in range, or a network to learn the value")
 }
 
 /// Whether an argument is meant as a network: `body`, `[dense(5)]`, or `dense(5)` with its brackets
@@ -198,6 +205,11 @@ fn named_heads(
         }
         given.push(&name.text);
         heads[index] = head(checker, parents, arrow, argument);
+        if let Some(Head::Number(number)) = heads[index]
+            && let Err(message) = distribution.heads()[index].check(number)
+        {
+            checker.report(out_of_range(argument.span, kind, &message));
+        }
     }
     // A misspelt head is not reported as missing as well.
     let complete = checker.diagnostics.len() == before;

@@ -3,7 +3,7 @@
 use super::{
     arguments::{at_least_one, check_file, whole},
     device::DeviceArguments,
-    terminal::{print, print_json, write_output},
+    terminal::{print, print_json, show_notes, write_output},
 };
 use crate::{DataPart, Dataset, Result, Rows, Run, SampleOptions, is_standard};
 use clap::{Args, ValueEnum};
@@ -94,6 +94,7 @@ impl Eval {
     pub fn run(self) -> Result<()> {
         let run = self.source.open()?;
         let evaluation = run.evaluate(&self.source.rows(&run)?)?;
+        show_notes(&evaluation.notes());
         if self.json {
             print_json(&evaluation.to_json())
         } else {

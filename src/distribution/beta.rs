@@ -38,19 +38,7 @@ impl Distribution for Beta {
 
     /// log p(x) = log Γ(α + β) − log Γ(α) − log Γ(β) + (α − 1) log x + (β − 1) log(1 − x).
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let (alpha, beta) = (graph.exp(heads[0]), graph.exp(heads[1]));
-        let both = graph.add(alpha, beta);
-        let joint = graph.scalar(Scalar::LogGamma, &[both]);
-        let log_gamma_alpha = graph.scalar(Scalar::LogGamma, &[alpha]);
-        let log_gamma_beta = graph.scalar(Scalar::LogGamma, &[beta]);
-        let normaliser = graph.add(log_gamma_alpha, log_gamma_beta);
-        let (less_alpha, less_beta) = (graph.shift(alpha, -1.0), graph.shift(beta, -1.0));
-        let log = graph.log(value);
-        let negative = graph.neg(value);
-        let log_rest = graph.scalar(Scalar::Log1P, &[negative]);
-        let (left, right) = (graph.mul(less_alpha, log), graph.mul(less_beta, log_rest));
-        let plus = graph.total([joint, left, right]);
-        let density = graph.sub(plus, normaliser);
+        let density = graph.scalar(Scalar::Beta, &[value, heads[0], heads[1]]);
         graph.sum(density, &Axes::from(axis))
     }
 

@@ -38,16 +38,7 @@ impl Distribution for Gamma {
 
     /// log p(x) = α log β − log Γ(α) + (α − 1) log x − β x.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let (shape, rate) = (graph.exp(heads[0]), graph.exp(heads[1]));
-        let scaling = graph.mul(shape, heads[1]);
-        let normaliser = graph.scalar(Scalar::LogGamma, &[shape]);
-        let less = graph.shift(shape, -1.0);
-        let log = graph.log(value);
-        let power = graph.mul(less, log);
-        let decay = graph.mul(rate, value);
-        let plus = graph.add(scaling, power);
-        let minus = graph.add(normaliser, decay);
-        let density = graph.sub(plus, minus);
+        let density = graph.scalar(Scalar::Gamma, &[value, heads[0], heads[1]]);
         graph.sum(density, &Axes::from(axis))
     }
 

@@ -3,7 +3,7 @@
 use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, normal};
 use crate::{
     id::Id,
-    tensor::{Axes, Axis, Graph, Node},
+    tensor::{Axes, Axis, Graph, Node, Scalar},
 };
 
 #[derive(Debug)]
@@ -34,10 +34,12 @@ impl Distribution for LogNormal {
         vec![arguments[0], 2.0 * arguments[1].ln()]
     }
 
-    /// log p(x) = log N(log x; μ, σ²) − log x.
+    /// log p(x) = log N(log x; μ, σ²) − log x. The difference log x − μ keeps the digits that log x alone
+    /// loses in single precision.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
+        let centred = graph.scalar(Scalar::LogRatio, &[value, heads[0]]);
+        let density = normal::log_density(graph, centred, heads[1]);
         let log = graph.log(value);
-        let density = normal::log_density(graph, heads[0], heads[1], log);
         let density = graph.sub(density, log);
         graph.sum(density, &Axes::from(axis))
     }

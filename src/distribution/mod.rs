@@ -107,6 +107,25 @@ impl HeadSpec {
             range: HeadRange::Log,
         }
     }
+
+    /// Checks that a constant head is in range, where single precision can compute its density.
+    ///
+    /// # Errors
+    ///
+    /// A message such as "`log_variance` must be from -30 to 30, found 46.1".
+    pub fn check(&self, value: f64) -> Result<(), String> {
+        let most = match self.range {
+            HeadRange::Unbounded => 1e18,
+            HeadRange::Log => LOG_BOUND,
+        };
+        match value.abs() <= most {
+            true => Ok(()),
+            false => Err(format!(
+                "`{}` must be from -{most} to {most}, found {value:.4}",
+                self.name
+            )),
+        }
+    }
 }
 
 /// A distribution of a variable given its parents.

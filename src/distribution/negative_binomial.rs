@@ -36,22 +36,12 @@ impl Distribution for NegativeBinomial {
         vec![arguments[0].ln(), arguments[1].ln()]
     }
 
-    /// log p(x) = log Γ(x + r) − log Γ(r) − log x! − r log(1 + m/r) − x log(1 + r/m).
+    /// log p(x) = log Γ(x + r) − log Γ(r) − log x! − r log(1 + m/r) − x log(1 + r/m). What depends on x
+    /// alone is computed once for all classes and samples.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let dispersion = graph.exp(heads[1]);
-        let count = graph.add(value, dispersion);
-        let rising = graph.scalar(Scalar::LogGamma, &[count]);
-        let base = graph.scalar(Scalar::LogGamma, &[dispersion]);
-        let next = graph.shift(value, 1.0);
-        let factorial = graph.scalar(Scalar::LogGamma, &[next]);
-        let ratio = graph.sub(heads[0], heads[1]);
-        let inverse = graph.neg(ratio);
-        let failures = graph.scalar(Scalar::Softplus, &[ratio]);
-        let failures = graph.mul(dispersion, failures);
-        let successes = graph.scalar(Scalar::Softplus, &[inverse]);
-        let successes = graph.mul(value, successes);
-        let negative = graph.total([base, factorial, failures, successes]);
-        let density = graph.sub(rising, negative);
+        let likely = graph.scalar(Scalar::NegativeBinomial, &[value, heads[0], heads[1]]);
+        let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
+        let density = graph.sub(likely, remainder);
         graph.sum(density, &Axes::from(axis))
     }
 

@@ -9,9 +9,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Normal;
 
-/// log p(x) = −½ (log 2π + log σ² + (x − μ)² / σ²), elementwise.
-pub(super) fn log_density(graph: &mut Graph, mean: Node, log_variance: Node, value: Node) -> Node {
-    let centred = graph.sub(value, mean);
+/// −½ (log 2π + log σ² + (x − μ)² / σ²), elementwise, of the `centred` x − μ.
+pub(super) fn log_density(graph: &mut Graph, centred: Node, log_variance: Node) -> Node {
     let square = graph.square(centred);
     let negative = graph.neg(log_variance);
     let precision = graph.exp(negative);
@@ -71,7 +70,8 @@ impl Distribution for Normal {
     }
 
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let density = log_density(graph, heads[0], heads[1], value);
+        let centred = graph.sub(value, heads[0]);
+        let density = log_density(graph, centred, heads[1]);
         graph.sum(density, &Axes::from(axis))
     }
 

@@ -34,15 +34,14 @@ impl Distribution for Poisson {
         vec![arguments[0].ln()]
     }
 
-    /// log p(x) = x log λ − λ − log x!.
+    /// log p(x) = x log λ − λ − log x!, in two parts that do not cancel: minus the divergence of λ from
+    /// x, and minus the remainder of Stirling's formula.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let product = graph.mul(value, heads[0]);
-        let rate = graph.exp(heads[0]);
-        let density = graph.sub(product, rate);
-        let next = graph.shift(value, 1.0);
-        let factorial = graph.scalar(Scalar::LogGamma, &[next]);
-        let density = graph.sub(density, factorial);
-        graph.sum(density, &Axes::from(axis))
+        let divergence = graph.scalar(Scalar::PoissonDivergence, &[value, heads[0]]);
+        let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
+        let sum = graph.add(divergence, remainder);
+        let sum = graph.sum(sum, &Axes::from(axis));
+        graph.neg(sum)
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

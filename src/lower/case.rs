@@ -17,7 +17,7 @@ use crate::{
         Variable, scope,
     },
     names::InputName,
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Scalar},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Scalar},
 };
 use std::collections::BTreeMap;
 
@@ -367,6 +367,34 @@ impl<'m, 'g> Case<'m, 'g> {
         });
         self.cache.heads.insert(id, nodes.clone());
         (*distribution, nodes)
+    }
+
+    /// The heads that this pass has lowered and that are clamped to a range, by name: `p.x.log_rate`.
+    pub(super) fn clamped_heads(&self) -> Vec<(String, Node)> {
+        let sides = [
+            (Side::Generative, &self.model.generative),
+            (Side::Inference, &self.model.inference),
+        ];
+        let factors = sides.into_iter().flat_map(|(side, factors)| {
+            factors
+                .iter()
+                .enumerate()
+                .map(move |(index, factor)| (FactorId { side, index }, factor))
+        });
+        let mut clamped = Vec::new();
+        for (id, factor) in factors {
+            let FactorKind::Distribution { distribution, .. } = &factor.kind else {
+                continue;
+            };
+            let nodes = self.cache.heads.get(&id).into_iter().flatten();
+            for (head, &node) in distribution.heads().iter().zip(nodes) {
+                if matches!(self.builder.graph.op(node), Op::Scalar(Scalar::Clamp, _)) {
+                    let name = format!("{}.{}", self.factor_name(factor), head.name);
+                    clamped.push((name, node));
+                }
+            }
+        }
+        clamped
     }
 
     /// Linear heads on a network that they share.

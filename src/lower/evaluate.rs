@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     bound::{self, Term},
-    distribution::Domain,
+    distribution::{Domain, LOG_BOUND},
     id::Id,
     model::{Model, Role, Variable},
     names::OutputName,
-    tensor::{Axes, Graph, Node, OutputKind},
+    tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
 /// The settings of [`evaluate`].
@@ -32,7 +32,8 @@ pub struct Evaluate {
 /// - `bound` and its terms, if the model has a bound (axes row);
 /// - `likelihood`, the estimate of the log-likelihood (axes row);
 /// - `predict.LABEL`, the mean over samples of q's probabilities (axes row, class);
-/// - `encode.LATENT`, the mean of q over samples and classes (axes row, feature).
+/// - `encode.LATENT`, the mean of q over samples and classes (axes row, feature);
+/// - `at_limit.HEAD`, the share of a head's values that are at the limit of its range (axes row).
 pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     let mut graph = empty_graph();
     let has_bound = bound_and_means(&mut graph, model, case, what);
@@ -73,7 +74,30 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
     for index in 0..model.variables.len() {
         report(&mut case, Id::new(index));
     }
+    for (head, value) in case.clamped_heads() {
+        share_at_limit(&mut case, head, value);
+    }
     !entries.is_empty()
+}
+
+/// Adds the share of a clamped head's values that are at the limit: of all features, samples and classes.
+fn share_at_limit(case: &mut Case, head: String, value: Node) {
+    let row = case.builder.row();
+    let graph = &mut *case.builder.graph;
+    let (size, limit) = (
+        graph.scalar(Scalar::Abs, &[value]),
+        graph.constant(LOG_BOUND),
+    );
+    let below = graph.scalar(Scalar::Greater, &[limit, size]);
+    let others = graph.axes_of(below).minus(&Axes::from(row));
+    let (share_below, all) = (graph.mean(below, &others), graph.constant(1.0));
+    let share = graph.sub(all, share_below);
+    graph.output(
+        OutputKind::Value,
+        OutputName::AtLimit(head),
+        share,
+        vec![row],
+    );
 }
 
 /// Adds the estimate of the log-likelihood of each row.

@@ -95,16 +95,8 @@ pub(super) fn clamp_head(builder: &mut Builder, head: &HeadSpec, value: Node) ->
     match head.range {
         HeadRange::Unbounded => value,
         HeadRange::Log => {
-            let graph = &mut *builder.graph;
-            // One comparison instead of two, since the gradient keeps its result.
-            let (size, bound) = (
-                graph.scalar(Scalar::Abs, &[value]),
-                graph.constant(LOG_BOUND),
-            );
-            let beyond = graph.scalar(Scalar::Greater, &[size, bound]);
-            let sign = graph.scalar(Scalar::Sign, &[value]);
-            let edge = graph.scale(sign, LOG_BOUND);
-            graph.scalar(Scalar::Select, &[beyond, edge, value])
+            let bound = builder.graph.constant(LOG_BOUND);
+            builder.graph.scalar(Scalar::Clamp, &[value, bound])
         }
     }
 }

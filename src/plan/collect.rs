@@ -397,13 +397,19 @@ impl Collector<'_> {
             let view = self.view(output.node);
             let item = &self.items[view.item.index()];
             let output_axes: Axes = output.axes.iter().copied().collect();
-            let in_order = canonical(self.graph, output_axes.iter()) == output.axes;
-            let windows = match &item.kind {
-                Kind::Products(products) => products.iter().any(|product| product.windows),
-                _ => false,
+            let order = canonical(self.graph, output_axes.iter());
+            // Whether the item's kernel can write the output's order.
+            let fits_order = match &item.kind {
+                Kind::Products(products) => {
+                    order == output.axes || products.iter().all(|product| !product.windows)
+                }
+                // A reduction walks its result along neighbours. The gradient of a parameter with an
+                // element for each pixel is in another order: [channel, height, width].
+                Kind::Reduce(..) | Kind::Combine(..) => order.last() == output.axes.last(),
+                _ => true,
             };
             let is_exclusive = view.is_plain()
-                && (in_order || !windows)
+                && fits_order
                 && item.axes == output_axes
                 && !item.kind.is_leaf()
                 && !matches!(item.kind, Kind::Partial { .. })

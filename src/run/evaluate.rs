@@ -7,9 +7,11 @@ use super::{
 use crate::{
     backend::{Build, NoiseKey},
     bound::Case,
+    distribution::LOG_BOUND,
     error::Result,
     model::Model,
     names::{InputName, OutputName},
+    note::Note,
     plan::Buffer,
     tensor::AxisKind,
 };
@@ -226,6 +228,44 @@ pub fn active_units(inferred: &Inferred, rows: usize) -> impl Iterator<Item = Un
             all,
         }
     })
+}
+
+/// A head with values at the limit of its range. A density that wants a value beyond is cut off there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadAtLimit {
+    /// The head's name: `p.x.log_rate`.
+    pub head: String,
+    /// The share of its values, over rows, features, samples and classes, that are at the limit.
+    pub share: f64,
+}
+
+impl HeadAtLimit {
+    /// What was found, and a way to change it.
+    pub fn note(&self) -> Note {
+        // Never 0 for a share above it.
+        let percent = (100.0 * self.share).max(0.01);
+        let message = format!(
+            "{percent:.2} % of the values of the head `{}` are at the limit of its range, ±{LOG_BOUND}",
+            self.head
+        );
+        Note::new(message).help(
+            "a network that reads large numbers as they are may give such values: read them through \
+             `log1p`, or standardise them",
+        )
+    }
+}
+
+/// The heads with values at their limits.
+pub fn heads_at_limit(inferred: &Inferred) -> impl Iterator<Item = HeadAtLimit> {
+    let shares = inferred.iter().filter_map(|(name, shares)| match name {
+        OutputName::AtLimit(head) => Some((head, mean(shares))),
+        _ => None,
+    });
+    let heads = shares.map(|(head, share)| HeadAtLimit {
+        head: head.clone(),
+        share,
+    });
+    heads.filter(|head| head.share > 0.0)
 }
 
 /// The variance, from deviations from the mean: mean square minus squared mean would lose small

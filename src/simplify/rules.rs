@@ -48,7 +48,7 @@ pub(super) const RULES: &[Rule] = &[
         apply: pull_sign,
     },
     Rule {
-        identity: "log(exp(x)) = x, all x",
+        identity: "log(exp(x)) = x; log(exp(x)) − m = x − m, all x",
         apply: log_exp,
     },
     Rule {
@@ -217,6 +217,10 @@ fn pull_sign(s: &mut Simplifier, op: &Op) -> Option<Node> {
 }
 
 fn log_exp(s: &mut Simplifier, op: &Op) -> Option<Node> {
+    if let Some([value, mean]) = operands_if(op, Scalar::LogRatio) {
+        let log = s.operands_of(value, Scalar::Exp)?[0];
+        return Some(s.scalar(Scalar::Sub, &[log, mean]));
+    }
     let operand = operand_if(op, Scalar::Log)?;
     Some(s.operands_of(operand, Scalar::Exp)?[0])
 }

@@ -4,6 +4,7 @@
 
 mod axes;
 pub mod special;
+pub(crate) mod densities;
 pub mod philox;
 mod scalar;
 mod window;

@@ -21,6 +21,9 @@ pub enum Scalar {
     Greater,
     /// The second operand where the first is above 0, else the third.
     Select,
+    /// The first operand, or the nearest number between ± the second. Beyond, a gradient passes only
+    /// where descent moves the operand back.
+    Clamp,
     /// −x
     Neg,
     /// max(x, 0)
@@ -61,15 +64,52 @@ pub enum Scalar {
     Digamma,
     /// The derivative of digamma, x > 0.
     Trigamma,
+    /// log(x) − m, x > 0
+    LogRatio,
+    /// x exp(b) − exp(a)
+    Excess,
+    /// log x! − x log x + x, x ≥ 0
+    LogFactorialRemainder,
+    /// x log(x/λ) − x + λ, of x ≥ 0 and log λ: minus the log-density of a Poisson variable, less the
+    /// remainder of log x!.
+    PoissonDivergence,
+    /// The log-density of a negative binomial variable, of x ≥ 0, the log of the mean and the log of the
+    /// dispersion, plus the remainder of log x!.
+    NegativeBinomial,
+    /// Its derivative by the log of the dispersion.
+    NegativeBinomialSlope,
+    /// The log-density of a gamma variable, of x > 0, the log of the shape and the log of the rate.
+    Gamma,
+    /// Its derivative by the log of the shape.
+    GammaSlope,
+    /// The log-density of a beta variable, of 0 < x < 1, log α and log β.
+    Beta,
+    /// Its derivative by log α.
+    BetaSlopeByAlpha,
+    /// Its derivative by log β.
+    BetaSlopeByBeta,
 }
 
 impl Scalar {
     /// Whether it takes an instruction or two, which is less than a read from memory.
     pub fn is_cheap(self) -> bool {
-        use Scalar::{Abs, Add, Floor, Greater, Max, Min, Mul, Neg, Relu, Select, Sign, Sub};
+        use Scalar::{
+            Abs, Add, Clamp, Floor, Greater, Max, Min, Mul, Neg, Relu, Select, Sign, Sub,
+        };
         matches!(
             self,
-            Add | Sub | Mul | Max | Min | Greater | Select | Neg | Relu | Abs | Sign | Floor
+            Add | Sub
+                | Mul
+                | Max
+                | Min
+                | Greater
+                | Select
+                | Clamp
+                | Neg
+                | Relu
+                | Abs
+                | Sign
+                | Floor
         )
     }
 }

@@ -1,6 +1,6 @@
 //! The facts of the elementwise operations: one table row each.
 
-use super::{Graph, Node, Scalar, special};
+use super::{Graph, Node, Scalar, densities, special};
 
 /// The facts of one operation.
 pub struct Row {
@@ -149,6 +149,26 @@ const TABLE: &[Row] = &[
                 Some(g.scalar(Scalar::Select, &[x[0], d, zero])),
                 Some(g.scalar(Scalar::Select, &[x[0], zero, d])),
             ]
+        }
+    ),
+    // Beyond the bound the gradient is not the derivative, which is 0: with it, an operand that a step
+    // moved there could never return. It passes where its sign is the operand's, so that descent moves
+    // the operand inwards.
+    row!(
+        Clamp,
+        "clamp",
+        2,
+        |x| match x[0] {
+            value if value > x[1] => x[1],
+            value if value < -x[1] => -x[1],
+            value => value,
+        },
+        "({0} > {1} ? {1} : ({0} < -{1} ? -{1} : {0}))",
+        |g, x, y, d| {
+            let (zero, size, sign) = (g.constant(0.0), g.scalar(Scalar::Abs, &[y]), g.mul(y, d));
+            let inside = g.scalar(Scalar::Greater, &[x[1], size]);
+            let inwards = g.scalar(Scalar::Select, &[sign, d, zero]);
+            vec![Some(g.scalar(Scalar::Select, &[inside, d, inwards])), None]
         }
     ),
     row!(Neg, "neg", 1, |x| -x[0], "(-{0})", |g, _, _, d| vec![Some(
@@ -334,7 +354,250 @@ const TABLE: &[Row] = &[
         "trigamma({0})",
         |_, _, _, _| { panic!("the third derivative of log Γ is not implemented") }
     ),
+    row!(
+        LogRatio,
+        "log_ratio",
+        2,
+        |x| densities::log_ratio(x[0], x[1]),
+        "log_ratio({0}, {1})",
+        |g, x, _, d| vec![Some(g.div(d, x[0])), Some(g.neg(d))]
+    ),
+    row!(
+        Excess,
+        "excess",
+        3,
+        |x| densities::excess(x[0], x[1], x[2]),
+        "excess({0}, {1}, {2})",
+        |g, x, _, d| {
+            let (left, right) = (g.exp(x[1]), g.exp(x[2]));
+            let (left, right) = (g.mul(d, left), g.mul(d, right));
+            vec![Some(left), Some(g.mul(left, x[0])), Some(g.neg(right))]
+        }
+    ),
+    // ψ(x + 1) − log x
+    row!(
+        LogFactorialRemainder,
+        "log_factorial_remainder",
+        1,
+        |x| densities::log_factorial_remainder(x[0]),
+        "log_factorial_remainder({0})",
+        |g, x, _, d| {
+            let (next, log) = (g.shift(x[0], 1.0), g.log(x[0]));
+            let digamma = g.scalar(Scalar::Digamma, &[next]);
+            let slope = g.sub(digamma, log);
+            vec![Some(g.mul(d, slope))]
+        }
+    ),
+    // log x − log λ; λ − x
+    row!(
+        PoissonDivergence,
+        "poisson_divergence",
+        2,
+        |x| densities::poisson_divergence(x[0], x[1]),
+        "poisson_divergence({0}, {1})",
+        |g, x, _, d| {
+            let (log, zero) = (g.scalar(Scalar::LogRatio, x), g.constant(0.0));
+            let below = g.scalar(Scalar::Excess, &[x[0], zero, x[1]]);
+            let slope = g.neg(below);
+            vec![Some(g.mul(d, log)), Some(g.mul(d, slope))]
+        }
+    ),
+    // ψ(x + r) − log(1 + r/m) − log x; (x − m) r / (r + m)
+    row!(
+        NegativeBinomial,
+        "negative_binomial",
+        3,
+        |x| densities::negative_binomial(x[0], x[1], x[2]),
+        "negative_binomial({0}, {1}, {2})",
+        |g, x, _, d| {
+            let NegativeBinomialParts {
+                all,
+                log,
+                excess,
+                share,
+                ..
+            } = negative_binomial_parts(g, x);
+            let digamma = g.scalar(Scalar::Digamma, &[all]);
+            let failures = g.scalar(Scalar::Softplus, &[log]);
+            let log_x = g.log(x[0]);
+            let by_x = g.sub(digamma, failures);
+            let by_x = g.sub(by_x, log_x);
+            let by_mean = g.mul(excess, share);
+            let by_dispersion = g.scalar(Scalar::NegativeBinomialSlope, x);
+            vec![
+                Some(g.mul(d, by_x)),
+                Some(g.mul(d, by_mean)),
+                Some(g.mul(d, by_dispersion)),
+            ]
+        }
+    ),
+    // r ψ'(N) − s; (x − m) s (1 − s); y + r² (ψ'(N) − ψ'(r)) + m s + (x − m) s², s = r / (r + m)
+    row!(
+        NegativeBinomialSlope,
+        "negative_binomial_slope",
+        3,
+        |x| densities::negative_binomial_slope(x[0], x[1], x[2]),
+        "negative_binomial_slope({0}, {1}, {2})",
+        |g, x, y, d| {
+            let NegativeBinomialParts {
+                dispersion,
+                all,
+                log,
+                excess,
+                share,
+            } = negative_binomial_parts(g, x);
+            let (curve_of_all, curve) = (
+                g.scalar(Scalar::Trigamma, &[all]),
+                g.scalar(Scalar::Trigamma, &[dispersion]),
+            );
+            let (left, inverse) = (g.mul(dispersion, curve_of_all), g.neg(log));
+            let by_x = g.sub(left, share);
+            let rest = g.scalar(Scalar::Sigmoid, &[inverse]);
+            let excess = g.mul(excess, share);
+            let by_mean = g.mul(excess, rest);
+            let (square, curve) = (g.square(dispersion), g.sub(curve_of_all, curve));
+            let curve = g.mul(square, curve);
+            let mean = g.exp(x[1]);
+            let (linear, excess) = (g.mul(mean, share), g.mul(excess, share));
+            let by_dispersion = g.total([y, curve, linear, excess]);
+            vec![
+                Some(g.mul(d, by_x)),
+                Some(g.mul(d, by_mean)),
+                Some(g.mul(d, by_dispersion)),
+            ]
+        }
+    ),
+    // (α − 1) / x − β; the slope; α − β x
+    row!(
+        Gamma,
+        "gamma",
+        3,
+        |x| densities::gamma(x[0], x[1], x[2]),
+        "gamma_density({0}, {1}, {2})",
+        |g, x, _, d| {
+            let (shape, rate) = (g.exp(x[1]), g.exp(x[2]));
+            let less = g.shift(shape, -1.0);
+            let left = g.div(less, x[0]);
+            let by_x = g.sub(left, rate);
+            let by_shape = g.scalar(Scalar::GammaSlope, x);
+            let excess = g.scalar(Scalar::Excess, &[x[0], x[2], x[1]]);
+            let by_rate = g.neg(excess);
+            vec![
+                Some(g.mul(d, by_x)),
+                Some(g.mul(d, by_shape)),
+                Some(g.mul(d, by_rate)),
+            ]
+        }
+    ),
+    // α / x; y − α² ψ'(α); α
+    row!(
+        GammaSlope,
+        "gamma_slope",
+        3,
+        |x| densities::gamma_slope(x[0], x[1], x[2]),
+        "gamma_slope({0}, {1}, {2})",
+        |g, x, y, d| {
+            let shape = g.exp(x[1]);
+            let (curve, square) = (g.scalar(Scalar::Trigamma, &[shape]), g.square(shape));
+            let curve = g.mul(square, curve);
+            let by_shape = g.sub(y, curve);
+            let by_rate = g.mul(d, shape);
+            vec![
+                Some(g.div(by_rate, x[0])),
+                Some(g.mul(d, by_shape)),
+                Some(by_rate),
+            ]
+        }
+    ),
+    // (α − 1) / x − (β − 1) / (1 − x); the slopes
+    row!(
+        Beta,
+        "beta",
+        3,
+        |x| densities::beta(x[0], x[1], x[2]),
+        "beta_density({0}, {1}, {2})",
+        |g, x, _, d| {
+            let (alpha, beta, one) = (g.exp(x[1]), g.exp(x[2]), g.constant(1.0));
+            let (alpha, beta) = (g.shift(alpha, -1.0), g.shift(beta, -1.0));
+            let complement = g.sub(one, x[0]);
+            let (left, right) = (g.div(alpha, x[0]), g.div(beta, complement));
+            let by_x = g.sub(left, right);
+            let by_alpha = g.scalar(Scalar::BetaSlopeByAlpha, x);
+            let by_beta = g.scalar(Scalar::BetaSlopeByBeta, x);
+            vec![
+                Some(g.mul(d, by_x)),
+                Some(g.mul(d, by_alpha)),
+                Some(g.mul(d, by_beta)),
+            ]
+        }
+    ),
+    // α / x; y + α² (ψ'(α + β) − ψ'(α)); α β ψ'(α + β)
+    row!(
+        BetaSlopeByAlpha,
+        "beta_slope_by_alpha",
+        3,
+        |x| densities::beta_slope_by_alpha(x[0], x[1], x[2]),
+        "beta_slope_by_alpha({0}, {1}, {2})",
+        |g, x, y, d| {
+            let (alpha, beta) = (g.exp(x[1]), g.exp(x[2]));
+            let (same, other) = beta_curves(g, alpha, beta, y, d);
+            let by_x = g.div(alpha, x[0]);
+            vec![Some(g.mul(d, by_x)), Some(same), Some(other)]
+        }
+    ),
+    // −β / (1 − x); α β ψ'(α + β); y + β² (ψ'(α + β) − ψ'(β))
+    row!(
+        BetaSlopeByBeta,
+        "beta_slope_by_beta",
+        3,
+        |x| densities::beta_slope_by_beta(x[0], x[1], x[2]),
+        "beta_slope_by_beta({0}, {1}, {2})",
+        |g, x, y, d| {
+            let (alpha, beta) = (g.exp(x[1]), g.exp(x[2]));
+            let (same, other) = beta_curves(g, beta, alpha, y, d);
+            let less = g.shift(x[0], -1.0);
+            let by_x = g.div(beta, less);
+            vec![Some(g.mul(d, by_x)), Some(other), Some(same)]
+        }
+    ),
 ];
+
+/// Parts of the derivatives of a negative binomial density, of its operands x, log m and log r.
+struct NegativeBinomialParts {
+    /// r
+    dispersion: Node,
+    /// x + r
+    all: Node,
+    /// log r/m
+    log: Node,
+    /// x − m
+    excess: Node,
+    /// r / (r + m)
+    share: Node,
+}
+
+fn negative_binomial_parts(g: &mut Graph, x: &[Node]) -> NegativeBinomialParts {
+    let (dispersion, zero) = (g.exp(x[2]), g.constant(0.0));
+    let log = g.sub(x[2], x[1]);
+    NegativeBinomialParts {
+        dispersion,
+        all: g.add(x[0], dispersion),
+        log,
+        excess: g.scalar(Scalar::Excess, &[x[0], zero, x[1]]),
+        share: g.scalar(Scalar::Sigmoid, &[log]),
+    }
+}
+
+/// The gradients of a slope y of a beta density by the log of its own parameter and of the other.
+fn beta_curves(g: &mut Graph, own: Node, other: Node, y: Node, d: Node) -> (Node, Node) {
+    let all = g.add(own, other);
+    let curve_of_all = g.scalar(Scalar::Trigamma, &[all]);
+    let curve = g.scalar(Scalar::Trigamma, &[own]);
+    let (curve, square, product) = (g.sub(curve_of_all, curve), g.square(own), g.mul(own, other));
+    let curve = g.mul(square, curve);
+    let (by_own, by_other) = (g.add(y, curve), g.mul(product, curve_of_all));
+    (g.mul(d, by_own), g.mul(d, by_other))
+}
 
 /// Every operation's facts, in the order of the enum.
 pub fn table() -> &'static [Row] {

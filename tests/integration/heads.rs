@@ -11,6 +11,8 @@ use dgc::{
     },
 };
 
+use std::ops::ControlFlow;
+
 /// Rows of features.
 type Rows = Vec<Vec<f64>>;
 
@@ -285,5 +287,97 @@ fn heads_by_name_are_heads() {
             .keys()
             .any(|name| name.starts_with("p.x.log_variance")),
         "a number is no parameter"
+    );
+}
+
+/// A head beyond its range returns from either side: descent by the sign of its gradient ends where the
+/// counts are.
+#[test]
+fn a_head_beyond_its_range_returns() {
+    let model = |likelihood: &str| {
+        let text = format!(
+            "model counts {{\n data x: count[1]\n latent z: real[1]\n\
+             generative {{\n z ~ normal(0, 1)\n z -> x ~ {likelihood}\n}}\n\
+             inference {{\n x -> z ~ normal(linear)\n}}\n}}\n"
+        );
+        check("counts.dgm", &text, &[])
+    };
+    let rows = |data: Vec<f64>, name: &str| NamedArray {
+        name: name.to_string(),
+        shape: vec![data.len(), 1],
+        data,
+    };
+    let batch = Arrays::from([("x".to_string(), rows(vec![6.0, 7.0, 8.0], "x"))]);
+    for (likelihood, name) in [
+        ("poisson(linear)", "p.x.log_rate"),
+        (
+            "negative_binomial(log_mean = linear, log_dispersion = 3)",
+            "p.x.log_mean",
+        ),
+    ] {
+        let (model, bias) = (model(likelihood), format!("{name}.bias"));
+        for engine in [Engine::Reference, Engine::Device(Device::cpu(1))] {
+            for start in [-45.0, 45.0] {
+                let mut parameters = parameters(&model);
+                parameters.get_mut(&bias).expect("a head").data[0] = start;
+                let weight = parameters.get_mut(&format!("{name}.weight.z"));
+                weight.expect("a weight").data[0] = 0.0;
+                for _ in 0..100 {
+                    let report =
+                        bound(&model, &parameters, &batch, None, 3, &engine).expect("a bound");
+                    let found = report.gradients.iter().find(|array| array.name == bias);
+                    let slope = found.expect("a gradient").data[0];
+                    parameters.get_mut(&bias).expect("a head").data[0] -= 0.5 * slope.signum();
+                }
+                let head = parameters[&bias].data[0];
+                assert!(
+                    (head - 7f64.ln()).abs() < 0.6,
+                    "{likelihood} from {start}: {head}"
+                );
+            }
+        }
+    }
+}
+
+/// Heads at the limits of their ranges are named after an epoch and by an evaluation.
+#[test]
+fn heads_at_their_limits_are_named() {
+    let text = "model large {
+  data x: real[2]
+  latent z: real[2]
+  generative {
+    z ~ normal(0, 1)
+    z -> x ~ normal(mean = linear, log_variance = 0)
+  }
+  inference {
+    x -> z ~ normal(mean = [dense(3) > tanh > dense(2)], log_variance = linear)
+  }
+}
+";
+    let model = dgc::Model::parse("large.dgm", text).expect("a model");
+    let notes = |scale: f64| {
+        let rows: Vec<f32> = numbers("x", 40, scale).iter().map(|&x| x as f32).collect();
+        let rows = dgc::DataArray::new("x", [20, 2], rows);
+        let data = dgc::Dataset::from_arrays(&model, [rows]).expect("data");
+        let options = dgc::Options {
+            epochs: Some(1),
+            ..Default::default()
+        };
+        let mut trainer = dgc::Trainer::new(&model, &data, options).expect("a trainer");
+        trainer.train(|_| ControlFlow::Continue(())).expect("a run");
+        let notes = trainer
+            .notes()
+            .iter()
+            .map(|note| note.message().to_string());
+        let notes: Vec<String> = notes
+            .filter(|note| note.contains("limit of its range"))
+            .collect();
+        notes
+    };
+    assert!(notes(1.0).is_empty());
+    let named = notes(1e6);
+    assert!(
+        named.len() == 1 && named[0].contains("q.z.log_variance") && named[0].contains('%'),
+        "{named:?}"
     );
 }

@@ -3,13 +3,13 @@
 use crate::common;
 
 use common::{
-    SMALL, batch, check, distance, finite_differences, models, numbers, parameters, sampled, small,
+    SMALL, batch, check, distance, finite_differences, layer_models, models, numbers, parameters,
+    sampled, small,
 };
 use dgc::{
     backend::Device,
     driver,
     id::Id,
-    layer::LAYERS,
     lower::Mode,
     model::Model,
     plan::NoiseSource,
@@ -39,37 +39,7 @@ fn gradients_of_every_model_match_finite_differences() {
 
 #[test]
 fn gradients_of_every_layer_match_finite_differences() {
-    for layer in LAYERS {
-        let (call, of_images) = match layer.name() {
-            "dense" => ("dense(4)", "dense(2, 4, 3)"),
-            "residual" => (
-                "residual [dense(4) > tanh]",
-                "residual [conv(2, 3, padding = 1) > tanh]",
-            ),
-            "conv" => ("", "conv(3, 2, stride = 2, padding = 1)"),
-            "conv_transpose" => ("", "conv_transpose(2, 3, stride = 2, padding = 1)"),
-            "max_pool" => ("", "max_pool(2)"),
-            "mean_pool" => ("", "mean_pool(2, stride = 1)"),
-            // Noise is off here; matching.rs has it on.
-            "noise" => ("noise(1)", "noise(1)"),
-            // Of two parents: models/ladder.dgm has it.
-            "combinator" => continue,
-            "log" => ("softplus > log", "softplus > log"),
-            "log1p" => ("relu > log1p", "relu > log1p"),
-            name => (name, name),
-        };
-        let model = |body: &str| {
-            let text = format!(
-                "model layers {{\n data x: real[3]\n latent z: real[2]\n net body = [{body}]\n\
-                 generative {{\n z ~ normal(0, 1)\n z -> x ~ normal(body)\n}}\n inference {{\n x -> z ~ normal(body)\n}}\n}}\n"
-            );
-            check("layers.dgm", &text, &[])
-        };
-        if !call.is_empty() {
-            finite_differences(&model(&format!("dense(4) > {call} > dense(3)")));
-        }
-        finite_differences(&model(&format!("dense(2, 4, 3) > {of_images} > dense(3)")));
-    }
+    layer_models().iter().for_each(finite_differences);
 }
 
 /// The same outputs, gradients and running averages before and after.

@@ -33,6 +33,7 @@ mod names;
 mod notes;
 mod oracle;
 mod outputs;
+mod precision;
 mod registries;
 mod results;
 mod smoothing;

@@ -2,17 +2,16 @@
 
 use crate::common;
 
-use common::{check, distance};
+use common::{
+    check, distance,
+    slopes::{Slopes, combinations, named_columns, row_and_feature},
+};
 use dgc::{
-    backend::{Build, Device, NoiseKey},
+    backend::Device,
     distribution::{DISTRIBUTIONS, Distribution, Domain},
-    driver, gradient,
+    driver,
     optimizer::OPTIMIZERS,
-    plan::NoiseSource,
-    run::session::{Layout, Session},
-    tensor::{
-        Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, eval, philox, scalar_table,
-    },
+    tensor::{Axes, Graph, Node, NoiseKind, OutputKind, Scalar, eval, philox, scalar_table},
 };
 use std::collections::HashMap;
 
@@ -55,22 +54,6 @@ fn quadrature(distribution: &dyn Distribution) -> (Vec<f64>, Vec<(f64, f64)>) {
     let count = distribution.heads().len();
     let heads = heads.into_iter().chain(std::iter::repeat(0.2));
     (heads.take(count).collect(), points)
-}
-
-fn row_and_feature(
-    graph: &mut Graph,
-    rows: usize,
-    features: usize,
-) -> (dgc::id::Id<Axis>, dgc::id::Id<Axis>) {
-    let axis = |name: &str, size, kind| Axis {
-        name: name.to_string(),
-        size,
-        kind,
-    };
-    (
-        graph.new_axis(axis("row", rows, AxisKind::Row)),
-        graph.new_axis(axis("feature", features, AxisKind::Feature)),
-    )
 }
 
 #[test]
@@ -214,161 +197,39 @@ fn class_densities_sum_to_one() {
     }
 }
 
-/// A function of a distribution, `log_prob` or `sample`, at several rows of inputs, and its gradient
-/// by each of them. Inputs have the axes row, feature.
-struct Slopes {
-    /// `log_prob of normal`.
-    name: String,
-    graph: Graph,
-    inputs: Vec<(String, Vec<f64>)>,
-    features: usize,
-}
-
-/// The numbers of each output, for each row, or row and feature.
-type Outputs = HashMap<String, Vec<f64>>;
-
-impl Slopes {
-    /// `apply` builds the function of the inputs, with at most the axes row, feature. It is
-    /// differentiated by the first `by` inputs.
-    fn new(
-        name: String,
-        inputs: Vec<(String, Vec<f64>)>,
-        features: usize,
-        by: usize,
-        apply: impl FnOnce(&mut Graph, &[Node], dgc::id::Id<Axis>) -> Node,
-    ) -> Self {
-        let mut graph = Graph::new();
-        let rows = inputs[0].1.len() / features;
-        let (row, feature) = row_and_feature(&mut graph, rows, features);
-        let nodes: Vec<Node> = inputs
-            .iter()
-            .map(|(name, _)| graph.input(name, Axes::from([row, feature])))
-            .collect();
-        let result = apply(&mut graph, &nodes, feature);
-        // A result that does not depend on the row has its sum over the rows all the same.
-        let axes = graph.axes_of(result).clone();
-        let of_rows = graph.sum(result, &axes.minus(&Axes::from(row)));
-        let axes = graph.axes_of(of_rows).clone();
-        let total = graph.sum(of_rows, &axes);
-        let slopes = gradient::reverse(&mut graph, total, &nodes[..by]);
-        let mut output = |name: &str, node| {
-            // A gradient may lack axes along which it is constant.
-            let zero = graph.scale(nodes[0], 0.0);
-            let whole = graph.add(node, zero);
-            graph.output(OutputKind::Value, name, whole, vec![row, feature]);
-        };
-        output("result", of_rows);
-        for ((name, _), slope) in inputs.iter().zip(slopes) {
-            output(&format!("slope of {name}"), slope);
-        }
-        Slopes {
-            name,
-            graph,
-            inputs,
-            features,
-        }
-    }
-
-    /// The outputs in double precision, with `step` added to one feature of one input.
-    fn interpreted(&self, input: usize, feature: usize, step: f64) -> Outputs {
-        let mut values: HashMap<String, Vec<f64>> = self.inputs.iter().cloned().collect();
-        let moved = values.get_mut(&self.inputs[input].0).expect("an input");
-        for numbers in moved.chunks_mut(self.features) {
-            numbers[feature] += step;
-        }
-        let outputs = eval::run(&self.graph, &values, None).expect("values for everything");
-        let named = outputs
-            .into_iter()
-            .map(|(_, name, array)| (name, array.data));
-        named.collect()
-    }
-
-    /// The outputs on the CPU, in single precision.
-    fn on_cpu(&self) -> Outputs {
-        let plan = driver::plan(&self.graph, NoiseSource::Given);
-        let layout = Layout::new(&self.graph.parameters, &self.graph.axes);
-        let mut session = Session::new(layout, &Device::cpu(1)).expect("a device");
-        let loaded = session
-            .load(&Build::new("slopes", plan), &|_| None)
-            .expect("it loads");
-        for (name, numbers) in &self.inputs {
-            let mut fill = |array: &mut [f32]| {
-                let pairs = array.iter_mut().zip(numbers);
-                pairs.for_each(|(to, from)| *to = *from as f32);
-            };
-            // The plan lacks an input that the function does not read.
-            if session.array(&loaded, name).is_some() {
-                session.fill(&loaded, name, &mut fill).expect("an input");
+/// The gradients by the first `by` inputs against finite differences, and the CPU against the
+/// interpreter.
+fn check_slopes(slopes: &Slopes, by: usize) {
+    let found = slopes.interpreted(0, 0, 0.0);
+    for (input, (name, _)) in slopes.inputs.iter().enumerate().take(by) {
+        let by_input = &found[&format!("slope of {name}")];
+        for feature in 0..slopes.features {
+            let step = 1e-5;
+            let at = |sign: f64| slopes.interpreted(input, feature, sign * step)["result"].clone();
+            let (above, below) = (at(1.0), at(-1.0));
+            for place in (0..above.len()).step_by(slopes.features) {
+                let wanted = (above[place] - below[place]) / (2.0 * step);
+                let slope = by_input[place + feature];
+                // Central differences are off by about step², and by rounding over the step.
+                assert!(
+                    (slope - wanted).abs() < 1e-7 * wanted.abs().max(1.0),
+                    "{} by {name}, row {}: {slope} instead of {wanted}",
+                    slopes.name,
+                    place / slopes.features
+                );
             }
         }
-        let key = NoiseKey { seed: 0, step: 0 };
-        session.run(&loaded, key).expect("it runs");
-        let outputs = self.graph.outputs.iter().map(|output| {
-            let name = output.name.to_string();
-            let floats = session.read(&loaded, &name).expect("it is read");
-            let floats = floats.expect("an output");
-            (name, floats.iter().map(|&x| f64::from(x)).collect())
-        });
-        outputs.collect()
     }
-
-    fn check(&self, by: usize) {
-        let found = self.interpreted(0, 0, 0.0);
-        for (input, (name, _)) in self.inputs.iter().enumerate().take(by) {
-            let slopes = &found[&format!("slope of {name}")];
-            for feature in 0..self.features {
-                let step = 1e-5;
-                let at =
-                    |sign: f64| self.interpreted(input, feature, sign * step)["result"].clone();
-                let (above, below) = (at(1.0), at(-1.0));
-                for place in (0..above.len()).step_by(self.features) {
-                    let wanted = (above[place] - below[place]) / (2.0 * step);
-                    let slope = slopes[place + feature];
-                    // Central differences are off by about step², and by rounding over the step.
-                    assert!(
-                        (slope - wanted).abs() < 1e-7 * wanted.abs().max(1.0),
-                        "{} by {name}, row {}: {slope} instead of {wanted}",
-                        self.name,
-                        place / self.features
-                    );
-                }
-            }
-        }
-        let single = self.on_cpu();
-        for (name, wanted) in &found {
-            // Tens of roundings of 2⁻²⁴ each, in proportion to the largest number.
-            let apart = distance(&single[name], wanted);
-            assert!(
-                apart < 1e-5,
-                "{name} of {} on the CPU is off by {apart:e}",
-                self.name
-            );
-        }
+    let single = slopes.on(&Device::cpu(1));
+    for (name, wanted) in &found {
+        // Tens of roundings of 2⁻²⁴ each, in proportion to the largest number.
+        let apart = distance(&single[name], wanted);
+        assert!(
+            apart < 1e-5,
+            "{name} of {} on the CPU is off by {apart:e}",
+            slopes.name
+        );
     }
-}
-
-/// Every row of a table with these columns: each number of one with each of the others.
-fn combinations(columns: &[&[f64]]) -> Vec<Vec<f64>> {
-    columns.iter().fold(vec![Vec::new()], |rows, column| {
-        let longer = |row: &Vec<f64>| {
-            let row = row.clone();
-            column.iter().map(move |&x| [&row[..], &[x]].concat())
-        };
-        rows.iter().flat_map(longer).collect()
-    })
-}
-
-/// The inputs of a table's columns, by name, with each number repeated for `features`.
-fn named_columns(
-    names: &[String],
-    rows: &[Vec<f64>],
-    feature: impl Fn(f64) -> Vec<f64>,
-) -> Vec<(String, Vec<f64>)> {
-    let columns = names.iter().enumerate().map(|(column, name)| {
-        let numbers = rows.iter().flat_map(|row| feature(row[column]));
-        (name.clone(), numbers.collect())
-    });
-    columns.collect()
 }
 
 /// The gradients of every density and sampler against finite differences, at several values of each
@@ -417,7 +278,7 @@ fn gradients_of_every_distribution_match_finite_differences() {
         let density = |graph: &mut Graph, inputs: &[Node], feature| {
             distribution.log_prob(graph, &inputs[..heads], inputs[heads], feature)
         };
-        Slopes::new(name, inputs, features, by, density).check(by);
+        check_slopes(&Slopes::new(name, inputs, features, by, density), by);
 
         let noise: &[f64] = match distribution.noise() {
             Some(NoiseKind::Normal) => &[-1.3, 0.2, 0.9],
@@ -432,21 +293,23 @@ fn gradients_of_every_distribution_match_finite_differences() {
             let sample = distribution.sample(graph, &inputs[..heads], inputs[heads]);
             sample.expect("noise makes a sample")
         };
-        Slopes::new(name, inputs, 1, heads, sample).check(heads);
+        check_slopes(&Slopes::new(name, inputs, 1, heads, sample), heads);
     }
 }
 
 #[test]
 fn every_scalar_gradient_matches_finite_differences() {
     for row in scalar_table() {
-        let points: &[f64] = match row.name {
-            "sqrt" | "log" | "log1p" | "lgamma" | "digamma" => &[0.3, 1.7, 4.2],
-            _ => &[-1.3, 0.4, 2.1],
-        };
-        if row.name == "trigamma" {
+        // No model differentiates a third time; beyond its bound, `clamp` has no derivative, but a way
+        // back: `clamped_heads_return`.
+        if matches!(row.name, "trigamma" | "clamp") {
             continue;
         }
-        for &x in points {
+        // Of these points, those where the function is defined.
+        let is_defined = |x: &&f64| (row.eval)(&[**x, 0.7, -0.2][..row.arity]).is_finite();
+        let points = [-1.3, 0.2, 0.4, 0.8, 2.1, 4.2];
+        assert!(points.iter().any(|x| is_defined(&x)), "{}", row.name);
+        for &x in points.iter().filter(is_defined) {
             let inputs = [x, 0.7, -0.2];
             let mut graph = Graph::new();
             let nodes: Vec<Node> = (0..row.arity)
@@ -477,6 +340,36 @@ fn every_scalar_gradient_matches_finite_differences() {
                     row.name
                 );
             }
+        }
+    }
+}
+
+/// A gradient passes a clamp inside its range, and beyond where descent moves the operand back.
+#[test]
+fn clamped_heads_return() {
+    let rows = combinations(&[
+        &[-1e30, -31.0, -30.5, -29.0, 0.0, 29.0, 30.5, 31.0, 1e30],
+        &[-2.0, 0.5],
+    ]);
+    let names = ["head", "slope"].map(str::to_string);
+    let inputs = named_columns(&names, &rows, |x| vec![x]);
+    let slopes = Slopes::new("clamp".to_string(), inputs, 1, 1, |graph, nodes, _| {
+        let bound = graph.constant(30.0);
+        let clamped = graph.scalar(Scalar::Clamp, &[nodes[0], bound]);
+        graph.mul(clamped, nodes[1])
+    });
+    for outputs in [slopes.interpreted(0, 0, 0.0), slopes.on(&Device::cpu(1))] {
+        for (at, row) in rows.iter().enumerate() {
+            let (head, slope) = (row[0], row[1]);
+            // Descent moves the head against its slope.
+            let returns = head * slope > 0.0;
+            let wanted = if head.abs() < 30.0 || returns {
+                slope
+            } else {
+                0.0
+            };
+            assert_eq!(outputs["slope of head"][at], wanted, "{row:?}");
+            assert_eq!(outputs["result"][at], head.clamp(-30.0, 30.0) * slope);
         }
     }
 }

@@ -3,10 +3,13 @@
 
 pub mod emulator;
 pub mod program;
+pub mod slopes;
 
 use dgc::{
     distribution::Domain,
     driver,
+    estimator::{ESTIMATORS, Estimator},
+    layer::LAYERS,
     lower::Mode,
     model::{Model, Role},
     run::{
@@ -305,6 +308,73 @@ pub fn finite_differences(model: &Model) {
             gradient.name
         );
     }
+}
+
+/// A model for each layer, which is on features in p and on images in q.
+pub fn layer_models() -> Vec<Model> {
+    let mut models = Vec::new();
+    for layer in LAYERS {
+        let (call, of_images) = match layer.name() {
+            "dense" => ("dense(4)", "dense(2, 4, 3)"),
+            "residual" => (
+                "residual [dense(4) > tanh]",
+                "residual [conv(2, 3, padding = 1) > tanh]",
+            ),
+            "conv" => ("", "conv(3, 2, stride = 2, padding = 1)"),
+            "conv_transpose" => ("", "conv_transpose(2, 3, stride = 2, padding = 1)"),
+            "max_pool" => ("", "max_pool(2)"),
+            "mean_pool" => ("", "mean_pool(2, stride = 1)"),
+            // Noise is off here; matching.rs has it on.
+            "noise" => ("noise(1)", "noise(1)"),
+            // Of two parents: models/ladder.dgm has it.
+            "combinator" => continue,
+            "log" => ("tanh > softplus > log", "tanh > softplus > log"),
+            "log1p" => ("relu > log1p", "relu > log1p"),
+            name => (name, name),
+        };
+        let features = match call {
+            "" => "dense(4)".to_string(),
+            call => format!("dense(4) > {call}"),
+        };
+        // No head is clamped, because beyond its range a gradient is no derivative.
+        let text = format!(
+            "model layers {{\n data x: real[3]\n latent z: real[2]\n\
+             generative {{\n z ~ normal(0, 1)\n\
+             z -> x ~ normal(mean = [{features} > dense(3)], log_variance = 0)\n}}\n\
+             inference {{\n x -> z ~ normal(mean = [dense(2, 4, 3) > {of_images} > dense(2)], log_variance = 0)\n}}\n}}\n"
+        );
+        models.push(check(&format!("{}.dgm", layer.name()), &text, &[]));
+    }
+    models
+}
+
+/// A small model for each estimator, with its line.
+pub fn estimator_models() -> Vec<Model> {
+    let model = |estimator: &&dyn Estimator| {
+        let (keyword, name) = (estimator.keyword(), estimator.name());
+        let required = estimator.arguments().iter();
+        let required = required.filter(|argument| argument.default.is_none());
+        let arguments: Vec<String> = required
+            .map(|argument| argument.least.max(2.0).to_string())
+            .chain(estimator.takes_network().then(|| "body".to_string()))
+            .collect();
+        let arguments = arguments.join(", ");
+        let line = match keyword == name {
+            true => format!("{keyword} y {arguments}"),
+            false if arguments.is_empty() => format!("{keyword} y by {name}"),
+            false => format!("{keyword} y by {name}({arguments})"),
+        };
+        let samples = estimator.least_samples().max(3);
+        let text = format!(
+            "model small {{\n data x: binary[5]\n label y: class[4]\n latent z: real[2]\n\
+             net body = [dense(4) > tanh]\n\
+             generative {{\n z ~ normal(0, 1)\n y ~ uniform\n y, z -> x ~ bernoulli(body)\n}}\n\
+             inference {{\n x -> y ~ categorical(body)\n x, y -> z ~ normal(body)\n}}\n\
+             objective {{\n {line}\n samples {samples}\n}}\n}}\n"
+        );
+        check(&format!("{name}.dgm"), &text, &[])
+    };
+    ESTIMATORS.iter().map(model).collect()
 }
 
 /// The model whose steps training ends with.

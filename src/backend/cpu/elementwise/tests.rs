@@ -22,6 +22,16 @@ fn domain(scalar: Scalar) -> (f32, f32, f64, f64) {
         Scalar::LogGamma | Scalar::Digamma => (0.01, 1e4, 3e-7, 0.3),
         Scalar::Trigamma => (0.01, 1e4, 3e-7, 0.0),
         Scalar::Cos | Scalar::Sin => (-30.0, 30.0, 3e-7, 1.0),
+        Scalar::LogRatio
+        | Scalar::LogFactorialRemainder
+        | Scalar::PoissonDivergence
+        | Scalar::NegativeBinomial
+        | Scalar::NegativeBinomialSlope
+        | Scalar::Gamma
+        | Scalar::GammaSlope => (1e-3, 1e8, 1e-7, 0.0),
+        Scalar::Beta | Scalar::BetaSlopeByAlpha | Scalar::BetaSlopeByBeta => {
+            (1e-6, 0.999_999, 1e-7, 0.0)
+        }
         _ => (-50.0, 50.0, 1e-7, 0.0),
     }
 }

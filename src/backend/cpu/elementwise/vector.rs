@@ -6,7 +6,7 @@
 //! a slice begins.
 
 use super::{super::isa::Isa, functions as f, noise};
-use crate::tensor::{Scalar, special};
+use crate::tensor::{Scalar, densities as d, special};
 
 /// Compiles a body for every instruction set, as a safe function that takes the [`Isa`] first.
 macro_rules! for_each_isa {
@@ -186,6 +186,13 @@ macro_rules! each {
     };
 }
 
+/// The same for a function of double-precision numbers.
+macro_rules! wide {
+    ($isa:ident, $in_place:ident, |$($x:ident),*| $function:path) => {
+        each!($isa, $in_place, |$($x),*| $function($(f64::from($x)),*) as f32)
+    };
+}
+
 fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
     match scalar {
         Scalar::Add => each!(isa, in_place, |x, y| x + y),
@@ -196,6 +203,12 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
         Scalar::Min => each!(isa, in_place, |x, y| if x < y { x } else { y }),
         Scalar::Greater => each!(isa, in_place, |x, y| if x > y { 1.0 } else { 0.0 }),
         Scalar::Select => each!(isa, in_place, |x, y, z| f::select(x > 0.0, y, z)),
+        // Comparisons that let NaN through.
+        Scalar::Clamp => each!(isa, in_place, |x, y| f::select(
+            x > y,
+            y,
+            f::select(x < -y, -y, x)
+        )),
         Scalar::Neg => each!(isa, in_place, |x| -x),
         // A comparison that lets NaN through.
         Scalar::Relu => each!(isa, in_place, |x| if x < 0.0 { 0.0 } else { x }),
@@ -226,6 +239,21 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
         Scalar::LogGamma => each!(isa, in_place, |x| special::log_gamma(f64::from(x)) as f32),
         Scalar::Digamma => each!(isa, in_place, |x| special::digamma(f64::from(x)) as f32),
         Scalar::Trigamma => each!(isa, in_place, |x| special::trigamma(f64::from(x)) as f32),
+        Scalar::LogFactorialRemainder => {
+            wide!(isa, in_place, |x| d::log_factorial_remainder)
+        }
+        Scalar::LogRatio => wide!(isa, in_place, |x, y| d::log_ratio),
+        Scalar::PoissonDivergence => wide!(isa, in_place, |x, y| d::poisson_divergence),
+        Scalar::Excess => wide!(isa, in_place, |x, y, z| d::excess),
+        Scalar::NegativeBinomial => wide!(isa, in_place, |x, y, z| d::negative_binomial),
+        Scalar::NegativeBinomialSlope => {
+            wide!(isa, in_place, |x, y, z| d::negative_binomial_slope)
+        }
+        Scalar::Gamma => wide!(isa, in_place, |x, y, z| d::gamma),
+        Scalar::GammaSlope => wide!(isa, in_place, |x, y, z| d::gamma_slope),
+        Scalar::Beta => wide!(isa, in_place, |x, y, z| d::beta),
+        Scalar::BetaSlopeByAlpha => wide!(isa, in_place, |x, y, z| d::beta_slope_by_alpha),
+        Scalar::BetaSlopeByBeta => wide!(isa, in_place, |x, y, z| d::beta_slope_by_beta),
     }
 }
 
