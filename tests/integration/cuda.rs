@@ -319,8 +319,10 @@ fn training_goes_as_on_the_cpu_and_resumes_on_either() {
     );
     for command in ["eval", "predict", "encode"] {
         let mut arguments = vec![command, "half", "--device", "cuda", "--samples", "2"];
-        if command != "eval" {
-            arguments.extend(["-o", "out"]);
+        match command {
+            "predict" => arguments.extend(["-o", "out.csv"]),
+            "encode" => arguments.extend(["-o", "out.npz"]),
+            _ => {}
         }
         emulator::fine(at, &arguments, &[]);
     }

@@ -424,7 +424,7 @@ fn runs_are_stacked() {
     let text = metadata.get_mut("checkpoint").expect("a checkpoint");
     let mut fields: serde_json::Value = serde_json::from_str(text).expect("JSON");
     fields["format"] = 2.into();
-    let later = ["epoch", "settings", "checksum"];
+    let later = ["first", "epoch", "settings", "checksum"];
     fields
         .as_object_mut()
         .expect("an object")
