@@ -153,10 +153,16 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
+/// The most candidates that a misspelt name is compared with, and that a message lists. A file can
+/// have any number of names.
+const MOST_COMPARED: usize = 200;
+const MOST_LISTED: usize = 50;
+
 /// The candidate closest to a misspelt name, if one is close enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates
         .into_iter()
+        .take(MOST_COMPARED)
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
     let near = distances.filter(|(distance, candidate)| {
         // Allow one wrong letter, and one more for every four letters, but not all of them.
@@ -177,11 +183,16 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         (Some(near), _) => Some(format!("did you mean `{near}`?")),
         (None, []) => None,
         (None, all) => {
-            let all: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();
-            Some(format!("available: {}", all.join(", ")))
+            let listed = all.iter().take(MOST_LISTED);
+            let listed: Vec<String> = listed.map(|name| format!("`{name}`")).collect();
+            let more = if all.len() > MOST_LISTED { ", …" } else { "" };
+            Some(format!("available: {}{more}", listed.join(", ")))
         }
     }
 }
+
+/// The most bytes of a text whose lines are shown.
+const MOST_SHOWN: usize = 1 << 20;
 
 /// The diagnostics of one file as text for a terminal.
 pub fn render(diagnostics: &[Diagnostic], file: &str, source: &str, colour: bool) -> String {
@@ -201,8 +212,9 @@ pub fn render(diagnostics: &[Diagnostic], file: &str, source: &str, colour: bool
         let mut group = level
             .primary_title(diagnostic.title.as_str())
             .elements(Vec::<annotate_snippets::Element<'_>>::new());
-        // A mistake outside the text, such as one on the command line, has no span.
-        if diagnostic.span != Span::default() {
+        // A mistake outside the text, such as one on the command line, has no span. A text that no
+        // model can have is not shown: its lines would be read for each mistake.
+        if diagnostic.span != Span::default() && source.len() <= MOST_SHOWN {
             let mut snippet = Snippet::source(source).path(file).annotation(
                 AnnotationKind::Primary
                     .span(diagnostic.span.range())

@@ -19,6 +19,9 @@ pub(super) fn argument_values(
     let mut values: Vec<Option<f64>> = vec![None; arguments.len()];
     let mut complete = true;
     for (position, given) in call.arguments.iter().enumerate() {
+        if checker.is_full() {
+            return None;
+        }
         let index = match &given.name {
             Some(wanted) => arguments
                 .iter()

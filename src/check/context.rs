@@ -12,6 +12,9 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The most mistakes, and the most warnings, that are reported for one model.
+pub(super) const MOST_REPORTED: usize = 100;
+
 /// The model as read so far, and the diagnostics so far.
 pub(super) struct Checker<'a> {
     pub source: &'a str,
@@ -19,20 +22,26 @@ pub(super) struct Checker<'a> {
     pub name: Span,
     pub edition: Edition,
     pub diagnostics: Vec<Diagnostic>,
+    /// Whether mistakes beyond the first [`MOST_REPORTED`] were dropped.
+    pub omits: bool,
+    /// Whether the model is too large to be checked further.
+    pub stops: bool,
     pub sets: Sets,
     /// The values of sizes by name.
     pub sizes: BTreeMap<String, f64>,
     /// Numbers that lines define for the arithmetic of other lines, such as `epochs`. A size hides
     /// one of the same name.
     pub defined: BTreeMap<&'static str, f64>,
+    /// The sizes of the file, in source order, and their places by name.
     pub declared_sizes: Vec<Name>,
-    pub used_sizes: Vec<String>,
+    pub size_places: BTreeMap<String, Span>,
+    pub used_sizes: BTreeSet<String>,
     pub variables: Vec<Variable>,
     pub nets: BTreeMap<String, (Span, Vec<ast::NetworkPart>)>,
     pub used_nets: BTreeSet<String>,
     /// Variables of an unknown type, whose distributions cannot be checked.
     pub untyped: BTreeSet<String>,
-    /// Parts that were visited to expand the present network.
+    /// Parts that were visited to expand the networks so far.
     pub expansions: usize,
     /// The factors of p, parents before children; empty until the graphs have been checked.
     pub generative: Vec<Factor>,
@@ -47,11 +56,14 @@ impl<'a> Checker<'a> {
             name,
             edition: Edition::LATEST,
             diagnostics: Vec::new(),
+            omits: false,
+            stops: false,
             sets: Sets::new(sets),
             sizes: BTreeMap::new(),
             defined: BTreeMap::new(),
             declared_sizes: Vec::new(),
-            used_sizes: Vec::new(),
+            size_places: BTreeMap::new(),
+            used_sizes: BTreeSet::new(),
             variables: Vec::new(),
             nets: BTreeMap::new(),
             used_nets: BTreeSet::new(),
@@ -66,8 +78,22 @@ impl<'a> Checker<'a> {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
+    /// Adds a diagnostic. A net that is used several times reports the same mistakes each time, so
+    /// equal ones are added once. After [`MOST_REPORTED`] of its severity it is dropped.
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        let alike = self.diagnostics.iter();
+        let alike = alike.filter(|other| other.severity == diagnostic.severity);
+        if alike.count() >= MOST_REPORTED {
+            self.omits |= diagnostic.is_error();
+        } else if !self.diagnostics.contains(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Whether the rest of the model need not be checked: there are as many mistakes as are reported,
+    /// or the model is too large.
+    pub fn is_full(&self) -> bool {
+        self.omits || self.stops
     }
 
     pub fn line(&self, span: Span) -> usize {
@@ -111,7 +137,7 @@ impl<'a> Checker<'a> {
             ExpressionKind::Name(name) => {
                 let defined = self.defined.get(name.as_str());
                 let value = self.sizes.get(name).or(defined).copied();
-                self.used_sizes.push(name.clone());
+                self.used_sizes.insert(name.clone());
                 if value.is_none() {
                     let sizes = self.sizes.keys().map(String::as_str);
                     let help = suggest(name, sizes.chain(self.defined.keys().copied()));

@@ -33,6 +33,33 @@ const EXPECTED_EDITION: &str = "expected 1 or 2";
 /// The largest size of an axis.
 const LARGEST: f64 = 16_777_216.0;
 
+/// The most variables and nodes of a model.
+const MOST_VARIABLES: usize = 1000;
+/// The most axes of a variable.
+const MOST_AXES: usize = 8;
+/// The most elements of a variable, or of a layer's output for one row: 2^36, which is 256 GiB.
+const MOST_ELEMENTS: f64 = 68_719_476_736.0;
+
+/// What is wrong with the shape of `what`: it has too many axes, an axis is too long, or it has too
+/// many elements. Sizes within these limits can be multiplied and added without overflow.
+pub(super) fn too_large(shape: &[usize], what: &str) -> Option<String> {
+    let elements: f64 = shape.iter().map(|&size| size as f64).product();
+    if shape.len() > MOST_AXES {
+        Some(format!(
+            "{what} has {} axes, more than {MOST_AXES}",
+            shape.len()
+        ))
+    } else if let Some(size) = shape.iter().find(|&&size| size as f64 > LARGEST) {
+        Some(format!("{what} has an axis of {size}, more than {LARGEST}"))
+    } else if elements > MOST_ELEMENTS {
+        Some(format!(
+            "{what} has {elements:.1e} elements, more than {MOST_ELEMENTS:.1e}"
+        ))
+    } else {
+        None
+    }
+}
+
 /// Whether a number can be the length of an axis.
 fn is_size(number: f64) -> bool {
     number.fract() == 0.0 && (1.0..=LARGEST).contains(&number)
@@ -82,11 +109,19 @@ impl Checker<'_> {
 
     pub fn declarations(&mut self, tree: &File) {
         for item in &tree.items {
+            if self.is_full() {
+                return;
+            }
             match item {
                 Item::Edition { .. } => {}
-                Item::Size(bindings) => bindings
-                    .iter()
-                    .for_each(|(name, value)| self.size(name, value)),
+                Item::Size(bindings) => {
+                    for (name, value) in bindings {
+                        if self.is_full() {
+                            return;
+                        }
+                        self.size(name, value);
+                    }
+                }
                 Item::Variable(variable) => self.declare(variable),
                 Item::Net { name, layers } => {
                     if name.text == "linear" {
@@ -131,12 +166,7 @@ impl Checker<'_> {
     }
 
     fn size(&mut self, name: &Name, value: &Expression) {
-        if let Some(first) = self
-            .declared_sizes
-            .iter()
-            .find(|other| other.text == name.text)
-            .map(|other| other.span)
-        {
+        if let Some(&first) = self.size_places.get(&name.text) {
             self.twice("size", name, first);
             return;
         }
@@ -154,6 +184,7 @@ impl Checker<'_> {
             self.report(Diagnostic::error(name.span, title).help(help));
         }
         self.declared_sizes.push(name.clone());
+        self.size_places.insert(name.text.clone(), name.span);
         let written = self.number(value);
         let number = match self.sets.number(&name.text, written) {
             Ok(number) => number,
@@ -251,13 +282,37 @@ impl Checker<'_> {
             return;
         }
         let shape = if shape.is_empty() { vec![1] } else { shape };
-        self.variables.push(Variable {
+        let shape = self.checked_shape(shape, name);
+        self.add(Variable {
             name: name.text.clone(),
             role,
             domain,
             shape,
             span: name.span,
         });
+    }
+
+    /// The shape, if its number of elements can be counted. Else reports it, and returns another.
+    fn checked_shape(&mut self, shape: Vec<usize>, name: &Name) -> Vec<usize> {
+        let Some(title) = too_large(&shape, &format!("`{}`", name.text)) else {
+            return shape;
+        };
+        let large = Diagnostic::error(name.span, title).label("declared here");
+        self.report(large.help("reduce a size, or split the variable"));
+        vec![1]
+    }
+
+    /// Adds a variable; beyond [`MOST_VARIABLES`], reports it instead.
+    fn add(&mut self, variable: Variable) {
+        if self.variables.len() < MOST_VARIABLES {
+            self.variables.push(variable);
+        } else if self.variables.len() == MOST_VARIABLES {
+            let title = format!("a model has at most {MOST_VARIABLES} variables and nodes");
+            let help = "join variables of one type into one with more elements";
+            let many = Diagnostic::error(variable.span, title).label("one too many");
+            self.report(many.help(help));
+            self.stops = true;
+        }
     }
 
     /// Collects the arrows of both graphs, and declares the deterministic nodes.
@@ -290,7 +345,7 @@ impl Checker<'_> {
                 && self.find(&arrow.child.text).is_none()
             {
                 let (name, span) = (arrow.child.text.clone(), arrow.child.span);
-                self.variables.push(Variable {
+                self.add(Variable {
                     name,
                     role: Role::Node,
                     domain: Domain::Real,

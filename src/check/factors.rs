@@ -70,6 +70,9 @@ fn parents(checker: &mut Checker, arrow: &Arrow) -> (Vec<Id<Variable>>, bool) {
     let mut parents: Vec<Id<Variable>> = Vec::new();
     let mut complete = true;
     for name in &arrow.parents {
+        if checker.is_full() {
+            return (parents, false);
+        }
         let Some(parent) = checker.lookup(name) else {
             complete = false;
             continue;

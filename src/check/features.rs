@@ -1,6 +1,6 @@
 //! Computes the output shapes of networks, layer by layer.
 
-use super::context::Checker;
+use super::{context::Checker, declarations::too_large};
 use crate::{
     diagnostic::{Diagnostic, Span},
     id::Id,
@@ -98,6 +98,14 @@ fn walk(
                 .label(misfit.why)
                 .help(misfit.help)
         })?;
+        let large = parts
+            .iter()
+            .flatten()
+            .find_map(|part| too_large(part, &format!("the output of `{}`", used.layer.name())));
+        if let Some(title) = large {
+            let large = Diagnostic::error(used.span, title).label("this layer");
+            return Err(large.help("reduce its sizes, or those of earlier layers"));
+        }
     }
     Ok(parts)
 }

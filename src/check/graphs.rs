@@ -13,12 +13,15 @@ use petgraph::{
     graph::{DiGraph, NodeIndex},
     visit::EdgeRef,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The factors of p and of q, parents before children.
 pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec<Factor>) {
     let mut factors: Vec<Factor> = Vec::new();
     for &(side, arrow) in &arrows.written {
+        if checker.is_full() {
+            return (Vec::new(), Vec::new());
+        }
         let Some(factor) = factor(checker, side, arrow, arrows) else {
             continue;
         };
@@ -41,6 +44,9 @@ pub(super) fn check(checker: &mut Checker, arrows: &Arrows) -> (Vec<Factor>, Vec
             continue;
         }
         factors.push(factor);
+    }
+    if checker.is_full() {
+        return (Vec::new(), Vec::new());
     }
     nodes::check(checker, &factors);
     missing(checker, arrows);
@@ -141,14 +147,14 @@ fn order(checker: &mut Checker, factors: &[Factor], also: &[Factor]) -> Vec<Fact
     }
     let mut ordered: Vec<Factor> = Vec::new();
     let mut waiting: Vec<&Factor> = factors.iter().chain(also).collect();
+    let mut children: BTreeSet<Id<Variable>> = waiting.iter().map(|factor| factor.child).collect();
     while !waiting.is_empty() {
         let ready = waiting.iter().position(|factor| {
-            factor
-                .parents
-                .iter()
-                .all(|parent| waiting.iter().all(|other| other.child != *parent))
+            let mut parents = factor.parents.iter();
+            parents.all(|parent| !children.contains(parent))
         });
         let factor = waiting.remove(ready.unwrap_or(0));
+        children.remove(&factor.child);
         if factors.iter().any(|listed| std::ptr::eq(listed, factor)) {
             ordered.push(factor.clone());
         }

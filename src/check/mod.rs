@@ -35,7 +35,7 @@ use crate::{
     names::CaseKind,
     syntax::ast::File,
 };
-use context::Checker;
+use context::{Checker, MOST_REPORTED};
 
 /// The checked model and its warnings. `sets` are the `NAME=VALUE` of `--set`.
 ///
@@ -54,10 +54,12 @@ pub fn check(
     let arrows = checker.arrows(tree);
     (checker.generative, checker.inference) = graphs::check(&mut checker, &arrows);
     let (objective, train) = lines::check(&mut checker, tree);
-    graphs::lint(&mut checker, &objective.costs);
-    checker.finish();
+    if !checker.is_full() {
+        graphs::lint(&mut checker, &objective.costs);
+        checker.finish();
+    }
     if checker.has_errors() {
-        // A net that is used several times reports the same mistakes each time: keep one of each.
+        // Lines complete the help of mistakes after they are reported, which can make two equal.
         // Warnings are dropped, because they may be consequences of a mistake.
         let mut mistakes: Vec<Diagnostic> = Vec::new();
         for diagnostic in checker.diagnostics.into_iter().filter(Diagnostic::is_error) {
@@ -66,6 +68,10 @@ pub fn check(
             }
         }
         mistakes.sort_by_key(|diagnostic| diagnostic.span.start);
+        if checker.omits {
+            let title = format!("more than {MOST_REPORTED} mistakes; the others are not shown");
+            mistakes.push(Diagnostic::error(tree.name.span, title));
+        }
         return Err(mistakes);
     }
     let model = Model {

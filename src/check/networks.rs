@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 /// The most layers that a network may have.
 const MOST_LAYERS: usize = 10_000;
-/// The most parts that are visited to expand a network: layers, repetitions and uses of nets.
+/// The most parts that are visited to expand the networks of a model: layers, repetitions and uses of
+/// nets.
 const MOST_EXPANSIONS: usize = 100_000;
 /// How deep nets may contain each other.
 const MOST_NESTED: usize = 100;
@@ -45,7 +46,6 @@ pub(super) fn argument_layers(
 
 /// Reports the mistakes in an unused net.
 pub(super) fn examine(checker: &mut Checker, layers: &[ast::NetworkPart]) {
-    checker.expansions = 0;
     let expanded = expand(checker, layers, &mut BTreeMap::new(), &mut Vec::new());
     if let Some(layers) = expanded {
         features::examine(checker, &layers);
@@ -59,7 +59,6 @@ pub(super) fn network(
     parents: &[Id<Variable>],
     span: Span,
 ) -> Option<Network> {
-    checker.expansions = 0;
     let mut expanding = Vec::new();
     let mut counts = BTreeMap::new();
     let layers = expand(checker, layers, &mut counts, &mut expanding)?;
@@ -88,15 +87,16 @@ fn expand(
     for layer in layers {
         checker.expansions += 1;
         if checker.expansions > MOST_EXPANSIONS {
-            // Reported once a network.
+            // Reported once a model.
             if checker.expansions == MOST_EXPANSIONS + 1 {
-                let title = format!("a network has more than {MOST_EXPANSIONS} parts");
+                let title = format!("the networks have more than {MOST_EXPANSIONS} parts");
                 let help = "nets that contain other nets several times grow fast; use fewer layers";
                 checker.report(
                     Diagnostic::error(layer.span(), title)
                         .label("one part too many")
                         .help(help),
                 );
+                checker.stops = true;
             }
             return None;
         }
@@ -133,6 +133,9 @@ fn repeat(
         return None;
     }
     let mut result = Vec::new();
+    if layers.is_empty() {
+        return Some(result);
+    }
     for _ in 0..times as usize {
         result.extend(expand(checker, layers, counts, expanding)?);
         if result.len() > MOST_LAYERS {

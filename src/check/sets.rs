@@ -1,11 +1,16 @@
 //! The overrides of `--set NAME=VALUE`, and the resulting value of every size and setting.
 
 use crate::diagnostic::suggest;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Sets {
     given: Vec<(String, String)>,
+    /// The names of sizes and settings, in the order of the first requests.
     requested: Vec<String>,
-    resolved: Vec<(String, String)>,
+    is_requested: BTreeSet<String>,
+    /// The values, and the order in which they were last requested.
+    resolved: BTreeMap<String, (usize, String)>,
+    requests: usize,
 }
 
 impl Sets {
@@ -13,14 +18,16 @@ impl Sets {
         Sets {
             given: given.to_vec(),
             requested: Vec::new(),
-            resolved: Vec::new(),
+            is_requested: BTreeSet::new(),
+            resolved: BTreeMap::new(),
+            requests: 0,
         }
     }
 
     /// The number that `--set` gives a size or setting, else `written`, the one in the file. The
     /// last `--set` of a name wins.
     pub fn number(&mut self, name: &str, written: Option<f64>) -> Result<Option<f64>, String> {
-        if !self.requested.iter().any(|requested| requested == name) {
+        if self.is_requested.insert(name.to_string()) {
             self.requested.push(name.to_string());
         }
         let value = match self.given(name) {
@@ -31,8 +38,9 @@ impl Sets {
             }
         };
         if let Some(value) = value {
-            self.resolved.retain(|(other, _)| other != name);
-            self.resolved.push((name.to_string(), value.to_string()));
+            self.requests += 1;
+            let resolved = (self.requests, value.to_string());
+            self.resolved.insert(name.to_string(), resolved);
         }
         Ok(value)
     }
@@ -60,7 +68,7 @@ impl Sets {
         let unused = self
             .given
             .iter()
-            .filter(|(name, _)| !self.requested.contains(name));
+            .filter(|(name, _)| !self.is_requested.contains(name));
         unused
             .map(|(name, _)| {
                 (
@@ -72,6 +80,11 @@ impl Sets {
     }
 
     pub fn resolved(&self) -> Vec<(String, String)> {
-        self.resolved.clone()
+        let mut resolved: Vec<_> = self.resolved.iter().collect();
+        resolved.sort_by_key(|(_, (order, _))| *order);
+        let pairs = resolved.into_iter();
+        pairs
+            .map(|(name, (_, value))| (name.clone(), value.clone()))
+            .collect()
     }
 }

@@ -211,7 +211,10 @@ fn indent(lines: &mut [Line]) {
     }
 }
 
-/// Aligns the children of each graph in one column.
+/// Children are not moved to the right of parents that are longer than this.
+const MOST_ALIGNED: usize = 80;
+
+/// Aligns the children of each graph in one column, except those of long lists of parents.
 fn align(lines: &mut [Line]) {
     let mut start = 0;
     while start < lines.len() {
@@ -238,6 +241,7 @@ fn align(lines: &mut [Line]) {
             .iter()
             .filter(|line| is_arrow(line))
             .filter_map(parents)
+            .filter(|&width| width <= MOST_ALIGNED)
             .max();
         for line in lines[start..end].iter_mut().filter(|line| is_arrow(line)) {
             line.pad = width.unwrap_or(0);

@@ -6,7 +6,7 @@ mod parse;
 mod print;
 
 pub use format::format;
-pub use parse::{Parsed, parse, parse_with_recovery};
+pub use parse::{MOST_TEXT, Parsed, parse, parse_with_recovery};
 pub use print::print;
 
 /// Normalises a file's text: line ends become `\n`, and a leading byte-order mark is removed.

@@ -61,18 +61,42 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
+/// The most bytes that a model's text may have.
+pub const MOST_TEXT: usize = 256 * 1024;
+/// The most characters of a name or a number.
+const MOST_LETTERS: usize = 100;
 /// How deep brackets may be nested, and how many operators may follow each other.
 const MOST_DEPTH: usize = 200;
 const MOST_OPERATORS: usize = 1000;
 
-/// The mistake of brackets or chains of operators that are too long for a recursive parser.
-fn too_deep(text: &str) -> Option<Diagnostic> {
-    let (mut depth, mut operators) = (0usize, 0usize);
+/// The mistake of a text that is too long, or has names, nested brackets or chains of operators
+/// that are too long for a recursive parser and for messages.
+fn too_large(text: &str) -> Option<Diagnostic> {
+    if text.len() > MOST_TEXT {
+        let title = format!("a model's text has at most {MOST_TEXT} bytes");
+        let first = Span::new(0, text.chars().next().map_or(0, char::len_utf8));
+        return Some(
+            Diagnostic::error(first, title)
+                .label(format!("the text has {} bytes", text.len()))
+                .help("repeat layers with `3 * [dense(100) > relu]`, and name networks with `net`"),
+        );
+    }
+    let (mut depth, mut operators, mut letters) = (0usize, 0usize, 0usize);
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let code = line.split("//").next().unwrap_or("");
         for (offset, c) in code.char_indices() {
             let span = Span::new(at + offset, at + offset + c.len_utf8());
+            let is_letter = c.is_alphanumeric() || c == '_';
+            letters = if is_letter { letters + 1 } else { 0 };
+            if letters > MOST_LETTERS {
+                let title = format!("a name or number has at most {MOST_LETTERS} characters");
+                return Some(
+                    Diagnostic::error(span, title)
+                        .label("one too many")
+                        .help("choose a shorter name"),
+                );
+            }
             match c {
                 '(' | '[' | '{' => (depth, operators) = (depth + 1, 0),
                 ')' | ']' | '}' => (depth, operators) = (depth.saturating_sub(1), 0),
@@ -113,7 +137,7 @@ pub fn parse_with_recovery(text: &str) -> Parsed {
         mistakes: Vec::new(),
         lost: Vec::new(),
     };
-    if let Some(mistake) = too_deep(text) {
+    if let Some(mistake) = too_large(text) {
         parsed.mistakes.push(mistake);
         return parsed;
     }
