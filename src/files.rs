@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Component, Path},
 };
 
@@ -21,6 +21,80 @@ pub fn hash_of_parts(parts: &[&[u8]]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// Opens a regular file. Others, such as pipes and devices, could be waited for or read forever.
+///
+/// # Errors
+/// If the file does not exist, cannot be read, or is not a regular file.
+pub fn open(path: &Path) -> io::Result<fs::File> {
+    // Before opening: a pipe without a writer would be waited for.
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() {
+        return fs::File::open(path);
+    }
+    Err(match kind.is_dir() {
+        true => io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"),
+        false => io::Error::other("it is a pipe or device, not a regular file"),
+    })
+}
+
+/// The contents of a regular file.
+///
+/// # Errors
+/// As [`open`], and if there is not enough memory.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The most bytes of a file whose contents are a text that dgc writes or a user writes by hand,
+/// such as settings.
+pub const MOST_TEXT: usize = 4 << 20;
+
+/// The text of a regular file, in UTF-8, of at most [`MOST_TEXT`] bytes.
+///
+/// # Errors
+/// As [`read`], and if the file is longer or is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read_at_most(open(path)?, MOST_TEXT)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// All bytes of a reader.
+///
+/// # Errors
+/// If it has more than `most` bytes, or cannot be read.
+pub fn read_at_most(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        let message = format!("it has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+/// The bytes that a compressed reader expands to, which is part of a file of `size` bytes. Contents
+/// that are far larger than their file are refused: they are made to exhaust memory.
+///
+/// # Errors
+/// If the contents have more than 64 MiB and 200 times the file's size, or cannot be read.
+pub fn read_expanded(reader: impl Read, size: u64) -> io::Result<Vec<u8>> {
+    let most = size.saturating_mul(200).max(64 << 20);
+    read_at_most(reader, usize::try_from(most).unwrap_or(usize::MAX - 1)).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                let message = format!(
+                    "it expands to more than 200 times its size of {size} bytes; \
+                     store it uncompressed"
+                );
+                io::Error::new(io::ErrorKind::FileTooLarge, message)
+            }
+            _ => error,
+        }
+    })
 }
 
 /// Whether a name refers to a file directly in a folder: it is not empty, not `..` and not a path.

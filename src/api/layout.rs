@@ -4,10 +4,10 @@ use super::{files::check_output, model::read_text};
 use crate::{
     diagnostic::Diagnostics,
     error::{Error, ErrorKind, Result},
-    files::write_whole,
+    files::{self, write_whole},
     syntax,
 };
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// The syntax tree of a model file as text; `None` if the file does not parse. The model need not
 /// be valid otherwise.
@@ -30,6 +30,15 @@ pub fn format_text(name: &str, text: &str) -> Result<String> {
         ))
     })?;
     let formatted = syntax::format(text);
+    if formatted.len() > syntax::MOST_TEXT {
+        let message = format!(
+            "{name}: the formatted text would have {} bytes, more than {}",
+            formatted.len(),
+            syntax::MOST_TEXT
+        );
+        return Err(Error::of_kind(ErrorKind::Model, message)
+            .help("the file is unchanged; shorten the model, for example with `net`"));
+    }
     let reads_as = |text: &str| syntax::parse(text).map(|tree| syntax::print(&tree));
     if reads_as(&formatted) != Ok(syntax::print(&tree)) {
         let message = format!("{name}: formatting would change the model; the file is unchanged");
@@ -45,7 +54,7 @@ pub fn format_text(name: &str, text: &str) -> Result<String> {
 /// If the file cannot be read or written, does not parse, or belongs to a run or a compiled folder.
 pub fn format_file(file: &Path, write: bool) -> Result<bool> {
     let formatted = format_text(&file.display().to_string(), &read_text(file)?)?;
-    if fs::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
+    if files::read(file).is_ok_and(|bytes| bytes == formatted.as_bytes()) {
         return Ok(false);
     }
     if write {

@@ -4,7 +4,8 @@ use crate::{
     bound,
     diagnostic::{Diagnostics, nearest},
     driver,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
+    files,
     model::{self, Model},
     run::{
         bound::{Arrays, Engine, Report, bound},
@@ -14,11 +15,7 @@ use crate::{
     },
     syntax,
 };
-use std::{
-    fs,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 /// A format for drawing a model's two graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -222,16 +219,25 @@ pub(crate) fn shown_name(file: &Path) -> String {
 pub(crate) fn read_text(file: &Path) -> Result<String> {
     let shown = shown_name(file);
     let read = if is_standard(file) {
-        let mut bytes = Vec::new();
-        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        files::read_at_most(io::stdin(), syntax::MOST_TEXT)
     } else {
-        fs::read(file)
+        files::open(file).and_then(|file| files::read_at_most(file, syntax::MOST_TEXT))
     };
     let bytes = read.map_err(|error| {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            let message = format!(
+                "{shown}: a model's text has at most {} bytes",
+                syntax::MOST_TEXT
+            );
+            return Error::of_kind(ErrorKind::Model, message).help(
+                "repeat layers with `3 * [dense(100) > relu]`, and name networks with `net`",
+            );
+        }
         let error = Error::file(shown.as_ref(), "cannot be read", error);
         match file {
             file if file.is_dir() => error.help("name a model file, such as models/adgm.dgm"),
-            file if file.exists() => error.help("check the file's permissions"),
+            file if file.is_file() => error.help("check the file's permissions"),
+            file if file.exists() => error.help("name a model file, such as models/adgm.dgm"),
             file => match near(file) {
                 Some(help) => error.help(help),
                 None => error.help("name a model file, such as models/adgm.dgm"),

@@ -2,13 +2,13 @@
 
 use crate::{
     error::{Error, Result},
-    files::write_whole,
+    files::{self, write_whole},
 };
 use safetensors::{
     Dtype, SafeTensors,
     tensor::{self, TensorView},
 };
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, path::Path};
 
 /// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,7 @@ impl NamedArray {
 /// # Errors
 /// If the file cannot be read, or an array's type is not numeric.
 pub fn read(path: &Path) -> Result<(Vec<NamedArray>, HashMap<String, String>)> {
-    let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+    let bytes = files::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     parse(path, &bytes)
 }
 

@@ -14,13 +14,12 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::{hash, hash_of_parts, write_whole},
+    files::{self, hash, hash_of_parts, write_whole},
     model::Model,
 };
 use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -80,7 +79,8 @@ impl Checkpoint {
     /// # Errors
     /// If the file cannot be read, its checksum is wrong, or a field is missing or damaged.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+        let bytes =
+            files::read(path).map_err(|error| Error::file(path, "cannot be read", error))?;
         let (arrays, metadata) = arrays::parse(path, &bytes)?;
         let place = path.display().to_string();
         let Some(text) = metadata.get(METADATA) else {

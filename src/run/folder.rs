@@ -16,7 +16,7 @@ use crate::{
     diagnostic::Diagnostics,
     driver,
     error::{Error, Result},
-    files::{hash, write_whole},
+    files::{self, MOST_TEXT, hash, write_whole},
     model::Model,
 };
 use std::{
@@ -165,7 +165,8 @@ impl Folder {
     /// If the file cannot be read, or a field is missing or damaged.
     pub fn settings(&self) -> Result<Settings> {
         let file = self.settings_file();
-        let bytes = fs::read(&file).map_err(|error| {
+        let read = files::open(&file).and_then(|file| files::read_at_most(file, MOST_TEXT));
+        let bytes = read.map_err(|error| {
             let error = Error::file(&file, "cannot be read", error);
             if self.model_file().exists() && self.path.join(LOCK).exists() {
                 return error.help(
@@ -349,7 +350,7 @@ fn read_model(
     expected: Option<&str>,
 ) -> Result<Model> {
     let text =
-        fs::read_to_string(path).map_err(|error| Error::file(path, "cannot be read", error))?;
+        files::read_text(path).map_err(|error| Error::file(path, "cannot be read", error))?;
     if expected.is_some_and(|expected| hash(text.as_bytes()) != expected) {
         let message = format!(
             "{}: the model was changed since the run began",

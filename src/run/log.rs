@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Error, Result},
-    files::write_whole,
+    files::{self, write_whole},
     note::Note,
 };
 use serde_json::Value;
@@ -56,7 +56,7 @@ impl Log {
 
     /// Whether an epoch was logged.
     pub fn has_epochs(&self) -> bool {
-        fs::read(&self.path).is_ok_and(|bytes| bytes.contains(&b'\n'))
+        files::read(&self.path).is_ok_and(|bytes| bytes.contains(&b'\n'))
     }
 
     /// Removes the metrics of epochs after `last`, the last epoch of the checkpoint; a resumed run
@@ -65,7 +65,7 @@ impl Log {
     /// # Errors
     /// If a complete line is not the metrics of an epoch, or the file cannot be read or written.
     pub fn truncate(&self, last: u64) -> Result<Option<Note>> {
-        let bytes = match fs::read(&self.path) {
+        let bytes = match files::read(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::file(&self.path, "cannot be read", error)),

@@ -195,7 +195,7 @@ fn an_array_that_cannot_be() {
     writer.finish().expect("a file");
     let error = data::load(path.to_str(), &model()).expect_err("there is no such array");
     assert!(
-        error.to_string().contains("array `x` is damaged"),
+        error.to_string().contains("array `x`: it has 0 bytes"),
         "{error}"
     );
 }

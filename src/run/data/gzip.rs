@@ -1,11 +1,10 @@
 //! Files compressed by gzip.
 
+use crate::files::read_expanded;
 use flate2::read::GzDecoder;
-use std::io::{self, Read};
+use std::io;
 
 /// The bytes that a gzip file holds.
 pub fn unpack(file: &[u8]) -> io::Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    GzDecoder::new(file).read_to_end(&mut plain)?;
-    Ok(plain)
+    read_expanded(GzDecoder::new(file), file.len() as u64)
 }

@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    files,
     model::{Model, Role, Variable},
 };
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// An array of bytes.
 struct Idx {
@@ -57,7 +58,7 @@ pub fn folder(folder: &Path, model: &Model) -> Result<Tables> {
             for file in [format!("{name}.gz"), name] {
                 let path = folder.join(&file);
                 if path.is_file() {
-                    let bytes = fs::read(&path)
+                    let bytes = files::read(&path)
                         .map_err(|error| Error::file(&path, "cannot be read", error))?;
                     return Ok(Some((path.display().to_string(), bytes)));
                 }
@@ -154,6 +155,9 @@ fn unpack(_file: &[u8]) -> std::io::Result<Vec<u8>> {
     ))
 }
 
+/// The most axes of an array. MNIST has three.
+const MOST_AXES: usize = 8;
+
 /// Reads an idx file of bytes: two zeros, the type 8, the number of axes, their sizes as big-endian
 /// u32, and the elements.
 fn parse(place: &str, file: &[u8]) -> Result<Idx> {
@@ -174,7 +178,12 @@ fn parse(place: &str, file: &[u8]) -> Result<Idx> {
         return Err(wrong("expected an idx file of bytes".to_string()));
     };
     let axes = usize::from(*axes);
-    if axes == 0 || rest.len() < 4 * axes {
+    if axes == 0 || axes > MOST_AXES {
+        return Err(wrong(format!(
+            "expected from 1 to {MOST_AXES} axes, found {axes}"
+        )));
+    }
+    if rest.len() < 4 * axes {
         return Err(wrong("the file ends within its header".to_string()));
     }
     let (header, bytes) = rest.split_at(4 * axes);

@@ -42,11 +42,11 @@ fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
     }
     let place = path.display().to_string();
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") if path.is_file() => {
+        Some("npz") if path.exists() => {
             let arrays = npz(path, &|name| is_wanted(model, name))?;
             Tables::new(model, &arrays, &place)
         }
-        Some("safetensors") if path.is_file() => {
+        Some("safetensors") if path.exists() => {
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
         }

@@ -9,6 +9,8 @@ mod tables;
 mod gzip;
 mod idx;
 #[cfg(feature = "npz")]
+mod npy;
+#[cfg(feature = "npz")]
 mod npz;
 mod load;
 mod dataset;
@@ -18,7 +20,7 @@ pub mod findings;
 
 pub use bits::Bits;
 pub use checks::{
-    check_classes, check_field, check_labels, check_source, check_values, label_classes,
+    check_classes, check_field, check_labels, check_source, check_values, label_classes, width,
 };
 pub use dataset::Dataset;
 pub use labels::LabelCounts;
