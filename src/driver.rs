@@ -8,13 +8,15 @@ use crate::{
     bound::{self, Bounds},
     check,
     diagnostic::Diagnostic,
+    error::{Error, ErrorKind},
     gradient,
+    id::Id,
     lower::{self, Evaluate, Mode},
     model::{self, Model},
     names::OutputName,
     plan::{self, NoiseSource, VerifiedPlan},
     simplify, syntax,
-    tensor::{self, Graph, Node, OutputKind},
+    tensor::{self, Axis, Graph, Node, OutputKind},
 };
 
 /// Text to a checked model with its lints, or every mistake found. `sets` are the `NAME=VALUE` of
@@ -93,9 +95,50 @@ pub fn simplify(graph: &Graph) -> Graph {
 }
 
 /// The plan of a graph, verified: fused kernels over buffers that are placed in memory.
-pub fn plan(graph: &Graph, noise: NoiseSource) -> VerifiedPlan {
-    VerifiedPlan::new(plan::build(graph, noise))
-        .unwrap_or_else(|error| panic!("the planner broke an invariant: {error}"))
+///
+/// # Errors
+/// If a value of the graph is too large, or the plan exceeds a limit of the verifier.
+pub fn plan(graph: &Graph, noise: NoiseSource) -> Result<VerifiedPlan, Error> {
+    check_sizes(graph)?;
+    VerifiedPlan::new(plan::build(graph, noise)).map_err(|error| {
+        let message = format!("the model cannot be planned: {error}");
+        let help = "reduce a size, or the number of variables that are summed over; \
+                    if the model is small, this is a bug in dgc";
+        Error::of_kind(ErrorKind::Model, message).help(help)
+    })
+}
+
+/// The most numbers that one value of a program may have: 256 GiB of them.
+const MOST_NUMBERS: f64 = (1u64 << 36) as f64;
+
+/// Checks that no value of a graph is too large to be planned or interpreted, so that products of
+/// its sizes do not overflow.
+///
+/// # Errors
+/// With the first value that is, and the term that it belongs to.
+pub fn check_sizes(graph: &Graph) -> Result<(), Error> {
+    let too_large = |what: String, numbers: f64| {
+        let message = format!("{what} has {numbers:.1e} numbers, more than {MOST_NUMBERS:.1e}");
+        let help = "reduce a size, the number of classes, the samples or the batch";
+        Err(Error::of_kind(ErrorKind::Model, message).help(help))
+    };
+    let size = |axis: Id<Axis>| graph.axis(axis).size as f64;
+    for node in &graph.nodes {
+        let numbers = node.axes.iter().map(size).product::<f64>();
+        if numbers > MOST_NUMBERS {
+            return too_large(
+                format!("a value of `{}`", graph.origins[node.origin]),
+                numbers,
+            );
+        }
+    }
+    for parameter in &graph.parameters {
+        let numbers = parameter.axes.iter().copied().map(size).product::<f64>();
+        if numbers > MOST_NUMBERS {
+            return too_large(format!("parameter `{}`", parameter.name), numbers);
+        }
+    }
+    Ok(())
 }
 
 /// One step of training, up to the gradients.

@@ -63,6 +63,8 @@ struct Key {
 
 /// The maximum number of lines of drawn data.
 const MOST_LINES: usize = 10_000;
+/// The most draws of a sample: lines times columns.
+const MOST_DRAWN: usize = 10_000_000;
 /// The maximum number of loaded programs; beyond it, the device is opened anew.
 const MAX_EVALUATORS: usize = 16;
 
@@ -377,7 +379,7 @@ impl Run {
             samples: key.samples,
             likelihood: key.likelihood,
         };
-        let build = programs::evaluate(&self.model, case, what);
+        let build = programs::evaluate(&self.model, case, what)?;
         Evaluator::new(session, &self.model, case, &build)
     }
 
@@ -411,6 +413,10 @@ impl Run {
         let analogy = options.analogy.as_ref();
         let alone = if analogy.is_some() { 1 } else { lines };
         let columns = classes.first().map_or(alone, |(_, size)| *size);
+        if lines.saturating_mul(columns) > MOST_DRAWN {
+            let message = format!("expected at most {MOST_DRAWN} draws, found {columns} per line");
+            return Err(Error::option("lines", lines, message).help("choose fewer lines"));
+        }
         let fixed = match analogy {
             Some(rows) => self.fixed_latents(rows, lines, columns)?,
             None => Vec::new(),
@@ -418,7 +424,7 @@ impl Run {
         let mut session = self.session(layout)?;
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(model, lines * columns, &given);
-        let plan = driver::plan(&graph, NoiseSource::Generated);
+        let plan = driver::plan(&graph, NoiseSource::Generated)?;
         let loaded = session.load(&Build::new("generate", plan), &|_| None)?;
         let input = |id: Id<Variable>| {
             let name = model.variables[id.index()].name.clone();
@@ -433,7 +439,7 @@ impl Run {
                     .enumerate()
                     .for_each(|(row, class)| *class = (row / stride % size) as f32);
             })?;
-            stride *= size;
+            stride = stride.saturating_mul(*size);
         }
         for (id, values) in &fixed {
             session.fill(&loaded, &input(*id), &mut |array| {

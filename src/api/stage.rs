@@ -7,10 +7,10 @@ use crate::{
     lower::Mode,
     model::{self, Model},
     plan::{self, NoiseSource},
-    run::programs::{batch_rows, check_size},
+    run::programs::batch_rows,
     syntax, tensor,
 };
-use std::fmt;
+use std::{fmt, ops::Deref};
 
 /// A stage of compilation from a model's text to kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,9 +68,6 @@ impl Model {
     /// # Errors
     /// If the model is too large to be compiled.
     pub fn emit(&self, stage: Stage) -> Result<String> {
-        if !matches!(stage, Stage::Ast | Stage::Graph | Stage::Bound) {
-            check_size(self)?;
-        }
         let objective = driver::derive(self);
         let rows = batch_rows(self);
         let tensor = || driver::lower(self, &objective, &rows, Mode::TRAIN);
@@ -85,8 +82,8 @@ impl Model {
             Stage::Tensor => tensor::print(&tensor()),
             Stage::Gradient => tensor::print(&driver::differentiate(tensor())),
             Stage::Simplified => tensor::print(&simplified()),
-            Stage::Plan => plan::print(&plan()),
-            Stage::Cuda(precision) => emit::emit(&plan(), &self.file, precision).text,
+            Stage::Plan => plan::print(plan()?.deref()),
+            Stage::Cuda(precision) => emit::emit(plan()?.deref(), &self.file, precision).text,
         })
     }
 }

@@ -368,10 +368,7 @@ impl Trainer {
         };
         let (programs, evaluate) = match compiled {
             Some(compiled) => (compiled.training, Some(compiled.evaluate)),
-            None => {
-                programs::check_size(&model)?;
-                (programs::training(&model), None)
-            }
+            None => (programs::training(&model)?, None),
         };
         let device = device.unwrap_or_else(|| detect_for(&programs));
         let mut stepper = Stepper::with(model, &programs, split.train, settings.seed, &device)?;
@@ -824,14 +821,15 @@ fn evaluator(
     let model = &stepper.model;
     let objective = driver::derive(model);
     let case = objective.cases.last().expect("a model has a case");
-    let build = compiled.unwrap_or_else(|| {
-        let what = Evaluate {
-            rows,
-            samples,
-            likelihood: false,
-        };
-        programs::evaluate(model, case, what)
-    });
+    let what = Evaluate {
+        rows,
+        samples,
+        likelihood: false,
+    };
+    let build = match compiled {
+        Some(build) => build,
+        None => programs::evaluate(model, case, what)?,
+    };
     Evaluator::new(&mut stepper.session, model, case, &build)
 }
 

@@ -124,6 +124,13 @@ pub fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
+/// Reads a count from 1 to `most`.
+pub fn count_up_to(text: &str, most: usize) -> std::result::Result<usize, String> {
+    let count = text.parse::<usize>().ok();
+    let count = count.filter(|count| (1..=most).contains(count));
+    count.ok_or_else(|| format!("expected a whole number from 1 to {most}, found `{text}`"))
+}
+
 /// Reads a precision by its name.
 pub fn precision(text: &str) -> std::result::Result<Precision, String> {
     let mut all = Precision::ALL.into_iter();

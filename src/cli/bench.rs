@@ -1,16 +1,17 @@
 //! `dgc bench`: the time of a training step and of its parts.
 
 use super::{
-    arguments::{Changes, whole},
+    arguments::{Changes, count_up_to},
     device::DeviceArguments,
     terminal::{print, print_json},
 };
 use crate::{
-    Device, Result,
+    Device, Error, Result,
     backend::Spent,
-    model::{Batch, Role},
+    distribution::Domain,
+    model::{Batch, Role, Variable},
     run::{
-        data::{Column, Table, Values},
+        data::{self, Column, Table, Values},
         programs::{self, Training},
         train::Stepper,
     },
@@ -33,7 +34,7 @@ pub(super) struct Bench {
     #[command(flatten)]
     changes: Changes,
     /// The number of timings, after three warm-up steps; on a GPU each covers ten steps
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<usize>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = steps, allow_negative_numbers = true)]
     steps: usize,
     #[command(flatten)]
     device: DeviceArguments,
@@ -43,6 +44,11 @@ pub(super) struct Bench {
     /// Print the times as JSON, in seconds
     #[arg(long)]
     json: bool,
+}
+
+/// Reads a number of timings.
+fn steps(text: &str) -> std::result::Result<usize, String> {
+    count_up_to(text, 1_000_000)
 }
 
 /// The measurements; times in seconds.
@@ -67,8 +73,7 @@ impl Bench {
             Some(compiled) => (compiled.model, compiled.training),
             None => {
                 let model = self.changes.model(&self.file)?;
-                programs::check_size(&model)?;
-                let programs = programs::training(&model);
+                let programs = programs::training(&model)?;
                 (model, programs)
             }
         };
@@ -79,7 +84,7 @@ impl Bench {
                 unlabelled,
             } => labelled + unlabelled,
         };
-        let table = random(&model.variables, rows.max(100));
+        let table = random(&model.variables, rows.max(100))?;
         // The timed steps are the first steps of a run, so the steady-state program is not needed.
         let programs = Training {
             steady: None,
@@ -108,7 +113,7 @@ impl Bench {
             1
         };
         let mut times = Vec::new();
-        for _ in 0..self.steps.max(1) {
+        for _ in 0..self.steps {
             let begun = Instant::now();
             (0..at_once).try_for_each(|_| stepper.step())?;
             stepper.settle()?;
@@ -231,39 +236,48 @@ fn peak_memory() -> Option<f64> {
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }
 
-/// Random bits for every data variable, and the classes in turn for every label.
-fn random(variables: &[crate::model::Variable], rows: usize) -> Table {
-    let column = |variable: &crate::model::Variable| {
+/// Random values in the domain of every data variable, and the classes in turn for every label.
+fn random(variables: &[Variable], rows: usize) -> Result<Table> {
+    let column = |variable: &Variable| -> Result<Column> {
+        let width = data::width(variable);
         let stream = philox::stream(&variable.name);
-        let bit = |element: usize| philox::uniform(0, 0, stream, element as u64) < 0.2;
-        let values = match variable.role {
-            Role::Label => Values::Classes(
-                (0..rows)
-                    .map(|row| (row % variable.size()) as i32)
-                    .collect(),
-            ),
-            _ => Values::Floats(
-                (0..rows * variable.size())
-                    .map(|element| f32::from(u8::from(bit(element))))
-                    .collect(),
-            ),
+        let mut array: Vec<f32> = Vec::new();
+        let count = rows.saturating_mul(width);
+        array.try_reserve_exact(count).map_err(|_| {
+            Error::out_of_memory(format!(
+                "cannot allocate {count} numbers of `{}`",
+                variable.name
+            ))
+            .help("use smaller sizes or smaller batches")
+        })?;
+        let floats = |value: &dyn Fn(u64) -> f64| {
+            array.extend((0..count as u64).map(|element| value(element) as f32));
+            Values::Floats(array)
         };
-        let width = if variable.role == Role::Label {
-            1
-        } else {
-            variable.size()
+        let uniform = |element| philox::uniform(0, 0, stream, element);
+        let normal = |element| philox::normal(0, 0, stream, element);
+        let values = match variable.domain {
+            Domain::Class => {
+                let classes = (0..rows).map(|row| (row % variable.size()) as i32);
+                Values::Classes(classes.collect())
+            }
+            Domain::Real => floats(&normal),
+            Domain::Positive => floats(&|element| normal(element).exp()),
+            Domain::Unit => floats(&|element| 0.05 + 0.9 * uniform(element)),
+            Domain::Binary => floats(&|element| f64::from(u8::from(uniform(element) < 0.2))),
+            Domain::Count => floats(&|element| (5.0 * uniform(element)).floor()),
         };
-        Column {
+        Ok(Column {
             name: variable.name.clone(),
             width,
             values,
-        }
+        })
     };
     let observed = variables
         .iter()
         .filter(|variable| matches!(variable.role, Role::Data | Role::Label));
-    Table {
+    Ok(Table {
         rows,
-        columns: observed.map(column).collect(),
-    }
+        columns: observed.map(column).collect::<Result<_>>()?,
+    })
 }

@@ -16,7 +16,8 @@ mod runs;
 mod bench;
 mod doctor;
 
-use clap::{Parser, Subcommand};
+use crate::Result;
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Compile, train and use deep generative models.
@@ -70,7 +71,22 @@ enum Command {
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     interrupt::install();
-    let done = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and versions are results, so a failure to print them is one of the program.
+        Err(shown) if !shown.use_stderr() => return exit(terminal::printed(shown.print())),
+        Err(mistake) => mistake.exit(),
+    };
+    exit(run(arguments.command))
+}
+
+/// The program's arguments, as the parser knows them.
+pub fn arguments() -> clap::Command {
+    Arguments::command()
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Check(command) => command.run(),
         Command::Fmt(command) => command.run(),
         Command::Explain(command) => command.run(),
@@ -85,7 +101,10 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Bound(command) => command.run(),
-    };
+    }
+}
+
+fn exit(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

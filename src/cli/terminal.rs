@@ -3,6 +3,7 @@
 use crate::{Diagnostics, Error, ErrorKind, Note, Result, files::write_whole, is_standard};
 use serde_json::Value;
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, IsTerminal, Write},
     path::Path,
@@ -14,8 +15,12 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 fn write_standard(bytes: &[u8]) -> Result<()> {
-    let mut output = io::stdout().lock();
-    match output.write_all(bytes).and_then(|()| output.flush()) {
+    printed(io::stdout().write_all(bytes))
+}
+
+/// The result of printing to standard output, which is flushed.
+pub fn printed(written: io::Result<()>) -> Result<()> {
+    match written.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Error::file(
             "standard output".as_ref(),
@@ -41,7 +46,21 @@ pub fn print_json(value: &Value) -> Result<()> {
 
 /// Prints a note: information that is neither a result nor an error.
 pub fn note(message: impl fmt::Display) {
-    eprintln!("note: {message}");
+    eprintln!("note: {}", printable(&message.to_string()));
+}
+
+/// A text without characters that control the terminal. Messages quote names from files, which can
+/// contain any.
+fn printable(text: &str) -> Cow<'_, str> {
+    let controls = |c: char| c.is_control() && c != '\n';
+    if !text.contains(controls) {
+        return text.into();
+    }
+    let escaped = |c: char| match controls(c) {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect::<String>().into()
 }
 
 /// Prints notes of the library, in the program's words.
@@ -93,9 +112,9 @@ pub fn show_error(error: &Error) {
         ErrorKind::Interrupted => "note",
         _ => "error",
     };
-    eprintln!("{severity}: {}", shown_message(error));
+    eprintln!("{severity}: {}", printable(&shown_message(error)));
     if let Some(help) = error.suggestion() {
-        eprintln!("  help: {}", in_program_names(help));
+        eprintln!("  help: {}", printable(&in_program_names(help)));
     }
 }
 

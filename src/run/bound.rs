@@ -83,6 +83,7 @@ pub fn bound(
         labelled: labelled as f64,
     };
     let graph = driver::step(model, &rows, Mode::BOUND);
+    driver::check_sizes(&graph)?;
     let values = values(
         model,
         &graph,
@@ -180,7 +181,7 @@ fn on_device(
         } else {
             NoiseSource::Generated
         },
-    );
+    )?;
     let mut session = Session::new(Layout::new(&graph.parameters, &graph.axes), device)?;
     let loaded = session.load(&Build::new("bound", plan), &|_| None)?;
     for entry in session.layout.entries.clone() {

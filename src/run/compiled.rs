@@ -24,7 +24,7 @@ use crate::{
     },
     diagnostic, driver,
     error::{Error, Result},
-    files::{hash, is_plain_name, write_whole},
+    files::{self, hash, is_plain_name, write_whole},
     model::Model,
     plan::{Plan, VerifiedPlan},
 };
@@ -128,18 +128,19 @@ const MODEL: &str = "model.dgm";
 const BEGUN: &str = ".compiling.json";
 
 /// Every program of a model. All models have the same programs, except that `settled` is optional.
-pub fn builds(model: &Model) -> Vec<Build> {
+///
+/// # Errors
+/// If the model is too large to be planned.
+pub fn builds(model: &Model) -> Result<Vec<Build>> {
     let Training {
         gradient,
         steady,
         update,
-    } = programs::training(model);
+    } = programs::training(model)?;
     let (case, what) = programs::evaluation(model);
-    let evaluate = programs::evaluate(model, &case, what);
-    [Some(gradient), steady, Some(update), Some(evaluate)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let evaluate = programs::evaluate(model, &case, what)?;
+    let builds = [Some(gradient), steady, Some(update), Some(evaluate)];
+    Ok(builds.into_iter().flatten().collect())
 }
 
 /// A compiled model in memory.
@@ -164,8 +165,7 @@ pub fn compile_model(
     architectures: &[String],
     precision: Precision,
 ) -> Result<CompiledPrograms> {
-    programs::check_size(model)?;
-    let builds = builds(model);
+    let builds = builds(model)?;
     let earliest = architectures
         .iter()
         .min_by_key(|arch| digits(arch))
@@ -289,7 +289,7 @@ fn written_files(folder: &Path) -> Result<BTreeMap<String, Vec<String>>> {
 
 /// Reads a list of the files of a compiled folder; `None` if there is none.
 fn list<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
+    match files::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
         Err(error) => Err(Error::file(path, "cannot be read", error)
@@ -311,7 +311,7 @@ fn list<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
 /// # Errors
 /// If it has other contents, which are not replaced.
 fn check_unchanged(path: &Path, hashes: &[String]) -> Result<()> {
-    match fs::read(path) {
+    match files::read(path) {
         Ok(bytes) if hashes.contains(&hash(&bytes)) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
@@ -395,7 +395,7 @@ struct Files<'f> {
 impl<'f> Files<'f> {
     fn read(folder: &'f Path) -> Result<Self> {
         let read = |path: PathBuf| {
-            fs::read(&path)
+            files::read(&path)
                 .map_err(|error| Error::file(&path, "cannot be read", error).help(RECOMPILE))
         };
         let path = folder.join(MANIFEST);

@@ -5,10 +5,11 @@ use crate::{
     backend::Build,
     bound::Case,
     driver,
-    error::{Error, ErrorKind, Result},
+    error::Result,
     lower::{Evaluate, Mode},
     model::{Batch, Model},
     plan::NoiseSource,
+    tensor::Graph,
 };
 
 /// The programs of training: the gradient of a batch, then the optimiser's update.
@@ -57,70 +58,43 @@ pub fn batch_rows(model: &Model) -> Vec<usize> {
     }
 }
 
-/// The most numbers that one value of a step may have: 256 GiB of them.
-const MOST_NUMBERS: f64 = (1u64 << 36) as f64;
-
-/// Checks that no value of a training step is too large to be planned, before anything is planned.
-///
-/// # Errors
-/// With the first value that is, and what it belongs to.
-pub fn check_size(model: &Model) -> Result<()> {
-    let too_large = |what: &str, numbers: f64| {
-        let message = format!(
-            "{}: {what} has {numbers:.1e} numbers, more than {MOST_NUMBERS:.1e}",
-            model.file
-        );
-        let help = "reduce a size, the number of classes, the samples or the batch";
-        Err(Error::of_kind(ErrorKind::Model, message).help(help))
-    };
-    // The sums over classes multiply; beyond this product, not even the sizes of values fit.
-    let rows = batch_rows(model).into_iter().max().unwrap_or(0);
-    let summed = model.objective.sums.iter();
-    let classes = summed.map(|id| model.variables[id.index()].size() as f64);
-    let batch = classes.product::<f64>() * rows as f64 * model.objective.samples as f64;
-    if batch > MOST_NUMBERS {
-        return too_large("the batch with its samples and classes", batch);
-    }
-    let rows = batch_rows(model);
-    let graph = driver::lower(model, &driver::derive(model), &rows, Mode::TRAIN);
-    for node in &graph.nodes {
-        let sizes = node.axes.iter().map(|axis| graph.axis(axis).size as f64);
-        let numbers = sizes.product::<f64>();
-        if numbers > MOST_NUMBERS {
-            return too_large(
-                &format!("a value of `{}`", graph.origins[node.origin]),
-                numbers,
-            );
-        }
-    }
-    Ok(())
+fn gradient(name: &str, model: &Model) -> Result<Build> {
+    let step = driver::step(model, &batch_rows(model), Mode::TRAIN);
+    planned(name, &step)
 }
 
-fn gradient(name: &str, model: &Model) -> Build {
-    let step = driver::step(model, &batch_rows(model), Mode::TRAIN);
-    Build::new(name, driver::plan(&step, NoiseSource::Generated))
+fn planned(name: &str, graph: &Graph) -> Result<Build> {
+    Ok(Build::new(
+        name,
+        driver::plan(graph, NoiseSource::Generated)?,
+    ))
 }
 
 /// The programs of training.
-pub fn training(model: &Model) -> Training {
+///
+/// # Errors
+/// If the model is too large to be planned.
+pub fn training(model: &Model) -> Result<Training> {
     let steady = match model.steady_state() {
         // The state at the first step.
         Some((0, steady)) => return training(&steady),
-        steady => steady.map(|(_, steady)| gradient("settled", &steady)),
+        steady => steady
+            .map(|(_, steady)| gradient("settled", &steady))
+            .transpose()?,
     };
     let layout = |build: &Build| Layout::new(&build.plan.parameters, &build.plan.axes);
-    let gradient = gradient("gradient", model);
+    let gradient = gradient("gradient", model)?;
     // Both programs have the same layout of parameters.
     let steady = steady.filter(|steady| layout(steady) == layout(&gradient));
     let Layout {
         weights, trained, ..
     } = layout(&gradient);
     let update = driver::update(model, weights, trained - weights);
-    Training {
+    Ok(Training {
         gradient,
         steady,
-        update: Build::new("update", driver::plan(&update, NoiseSource::Generated)),
-    }
+        update: planned("update", &update)?,
+    })
 }
 
 /// The case and the batch of a compiled model's evaluation after each epoch: the last case, with
@@ -137,9 +111,9 @@ pub fn evaluation(model: &Model) -> (Case, Evaluate) {
 }
 
 /// The program that infers a batch of rows.
-pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Build {
-    Build::new(
-        "evaluate",
-        driver::plan(&driver::evaluate(model, case, what), NoiseSource::Generated),
-    )
+///
+/// # Errors
+/// If the model is too large to be planned.
+pub fn evaluate(model: &Model, case: &Case, what: Evaluate) -> Result<Build> {
+    planned("evaluate", &driver::evaluate(model, case, what))
 }

@@ -36,9 +36,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The number of floats.
+    /// The number of floats; the largest number if it is larger.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().copied().fold(1, usize::saturating_mul)
+    }
+
+    /// The number of floats that it takes: a multiple of four, for vector loads. The padding stays
+    /// 0.
+    fn place(&self) -> usize {
+        self.len().checked_next_multiple_of(4).unwrap_or(usize::MAX)
     }
 
     /// Whether it has no floats.
@@ -75,8 +81,8 @@ impl Layout {
                 shape,
                 offset: layout.total,
             };
-            // Offsets are multiples of four floats, for vector loads; the padding stays 0.
-            layout.total += entry.len().next_multiple_of(4);
+            // A total that does not fit memory is an error of the device that allocates it.
+            layout.total = layout.total.saturating_add(entry.place());
             layout.weights = if rank == 0 {
                 layout.total
             } else {
@@ -100,7 +106,7 @@ impl Layout {
                     offset: self.total,
                     ..entry.clone()
                 });
-                self.total += entry.len().next_multiple_of(4);
+                self.total = self.total.saturating_add(entry.place());
             }
         }
         self

@@ -88,8 +88,7 @@ impl Stepper {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        programs::check_size(&model)?;
-        let programs = programs::training(&model);
+        let programs = programs::training(&model)?;
         Self::with(model, &programs, source, seed, device)
     }
 

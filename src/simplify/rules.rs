@@ -416,7 +416,7 @@ fn is_centred(s: &mut Simplifier, node: Node, over: &Axes) -> bool {
             if over.is_subset(s.graph.axes_of(value)) && lacks(s, mean) =>
         {
             // Equal nodes are one node, so the mean must simplify to this operand.
-            let count: usize = over.iter().map(|axis| s.graph.axis(axis).size).product();
+            let count = s.graph.elements(over);
             let sum = s.sum(value, over);
             s.scale(sum, 1.0 / count as f64) == mean
         }

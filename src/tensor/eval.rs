@@ -30,12 +30,14 @@ pub struct Seed {
 /// Computes every output, in the graph's order, with its axes in the output's order.
 ///
 /// # Errors
-/// If an input, parameter or noise has no value, or one of the wrong length.
+/// If an input, parameter or noise has no value, or one of the wrong length; or if there is not
+/// enough memory.
 pub fn run(
     graph: &Graph,
     values: &NamedValues,
     seed: Option<Seed>,
 ) -> Result<Vec<(OutputKind, String, Tensor)>, String> {
+    check_memory(graph)?;
     let mut arrays: Vec<Tensor> = Vec::with_capacity(graph.nodes.len());
     for node in graph.ids() {
         let array = Evaluation {
@@ -54,6 +56,17 @@ pub fn run(
         (output.kind, output.name.to_string(), array)
     };
     Ok(graph.outputs.iter().map(read).collect())
+}
+
+/// Checks that there is memory for every array. They live until the end, so it is checked before the
+/// first.
+fn check_memory(graph: &Graph) -> Result<(), String> {
+    let elements = graph.ids().map(|node| graph.elements(graph.axes_of(node)));
+    let count = elements.fold(0, usize::saturating_add);
+    let mut numbers: Vec<f64> = Vec::new();
+    numbers
+        .try_reserve_exact(count)
+        .map_err(|_| format!("there is no memory for {count} numbers in double precision"))
 }
 
 /// A position along some axes.

@@ -244,9 +244,10 @@ impl Graph {
         &self.parameters[parameter.index()]
     }
 
-    /// The number of elements of a value with these axes.
+    /// The number of elements of a value with these axes; the largest number if it is larger.
     pub fn elements(&self, axes: &Axes) -> usize {
-        axes.iter().map(|axis| self.axis(axis).size).product()
+        let sizes = axes.iter().map(|axis| self.axis(axis).size);
+        sizes.fold(1, usize::saturating_mul)
     }
 
     /// Every node, operands before what reads them.

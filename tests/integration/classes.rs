@@ -57,8 +57,9 @@ fn cost(plan: &Plan) -> [f64; 2] {
 
 /// The plan of each program, with its name.
 fn plans(model: &Model) -> Vec<(String, [f64; 2])> {
-    let planned = |graph: &Graph| cost(&driver::plan(graph, NoiseSource::Generated));
-    let training = programs::training(model);
+    let planned =
+        |graph: &Graph| cost(&driver::plan(graph, NoiseSource::Generated).expect("a plan"));
+    let training = programs::training(model).expect("programs");
     let mut plans = vec![
         ("gradient".to_string(), cost(&training.gradient.plan)),
         ("update".to_string(), cost(&training.update.plan)),

@@ -52,7 +52,7 @@ fn every_model_is_read_as_it_was_written() {
             .into_iter()
             .flatten();
         assert!(
-            read.eq(compiled::builds(&small(&file))),
+            read.eq(compiled::builds(&small(&file)).expect("programs")),
             "{}",
             file.display()
         );
@@ -482,7 +482,7 @@ fn costs_count_operations_and_bytes_once() {
          inference {\n x -> z ~ normal(linear)\n}\n train {\n batch 2\n}\n}\n",
         &[],
     );
-    let gradient = &compiled::builds(&model)[0];
+    let gradient = &compiled::builds(&model).expect("programs")[0];
     let (plan, total) = (&gradient.plan, gradient.plan.total_cost());
     assert_eq!(total.products, plan.contraction_operations());
     assert_eq!(

@@ -298,7 +298,7 @@ fn named(kind: OutputKind, name: &str) -> String {
 }
 
 fn on_device(graph: &Graph, values: &Numbers, device: &Device) -> Numbers {
-    let plan = driver::plan(graph, NoiseSource::Given);
+    let plan = driver::plan(graph, NoiseSource::Given).expect("a plan");
     let mut session =
         Session::new(Layout::new(&graph.parameters, &graph.axes), device).expect("a device");
     let loaded = session

@@ -52,7 +52,7 @@ fn assembled(source: &str, name: &str, arch: &str, effort: Effort) -> String {
 /// Compiles a model's step for an architecture in some precisions.
 fn compile_step(model: &Model, rows: &[usize], arch: &str, effort: Effort, all: &[Precision]) {
     let graph = driver::step(model, rows, Mode::TRAIN);
-    let plan = driver::plan(&graph, NoiseSource::Generated);
+    let plan = driver::plan(&graph, NoiseSource::Generated).expect("a plan");
     for &precision in all {
         let source = emit::emit(&plan, &model.name, precision);
         assert_eq!(
@@ -148,7 +148,8 @@ fn nvrtc_wide() {
     let plan = driver::plan(
         &driver::step(&model, &[2200], Mode::TRAIN),
         NoiseSource::Generated,
-    );
+    )
+    .expect("a plan");
     for precision in Precision::ALL {
         let source = emit::emit(&plan, "wide", precision);
         for tile in ["<128, 128>", "<128, 64>", "<64, 64>"] {
@@ -544,7 +545,9 @@ fn norms_are_summed_by_many_blocks() {
         ("batch", "4"),
         ("rate", "0.01"),
     ];
-    let update = programs::training(&common::check("vae.dgm", &text, &sets)).update;
+    let update = programs::training(&common::check("vae.dgm", &text, &sets))
+        .expect("programs")
+        .update;
     let source = emit::emit(&update.plan, "update", Precision::F32).text;
     let tile = update.plan.kernels[0].tile.expect("sums are made by tiles");
     let size = tile.length.div_ceil(tile.length / 2048);

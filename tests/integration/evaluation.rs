@@ -59,7 +59,7 @@ fn active(
         samples,
         likelihood: false,
     };
-    let build = programs::evaluate(model, case, what);
+    let build = programs::evaluate(model, case, what).expect("a program");
     let evaluator = Evaluator::new(&mut session, model, case, &build).expect("an evaluator");
     let inferred = evaluator.run(&mut session, &table, 0).expect("numbers");
     let units = active_units(&inferred, table.rows);

@@ -65,9 +65,11 @@ fn stage(model: &Model, name: &str) -> String {
                 .expect("a small model"),
         ),
         "update" => tensor::print(&update(model)),
-        "update plan" => plan::print(&driver::plan(&update(model), NoiseSource::Generated)),
+        "update plan" => {
+            plan::print(&driver::plan(&update(model), NoiseSource::Generated).expect("a plan"))
+        }
         "update cuda" => {
-            let plan = driver::plan(&update(model), NoiseSource::Generated);
+            let plan = driver::plan(&update(model), NoiseSource::Generated).expect("a plan");
             functions(&emit::emit(&plan, &model.file, Precision::F32).text)
         }
         other => panic!("`{other}` is not a stage that can be shown"),
@@ -76,7 +78,7 @@ fn stage(model: &Model, name: &str) -> String {
 
 /// The graph that updates the parameters from their gradients.
 fn update(model: &Model) -> tensor::Graph {
-    let plan = programs::training(model).gradient.plan;
+    let plan = programs::training(model).expect("programs").gradient.plan;
     let layout = Layout::new(&plan.parameters, &plan.axes);
     driver::update(model, layout.weights, layout.trained - layout.weights)
 }

@@ -356,7 +356,9 @@ const BROKEN: [Edit; 15] = [
 fn each_invariant_is_named() {
     let model = common::small(&common::root().join("models/adgm.dgm"));
     let graph = driver::step(&model, &[60, 70], Mode::TRAIN);
-    let plan = driver::plan(&graph, NoiseSource::Generated).into_plan();
+    let plan = driver::plan(&graph, NoiseSource::Generated)
+        .expect("a plan")
+        .into_plan();
     for (number, (expected, edit)) in BROKEN.iter().enumerate() {
         let mut broken = plan.clone();
         edit(&mut broken);
@@ -376,7 +378,7 @@ fn each_invariant_is_named() {
 fn cuda_counts_long_loops() {
     let model = common::load(&common::root().join("models/adgm.dgm"), &[]);
     let graph = driver::step(&model, &[100, 100], Mode::TRAIN);
-    let plan = driver::plan(&graph, NoiseSource::Generated);
+    let plan = driver::plan(&graph, NoiseSource::Generated).expect("a plan");
     let has_narrow_indices = |plan: &VerifiedPlan| {
         let source = emit::emit(plan, "long loops", Precision::F32);
         source.text.contains("typedef unsigned Index;")

@@ -43,7 +43,7 @@ fn every_code_block_is_a_model() {
         if let Ok((model, _)) = &checked {
             let rows = vec![4; dgc::driver::derive(model).cases.len()];
             let graph = dgc::driver::step(model, &rows, dgc::lower::Mode::BOUND);
-            dgc::driver::plan(&graph, dgc::plan::NoiseSource::Generated);
+            dgc::driver::plan(&graph, dgc::plan::NoiseSource::Generated).expect("a plan");
         }
         if let Err(mistakes) = checked {
             let serious: Vec<_> = mistakes

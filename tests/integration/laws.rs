@@ -171,7 +171,9 @@ fn slopes_take_no_memory() {
             ("hidden", "64"),
         ];
         let graph = driver::step(&check("adgm.dgm", &text, &sets), &[20, 20], Mode::TRAIN);
-        driver::plan(&graph, NoiseSource::Generated).arena
+        driver::plan(&graph, NoiseSource::Generated)
+            .expect("a plan")
+            .arena
     };
     assert_eq!(memory("gelu"), memory("relu"));
     assert!(

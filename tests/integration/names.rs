@@ -108,7 +108,7 @@ fn words_of_dgc(models: &[(String, String)], chosen: &BTreeSet<String>) -> Vec<S
     };
     for (file, text) in models {
         let model = check(file, text, &[]);
-        let plan = programs::training(&model).update.plan;
+        let plan = programs::training(&model).expect("programs").update.plan;
         plan.buffers.iter().for_each(|buffer| add(&buffer.name));
         for graph in graphs(&model) {
             given(&graph).keys().for_each(|name| add(name));
@@ -116,7 +116,7 @@ fn words_of_dgc(models: &[(String, String)], chosen: &BTreeSet<String>) -> Vec<S
             graph.origins.iter().for_each(|origin| add(origin));
             let outputs = graph.outputs.iter();
             outputs.for_each(|output| add(&output.name.to_string()));
-            let plan = driver::plan(&graph, NoiseSource::Given);
+            let plan = driver::plan(&graph, NoiseSource::Given).expect("a plan");
             plan.kernels.iter().for_each(|kernel| add(&kernel.name));
         }
         model.settings.iter().for_each(|(name, _)| add(name));
@@ -162,7 +162,7 @@ fn interpreted(graph: &Graph, values: &eval::NamedValues) -> Outputs {
 }
 
 fn on_cpu(graph: &Graph, values: &eval::NamedValues) -> Outputs {
-    let plan = driver::plan(graph, NoiseSource::Given);
+    let plan = driver::plan(graph, NoiseSource::Given).expect("a plan");
     let layout = Layout::new(&graph.parameters, &graph.axes);
     let mut session = Session::new(layout, &Device::cpu(1)).expect("a device");
     let loaded = session
@@ -334,7 +334,7 @@ fn trained(names: [&str; 2]) -> Vec<f64> {
         samples: 1,
         likelihood: false,
     };
-    let build = programs::evaluate(&model, case, what);
+    let build = programs::evaluate(&model, case, what).expect("a program");
     let session = &mut stepper.session;
     let evaluator = Evaluator::new(session, &model, case, &build).expect("an evaluator");
     let inferred = evaluator.run(session, &*source, 0).expect("it runs");

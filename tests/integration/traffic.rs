@@ -82,7 +82,8 @@ fn launches_move_what_the_emitter_says() {
     let plan = driver::plan(
         &driver::step(&model, &[16, 24], Mode::BOUND),
         NoiseSource::Generated,
-    );
+    )
+    .expect("a plan");
     let source = emit::emit(&plan, "bound", Precision::F32);
     let counted = counted(std::path::Path::new(&path));
     let (mut said, mut found, mut sectors, mut least) = (0, 0, 0, 0);

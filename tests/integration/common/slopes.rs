@@ -111,7 +111,7 @@ impl Slopes {
 
     /// The outputs on a device, in single precision.
     pub fn on(&self, device: &Device) -> Outputs {
-        let plan = driver::plan(&self.graph, NoiseSource::Given);
+        let plan = driver::plan(&self.graph, NoiseSource::Given).expect("a plan");
         let layout = Layout::new(&self.graph.parameters, &self.graph.axes);
         let mut session = Session::new(layout, device).expect("a device");
         let loaded = session
