@@ -47,8 +47,9 @@ fn compare(found: &Value, expected: &Value, tolerance: f64, place: &str) {
     }
 }
 
-pub fn check(folder: &Path, engine: &Engine, on_bounds: f64, on_gradients: f64) {
-    let model = load(&folder.join("model.dgm"), &[]);
+/// Compares the bound of a folder's model, read in that edition, with what the folder expects.
+pub fn check(folder: &Path, edition: &str, engine: &Engine, on_bounds: f64, on_gradients: f64) {
+    let model = load(&folder.join("model.dgm"), &[("edition", edition)]);
     let file = |name: &str| read(&folder.join(format!("{name}.safetensors")));
     let report = bound(
         &model,
@@ -109,7 +110,7 @@ fn reference_interpreter() {
     };
     CASES
         .iter()
-        .for_each(|case| check(&oracle.join(case), &Engine::Reference, 1e-10, 1e-10));
+        .for_each(|case| check(&oracle.join(case), "1", &Engine::Reference, 1e-10, 1e-10));
 }
 
 #[test]
@@ -121,6 +122,7 @@ fn cpu() {
         for threads in [1, 2] {
             check(
                 &oracle.join(case),
+                "1",
                 &Engine::Device(Device::cpu(threads)),
                 1e-5,
                 1e-4,
@@ -144,6 +146,8 @@ fn cuda_emulated() {
         let arguments = "bound model.dgm --params params.safetensors --batch batch.safetensors --noise noise.safetensors";
         let mut arguments: Vec<&str> = arguments.split(' ').collect();
         arguments.extend([
+            "--edition",
+            "1",
             "--device",
             "cuda",
             "--grads",
