@@ -14,6 +14,7 @@ use dgc::{
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    io::Write,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -311,18 +312,21 @@ fn a_killed_run_ends_as_if_it_had_not_been() {
 #[test]
 fn an_interrupt_at_the_start_is_handled() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let pipe = folder.path().join("pipe.dgm");
-    let made = Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("there is a `mkfifo`").success());
-    let mut child = start(folder.path(), &["train", "pipe.dgm"]);
-    // Opening the pipe waits until the program reads it.
-    let writer = std::fs::OpenOptions::new().write(true).open(&pipe);
-    let writer = writer.expect("the pipe can be opened");
+    let mut child = command(folder.path(), &["train", "-", "-o", "run"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut writer = child.stdin.take().expect("a pipe");
+    // More than a pipe holds, so the program has begun to read once all is written.
+    let comment = "// a comment\n".repeat(20_000);
+    writer.write_all(comment.as_bytes()).expect("dgc reads");
     let interrupt = ["-INT", &child.id().to_string()].map(String::from);
     let sent = Command::new("kill").args(interrupt).status();
     assert!(sent.expect("there is a `kill`").success());
     let status = child.wait().expect("the program ends");
     drop(writer);
     assert_eq!(status.code(), Some(130), "{status}");
-    assert!(program::fails(folder.path(), &["eval", "runs/pipe"]).contains("settings.json"));
+    assert!(program::fails(folder.path(), &["eval", "run"]).contains("settings.json"));
 }
