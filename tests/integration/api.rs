@@ -252,7 +252,7 @@ fn models_that_are_too_large_are_errors() {
             let compiler = model.compile(dgc::CompileOptions::default());
             compiler.map(|_| ())
         });
-        let error = compiled.err().expect("too large");
+        let error = compiled.expect_err("too large");
         assert_eq!(error.kind(), ErrorKind::Model);
     }
     // A name with a line break stands in no comment of generated code.

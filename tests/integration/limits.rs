@@ -4,7 +4,6 @@
 use std::{
     fmt::Write as _,
     process::{Command, Stdio},
-    time::Instant,
 };
 
 /// The parts of a model that a text replaces.
@@ -159,18 +158,17 @@ fn texts() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The program may use 256 MiB of memory beyond what its code and the stacks of its threads take.
-const LIMITS: &str = "ulimit -t 10; ulimit -v 524288; exec \"$@\"";
+/// The program may use two seconds of a processor, where it takes less than one, and 256 MiB of memory
+/// beyond what its code and the stacks of its threads take.
+const LIMITS: &str = "ulimit -t 2; ulimit -v 524288; exec \"$@\"";
 
 #[test]
 fn extreme_texts_are_checked_in_little_time_and_memory() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("m.dgm");
-    let mut slow = Vec::new();
     for (what, text) in texts() {
         std::fs::write(&file, text).expect("a file can be written");
         for command in [&["check"][..], &["fmt", "--check"]] {
-            let begun = Instant::now();
             let output = Command::new("sh")
                 .args(["-c", LIMITS, "sh", env!("CARGO_BIN_EXE_dgc")])
                 .args(command)
@@ -178,7 +176,6 @@ fn extreme_texts_are_checked_in_little_time_and_memory() {
                 .stdin(Stdio::null())
                 .output()
                 .expect("a shell runs the program");
-            let seconds = begun.elapsed().as_secs_f64();
             let errors = String::from_utf8_lossy(&output.stderr);
             let code = output.status.code();
             assert!(
@@ -190,11 +187,6 @@ fn extreme_texts_are_checked_in_little_time_and_memory() {
                 "{what}: a message of {} bytes",
                 errors.len()
             );
-            if seconds > 1.0 {
-                slow.push(format!("{what}: {command:?} takes {seconds:.1} s"));
-            }
         }
     }
-    // The limit of the program is one second; a busy machine is given more.
-    assert!(slow.len() < 5, "{slow:#?}");
 }
