@@ -186,13 +186,117 @@ macro_rules! each {
     };
 }
 
-/// The same for a function of double-precision numbers.
+/// `wide!(isa, in_place, |x, y| function)`: the same for a function of double-precision numbers. It is
+/// long, so it is compiled once for each instruction set, and an operand in place is copied first.
 macro_rules! wide {
-    ($isa:ident, $in_place:ident, |$($x:ident),*| $function:path) => {
-        each!($isa, $in_place, |$($x),*| $function($(f64::from($x)),*) as f32)
+    ($isa:ident, $in_place:ident, |$x:ident| $function:path) => {
+        wide!(
+            $isa,
+            $in_place,
+            |out, $x, _y, _z| for (out, &$x) in out.iter_mut().zip($x) {
+                *out = $function(f64::from($x)) as f32;
+            }
+        )
+    };
+    ($isa:ident, $in_place:ident, |$x:ident, $y:ident| $function:path) => {
+        wide!($isa, $in_place, |out, $x, $y, _z| for ((out, &$x), &$y) in
+            out.iter_mut().zip($x).zip($y)
+        {
+            *out = $function(f64::from($x), f64::from($y)) as f32;
+        })
+    };
+    ($isa:ident, $in_place:ident, |$x:ident, $y:ident, $z:ident| $function:path) => {
+        wide!(
+            $isa,
+            $in_place,
+            |out, $x, $y, $z| for ((out, &$x), (&$y, &$z)) in
+                out.iter_mut().zip($x).zip($y.iter().zip($z))
+            {
+                *out = $function(f64::from($x), f64::from($y), f64::from($z)) as f32;
+            }
+        )
+    };
+    ($isa:ident, $in_place:ident, |$out:ident, $x:ident, $y:ident, $z:ident| $loop:expr) => {{
+        #[inline(always)]
+        fn body($out: &mut [f32], $x: &[f32], $y: &[f32], $z: &[f32]) {
+            $loop
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+        #[inline(never)]
+        fn avx512(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body(out, x, y, z);
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        fn avx2(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body(out, x, y, z);
+        }
+        #[inline(never)]
+        fn plain(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
+            body(out, x, y, z);
+        }
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => copied!($in_place, avx512),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => copied!($in_place, avx2),
+            _ => copied!($in_place, plain),
+        }
+    }};
+}
+
+/// The loop, or one that first copies the operand that is in place. Such a loop needs the instructions
+/// of `function`, as every [`Function`] does.
+macro_rules! copied {
+    ($in_place:ident, $function:ident) => {
+        match $in_place {
+            None => $function as Function,
+            Some(0) => |out, _, y, z| {
+                // SAFETY: whoever calls this loop has the instructions.
+                in_parts(out, [y, z], |out, x, [y, z]| unsafe {
+                    $function(out, x, y, z)
+                })
+            },
+            Some(1) => |out, x, _, z| {
+                // SAFETY: as above.
+                in_parts(out, [x, z], |out, y, [x, z]| unsafe {
+                    $function(out, x, y, z)
+                })
+            },
+            Some(_) => |out, x, y, _| {
+                // SAFETY: as above.
+                in_parts(out, [x, y], |out, z, [x, y]| unsafe {
+                    $function(out, x, y, z)
+                })
+            },
+        }
     };
 }
 
+/// Applies a function to parts of `out`, a copy of each part, and the same parts of other operands, which
+/// may be empty.
+fn in_parts(
+    out: &mut [f32],
+    others: [&[f32]; 2],
+    function: impl Fn(&mut [f32], &[f32], [&[f32]; 2]),
+) {
+    const PART: usize = 64;
+    let mut copy = [0.0; PART];
+    for (number, part) in out.chunks_mut(PART).enumerate() {
+        let range = number * PART..number * PART + part.len();
+        let copy = &mut copy[..part.len()];
+        copy.copy_from_slice(part);
+        let others = others.map(|other| other.get(range.clone()).unwrap_or_default());
+        function(part, copy, others);
+    }
+}
+
+#[allow(
+    unused_unsafe,
+    reason = "`copied` also takes loops that need no instructions"
+)]
 fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
     match scalar {
         Scalar::Add => each!(isa, in_place, |x, y| x + y),
