@@ -89,10 +89,11 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
         return Ok(None);
     };
     let images = parse(&place, &bytes)?;
-    let (rows, width) = (images.shape[0], images.shape[1..].iter().product::<usize>());
+    let rows = images.shape[0];
     if rows == 0 {
         return Err(no_rows(&place));
     }
+    let width = images.bytes.len() / rows;
     let data: Vec<&Variable> = model
         .given()
         .into_iter()
