@@ -31,7 +31,7 @@ mod lines;
 
 use crate::{
     diagnostic::{Diagnostic, Span},
-    model::{Batch, Model},
+    model::{Batch, Model, SingleRow},
     names::CaseKind,
     syntax::ast::File,
 };
@@ -107,16 +107,15 @@ fn single_row(model: &Model) -> Option<Diagnostic> {
             (CaseKind::Unlabelled, unlabelled),
         ],
     };
-    let (layer, found) = model.normalizes_one_row(&rows)?;
-    let name = layer.layer.name();
-    let title = format!("`{name}` cannot normalise a single row");
+    let SingleRow { what, span, found } = model.normalizes_one_row(&rows)?;
+    let title = format!("`{what}` cannot normalise a single row");
     let help = match model.train.batch {
         Batch::All(_) => "use at least 2, or normalise by `layernorm`",
         Batch::Cases { .. } => {
             "use at least 2, as in `batch labelled 2, unlabelled 100`, or normalise by `layernorm`"
         }
     };
-    Some(Diagnostic::error(layer.span, title).label(found).help(help))
+    Some(Diagnostic::error(span, title).label(found).help(help))
 }
 
 impl Checker<'_> {

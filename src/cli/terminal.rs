@@ -44,9 +44,14 @@ pub fn print_json(value: &Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
+/// Writes to standard error. If that cannot be written, there is no other place to say so.
+fn to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Prints a note: information that is neither a result nor an error.
 pub fn note(message: impl fmt::Display) {
-    eprintln!("note: {}", printable(&message.to_string()));
+    to_stderr(&format!("note: {}\n", printable(&message.to_string())));
 }
 
 /// A text without characters that control the terminal. Messages quote names from files, which can
@@ -72,7 +77,7 @@ pub fn show_notes(notes: &[Note]) {
 
 /// Prints diagnostics with their source lines.
 pub fn show(diagnostics: &Diagnostics) {
-    eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
+    to_stderr(&diagnostics.render(std::io::stderr().is_terminal()));
 }
 
 /// The message of an error in the program's words, with options of the library as arguments:
@@ -112,9 +117,12 @@ pub fn show_error(error: &Error) {
         ErrorKind::Interrupted => "note",
         _ => "error",
     };
-    eprintln!("{severity}: {}", printable(&shown_message(error)));
+    to_stderr(&format!(
+        "{severity}: {}\n",
+        printable(&shown_message(error))
+    ));
     if let Some(help) = error.suggestion() {
-        eprintln!("  help: {}", printable(&in_program_names(help)));
+        to_stderr(&format!("  help: {}\n", printable(&in_program_names(help))));
     }
 }
 

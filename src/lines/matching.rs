@@ -71,6 +71,10 @@ impl CostTerm for Match {
         )
     }
 
+    fn normalizes_rows(&self) -> bool {
+        self.standardized
+    }
+
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
         let model = context.model();
         let name = |id: Id<Variable>| &model.variables[id.index()].name;

@@ -50,6 +50,11 @@ pub trait CostTerm: Debug + Send + Sync {
     /// The rows that the cost reads.
     fn rows(&self) -> CostRows;
 
+    /// Whether the cost computes statistics over the rows that it reads.
+    fn normalizes_rows(&self) -> bool {
+        false
+    }
+
     /// The weight, if it may change over the epochs. It is then the input `KEYWORD.SUBJECT` of a
     /// training step.
     fn ramp(&self) -> Option<Ramp> {

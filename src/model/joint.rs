@@ -1,10 +1,10 @@
 //! The networks that read the rows of all cases together, and those that read each case on its own.
 
 use super::{
-    Components, Edition, Factor, FactorKind, Head, Heads, LayerUse, Model, Network, Role, Variable,
-    factor_of,
+    Components, CostRows, Edition, Factor, FactorKind, Head, Heads, LayerUse, Model, Network, Role,
+    Variable, factor_of,
 };
-use crate::{distribution::Domain, id::Id, names::CaseKind};
+use crate::{diagnostic::Span, distribution::Domain, id::Id, names::CaseKind};
 use std::collections::BTreeSet;
 
 impl Model {
@@ -30,9 +30,41 @@ impl Model {
         dependent
     }
 
-    /// A layer that would compute its statistics from a single row, and that row in words: `a batch
-    /// has 1 labelled row`. `rows` are the rows of each case in a batch.
-    pub fn normalizes_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<(&LayerUse, String)> {
+    /// A layer or a cost that would compute its statistics from a single row. `rows` are the rows of
+    /// each case in a batch.
+    pub fn normalizes_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<SingleRow> {
+        let layer = self.layer_of_one_row(rows);
+        let layer = layer.map(|(layer, found)| SingleRow {
+            what: layer.layer.name().to_string(),
+            span: layer.span,
+            found,
+        });
+        layer.or_else(|| self.cost_of_one_row(rows))
+    }
+
+    /// A cost that would standardise by a single row.
+    fn cost_of_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<SingleRow> {
+        let given = || rows.iter().filter(|(_, rows)| *rows > 0);
+        self.objective.costs.iter().find_map(|cost| {
+            let mut read: Vec<&(CaseKind, usize)> = match cost.rows() {
+                CostRows::Labelled => given()
+                    .filter(|(case, _)| *case == CaseKind::Labelled)
+                    .collect(),
+                CostRows::Unlabelled => given().next_back().into_iter().collect(),
+                CostRows::EachCase => given().collect(),
+            };
+            read.retain(|(_, rows)| *rows == 1);
+            let (case, _) = read.first().filter(|_| cost.normalizes_rows())?;
+            let subject = &self.variables[cost.subject().index()];
+            Some(SingleRow {
+                what: format!("{} {}", cost.keyword(), subject.name),
+                span: subject.span,
+                found: one_row(*case),
+            })
+        })
+    }
+
+    fn layer_of_one_row(&self, rows: &[(CaseKind, usize)]) -> Option<(&LayerUse, String)> {
         let dependent = self.dependent_on_case();
         let given = || rows.iter().filter(|(_, rows)| *rows > 0);
         let total: usize = rows.iter().map(|(_, rows)| rows).sum();
@@ -43,11 +75,7 @@ impl Model {
             if let Some((case, _)) = single
                 && let Some(layer) = networks.find_map(|network| normalization(&network.layers))
             {
-                let case = match case {
-                    CaseKind::All => String::new(),
-                    case => format!("{case} "),
-                };
-                return Some((layer, format!("a batch has 1 {case}row")));
+                return Some((layer, one_row(*case)));
             }
         }
         self.normalizes_one_pseudo_input()
@@ -75,6 +103,24 @@ impl Model {
             }
         }
         None
+    }
+}
+
+/// A layer or a cost that would compute its statistics from a single row.
+#[derive(Clone, Debug)]
+pub struct SingleRow {
+    /// The layer or the cost: `batchnorm`, `match r1`.
+    pub what: String,
+    /// Its place, or that of the variable that the cost is of.
+    pub span: Span,
+    /// The row in words: `a batch has 1 labelled row`.
+    pub found: String,
+}
+
+fn one_row(case: CaseKind) -> String {
+    match case {
+        CaseKind::All => "a batch has 1 row".to_string(),
+        case => format!("a batch has 1 {case} row"),
     }
 }
 

@@ -25,6 +25,7 @@ pub use graph::{
     Components, Factor, FactorKind, Head, Heads, LayerUse, Mixture, Network, Role, Side, Variable,
     factor_of,
 };
+pub use joint::SingleRow;
 pub use objective::{BoundKind, Discrete, Objective, TermWeight};
 pub use print::{factor_text, print};
 pub use scheduled::Scheduled;

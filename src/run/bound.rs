@@ -62,14 +62,17 @@ pub fn bound(
     let model = steady.as_ref().unwrap_or(model);
     let cases = Cases::new(model, batch)?;
     let rows: Vec<usize> = cases.rows.iter().map(|(_, rows)| rows.len()).collect();
-    if let Some((layer, found)) = model.normalizes_one_row(
+    if let Some(single) = model.normalizes_one_row(
         &cases
             .rows
             .iter()
             .map(|(case, rows)| (*case, rows.len()))
             .collect::<Vec<_>>(),
     ) {
-        let message = format!("`{}` cannot normalise a single row: {found}", layer.name);
+        let message = format!(
+            "`{}` cannot normalise a single row: {}",
+            single.what, single.found
+        );
         return Err(Error::data(message).help("give a batch of at least 2 rows of each case"));
     }
     let labelled = cases

@@ -309,6 +309,20 @@ fn help_on_a_full_device_is_an_error() {
 }
 
 #[test]
+fn an_error_that_cannot_be_printed_keeps_its_exit_code() {
+    if !Path::new("/dev/full").exists() {
+        eprintln!("SKIPPED: there is no /dev/full");
+        return;
+    }
+    let words = "exec \"$0\" check nowhere.dgm 2>/dev/full";
+    let status = process::Command::new("sh")
+        .args(["-c", words, env!("CARGO_BIN_EXE_dgc")])
+        .status();
+    let status = status.expect("a shell runs the program");
+    assert_eq!(status.code(), Some(3), "{status}");
+}
+
+#[test]
 fn special_files_are_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();

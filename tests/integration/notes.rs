@@ -245,6 +245,16 @@ fn few_labelled_rows_are_counted() {
 }
 
 #[test]
+fn test_labels_of_one_class_are_named() {
+    // −1 and +1 in place of 0 and 1.
+    let signs: Vec<i64> = turns(400).iter().map(|class| 2 * class - 1).collect();
+    insta::assert_snapshot!(said(2, arrays(&turns(200), &signs), Options::default()), @r"
+    test: all 200 labelled rows are of class 1 of `y`, so its error says little
+      help: label rows of other classes; −1 marks a row without a label
+    ");
+}
+
+#[test]
 fn validation_rows_that_take_labels_are_counted() {
     let labels = first_labelled(&turns(400), 40);
     let options = Options {

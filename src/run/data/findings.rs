@@ -135,6 +135,13 @@ pub fn of_labels(
         let message =
             format!("{part}: none of the {rows} rows is labelled, so `{label}` has no error");
         notes.push(Note::new(message).help(help));
+    } else if let Some(class) = only_class(counts) {
+        let message = format!(
+            "{part}: all {labelled} labelled rows are of class {class} of `{label}`, so its error says \
+             little"
+        );
+        let help = "label rows of other classes; −1 marks a row without a label";
+        notes.push(Note::new(message).help(help));
     } else if labelled < FEW_LABELLED {
         let noun = if labelled == 1 { "row" } else { "rows" };
         let message = format!(
@@ -145,6 +152,14 @@ pub fn of_labels(
         notes.push(Note::new(message).help(help));
     }
     notes
+}
+
+/// The class that all labelled rows have.
+fn only_class(counts: &LabelCounts) -> Option<usize> {
+    let classes = counts.classes.iter().enumerate();
+    let mut present = classes.filter(|(_, rows)| **rows > 0);
+    let (class, _) = present.next()?;
+    present.next().is_none().then_some(class)
 }
 
 /// The classes that no labelled row has.
