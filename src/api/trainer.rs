@@ -161,10 +161,8 @@ pub struct Trainer {
     cancel: Option<Cancel>,
     summary: Summary,
     notes: Vec<Note>,
-    /// The latents that had no active unit after the last epoch.
-    unused: Vec<String>,
-    /// The heads with values at the limits of their ranges, after the last epoch.
-    at_limit: Vec<HeadAtLimit>,
+    /// Notes about the result of the last epoch.
+    result: Vec<Note>,
     /// Whether the notes of the end of training were added.
     is_concluded: bool,
 }
@@ -380,10 +378,9 @@ impl Trainer {
         let summary = summary(data, training, &stepper, held_out.as_ref(), &device)?;
         Ok(Trainer {
             notes: data_notes(data, &stepper, &given, &summary)?,
-            at_limit: Vec::new(),
             summary,
             is_concluded: false,
-            unused: Vec::new(),
+            result: Vec::new(),
             begun: (Instant::now(), stepper.step),
             stepper,
             evaluator,
@@ -626,18 +623,7 @@ impl Trainer {
                     .help("train for more epochs with `Trainer::resume`"),
             );
         }
-        for latent in &self.unused {
-            let message = format!(
-                "the latent `{latent}` has no active unit: its posterior is the same for every row, so \
-                 the model does not use it"
-            );
-            self.notes.push(Note::new(message).help(format!(
-                "let its terms weigh less at first, as in `beta {latent} 1 warmup 10`, or give it \
-                 `free_bits {latent} 0.1`"
-            )));
-        }
-        self.notes
-            .extend(self.at_limit.iter().map(HeadAtLimit::note));
+        self.notes.append(&mut self.result);
         Ok(())
     }
 
@@ -752,10 +738,13 @@ impl Trainer {
             }
         }
         let scored = self.check_health()?;
-        self.unused = unused_latents(&scored.inferred);
-        self.at_limit = heads_at_limit(&scored.inferred).collect();
-        for HeadAtLimit { head, share } in &self.at_limit {
+        let at_limit: Vec<HeadAtLimit> = heads_at_limit(&scored.inferred).collect();
+        for HeadAtLimit { head, share } in &at_limit {
             metrics["at_limit"][head] = json!(share);
+        }
+        if self.is_done() {
+            self.result = unused_latents(&scored.inferred);
+            self.result.extend(at_limit.iter().map(HeadAtLimit::note));
         }
         if let Some((name, source)) = &self.held_out {
             metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &scored)?;
@@ -764,8 +753,8 @@ impl Trainer {
     }
 }
 
-/// The latents without an active unit among the evaluated rows.
-fn unused_latents(inferred: &Inferred) -> Vec<String> {
+/// A note for each latent without an active unit among the evaluated rows.
+fn unused_latents(inferred: &Inferred) -> Vec<Note> {
     let per_row = inferred
         .iter()
         .find(|(output, _)| output.is_number_per_row());
@@ -775,7 +764,17 @@ fn unused_latents(inferred: &Inferred) -> Vec<String> {
         return Vec::new();
     }
     let units = active_units(inferred, rows).filter(|units| units.active == 0);
-    units.map(|units| units.latent.to_string()).collect()
+    let note = |latent: &str| {
+        let message = format!(
+            "the latent `{latent}` has no active unit: its posterior is the same for every row, so \
+             the model does not use it"
+        );
+        Note::new(message).help(format!(
+            "let its terms weigh less at first, as in `beta {latent} 1 warmup 10`, or give it \
+             `free_bits {latent} 0.1`"
+        ))
+    };
+    units.map(|units| note(units.latent)).collect()
 }
 
 /// The metrics of the held-out rows.

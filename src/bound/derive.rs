@@ -73,7 +73,8 @@ fn is_class(model: &Model, variable: Id<Variable>) -> bool {
     model.variables[variable.index()].domain == Domain::Class
 }
 
-fn factors(model: &Model, side: Side) -> impl Iterator<Item = (FactorId, &Factor)> {
+/// The factors of a graph with their ids, parents before children.
+pub(crate) fn factors(model: &Model, side: Side) -> impl Iterator<Item = (FactorId, &Factor)> {
     let factors = match side {
         Side::Generative => &model.generative,
         Side::Inference => &model.inference,

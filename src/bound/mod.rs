@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub use crate::names::{CaseKind, TermName};
+pub(crate) use derive::factors;
 pub use derive::{derive, likelihood};
 pub use explain::{explain, titles};
 pub use print::{factor as factor_text, print};

@@ -371,16 +371,8 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// The heads that this pass has lowered and that are clamped to a range, by name: `p.x.log_rate`.
     pub(super) fn clamped_heads(&self) -> Vec<(String, Node)> {
-        let sides = [
-            (Side::Generative, &self.model.generative),
-            (Side::Inference, &self.model.inference),
-        ];
-        let factors = sides.into_iter().flat_map(|(side, factors)| {
-            factors
-                .iter()
-                .enumerate()
-                .map(move |(index, factor)| (FactorId { side, index }, factor))
-        });
+        let sides = [Side::Generative, Side::Inference].into_iter();
+        let factors = sides.flat_map(|side| bound::factors(self.model, side));
         let mut clamped = Vec::new();
         for (id, factor) in factors {
             let FactorKind::Distribution { distribution, .. } = &factor.kind else {

@@ -8,7 +8,7 @@
 
 use super::builder::Rows;
 use crate::{
-    bound::{Bounds, FactorId},
+    bound::{self, Bounds, FactorId},
     id::Id,
     model::{Edition, Model, Role, Side, Variable},
     names::CaseKind,
@@ -40,17 +40,11 @@ impl Joint {
             return None;
         }
         let dependent = model.dependent_on_case();
-        let sides = [
-            (Side::Inference, &model.inference),
-            (Side::Generative, &model.generative),
-        ];
-        let factors = sides.into_iter().flat_map(|(side, factors)| {
-            let dependent = &dependent;
-            let indexed = factors.iter().enumerate();
-            indexed
-                .filter(|(_, factor)| !factor.reads_any(dependent))
-                .map(move |(index, _)| FactorId { side, index })
-        });
+        let sides = [Side::Inference, Side::Generative].into_iter();
+        let factors = sides
+            .flat_map(|side| bound::factors(model, side))
+            .filter(|(_, factor)| !factor.reads_any(&dependent))
+            .map(|(id, _)| id);
         Some(Joint {
             rows: Rows::joint(graph, &cases),
             observed: model.with_role(Role::Data).collect(),
@@ -66,13 +60,9 @@ impl Joint {
         }
         let mut sides = [Side::Inference, Side::Generative].into_iter();
         let factor = sides.find_map(|side| {
-            let factors = match side {
-                Side::Inference => &model.inference,
-                Side::Generative => &model.generative,
-            };
-            let index = factors.iter().position(|factor| factor.child == variable)?;
-            Some(FactorId { side, index })
+            let mut factors = bound::factors(model, side);
+            factors.find(|(_, factor)| factor.child == variable)
         });
-        factor.is_some_and(|factor| self.factors.contains(&factor))
+        factor.is_some_and(|(id, _)| self.factors.contains(&id))
     }
 }

@@ -20,7 +20,8 @@ impl<'m> Case<'m, '_> {
     }
 
     /// Lowers the shared networks on the rows of all cases, and keeps the heads and the nodes for the
-    /// rows of this case.
+    /// rows of this case. Each case lowers the same nodes, which the graph holds once; only a pass that
+    /// moves running averages moves those of the shared networks.
     pub(super) fn share(&mut self) {
         let Some(joint) = self.joint else {
             return;
