@@ -16,6 +16,10 @@ pub struct Avx512(());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512Bf16(Avx512);
 
+/// Proof of [`Avx512Bf16`] and of AMX with bf16, which the system lets this process use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amx(Avx512Bf16);
+
 /// An instruction set of this CPU for which code is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
@@ -67,6 +71,66 @@ impl Avx512Bf16 {
     }
 }
 
+impl Amx {
+    pub fn detect() -> Option<Self> {
+        let bf16 = Avx512Bf16::detect()?;
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if amx::is_present() && amx::is_permitted() {
+            return Some(Amx(bf16));
+        }
+        let _ = bf16;
+        None
+    }
+
+    /// The proof of AVX512-BF16, which every CPU with AMX has.
+    pub const fn avx512_bf16(self) -> Avx512Bf16 {
+        self.0
+    }
+}
+
+/// Detection of AMX, which the standard library does not offer yet.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx {
+    use std::arch::{asm, x86_64::__cpuid_count};
+
+    /// Whether the CPU has AMX-TILE and AMX-BF16, and the system saves tile registers.
+    pub fn is_present() -> bool {
+        const OSXSAVE: u32 = 1 << 27;
+        const AMX_BF16: u32 = 1 << 22;
+        const AMX_TILE: u32 = 1 << 24;
+        const TILE_STATE: u64 = 0b11 << 17;
+        let has = |register: u32, bits: u32| register & bits == bits;
+        if __cpuid_count(0, 0).eax < 7 || !has(__cpuid_count(1, 0).ecx, OSXSAVE) {
+            return false;
+        }
+        if !has(__cpuid_count(7, 0).edx, AMX_BF16 | AMX_TILE) {
+            return false;
+        }
+        let (low, high): (u32, u32);
+        // SAFETY: the system has enabled the instruction, as OSXSAVE says.
+        unsafe {
+            asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high,
+                options(nomem, nostack, preserves_flags));
+        }
+        (u64::from(high) << 32 | u64::from(low)) & TILE_STATE == TILE_STATE
+    }
+
+    /// Asks Linux to let the threads of this process use tile registers.
+    pub fn is_permitted() -> bool {
+        const ARCH_PRCTL: usize = 158;
+        const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+        const TILE_DATA: usize = 18;
+        let result: isize;
+        // SAFETY: the call takes two numbers and changes nothing but the permission.
+        unsafe {
+            asm!("syscall", inlateout("rax") ARCH_PRCTL as isize => result,
+                in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") TILE_DATA,
+                lateout("rcx") _, lateout("r11") _, options(nostack));
+        }
+        result == 0
+    }
+}
+
 impl Isa {
     /// The widest instruction set that this CPU has.
     pub fn detect() -> Self {
@@ -100,6 +164,7 @@ impl Isa {
 /// A description of the vector instructions that dgc uses on this CPU.
 pub fn describe() -> &'static str {
     match Isa::detect() {
+        Isa::Avx512(_) if Amx::detect().is_some() => "AVX-512 with AVX512-BF16 and AMX",
         Isa::Avx512(_) if Avx512Bf16::detect().is_some() => "AVX-512 with AVX512-BF16",
         isa @ (Isa::Avx512(_) | Isa::Avx2(_)) => isa.name(),
         Isa::Portable => "no vector instructions that dgc uses",

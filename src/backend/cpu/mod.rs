@@ -155,6 +155,7 @@ impl Backend for Cpu {
 
     fn kernels(&self) -> String {
         match self.by {
+            Multiplier::Tiles(_) => "AMX".to_string(),
             Multiplier::Pairs(_) => "AVX512-BF16".to_string(),
             Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa.name().to_string(),
         }

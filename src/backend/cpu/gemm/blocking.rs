@@ -1,7 +1,7 @@
 //! The blocking of products: the multiplier, the sizes of strips and panels, and strided matrices.
 
 use super::super::{
-    isa::{Avx512Bf16, Isa},
+    isa::{Amx, Avx512Bf16, Isa},
     memory::Address,
 };
 use crate::backend::Precision;
@@ -15,6 +15,8 @@ pub enum Multiplier {
     Rounded(Isa),
     /// Pairs of bf16 values, adjacent along k, with `vdpbf16ps`; a pair takes the space of a float.
     Pairs(Avx512Bf16),
+    /// Tiles of bf16 values, with AMX; a pair takes the space of a float.
+    Tiles(Amx),
 }
 
 impl Multiplier {
@@ -24,8 +26,13 @@ impl Multiplier {
             Precision::F32 => Some(Multiplier::F32(Isa::detect())),
             Precision::Tf32 => None,
             Precision::Bf16 => {
-                let pairs = Avx512Bf16::detect().map(Multiplier::Pairs);
-                Some(pairs.unwrap_or_else(|| Multiplier::Rounded(Isa::detect())))
+                let tiles = Amx::detect().map(Multiplier::Tiles);
+                let pairs = || Avx512Bf16::detect().map(Multiplier::Pairs);
+                Some(
+                    tiles
+                        .or_else(pairs)
+                        .unwrap_or_else(|| Multiplier::Rounded(Isa::detect())),
+                )
             }
         }
     }
@@ -34,20 +41,22 @@ impl Multiplier {
         match self {
             Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa,
             Multiplier::Pairs(bf16) => Isa::Avx512(bf16.avx512()),
+            Multiplier::Tiles(amx) => Isa::Avx512(amx.avx512_bf16().avx512()),
         }
     }
 
     /// Elements along k per packed float.
     pub const fn elements_per_float(self) -> usize {
         match self {
-            Multiplier::Pairs(_) => 2,
+            Multiplier::Pairs(_) | Multiplier::Tiles(_) => 2,
             _ => 1,
         }
     }
 
     pub const fn blocking(self) -> &'static Blocking {
-        match self.isa() {
-            Isa::Avx512(_) => &AVX512,
+        match (self, self.isa()) {
+            (Multiplier::Tiles(_), _) => &TILES,
+            (_, Isa::Avx512(_)) => &AVX512,
             _ => &OTHERS,
         }
     }
@@ -62,13 +71,18 @@ impl Multiplier {
         n.div_ceil(self.width())
     }
 
+    /// Floats along k of packed operands with `k` elements.
+    pub const fn packed_depth(self, k: usize) -> usize {
+        let unit = self.blocking().unit;
+        k.div_ceil(self.elements_per_float() * unit) * unit
+    }
+
     // A plan that was edited may name sizes whose products pass the largest number. Lengths are
     // then the largest number, for which there is no memory.
 
     /// Floats of a packed panel.
     pub fn panel_len(self, k: usize) -> usize {
-        self.width()
-            .saturating_mul(k.div_ceil(self.elements_per_float()))
+        self.width().saturating_mul(self.packed_depth(k))
     }
 
     /// Floats of a packed B.
@@ -79,7 +93,7 @@ impl Multiplier {
     /// Floats of workspace per tile for packing A.
     pub fn workspace_len(self, k: usize) -> usize {
         let Blocking { block, depth, .. } = self.blocking();
-        block * k.div_ceil(self.elements_per_float()).min(*depth)
+        block * self.packed_depth(k).min(*depth)
     }
 
     /// Floats of workspace per tile if the rows of A are first copied out of windows: for the
@@ -99,6 +113,8 @@ pub struct Blocking {
     pub block: usize,
     /// The maximum number of floats along k per block.
     pub depth: usize,
+    /// Blocks have a multiple of this number of floats along k.
+    pub unit: usize,
 }
 
 pub const AVX512: Blocking = Blocking {
@@ -106,12 +122,21 @@ pub const AVX512: Blocking = Blocking {
     rows: 14,
     block: 14,
     depth: 1024,
+    unit: 1,
 };
 pub const OTHERS: Blocking = Blocking {
     width: 16,
     rows: 6,
     block: 96,
     depth: 512,
+    unit: 1,
+};
+pub const TILES: Blocking = Blocking {
+    width: 32,
+    rows: 32,
+    block: 128,
+    depth: 256,
+    unit: 16,
 };
 
 /// The maximum number of columns of a panel.
@@ -171,6 +196,27 @@ pub struct Extent {
     pub rows: usize,
     pub n: usize,
     pub k: usize,
+}
+
+impl Blocking {
+    /// Divides `depth` floats along k into blocks; returns the start and the end of each.
+    pub fn blocks_along_k(&self, depth: usize) -> impl Iterator<Item = (usize, usize)> {
+        let unit = self.unit;
+        parts(depth / unit, self.depth / unit).map(move |(from, to)| (from * unit, to * unit))
+    }
+
+    /// Divides rows into strips; returns the start and the end of each. Strips of tiles are as high
+    /// as possible, others as equal as possible.
+    pub fn strips(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (count, most, is_tiled) = (rows.div_ceil(self.rows), self.rows, self.unit > 1);
+        (0..count).map(move |strip| {
+            if is_tiled {
+                (strip * most, rows.min((strip + 1) * most))
+            } else {
+                (strip * rows / count, (strip + 1) * rows / count)
+            }
+        })
+    }
 }
 
 /// Divides `length` into parts of at most `most`, as equal as possible; returns the start of each

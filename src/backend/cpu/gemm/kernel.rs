@@ -1,11 +1,11 @@
 //! The innermost loops: multiply a strip of A and a panel of packed B, with the sums in registers.
 
-#[cfg(target_arch = "x86_64")]
-use super::pack_avx512::mask;
 use super::{
     super::isa::Isa,
     blocking::{AVX512, Multiplier, OTHERS},
 };
+#[cfg(target_arch = "x86_64")]
+use super::{pack_avx512::mask, tiles::TileRegisters};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -78,6 +78,23 @@ macro_rules! avx512_kernel {
     };
 }
 
+/// A multiplier with its registers, which are configured until this is dropped.
+pub enum Registers {
+    Vectors(Multiplier),
+    #[cfg(target_arch = "x86_64")]
+    Tiles(TileRegisters),
+}
+
+impl Registers {
+    pub fn new(by: Multiplier) -> Self {
+        match by {
+            #[cfg(target_arch = "x86_64")]
+            Multiplier::Tiles(amx) => Registers::Tiles(TileRegisters::configure(amx)),
+            _ => Registers::Vectors(by),
+        }
+    }
+}
+
 /// A strip of at most [`Blocking::rows`](super::blocking::Blocking) rows, times a panel.
 pub struct MicroTile {
     /// Floats along k.
@@ -104,7 +121,19 @@ impl MicroTile {
     /// at each of `depth` floats, and `c` readable and writable for `rows` rows of `width` columns.
     /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are
     /// packed.
-    pub unsafe fn run(&self, by: Multiplier, rows: usize) {
+    pub unsafe fn run(&self, registers: &Registers, rows: usize) {
+        match registers {
+            // SAFETY: as the caller's.
+            Registers::Vectors(by) => unsafe { self.vectors(*by, rows) },
+            // SAFETY: as the caller's.
+            #[cfg(target_arch = "x86_64")]
+            Registers::Tiles(registers) => unsafe { self.tiles(registers, rows) },
+        }
+    }
+
+    /// # Safety
+    /// As [`MicroTile::run`]; the registers are those of `by`.
+    unsafe fn vectors(&self, by: Multiplier, rows: usize) {
         macro_rules! by_rows {
             ($kernel:ident: $($rows:literal)*) => {
                 match rows {
@@ -301,7 +330,7 @@ impl MicroTile {
     ///
     /// # Safety
     /// As [`MicroTile::run`]; the CPU must have the instructions.
-    unsafe fn load(&self, row: usize, line: &mut [f32]) {
+    pub unsafe fn load(&self, row: usize, line: &mut [f32]) {
         if self.column_stride == 1 {
             // SAFETY: the columns of the row are neighbours.
             let columns = unsafe { std::slice::from_raw_parts(self.row(row), self.width) };
@@ -317,7 +346,7 @@ impl MicroTile {
     ///
     /// # Safety
     /// As [`MicroTile::run`]; the CPU must have the instructions.
-    unsafe fn store(&self, row: usize, line: &[f32]) {
+    pub unsafe fn store(&self, row: usize, line: &[f32]) {
         if self.column_stride == 1 {
             // SAFETY: the columns of the row are neighbours, and nothing else refers to them.
             let columns = unsafe { std::slice::from_raw_parts_mut(self.row(row), self.width) };

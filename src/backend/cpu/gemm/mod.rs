@@ -32,6 +32,8 @@ mod pack_avx512;
 mod pack;
 mod kernel;
 mod multiply;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod windows;
 mod operands;
 mod split_sum;

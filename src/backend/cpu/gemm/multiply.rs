@@ -3,7 +3,7 @@
 use super::{
     super::isa::Isa,
     blocking::{Extent, Multiplier, View, parts},
-    kernel::MicroTile,
+    kernel::{MicroTile, Registers},
     lines::Lines,
 };
 use std::ops::Range;
@@ -50,7 +50,7 @@ pub unsafe fn pack_panel(
     };
     // SAFETY: the columns from `first` on lie in `b`; `out` has `width` floats for each k, or pair
     // of them.
-    unsafe { lines.pack(by, out.as_mut_ptr(), width) };
+    unsafe { lines.pack_panel(by, out.as_mut_ptr(), width) };
 }
 
 /// Whether a strip is read in place, without packing: in AVX2 and portable kernels, if the elements
@@ -78,7 +78,9 @@ pub unsafe fn multiply(
     let (blocking, per_float) = (by.blocking(), by.elements_per_float());
     // A k of 0 leaves zeros.
     let empty = (extent.k == 0).then_some((0, 0));
-    for (from, to) in parts(extent.k.div_ceil(per_float), blocking.depth).chain(empty) {
+    let registers = Registers::new(by);
+    let depth = by.packed_depth(extent.k);
+    for (from, to) in blocking.blocks_along_k(depth).chain(empty) {
         let along = from * per_float..extent.k.min(to * per_float);
         for (first, last) in parts(extent.rows, blocking.block) {
             let gathered = workspace.wrapping_add(by.workspace_len(extent.k));
@@ -87,7 +89,7 @@ pub unsafe fn multiply(
             if !in_place {
                 // SAFETY: the block's rows and that part of k lie in `a`, or were gathered, and
                 // take at most `workspace_len` floats.
-                unsafe { rows.pack_strips(by, blocking.rows, workspace) };
+                unsafe { rows.pack_strips(by, workspace) };
             }
             let block = Block {
                 by,
@@ -101,7 +103,7 @@ pub unsafe fn multiply(
                 add: add || from > 0,
             };
             // SAFETY: as the caller's; the strips have just been packed.
-            unsafe { block.multiply() };
+            unsafe { block.multiply(&registers) };
         }
     }
 }
@@ -154,13 +156,13 @@ struct Block {
 impl Block {
     /// # Safety
     /// As [`multiply`], and the strips must be packed.
-    unsafe fn multiply(&self) {
+    unsafe fn multiply(&self, registers: &Registers) {
         let (blocking, n, depth) = (self.by.blocking(), self.extent.n, self.floats.len());
         let panel_len = self.by.panel_len(self.extent.k);
         for panel in 0..self.by.panels(n) {
             let column = panel * blocking.width;
             let b = panel * panel_len + self.floats.start * blocking.width;
-            for (row, end) in parts(self.rows.count, blocking.rows) {
+            for (row, end) in blocking.strips(self.rows.count) {
                 let (a, a_strides) = match self.strips {
                     Some(strips) => (strips.wrapping_add(row * depth), (1, end - row)),
                     None => (self.rows.line(row), (self.rows.line_stride, 1)),
@@ -178,7 +180,7 @@ impl Block {
                 };
                 // SAFETY: the strip is packed or lies in A, the panel lies in packed B, and the tile
                 // in C.
-                unsafe { tile.run(self.by, end - row) };
+                unsafe { tile.run(registers, end - row) };
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{
     super::isa::{Avx512Bf16, Isa},
-    blocking::{Multiplier, parts},
+    blocking::Multiplier,
     lines::Lines,
 };
 
@@ -35,6 +35,21 @@ impl Lines {
             }
             // SAFETY: as the caller's.
             Multiplier::Pairs(bf16) => unsafe { self.pack_pairs(bf16, out, stride) },
+            Multiplier::Tiles(_) => unreachable!("tiles are packed as strips and panels"),
+        }
+    }
+
+    /// Packs a panel of columns of B.
+    ///
+    /// # Safety
+    /// The lines must be readable, and `out` writable for `width` floats for each of
+    /// [`Multiplier::packed_depth`] floats along k.
+    pub unsafe fn pack_panel(&self, by: Multiplier, out: *mut f32, width: usize) {
+        match by {
+            // SAFETY: as the caller's.
+            Multiplier::Tiles(amx) => unsafe { self.pack_panel_of_tiles(amx, out) },
+            // SAFETY: as the caller's.
+            _ => unsafe { self.pack(by, out, width) },
         }
     }
 
@@ -105,35 +120,48 @@ impl Lines {
         }
     }
 
-    /// Packs strips of at most `most` lines, as equal as possible, one after another without gaps;
-    /// each strip is packed by [`Lines::pack`].
+    /// Packs the strips of a block of rows of A one after another without gaps.
     ///
     /// # Safety
-    /// As [`Lines::pack`], with `out` writable for `count` floats for each k or pair.
-    pub unsafe fn pack_strips(&self, by: Multiplier, most: usize, out: *mut f32) {
+    /// The lines must be readable, and `out` writable for a block's rows for each of
+    /// [`Multiplier::packed_depth`] floats along k.
+    pub unsafe fn pack_strips(&self, by: Multiplier, out: *mut f32) {
+        let (blocking, depth) = (by.blocking(), by.packed_depth(self.depth));
         #[cfg(target_arch = "x86_64")]
         if let Multiplier::F32(Isa::Avx2(avx2)) = by
             && self.line_stride == 1
-            && most <= 8
+            && blocking.rows <= 8
         {
             // SAFETY: as the caller's.
-            return unsafe { self.pack_strips_avx2(avx2, most, out) };
+            return unsafe { self.pack_strips_avx2(avx2, blocking.rows, out) };
         }
-        for (first, end) in parts(self.count, most) {
+        for (first, end) in blocking.strips(self.count) {
             let start = self.start.wrapping_add(first * self.line_stride);
             let strip = Lines {
                 count: end - first,
                 start,
                 ..*self
             };
+            let out = out.wrapping_add(first * depth);
             // SAFETY: as the caller's, for some of its lines.
             unsafe {
-                strip.pack(
-                    by,
-                    out.add(first * self.depth.div_ceil(by.elements_per_float())),
-                    strip.count,
-                )
+                match by {
+                    Multiplier::Tiles(amx) => strip.pack_strip_of_tiles(amx, out),
+                    _ => strip.pack(by, out, strip.count),
+                }
             };
         }
+    }
+}
+
+/// Other architectures have no tiles, so there is no value of `Amx`.
+#[cfg(not(target_arch = "x86_64"))]
+impl Lines {
+    unsafe fn pack_panel_of_tiles(&self, _: super::super::isa::Amx, _: *mut f32) {
+        unreachable!("only detection makes a value of `Amx`")
+    }
+
+    unsafe fn pack_strip_of_tiles(&self, _: super::super::isa::Amx, _: *mut f32) {
+        unreachable!("only detection makes a value of `Amx`")
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        isa::{Avx512Bf16, Isa},
+        isa::{Amx, Avx512Bf16, Isa},
         memory::Address,
     },
     blocking::{Extent, Multiplier, View},
@@ -109,14 +109,17 @@ fn multipliers() -> Vec<Multiplier> {
     let sets = Isa::all().into_iter();
     let singles = sets.flat_map(|isa| [Multiplier::F32(isa), Multiplier::Rounded(isa)]);
     let pairs = Avx512Bf16::detect().map(Multiplier::Pairs);
-    singles.chain(pairs).collect()
+    let tiles = Amx::detect().map(Multiplier::Tiles);
+    singles.chain(pairs).chain(tiles).collect()
 }
 
 /// An operand's element as it is multiplied.
 fn operand(by: Multiplier, value: f32) -> f32 {
     match by {
         Multiplier::F32(_) => value,
-        Multiplier::Rounded(_) | Multiplier::Pairs(_) => half::bf16::from_f32(value).to_f32(),
+        Multiplier::Rounded(_) | Multiplier::Pairs(_) | Multiplier::Tiles(_) => {
+            half::bf16::from_f32(value).to_f32()
+        }
     }
 }
 
@@ -367,10 +370,28 @@ fn bits_do_not_depend_on_the_split() {
     }
 }
 
-/// The same bits on every CPU that has fused multiply-adds, summed one product after another in the
-/// order of k; in bf16 whether there is an instruction for pairs or not.
+/// The sum that a multiplier computes. Every CPU that has fused multiply-adds adds one product after
+/// another in the order of k, in bf16 whether there is an instruction for pairs or not. Tiles add
+/// the products of 32 elements in two chains, of even and of odd k, and then both to the sum.
+fn in_order(by: Multiplier, start: f32, products: &[(f32, f32)]) -> f32 {
+    let chain = |start: f32, products: &mut dyn Iterator<Item = &(f32, f32)>| {
+        products.fold(start, |sum, &(a, b)| a.mul_add(b, sum))
+    };
+    match by {
+        Multiplier::F32(Isa::Portable) | Multiplier::Rounded(Isa::Portable) => {
+            products.iter().fold(start, |sum, &(a, b)| a * b + sum)
+        }
+        Multiplier::Tiles(_) => products.chunks(32).fold(start, |sum, tile| {
+            let even = chain(0.0, &mut tile.iter().step_by(2));
+            let odd = chain(0.0, &mut tile.iter().skip(1).step_by(2));
+            sum + (even + odd)
+        }),
+        _ => chain(start, &mut products.iter()),
+    }
+}
+
 #[test]
-fn bits_are_those_of_one_chain_of_fused_additions() {
+fn bits_are_those_of_sums_in_order() {
     let (m, n, k) = (23, 47, 1100);
     let (a, b) = (
         Matrix::new(m, k, Layout::Rows(0), 1),
@@ -382,18 +403,13 @@ fn bits_are_those_of_one_chain_of_fused_additions() {
         multiply(by, &a, &b, &mut c, true, m);
         for row in 0..m {
             for column in 0..n {
-                let chain = (0..k).fold(before.at(row, column), |sum, kk| {
-                    let (a, b) = (operand(by, a.at(row, kk)), operand(by, b.at(kk, column)));
-                    match by {
-                        Multiplier::F32(Isa::Portable) | Multiplier::Rounded(Isa::Portable) => {
-                            a * b + sum
-                        }
-                        _ => a.mul_add(b, sum),
-                    }
-                });
+                let products: Vec<_> = (0..k)
+                    .map(|kk| (operand(by, a.at(row, kk)), operand(by, b.at(kk, column))))
+                    .collect();
+                let expected = in_order(by, before.at(row, column), &products);
                 assert_eq!(
                     c.at(row, column).to_bits(),
-                    chain.to_bits(),
+                    expected.to_bits(),
                     "{by:?}: [{row}, {column}]"
                 );
             }

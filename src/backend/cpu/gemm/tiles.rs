@@ -1,0 +1,425 @@
+//! Products with AMX: tiles of 16 rows of 64 bytes, which `tdpbf16ps` multiplies and adds.
+//!
+//! A tile of A holds 16 rows of 32 elements along k. A tile of B holds 16 pairs along k of 16
+//! columns. Four tiles of C, of 16 by 16 sums each, stay in registers while two tiles of A and two
+//! of B are loaded for each 32 elements along k.
+//!
+//! A sum takes the products of 32 elements along k in a fixed order, so its bits depend neither on
+//! the tile that its row is in, nor on how many rows and columns there are. They differ from those
+//! of a chain of fused multiply-adds. Numbers below the least normal one count as 0.
+
+use super::{super::isa::Amx, blocking::TILES, kernel::MicroTile, lines::Lines, pack_avx512::mask};
+use std::{arch::x86_64::*, mem::MaybeUninit};
+
+/// Rows of a tile, and vectors of packed elements: a tile's bytes are 16 vectors.
+pub const ROWS: usize = 16;
+/// Elements along k of a tile.
+const ELEMENTS: usize = 32;
+/// Floats of memory of a tile.
+const TILE_LEN: usize = 256;
+
+/// The thread's tile registers, configured until this is dropped.
+pub struct TileRegisters(());
+
+impl TileRegisters {
+    /// Configures all eight registers as 16 rows of 64 bytes.
+    pub fn configure(_: Amx) -> Self {
+        #[repr(C, align(64))]
+        struct Configuration {
+            palette: u8,
+            start_row: u8,
+            reserved: [u8; 14],
+            bytes_per_row: [u16; 16],
+            rows: [u8; 16],
+        }
+        static CONFIGURATION: Configuration = Configuration {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            bytes_per_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+            rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+        };
+        // SAFETY: the value proves that the CPU has AMX and that the process may use it; nothing
+        // else uses the tile registers.
+        unsafe {
+            std::arch::asm!(
+                "ldtilecfg [{}]",
+                in(reg) &raw const CONFIGURATION,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        TileRegisters(())
+    }
+}
+
+impl Drop for TileRegisters {
+    fn drop(&mut self) {
+        // SAFETY: `configure` proved that the CPU has the instruction. Registers in their initial
+        // state need not be saved when the thread is switched.
+        unsafe { std::arch::asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+/// Multiplies a strip and a panel, with the sums in memory at `$c`. The strings are the
+/// instructions that load, multiply and store the tiles that are there.
+macro_rules! product {
+    ($self:ident, $c:ident, $c_stride:ident, $a_step:literal;
+     $zero:literal, $load:literal, $multiply:literal, $store:literal) => {
+        std::arch::asm!(
+            "test {add:e}, {add:e}",
+            "jnz 3f",
+            $zero,
+            "jmp 4f",
+            "3:",
+            $load,
+            "4:",
+            "test {count}, {count}",
+            "jz 5f",
+            "2:",
+            $multiply,
+            concat!("add {a}, ", $a_step),
+            "add {b}, 2048",
+            "dec {count}",
+            "jnz 2b",
+            "5:",
+            $store,
+            add = in(reg) u32::from($self.add),
+            count = inout(reg) $self.depth / 16 => _,
+            a = inout(reg) $self.a => _,
+            b = inout(reg) $self.b => _,
+            a_stride = in(reg) 64usize,
+            b_stride = in(reg) 128usize,
+            c = in(reg) $c,
+            lower = in(reg) $c.wrapping_byte_add(ROWS * $c_stride),
+            c_stride = in(reg) $c_stride,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
+impl MicroTile {
+    /// Writes, or adds to, at most two tiles of rows of C.
+    ///
+    /// # Safety
+    /// As [`MicroTile::run`], for a strip and a panel that were packed for tiles.
+    pub unsafe fn tiles(&self, _: &TileRegisters, rows: usize) {
+        let (high, wide) = (rows > ROWS, self.width > 16);
+        let is_whole = rows % ROWS == 0 && self.width % 16 == 0;
+        let mut sums = MaybeUninit::<[[f32; TILES.width]; TILES.rows]>::uninit();
+        let direct = is_whole && self.column_stride == 1;
+        let (c, c_stride) = if direct {
+            (self.c, self.row_stride * size_of::<f32>())
+        } else {
+            (
+                sums.as_mut_ptr().cast::<f32>(),
+                TILES.width * size_of::<f32>(),
+            )
+        };
+        if !direct && self.add {
+            for row in 0..rows {
+                // SAFETY: the line is one of `sums`; the rest is as the caller's.
+                unsafe {
+                    let line =
+                        std::slice::from_raw_parts_mut(c.add(row * TILES.width), TILES.width);
+                    self.load(row, line);
+                }
+            }
+        }
+        // SAFETY: `a` and `b` hold whole tiles, and `c` is either C, of whole tiles, or `sums`. The
+        // registers are configured.
+        unsafe {
+            match (high, wide) {
+                (true, true) => product!(self, c, c_stride, "2048";
+                    "tilezero tmm0
+                     tilezero tmm1
+                     tilezero tmm2
+                     tilezero tmm3",
+                    "tileloadd tmm0, [{c} + {c_stride}]
+                     tileloadd tmm1, [{c} + {c_stride} + 64]
+                     tileloadd tmm2, [{lower} + {c_stride}]
+                     tileloadd tmm3, [{lower} + {c_stride} + 64]",
+                    "tileloadd tmm6, [{b} + {b_stride}]
+                     tileloadd tmm4, [{a} + {a_stride}]
+                     tileloadd tmm7, [{b} + {b_stride} + 64]
+                     tdpbf16ps tmm0, tmm4, tmm6
+                     tileloadd tmm5, [{a} + {a_stride} + 1024]
+                     tdpbf16ps tmm1, tmm4, tmm7
+                     tdpbf16ps tmm2, tmm5, tmm6
+                     tdpbf16ps tmm3, tmm5, tmm7",
+                    "tilestored [{c} + {c_stride}], tmm0
+                     tilestored [{c} + {c_stride} + 64], tmm1
+                     tilestored [{lower} + {c_stride}], tmm2
+                     tilestored [{lower} + {c_stride} + 64], tmm3"),
+                (true, false) => product!(self, c, c_stride, "2048";
+                    "tilezero tmm0
+                     tilezero tmm2",
+                    "tileloadd tmm0, [{c} + {c_stride}]
+                     tileloadd tmm2, [{lower} + {c_stride}]",
+                    "tileloadd tmm6, [{b} + {b_stride}]
+                     tileloadd tmm4, [{a} + {a_stride}]
+                     tileloadd tmm5, [{a} + {a_stride} + 1024]
+                     tdpbf16ps tmm0, tmm4, tmm6
+                     tdpbf16ps tmm2, tmm5, tmm6",
+                    "tilestored [{c} + {c_stride}], tmm0
+                     tilestored [{lower} + {c_stride}], tmm2"),
+                (false, true) => product!(self, c, c_stride, "1024";
+                    "/* {lower} */
+                     tilezero tmm0
+                     tilezero tmm1",
+                    "tileloadd tmm0, [{c} + {c_stride}]
+                     tileloadd tmm1, [{c} + {c_stride} + 64]",
+                    "tileloadd tmm6, [{b} + {b_stride}]
+                     tileloadd tmm4, [{a} + {a_stride}]
+                     tileloadd tmm7, [{b} + {b_stride} + 64]
+                     tdpbf16ps tmm0, tmm4, tmm6
+                     tdpbf16ps tmm1, tmm4, tmm7",
+                    "tilestored [{c} + {c_stride}], tmm0
+                     tilestored [{c} + {c_stride} + 64], tmm1"),
+                (false, false) => product!(self, c, c_stride, "1024";
+                    "/* {lower} */
+                     tilezero tmm0",
+                    "tileloadd tmm0, [{c} + {c_stride}]",
+                    "tileloadd tmm6, [{b} + {b_stride}]
+                     tileloadd tmm4, [{a} + {a_stride}]
+                     tdpbf16ps tmm0, tmm4, tmm6",
+                    "tilestored [{c} + {c_stride}], tmm0"),
+            }
+        }
+        if !direct {
+            for row in 0..rows {
+                // SAFETY: the line is one of `sums`, which the product has written; the rest is as the
+                // caller's.
+                unsafe {
+                    let line = std::slice::from_raw_parts(c.add(row * TILES.width), TILES.width);
+                    self.store(row, line);
+                }
+            }
+        }
+    }
+}
+
+impl Lines {
+    /// Packs a strip of rows of A, at most two tiles high: for each 32 elements along k its tiles.
+    ///
+    /// # Safety
+    /// The lines must be readable, and `out` writable for the tiles.
+    pub unsafe fn pack_strip_of_tiles(&self, amx: Amx, out: *mut f32) {
+        let high = self.count.div_ceil(ROWS);
+        for tile in 0..high {
+            let lines = self.part(tile * ROWS, ROWS);
+            let out = out.wrapping_add(tile * TILE_LEN);
+            // SAFETY: as the caller's.
+            unsafe { lines.pack_tiles(amx, false, out, high * TILE_LEN, ROWS) };
+        }
+    }
+
+    /// Packs a panel of columns of B: for each pair along k its columns.
+    ///
+    /// # Safety
+    /// The lines must be readable, and `out` writable for the panel.
+    pub unsafe fn pack_panel_of_tiles(&self, amx: Amx, out: *mut f32) {
+        for first in (0..self.count).step_by(16) {
+            let out = out.wrapping_add(first);
+            // SAFETY: as the caller's.
+            unsafe {
+                self.part(first, 16)
+                    .pack_tiles(amx, true, out, 16 * TILES.width, TILES.width)
+            };
+        }
+    }
+
+    /// At most `most` of the lines, from `first` on.
+    fn part(&self, first: usize, most: usize) -> Lines {
+        Lines {
+            count: (self.count - first).min(most),
+            start: self.line(first),
+            ..*self
+        }
+    }
+
+    /// Packs at most 16 lines as tiles that lie `tile_stride` floats apart, in vectors that lie
+    /// `stride` floats apart. A vector holds 32 elements of a line, or a pair of elements of 16
+    /// lines if `by_pair`. Missing elements are 0.
+    ///
+    /// # Safety
+    /// The lines must be readable, and `out` writable for the tiles.
+    unsafe fn pack_tiles(
+        &self,
+        _: Amx,
+        by_pair: bool,
+        out: *mut f32,
+        tile_stride: usize,
+        stride: usize,
+    ) {
+        for (tile, from) in (0..self.depth).step_by(ELEMENTS).enumerate() {
+            let out = out.wrapping_add(tile * tile_stride);
+            let depth = (self.depth - from).min(ELEMENTS);
+            let along = Lines {
+                depth,
+                start: self.start.wrapping_add(from * self.depth_stride),
+                ..*self
+            };
+            // SAFETY: as the caller's; the CPU has AVX-512 and AVX512-BF16.
+            unsafe {
+                let (vectors, are_pairs) = if self.depth_stride == 1 {
+                    (along.vectors_of_lines(), false)
+                } else if self.line_stride == 1 {
+                    (along.vectors_of_pairs(), true)
+                } else {
+                    (along.gathered_vectors_of_lines(), false)
+                };
+                store(vectors, are_pairs != by_pair, out, stride);
+            }
+        }
+    }
+
+    /// The elements of each line, at most 32.
+    ///
+    /// # Safety
+    /// The lines must be readable, with neighbours along k, and the CPU must have AVX512-BF16.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    unsafe fn vectors_of_lines(&self) -> [__m512i; ROWS] {
+        let masks = (
+            mask(self.depth.min(16)),
+            mask(self.depth.saturating_sub(16)),
+        );
+        let mut vectors = [_mm512_setzero_si512(); ROWS];
+        for (line, vector) in vectors.iter_mut().enumerate().take(self.count) {
+            let start = self.line(line);
+            // SAFETY: the masks leave out what is beyond the line.
+            *vector = unsafe {
+                rounded(
+                    _mm512_maskz_loadu_ps(masks.0, start),
+                    _mm512_maskz_loadu_ps(masks.1, start.wrapping_add(16)),
+                )
+            };
+        }
+        vectors
+    }
+
+    /// Each pair of elements of all lines, at most 16 lines.
+    ///
+    /// # Safety
+    /// The lines must be readable and neighbours, and the CPU must have AVX512-BF16.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    unsafe fn vectors_of_pairs(&self) -> [__m512i; ROWS] {
+        let lines = mask(self.count);
+        let at = |k: usize| {
+            let lines = if k < self.depth { lines } else { 0 };
+            // SAFETY: the mask leaves out what is beyond the lines, and beyond k.
+            unsafe { _mm512_maskz_loadu_ps(lines, self.start.wrapping_add(k * self.depth_stride)) }
+        };
+        let interleave = INTERLEAVED.as_ptr().cast();
+        std::array::from_fn(|pair| {
+            // SAFETY: as the caller's; the table has 32 lanes.
+            unsafe {
+                let halves = rounded(at(2 * pair), at(2 * pair + 1));
+                _mm512_permutexvar_epi16(_mm512_loadu_si512(interleave), halves)
+            }
+        })
+    }
+
+    /// As [`Lines::vectors_of_lines`], for lines with any strides.
+    ///
+    /// # Safety
+    /// As [`Lines::vectors_of_lines`].
+    unsafe fn gathered_vectors_of_lines(&self) -> [__m512i; ROWS] {
+        let mut copy = [[0.0; ELEMENTS]; ROWS];
+        for (line, copy) in copy.iter_mut().enumerate().take(self.count) {
+            for (k, copy) in copy.iter_mut().enumerate().take(self.depth) {
+                // SAFETY: the caller vouches for all lines and all k.
+                *copy = unsafe { *self.line(line).add(k * self.depth_stride) };
+            }
+        }
+        let lines = Lines {
+            start: copy.as_ptr().cast(),
+            line_stride: ELEMENTS,
+            depth_stride: 1,
+            ..*self
+        };
+        // SAFETY: the copy has all lines; the rest is as the caller's.
+        unsafe { lines.vectors_of_lines() }
+    }
+}
+
+/// For each lane of interleaved halves, its lane among the halves one after the other.
+static INTERLEAVED: [u16; 32] = {
+    let (mut lanes, mut lane) = ([0; 32], 0);
+    while lane < 32 {
+        lanes[lane] = (lane / 2 + lane % 2 * 16) as u16;
+        lane += 1;
+    }
+    lanes
+};
+
+/// Rounds two vectors to the nearest bf16, one after the other.
+///
+/// # Safety
+/// The CPU must have AVX512-BF16.
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub unsafe fn rounded(first: __m512, second: __m512) -> __m512i {
+    let halves: __m512i;
+    // By its name, since the intrinsic cannot be inlined into functions without AVX512-BF16.
+    // SAFETY: the CPU has the instruction, which only works on registers.
+    unsafe {
+        std::arch::asm!(
+            "vcvtne2ps2bf16 {}, {}, {}",
+            lateout(zmm_reg) halves, in(zmm_reg) second, in(zmm_reg) first,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    halves
+}
+
+/// Stores 16 vectors `stride` floats apart, or their transpose: vector i then has lane i of each.
+///
+/// # Safety
+/// `out` must be writable for the vectors.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+unsafe fn store(vectors: [__m512i; ROWS], transpose: bool, out: *mut f32, stride: usize) {
+    let vectors = if transpose {
+        transposed(vectors)
+    } else {
+        vectors
+    };
+    for (i, vector) in vectors.into_iter().enumerate() {
+        // SAFETY: as the caller's.
+        unsafe { _mm512_storeu_si512(out.add(i * stride).cast(), vector) };
+    }
+}
+
+/// The transpose of 16 by 16 lanes of 32 bits.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transposed(rows: [__m512i; ROWS]) -> [__m512i; ROWS] {
+    // Turns blocks of 4 by 4 lanes around, then the blocks of each column of blocks.
+    let mut turned = rows;
+    for block in 0..4 {
+        let [a, b, c, d] = std::array::from_fn(|i| rows[4 * block + i]);
+        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+        let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+        turned[4 * block] = _mm512_unpacklo_epi64(ab, cd);
+        turned[4 * block + 1] = _mm512_unpackhi_epi64(ab, cd);
+        turned[4 * block + 2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+        turned[4 * block + 3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+    }
+    let mut columns = turned;
+    for i in 0..4 {
+        let [a, b, c, d] = std::array::from_fn(|block| turned[4 * block + i]);
+        let ab = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);
+        let ab_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b);
+        let cd = _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d);
+        let cd_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d);
+        columns[i] = _mm512_shuffle_i32x4::<0b10_00_10_00>(ab, cd);
+        columns[8 + i] = _mm512_shuffle_i32x4::<0b11_01_11_01>(ab, cd);
+        columns[4 + i] = _mm512_shuffle_i32x4::<0b10_00_10_00>(ab_odd, cd_odd);
+        columns[12 + i] = _mm512_shuffle_i32x4::<0b11_01_11_01>(ab_odd, cd_odd);
+    }
+    columns
+}
