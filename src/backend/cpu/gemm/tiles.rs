@@ -247,7 +247,7 @@ impl Lines {
     /// The lines must be readable, and `out` writable for the tiles.
     unsafe fn pack_tiles(
         &self,
-        _: Amx,
+        amx: Amx,
         by_pair: bool,
         out: *mut f32,
         tile_stride: usize,
@@ -255,79 +255,82 @@ impl Lines {
     ) {
         for (tile, from) in (0..self.depth).step_by(ELEMENTS).enumerate() {
             let out = out.wrapping_add(tile * tile_stride);
-            let depth = (self.depth - from).min(ELEMENTS);
-            let along = Lines {
-                depth,
+            let part = Lines {
+                depth: (self.depth - from).min(ELEMENTS),
                 start: self.start.wrapping_add(from * self.depth_stride),
                 ..*self
             };
             // SAFETY: as the caller's; the CPU has AVX-512 and AVX512-BF16.
             unsafe {
-                let (vectors, are_pairs) = if self.depth_stride == 1 {
-                    (along.vectors_of_lines(), false)
-                } else if self.line_stride == 1 {
-                    (along.vectors_of_pairs(), true)
-                } else {
-                    (along.gathered_vectors_of_lines(), false)
-                };
-                store(vectors, are_pairs != by_pair, out, stride);
+                match (self.depth_stride == 1, self.line_stride == 1, by_pair) {
+                    (true, _, false) => part.pack_lines::<false>(out, stride),
+                    (true, _, true) => part.pack_lines::<true>(out, stride),
+                    (_, true, true) => part.pack_pairs_of_tiles::<false>(out, stride),
+                    (_, true, false) => part.pack_pairs_of_tiles::<true>(out, stride),
+                    _ => part.gather_tile(amx, by_pair, out, stride),
+                }
             }
         }
     }
 
-    /// The elements of each line, at most 32.
+    /// Packs at most 32 neighbours of each line: a vector for each line, or the transpose.
     ///
     /// # Safety
-    /// The lines must be readable, with neighbours along k, and the CPU must have AVX512-BF16.
+    /// As [`Lines::pack_tiles`]; the CPU must have AVX512-BF16.
     #[target_feature(enable = "avx512f,avx512bw")]
-    #[inline]
-    unsafe fn vectors_of_lines(&self) -> [__m512i; ROWS] {
+    unsafe fn pack_lines<const TRANSPOSE: bool>(&self, out: *mut f32, stride: usize) {
         let masks = (
             mask(self.depth.min(16)),
             mask(self.depth.saturating_sub(16)),
         );
         let mut vectors = [_mm512_setzero_si512(); ROWS];
-        for (line, vector) in vectors.iter_mut().enumerate().take(self.count) {
-            let start = self.line(line);
-            // SAFETY: the masks leave out what is beyond the line.
-            *vector = unsafe {
+        for (line, vector) in vectors.iter_mut().enumerate() {
+            if line < self.count {
+                let start = self.line(line);
+                // SAFETY: the masks leave out what is beyond the line.
+                *vector = unsafe {
+                    rounded(
+                        _mm512_maskz_loadu_ps(masks.0, start),
+                        _mm512_maskz_loadu_ps(masks.1, start.wrapping_add(16)),
+                    )
+                };
+            }
+        }
+        // SAFETY: as the caller's.
+        unsafe { store::<TRANSPOSE>(vectors, out, stride) };
+    }
+
+    /// Packs at most 32 elements of neighbouring lines: a vector for each pair, or the transpose.
+    ///
+    /// # Safety
+    /// As [`Lines::pack_tiles`]; the CPU must have AVX512-BF16.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn pack_pairs_of_tiles<const TRANSPOSE: bool>(&self, out: *mut f32, stride: usize) {
+        // SAFETY: the table has 32 lanes.
+        let interleave = unsafe { _mm512_loadu_si512(INTERLEAVED.as_ptr().cast()) };
+        let lines = mask(self.count);
+        let mut vectors = [_mm512_setzero_si512(); ROWS];
+        for (pair, vector) in vectors.iter_mut().enumerate() {
+            let masks = [2 * pair, 2 * pair + 1].map(|k| if k < self.depth { lines } else { 0 });
+            let start = self.start.wrapping_add(2 * pair * self.depth_stride);
+            // SAFETY: the masks leave out what is beyond the lines, and beyond k.
+            let halves = unsafe {
                 rounded(
-                    _mm512_maskz_loadu_ps(masks.0, start),
-                    _mm512_maskz_loadu_ps(masks.1, start.wrapping_add(16)),
+                    _mm512_maskz_loadu_ps(masks[0], start),
+                    _mm512_maskz_loadu_ps(masks[1], start.wrapping_add(self.depth_stride)),
                 )
             };
+            *vector = _mm512_permutexvar_epi16(interleave, halves);
         }
-        vectors
+        // SAFETY: as the caller's.
+        unsafe { store::<TRANSPOSE>(vectors, out, stride) };
     }
 
-    /// Each pair of elements of all lines, at most 16 lines.
+    /// Packs a tile of lines with any strides.
     ///
     /// # Safety
-    /// The lines must be readable and neighbours, and the CPU must have AVX512-BF16.
-    #[target_feature(enable = "avx512f,avx512bw")]
-    #[inline]
-    unsafe fn vectors_of_pairs(&self) -> [__m512i; ROWS] {
-        let lines = mask(self.count);
-        let at = |k: usize| {
-            let lines = if k < self.depth { lines } else { 0 };
-            // SAFETY: the mask leaves out what is beyond the lines, and beyond k.
-            unsafe { _mm512_maskz_loadu_ps(lines, self.start.wrapping_add(k * self.depth_stride)) }
-        };
-        let interleave = INTERLEAVED.as_ptr().cast();
-        std::array::from_fn(|pair| {
-            // SAFETY: as the caller's; the table has 32 lanes.
-            unsafe {
-                let halves = rounded(at(2 * pair), at(2 * pair + 1));
-                _mm512_permutexvar_epi16(_mm512_loadu_si512(interleave), halves)
-            }
-        })
-    }
-
-    /// As [`Lines::vectors_of_lines`], for lines with any strides.
-    ///
-    /// # Safety
-    /// As [`Lines::vectors_of_lines`].
-    unsafe fn gathered_vectors_of_lines(&self) -> [__m512i; ROWS] {
+    /// As [`Lines::pack_tiles`].
+    unsafe fn gather_tile(&self, amx: Amx, by_pair: bool, out: *mut f32, stride: usize) {
         let mut copy = [[0.0; ELEMENTS]; ROWS];
         for (line, copy) in copy.iter_mut().enumerate().take(self.count) {
             for (k, copy) in copy.iter_mut().enumerate().take(self.depth) {
@@ -342,7 +345,7 @@ impl Lines {
             ..*self
         };
         // SAFETY: the copy has all lines; the rest is as the caller's.
-        unsafe { lines.vectors_of_lines() }
+        unsafe { lines.pack_tiles(amx, by_pair, out, 0, stride) };
     }
 }
 
@@ -382,8 +385,8 @@ pub unsafe fn rounded(first: __m512, second: __m512) -> __m512i {
 /// `out` must be writable for the vectors.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-unsafe fn store(vectors: [__m512i; ROWS], transpose: bool, out: *mut f32, stride: usize) {
-    let vectors = if transpose {
+unsafe fn store<const TRANSPOSE: bool>(vectors: [__m512i; ROWS], out: *mut f32, stride: usize) {
+    let vectors = if TRANSPOSE {
         transposed(vectors)
     } else {
         vectors
@@ -401,7 +404,8 @@ fn transposed(rows: [__m512i; ROWS]) -> [__m512i; ROWS] {
     // Turns blocks of 4 by 4 lanes around, then the blocks of each column of blocks.
     let mut turned = rows;
     for block in 0..4 {
-        let [a, b, c, d] = std::array::from_fn(|i| rows[4 * block + i]);
+        let at = 4 * block;
+        let (a, b, c, d) = (rows[at], rows[at + 1], rows[at + 2], rows[at + 3]);
         let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
         let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
         turned[4 * block] = _mm512_unpacklo_epi64(ab, cd);
@@ -411,7 +415,7 @@ fn transposed(rows: [__m512i; ROWS]) -> [__m512i; ROWS] {
     }
     let mut columns = turned;
     for i in 0..4 {
-        let [a, b, c, d] = std::array::from_fn(|block| turned[4 * block + i]);
+        let (a, b, c, d) = (turned[i], turned[4 + i], turned[8 + i], turned[12 + i]);
         let ab = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);
         let ab_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b);
         let cd = _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d);
