@@ -106,7 +106,7 @@ impl MicroTile {
     /// As [`MicroTile::run`], for a strip and a panel that were packed for tiles.
     pub unsafe fn tiles(&self, _: &TileRegisters, rows: usize) {
         let (high, wide) = (rows > ROWS, self.width > 16);
-        let is_whole = rows % ROWS == 0 && self.width % 16 == 0;
+        let is_whole = rows.is_multiple_of(ROWS) && self.width.is_multiple_of(16);
         let mut sums = MaybeUninit::<[[f32; TILES.width]; TILES.rows]>::uninit();
         let direct = is_whole && self.column_stride == 1;
         let (c, c_stride) = if direct {
