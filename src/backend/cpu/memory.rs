@@ -5,6 +5,7 @@
 //! exists while kernels run.
 
 use crate::error::{Error, Result};
+use memmap2::{MmapMut, MmapOptions};
 use std::{
     alloc::{self, Layout},
     ptr::NonNull,
@@ -13,10 +14,26 @@ use std::{
 /// Bytes to which arrays are aligned: a cache line.
 const ALIGNMENT: usize = 64;
 
+/// Bytes of a huge page. Longer arrays ask for huge pages: a step walks through tens of megabytes,
+/// and with pages of 4 KiB most of its time is spent looking up addresses.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// An array of floats at a fixed address, aligned to cache lines.
 pub struct Floats {
     start: NonNull<f32>,
     len: usize,
+    memory: Memory,
+}
+
+/// What holds an array until it is dropped.
+enum Memory {
+    /// Nothing: the array is empty.
+    None,
+    /// The allocator, by this layout.
+    Heap(Layout),
+    /// Pages of its own, unmapped on drop.
+    #[expect(dead_code, reason = "it is only dropped")]
+    Pages(MmapMut),
 }
 
 // SAFETY: it owns its array, as a vector does.
@@ -31,17 +48,47 @@ impl Floats {
         if len == 0 {
             return Ok(Floats::default());
         }
-        let layout = layout(len);
-        // SAFETY: the layout has at least one float.
-        let start = layout.and_then(|layout| NonNull::new(unsafe { alloc::alloc_zeroed(layout) }));
-        let start = start.ok_or_else(|| {
+        let array = Layout::array::<f32>(len).ok().and_then(|layout| {
+            if layout.size() < HUGE_PAGE {
+                Floats::on_heap(len, layout)
+            } else {
+                Floats::in_pages(len, layout.size())
+            }
+        });
+        array.ok_or_else(|| {
             let mebibytes = len.saturating_mul(size_of::<f32>()) >> 20;
             Error::out_of_memory(format!("cannot allocate {mebibytes} MiB of memory"))
                 .help("use smaller sizes, fewer samples or smaller batches")
-        })?;
-        Ok(Floats {
+        })
+    }
+
+    /// An array of at least one float from the allocator.
+    fn on_heap(len: usize, layout: Layout) -> Option<Self> {
+        let layout = layout.align_to(ALIGNMENT).ok()?;
+        // SAFETY: the layout has at least one float.
+        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
+        Some(Floats {
             start: start.cast(),
             len,
+            memory: Memory::Heap(layout),
+        })
+    }
+
+    /// An array in pages of its own, in huge ones if the system grants them. New pages are zeros.
+    fn in_pages(len: usize, bytes: usize) -> Option<Self> {
+        let total = bytes
+            .checked_next_multiple_of(HUGE_PAGE)?
+            .checked_add(HUGE_PAGE)?;
+        let mut pages = MmapOptions::new().len(total).map_anon().ok()?;
+        // Without huge pages the array is slower, and right.
+        #[cfg(target_os = "linux")]
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        let skipped = pages.as_ptr().align_offset(HUGE_PAGE);
+        let start = pages.get_mut(skipped..)?.as_mut_ptr();
+        Some(Floats {
+            start: NonNull::new(start)?.cast(),
+            len,
+            memory: Memory::Pages(pages),
         })
     }
 
@@ -84,24 +131,18 @@ impl Default for Floats {
         Floats {
             start: NonNull::dangling(),
             len: 0,
+            memory: Memory::None,
         }
     }
 }
 
 impl Drop for Floats {
     fn drop(&mut self) {
-        if self.len > 0 {
-            let layout = layout(self.len).expect("the array was allocated with this layout");
-            // SAFETY: `new` allocated the array with this layout.
+        if let Memory::Heap(layout) = self.memory {
+            // SAFETY: `on_heap` allocated the array with this layout.
             unsafe { alloc::dealloc(self.start.as_ptr().cast(), layout) };
         }
     }
-}
-
-/// The layout of an array, if one can be that long.
-fn layout(len: usize) -> Option<Layout> {
-    let layout = Layout::array::<f32>(len).ok()?;
-    layout.align_to(ALIGNMENT).ok()
 }
 
 /// The address of a float of an array, such as a buffer's first.
@@ -149,7 +190,16 @@ mod tests {
     #[test]
     fn arrays_are_aligned_zeros_that_keep_their_address() {
         let mut arrays = Vec::new();
-        for len in [1, 15, 16, 17, 1000] {
+        for len in [
+            1,
+            15,
+            16,
+            17,
+            1000,
+            HUGE_PAGE / 4 - 1,
+            HUGE_PAGE / 4,
+            HUGE_PAGE,
+        ] {
             let mut array = Floats::new(len).expect("memory for a few floats");
             assert!(array.slice().iter().all(|&float| float == 0.0));
             assert_eq!(array.address().pointer().addr() % ALIGNMENT, 0);
