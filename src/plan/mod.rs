@@ -361,6 +361,27 @@ impl Plan {
         written
     }
 
+    /// The kernels that read each buffer, in order.
+    pub fn readers(&self) -> Vec<Vec<usize>> {
+        let mut readers = vec![Vec::new(); self.buffers.len()];
+        for (number, kernel) in self.kernels.iter().enumerate() {
+            let products = kernel.contraction.iter().flat_map(|it| &it.products);
+            let operands = products.flat_map(|product| [product.left, product.right]);
+            let loops = kernel.loops().flat_map(|nest| &nest.instructions);
+            let loaded = loops.filter_map(|instruction| match instruction {
+                Instruction::Load(access) => Some(access.buffer),
+                _ => None,
+            });
+            for buffer in operands.map(|matrix| matrix.buffer).chain(loaded) {
+                let readers: &mut Vec<usize> = &mut readers[buffer.index()];
+                if readers.last() != Some(&number) {
+                    readers.push(number);
+                }
+            }
+        }
+        readers
+    }
+
     /// The buffers that the caller reads after each run. Gradients and next values are not among
     /// them.
     pub fn outputs(&self) -> impl Iterator<Item = &Buffer> {
@@ -395,6 +416,16 @@ impl WindowStep {
 }
 
 impl Loop {
+    /// The loads of a buffer.
+    pub fn loads(&self, buffer: Id<Buffer>) -> impl Iterator<Item = &Access> {
+        self.instructions
+            .iter()
+            .filter_map(move |instruction| match instruction {
+                Instruction::Load(access) if access.buffer == buffer => Some(access),
+                _ => None,
+            })
+    }
+
     /// How many times the instructions run.
     pub fn elements(&self) -> usize {
         self.sizes.iter().product()

@@ -173,6 +173,13 @@ impl Address {
         self.0.as_ptr().wrapping_add(floats)
     }
 
+    /// The address `forward` floats further and `back` floats before. It may lie outside the array,
+    /// and may only be used to find addresses within it.
+    pub fn shifted(self, forward: usize, back: usize) -> Self {
+        let pointer = self.at(forward).wrapping_sub(back);
+        Address(NonNull::new(pointer).expect("no array is that long"))
+    }
+
     /// The address of a float that lies `floats` further.
     ///
     /// # Safety

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::{NoiseKey, Spent},
     error::{Error, Result},
-    plan::{Kernel, Loop, Plan, Tile},
+    plan::{Contraction, Kernel, Loop, Plan, Storage, Tile},
 };
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -41,10 +41,12 @@ impl LoadedProgram {
     /// If the CPU cannot run a kernel, or there is not enough memory.
     pub fn new(plan: &Plan, addresses: &[Address], by: Multiplier) -> Result<Self> {
         let mut operands = PackedOperands::new(plan, addresses);
+        let readers = plan.readers();
         let mut kernels = Vec::new();
         let (mut phases, mut counts) = (Vec::new(), Vec::new());
         for (number, kernel) in plan.kernels.iter().enumerate() {
-            let loaded = LoadedKernel::new(kernel, addresses, &mut operands, by)
+            let is_local = has_local_results(plan, number, &readers);
+            let loaded = LoadedKernel::new(kernel, addresses, &mut operands, is_local, by)
                 .map_err(|error| error.help(format!("kernel `{}` of the plan", kernel.name)))?;
             for (stage, count) in loaded.stages() {
                 if count > MOST_PARTS {
@@ -77,10 +79,34 @@ impl LoadedProgram {
             }
             if let Some(contraction) = &kernel.contraction {
                 scratch.reserve_workspace(contraction.workspace_len())?;
+                let indices = kernel.tile.map_or(0, |tile| tile.size);
+                scratch.reserve_results(contraction.results_len(indices))?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether the tiles of a kernel may keep the results of its contraction in scratch memory, where
+/// they stay in the cache: the tile's own loops read them, row by row, and nothing else does.
+fn has_local_results(plan: &Plan, number: usize, readers: &[Vec<usize>]) -> bool {
+    let kernel = &plan.kernels[number];
+    let (Some(tile), Some(contraction)) = (kernel.tile, &kernel.contraction) else {
+        return false;
+    };
+    let out = contraction.out;
+    let is_dense = out.column_stride == 1 && out.row_stride == contraction.n;
+    let is_arena = matches!(plan.buffer(out.buffer).storage, Storage::Arena(_));
+    if tile.count < 2 || !is_dense || !is_arena {
+        return false;
+    }
+    let per_index = contraction.rows_per_index * out.row_stride;
+    let by_tile = |nest: &Loop| {
+        nest.loads(out.buffer).all(|load| {
+            nest.tiled && load.strides[0] == per_index && load.spans.is_empty() && load.partial == 0
+        })
+    };
+    readers[out.buffer.index()] == [number] && kernel.epilogue.iter().all(by_tile)
 }
 
 /// The stage of a kernel that runs in a phase.
@@ -107,6 +133,7 @@ impl LoadedKernel {
         kernel: &Kernel,
         addresses: &[Address],
         operands: &mut PackedOperands,
+        is_local: bool,
         by: Multiplier,
     ) -> Result<Self> {
         let nests = |loops: &[Loop]| -> Result<Vec<Nest>> {
@@ -116,8 +143,22 @@ impl LoadedKernel {
             nests.collect()
         };
         let contraction = kernel.contraction.as_ref();
-        let contraction = contraction
-            .map(|contraction| LoadedContraction::new(contraction, addresses, operands, by));
+        let contraction = contraction.map(|contraction| {
+            LoadedContraction::new(contraction, addresses, operands, is_local, by)
+        });
+        let mut epilogue = nests(&kernel.epilogue)?;
+        if is_local
+            && let Some(Contraction {
+                out,
+                rows_per_index,
+                ..
+            }) = &kernel.contraction
+        {
+            let address = addresses[out.buffer.index()];
+            for nest in &mut epilogue {
+                nest.read_locally(address, rows_per_index * out.row_stride);
+            }
+        }
         Ok(LoadedKernel {
             name: kernel.name.clone(),
             times: Times::default(),
@@ -125,7 +166,7 @@ impl LoadedKernel {
             tile: kernel.tile,
             prologue: nests(&kernel.prologue)?,
             contraction: contraction.transpose()?,
-            epilogue: nests(&kernel.epilogue)?,
+            epilogue,
         })
     }
 
@@ -200,7 +241,7 @@ impl LoadedKernel {
             self.run_nests(&self.prologue, tile, key, scratch);
             if let Some(contraction) = &self.contraction {
                 timed(&self.times.contraction, || {
-                    contraction.run(tile, packed, scratch.workspace())
+                    contraction.run(tile, packed, scratch.workspace(), scratch.results())
                 });
             }
             self.run_nests(&self.epilogue, tile, key, scratch);

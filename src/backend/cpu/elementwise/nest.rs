@@ -142,6 +142,15 @@ impl Nest {
         })
     }
 
+    /// Reads the array at `address` from a thread's [`Scratch::results`] instead, which hold a tile's
+    /// part of it: `per_index` floats for each index of the tile axis.
+    pub fn read_locally(&mut self, address: Address, per_index: usize) {
+        let sources = self.tape.sources.iter_mut();
+        sources
+            .filter(|source| source.address == address)
+            .for_each(|source| source.local = Some(per_index));
+    }
+
     /// The scratch memory that the nest needs.
     pub fn needs(&self) -> Needs {
         self.tape.needs()
@@ -162,7 +171,7 @@ impl Nest {
             0 => (0, self.sizes[0]),
             per_index => (tile.start * per_index, tile.end * per_index),
         };
-        let mut run = Run::new(&self.tape, scratch, tile.number, key);
+        let mut run = Run::new(&self.tape, scratch, tile, key);
         let inner = self.sizes.len() - 1;
         if inner == 0 {
             // SAFETY: as the caller's; these are the tile's elements.

@@ -1,6 +1,7 @@
 //! Running a tape: executes its steps on each chunk in turn.
 
 use super::{
+    super::tile::TileRange,
     tape::{CHUNK, Operand, SPACING, Scratch, Source, Step, Tape},
     vector::{self, Operation},
 };
@@ -21,7 +22,7 @@ static ZEROS: [f32; CHUNK] = [0.0; CHUNK];
 pub(crate) struct Run<'a> {
     tape: &'a Tape,
     scratch: &'a mut Scratch,
-    tile: usize,
+    tile: TileRange,
     key: NoiseKey,
 }
 
@@ -37,7 +38,7 @@ struct Chunk<'a> {
 
 impl<'a> Run<'a> {
     /// Begins a tile. The scratch memory must have room for the tape.
-    pub fn new(tape: &'a Tape, scratch: &'a mut Scratch, tile: usize, key: NoiseKey) -> Self {
+    pub fn new(tape: &'a Tape, scratch: &'a mut Scratch, tile: TileRange, key: NoiseKey) -> Self {
         for &(register, value) in &tape.constants {
             let start = register * SPACING;
             scratch.registers.slice_mut()[start..start + CHUNK].fill(value);
@@ -82,6 +83,7 @@ impl<'a> Run<'a> {
     /// # Safety
     /// As [`Run::chunks`].
     unsafe fn locate(&mut self, index: &[usize], follows: bool) {
+        let results = self.scratch.results();
         let Scratch {
             places,
             starts,
@@ -97,7 +99,7 @@ impl<'a> Run<'a> {
                         .iter()
                         .zip(&source.strides)
                         .map(|(index, stride)| index * stride);
-                    outer.sum::<usize>() + self.tile * source.partial
+                    outer.sum::<usize>() + self.tile.number * source.partial
                 }
             };
             let mut offset = Some(*start);
@@ -111,9 +113,13 @@ impl<'a> Run<'a> {
                     .zip(span.place(*sum))
                     .map(|(offset, place)| offset + place * span.step);
             }
-            // SAFETY: the plan verifier checks that every element of a loop lies in its buffer, at
-            // every place that windows name.
-            *place = offset.map(|offset| unsafe { source.address.add(offset) });
+            *place = offset.map(|offset| match source.local {
+                // An array in scratch memory begins with the tile's first element.
+                Some(per_index) => results.shifted(offset, self.tile.start * per_index),
+                // SAFETY: the plan verifier checks that every element of a loop lies in its buffer,
+                // at every place that windows name.
+                None => unsafe { source.address.add(offset) },
+            });
         }
     }
 

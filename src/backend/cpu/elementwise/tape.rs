@@ -42,6 +42,8 @@ pub struct Scratch {
     /// The sum of each window at the current position of the outer loops.
     pub sums: Vec<isize>,
     workspace: Floats,
+    /// The result of a contraction's tile that only its own kernel reads.
+    results: Floats,
 }
 
 /// The scratch memory that a tape needs.
@@ -75,6 +77,19 @@ impl Scratch {
     /// If there is not enough memory.
     pub fn reserve_workspace(&mut self, len: usize) -> Result<()> {
         self.workspace.reserve(len)
+    }
+
+    /// Reserves scratch memory for the result of a contraction's tile.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn reserve_results(&mut self, len: usize) -> Result<()> {
+        self.results.reserve(len)
+    }
+
+    /// Where the result of a contraction's tile begins.
+    pub fn results(&self) -> Address {
+        self.results.address()
     }
 
     /// Floats for contractions.
@@ -113,6 +128,8 @@ pub(crate) struct Source {
     pub inner: usize,
     /// Floats per tile.
     pub partial: usize,
+    /// Floats for each index of the tile axis, if the array is a tile's result in scratch memory.
+    pub local: Option<usize>,
     /// Windows with the same place for the whole innermost loop.
     pub outer: Vec<WindowStep>,
     /// Windows with a different place for each element.

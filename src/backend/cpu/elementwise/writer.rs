@@ -170,6 +170,7 @@ impl Writer<'_> {
             strides,
             inner,
             partial,
+            local: None,
             outer,
             each,
         });

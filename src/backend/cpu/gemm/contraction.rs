@@ -18,6 +18,8 @@ use std::ops::Range;
 pub struct LoadedContraction {
     by: Multiplier,
     out: View,
+    /// Whether a tile's rows of the result are written to scratch memory instead.
+    is_local: bool,
     m: usize,
     n: usize,
     rows_per_index: usize,
@@ -104,7 +106,8 @@ fn view(matrix: &Matrix, addresses: &[Address]) -> View {
 
 impl LoadedContraction {
     /// Loads a contraction of a plan with its buffers at `addresses`, and reserves space in
-    /// `operands` for its packed operands.
+    /// `operands` for its packed operands. If it `is_local`, each tile writes its rows of the result to
+    /// scratch memory.
     ///
     /// # Errors
     /// If the CPU back end does not support the contraction's windows.
@@ -112,6 +115,7 @@ impl LoadedContraction {
         contraction: &Contraction,
         addresses: &[Address],
         operands: &mut PackedOperands,
+        is_local: bool,
         by: Multiplier,
     ) -> Result<Self> {
         let split = SplitSum::new(contraction)?;
@@ -139,6 +143,7 @@ impl LoadedContraction {
         Ok(LoadedContraction {
             by,
             out: view(&contraction.out, addresses),
+            is_local,
             m: contraction.m,
             n: contraction.n,
             rows_per_index: contraction.rows_per_index,
@@ -157,6 +162,16 @@ impl LoadedContraction {
                 lens.max().unwrap_or(0)
             }
         }
+    }
+
+    /// Floats of the results of a tile with this many indices, if they are in scratch memory.
+    pub fn results_len(&self, indices: usize) -> usize {
+        let rows = if self.is_local {
+            indices.saturating_mul(self.rows_per_index)
+        } else {
+            0
+        };
+        rows.saturating_mul(self.out.row_stride)
     }
 
     /// The number of parts of the phase before the tiles: panels to pack, or parts of the sum.
@@ -205,15 +220,30 @@ impl LoadedContraction {
     ///
     /// # Safety
     /// The contraction's operands must be written and packed, and no other thread may write them.
-    /// No other thread may use the tile's rows of the result or the workspace, which must have
-    /// [`Self::workspace_len`] floats.
-    pub unsafe fn run(&self, tile: TileRange, buffers: PackedBuffers, workspace: Address) {
+    /// No other thread may use the tile's rows of the result, the workspace, which must have
+    /// [`Self::workspace_len`] floats, or `results`, which must have [`Self::results_len`] floats.
+    pub unsafe fn run(
+        &self,
+        tile: TileRange,
+        buffers: PackedBuffers,
+        workspace: Address,
+        results: Address,
+    ) {
         let first = tile.start * self.rows_per_index;
         let rows = tile.len() * self.rows_per_index;
+        let out = if self.is_local {
+            View {
+                start: results,
+                ..self.out
+            }
+        } else {
+            // SAFETY: the plan verifier checks that the result lies in its buffer.
+            unsafe { self.out.skip_rows(first) }
+        };
         if let Some(split) = &self.split {
             let rows = first..first + rows;
             // SAFETY: as the caller's; the plan verifier checks that the result lies in its buffer.
-            return unsafe { split.total(buffers.temporary, self.out, rows, self.m, self.n) };
+            return unsafe { split.total(buffers.temporary, out, rows, self.m, self.n) };
         }
         for (number, term) in self.terms.iter().enumerate() {
             let extent = Extent {
@@ -236,7 +266,7 @@ impl LoadedContraction {
                     Some(_) => Rows::Gathered(&gather),
                     None => Rows::View(term.left.skip_rows(first)),
                 };
-                let (packed, out) = (term.packed(buffers).cast_const(), self.out.skip_rows(first));
+                let packed = term.packed(buffers).cast_const();
                 multiply(
                     self.by,
                     extent,

@@ -101,13 +101,15 @@ impl SplitSum {
         unsafe { parts.add(number * self.results) }
     }
 
-    /// Adds the parts in order, for a range of rows of the `m` × `n` result.
+    /// Adds the parts in order, for a range of rows of the `m` × `n` result. `out` begins with the
+    /// first of them.
     ///
     /// # Safety
     /// `parts` must point to all parts, which must have been made. `out` must be writable for the
     /// rows, and no other thread may use these.
     pub unsafe fn total(&self, parts: Address, out: View, rows: Range<usize>, m: usize, n: usize) {
         let (row_stride, column_stride) = if self.transposed { (1, m) } else { (n, 1) };
+        let first = rows.start;
         for row in rows {
             for number in 0..self.ranges.len() {
                 let part = parts.at(number * self.results).cast_const();
@@ -115,7 +117,7 @@ impl SplitSum {
                     // SAFETY: as the caller's.
                     unsafe {
                         let from = *part.add(row * row_stride + column * column_stride);
-                        let to = out.at(row, column);
+                        let to = out.at(row - first, column);
                         *to = if number == 0 { from } else { *to + from };
                     }
                 }
