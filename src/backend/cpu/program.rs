@@ -40,7 +40,7 @@ impl LoadedProgram {
     /// # Errors
     /// If the CPU cannot run a kernel, or there is not enough memory.
     pub fn new(plan: &Plan, addresses: &[Address], by: Multiplier) -> Result<Self> {
-        let mut operands = PackedOperands::new(plan, addresses);
+        let mut operands = PackedOperands::new(plan);
         let readers = plan.readers();
         let mut kernels = Vec::new();
         let (mut phases, mut counts) = (Vec::new(), Vec::new());

@@ -125,7 +125,7 @@ impl LoadedContraction {
             let mut term = Term::new(product, addresses)?;
             if split.is_none() {
                 let len = by.packed_len(product.k, contraction.n);
-                let operand = Operand::new(contraction, product, addresses);
+                let operand = Operand::new(contraction, product);
                 let can_share = term.reader(false).is_none();
                 let shared = can_share.then(|| operands.share(operand, len)).flatten();
                 let (start, is_first) = shared.unwrap_or((temporary, true));

@@ -1,17 +1,22 @@
 //! The places of packed right operands.
 //!
-//! An operand that several contractions of a program read, and that no kernel writes, is packed
-//! once a run, by the first of them: the weights of a step are read by the labelled and the
-//! unlabelled case. It has a place in an array of the program. All other operands are packed for
-//! each contraction in turn into an array that all programs share.
+//! An operand that several contractions of a program read is packed once a run, by the first of
+//! them: the weights of a step are read by the labelled and the unlabelled case, and the activations
+//! before two heads by the gradients of both. It has a place in an array of the program. All other
+//! operands are packed for each contraction in turn into an array that all programs share.
+//!
+//! A buffer is written once a run, before anything reads it, so a packed operand stays valid.
 
 use super::super::memory::Address;
-use crate::plan::{Contraction, Instruction, Plan, Product};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{
+    id::Id,
+    plan::{Buffer, Contraction, Plan, Product},
+};
+use std::collections::BTreeMap;
 
 /// The right operands that several contractions read, and the space reserved so far.
 pub struct PackedOperands {
-    /// The number of products that read each operand that no kernel writes.
+    /// The number of products that read each operand.
     readers: BTreeMap<Operand, usize>,
     shared: BTreeMap<Operand, usize>,
     /// The total floats of operands that several contractions read.
@@ -27,10 +32,10 @@ pub struct PackedBuffers {
     pub temporary: Address,
 }
 
-/// A right operand. Operands with equal addresses, strides and extents have equal packed floats.
+/// A right operand. Operands with equal buffers, strides and extents have equal packed floats.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Operand {
-    address: Address,
+    buffer: Id<Buffer>,
     row_stride: usize,
     column_stride: usize,
     k: usize,
@@ -38,10 +43,10 @@ pub(crate) struct Operand {
 }
 
 impl Operand {
-    pub fn new(contraction: &Contraction, product: &Product, addresses: &[Address]) -> Self {
+    pub fn new(contraction: &Contraction, product: &Product) -> Self {
         let right = &product.right;
         Operand {
-            address: addresses[right.buffer.index()],
+            buffer: right.buffer,
             row_stride: right.row_stride,
             column_stride: right.column_stride,
             k: product.k,
@@ -51,9 +56,8 @@ impl Operand {
 }
 
 impl PackedOperands {
-    /// Counts the readers of operands in a plan with its buffers at `addresses`.
-    pub fn new(plan: &Plan, addresses: &[Address]) -> Self {
-        let written = written(plan, addresses);
+    /// Counts the readers of operands in a plan.
+    pub fn new(plan: &Plan) -> Self {
         let mut readers = BTreeMap::new();
         let contractions = plan
             .kernels
@@ -61,10 +65,9 @@ impl PackedOperands {
             .filter_map(|kernel| kernel.contraction.as_ref());
         for contraction in contractions {
             for product in &contraction.products {
-                let operand = Operand::new(contraction, product, addresses);
-                if !written.contains(&operand.address) {
-                    *readers.entry(operand).or_default() += 1;
-                }
+                *readers
+                    .entry(Operand::new(contraction, product))
+                    .or_default() += 1;
             }
         }
         PackedOperands {
@@ -98,21 +101,4 @@ impl PackedOperands {
     pub fn reserve_temporary(&mut self, len: usize) {
         self.temporary_len = self.temporary_len.max(len);
     }
-}
-
-/// The addresses of buffers that some kernel writes.
-fn written(plan: &Plan, addresses: &[Address]) -> BTreeSet<Address> {
-    let mut written = BTreeSet::new();
-    for kernel in &plan.kernels {
-        for instruction in kernel.loops().flat_map(|nest| &nest.instructions) {
-            if let Instruction::Store(_, access) | Instruction::Reduce { access, .. } = instruction
-            {
-                written.insert(addresses[access.buffer.index()]);
-            }
-        }
-        if let Some(contraction) = &kernel.contraction {
-            written.insert(addresses[contraction.out.buffer.index()]);
-        }
-    }
-    written
 }
