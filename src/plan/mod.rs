@@ -77,6 +77,7 @@ mod instructions;
 mod products;
 mod kernels;
 mod memory;
+mod multiplied;
 pub mod verify;
 mod cost;
 mod print;

@@ -164,6 +164,15 @@ impl Address {
         Address(NonNull::new(pointer).expect("the pointer is not null"))
     }
 
+    /// Of what a pointer points to.
+    ///
+    /// # Safety
+    /// The pointer must not be null.
+    pub unsafe fn new_unchecked(pointer: *mut f32) -> Self {
+        // SAFETY: as the caller's.
+        Address(unsafe { NonNull::new_unchecked(pointer) })
+    }
+
     pub fn pointer(self) -> *mut f32 {
         self.0.as_ptr()
     }
@@ -180,6 +189,16 @@ impl Address {
         Address(NonNull::new(pointer).expect("no array is that long"))
     }
 
+    /// The address of the element that lies `elements` further.
+    ///
+    /// # Safety
+    /// It must lie in the same array, or at its end.
+    pub unsafe fn after(self, element: Element, elements: usize) -> Self {
+        let place = element.after(self.pointer().cast_const(), elements);
+        // SAFETY: as the caller's.
+        unsafe { Address::new_unchecked(place.cast_mut()) }
+    }
+
     /// The address of a float that lies `floats` further.
     ///
     /// # Safety
@@ -188,6 +207,31 @@ impl Address {
         // SAFETY: as the caller's.
         Address(unsafe { self.0.add(floats) })
     }
+}
+
+/// The format of an array's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    F32,
+    /// Two bytes: the upper half of a float, rounded to nearest.
+    Bf16,
+}
+
+impl Element {
+    /// The address of an element that lies `elements` after another.
+    pub fn after<T>(self, start: *const T, elements: usize) -> *const T {
+        match self {
+            Element::F32 => start.wrapping_byte_add(4 * elements),
+            Element::Bf16 => start.wrapping_byte_add(2 * elements),
+        }
+    }
+}
+
+/// Where a buffer begins, and the format of its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub address: Address,
+    pub element: Element,
 }
 
 #[cfg(test)]

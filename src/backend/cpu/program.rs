@@ -7,7 +7,7 @@
 use super::{
     elementwise::{Nest, Scratch},
     gemm::{LoadedContraction, Multiplier, PackedBuffers, PackedOperands},
-    memory::{Address, Floats},
+    memory::{Address, Element, Floats, Place},
     phases::MOST_PARTS,
     tile::TileRange,
 };
@@ -40,13 +40,14 @@ impl LoadedProgram {
     /// # Errors
     /// If the CPU cannot run a kernel, or there is not enough memory.
     pub fn new(plan: &Plan, addresses: &[Address], by: Multiplier) -> Result<Self> {
+        let places = &places(plan, addresses, by);
         let mut operands = PackedOperands::new(plan);
         let readers = plan.readers();
         let mut kernels = Vec::new();
         let (mut phases, mut counts) = (Vec::new(), Vec::new());
         for (number, kernel) in plan.kernels.iter().enumerate() {
             let is_local = has_local_results(plan, number, &readers);
-            let loaded = LoadedKernel::new(kernel, addresses, &mut operands, is_local, by)
+            let loaded = LoadedKernel::new(kernel, places, &mut operands, is_local, by)
                 .map_err(|error| error.help(format!("kernel `{}` of the plan", kernel.name)))?;
             for (stage, count) in loaded.stages() {
                 if count > MOST_PARTS {
@@ -85,6 +86,25 @@ impl LoadedProgram {
         }
         Ok(())
     }
+}
+
+/// Where each buffer begins and in which format. Tiles of bf16 read in half of the memory what is only
+/// multiplied, and would be rounded when it is packed.
+fn places(plan: &Plan, addresses: &[Address], by: Multiplier) -> Vec<Place> {
+    let multiplied = match by {
+        Multiplier::Tiles(_) => plan.multiplied_only(),
+        _ => vec![false; addresses.len()],
+    };
+    let both = addresses.iter().zip(multiplied);
+    let places = both.map(|(&address, is_rounded)| Place {
+        address,
+        element: if is_rounded {
+            Element::Bf16
+        } else {
+            Element::F32
+        },
+    });
+    places.collect()
 }
 
 /// Whether the tiles of a kernel may keep the results of its contraction in scratch memory, where
@@ -131,7 +151,7 @@ pub struct LoadedKernel {
 impl LoadedKernel {
     fn new(
         kernel: &Kernel,
-        addresses: &[Address],
+        places: &[Place],
         operands: &mut PackedOperands,
         is_local: bool,
         by: Multiplier,
@@ -139,13 +159,12 @@ impl LoadedKernel {
         let nests = |loops: &[Loop]| -> Result<Vec<Nest>> {
             let nests = loops
                 .iter()
-                .map(|nest| Nest::new(nest, kernel.tile, addresses));
+                .map(|nest| Nest::new(nest, kernel.tile, places));
             nests.collect()
         };
         let contraction = kernel.contraction.as_ref();
-        let contraction = contraction.map(|contraction| {
-            LoadedContraction::new(contraction, addresses, operands, is_local, by)
-        });
+        let contraction = contraction
+            .map(|contraction| LoadedContraction::new(contraction, places, operands, is_local, by));
         let mut epilogue = nests(&kernel.epilogue)?;
         if is_local
             && let Some(Contraction {
@@ -154,7 +173,7 @@ impl LoadedKernel {
                 ..
             }) = &kernel.contraction
         {
-            let address = addresses[out.buffer.index()];
+            let address = places[out.buffer.index()].address;
             for nest in &mut epilogue {
                 nest.read_locally(address, rows_per_index * out.row_stride);
             }

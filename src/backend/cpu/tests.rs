@@ -280,6 +280,46 @@ fn contractions() {
     b.check();
 }
 
+/// A hidden layer and its gradient, of which bf16 keeps what is only multiplied in half of the memory.
+#[test]
+fn a_hidden_layer() {
+    let mut b = Builder::new();
+    let row = b.axis("row", 150, AxisKind::Row);
+    let [input, hidden, output] = [("in", 35), ("hidden", 49), ("out", 37)]
+        .map(|(name, size)| b.axis(name, size, AxisKind::Feature));
+    let (x, d) = (b.input("x", &[row, input]), b.input("d", &[row, output]));
+    let (first, second) = (
+        b.parameter("first", &[hidden, input]),
+        b.parameter("second", &[output, hidden]),
+    );
+    let g = &mut b.graph;
+    let before = g.contract(x, first, &Axes::from(input));
+    let h = g.scalar(Scalar::Relu, &[before]);
+    let y = g.contract(h, second, &Axes::from(hidden));
+    let d_h = g.contract(d, second, &Axes::from(output));
+    let zero = g.constant(0.0);
+    let d_before = g.scalar(Scalar::Select, &[h, d_h, zero]);
+    let d_first = g.contract(d_before, x, &Axes::from(row));
+    let d_second = g.contract(d, h, &Axes::from(row));
+    let d_bias = g.mean(d_before, &Axes::from(row));
+    // Sums of 150 terms that cancel: as means, their rounding is small.
+    let [d_first, d_second] = [d_first, d_second].map(|d| g.scale(d, 1.0 / 150.0));
+    for (name, node) in [
+        ("y", y),
+        ("d_first", d_first),
+        ("d_second", d_second),
+        ("d_bias", d_bias),
+    ] {
+        b.output(name, node);
+    }
+    b.check();
+    let plan = plan::build(&b.graph, NoiseSource::Generated);
+    let rounded = plan.multiplied_only();
+    let rounded = plan.buffers.iter().zip(rounded).filter(|(_, is)| *is);
+    let lens: Vec<usize> = rounded.map(|(buffer, _)| buffer.len).collect();
+    assert_eq!(lens, [150 * 49; 2], "the layer and its gradient");
+}
+
 /// A convolution with padding and a stride, by the weights and by the image.
 #[test]
 fn windows() {

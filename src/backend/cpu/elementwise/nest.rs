@@ -1,7 +1,10 @@
 //! A loaded loop nest: its axes are joined, and its body is a tape.
 
 use super::{
-    super::{memory::Address, tile::TileRange},
+    super::{
+        memory::{Address, Place},
+        tile::TileRange,
+    },
     run::Run,
     tape::{Needs, Scratch, Tape},
     walk::{Walk, leveled},
@@ -45,7 +48,7 @@ impl Reset {
         access: &Access,
         nest: &Loop,
         tiled: bool,
-        addresses: &[Address],
+        places: &[Place],
     ) -> Result<Self> {
         let len = dense_len(&nest.sizes, &access.strides).ok_or_else(|| {
             Error::new(
@@ -58,7 +61,7 @@ impl Reset {
             _ => 0.0,
         };
         Ok(Reset {
-            address: addresses[access.buffer.index()],
+            address: places[access.buffer.index()].address,
             value,
             per_index: if by_row { len / nest.sizes[0] } else { 0 },
             len,
@@ -97,12 +100,12 @@ fn dense_len(sizes: &[usize], strides: &[usize]) -> Option<usize> {
 }
 
 impl Nest {
-    /// Loads a loop nest of a kernel with these tiles, in a plan with its buffers at `addresses`.
+    /// Loads a loop nest of a kernel with these tiles, in a plan with its buffers at `places`.
     ///
     /// # Errors
     /// If the nest has more axes than the CPU back end supports, or reduces into an array with
     /// gaps.
-    pub fn new(nest: &Loop, tile: Option<Tile>, addresses: &[Address]) -> Result<Self> {
+    pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place]) -> Result<Self> {
         let nest = &leveled(nest);
         let walk = Walk::new(nest);
         let groups = &walk.groups;
@@ -130,13 +133,13 @@ impl Nest {
             .iter()
             .filter_map(|instruction| match instruction {
                 Instruction::Reduce { kind, access, .. } => {
-                    Some(Reset::new(*kind, access, nest, tiled, addresses))
+                    Some(Reset::new(*kind, access, nest, tiled, places))
                 }
                 _ => None,
             });
         Ok(Nest {
             resets: resets.collect::<Result<_>>()?,
-            tape: writer::write(nest, addresses, &walk)?,
+            tape: writer::write(nest, places, &walk)?,
             sizes,
             per_index,
         })

@@ -1,7 +1,7 @@
 //! Running a tape: executes its steps on each chunk in turn.
 
 use super::{
-    super::tile::TileRange,
+    super::{memory::Element, tile::TileRange},
     tape::{CHUNK, Operand, SPACING, Scratch, Source, Step, Tape},
     vector::{self, Operation},
 };
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
                 Some(per_index) => results.shifted(offset, self.tile.start * per_index),
                 // SAFETY: the plan verifier checks that every element of a loop lies in its buffer,
                 // at every place that windows name.
-                None => unsafe { source.address.add(offset) },
+                None => unsafe { source.address.after(source.element, offset) },
             });
         }
     }
@@ -144,8 +144,9 @@ impl<'a> Run<'a> {
             {
                 for element in (start..end).step_by(16) {
                     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                    let place = source.element.after(first.pointer().cast_const(), element);
                     // SAFETY: it reads nothing, and each CPU of this architecture has it.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(first.at(element).cast()) };
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
                 }
             }
         }
@@ -235,6 +236,8 @@ impl<'a> Run<'a> {
                 } => self.apply(*operation, *to, from, chunk),
                 Step::OneHot { to, from, axis } => self.one_hot(*to, *from, *axis, chunk),
                 Step::Copy { from, source } => self.copy(*from, *source, chunk),
+                Step::Round { from, source } => self.round(*from, *source, chunk),
+                Step::Widen { to, source } => self.widen(*to, *source, chunk),
                 Step::Scatter { from, source } => self.scatter(*from, *source, chunk),
                 Step::ScatterWindows { from, source } => {
                     self.scatter_windows(*from, *source, chunk)
@@ -391,6 +394,42 @@ impl Run<'_> {
             let from = self.read(from, chunk.start, chunk.len).as_ptr();
             std::ptr::copy(from, self.target(source, chunk.start), chunk.len);
         }
+    }
+
+    /// The bf16 elements of a source from element `start` on.
+    fn halves(&self, source: usize, start: usize) -> *mut u16 {
+        let place = self.scratch.places[source];
+        let place = place.expect("bf16 sources have no windows");
+        Element::Bf16
+            .after(place.pointer().cast_const(), start)
+            .cast_mut()
+            .cast()
+    }
+
+    /// # Safety
+    /// As [`Run::step`].
+    unsafe fn round(&self, from: Operand, source: usize, chunk: Chunk) {
+        // SAFETY: as the caller's; the operand is in other memory.
+        let (to, from) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(self.halves(source, chunk.start), chunk.len),
+                self.read(from, chunk.start, chunk.len),
+            )
+        };
+        vector::round(self.tape.isa, to, from);
+    }
+
+    /// # Safety
+    /// As [`Run::step`].
+    unsafe fn widen(&self, to: usize, source: usize, chunk: Chunk) {
+        // SAFETY: as the caller's; a register is no other memory.
+        let (to, from) = unsafe {
+            (
+                self.write(Operand::Register(to), 0, chunk.len),
+                std::slice::from_raw_parts(self.halves(source, chunk.start), chunk.len),
+            )
+        };
+        vector::widen(self.tape.isa, to, from);
     }
 
     /// # Safety

@@ -13,7 +13,7 @@
 use super::{
     super::{
         isa::Isa,
-        memory::{Address, Floats},
+        memory::{Address, Element, Floats},
     },
     vector::Operation,
 };
@@ -122,6 +122,7 @@ impl Tape {
 /// An access to memory.
 pub(crate) struct Source {
     pub address: Address,
+    pub element: Element,
     /// The stride of each outer loop.
     pub strides: Vec<usize>,
     /// The stride of the innermost loop.
@@ -178,6 +179,10 @@ pub enum Step {
     },
     /// To contiguous memory.
     Copy { from: Operand, source: usize },
+    /// To contiguous memory, rounded to bf16.
+    Round { from: Operand, source: usize },
+    /// Contiguous bf16 memory.
+    Widen { to: usize, source: usize },
     /// To memory with the source's inner stride.
     Scatter { from: Operand, source: usize },
     /// To memory at the places of windows.

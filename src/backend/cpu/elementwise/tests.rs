@@ -222,6 +222,24 @@ fn noise_matches_its_definition_wherever_it_begins() {
 }
 
 #[test]
+fn bf16_is_rounded_to_nearest() {
+    // Every upper half, with lower halves around the ties.
+    let lower = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+    let bits = (0..=0xffff_u32).flat_map(|upper| lower.map(|lower| upper << 16 | lower));
+    let x: Vec<f32> = bits.map(f32::from_bits).collect();
+    let (mut rounded, mut widened) = (vec![0; x.len()], vec![0.0; x.len()]);
+    for isa in Isa::all() {
+        vector::round(isa, &mut rounded, &x);
+        vector::widen(isa, &mut widened, &rounded);
+        for ((&x, &rounded), &widened) in x.iter().zip(&rounded).zip(&widened) {
+            let wanted = half::bf16::from_f32(x);
+            assert_eq!(rounded, wanted.to_bits(), "{isa:?}: {x}");
+            assert_eq!(widened.to_bits(), wanted.to_f32().to_bits(), "{isa:?}: {x}");
+        }
+    }
+}
+
+#[test]
 fn noise_has_its_moments() {
     let mut x = vec![0.0; 400_000];
     vector::normal(Isa::detect(), 5, 6, 7, 0, &mut x);

@@ -78,6 +78,16 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    /// out[i] = x[i], rounded to the nearest bf16; ties to even, NaN to NaN.
+    pub fn round(out: &mut [u16], x: &[f32]) = round_body;
+}
+
+for_each_isa! {
+    /// out[i] = x[i], from bf16.
+    pub fn widen(out: &mut [f32], x: &[u16]) = widen_body;
+}
+
+for_each_isa! {
     /// Elements `first..` of a stream of standard normal numbers; see [`crate::tensor::philox`].
     pub fn normal(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) = noise::normal;
 }
@@ -385,6 +395,23 @@ fn fold(x: &[f32], start: f32, function: impl Fn(f32, f32) -> f32) -> f32 {
         width /= 2;
     }
     lanes[0]
+}
+
+#[inline(always)]
+fn round_body(out: &mut [u16], x: &[f32]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        let nan = bits >> 16 | 0x40;
+        *out = if x.is_nan() { nan } else { rounded } as u16;
+    }
+}
+
+#[inline(always)]
+fn widen_body(out: &mut [f32], x: &[u16]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = f32::from_bits(u32::from(*x) << 16);
+    }
 }
 
 #[inline(always)]

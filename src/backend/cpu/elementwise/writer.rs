@@ -5,7 +5,10 @@
 //! innermost loop, a step before it fills a register with `b`, once for all chunks.
 
 use super::{
-    super::{isa::Isa, memory::Address},
+    super::{
+        isa::Isa,
+        memory::{Address, Element, Place},
+    },
     tape::{CHUNK, Operand, Source, Step, Tape},
     vector::Operation,
     walk::Walk,
@@ -16,11 +19,11 @@ use crate::{
     tensor::{ReduceKind, Scalar},
 };
 
-/// The tape of a loop with joined axes and buffers at `addresses`.
+/// The tape of a loop with joined axes and buffers at `places`.
 ///
 /// # Errors
 /// If a reduction's results are not contiguous along the innermost loop.
-pub fn write(nest: &Loop, addresses: &[Address], walk: &Walk) -> Result<Tape> {
+pub fn write(nest: &Loop, places: &[Place], walk: &Walk) -> Result<Tape> {
     // Each chunk begins with the first of the numbers that repeat.
     let chunk = walk
         .period()
@@ -36,7 +39,7 @@ pub fn write(nest: &Loop, addresses: &[Address], walk: &Walk) -> Result<Tape> {
             chunk,
         },
         nest,
-        addresses,
+        buffers: places,
         walk,
         places: vec![None; count],
         last_use: last_uses(nest),
@@ -72,7 +75,8 @@ fn last_uses(nest: &Loop) -> Vec<usize> {
 struct Writer<'a> {
     tape: Tape,
     nest: &'a Loop,
-    addresses: &'a [Address],
+    /// The place of each buffer.
+    buffers: &'a [Place],
     walk: &'a Walk<'a>,
     /// The place of each value, from its instruction to its last use.
     places: Vec<Option<Operand>>,
@@ -119,7 +123,11 @@ impl Writer<'_> {
     }
 
     fn address(&self, access: &Access) -> Address {
-        self.addresses[access.buffer.index()]
+        self.buffers[access.buffer.index()].address
+    }
+
+    fn is_rounded(&self, access: &Access) -> bool {
+        self.buffers[access.buffer.index()].element == Element::Bf16
     }
 
     /// The memory that an instruction writes, if any.
@@ -154,7 +162,7 @@ impl Writer<'_> {
     }
 
     fn source(&mut self, access: &Access) -> usize {
-        let address = self.address(access);
+        let Place { address, element } = self.buffers[access.buffer.index()];
         let Access {
             mut strides,
             spans,
@@ -167,6 +175,7 @@ impl Writer<'_> {
             .partition(|span| span.strides[strides.len()] != 0);
         self.tape.sources.push(Source {
             address,
+            element,
             strides,
             inner,
             partial,
@@ -210,7 +219,7 @@ impl Writer<'_> {
     }
 
     /// The source that a result is written to directly, and the operand that is read there, if one
-    /// is. None unless the loop stores the result as neighbours, stores nothing else in that
+    /// is. None unless the loop stores the result as neighbours and as it is, stores nothing else in that
     /// buffer, and reads nothing from it but, at the same place, what earlier instructions used or
     /// what is one operand of this instruction.
     fn stored_directly(
@@ -225,6 +234,9 @@ impl Writer<'_> {
                 _ => None,
             },
         )?;
+        if self.is_rounded(access) {
+            return None;
+        }
         if !access.spans.is_empty() || self.walk.joined(access).strides.last() != Some(&1) {
             return None;
         }
@@ -334,9 +346,11 @@ impl Writer<'_> {
     fn store(&mut self, value: usize, access: &Access) {
         let (from, source) = (self.place(value), self.source(access));
         let are_neighbours = self.tape.sources[source].inner == 1;
+        let is_rounded = self.is_rounded(access);
         self.tape
             .steps
             .push(match (access.spans.is_empty(), are_neighbours) {
+                (true, true) if is_rounded => Step::Round { from, source },
                 (false, _) => Step::ScatterWindows { from, source },
                 (true, true) => Step::Copy { from, source },
                 (true, false) => Step::Scatter { from, source },
@@ -366,6 +380,11 @@ impl Writer<'_> {
         // A reduction must not read, as a slice, what it writes.
         let is_reduced = self.reduces_into(self.address(access));
         let source = self.source(access);
+        if self.is_rounded(access) {
+            let to = self.register();
+            self.tape.steps.push(Step::Widen { to, source });
+            return Operand::Register(to);
+        }
         if let Some(period) = self.walk.repeated(access) {
             let to = self.new_register();
             self.tape.steps.push(Step::Repeat { to, source, period });

@@ -2,7 +2,7 @@
 
 use super::super::{
     isa::{Amx, Avx512Bf16, Isa},
-    memory::Address,
+    memory::{Address, Element},
 };
 use crate::backend::Precision;
 
@@ -142,10 +142,11 @@ pub const TILES: Blocking = Blocking {
 /// The maximum number of columns of a panel.
 pub const MOST_WIDTH: usize = AVX512.width;
 
-/// A matrix in memory, by the floats between rows and between columns.
+/// A matrix in memory, by the elements between rows and between columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub start: Address,
+    pub element: Element,
     pub row_stride: usize,
     pub column_stride: usize,
 }
@@ -153,8 +154,9 @@ pub(crate) struct View {
 impl View {
     /// The pointer to an element; it may only be used if the matrix has the element.
     pub fn at(self, row: usize, column: usize) -> *mut f32 {
-        self.start
-            .at(row * self.row_stride + column * self.column_stride)
+        let elements = row * self.row_stride + column * self.column_stride;
+        let start = self.start.pointer().cast_const();
+        self.element.after(start, elements).cast_mut()
     }
 
     /// The matrix without its first `rows` rows.
@@ -164,7 +166,7 @@ impl View {
     pub unsafe fn skip_rows(self, rows: usize) -> Self {
         View {
             // SAFETY: the row begins in the matrix's array, or at its end.
-            start: unsafe { self.start.add(rows * self.row_stride) },
+            start: unsafe { Address::new_unchecked(self.at(rows, 0)) },
             ..self
         }
     }
@@ -176,16 +178,16 @@ impl View {
     pub unsafe fn skip_columns(self, columns: usize) -> Self {
         View {
             // SAFETY: the column begins in the matrix's array, or at its end.
-            start: unsafe { self.start.add(columns * self.column_stride) },
+            start: unsafe { Address::new_unchecked(self.at(0, columns)) },
             ..self
         }
     }
 
     pub fn transposed(self) -> Self {
         View {
-            start: self.start,
             row_stride: self.column_stride,
             column_stride: self.row_stride,
+            ..self
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A loaded contraction: first its right operands are packed, then tiles of rows are multiplied.
 
 use super::{
-    super::{memory::Address, tile::TileRange},
+    super::{
+        memory::{Address, Element, Place},
+        tile::TileRange,
+    },
     blocking::{Extent, MOST_WIDTH, Multiplier, View},
     multiply::{Rows, multiply, pack_panel},
     operands::{Operand, PackedBuffers, PackedOperands},
@@ -43,7 +46,7 @@ struct Term {
 }
 
 impl Term {
-    fn new(product: &Product, addresses: &[Address]) -> Result<Self> {
+    fn new(product: &Product, places: &[Place]) -> Result<Self> {
         let reader = match &product.windows {
             Some(windows) => {
                 let matrix = if windows.left {
@@ -51,15 +54,15 @@ impl Term {
                 } else {
                     &product.right
                 };
-                let address = addresses[matrix.buffer.index()];
+                let address = places[matrix.buffer.index()].address;
                 Some((WindowReader::new(windows, address)?, windows.left))
             }
             None => None,
         };
         Ok(Term {
             k: product.k,
-            left: view(&product.left, addresses),
-            right: view(&product.right, addresses),
+            left: view(&product.left, places),
+            right: view(&product.right, places),
             reader,
             packed: 0,
             is_shared: false,
@@ -96,16 +99,18 @@ impl Term {
     }
 }
 
-fn view(matrix: &Matrix, addresses: &[Address]) -> View {
+fn view(matrix: &Matrix, places: &[Place]) -> View {
+    let Place { address, element } = places[matrix.buffer.index()];
     View {
-        start: addresses[matrix.buffer.index()],
+        start: address,
+        element,
         row_stride: matrix.row_stride,
         column_stride: matrix.column_stride,
     }
 }
 
 impl LoadedContraction {
-    /// Loads a contraction of a plan with its buffers at `addresses`, and reserves space in
+    /// Loads a contraction of a plan with its buffers at `places`, and reserves space in
     /// `operands` for its packed operands. If it `is_local`, each tile writes its rows of the result to
     /// scratch memory.
     ///
@@ -113,7 +118,7 @@ impl LoadedContraction {
     /// If the CPU back end does not support the contraction's windows.
     pub fn new(
         contraction: &Contraction,
-        addresses: &[Address],
+        places: &[Place],
         operands: &mut PackedOperands,
         is_local: bool,
         by: Multiplier,
@@ -122,7 +127,7 @@ impl LoadedContraction {
         let mut temporary = split.as_ref().map_or(0, SplitSum::len);
         let (mut terms, mut packs) = (Vec::new(), Vec::new());
         for (number, product) in contraction.products.iter().enumerate() {
-            let mut term = Term::new(product, addresses)?;
+            let mut term = Term::new(product, places)?;
             if split.is_none() {
                 let len = by.packed_len(product.k, contraction.n);
                 let operand = Operand::new(contraction, product);
@@ -142,7 +147,7 @@ impl LoadedContraction {
         operands.reserve_temporary(temporary);
         Ok(LoadedContraction {
             by,
-            out: view(&contraction.out, addresses),
+            out: view(&contraction.out, places),
             is_local,
             m: contraction.m,
             n: contraction.n,
@@ -205,6 +210,7 @@ impl LoadedContraction {
         let packed = packed.wrapping_add(panel * by.panel_len(term.k));
         let lines = View {
             start: workspace,
+            element: Element::F32,
             row_stride: 1,
             column_stride: term.k,
         };
@@ -302,6 +308,7 @@ impl LoadedContraction {
         };
         let right = View {
             start: workspace,
+            element: Element::F32,
             row_stride: wide,
             column_stride: 1,
         };
@@ -324,6 +331,7 @@ impl LoadedContraction {
             unsafe {
                 let out = View {
                     start: split.part(buffers.temporary, number),
+                    element: Element::F32,
                     row_stride: wide,
                     column_stride: 1,
                 };

@@ -15,7 +15,8 @@
 //! numbers is exact in single precision. So an instruction that multiplies pairs of them
 //! ([`Multiplier::Pairs`]) gives the bits that fused multiply-adds give, twice as fast; but it
 //! takes numbers below the least normal number, 1.2e-38, for 0. A CPU with AMX multiplies tiles
-//! of bf16 ([`Multiplier::Tiles`], [`tiles`]), in sums of another fixed order.
+//! of bf16 ([`Multiplier::Tiles`], [`tiles`]), in sums of another fixed order. Buffers whose elements
+//! are only multiplied are then bf16 in memory, rounded once when they are stored.
 //!
 //! **Caches.** Rows are packed in strips, as high as the registers allow, and a block of strips
 //! meets one panel of B after another. The innermost loops read from the first-level cache what

@@ -1,7 +1,7 @@
 //! Multiplying a tile of rows: packs strips of A and multiplies them by the panels of packed B.
 
 use super::{
-    super::isa::Isa,
+    super::{isa::Isa, memory::Element},
     blocking::{Extent, Multiplier, View, parts},
     kernel::{MicroTile, Registers},
     lines::Lines,
@@ -44,6 +44,7 @@ pub unsafe fn pack_panel(
     let lines = Lines {
         count,
         depth: k,
+        element: b.element,
         start: b.at(0, first),
         line_stride: b.column_stride,
         depth_stride: b.row_stride,
@@ -120,6 +121,7 @@ fn block_of_rows(
         Rows::View(a) => Lines {
             count,
             depth,
+            element: a.element,
             start: a.at(rows.start, along.start),
             line_stride: a.row_stride,
             depth_stride: a.column_stride,
@@ -129,6 +131,7 @@ fn block_of_rows(
             Lines {
                 count,
                 depth,
+                element: Element::F32,
                 start: gathered,
                 line_stride: depth,
                 depth_stride: 1,

@@ -136,7 +136,7 @@ impl Lines {
             return unsafe { self.pack_strips_avx2(avx2, blocking.rows, out) };
         }
         for (first, end) in blocking.strips(self.count) {
-            let start = self.start.wrapping_add(first * self.line_stride);
+            let start = self.line(first);
             let strip = Lines {
                 count: end - first,
                 start,

@@ -3,7 +3,7 @@
 use super::{
     super::{
         isa::{Amx, Avx512Bf16, Isa},
-        memory::Address,
+        memory::{Address, Element},
     },
     blocking::{Extent, Multiplier, View},
     multiply::{Rows, multiply as multiply_tile, pack_panel},
@@ -78,6 +78,7 @@ impl Matrix {
     fn view(&self) -> View {
         View {
             start: Address::new(self.floats.as_ptr().cast_mut()),
+            element: Element::F32,
             row_stride: self.row_stride,
             column_stride: self.column_stride,
         }
@@ -126,26 +127,37 @@ fn operand(by: Multiplier, value: f32) -> f32 {
 /// `c` = `a` · `b`, or `c` += `a` · `b`, in tiles of so many rows; the workspaces are exactly as
 /// long as asked for.
 fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, tile: usize) {
-    let (n, k) = (b.columns, b.rows);
+    let (m, n, k) = (c.rows, b.columns, b.rows);
     assert_eq!(
         (a.rows, a.columns, b.columns),
-        (c.rows, k, c.columns),
+        (m, k, c.columns),
         "the extents agree"
     );
+    multiply_views(by, (m, n, k), [a.view(), b.view()], c.view_mut(), add, tile);
+}
+
+/// As [`multiply`], for matrices of `m`, `n` and `k` anywhere in memory.
+fn multiply_views(
+    by: Multiplier,
+    (m, n, k): (usize, usize, usize),
+    [left, right]: [View; 2],
+    out: View,
+    add: bool,
+    tile: usize,
+) {
     let mut packed = vec![f32::NAN; by.packed_len(k, n)];
     let mut workspace = vec![f32::NAN; by.workspace_len(k)];
     for panel in 0..by.panels(n) {
-        // SAFETY: `b` and `packed` have these extents.
-        unsafe { pack_panel(by, k, n, b.view(), panel, packed.as_mut_ptr()) };
+        // SAFETY: the right matrix and `packed` have these extents.
+        unsafe { pack_panel(by, k, n, right, panel, packed.as_mut_ptr()) };
     }
-    let (left, out) = (a.view(), c.view_mut());
-    for first in (0..c.rows).step_by(tile) {
+    for first in (0..m).step_by(tile) {
         let extent = Extent {
-            rows: tile.min(c.rows - first),
+            rows: tile.min(m - first),
             n,
             k,
         };
-        // SAFETY: the tile lies in `a` and `c`; the workspaces have the lengths that are asked for.
+        // SAFETY: the tile lies in the matrices; the workspaces have the lengths that are asked for.
         unsafe {
             let (left, out) = (Rows::View(left.skip_rows(first)), out.skip_rows(first));
             multiply_tile(
@@ -413,6 +425,37 @@ fn bits_are_those_of_sums_in_order() {
                     "{by:?}: [{row}, {column}]"
                 );
             }
+        }
+    }
+}
+
+/// Tiles give the same bits for operands that are bf16 in memory already.
+#[test]
+fn operands_may_be_bf16_in_memory() {
+    let Some(amx) = Amx::detect() else {
+        return eprintln!("skipped: this CPU has no AMX");
+    };
+    let by = Multiplier::Tiles(amx);
+    for (left, right) in [(0, 1), (1, 0), (2, 3), (3, 2), (4, 4)] {
+        for (m, n, k) in [(61, 101, 1300), (16, 33, 31), (1, 1, 1)] {
+            let a = Matrix::new(m, k, LAYOUTS[left], 1);
+            let b = Matrix::new(k, n, LAYOUTS[right], 2);
+            let mut c = Matrix::new(m, n, Layout::Rows(0), 3);
+            let mut same = c.clone();
+            multiply(by, &a, &b, &mut c, false, m);
+            let halves = |matrix: &Matrix| -> Vec<half::bf16> {
+                let floats = matrix.floats.iter();
+                floats.map(|&float| half::bf16::from_f32(float)).collect()
+            };
+            let (a_halves, b_halves) = (halves(&a), halves(&b));
+            let view = |matrix: &Matrix, halves: &[half::bf16]| View {
+                start: Address::new(halves.as_ptr().cast_mut().cast()),
+                element: Element::Bf16,
+                ..matrix.view()
+            };
+            let views = [view(&a, &a_halves), view(&b, &b_halves)];
+            multiply_views(by, (m, n, k), views, same.view_mut(), false, m);
+            assert!(c.floats == same.floats, "{m} x {n} x {k}");
         }
     }
 }

@@ -8,7 +8,13 @@
 //! the tile that its row is in, nor on how many rows and columns there are. They differ from those
 //! of a chain of fused multiply-adds. Numbers below the least normal one count as 0.
 
-use super::{super::isa::Amx, blocking::TILES, kernel::MicroTile, lines::Lines, pack_avx512::mask};
+use super::{
+    super::{isa::Amx, memory::Element},
+    blocking::TILES,
+    kernel::MicroTile,
+    lines::Lines,
+    pack_avx512::mask,
+};
 use std::{arch::x86_64::*, mem::MaybeUninit};
 
 /// Rows of a tile, and vectors of packed elements: a tile's bytes are 16 vectors.
@@ -247,7 +253,7 @@ impl Lines {
     /// The lines must be readable, and `out` writable for the tiles.
     unsafe fn pack_tiles(
         &self,
-        amx: Amx,
+        _: Amx,
         by_pair: bool,
         out: *mut f32,
         tile_stride: usize,
@@ -257,18 +263,33 @@ impl Lines {
             let out = out.wrapping_add(tile * tile_stride);
             let part = Lines {
                 depth: (self.depth - from).min(ELEMENTS),
-                start: self.start.wrapping_add(from * self.depth_stride),
+                start: self.at(0, from),
                 ..*self
             };
             // SAFETY: as the caller's; the CPU has AVX-512 and AVX512-BF16.
             unsafe {
-                match (self.depth_stride == 1, self.line_stride == 1, by_pair) {
-                    (true, _, false) => part.pack_lines::<false>(out, stride),
-                    (true, _, true) => part.pack_lines::<true>(out, stride),
-                    (_, true, true) => part.pack_pairs_of_tiles::<false>(out, stride),
-                    (_, true, false) => part.pack_pairs_of_tiles::<true>(out, stride),
-                    _ => part.gather_tile(amx, by_pair, out, stride),
+                match self.element {
+                    Element::F32 => part.pack_tile::<false>(by_pair, out, stride),
+                    Element::Bf16 => part.pack_tile::<true>(by_pair, out, stride),
                 }
+            }
+        }
+    }
+
+    /// Packs a tile; `BF16` is the format of the lines.
+    ///
+    /// # Safety
+    /// As [`Lines::pack_tiles`]; the CPU must have AVX512-BF16.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn pack_tile<const BF16: bool>(&self, by_pair: bool, out: *mut f32, stride: usize) {
+        // SAFETY: as the caller's.
+        unsafe {
+            match (self.depth_stride == 1, self.line_stride == 1, by_pair) {
+                (true, _, false) => self.pack_lines::<BF16, false>(out, stride),
+                (true, _, true) => self.pack_lines::<BF16, true>(out, stride),
+                (_, true, true) => self.pack_pairs_of_tiles::<BF16, false>(out, stride),
+                (_, true, false) => self.pack_pairs_of_tiles::<BF16, true>(out, stride),
+                _ => self.gather_tile::<BF16>(by_pair, out, stride),
             }
         }
     }
@@ -276,23 +297,29 @@ impl Lines {
     /// Packs at most 32 neighbours of each line: a vector for each line, or the transpose.
     ///
     /// # Safety
-    /// As [`Lines::pack_tiles`]; the CPU must have AVX512-BF16.
-    #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn pack_lines<const TRANSPOSE: bool>(&self, out: *mut f32, stride: usize) {
-        let masks = (
-            mask(self.depth.min(16)),
-            mask(self.depth.saturating_sub(16)),
-        );
+    /// As [`Lines::pack_tile`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn pack_lines<const BF16: bool, const TRANSPOSE: bool>(
+        &self,
+        out: *mut f32,
+        stride: usize,
+    ) {
+        let floats = [self.depth.min(16), self.depth.saturating_sub(16)].map(mask);
+        let all = ((1u64 << self.depth) - 1) as u32;
         let mut vectors = [_mm512_setzero_si512(); ROWS];
         for (line, vector) in vectors.iter_mut().enumerate() {
             if line < self.count {
                 let start = self.line(line);
                 // SAFETY: the masks leave out what is beyond the line.
                 *vector = unsafe {
-                    rounded(
-                        _mm512_maskz_loadu_ps(masks.0, start),
-                        _mm512_maskz_loadu_ps(masks.1, start.wrapping_add(16)),
-                    )
+                    if BF16 {
+                        _mm512_maskz_loadu_epi16(all, start.cast())
+                    } else {
+                        rounded(
+                            _mm512_maskz_loadu_ps(floats[0], start),
+                            _mm512_maskz_loadu_ps(floats[1], start.wrapping_add(16)),
+                        )
+                    }
                 };
             }
         }
@@ -303,22 +330,32 @@ impl Lines {
     /// Packs at most 32 elements of neighbouring lines: a vector for each pair, or the transpose.
     ///
     /// # Safety
-    /// As [`Lines::pack_tiles`]; the CPU must have AVX512-BF16.
-    #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn pack_pairs_of_tiles<const TRANSPOSE: bool>(&self, out: *mut f32, stride: usize) {
+    /// As [`Lines::pack_tile`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn pack_pairs_of_tiles<const BF16: bool, const TRANSPOSE: bool>(
+        &self,
+        out: *mut f32,
+        stride: usize,
+    ) {
         // SAFETY: the table has 32 lanes.
         let interleave = unsafe { _mm512_loadu_si512(INTERLEAVED.as_ptr().cast()) };
         let lines = mask(self.count);
         let mut vectors = [_mm512_setzero_si512(); ROWS];
         for (pair, vector) in vectors.iter_mut().enumerate() {
             let masks = [2 * pair, 2 * pair + 1].map(|k| if k < self.depth { lines } else { 0 });
-            let start = self.start.wrapping_add(2 * pair * self.depth_stride);
+            let starts = [self.at(0, 2 * pair), self.at(0, 2 * pair + 1)];
             // SAFETY: the masks leave out what is beyond the lines, and beyond k.
             let halves = unsafe {
-                rounded(
-                    _mm512_maskz_loadu_ps(masks[0], start),
-                    _mm512_maskz_loadu_ps(masks[1], start.wrapping_add(self.depth_stride)),
-                )
+                if BF16 {
+                    let first = _mm256_maskz_loadu_epi16(masks[0], starts[0].cast());
+                    let second = _mm256_maskz_loadu_epi16(masks[1], starts[1].cast());
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
+                } else {
+                    rounded(
+                        _mm512_maskz_loadu_ps(masks[0], starts[0]),
+                        _mm512_maskz_loadu_ps(masks[1], starts[1]),
+                    )
+                }
             };
             *vector = _mm512_permutexvar_epi16(interleave, halves);
         }
@@ -329,23 +366,31 @@ impl Lines {
     /// Packs a tile of lines with any strides.
     ///
     /// # Safety
-    /// As [`Lines::pack_tiles`].
-    unsafe fn gather_tile(&self, amx: Amx, by_pair: bool, out: *mut f32, stride: usize) {
-        let mut copy = [[0.0; ELEMENTS]; ROWS];
+    /// As [`Lines::pack_tile`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn gather_tile<const BF16: bool>(&self, by_pair: bool, out: *mut f32, stride: usize) {
+        let mut copy = [[0.0f32; ELEMENTS]; ROWS];
         for (line, copy) in copy.iter_mut().enumerate().take(self.count) {
             for (k, copy) in copy.iter_mut().enumerate().take(self.depth) {
                 // SAFETY: the caller vouches for all lines and all k.
-                *copy = unsafe { *self.line(line).add(k * self.depth_stride) };
+                *copy = unsafe {
+                    if BF16 {
+                        (*self.at(line, k).cast::<half::bf16>()).to_f32()
+                    } else {
+                        *self.at(line, k)
+                    }
+                };
             }
         }
         let lines = Lines {
+            element: Element::F32,
             start: copy.as_ptr().cast(),
             line_stride: ELEMENTS,
             depth_stride: 1,
             ..*self
         };
         // SAFETY: the copy has all lines; the rest is as the caller's.
-        unsafe { lines.pack_tiles(amx, by_pair, out, 0, stride) };
+        unsafe { lines.pack_tile::<false>(by_pair, out, stride) };
     }
 }
 
