@@ -1,7 +1,7 @@
 //! The blocking of products: the multiplier, the sizes of strips and panels, and strided matrices.
 
 use super::super::{
-    isa::{Amx, Avx512Bf16, Isa},
+    isa::{Amx, Avx512Bf16, Isa, first_level_cache},
     memory::{Address, Element},
 };
 use crate::backend::Precision;
@@ -53,16 +53,17 @@ impl Multiplier {
         }
     }
 
-    pub const fn blocking(self) -> &'static Blocking {
+    pub fn blocking(self) -> &'static Blocking {
         match (self, self.isa()) {
             (Multiplier::Tiles(_), _) => &TILES,
+            (_, Isa::Avx512(_)) if first_level_cache() >= LARGE_CACHE => &AVX512_LARGE_CACHE,
             (_, Isa::Avx512(_)) => &AVX512,
             _ => &OTHERS,
         }
     }
 
     /// Columns of a panel.
-    pub const fn width(self) -> usize {
+    pub fn width(self) -> usize {
         self.blocking().width
     }
 
@@ -72,7 +73,7 @@ impl Multiplier {
     }
 
     /// Floats along k of packed operands with `k` elements.
-    pub const fn packed_depth(self, k: usize) -> usize {
+    pub fn packed_depth(self, k: usize) -> usize {
         let unit = self.blocking().unit;
         k.div_ceil(self.elements_per_float() * unit) * unit
     }
@@ -90,16 +91,21 @@ impl Multiplier {
         self.panels(n).saturating_mul(self.panel_len(k))
     }
 
-    /// Floats of workspace per tile for packing A.
-    pub fn workspace_len(self, k: usize) -> usize {
-        let Blocking { block, depth, .. } = self.blocking();
-        block * self.packed_depth(k).min(*depth)
+    /// Rows that packed strips of `rows` rows take.
+    pub fn padded(self, rows: usize) -> usize {
+        rows.next_multiple_of(self.blocking().unit)
     }
 
-    /// Floats of workspace per tile if the rows of A are first copied out of windows: for the
-    /// copied rows and the packed rows.
-    pub fn gathered_workspace_len(self, k: usize) -> usize {
-        (1 + self.elements_per_float()) * self.workspace_len(k)
+    /// Floats of workspace per tile for packing A, of products with `depth` floats along k in all.
+    pub fn workspace_len(self, depth: usize) -> usize {
+        let blocking = self.blocking();
+        blocking.block * depth.min(blocking.depth)
+    }
+
+    /// Floats of workspace per tile if rows of A are first copied out of windows: for the packed rows
+    /// and the copied rows.
+    pub fn gathered_workspace_len(self, depth: usize) -> usize {
+        (1 + self.elements_per_float()) * self.workspace_len(depth)
     }
 }
 
@@ -123,6 +129,14 @@ pub const AVX512: Blocking = Blocking {
     block: 14,
     depth: 1024,
     unit: 1,
+};
+/// Where a panel and a strip fit into the first-level cache, of this many bytes or more, a panel
+/// stays there for a block of strips.
+const LARGE_CACHE: usize = 48 << 10;
+const AVX512_LARGE_CACHE: Blocking = Blocking {
+    block: 112,
+    depth: 256,
+    ..AVX512
 };
 pub const OTHERS: Blocking = Blocking {
     width: 16,
@@ -190,14 +204,6 @@ impl View {
             ..self
         }
     }
-}
-
-/// The rows of a product: `rows` × `n`, summed over `k`.
-#[derive(Clone, Copy, Debug)]
-pub struct Extent {
-    pub rows: usize,
-    pub n: usize,
-    pub k: usize,
 }
 
 impl Blocking {

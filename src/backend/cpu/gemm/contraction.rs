@@ -5,8 +5,8 @@ use super::{
         memory::{Address, Element, Place},
         tile::TileRange,
     },
-    blocking::{Extent, MOST_WIDTH, Multiplier, View},
-    multiply::{Rows, multiply, pack_panel},
+    blocking::{MOST_WIDTH, Multiplier, View},
+    multiply::{Factors, Rows, multiply, pack_panel},
     operands::{Operand, PackedBuffers, PackedOperands},
     split_sum::SplitSum,
     windows::WindowReader,
@@ -15,7 +15,6 @@ use crate::{
     error::Result,
     plan::{Contraction, Matrix, Product},
 };
-use std::ops::Range;
 
 /// A loaded contraction.
 pub struct LoadedContraction {
@@ -85,18 +84,6 @@ impl Term {
             .filter(|(_, is_left)| *is_left == left)
             .map(|(reader, _)| reader)
     }
-
-    /// Floats of workspace to pack and multiply the term.
-    fn workspace_len(&self, by: Multiplier) -> usize {
-        match (self.reader(true), self.reader(false)) {
-            (Some(_), _) => by.gathered_workspace_len(self.k),
-            (_, Some(_)) => self
-                .k
-                .saturating_mul(MOST_WIDTH)
-                .max(by.workspace_len(self.k)),
-            _ => by.workspace_len(self.k),
-        }
-    }
 }
 
 fn view(matrix: &Matrix, places: &[Place]) -> View {
@@ -163,8 +150,16 @@ impl LoadedContraction {
         match &self.split {
             Some(split) => split.workspace_len(self.by),
             None => {
-                let lens = self.terms.iter().map(|term| term.workspace_len(self.by));
-                lens.max().unwrap_or(0)
+                let (by, terms) = (self.by, &self.terms);
+                let depths = terms.iter().map(|term| by.packed_depth(term.k));
+                let depth = depths.fold(0, usize::saturating_add);
+                let packed = match terms.iter().any(|term| term.reader(true).is_some()) {
+                    true => by.gathered_workspace_len(depth),
+                    false => by.workspace_len(depth),
+                };
+                let columns = terms.iter().filter(|term| term.reader(false).is_some());
+                let columns = columns.map(|term| term.k.saturating_mul(MOST_WIDTH));
+                packed.max(columns.max().unwrap_or(0))
             }
         }
     }
@@ -251,38 +246,31 @@ impl LoadedContraction {
             // SAFETY: as the caller's; the plan verifier checks that the result lies in its buffer.
             return unsafe { split.total(buffers.temporary, out, rows, self.m, self.n) };
         }
-        for (number, term) in self.terms.iter().enumerate() {
-            let extent = Extent {
-                rows,
-                n: self.n,
+        let factors = |number: usize| {
+            let term = &self.terms[number];
+            let a = match term.reader(true) {
+                Some(reader) => Rows::Windows(reader, first),
+                // SAFETY: the plan verifier checks that operands lie in their buffers.
+                None => Rows::View(unsafe { term.left.skip_rows(first) }),
+            };
+            Factors {
                 k: term.k,
-            };
-            let reader = term.reader(true);
-            let gather = |rows: Range<usize>, columns: Range<usize>, out: *mut f32| {
-                let (reader, len) = (reader.expect("only windows are gathered"), columns.len());
-                let rows = first + rows.start..first + rows.end;
-                // SAFETY: the rows are the tile's, and the workspace has room for them.
-                unsafe { reader.copy_rows(rows, columns, out, len) };
-            };
-            // SAFETY: the plan verifier checks that the operands and the result lie in their
-            // buffers, that rows of the result belong to one tile, and that the result is none of
-            // the operands. The rest is as the caller's.
-            unsafe {
-                let left = match reader {
-                    Some(_) => Rows::Gathered(&gather),
-                    None => Rows::View(term.left.skip_rows(first)),
-                };
-                let packed = term.packed(buffers).cast_const();
-                multiply(
-                    self.by,
-                    extent,
-                    left,
-                    packed,
-                    out,
-                    number > 0,
-                    workspace.pointer(),
-                );
+                a,
+                packed: term.packed(buffers),
             }
+        };
+        // SAFETY: the plan verifier checks that the operands and the result lie in their buffers, that
+        // rows of the result belong to one tile, and that the result is none of the operands. The
+        // rest is as the caller's.
+        unsafe {
+            multiply(
+                self.by,
+                (rows, self.n),
+                (self.terms.len(), &factors),
+                out,
+                false,
+                workspace.pointer(),
+            );
         }
     }
 
@@ -320,11 +308,6 @@ impl LoadedContraction {
             .expect("all products are read through windows");
         for from in positions.clone().step_by(split.depth) {
             let k = split.depth.min(positions.end - from);
-            let extent = Extent {
-                rows: tall,
-                n: wide,
-                k,
-            };
             let add = from > positions.start;
             // SAFETY: the positions are the matrix's; the workspace and the parts have the floats
             // that were asked for. The rest is as the caller's.
@@ -339,8 +322,19 @@ impl LoadedContraction {
                 for panel in 0..by.panels(wide) {
                     pack_panel(by, k, wide, right, panel, panels);
                 }
-                let left = Rows::View(other.skip_columns(from));
-                multiply(by, extent, left, panels, out, add, left_workspace);
+                let factors = Factors {
+                    k,
+                    a: Rows::View(other.skip_columns(from)),
+                    packed: panels,
+                };
+                multiply(
+                    by,
+                    (tall, wide),
+                    (1, &|_| factors),
+                    out,
+                    add,
+                    left_workspace,
+                );
             }
         }
     }

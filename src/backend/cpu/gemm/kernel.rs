@@ -24,10 +24,6 @@ macro_rules! avx512_kernel {
             let direct = self.column_stride == 1;
             let masks: [u16; VECTORS] =
                 std::array::from_fn(|i| mask(self.width.saturating_sub(16 * i).min(16)));
-            debug_assert!(
-                self.a_strides == (1, ROWS),
-                "strips are packed for these kernels"
-            );
             let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
             if self.add {
                 for (row, sums) in sums.iter_mut().enumerate() {
@@ -41,21 +37,28 @@ macro_rules! avx512_kernel {
                     }
                 }
             }
-            let (mut a, mut b) = (self.a, self.b);
-            for _ in 0..self.depth {
-                // SAFETY: `b` walks through a panel, `a` through a strip; the CPU has the instructions.
-                unsafe {
-                    let columns: [__m512; VECTORS] =
-                        std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let factor = _mm512_set1_ps(*a.add(row));
-                        for (sum, &columns) in sums.iter_mut().zip(&columns) {
-                            let ($factor, $columns, $sum) = (factor, columns, *sum);
-                            *sum = $multiply;
+            for segment in self.segments {
+                debug_assert!(
+                    segment.a_strides == (1, ROWS),
+                    "strips are packed for these kernels"
+                );
+                let (mut a, mut b) = (segment.a, segment.b);
+                for _ in 0..segment.depth {
+                    // SAFETY: `b` walks through a panel, `a` through a strip; the CPU has the
+                    // instructions.
+                    unsafe {
+                        let columns: [__m512; VECTORS] =
+                            std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
+                        for (row, sums) in sums.iter_mut().enumerate() {
+                            let factor = _mm512_set1_ps(*a.add(row));
+                            for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                                let ($factor, $columns, $sum) = (factor, columns, *sum);
+                                *sum = $multiply;
+                            }
                         }
+                        a = a.add(ROWS);
+                        b = b.add(WIDTH);
                     }
-                    a = a.add(ROWS);
-                    b = b.add(WIDTH);
                 }
             }
             for (row, sums) in sums.iter().enumerate() {
@@ -95,15 +98,35 @@ impl Registers {
     }
 }
 
-/// A strip of at most [`Blocking::rows`](super::blocking::Blocking) rows, times a panel.
-pub struct MicroTile {
-    /// Floats along k.
-    pub depth: usize,
+/// The maximum number of segments of a tile.
+pub const MOST_SEGMENTS: usize = 4;
+
+/// A strip of at most [`Blocking::rows`](super::blocking::Blocking) rows, and a panel.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Segment {
     pub a: *const f32,
-    /// Floats between rows of the strip, and between one k and the next.
-    pub a_strides: (usize, usize),
     /// The panel: for each k, all its packed columns.
     pub b: *const f32,
+    /// Floats along k.
+    pub depth: usize,
+    /// Floats between rows of the strip, and between one k and the next.
+    pub a_strides: (usize, usize),
+}
+
+impl Segment {
+    /// No products.
+    pub const EMPTY: Segment = Segment {
+        a: std::ptr::null(),
+        b: std::ptr::null(),
+        depth: 0,
+        a_strides: (0, 0),
+    };
+}
+
+/// Strips times panels, added up.
+pub struct MicroTile<'a> {
+    pub segments: &'a [Segment],
     pub c: *mut f32,
     pub row_stride: usize,
     pub column_stride: usize,
@@ -113,12 +136,12 @@ pub struct MicroTile {
     pub add: bool,
 }
 
-impl MicroTile {
+impl MicroTile<'_> {
     /// Writes, or adds to, `rows` rows of C.
     ///
     /// # Safety
-    /// `a` must be readable for `rows` rows and `depth` floats of each, `b` for the panel's columns
-    /// at each of `depth` floats, and `c` readable and writable for `rows` rows of `width` columns.
+    /// In each segment, `a` must be readable for `rows` rows and `depth` floats of each, and `b` for the
+    /// panel's columns at each of `depth` floats. `c` must be readable and writable for `rows` rows of `width` columns.
     /// `c` overlaps neither `a` nor `b`, and no other thread uses it. Strips for AVX-512 are
     /// packed.
     pub unsafe fn run(&self, registers: &Registers, rows: usize) {
@@ -208,23 +231,25 @@ impl MicroTile {
                 *sums = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(start.add(8 * i)) });
             }
         }
-        // One offset for all rows.
-        let starts: [*const f32; ROWS] =
-            std::array::from_fn(|row| self.a.wrapping_add(row * self.a_strides.0));
-        let (mut along, mut b) = (0, self.b);
-        for _ in 0..self.depth {
-            // SAFETY: `b` walks through a panel, `along` through a strip.
-            unsafe {
-                let columns: [__m256; VECTORS] =
-                    std::array::from_fn(|i| _mm256_loadu_ps(b.add(8 * i)));
-                for (start, sums) in starts.iter().zip(&mut sums) {
-                    let factor = _mm256_set1_ps(*start.add(along));
-                    for (sum, &columns) in sums.iter_mut().zip(&columns) {
-                        *sum = _mm256_fmadd_ps(factor, columns, *sum);
+        for segment in self.segments {
+            // One offset for all rows.
+            let starts: [*const f32; ROWS] =
+                std::array::from_fn(|row| segment.a.wrapping_add(row * segment.a_strides.0));
+            let (mut along, mut b) = (0, segment.b);
+            for _ in 0..segment.depth {
+                // SAFETY: `b` walks through a panel, `along` through a strip.
+                unsafe {
+                    let columns: [__m256; VECTORS] =
+                        std::array::from_fn(|i| _mm256_loadu_ps(b.add(8 * i)));
+                    for (start, sums) in starts.iter().zip(&mut sums) {
+                        let factor = _mm256_set1_ps(*start.add(along));
+                        for (sum, &columns) in sums.iter_mut().zip(&columns) {
+                            *sum = _mm256_fmadd_ps(factor, columns, *sum);
+                        }
                     }
+                    along += segment.a_strides.1;
+                    b = b.add(WIDTH);
                 }
-                along += self.a_strides.1;
-                b = b.add(WIDTH);
             }
         }
         for (row, sums) in sums.iter().enumerate() {
@@ -260,19 +285,20 @@ impl MicroTile {
             for (sums, line) in sums.iter_mut().zip(&lines) {
                 sums.copy_from_slice(&line[start..start + COLUMNS]);
             }
-            for k in 0..self.depth {
-                // SAFETY: within the panel.
-                let b = unsafe {
-                    self.b
-                        .add(k * WIDTH + start)
-                        .cast::<[f32; COLUMNS]>()
-                        .read()
-                };
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: within the strip.
-                    let a = unsafe { *self.a.add(row * self.a_strides.0 + k * self.a_strides.1) };
-                    for column in 0..COLUMNS {
-                        sums[column] += a * b[column];
+            for segment in self.segments {
+                let strides = segment.a_strides;
+                for k in 0..segment.depth {
+                    // SAFETY: within the panel.
+                    let b = unsafe {
+                        let b = segment.b.add(k * WIDTH + start);
+                        b.cast::<[f32; COLUMNS]>().read()
+                    };
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: within the strip.
+                        let a = unsafe { *segment.a.add(row * strides.0 + k * strides.1) };
+                        for column in 0..COLUMNS {
+                            sums[column] += a * b[column];
+                        }
                     }
                 }
             }

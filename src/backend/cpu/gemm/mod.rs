@@ -22,8 +22,9 @@
 //! meets one panel of B after another. The innermost loops read from the first-level cache what
 //! they read most often: with AVX2 a panel, while the strip comes from the second-level cache, or
 //! from A itself where the elements of a row are neighbours; with AVX-512, whose strips are higher,
-//! a block is one strip, and the panels come from the second-level cache. The sums of a strip and a
-//! panel stay in registers.
+//! the same if the first-level cache has 48 KiB, else a block is one strip, and the panels come from
+//! the second-level cache. The sums of a strip and a panel stay in registers, through all products of
+//! a contraction that fit into a block along k.
 
 mod blocking;
 mod lines;

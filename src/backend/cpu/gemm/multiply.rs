@@ -2,21 +2,12 @@
 
 use super::{
     super::{isa::Isa, memory::Element},
-    blocking::{Extent, Multiplier, View, parts},
-    kernel::{MicroTile, Registers},
+    blocking::{Blocking, Multiplier, View, parts},
+    kernel::{MOST_SEGMENTS, MicroTile, Registers, Segment},
     lines::Lines,
+    windows::WindowReader,
 };
 use std::ops::Range;
-
-/// The rows of A: in memory, or produced by a function during packing.
-#[derive(Clone, Copy)]
-pub(crate) enum Rows<'a> {
-    View(View),
-    /// Writes a range of columns of a range of rows without gaps: `(rows, columns, out)`.
-    Gathered(&'a GatherRows<'a>),
-}
-
-pub type GatherRows<'a> = dyn Fn(Range<usize>, Range<usize>, *mut f32) + 'a;
 
 /// Packs a panel of B: the panel's columns for each k, or for each pair of k; columns beyond B are
 /// 0.
@@ -60,128 +51,232 @@ fn reads_in_place(by: Multiplier, rows: &Lines) -> bool {
     matches!(by, Multiplier::F32(Isa::Avx2(_) | Isa::Portable)) && rows.depth_stride == 1
 }
 
-/// C = A · B, or C += A · B, for packed B.
+/// One of the products of a sum: its rows of A, and its packed B.
+#[derive(Clone, Copy)]
+pub(crate) struct Factors<'a> {
+    pub k: usize,
+    pub a: Rows<'a>,
+    /// As [`pack_panel`] left it.
+    pub packed: *const f32,
+}
+
+/// The rows of A.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// In memory.
+    View(View),
+    /// Read through windows, from this row of the windows on.
+    Windows(&'a WindowReader, usize),
+}
+
+/// C = Σ A · B, or C += Σ A · B, over `count` products, each with the same extents but for k.
+///
+/// Parts of products whose packed rows fit into the workspace together are added while their sums stay
+/// in registers.
 ///
 /// # Safety
-/// `a` must be readable and `c` readable and writable for the extent, `packed` as [`pack_panel`]
-/// left it, and `workspace` writable for [`Multiplier::workspace_len`] floats, or
-/// [`Multiplier::gathered_workspace_len`] for rows that are gathered. `c` and the workspace overlap
-/// none of the others, and no other thread uses them.
-pub unsafe fn multiply(
+/// The rows of each product must be readable for `rows` rows and its k, and `c` readable and writable
+/// for `rows` rows and `n` columns. `workspace` must be writable for
+/// [`Multiplier::workspace_len`] floats, or [`Multiplier::gathered_workspace_len`] if rows are read
+/// through windows. `c` and the workspace overlap none of the others, and no other thread uses them.
+pub unsafe fn multiply<'a>(
     by: Multiplier,
-    extent: Extent,
-    a: Rows<'_>,
-    packed: *const f32,
+    (rows, n): (usize, usize),
+    (count, factors): (usize, &dyn Fn(usize) -> Factors<'a>),
     c: View,
     add: bool,
     workspace: *mut f32,
 ) {
-    let (blocking, per_float) = (by.blocking(), by.elements_per_float());
-    // A k of 0 leaves zeros.
-    let empty = (extent.k == 0).then_some((0, 0));
-    let registers = Registers::new(by);
-    let depth = by.packed_depth(extent.k);
-    for (from, to) in blocking.blocks_along_k(depth).chain(empty) {
-        let along = from * per_float..extent.k.min(to * per_float);
-        for (first, last) in parts(extent.rows, blocking.block) {
-            let gathered = workspace.wrapping_add(by.workspace_len(extent.k));
-            let rows = block_of_rows(a, first..last, along.clone(), gathered);
-            let in_place = reads_in_place(by, &rows);
-            if !in_place {
-                // SAFETY: the block's rows and that part of k lie in `a`, or were gathered, and
-                // take at most `workspace_len` floats.
-                unsafe { rows.pack_strips(by, workspace) };
-            }
+    let (blocking, registers) = (by.blocking(), Registers::new(by));
+    let depths = (0..count).map(|number| by.packed_depth(factors(number).k));
+    let gathered = workspace.wrapping_add(by.workspace_len(depths.sum()));
+    let mut pieces = (0..count)
+        .flat_map(|number| {
+            let factors = factors(number);
+            let blocks = blocking.blocks_along_k(by.packed_depth(factors.k));
+            blocks.map(move |(from, to)| Piece {
+                factors,
+                floats: from..to,
+            })
+        })
+        .peekable();
+    let mut add = add;
+    loop {
+        let mut group = Group::default();
+        while let Some(piece) = pieces.next_if(|piece| group.has_room(piece, blocking)) {
+            group.push(piece);
+        }
+        for (first, last) in parts(rows, blocking.block) {
             let block = Block {
                 by,
-                extent,
-                rows,
-                strips: (!in_place).then_some(workspace.cast_const()),
-                first,
-                floats: from..to,
-                packed,
+                n,
+                rows: first..last,
+                group: &group,
                 c,
-                add: add || from > 0,
+                add,
             };
-            // SAFETY: as the caller's; the strips have just been packed.
-            unsafe { block.multiply(&registers) };
-        }
-    }
-}
-
-/// A range of rows of A along a part of k. Rows that a function produces are written to `gathered`.
-fn block_of_rows(
-    a: Rows<'_>,
-    rows: Range<usize>,
-    along: Range<usize>,
-    gathered: *mut f32,
-) -> Lines {
-    let (count, depth) = (rows.len(), along.len());
-    match a {
-        Rows::View(a) => Lines {
-            count,
-            depth,
-            element: a.element,
-            start: a.at(rows.start, along.start),
-            line_stride: a.row_stride,
-            depth_stride: a.column_stride,
-        },
-        Rows::Gathered(gather) => {
-            gather(rows, along, gathered);
-            Lines {
-                count,
-                depth,
-                element: Element::F32,
-                start: gathered,
-                line_stride: depth,
-                depth_stride: 1,
+            // SAFETY: as the caller's; the packed rows of a group fit into the workspace.
+            unsafe {
+                let segments = block.pack(workspace, gathered);
+                block.multiply(&registers, segments);
             }
         }
+        add = true;
+        if pieces.peek().is_none() {
+            return;
+        }
     }
 }
 
-/// A block of rows and a part of k, times all panels of B.
-struct Block {
-    by: Multiplier,
-    extent: Extent,
-    rows: Lines,
-    /// The rows, packed in strips unless they are read in place.
-    strips: Option<*const f32>,
-    /// The block's first row, in C.
-    first: usize,
+/// A part of a product along k.
+#[derive(Clone)]
+struct Piece<'a> {
+    factors: Factors<'a>,
     /// The floats along k of packed B.
     floats: Range<usize>,
-    packed: *const f32,
+}
+
+/// Pieces that are multiplied together.
+#[derive(Default)]
+struct Group<'a> {
+    pieces: [Option<Piece<'a>>; MOST_SEGMENTS],
+    count: usize,
+    /// Floats along k.
+    depth: usize,
+}
+
+impl<'a> Group<'a> {
+    fn has_room(&self, piece: &Piece, blocking: &Blocking) -> bool {
+        let depth = self.depth + piece.floats.len();
+        self.count == 0 || self.count < MOST_SEGMENTS && depth <= blocking.depth
+    }
+
+    fn push(&mut self, piece: Piece<'a>) {
+        self.depth += piece.floats.len();
+        self.pieces[self.count] = Some(piece);
+        self.count += 1;
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Piece<'a>> {
+        self.pieces.iter().flatten()
+    }
+}
+
+/// A block of rows and a group of pieces, times all panels of B.
+struct Block<'a> {
+    by: Multiplier,
+    n: usize,
+    rows: Range<usize>,
+    group: &'a Group<'a>,
     c: View,
     add: bool,
 }
 
-impl Block {
+/// The rows of a piece: packed in strips, or read in place.
+#[derive(Clone, Copy)]
+enum Strips {
+    Packed(*const f32),
+    InPlace(Lines),
+}
+
+impl Block<'_> {
+    /// Packs the rows of each piece, unless they are read in place. Rows that are read through
+    /// windows are copied to `gathered` first.
+    ///
     /// # Safety
-    /// As [`multiply`], and the strips must be packed.
-    unsafe fn multiply(&self, registers: &Registers) {
-        let (blocking, n, depth) = (self.by.blocking(), self.extent.n, self.floats.len());
-        let panel_len = self.by.panel_len(self.extent.k);
+    /// As [`multiply`].
+    unsafe fn pack(
+        &self,
+        workspace: *mut f32,
+        gathered: *mut f32,
+    ) -> [Option<Strips>; MOST_SEGMENTS] {
+        let by = self.by;
+        let mut out = workspace;
+        let mut segments = [None; MOST_SEGMENTS];
+        for (piece, segment) in self.group.pieces().zip(&mut segments) {
+            // SAFETY: as the caller's.
+            let lines = unsafe { self.lines(piece, gathered) };
+            *segment = Some(if reads_in_place(by, &lines) {
+                Strips::InPlace(lines)
+            } else {
+                // SAFETY: the lines lie in A, or were gathered; the packed rows of a group take at
+                // most a block.
+                unsafe { lines.pack_strips(by, out) };
+                let strips = out.cast_const();
+                out = out.wrapping_add(by.padded(self.rows.len()) * piece.floats.len());
+                Strips::Packed(strips)
+            });
+        }
+        segments
+    }
+
+    /// The block's rows along a piece.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn lines(&self, piece: &Piece, gathered: *mut f32) -> Lines {
+        let Range { start, end } = piece.floats;
+        let (k, per_float) = (piece.factors.k, self.by.elements_per_float());
+        let along = start * per_float..k.min(end * per_float);
+        let (count, depth) = (self.rows.len(), along.len());
+        match piece.factors.a {
+            Rows::View(a) => Lines {
+                count,
+                depth,
+                element: a.element,
+                start: a.at(self.rows.start, along.start),
+                line_stride: a.row_stride,
+                depth_stride: a.column_stride,
+            },
+            Rows::Windows(reader, first) => {
+                let rows = first + self.rows.start..first + self.rows.end;
+                // SAFETY: the rows are the tile's, and the workspace has room for them.
+                unsafe { reader.copy_rows(rows, along, gathered, depth) };
+                Lines {
+                    count,
+                    depth,
+                    element: Element::F32,
+                    start: gathered,
+                    line_stride: depth,
+                    depth_stride: 1,
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`multiply`], with the strips that [`Block::pack`] returned.
+    unsafe fn multiply(&self, registers: &Registers, strips: [Option<Strips>; MOST_SEGMENTS]) {
+        let (blocking, n) = (self.by.blocking(), self.n);
+        let mut segments = [Segment::EMPTY; MOST_SEGMENTS];
         for panel in 0..self.by.panels(n) {
             let column = panel * blocking.width;
-            let b = panel * panel_len + self.floats.start * blocking.width;
-            for (row, end) in blocking.strips(self.rows.count) {
-                let (a, a_strides) = match self.strips {
-                    Some(strips) => (strips.wrapping_add(row * depth), (1, end - row)),
-                    None => (self.rows.line(row), (self.rows.line_stride, 1)),
-                };
+            for (row, end) in blocking.strips(self.rows.len()) {
+                let both = self.group.pieces().zip(strips.iter().flatten());
+                for ((piece, strips), segment) in both.zip(&mut segments) {
+                    let depth = piece.floats.len();
+                    let (a, a_strides) = match strips {
+                        Strips::Packed(start) => (start.wrapping_add(row * depth), (1, end - row)),
+                        Strips::InPlace(lines) => (lines.line(row), (lines.line_stride, 1)),
+                    };
+                    let b = panel * self.by.panel_len(piece.factors.k)
+                        + piece.floats.start * blocking.width;
+                    *segment = Segment {
+                        a,
+                        b: piece.factors.packed.wrapping_add(b),
+                        depth,
+                        a_strides,
+                    };
+                }
                 let tile = MicroTile {
-                    depth,
-                    a,
-                    a_strides,
-                    b: self.packed.wrapping_add(b),
-                    c: self.c.at(self.first + row, column),
+                    segments: &segments[..self.group.count],
+                    c: self.c.at(self.rows.start + row, column),
                     row_stride: self.c.row_stride,
                     column_stride: self.c.column_stride,
                     width: blocking.width.min(n - column),
                     add: self.add,
                 };
-                // SAFETY: the strip is packed or lies in A, the panel lies in packed B, and the tile
+                // SAFETY: the strips are packed or lie in A, the panels lie in packed B, and the tile
                 // in C.
                 unsafe { tile.run(registers, end - row) };
             }

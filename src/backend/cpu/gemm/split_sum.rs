@@ -89,7 +89,7 @@ impl SplitSum {
         let lines = self
             .lines_len()
             .saturating_add(by.packed_len(self.depth, self.wide));
-        lines.saturating_add(by.workspace_len(self.depth))
+        lines.saturating_add(by.workspace_len(by.packed_depth(self.depth)))
     }
 
     /// The address of part `number`, if the parts start at `parts`.

@@ -5,8 +5,8 @@ use super::{
         isa::{Amx, Avx512Bf16, Isa},
         memory::{Address, Element},
     },
-    blocking::{Extent, Multiplier, View},
-    multiply::{Rows, multiply as multiply_tile, pack_panel},
+    blocking::{Multiplier, View},
+    multiply::{Factors, Rows, multiply as multiply_tile, pack_panel},
 };
 
 /// What lies around and between the elements; a product must neither use nor change it.
@@ -136,6 +136,16 @@ fn multiply(by: Multiplier, a: &Matrix, b: &Matrix, c: &mut Matrix, add: bool, t
     multiply_views(by, (m, n, k), [a.view(), b.view()], c.view_mut(), add, tile);
 }
 
+/// All panels of a right matrix.
+fn pack(by: Multiplier, right: View, (k, n): (usize, usize)) -> Vec<f32> {
+    let mut packed = vec![f32::NAN; by.packed_len(k, n)];
+    for panel in 0..by.panels(n) {
+        // SAFETY: the right matrix and `packed` have these extents.
+        unsafe { pack_panel(by, k, n, right, panel, packed.as_mut_ptr()) };
+    }
+    packed
+}
+
 /// As [`multiply`], for matrices of `m`, `n` and `k` anywhere in memory.
 fn multiply_views(
     by: Multiplier,
@@ -145,30 +155,20 @@ fn multiply_views(
     add: bool,
     tile: usize,
 ) {
-    let mut packed = vec![f32::NAN; by.packed_len(k, n)];
-    let mut workspace = vec![f32::NAN; by.workspace_len(k)];
-    for panel in 0..by.panels(n) {
-        // SAFETY: the right matrix and `packed` have these extents.
-        unsafe { pack_panel(by, k, n, right, panel, packed.as_mut_ptr()) };
-    }
+    let packed = pack(by, right, (k, n));
+    let mut workspace = vec![f32::NAN; by.workspace_len(by.packed_depth(k))];
     for first in (0..m).step_by(tile) {
-        let extent = Extent {
-            rows: tile.min(m - first),
-            n,
-            k,
-        };
         // SAFETY: the tile lies in the matrices; the workspaces have the lengths that are asked for.
         unsafe {
-            let (left, out) = (Rows::View(left.skip_rows(first)), out.skip_rows(first));
-            multiply_tile(
-                by,
-                extent,
-                left,
-                packed.as_ptr(),
-                out,
-                add,
-                workspace.as_mut_ptr(),
-            );
+            let factors = Factors {
+                k,
+                a: Rows::View(left.skip_rows(first)),
+                packed: packed.as_ptr(),
+            };
+            let rows = tile.min(m - first);
+            let out = out.skip_rows(first);
+            let workspace = workspace.as_mut_ptr();
+            multiply_tile(by, (rows, n), (1, &|_| factors), out, add, workspace);
         }
     }
 }
@@ -425,6 +425,45 @@ fn bits_are_those_of_sums_in_order() {
                     "{by:?}: [{row}, {column}]"
                 );
             }
+        }
+    }
+}
+
+/// A sum of products gives the bits of one product after another, however many fit into a block.
+#[test]
+fn products_are_added_in_order() {
+    let (m, n) = (45, 70);
+    for by in multipliers() {
+        for depths in [&[3, 40][..], &[500, 100, 7], &[10; 11], &[700, 1, 600]] {
+            let operands: Vec<(Matrix, Matrix)> = (depths.iter().zip(1..))
+                .map(|(&k, seed)| {
+                    let layout = LAYOUTS[seed as usize % LAYOUTS.len()];
+                    let a = Matrix::new(m, k, layout, seed);
+                    (a, Matrix::new(k, n, Layout::Columns(0), seed + 100))
+                })
+                .collect();
+            let mut one_by_one = Matrix::new(m, n, Layout::Rows(0), 50);
+            for (a, b) in &operands {
+                multiply(by, a, b, &mut one_by_one, true, m);
+            }
+            let packed = operands
+                .iter()
+                .map(|(_, b)| pack(by, b.view(), (b.rows, n)));
+            let packed: Vec<Vec<f32>> = packed.collect();
+            let depth = depths.iter().map(|&k| by.packed_depth(k)).sum();
+            let mut workspace = vec![f32::NAN; by.workspace_len(depth)];
+            let mut together = Matrix::new(m, n, Layout::Rows(0), 50);
+            let factors = |number: usize| Factors {
+                k: depths[number],
+                a: Rows::View(operands[number].0.view()),
+                packed: packed[number].as_ptr(),
+            };
+            let (out, workspace) = (together.view_mut(), workspace.as_mut_ptr());
+            // SAFETY: the operands have these extents, and the workspace its length.
+            unsafe {
+                multiply_tile(by, (m, n), (depths.len(), &factors), out, true, workspace);
+            }
+            assert!(together.floats == one_by_one.floats, "{by:?}, {depths:?}");
         }
     }
 }

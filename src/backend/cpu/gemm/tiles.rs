@@ -11,7 +11,7 @@
 use super::{
     super::{isa::Amx, memory::Element},
     blocking::TILES,
-    kernel::MicroTile,
+    kernel::{MicroTile, Segment},
     lines::Lines,
     pack_avx512::mask,
 };
@@ -79,20 +79,33 @@ macro_rules! product {
             "3:",
             $load,
             "4:",
-            "test {count}, {count}",
-            "jz 5f",
+            "test {segments}, {segments}",
+            "jz 6f",
+            "5:",
+            "mov {a}, [{segment} + {at_a}]",
+            "mov {b}, [{segment} + {at_b}]",
+            "mov {count}, [{segment} + {at_depth}]",
             "2:",
             $multiply,
             concat!("add {a}, ", $a_step),
             "add {b}, 2048",
-            "dec {count}",
+            "sub {count}, 16",
             "jnz 2b",
-            "5:",
+            "add {segment}, {segment_len}",
+            "dec {segments}",
+            "jnz 5b",
+            "6:",
             $store,
             add = in(reg) u32::from($self.add),
-            count = inout(reg) $self.depth / 16 => _,
-            a = inout(reg) $self.a => _,
-            b = inout(reg) $self.b => _,
+            segments = inout(reg) $self.segments.len() => _,
+            segment = inout(reg) $self.segments.as_ptr() => _,
+            at_a = const std::mem::offset_of!(Segment, a),
+            at_b = const std::mem::offset_of!(Segment, b),
+            at_depth = const std::mem::offset_of!(Segment, depth),
+            segment_len = const size_of::<Segment>(),
+            count = out(reg) _,
+            a = out(reg) _,
+            b = out(reg) _,
             a_stride = in(reg) 64usize,
             b_stride = in(reg) 128usize,
             c = in(reg) $c,
@@ -105,7 +118,7 @@ macro_rules! product {
     };
 }
 
-impl MicroTile {
+impl MicroTile<'_> {
     /// Writes, or adds to, at most two tiles of rows of C.
     ///
     /// # Safety
@@ -133,6 +146,10 @@ impl MicroTile {
                 }
             }
         }
+        debug_assert!(
+            self.segments.iter().all(|segment| segment.depth > 0),
+            "a segment has a tile"
+        );
         // SAFETY: `a` and `b` hold whole tiles, and `c` is either C, of whole tiles, or `sums`. The
         // registers are configured.
         unsafe {
