@@ -149,7 +149,7 @@ pub const TILES: Blocking = Blocking {
     width: 32,
     rows: 32,
     block: 128,
-    depth: 256,
+    depth: 640,
     unit: 16,
 };
 
