@@ -4,6 +4,8 @@
 //! only this file can create one. So a safe function that takes such a value may call code that is
 //! compiled for the instructions.
 
+use std::sync::OnceLock;
+
 /// Proof of AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx2(());
@@ -161,32 +163,34 @@ impl Isa {
     }
 }
 
-/// The bytes of a core's first-level data cache, as the CPU reports them; 32 KiB if it does not.
+/// The bytes of a core's first-level data cache; 32 KiB if the CPU does not report them.
 pub fn first_level_cache() -> usize {
-    const USUAL: usize = 32 << 10;
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::{arch::x86_64::__cpuid_count, sync::OnceLock};
-        static BYTES: OnceLock<usize> = OnceLock::new();
-        return *BYTES.get_or_init(|| {
-            // Leaf 4 describes caches on Intel's CPUs, and leaf 0x8000001D on AMD's, alike.
-            let leaves = [(0, 4), (0x8000_0000, 0x8000_001D)];
-            let caches = leaves.into_iter().filter_map(|(first, leaf)| {
-                if __cpuid_count(first, 0).eax < leaf {
-                    return None;
-                }
-                let cache = __cpuid_count(leaf, 0);
-                let is_data = cache.eax & 0x1F == 1 && cache.eax >> 5 & 0x7 == 1;
-                let field =
-                    |from: u32, bits: u32| (cache.ebx >> from & ((1 << bits) - 1)) as usize + 1;
-                let (line, partitions, ways) = (field(0, 12), field(12, 10), field(22, 10));
-                is_data.then(|| line * partitions * ways * (cache.ecx as usize + 1))
-            });
-            caches.max().unwrap_or(USUAL)
-        });
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    USUAL
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| reported_cache().unwrap_or(32 << 10))
+}
+
+/// The bytes of a core's first-level data cache, as the CPU reports them.
+#[cfg(target_arch = "x86_64")]
+fn reported_cache() -> Option<usize> {
+    use std::arch::x86_64::__cpuid_count;
+    // Leaf 4 describes caches on Intel's CPUs, and leaf 0x8000001D on AMD's, alike.
+    let leaves = [(0, 4), (0x8000_0000, 0x8000_001D)];
+    let caches = leaves.into_iter().filter_map(|(first, leaf)| {
+        if __cpuid_count(first, 0).eax < leaf {
+            return None;
+        }
+        let cache = __cpuid_count(leaf, 0);
+        let (kind, level) = (cache.eax & 0x1F, cache.eax >> 5 & 0x7);
+        let field = |from: u32, bits: u32| (cache.ebx >> from & ((1 << bits) - 1)) as usize + 1;
+        let (line, partitions, ways) = (field(0, 12), field(12, 10), field(22, 10));
+        ((kind, level) == (1, 1)).then(|| line * partitions * ways * (cache.ecx as usize + 1))
+    });
+    caches.max()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn reported_cache() -> Option<usize> {
+    None
 }
 
 /// A description of the vector instructions that dgc uses on this CPU.
