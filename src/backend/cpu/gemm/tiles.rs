@@ -136,6 +136,16 @@ impl MicroTile<'_> {
                 TILES.width * size_of::<f32>(),
             )
         };
+        // Sums of new rows are on their way to the cache while they are computed.
+        if direct {
+            for row in 0..rows {
+                for column in (0..self.width).step_by(16) {
+                    let place = c.wrapping_byte_add(row * c_stride).wrapping_add(column);
+                    // SAFETY: it reads nothing, and each CPU with AMX has it.
+                    unsafe { _mm_prefetch::<_MM_HINT_ET0>(place.cast_const().cast()) };
+                }
+            }
+        }
         if !direct && self.add {
             for row in 0..rows {
                 // SAFETY: the line is one of `sums`; the rest is as the caller's.
