@@ -13,7 +13,7 @@ use crate::{
     id::Id,
     lower::{self, Evaluate, Mode},
     model::{self, Model},
-    names::OutputName,
+    names::{OutputName, ParameterGroup},
     plan::{self, NoiseSource, VerifiedPlan},
     simplify, syntax,
     tensor::{self, Axis, Graph, Node, OutputKind},
@@ -147,9 +147,9 @@ pub fn step(model: &Model, rows: &[usize], mode: Mode) -> Graph {
     simplify(&differentiate(lower(model, &bounds, rows, mode)))
 }
 
-/// The optimiser's update of flat parameters.
-pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
-    simplify(&verified(lower::update(model, weights, others)))
+/// The optimiser's update of flat parameters, `len` of them in each group.
+pub fn update(model: &Model, len: impl Fn(ParameterGroup) -> usize) -> Graph {
+    simplify(&verified(lower::update(model, len)))
 }
 
 /// What is inferred of each row of a case.

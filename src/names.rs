@@ -338,14 +338,38 @@ pub const RATE: &str = "rate";
 pub const STEP: &str = "step";
 /// The input of an update that holds the precision of the weights' prior, per training row.
 pub const PRIOR: &str = "prior";
+/// The state of an update that holds the average of the parameters, and the input that holds the
+/// weight of this step's parameters in it.
+pub const AVERAGE: &str = "average";
 
-/// Trained parameters that an update processes together, as one flat array.
+/// Parameters that an update processes together, as one flat array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParameterGroup {
     /// `weights`: weights of linear layers, which priors and decay apply to.
     Weights,
     /// `others`: all other trained parameters.
     Others,
+    /// `untrained`: parameters without a gradient, which are the running averages of batch norm and
+    /// the parameters of upstream models. An update reads them for the average of the parameters.
+    Untrained,
+}
+
+impl ParameterGroup {
+    /// Every group, in the order of their parameters.
+    pub const ALL: [ParameterGroup; 3] = [
+        ParameterGroup::Weights,
+        ParameterGroup::Others,
+        ParameterGroup::Untrained,
+    ];
+
+    /// The name of its array.
+    fn word(self) -> &'static str {
+        match self {
+            ParameterGroup::Weights => "weights",
+            ParameterGroup::Others => "others",
+            ParameterGroup::Untrained => "untrained",
+        }
+    }
 }
 
 /// A flat array that an update reads or writes.
@@ -355,7 +379,7 @@ pub enum UpdateArray {
     Parameters(ParameterGroup),
     /// `GROUP.gradient`: their gradients.
     Gradients(ParameterGroup),
-    /// `GROUP.STATE`: an optimiser state.
+    /// `GROUP.STATE`: a state of the optimiser, or [`AVERAGE`].
     State(ParameterGroup, String),
 }
 
@@ -375,11 +399,9 @@ impl UpdateArray {
             Some((group, array)) => (group, Some(array)),
             None => (text, None),
         };
-        let group = match group {
-            "weights" => ParameterGroup::Weights,
-            "others" => ParameterGroup::Others,
-            _ => return None,
-        };
+        let group = ParameterGroup::ALL
+            .into_iter()
+            .find(|found| found.word() == group)?;
         Some(match array {
             None => UpdateArray::Parameters(group),
             Some("gradient") => UpdateArray::Gradients(group),
@@ -390,10 +412,7 @@ impl UpdateArray {
 
 impl fmt::Display for ParameterGroup {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            ParameterGroup::Weights => "weights",
-            ParameterGroup::Others => "others",
-        })
+        f.write_str(self.word())
     }
 }
 
@@ -457,7 +476,7 @@ mod tests {
 
     #[test]
     fn update_arrays_read_back() {
-        for group in [ParameterGroup::Weights, ParameterGroup::Others] {
+        for group in ParameterGroup::ALL {
             for array in [
                 UpdateArray::Parameters(group),
                 UpdateArray::Gradients(group),

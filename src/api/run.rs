@@ -34,7 +34,8 @@ use std::{
 
 /// An opened run: a trained model with its settings.
 ///
-/// The first operation reads the parameters of the last checkpoint. All operations draw samples
+/// The first operation reads the parameters of the last checkpoint, or their averages if the model has
+/// the line `average parameters`. All operations draw samples
 /// from the same seed, so a repeated operation gives the same numbers.
 pub struct Run {
     folder: Folder,
@@ -367,7 +368,7 @@ impl Run {
         use_on(&open.evaluators[at].1, &mut open.session)
     }
 
-    /// A session with the parameters of the last checkpoint.
+    /// A session with the parameters of the last checkpoint, or their averages.
     fn session(&self, layout: Layout) -> Result<Session> {
         self.folder
             .session(&self.settings, &self.model, layout, &self.device)

@@ -32,6 +32,7 @@ mod context;
 mod closed_form;
 mod reader;
 mod analytic;
+mod average;
 mod batch;
 mod beta;
 mod bound;
@@ -149,6 +150,7 @@ impl Draft {
                 clip_norm: None,
                 clip_value: None,
                 weight_prior: None,
+                average: None,
                 initialize: Initialize::Glorot,
                 epochs: 100,
             },
@@ -240,6 +242,7 @@ pub const LINES: &[&dyn Line] = &[
     &schedule::ScheduleLine,
     &clip::Clip,
     &prior::Prior,
+    &average::Average,
     &initialize::InitializeLine,
     &epochs::Epochs,
 ];

@@ -1,10 +1,10 @@
-//! The program of the optimiser, a graph over two flat axes: the weights, which priors and decay apply
-//! to, and the other parameters.
+//! The program of the optimiser, a graph over flat axes: the weights, which priors and decay apply to,
+//! the other trained parameters and, for an average of all parameters, those without a gradient.
 
 use crate::{
     id::Id,
     model::Model,
-    names::{OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
+    names::{AVERAGE, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
     optimizer::Update,
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
@@ -12,17 +12,20 @@ use crate::{
 /// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs
 /// `weights.gradient`, `rate`, `step` and, if there is a prior on weights, `prior`, its precision
 /// per training row; writes the next values, and the output `gradient_norm` before clipping.
-pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
+///
+/// If the parameters are averaged, it also reads the parameters `untrained`, the averages
+/// `weights.average` and so on, and the input `average`, [the weight of the new
+/// parameters](crate::model::TrainSettings::average_weight); it writes the next averages.
+///
+/// `len` gives the number of floats in each group.
+pub fn update(model: &Model, len: impl Fn(ParameterGroup) -> usize) -> Graph {
     let mut graph = Graph::new();
     graph.set_origin(&format!("{} update", model.train.optimizer.name()));
-    let groups: Vec<Group> = [
-        (ParameterGroup::Weights, weights),
-        (ParameterGroup::Others, others),
-    ]
-    .into_iter()
-    .filter(|(_, len)| *len > 0)
-    .map(|(group, len)| Group::new(&mut graph, model, group, len))
-    .collect();
+    let groups: Vec<Group> = [ParameterGroup::Weights, ParameterGroup::Others]
+        .into_iter()
+        .filter(|group| len(*group) > 0)
+        .map(|group| Group::new(&mut graph, model, group, len(group)))
+        .collect();
     let squares: Vec<Node> = groups
         .iter()
         .map(|group| {
@@ -42,6 +45,7 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
         graph.input(RATE, Axes::none()),
         graph.input(STEP, Axes::none()),
     );
+    let mut updated = Vec::new();
     for group in groups {
         let gradient = clip(&mut graph, model, group.gradient, norm);
         let state = &group.state;
@@ -55,6 +59,7 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
             arguments: &model.train.optimizer_arguments,
         };
         let (next, next_state) = model.train.optimizer.update(&mut graph, &update);
+        updated.push((group.kind, group.axis, next));
         graph.output(
             OutputKind::Next,
             group.kind.to_string(),
@@ -65,7 +70,51 @@ pub fn update(model: &Model, weights: usize, others: usize) -> Graph {
             graph.output(OutputKind::Next, name.clone(), next, vec![group.axis]);
         }
     }
+    if model.train.average.is_some() {
+        let untrained = ParameterGroup::Untrained;
+        if len(untrained) > 0 {
+            let axis = flat_axis(&mut graph, untrained, len(untrained));
+            let value = array(&mut graph, &UpdateArray::Parameters(untrained), axis);
+            updated.push((untrained, axis, value));
+        }
+        average(&mut graph, &updated);
+    }
     graph
+}
+
+/// Moves the average of the parameters of each group, on its axis, towards their new values. Where
+/// both are equal, the average keeps its bits.
+fn average(graph: &mut Graph, updated: &[(ParameterGroup, Id<Axis>, Node)]) {
+    graph.set_origin("average of parameters");
+    let weight = graph.input(AVERAGE, Axes::none());
+    for &(group, axis, value) in updated {
+        let name = UpdateArray::State(group, AVERAGE.to_string());
+        let average = array(graph, &name, axis);
+        let difference = graph.sub(value, average);
+        let change = graph.mul(weight, difference);
+        let next = graph.add(average, change);
+        graph.output(OutputKind::Next, name.to_string(), next, vec![axis]);
+    }
+}
+
+/// The axis of a group of parameters. As a row axis, it is split into tiles.
+fn flat_axis(graph: &mut Graph, group: ParameterGroup, len: usize) -> Id<Axis> {
+    graph.new_axis(Axis {
+        name: group.to_string(),
+        size: len,
+        kind: AxisKind::Row,
+    })
+}
+
+/// An array that the update reads, and may replace.
+fn array(graph: &mut Graph, name: &UpdateArray, axis: Id<Axis>) -> Node {
+    let parameter = graph.declare(Parameter {
+        name: name.to_string(),
+        axes: vec![axis],
+        start: Start::Constant(0.0),
+        trained: true,
+    });
+    graph.read(parameter)
 }
 
 /// Parameters that are updated in the same way.
@@ -79,22 +128,8 @@ struct Group {
 
 impl Group {
     fn new(graph: &mut Graph, model: &Model, kind: ParameterGroup, len: usize) -> Self {
-        // As a row axis, the flat axis is split into tiles.
-        let axis = graph.new_axis(Axis {
-            name: kind.to_string(),
-            size: len,
-            kind: AxisKind::Row,
-        });
-        let array = |graph: &mut Graph, name: &UpdateArray| {
-            let parameter = graph.declare(Parameter {
-                name: name.to_string(),
-                axes: vec![axis],
-                start: Start::Constant(0.0),
-                trained: true,
-            });
-            graph.read(parameter)
-        };
-        let value = array(graph, &UpdateArray::Parameters(kind));
+        let axis = flat_axis(graph, kind, len);
+        let value = array(graph, &UpdateArray::Parameters(kind), axis);
         let names = model
             .train
             .optimizer
@@ -102,7 +137,7 @@ impl Group {
             .iter()
             .map(|state| UpdateArray::State(kind, state.to_string()));
         let state = names
-            .map(|name| (name.to_string(), array(graph, &name)))
+            .map(|name| (name.to_string(), array(graph, &name, axis)))
             .collect();
         let mut gradient = graph.input(&UpdateArray::Gradients(kind).to_string(), Axes::from(axis));
         if model.train.weight_prior.is_some() && kind == ParameterGroup::Weights {

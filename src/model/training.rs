@@ -21,10 +21,26 @@ pub struct TrainSettings {
     /// `prior weights normal(0, 1)`: the standard deviation of the prior on weights (not biases).
     /// Its gradient is divided by the number of training rows.
     pub weight_prior: Option<f64>,
+    /// `average parameters 0.999`: the decay of the average of the parameters over the steps, with
+    /// which the model is evaluated and used.
+    pub average: Option<f64>,
     /// The initialisation of parameters.
     pub initialize: Initialize,
     /// The number of passes over the training rows.
     pub epochs: usize,
+}
+
+impl TrainSettings {
+    /// The weight w of the parameters in their average after `step` steps, at least 1:
+    /// average ← average + w (parameters − average). With w = (1 − decay) / (1 − decayˢᵗᵉᵖ), this is
+    /// the exponential moving average without the bias towards its start (Kingma and Ba 2015,
+    /// section 3). 1 without an average, which then is the parameters.
+    pub fn average_weight(&self, step: u64) -> f64 {
+        match self.average {
+            None => 1.0,
+            Some(decay) => (1.0 - decay) / (1.0 - decay.powf(step as f64)),
+        }
+    }
 }
 
 /// The number of rows of each case in a training step.

@@ -45,7 +45,7 @@ pub trait Optimizer: Sync + Debug {
     fn arguments(&self) -> &'static [Argument];
 
     /// The names of the states of each parameter: `["first_moment", "second_moment"]`. All start at
-    /// 0.
+    /// 0. None is `gradient` or `average`.
     fn state(&self) -> &'static [&'static str];
 
     /// The new parameters and the new states.

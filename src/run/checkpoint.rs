@@ -1,5 +1,5 @@
-//! Checkpoints: parameters and optimiser state by name, the position in training, and what run they
-//! belong to.
+//! Checkpoints: parameters, their averages and optimiser state by name, the position in training, and
+//! what run they belong to.
 //!
 //! A checkpoint is a safetensors file. Its metadata has one entry, [`METADATA`], with the fields of
 //! [`Position`] and [`Origin`] as JSON. The last field is the SHA-256 of the file, computed with
@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     files::{self, hash, hash_of_parts, write_whole},
     model::Model,
+    names::AVERAGE,
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -222,18 +223,40 @@ impl Checkpoint {
         arrays.map(|array| (array.name.as_str(), array)).collect()
     }
 
-    /// Fills a session's parameters.
+    /// The arrays by name, for all uses but training: if the run averages its parameters, the average
+    /// of a parameter has the name of the parameter.
+    pub fn evaluated(&self) -> HashMap<&str, &NamedArray> {
+        let mut arrays = self.by_name();
+        let prefix = state_name(AVERAGE, "");
+        let averages = self.arrays.iter();
+        arrays.extend(averages.filter_map(|array| {
+            let name = array.name.strip_prefix(&prefix)?;
+            Some((name, array))
+        }));
+        arrays
+    }
+
+    /// Fills a session's parameters with `arrays`, which are [`Checkpoint::by_name`] or
+    /// [`Checkpoint::evaluated`].
     ///
     /// # Errors
     /// If a parameter is missing or has another shape.
-    pub fn fill_parameters(&self, session: &mut Session) -> Result<()> {
-        let by_name = self.by_name();
+    pub fn fill_parameters(
+        &self,
+        session: &mut Session,
+        arrays: &HashMap<&str, &NamedArray>,
+    ) -> Result<()> {
         for entry in session.layout.entries.clone() {
-            let found = find(&by_name, &entry.parameter.name, &entry.shape, &self.path)?;
+            let found = find(arrays, &entry.parameter.name, &entry.shape, &self.path)?;
             session.set(session.parameters, &entry, &found.data)?;
         }
         Ok(())
     }
+}
+
+/// The name of a parameter's part of a state: `first_moment/q.z.mean.bias`.
+pub fn state_name(state: &str, parameter: &str) -> String {
+    format!("{state}/{parameter}")
 }
 
 /// Finds a parameter's array in a checkpoint.

@@ -49,12 +49,14 @@ pub struct Scored {
 }
 
 impl Evaluator {
-    /// Loads a build of [`super::programs::evaluate`].
+    /// Loads a build of [`super::programs::evaluate`], which reads the session's
+    /// [`evaluated`](Session::evaluated) parameters.
     ///
     /// # Errors
     /// If the device cannot load the program.
     pub fn new(session: &mut Session, model: &Model, case: &Case, build: &Build) -> Result<Self> {
-        let loaded = session.load(build, &|_| None)?;
+        let parameters = session.evaluated();
+        let loaded = session.load_with(build, parameters, &|_| None)?;
         let plan = &build.plan;
         let width = |output: &Buffer| -> usize {
             let axes = output.axes.iter().map(|axis| &plan.axes[axis.index()]);

@@ -251,7 +251,7 @@ impl Folder {
         Ok(checkpoint)
     }
 
-    /// A session with the parameters of the last checkpoint.
+    /// A session with the parameters of the last checkpoint, or their averages if the run has them.
     ///
     /// # Errors
     /// As [`Folder::read_checkpoint`], or if the checkpoint does not fit the parameters.
@@ -264,7 +264,7 @@ impl Folder {
     ) -> Result<Session> {
         let checkpoint = self.read_checkpoint(settings, model)?;
         let mut session = Session::new(layout, device)?;
-        checkpoint.fill_parameters(&mut session)?;
+        checkpoint.fill_parameters(&mut session, &checkpoint.evaluated())?;
         Ok(session)
     }
 }

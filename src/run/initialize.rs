@@ -2,8 +2,9 @@
 
 use super::session::{Entry, Session};
 use crate::{
-    backend::{NoiseKey, cpu},
+    backend::{Array, NoiseKey, cpu},
     error::Result,
+    id::Id,
     model::Initialize,
     tensor::{Start, philox},
 };
@@ -11,13 +12,16 @@ use crate::{
 /// The step number that seeds initial values. Training never reaches it.
 const BEFORE: u64 = u64::MAX;
 
-/// Draws every parameter by the model's recipe. A parameter's random stream has the parameter's
-/// name.
-pub fn initialize(session: &mut Session, recipe: Initialize, seed: u64) -> Result<()> {
+/// Draws every parameter in an array by the model's recipe. A parameter's random stream has the
+/// parameter's name.
+pub fn initialize(
+    session: &mut Session,
+    parameters: Id<Array>,
+    recipe: Initialize,
+    seed: u64,
+) -> Result<()> {
     for entry in session.layout.entries.clone() {
-        let (parameters, write) = (session.parameters, &mut |values: &mut [f32]| {
-            fill(&entry, recipe, seed, values)
-        });
+        let write = &mut |values: &mut [f32]| fill(&entry, recipe, seed, values);
         session
             .device
             .fill(parameters, entry.offset, entry.len(), write)?;

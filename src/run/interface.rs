@@ -38,7 +38,7 @@ impl Interfaces {
         let layout = Layout::new(&gradient.parameters, &gradient.axes);
         let (case, what) = evaluation(model);
         Interfaces {
-            update: lower::update(model, layout.weights, layout.trained - layout.weights),
+            update: lower::update(model, |group| layout.range(group).len()),
             evaluate: lower::evaluate(model, &case, what),
             steady: steady.map(|model| step(&model)),
             gradient,

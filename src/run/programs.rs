@@ -86,10 +86,8 @@ pub fn training(model: &Model) -> Result<Training> {
     let gradient = gradient("gradient", model)?;
     // Both programs have the same layout of parameters.
     let steady = steady.filter(|steady| layout(steady) == layout(&gradient));
-    let Layout {
-        weights, trained, ..
-    } = layout(&gradient);
-    let update = driver::update(model, weights, trained - weights);
+    let layout = layout(&gradient);
+    let update = driver::update(model, |group| layout.range(group).len());
     Ok(Training {
         gradient,
         steady,

@@ -5,10 +5,11 @@ use crate::{
     backend::{self, Array, ArrayRange, Backend, Build, Device, NoiseKey, Program, Spent},
     error::{Error, Result},
     id::Id,
+    names::ParameterGroup,
     plan,
     tensor::{Axis, Parameter},
 };
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 /// The places of parameters in a flat array: weights first, then the other trained parameters, then
 /// running averages.
@@ -98,6 +99,15 @@ impl Layout {
         layout
     }
 
+    /// The floats of a group of parameters.
+    pub fn range(&self, group: ParameterGroup) -> Range<usize> {
+        match group {
+            ParameterGroup::Weights => 0..self.weights,
+            ParameterGroup::Others => self.weights..self.trained,
+            ParameterGroup::Untrained => self.trained..self.total,
+        }
+    }
+
     /// Appends the parameters of `other` that this layout lacks.
     pub fn with(mut self, other: &Layout) -> Self {
         for entry in &other.entries {
@@ -128,6 +138,8 @@ pub struct Session {
     pub layout: Layout,
     /// All parameters.
     pub parameters: Id<Array>,
+    /// Their average in the same layout, if training keeps one.
+    pub average: Option<Id<Array>>,
     /// The gradients of the trained parameters, in the same layout.
     pub gradients: Id<Array>,
 }
@@ -159,8 +171,19 @@ impl Session {
             device,
             layout,
             parameters,
+            average: None,
             gradients,
         })
+    }
+
+    /// The parameters with which the model is evaluated: their average, if training keeps one.
+    pub fn evaluated(&self) -> Id<Array> {
+        self.average.unwrap_or(self.parameters)
+    }
+
+    /// The arrays with values of all parameters: the parameters, and their average if there is one.
+    pub fn parameter_arrays(&self) -> impl Iterator<Item = Id<Array>> + use<> {
+        std::iter::once(self.parameters).chain(self.average)
     }
 
     /// Loads a program, which uses the session's parameters and gradients. `shared` gives the
@@ -171,6 +194,19 @@ impl Session {
     pub fn load(
         &mut self,
         build: &Build,
+        shared: &dyn Fn(&plan::Buffer) -> Option<backend::ArrayRange>,
+    ) -> Result<Loaded> {
+        self.load_with(build, self.parameters, shared)
+    }
+
+    /// As [`Session::load`], with parameters from an array in the session's layout.
+    ///
+    /// # Errors
+    /// If the device cannot load the program, or a parameter is missing.
+    pub fn load_with(
+        &mut self,
+        build: &Build,
+        parameters: Id<Array>,
         shared: &dyn Fn(&plan::Buffer) -> Option<backend::ArrayRange>,
     ) -> Result<Loaded> {
         let plan = &build.plan;
@@ -201,7 +237,7 @@ impl Session {
                 (Some(place), _) => Some(place),
                 (None, plan::Storage::Arena(_)) => None,
                 (None, plan::Storage::Parameter(index)) => Some(ArrayRange {
-                    array: self.parameters,
+                    array: parameters,
                     offset: parameter(*index)?,
                 }),
                 (None, plan::Storage::Gradient(index)) => Some(ArrayRange {

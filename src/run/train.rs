@@ -3,25 +3,39 @@
 use super::{
     arrays::NamedArray,
     batches::Sequence,
-    checkpoint::{Checkpoint, Origin, Position, find},
+    checkpoint::{Checkpoint, Origin, Position, find, state_name},
     data::{Source, check_field},
     divergence,
     initialize::initialize,
     population::Population,
     programs::{self, Training},
-    session::{Loaded, Session},
+    session::{Entry, Loaded, Session},
 };
 use crate::{
     backend::{Array, ArrayRange, Build, Device, Gather, NoiseKey, Spent},
     error::{Error, ErrorKind, Result},
     id::Id,
     model::{Batch, Model, Scheduled, scope},
-    names::{CaseKind, InputName, OutputName, PRIOR, ParameterGroup, RATE, STEP, UpdateArray},
+    names::{AVERAGE, CaseKind, InputName, OutputName, PRIOR, RATE, STEP, UpdateArray},
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-/// The optimiser's arrays, by name.
-type State = Vec<(String, Id<Array>)>;
+/// An array of the update, in the layout of the parameters: a state of the optimiser, or the
+/// average of the parameters.
+struct State {
+    name: String,
+    array: Id<Array>,
+    /// The number of floats: those of trained parameters, or of all.
+    len: usize,
+}
+
+impl State {
+    /// The name of the part that belongs to a parameter, in a checkpoint; `None` if the array has no
+    /// such part.
+    fn stored_name(&self, entry: &Entry) -> Option<String> {
+        (entry.offset < self.len).then(|| state_name(&self.name, &entry.parameter.name))
+    }
+}
 
 /// A model in training.
 pub struct Stepper {
@@ -47,7 +61,7 @@ pub struct Stepper {
     /// The index of the current gradient program.
     gradient: usize,
     update: Loaded,
-    state: State,
+    state: Vec<State>,
     /// Sums of the scalar outputs over the steps of the epoch that have reported: first the outputs
     /// of the gradient, then those of the update.
     sums: Vec<(OutputName, f64)>,
@@ -114,7 +128,9 @@ impl Stepper {
             gradients.push((epochs, session.load(build, &|_| None)?));
         }
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
-        initialize(&mut session, model.train.initialize, seed)?;
+        for array in session.parameter_arrays() {
+            initialize(&mut session, array, model.train.initialize, seed)?;
+        }
         for (name, value) in population.weights(&model) {
             for (_, gradient) in &gradients {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
@@ -253,10 +269,11 @@ impl Stepper {
         };
         self.session.run(gradient, key)?;
         self.session.enqueue_readback(gradient)?;
-        let rate = self.rate_after(self.step);
-        for (name, value) in [(RATE, rate as f32), (STEP, (self.step + 1) as f32)] {
+        let (rate, step) = (self.rate_after(self.step), self.step + 1);
+        let average_weight = self.model.train.average_weight(step);
+        for (name, value) in [(RATE, rate), (STEP, step as f64), (AVERAGE, average_weight)] {
             self.session
-                .fill(&self.update, name, &mut |array| array[0] = value)?;
+                .fill(&self.update, name, &mut |array| array[0] = value as f32)?;
         }
         self.session.run(&self.update, key)?;
         self.session.enqueue_readback(&self.update)?;
@@ -367,12 +384,12 @@ impl Stepper {
         Err(self.diverged(self.step, what))
     }
 
-    /// Checks that the loss of every step, and every parameter, running average and moment is
-    /// finite.
+    /// Checks that the loss of every step, and every parameter, running average, moment and average
+    /// is finite.
     pub fn check_finite(&mut self) -> Result<()> {
         self.settle()?;
         let layout = &self.session.layout;
-        let state = self.state.iter().map(|(_, array)| (*array, layout.trained));
+        let state = self.state.iter().map(|state| (state.array, state.len));
         for (array, len) in std::iter::once((self.session.parameters, layout.total)).chain(state) {
             let values = self.session.device.read(array, 0, len)?;
             if let Some(at) = values.iter().position(|value| !value.is_finite()) {
@@ -452,14 +469,12 @@ impl Stepper {
                 shape: entry.shape.clone(),
                 data,
             });
-            for (state, array) in self.state.iter().filter(|_| entry.parameter.trained) {
-                let name = format!("{state}/{}", entry.parameter.name);
-                let data = wide(
-                    &self
-                        .session
-                        .device
-                        .read(*array, entry.offset, entry.len())?,
-                );
+            for state in &self.state {
+                let Some(name) = state.stored_name(entry) else {
+                    continue;
+                };
+                let device = &self.session.device;
+                let data = wide(&device.read(state.array, entry.offset, entry.len())?);
                 stored.push(NamedArray {
                     name,
                     shape: entry.shape.clone(),
@@ -491,29 +506,22 @@ impl Stepper {
     /// If the checkpoint does not fit the model.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let path = checkpoint.path();
-        checkpoint.fill_parameters(&mut self.session)?;
         let by_name = checkpoint.by_name();
-        for entry in self
-            .session
-            .layout
-            .entries
-            .clone()
-            .iter()
-            .filter(|entry| entry.parameter.trained)
-        {
-            for (state, array) in &self.state {
-                let name = format!("{state}/{}", entry.parameter.name);
+        checkpoint.fill_parameters(&mut self.session, &by_name)?;
+        for entry in &self.session.layout.entries.clone() {
+            for state in &self.state {
+                let Some(name) = state.stored_name(entry) else {
+                    continue;
+                };
                 let found = by_name
                     .get(name.as_str())
                     .filter(|found| found.shape == entry.shape);
                 let found = found.ok_or_else(|| {
-                    let message = format!(
-                        "{}: expected `{name}` of the optimiser, found none",
-                        path.display()
-                    );
-                    Error::data(message).help("the checkpoint was written with another optimiser")
+                    let message = format!("{}: expected `{name}`, found none", path.display());
+                    Error::data(message)
+                        .help("the checkpoint was written with other lines of `train`")
                 })?;
-                self.session.set(*array, entry, &found.data)?;
+                self.session.set(state.array, entry, &found.data)?;
             }
         }
         self.carried.clear();
@@ -553,12 +561,12 @@ impl Stepper {
     }
 
     /// Reads the parameters of the upstream model that infers a variable, both inference and
-    /// generative parameters, from its run's checkpoint.
+    /// generative parameters, from its run's checkpoint: their averages, if the run has them.
     ///
     /// # Errors
     /// If the checkpoint does not fit the upstream model.
     pub fn read_upstream(&mut self, variable: &str, checkpoint: &Checkpoint) -> Result<()> {
-        let by_name = checkpoint.by_name();
+        let by_name = checkpoint.evaluated();
         let layout = self.session.layout.clone();
         for entry in layout
             .clone()
@@ -570,9 +578,11 @@ impl Stepper {
             };
             let found = find(&by_name, name, &entry.shape, checkpoint.path())?;
             match layout.find(&entry.parameter.name) {
-                Some(_) => self
-                    .session
-                    .set(self.session.parameters, &entry, &found.data)?,
+                Some(_) => {
+                    for array in self.session.parameter_arrays() {
+                        self.session.set(array, &entry, &found.data)?;
+                    }
+                }
                 None => self.carried.push(NamedArray {
                     name: entry.parameter.name.clone(),
                     ..found.clone()
@@ -696,28 +706,37 @@ fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
     })
 }
 
-/// Loads the optimiser's update program, with its state.
-fn load_update(session: &mut Session, model: &Model, build: &Build) -> Result<(Loaded, State)> {
-    let (weights, trained) = (session.layout.weights, session.layout.trained);
-    let names = model.train.optimizer.state();
-    let mut state = State::new();
-    for name in names {
-        state.push((name.to_string(), session.device.allocate(trained)?));
+/// Loads the optimiser's update program, with its state and the average of the parameters.
+fn load_update(
+    session: &mut Session,
+    model: &Model,
+    build: &Build,
+) -> Result<(Loaded, Vec<State>)> {
+    let layout = session.layout.clone();
+    let states = model.train.optimizer.state().iter();
+    let states = states.map(|name| (*name, layout.trained));
+    let average = model.train.average.map(|_| (AVERAGE, layout.total));
+    let mut state = Vec::new();
+    for (name, len) in states.chain(average) {
+        state.push(State {
+            name: name.to_string(),
+            array: session.device.allocate(len)?,
+            len,
+        });
     }
+    let average = state.iter().find(|state| state.name == AVERAGE);
+    session.average = average.map(|average| average.array);
     let (parameters, gradients) = (session.parameters, session.gradients);
     let loaded = session.load(build, &|buffer| {
         let named = UpdateArray::parse(&buffer.name)?;
-        let offset = match named.group() {
-            ParameterGroup::Weights => 0,
-            ParameterGroup::Others => weights,
-        };
+        let offset = layout.range(named.group()).start;
         let array = match named {
             UpdateArray::Parameters(_) => parameters,
             UpdateArray::Gradients(_) => gradients,
             UpdateArray::State(_, name) => state
                 .iter()
-                .find(|(stored, _)| *stored == name)
-                .map(|(_, array)| *array)?,
+                .find(|state| state.name == name)
+                .map(|state| state.array)?,
         };
         Some(ArrayRange { array, offset })
     })?;

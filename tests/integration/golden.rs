@@ -80,7 +80,7 @@ fn stage(model: &Model, name: &str) -> String {
 fn update(model: &Model) -> tensor::Graph {
     let plan = programs::training(model).expect("programs").gradient.plan;
     let layout = Layout::new(&plan.parameters, &plan.axes);
-    driver::update(model, layout.weights, layout.trained - layout.weights)
+    driver::update(model, |group| layout.range(group).len())
 }
 
 /// A CUDA source without the library, which is the same for all models.

@@ -2,6 +2,7 @@
 
 mod common;
 mod api;
+mod average;
 mod cli;
 mod classes;
 mod closed_forms;

@@ -10,6 +10,7 @@ use dgc::{
     backend::Device,
     distribution::{DISTRIBUTIONS, Distribution, Domain},
     driver,
+    names::ParameterGroup,
     optimizer::OPTIMIZERS,
     tensor::{Axes, Graph, Node, NoiseKind, OutputKind, Scalar, eval, philox, scalar_table},
 };
@@ -389,7 +390,10 @@ fn optimisers_follow_their_definitions() {
             text
         };
         let model = check("steps.dgm", &text, &[]);
-        let graph = driver::update(&model, 2, 1);
+        let graph = driver::update(&model, |group| match group {
+            ParameterGroup::Weights => 2,
+            _ => 1,
+        });
         let names = optimizer.state();
         let mut values: HashMap<String, Vec<f64>> = HashMap::new();
         values.insert("weights".to_string(), vec![0.5, -1.0]);
