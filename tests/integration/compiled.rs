@@ -396,6 +396,10 @@ fn the_cpu_trains_a_folder_as_its_file() {
             String::from_utf8_lossy(&output.stderr)
         );
     };
+    let file = at.join("small.dgm");
+    let text = std::fs::read_to_string(&file).expect("the model can be read");
+    let text = text.replace("  train {\n", "  train {\n    average parameters 0.9\n");
+    std::fs::write(&file, text).expect("the model can be written");
     dgc(&["compile", "small.dgm", "-o", "out"]);
     for (model, run) in [("small.dgm", "file"), ("out", "folder")] {
         dgc(&[
@@ -415,6 +419,11 @@ fn the_cpu_trains_a_folder_as_its_file() {
         std::fs::read(at.join(run).join("checkpoint.safetensors")).expect("a checkpoint")
     };
     assert!(checkpoint("file") == checkpoint("folder"), "the same bits");
+    let stored = common::read(&at.join("folder").join("checkpoint.safetensors"));
+    assert!(
+        stored.keys().any(|name| name.starts_with("average/")),
+        "the programs of the folder average the parameters"
+    );
     dgc(&[
         "train", "out", "--resume", "--epochs", "3", "-o", "folder", "--device", "cpu",
     ]);

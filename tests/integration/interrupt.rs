@@ -52,7 +52,7 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "VAT",
-        begin: &["train", "smooth.dgm"],
+        begin: &["train", "smooth.dgm", "--set", "average.parameters=0.9"],
         resume: RESUME,
     },
     Kind {

@@ -41,8 +41,11 @@ fn table(model: &Model) -> Arc<dyn Source> {
         .train
 }
 
-fn trainer(threads: usize) -> Stepper {
-    let model = adgm(&[]);
+/// Settings without and with an average of the parameters.
+const AVERAGES: [&[(&str, &str)]; 2] = [&[], &[("average.parameters", "0.9")]];
+
+fn trainer(threads: usize, sets: &[(&str, &str)]) -> Stepper {
+    let model = adgm(sets);
     let table = table(&model);
     Stepper::new(model, table, 7, &Device::cpu(threads)).expect("a trainer")
 }
@@ -53,24 +56,39 @@ fn steps(trainer: &mut Stepper, count: usize) {
 
 fn bits(trainer: &Stepper) -> Vec<u32> {
     let session = &trainer.session;
-    let values = session
-        .device
-        .read(session.parameters, 0, session.layout.total)
-        .expect("parameters");
-    values.iter().map(|x| x.to_bits()).collect()
+    let mut bits = Vec::new();
+    for array in session.parameter_arrays() {
+        let values = session.device.read(array, 0, session.layout.total);
+        bits.extend(values.expect("parameters").iter().map(|x| x.to_bits()));
+    }
+    bits
 }
 
 #[test]
 fn the_same_bits_for_any_number_of_threads_and_any_run() {
-    let run = |threads| {
-        let mut trainer = trainer(threads);
-        steps(&mut trainer, 12);
+    for sets in AVERAGES {
+        let run = |threads| {
+            let mut trainer = trainer(threads, sets);
+            steps(&mut trainer, 12);
+            bits(&trainer)
+        };
+        let one = run(1);
+        assert_eq!(one, run(1), "two runs");
+        assert_eq!(one, run(2), "two threads");
+        assert_eq!(one, run(3), "three threads");
+    }
+}
+
+/// Steps take the parameters, not their average.
+#[test]
+fn an_average_changes_no_step() {
+    let [plain, averaged] = AVERAGES.map(|sets| {
+        let mut trainer = trainer(1, sets);
+        steps(&mut trainer, 5);
         bits(&trainer)
-    };
-    let one = run(1);
-    assert_eq!(one, run(1), "two runs");
-    assert_eq!(one, run(2), "two threads");
-    assert_eq!(one, run(3), "three threads");
+    });
+    assert_eq!(plain, averaged[..plain.len()]);
+    assert_eq!(averaged.len(), 2 * plain.len());
 }
 
 #[test]
@@ -78,12 +96,12 @@ fn a_resumed_run_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint.safetensors");
     // Before and after a line comes to weigh nothing.
-    for at in [5, 9] {
-        let mut whole = trainer(2);
+    for (at, sets) in [(5, AVERAGES[0]), (9, AVERAGES[0]), (5, AVERAGES[1])] {
+        let mut whole = trainer(2, sets);
         steps(&mut whole, at);
         whole.save(&path, &Origin::default()).expect("a checkpoint");
         steps(&mut whole, 9);
-        let mut resumed = trainer(1);
+        let mut resumed = trainer(1, sets);
         let checkpoint = Checkpoint::read(&path).expect("a checkpoint");
         resumed.restore(&checkpoint).expect("a checkpoint");
         assert_eq!(resumed.step, at as u64);
@@ -143,7 +161,7 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
 fn a_broken_checkpoint_is_refused_and_a_good_one_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("checkpoint.safetensors");
-    let mut trainer = trainer(1);
+    let mut trainer = trainer(1, &[]);
     trainer
         .save(&path, &Origin::default())
         .expect("a checkpoint");
