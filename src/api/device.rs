@@ -34,7 +34,11 @@ impl Device {
                 precision,
             }
         } else {
-            Device::Cpu { threads, precision }
+            Device::Cpu {
+                threads,
+                precision,
+                family: None,
+            }
         }
     }
 }

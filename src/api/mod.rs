@@ -22,7 +22,7 @@ mod summary;
 mod trainer;
 
 pub use crate::{
-    backend::{Device, Precision},
+    backend::{Device, Precision, cpu::KernelFamily},
     diagnostic::{Diagnostic, Diagnostics, Severity},
     error::{Error, ErrorKind, Result},
     model::Model,
@@ -51,5 +51,5 @@ pub use run::{DrawnSamples, Run, SampleOptions};
 pub use selection::{DataPart, Rows};
 pub use stage::Stage;
 pub use summary::{RowCounts, Summary};
-pub use system::{Finding, GpuFinding, System};
+pub use system::{FamiliesFinding, Finding, GpuFinding, System};
 pub use trainer::{DataPlace, Options, Outcome, Progress, ResumeOptions, Trainer};

@@ -2,7 +2,8 @@
 
 use crate::{
     backend::{
-        cpu,
+        Precision,
+        cpu::{self, KernelFamily},
         cuda::{self, cache, compile, library},
     },
     error::Error,
@@ -19,6 +20,8 @@ pub struct System {
     pub threads: usize,
     /// A description of the vector instructions that dgc uses.
     pub instructions: &'static str,
+    /// The kernel families of the CPU, for each precision that it has.
+    pub kernel_families: Vec<FamiliesFinding>,
     /// NVIDIA's driver, libcuda.so.
     pub driver: Finding,
     /// The GPUs, in the driver's order.
@@ -41,6 +44,17 @@ pub enum Finding {
     Found(String),
     /// Why it was not found, and a way out.
     Missing(String),
+}
+
+/// The kernel families of the CPU for a precision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FamiliesFinding {
+    /// The precision.
+    pub precision: Precision,
+    /// The names of the families, the widest instructions first.
+    pub families: Vec<&'static str>,
+    /// The name of the family that is chosen unless one is named.
+    pub default: &'static str,
 }
 
 /// A GPU.
@@ -82,6 +96,10 @@ impl System {
             version: env!("CARGO_PKG_VERSION"),
             threads: available_parallelism().map_or(1, usize::from),
             instructions: cpu::describe_instructions(),
+            kernel_families: Precision::ALL
+                .into_iter()
+                .filter_map(kernel_families)
+                .collect(),
             gpu_error: gpus.as_ref().err().map(Error::to_string),
             gpus: gpus
                 .unwrap_or_default()
@@ -105,6 +123,29 @@ impl System {
     }
 }
 
+/// The kernel families of the CPU for a precision; `None` if it does not support the precision.
+fn kernel_families(precision: Precision) -> Option<FamiliesFinding> {
+    let default = KernelFamily::default_for(precision).ok()?;
+    let families = KernelFamily::all(precision).into_iter();
+    Some(FamiliesFinding {
+        precision,
+        families: families.map(KernelFamily::name).collect(),
+        default: default.name(),
+    })
+}
+
+impl fmt::Display for FamiliesFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "kernel families for {}: {}; default {}",
+            self.precision,
+            self.families.join(", "),
+            self.default
+        )
+    }
+}
+
 impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "dgc {}", self.version)?;
@@ -119,6 +160,9 @@ impl fmt::Display for System {
             },
             self.instructions
         )?;
+        for families in &self.kernel_families {
+            writeln!(f, "          {families}")?;
+        }
         writeln!(f, "driver    {}", self.driver)?;
         if let Some(error) = &self.gpu_error {
             writeln!(f, "GPU       {error}")?;

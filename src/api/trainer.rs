@@ -10,7 +10,7 @@ use super::{
     summary::{RowCounts, Summary},
 };
 use crate::{
-    backend::{Build, Device, Precision},
+    backend::{Build, Device, Precision, cpu::KernelFamily},
     driver,
     error::{Error, ErrorKind, Result},
     files::hash,
@@ -80,7 +80,8 @@ pub struct ResumeOptions {
     pub sets: Vec<(String, String)>,
     /// The new place of the run's data set, or the data set itself if it was in memory.
     pub data: Option<DataPlace>,
-    /// The device, at the run's precision; `None` takes a GPU if one is found, else the CPU.
+    /// The device, at the run's precision; `None` takes a GPU if one is found, else the CPU. A CPU
+    /// without a kernel family takes the one that trained the run last, if it has it.
     pub device: Option<Device>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
@@ -267,11 +268,7 @@ impl Trainer {
             None => settings.dataset(&model)?,
         };
         settings.check_fingerprint(&data)?;
-        let device = resumed_device(
-            options.device,
-            settings.precision,
-            options.compiled.as_ref(),
-        )?;
+        let device = resumed_device(options.device, &settings, options.compiled.as_ref())?;
         let mut trainer = Self::prepare(
             model,
             &data,
@@ -316,10 +313,20 @@ impl Trainer {
         let precision = self.device.precision();
         match stored.kernels.last() {
             Some(last) if *last == kernels => {}
-            Some(last) => self.notes.push(Note::new(format!(
-                "the run was trained with {last} kernels and resumes with {kernels} kernels, so its \
-                 numbers differ, within rounding, from those of an uninterrupted run"
-            ))),
+            Some(last) => {
+                let is_here = matches!(self.device, Device::Cpu { precision, .. }
+                    if KernelFamily::titled(last, precision).is_some());
+                let lacks = if is_here {
+                    ""
+                } else {
+                    ", which this device lacks,"
+                };
+                self.notes.push(Note::new(format!(
+                    "the run was trained with {last} kernels{lacks} and resumes with {kernels} \
+                     kernels, so its numbers may differ, within rounding, from those of an \
+                     uninterrupted run"
+                )));
+            }
             None => self.notes.push(Note::new(format!(
                 "an earlier version of dgc began the run and did not record its precision and \
                  kernels; it resumes in {precision} with {kernels} kernels"
@@ -1003,17 +1010,28 @@ fn read_upstream(run: &Path) -> Result<Checkpoint> {
     folder.read_checkpoint(&settings, &folder.model(&settings)?)
 }
 
-/// The device of a resumed run, which keeps its precision; `None` in runs of format 1.
+/// The device of a resumed run. The run keeps its precision, which runs of format 1 lack, and on a
+/// CPU its kernel family, unless another one is named or the CPU lacks it.
 fn resumed_device(
     device: Option<Device>,
-    precision: Option<Precision>,
+    settings: &Settings,
     compiled: Option<&Compiled>,
 ) -> Result<Device> {
     let images = compiled.and_then(Compiled::precision);
-    let device = device.unwrap_or_else(|| {
+    let precision = settings.precision;
+    let mut device = device.unwrap_or_else(|| {
         let precision = precision.or(images).unwrap_or_default();
         Device::detect_with(0, None, precision, images.is_none())
     });
+    if let Device::Cpu {
+        precision,
+        family: family @ None,
+        ..
+    } = &mut device
+    {
+        let last = settings.kernels.last();
+        *family = last.and_then(|last| KernelFamily::titled(last, *precision));
+    }
     match (precision, &device) {
         (Some(Precision::Tf32), Device::Cpu { .. }) => {
             let message = "the run is trained in tf32, which the CPU does not support";

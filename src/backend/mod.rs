@@ -6,6 +6,7 @@ pub mod cuda;
 
 pub(crate) use ranges::check_ranges;
 
+use self::cpu::KernelFamily;
 use crate::{error::Result, id::Id, plan::VerifiedPlan};
 use std::{borrow::Cow, path::PathBuf};
 
@@ -157,6 +158,8 @@ pub enum Device {
         threads: usize,
         /// The precision of the operands of contractions.
         precision: Precision,
+        /// The kernel family; `None` takes the default for the precision.
+        family: Option<KernelFamily>,
     },
     /// The first NVIDIA GPU.
     Cuda {
@@ -173,6 +176,7 @@ impl Device {
         Device::Cpu {
             threads,
             precision: Precision::F32,
+            family: None,
         }
     }
 
@@ -222,7 +226,11 @@ impl std::fmt::Display for Precision {
 /// If the device is missing, or this build does not support it.
 pub fn open(device: &Device) -> Result<Box<dyn Backend>> {
     match device {
-        Device::Cpu { threads, precision } => Ok(Box::new(cpu::Cpu::new(*threads, *precision)?)),
+        Device::Cpu {
+            threads,
+            precision,
+            family,
+        } => Ok(Box::new(cpu::Cpu::new(*threads, *precision, *family)?)),
         Device::Cuda { nvrtc, precision } => cuda::open(nvrtc.as_deref(), *precision),
     }
 }

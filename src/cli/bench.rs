@@ -68,7 +68,7 @@ impl Bench {
     pub fn run(self) -> Result<()> {
         let begun = Instant::now();
         let compiled = self.changes.compiled(&self.file)?;
-        let device = self.device.choice_for(compiled.as_ref());
+        let device = self.device.choice_for(compiled.as_ref())?;
         let (model, programs) = match compiled {
             Some(compiled) => (compiled.model, compiled.training),
             None => {
@@ -130,9 +130,10 @@ impl Bench {
         });
         Ok(Measured {
             device: format!(
-                "{}, {}",
+                "{}, {}, {} kernels",
                 stepper.session.device.describe(),
-                device.precision()
+                device.precision(),
+                stepper.session.device.kernels()
             ),
             first,
             times,

@@ -1,7 +1,7 @@
 //! The choice of a device.
 
 use super::arguments::precision;
-use crate::{Compiled, Device, Precision};
+use crate::{Compiled, Device, Error, KernelFamily, Precision, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -22,6 +22,10 @@ pub struct DeviceArguments {
     /// f32, or that of the compiled folder]
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
+    /// The kernel family of the CPU: amx or avx512-bf16 (bf16 only), avx512, avx2, or portable;
+    /// chooses the CPU [default: the fastest, or that of the resumed run; see `dgc doctor`]
+    #[arg(long, value_name = "NAME")]
+    kernel_family: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,13 +46,19 @@ fn threads(text: &str) -> std::result::Result<usize, String> {
 
 impl DeviceArguments {
     /// The device for a model that is compiled when it runs.
-    pub fn choice(&self) -> Device {
+    ///
+    /// # Errors
+    /// If the device does not have the kernel family.
+    pub fn choice(&self) -> Result<Device> {
         self.choose(true, Precision::F32)
     }
 
     /// The device for a model that may be compiled already. GPU images need no compiler and fix the
     /// precision.
-    pub fn choice_for(&self, compiled: Option<&Compiled>) -> Device {
+    ///
+    /// # Errors
+    /// If the device does not have the kernel family.
+    pub fn choice_for(&self, compiled: Option<&Compiled>) -> Result<Device> {
         match compiled.and_then(Compiled::precision) {
             Some(precision) => self.choose(false, precision),
             None => self.choice(),
@@ -60,16 +70,29 @@ impl DeviceArguments {
         self.precision = self.precision.or(precision);
     }
 
-    fn choose(&self, compiler: bool, default: Precision) -> Device {
+    fn choose(&self, compiler: bool, default: Precision) -> Result<Device> {
         let precision = self.precision.unwrap_or(default);
         let threads = self.threads;
-        match self.device {
-            Kind::Cpu => Device::Cpu { threads, precision },
-            Kind::Cuda => Device::Cuda {
+        let family = self.kernel_family.as_deref();
+        let family = family.map(|name| KernelFamily::named(name, precision));
+        Ok(match (self.device, family.transpose()?) {
+            (Kind::Cuda, Some(family)) => {
+                let message = "a GPU has no kernel families to choose from";
+                return Err(Error::option("kernel-family", family.name(), message)
+                    .help("omit the option, or choose the CPU with `Device::cpu`"));
+            }
+            (Kind::Cuda, None) => Device::Cuda {
                 nvrtc: self.nvrtc.clone(),
                 precision,
             },
-            Kind::Auto => Device::detect_with(threads, self.nvrtc.as_deref(), precision, compiler),
-        }
+            (Kind::Auto, None) => {
+                Device::detect_with(threads, self.nvrtc.as_deref(), precision, compiler)
+            }
+            (Kind::Cpu | Kind::Auto, family) => Device::Cpu {
+                threads,
+                precision,
+                family,
+            },
+        })
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Bound {
     #[arg(long, value_name = "FILE")]
     grads: Option<PathBuf>,
     /// Compute with the reference interpreter in double precision instead of on a device
-    #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc", "precision"])]
+    #[arg(long, conflicts_with_all = ["device", "threads", "nvrtc", "precision", "kernel_family"])]
     reference: bool,
     #[command(flatten)]
     device: DeviceArguments,
@@ -75,7 +75,7 @@ impl Bound {
         let engine = if self.reference {
             Engine::Reference
         } else {
-            Engine::Device(self.device.choice())
+            Engine::Device(self.device.choice()?)
         };
         let (params, batch) = (read(&self.params)?, read(&self.batch)?);
         let report = model.bound(&params, &batch, noise.as_ref(), self.seed, &engine)?;

@@ -47,7 +47,7 @@ enum PartName {
 
 impl Source {
     fn open(&self) -> Result<Run> {
-        let run = Run::open_on(&self.run, &self.device.choice())?;
+        let run = Run::open_on(&self.run, &self.device.choice()?)?;
         Ok(run.with_samples(self.samples).with_seed(self.seed))
     }
 

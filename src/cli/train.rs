@@ -185,7 +185,7 @@ impl Train {
                 seed: self.seed.unwrap_or(0),
                 epochs: None,
                 samples: self.samples,
-                device: Some(self.device.choice_for(compiled.as_ref())),
+                device: Some(self.device.choice_for(compiled.as_ref())?),
                 output: Some(output),
                 from: self
                     .from
@@ -235,7 +235,7 @@ impl Train {
         }
         let mut device = self.device.clone();
         device.prefer(Run::precision_of(folder)?);
-        let device = device.choice_for(compiled.as_ref());
+        let device = device.choice_for(compiled.as_ref())?;
         if !is_run && compiled.is_none() {
             self.check_same_model(folder, &device)?;
         }

@@ -20,6 +20,7 @@ mod editions;
 mod errors;
 mod estimators;
 mod evaluation;
+mod families;
 mod folders;
 mod gpu_memory;
 mod hostile;

@@ -32,7 +32,7 @@ pub enum Isa {
 }
 
 impl Avx2 {
-    fn detect() -> Option<Self> {
+    pub(super) fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             return Some(Avx2(()));
@@ -42,7 +42,7 @@ impl Avx2 {
 }
 
 impl Avx512 {
-    fn detect() -> Option<Self> {
+    pub(super) fn detect() -> Option<Self> {
         Avx2::detect()?;
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f")
@@ -57,7 +57,7 @@ impl Avx512 {
 }
 
 impl Avx512Bf16 {
-    pub fn detect() -> Option<Self> {
+    pub(super) fn detect() -> Option<Self> {
         let avx512 = Avx512::detect()?;
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512bf16") {
@@ -74,7 +74,7 @@ impl Avx512Bf16 {
 }
 
 impl Amx {
-    pub fn detect() -> Option<Self> {
+    pub(super) fn detect() -> Option<Self> {
         let bf16 = Avx512Bf16::detect()?;
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if amx::is_present() && amx::is_permitted() {
@@ -90,10 +90,29 @@ impl Amx {
     }
 }
 
+/// What the CPU says of itself in a leaf: the registers A, B, C and D. All are 0 on CPUs without
+/// such leaves.
+pub fn cpuid(leaf: u32) -> [u32; 4] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // The oldest compiler that dgc supports needs `unsafe` here, later ones do not.
+        #[allow(unused_unsafe)]
+        // SAFETY: every CPU of this architecture has the instruction.
+        let found = unsafe { std::arch::x86_64::__cpuid_count(leaf, 0) };
+        [found.eax, found.ebx, found.ecx, found.edx]
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = leaf;
+        [0; 4]
+    }
+}
+
 /// Detection of AMX, which the standard library does not offer yet.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx {
-    use std::arch::{asm, x86_64::__cpuid_count};
+    use super::cpuid;
+    use std::arch::asm;
 
     /// Whether the CPU has AMX-TILE and AMX-BF16, and the system saves tile registers.
     pub fn is_present() -> bool {
@@ -102,10 +121,12 @@ mod amx {
         const AMX_TILE: u32 = 1 << 24;
         const TILE_STATE: u64 = 0b11 << 17;
         let has = |register: u32, bits: u32| register & bits == bits;
-        if __cpuid_count(0, 0).eax < 7 || !has(__cpuid_count(1, 0).ecx, OSXSAVE) {
+        let ([last, ..], [_, _, c, _]) = (cpuid(0), cpuid(1));
+        if last < 7 || !has(c, OSXSAVE) {
             return false;
         }
-        if !has(__cpuid_count(7, 0).edx, AMX_BF16 | AMX_TILE) {
+        let [_, _, _, d] = cpuid(7);
+        if !has(d, AMX_BF16 | AMX_TILE) {
             return false;
         }
         let (low, high): (u32, u32);
@@ -142,15 +163,6 @@ impl Isa {
         Avx2::detect().map_or(Isa::Portable, Isa::Avx2)
     }
 
-    /// The name of the instruction set.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Isa::Avx512(_) => "AVX-512",
-            Isa::Avx2(_) => "AVX2 with fused multiply-add",
-            Isa::Portable => "portable",
-        }
-    }
-
     /// Every instruction set that this CPU has, the widest first.
     #[cfg(test)]
     pub fn all() -> Vec<Self> {
@@ -170,35 +182,19 @@ pub fn first_level_cache() -> usize {
 }
 
 /// The bytes of a core's first-level data cache, as the CPU reports them.
-#[cfg(target_arch = "x86_64")]
 fn reported_cache() -> Option<usize> {
-    use std::arch::x86_64::__cpuid_count;
     // Leaf 4 describes caches on Intel's CPUs, and leaf 0x8000001D on AMD's, alike.
     let leaves = [(0, 4), (0x8000_0000, 0x8000_001D)];
     let caches = leaves.into_iter().filter_map(|(first, leaf)| {
-        if __cpuid_count(first, 0).eax < leaf {
+        let [last, ..] = cpuid(first);
+        if last < leaf {
             return None;
         }
-        let cache = __cpuid_count(leaf, 0);
-        let (kind, level) = (cache.eax & 0x1F, cache.eax >> 5 & 0x7);
-        let field = |from: u32, bits: u32| (cache.ebx >> from & ((1 << bits) - 1)) as usize + 1;
+        let [a, b, c, _] = cpuid(leaf);
+        let (kind, level) = (a & 0x1F, a >> 5 & 0x7);
+        let field = |from: u32, bits: u32| (b >> from & ((1 << bits) - 1)) as usize + 1;
         let (line, partitions, ways) = (field(0, 12), field(12, 10), field(22, 10));
-        ((kind, level) == (1, 1)).then(|| line * partitions * ways * (cache.ecx as usize + 1))
+        ((kind, level) == (1, 1)).then(|| line * partitions * ways * (c as usize + 1))
     });
     caches.max()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn reported_cache() -> Option<usize> {
-    None
-}
-
-/// A description of the vector instructions that dgc uses on this CPU.
-pub fn describe() -> &'static str {
-    match Isa::detect() {
-        Isa::Avx512(_) if Amx::detect().is_some() => "AVX-512 with AVX512-BF16 and AMX",
-        Isa::Avx512(_) if Avx512Bf16::detect().is_some() => "AVX-512 with AVX512-BF16",
-        isa @ (Isa::Avx512(_) | Isa::Avx2(_)) => isa.name(),
-        Isa::Portable => "no vector instructions that dgc uses",
-    }
 }

@@ -4,12 +4,14 @@
 //! (`program`). A run goes through the kernels' phases; in each, threads take one part after
 //! another until none is left (`phases`). How work is split into parts depends on the plan alone,
 //! and parts of one phase neither read nor write what another of them writes. So results do not
-//! depend on the number of threads. They do depend on the CPU's instruction set, within rounding.
+//! depend on the number of threads. They do depend on the kernel family ([`KernelFamily`]), within
+//! rounding.
 //!
 //! - `isa`: the instructions of this CPU, as types that only detection makes.
 //! - `memory`: arrays at fixed addresses.
 //! - `gemm`: contractions.
 //! - `elementwise`: loops, reductions, noise.
+//! - `family`: the kernel families of this CPU, and the choice of one.
 //!
 //! **Safety.** While a program runs, threads use the plan's buffers through raw pointers. That is
 //! sound for plans that the plan verifier ([`plan::verify`](crate::plan::verify)) accepted: every
@@ -23,9 +25,15 @@ mod tile;
 mod phases;
 mod gemm;
 mod elementwise;
+mod family;
 mod program;
 #[cfg(test)]
 mod tests;
+
+pub use self::{
+    family::{KernelFamily, describe_instructions},
+    isa::{Amx, Avx2, Avx512, Avx512Bf16},
+};
 
 use self::{
     elementwise::{Scratch, vector},
@@ -42,11 +50,6 @@ use crate::{
 };
 use std::{borrow::Cow, collections::VecDeque, sync::Mutex};
 
-/// A description of the vector instructions that dgc uses on this CPU.
-pub fn describe_instructions() -> &'static str {
-    isa::describe()
-}
-
 /// Fills `out` with the first elements of a stream of standard normal numbers, the same on every
 /// device; see [`crate::tensor::philox`].
 pub fn draw_normal(key: NoiseKey, stream: u32, out: &mut [f32]) {
@@ -56,6 +59,7 @@ pub fn draw_normal(key: NoiseKey, stream: u32, out: &mut [f32]) {
 /// The CPU as a device, with a number of threads.
 pub struct Cpu {
     pool: rayon::ThreadPool,
+    family: KernelFamily,
     by: Multiplier,
     arrays: Vec<Floats>,
     programs: Vec<LoadedProgram>,
@@ -72,24 +76,21 @@ pub struct Cpu {
 const MOST_THREADS: usize = 1024;
 
 impl Cpu {
-    /// Opens the CPU with `threads` threads; 0 uses one thread per core.
+    /// Opens the CPU with `threads` threads; 0 uses one thread per core. Without a kernel family,
+    /// takes the default for the precision.
     ///
     /// # Errors
-    /// If there are more than [`MOST_THREADS`] threads, they cannot be started, or the CPU does not
-    /// support the precision.
-    pub fn new(threads: usize, precision: Precision) -> Result<Self> {
+    /// If there are more than [`MOST_THREADS`] threads, they cannot be started, or the CPU or the
+    /// family does not support the precision.
+    pub fn new(threads: usize, precision: Precision, family: Option<KernelFamily>) -> Result<Self> {
         if threads > MOST_THREADS {
             let message = format!("expected a whole number up to {MOST_THREADS}");
             return Err(
                 Error::option("threads", threads, message).help("choose 0 for one thread per core")
             );
         }
-        let by = Multiplier::new(precision).ok_or_else(|| {
-            Error::unsupported(format!(
-                "the CPU does not support the precision {precision}"
-            ))
-            .help("choose f32 or bf16 with the option `precision`, or a GPU with `Device::gpu`")
-        })?;
+        let family = family.map_or_else(|| KernelFamily::default_for(precision), Ok)?;
+        let by = family.multiplier_for(precision)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("dgc-{i}"))
@@ -103,6 +104,7 @@ impl Cpu {
             .collect();
         Ok(Cpu {
             pool,
+            family,
             by,
             arrays: Vec::new(),
             programs: Vec::new(),
@@ -154,11 +156,7 @@ impl Backend for Cpu {
     }
 
     fn kernels(&self) -> String {
-        match self.by {
-            Multiplier::Tiles(_) => "AMX".to_string(),
-            Multiplier::Pairs(_) => "AVX512-BF16".to_string(),
-            Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa.name().to_string(),
-        }
+        self.family.title().to_string()
     }
 
     fn allocate(&mut self, len: usize) -> Result<Id<Array>> {

@@ -159,7 +159,7 @@ impl LoadedKernel {
         let nests = |loops: &[Loop]| -> Result<Vec<Nest>> {
             let nests = loops
                 .iter()
-                .map(|nest| Nest::new(nest, kernel.tile, places));
+                .map(|nest| Nest::new(nest, kernel.tile, places, by.isa()));
             nests.collect()
         };
         let contraction = kernel.contraction.as_ref();

@@ -1,7 +1,7 @@
 //! Whole programs against the reference interpreter, small enough for AddressSanitizer and Miri:
 //! every kind of step, contractions of every kind, and the same bits on any number of threads.
 
-use super::Cpu;
+use super::{Cpu, KernelFamily};
 use crate::{
     backend::{Array, ArrayRange, Backend, Build, NoiseKey, Precision},
     id::Id,
@@ -77,10 +77,15 @@ impl Builder {
     }
 
     /// Runs the graph on the CPU, twice, and gives all arrays by name.
-    fn run(&self, threads: usize, precision: Precision) -> HashMap<String, Vec<f32>> {
+    fn run(
+        &self,
+        threads: usize,
+        precision: Precision,
+        family: KernelFamily,
+    ) -> HashMap<String, Vec<f32>> {
         let plan = plan::build(&self.graph, NoiseSource::Generated);
         let plan = plan::VerifiedPlan::new(plan).expect("the planner's plans are verified");
-        let mut cpu = Cpu::new(threads, precision).expect("the CPU multiplies in this precision");
+        let mut cpu = Cpu::new(threads, precision, Some(family)).expect("the CPU has the family");
         let mut arrays: HashMap<String, Id<Array>> = HashMap::new();
         let places: Vec<Option<ArrayRange>> = plan
             .buffers
@@ -132,8 +137,13 @@ impl Builder {
             step: KEY.step,
         };
         let expected = eval::run(&self.graph, &self.values, Some(seed)).expect("a graph");
-        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.05)] {
-            let found = self.run(1, precision);
+        let precisions = [(Precision::F32, 1e-5), (Precision::Bf16, 0.05)];
+        let cases = precisions.into_iter().flat_map(|(precision, tolerance)| {
+            let families = KernelFamily::all(precision).into_iter();
+            families.map(move |family| (precision, tolerance, family))
+        });
+        for (precision, tolerance, family) in cases {
+            let found = self.run(1, precision, family);
             for (_, name, array) in &expected {
                 let found = &found[name];
                 assert_eq!(found.len(), array.data.len(), "{name}");
@@ -141,16 +151,19 @@ impl Builder {
                     let error = (f64::from(found) - wanted).abs();
                     assert!(
                         error <= tolerance * (1.0 + wanted.abs()),
-                        "{precision}: {name}[{i}] is {found}, not {wanted}"
+                        "{precision}, {family:?}: {name}[{i}] is {found}, not {wanted}"
                     );
                 }
             }
             for threads in [2, 3] {
-                let threaded = self.run(threads, precision);
+                let threaded = self.run(threads, precision, family);
                 for (name, floats) in &found {
                     let same = floats.iter().zip(&threaded[name]);
                     let same = same.into_iter().all(|(a, b)| a.to_bits() == b.to_bits());
-                    assert!(same, "{precision}: `{name}` differs on {threads} threads");
+                    assert!(
+                        same,
+                        "{precision}, {family:?}: `{name}` differs on {threads} threads"
+                    );
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        isa::Isa,
         memory::{Address, Place},
         tile::TileRange,
     },
@@ -100,12 +101,13 @@ fn dense_len(sizes: &[usize], strides: &[usize]) -> Option<usize> {
 }
 
 impl Nest {
-    /// Loads a loop nest of a kernel with these tiles, in a plan with its buffers at `places`.
+    /// Loads a loop nest of a kernel with these tiles, in a plan with its buffers at `places`, for
+    /// an instruction set.
     ///
     /// # Errors
     /// If the nest has more axes than the CPU back end supports, or reduces into an array with
     /// gaps.
-    pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place]) -> Result<Self> {
+    pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place], isa: Isa) -> Result<Self> {
         let nest = &leveled(nest);
         let walk = Walk::new(nest);
         let groups = &walk.groups;
@@ -139,7 +141,7 @@ impl Nest {
             });
         Ok(Nest {
             resets: resets.collect::<Result<_>>()?,
-            tape: writer::write(nest, places, &walk)?,
+            tape: writer::write(nest, places, &walk, isa)?,
             sizes,
             per_index,
         })

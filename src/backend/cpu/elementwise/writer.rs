@@ -19,11 +19,11 @@ use crate::{
     tensor::{ReduceKind, Scalar},
 };
 
-/// The tape of a loop with joined axes and buffers at `places`.
+/// The tape of a loop with joined axes and buffers at `places`, for an instruction set.
 ///
 /// # Errors
 /// If a reduction's results are not contiguous along the innermost loop.
-pub fn write(nest: &Loop, places: &[Place], walk: &Walk) -> Result<Tape> {
+pub fn write(nest: &Loop, places: &[Place], walk: &Walk, isa: Isa) -> Result<Tape> {
     // Each chunk begins with the first of the numbers that repeat.
     let chunk = walk
         .period()
@@ -31,7 +31,7 @@ pub fn write(nest: &Loop, places: &[Place], walk: &Walk) -> Result<Tape> {
     let count = nest.instructions.len();
     let mut writer = Writer {
         tape: Tape {
-            isa: Isa::detect(),
+            isa,
             steps: Vec::new(),
             constants: Vec::new(),
             sources: Vec::new(),

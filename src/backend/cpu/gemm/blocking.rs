@@ -4,7 +4,6 @@ use super::super::{
     isa::{Amx, Avx512Bf16, Isa, first_level_cache},
     memory::{Address, Element},
 };
-use crate::backend::Precision;
 
 /// The instructions and the precision of a product. A value proves that the CPU has the
 /// instructions.
@@ -20,23 +19,7 @@ pub enum Multiplier {
 }
 
 impl Multiplier {
-    /// The fastest multiplier of this CPU; `None` if the CPU does not support `precision`.
-    pub fn new(precision: Precision) -> Option<Self> {
-        match precision {
-            Precision::F32 => Some(Multiplier::F32(Isa::detect())),
-            Precision::Tf32 => None,
-            Precision::Bf16 => {
-                let tiles = Amx::detect().map(Multiplier::Tiles);
-                let pairs = || Avx512Bf16::detect().map(Multiplier::Pairs);
-                Some(
-                    tiles
-                        .or_else(pairs)
-                        .unwrap_or_else(|| Multiplier::Rounded(Isa::detect())),
-                )
-            }
-        }
-    }
-
+    /// The instruction set of the vectors.
     pub const fn isa(self) -> Isa {
         match self {
             Multiplier::F32(isa) | Multiplier::Rounded(isa) => isa,
