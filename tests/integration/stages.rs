@@ -1,9 +1,9 @@
-//! The texts of every model's syntax tree, graphs and bound, at sizes small enough to read. What
-//! they become is in `tests/golden`, for one small model a construct.
+//! The texts of every model's syntax tree, graphs and bound, of `models` and `bench`, at sizes small
+//! enough to read. What they become is in `tests/golden`, for one small model a construct.
 
 use crate::common;
 
-use common::{load, models};
+use common::{load, models, models_in};
 use dgc::Stage;
 
 /// Sizes that keep a snapshot short; a model takes those that it has.
@@ -35,7 +35,8 @@ const STAGES: &[(&str, Stage)] = &[
 
 #[test]
 fn every_model_at_every_stage() {
-    for file in models() {
+    let timed = models_in(&common::root().join("bench"));
+    for file in models().into_iter().chain(timed) {
         let full = load(&file, &[]);
         let has = |name: &str| full.settings.iter().any(|(known, _)| known == name);
         let sets: Vec<(&str, &str)> = SMALL
