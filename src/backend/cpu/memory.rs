@@ -210,7 +210,7 @@ impl Address {
 }
 
 /// The format of an array's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Element {
     F32,
     /// Two bytes: the upper half of a float, rounded to nearest.
@@ -220,9 +220,14 @@ pub enum Element {
 impl Element {
     /// The address of an element that lies `elements` after another.
     pub fn after<T>(self, start: *const T, elements: usize) -> *const T {
+        start.wrapping_byte_add(self.bytes() * elements)
+    }
+
+    /// The bytes of an element.
+    pub fn bytes(self) -> usize {
         match self {
-            Element::F32 => start.wrapping_byte_add(4 * elements),
-            Element::Bf16 => start.wrapping_byte_add(2 * elements),
+            Element::F32 => 4,
+            Element::Bf16 => 2,
         }
     }
 }

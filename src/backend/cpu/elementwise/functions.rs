@@ -1,65 +1,77 @@
-//! Elementary functions in single precision without branches, so that loops over them become vector
-//! instructions.
+//! Elementary functions in single precision without branches, for any [`Number`].
 //!
-//! Polynomials and reductions are those of Moshier's Cephes library. `F` says whether the CPU has
-//! fused multiply-adds, which round once; without them, one would be a call of a slow function.
+//! Polynomials and reductions are those of Moshier's Cephes library.
 
-/// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
-pub(super) const ROUND: f32 = 12_582_912.0;
+use super::number::{Number, ROUND, Relation};
 
-/// `a` where the condition holds, else `b`, by masks: a branch would keep the compiler from making
-/// vector instructions, and both are computed anyway.
+/// `a` where x has the relation to y, else `b`.
 #[inline(always)]
-pub(super) fn select(condition: bool, a: f32, b: f32) -> f32 {
-    let mask = u32::from(condition).wrapping_neg();
-    f32::from_bits((a.to_bits() & mask) | (b.to_bits() & !mask))
-}
-
-/// a b + c
-#[inline(always)]
-fn multiply_add<const F: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if F { a.mul_add(b, c) } else { a * b + c }
+fn select<N: Number>(x: N, relation: Relation, y: N, a: N, b: N) -> N {
+    x.choose(relation, y, [a, b])
 }
 
 #[inline(always)]
-fn polynomial<const F: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
-    let mut value = coefficients[0];
-    for coefficient in &coefficients[1..] {
-        value = multiply_add::<F>(value, x, *coefficient);
+fn polynomial<N: Number, const C: usize>(x: N, coefficients: [f32; C]) -> N {
+    let mut value = x.constant(coefficients[0]);
+    for &coefficient in &coefficients[1..] {
+        value = value.mul_add(x, x.constant(coefficient));
     }
     value
 }
 
-/// A whole number to which `ROUND` was added, as an integer: these are the last bits. A conversion
-/// would be slower.
+/// 1 where x > y, else 0.
 #[inline(always)]
-pub(super) fn whole(rounded: f32) -> i32 {
-    rounded
-        .to_bits()
-        .wrapping_sub(ROUND.to_bits())
-        .cast_signed()
+pub(super) fn greater<N: Number>(x: N, y: N) -> N {
+    select(x, Relation::Greater, y, x.constant(1.0), x.constant(0.0))
 }
 
-/// 2ⁿ for n between −126 and 127.
+/// y where x > 0, else z.
 #[inline(always)]
-fn power_of_two(n: i32) -> f32 {
-    f32::from_bits((n + 127).cast_unsigned() << 23)
+pub(super) fn positive<N: Number>(x: N, y: N, z: N) -> N {
+    select(x, Relation::Greater, x.constant(0.0), y, z)
+}
+
+/// The nearest number to x between −y and y; NaN stays.
+#[inline(always)]
+pub(super) fn clamp<N: Number>(x: N, y: N) -> N {
+    let above = select(x, Relation::Less, -y, -y, x);
+    select(x, Relation::Greater, y, y, above)
+}
+
+/// max(x, 0); NaN stays.
+#[inline(always)]
+pub(super) fn relu<N: Number>(x: N) -> N {
+    x.constant(0.0).greater_of(x)
+}
+
+/// 1 above 0, −1 below, else x.
+#[inline(always)]
+pub(super) fn sign<N: Number>(x: N) -> N {
+    let (zero, one) = (x.constant(0.0), x.constant(1.0));
+    let rest = select(x, Relation::Less, zero, x.constant(-1.0), x);
+    select(x, Relation::Greater, zero, one, rest)
+}
+
+/// The nearest bf16 in the lower half of the bits; ties go to even, NaN stays NaN.
+#[inline(always)]
+pub(super) fn bf16<N: Number>(x: N) -> N {
+    let upper = x.shift_right(16);
+    let half = x.bits(0x7FFF).add_bits(upper.and_bits(x.bits(1)));
+    let rounded = x.add_bits(half).shift_right(16);
+    select(x, Relation::Equal, x, rounded, upper.or_bits(x.bits(0x40)))
 }
 
 #[inline(always)]
-pub(super) fn exp<const F: bool>(x: f32) -> f32 {
-    // Beyond these bounds the result is 0 or ∞ all the same; NaN passes both comparisons.
-    let bounded = select(x < -104.0, -104.0, x);
-    let bounded = select(bounded > 89.0, 89.0, bounded);
-    let rounded = multiply_add::<F>(bounded, std::f32::consts::LOG2_E, ROUND);
-    let n = rounded - ROUND;
+pub(super) fn exp<N: Number>(x: N) -> N {
+    // Beyond these bounds the result is 0 or ∞ all the same; NaN passes both.
+    let bounded = x.constant(-104.0).greater_of(x);
+    let bounded = x.constant(89.0).lesser_of(bounded);
+    let round = x.constant(ROUND);
+    let n = bounded.mul_add(x.constant(std::f32::consts::LOG2_E), round) - round;
     // log 2 in two parts, the first with few enough digits that its product with n is exact.
-    let r = multiply_add::<F>(
-        n,
-        2.121_944_4e-4,
-        multiply_add::<F>(n, -0.693_359_4, bounded),
-    );
-    let p = polynomial::<F, _>(
+    let r = n.mul_add(x.constant(-0.693_359_4), bounded);
+    let r = n.mul_add(x.constant(2.121_944_4e-4), r);
+    let p = polynomial(
         r,
         [
             1.987_569_1e-4,
@@ -70,35 +82,30 @@ pub(super) fn exp<const F: bool>(x: f32) -> f32 {
             0.5,
         ],
     );
-    let p = multiply_add::<F>(p, r * r, r) + 1.0;
-    // In two steps, for results below the least normal number and near the greatest.
-    let whole = whole(rounded);
-    let half = whole >> 1;
-    let value = p * power_of_two(half) * power_of_two(whole - half);
-    select(x.is_nan(), x, value)
+    (p.mul_add(r * r, r) + x.constant(1.0)).scale(n)
 }
 
 #[inline(always)]
-pub(super) fn log<const F: bool>(x: f32) -> f32 {
-    let subnormal = x < f32::MIN_POSITIVE;
-    let value = log_normal::<F>(
-        select(subnormal, x * 8_388_608.0, x),
-        select(subnormal, -23.0, 0.0),
-    );
-    let value = select(x == 0.0, f32::NEG_INFINITY, value);
-    let value = select(x == f32::INFINITY, x, value);
-    select(x >= 0.0, value, f32::NAN)
+pub(super) fn log<N: Number>(x: N) -> N {
+    let (zero, infinity) = (x.constant(0.0), x.constant(f32::INFINITY));
+    let (least, up) = (x.constant(f32::MIN_POSITIVE), x.constant(8_388_608.0));
+    let n = select(x, Relation::Less, least, x.constant(-23.0), zero);
+    let value = log_normal(select(x, Relation::Less, least, x * up, x), |e| e + n);
+    let value = select(x, Relation::Equal, zero, -infinity, value);
+    let value = select(x, Relation::Equal, infinity, x, value);
+    select(x, Relation::AtLeast, zero, value, x.constant(f32::NAN))
 }
 
-/// log(x 2ⁿ) for an x that is positive, finite and not subnormal.
+/// log(x) for an x that is positive, finite and not subnormal, and whose exponent of two is changed.
 #[inline(always)]
-fn log_normal<const F: bool>(x: f32, n: f32) -> f32 {
-    let bits = x.to_bits();
+fn log_normal<N: Number>(x: N, change: impl Fn(N) -> N) -> N {
+    let half = x.bits(0x3F35_04F3);
     // x = m 2ᵉ with m between √½ and √2.
-    let shifted = bits.wrapping_sub(0x3F35_04F3);
-    let e = (shifted.cast_signed() >> 23) as f32 + n;
-    let m = f32::from_bits((shifted & 0x007F_FFFF).wrapping_add(0x3F35_04F3)) - 1.0;
-    let p = polynomial::<F, _>(
+    let shifted = x.sub_bits(half);
+    let e = change(shifted.shift_right(23).number());
+    let fraction = shifted.and_bits(x.bits(0x007F_FFFF));
+    let m = fraction.add_bits(half) - x.constant(1.0);
+    let p = polynomial(
         m,
         [
             7.037_683_6e-2,
@@ -113,29 +120,28 @@ fn log_normal<const F: bool>(x: f32, n: f32) -> f32 {
         ],
     );
     let square = m * m;
-    let rest = multiply_add::<F>(
-        p * m,
-        square,
-        multiply_add::<F>(e, -2.121_944_4e-4, -0.5 * square),
-    );
-    multiply_add::<F>(e, 0.693_359_4, m + rest)
+    let low = e.mul_add(x.constant(-2.121_944_4e-4), x.constant(-0.5) * square);
+    let rest = (p * m).mul_add(square, low);
+    e.mul_add(x.constant(0.693_359_4), m + rest)
 }
 
 /// log(u) · x / (u − 1) with u = 1 + x rounded, which cancels the rounding (Kahan).
 #[inline(always)]
-pub(super) fn log1p<const F: bool>(x: f32) -> f32 {
-    let u = 1.0 + x;
-    let d = u - 1.0;
-    let log = log::<F>(u);
-    let value = log * (x / select(d == 0.0, 1.0, d));
-    let value = select(d == 0.0, x, value);
-    select(u == f32::INFINITY || u == 0.0, log, value)
+pub(super) fn log1p<N: Number>(x: N) -> N {
+    let (zero, one) = (x.constant(0.0), x.constant(1.0));
+    let u = one + x;
+    let d = u - one;
+    let log = log(u);
+    let value = log * (x / select(d, Relation::Equal, zero, one, d));
+    let value = select(d, Relation::Equal, zero, x, value);
+    let value = select(u, Relation::Equal, x.constant(f32::INFINITY), log, value);
+    select(u, Relation::Equal, zero, log, value)
 }
 
 /// A Taylor series near 0, where exp(x) − 1 cancels.
 #[inline(always)]
-pub(super) fn expm1<const F: bool>(x: f32) -> f32 {
-    let series = polynomial::<F, _>(
+pub(super) fn expm1<N: Number>(x: N) -> N {
+    let series = polynomial(
         x,
         [
             1.0 / 40320.0,
@@ -147,44 +153,53 @@ pub(super) fn expm1<const F: bool>(x: f32) -> f32 {
             0.5,
         ],
     );
-    let near = multiply_add::<F>(series * x, x, x);
-    select(x.abs() < 0.5, near, exp::<F>(x) - 1.0)
+    let near = (series * x).mul_add(x, x);
+    let far = exp(x) - x.constant(1.0);
+    select(x.abs(), Relation::Less, x.constant(0.5), near, far)
 }
 
 /// t / (t + 2) with t = exp(2x) − 1.
 #[inline(always)]
-pub(super) fn tanh<const F: bool>(x: f32) -> f32 {
-    let size = x.abs();
-    let size = select(size > 10.0, 10.0, size);
-    let t = expm1::<F>(2.0 * size);
-    (t / (t + 2.0)).copysign(x)
+pub(super) fn tanh<N: Number>(x: N) -> N {
+    let size = x.constant(10.0).lesser_of(x.abs());
+    let t = expm1(x.constant(2.0) * size);
+    (t / (t + x.constant(2.0))).copysign(x)
 }
 
+/// 1 / (1 + y) above 0 and y / (1 + y) below, for y = exp(−|x|).
 #[inline(always)]
-pub(super) fn sigmoid<const F: bool>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<F>(-x))
+pub(super) fn sigmoid<N: Number>(x: N) -> N {
+    let y = exp(-x.abs());
+    let one = x.constant(1.0);
+    select(x, Relation::Less, x.constant(0.0), y, one) / (one + y)
 }
 
 /// max(x, 0) + log(1 + y) for y = exp(−|x|): log u + (y − (u − 1)) / u with u = 1 + y rounded,
-/// between 1 and 2.
+/// between 1 and 2. What u lost is less than 2⁻²⁴, so its divisor needs few digits, and the more
+/// the smaller y is: 1 / u is near 1 − y + y² / 2.
 #[inline(always)]
-pub(super) fn softplus<const F: bool>(x: f32) -> f32 {
-    let y = exp::<F>(-x.abs());
-    let u = 1.0 + y;
-    let lost = y - (u - 1.0);
-    select(x < 0.0, 0.0, x) + (log_normal::<F>(u, 0.0) + lost / u)
+pub(super) fn softplus<N: Number>(x: N) -> N {
+    let y = exp(-x.abs());
+    let one = x.constant(1.0);
+    let u = one + y;
+    let lost = y - (u - one);
+    let inverse = y.mul_add(x.constant(0.5), x.constant(-1.0)).mul_add(y, one);
+    let log = log_normal(u, |e| e);
+    relu(x) + lost.mul_add(inverse, log)
 }
 
 /// Φ(x) and exp(−x²/2).
 #[inline(always)]
-fn normal_cdf<const F: bool>(x: f32) -> (f32, f32) {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let square = 0.5 * x * x;
-    let bell = exp::<F>(-square);
+fn normal_cdf<N: Number>(x: N) -> (N, N) {
+    let (half, one) = (x.constant(0.5), x.constant(1.0));
+    let root = x.constant(std::f32::consts::FRAC_1_SQRT_2);
+    let z = x.abs() * root;
+    let square = half * x * x;
+    let bell = exp(-square);
     // erf(z) = z P(z²)
     let near = x
-        * std::f32::consts::FRAC_1_SQRT_2
-        * polynomial::<F, _>(
+        * root
+        * polynomial(
             square,
             [
                 7.853_861_4e-5,
@@ -197,9 +212,9 @@ fn normal_cdf<const F: bool>(x: f32) -> (f32, f32) {
             ],
         );
     // erfc(z) = exp(−z²) / z · P(1/z²), in two ranges.
-    let inverse = 1.0 / select(z < 1.0, 1.0, z);
+    let inverse = one / select(z, Relation::Less, one, one, z);
     let inverse_square = inverse * inverse;
-    let middle = polynomial::<F, _>(
+    let middle = polynomial(
         inverse_square,
         [
             2.326_82e-2,
@@ -213,7 +228,7 @@ fn normal_cdf<const F: bool>(x: f32) -> (f32, f32) {
             5.638_259_4e-1,
         ],
     );
-    let far = polynomial::<F, _>(
+    let far = polynomial(
         inverse_square,
         [
             -10.477_664,
@@ -226,21 +241,27 @@ fn normal_cdf<const F: bool>(x: f32) -> (f32, f32) {
             5.641_896e-1,
         ],
     );
-    let tail = 0.5 * bell * inverse * select(z < 2.0, middle, far);
-    let away = select(x < 0.0, tail, 1.0 - tail);
-    (select(z < 1.0, 0.5 + 0.5 * near, away), bell)
+    let outer = select(z, Relation::Less, x.constant(2.0), middle, far);
+    let tail = half * bell * inverse * outer;
+    let away = select(x, Relation::Less, x.constant(0.0), tail, one - tail);
+    (
+        select(z, Relation::Less, one, half + half * near, away),
+        bell,
+    )
 }
 
 /// x Φ(x)
 #[inline(always)]
-pub(super) fn gelu<const F: bool>(x: f32) -> f32 {
-    select(x < -40.0, 0.0, x * normal_cdf::<F>(x).0)
+pub(super) fn gelu<N: Number>(x: N) -> N {
+    let value = x * normal_cdf(x).0;
+    select(x, Relation::Less, x.constant(-40.0), x.constant(0.0), value)
 }
 
 /// Φ(x) + x φ(x)
 #[inline(always)]
-pub(super) fn gelu_slope<const F: bool>(x: f32) -> f32 {
-    let (below, bell) = normal_cdf::<F>(x);
-    let value = below + x * bell * 0.398_942_3;
-    select(x.abs() > 40.0, select(x > 0.0, 1.0, 0.0), value)
+pub(super) fn gelu_slope<N: Number>(x: N) -> N {
+    let (below, bell) = normal_cdf(x);
+    let value = below + x * bell * x.constant(0.398_942_3);
+    let limit = greater(x, x.constant(0.0));
+    select(x.abs(), Relation::Greater, x.constant(40.0), limit, value)
 }

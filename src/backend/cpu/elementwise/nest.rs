@@ -6,9 +6,10 @@ use super::{
         memory::{Address, Place},
         tile::TileRange,
     },
+    lower,
     run::Run,
     tape::{Needs, Scratch, Tape},
-    walk::{Walk, leveled},
+    walk::{Walk, hoisted, leveled},
     writer,
 };
 use crate::{
@@ -108,7 +109,7 @@ impl Nest {
     /// If the nest has more axes than the CPU back end supports, or reduces into an array with
     /// gaps.
     pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place], isa: Isa) -> Result<Self> {
-        let nest = &leveled(nest);
+        let nest = &hoisted(leveled(nest), places);
         let walk = Walk::new(nest);
         let groups = &walk.groups;
         if groups.len() > MOST_OUTER + 1 {
@@ -122,6 +123,7 @@ impl Nest {
         if sizes.is_empty() {
             sizes.push(1);
         }
+        let row = sizes[sizes.len() - 1];
         let tiled = nest.tiled && tile.is_some();
         let per_index = if tiled {
             nest.sizes[groups[0].start + 1..groups[0].end]
@@ -141,7 +143,7 @@ impl Nest {
             });
         Ok(Nest {
             resets: resets.collect::<Result<_>>()?,
-            tape: writer::write(nest, places, &walk, isa)?,
+            tape: lower::lower(writer::write(nest, places, &walk, isa)?, row),
             sizes,
             per_index,
         })
@@ -154,6 +156,13 @@ impl Nest {
         sources
             .filter(|source| source.address == address)
             .for_each(|source| source.local = Some(per_index));
+    }
+
+    /// Whether it runs native code.
+    #[cfg(test)]
+    pub fn has_native_code(&self) -> bool {
+        let mut steps = self.tape.steps.iter();
+        steps.any(|step| matches!(step, super::tape::Step::Native(_)))
     }
 
     /// The scratch memory that the nest needs.
@@ -176,27 +185,46 @@ impl Nest {
             0 => (0, self.sizes[0]),
             per_index => (tile.start * per_index, tile.end * per_index),
         };
-        let mut run = Run::new(&self.tape, scratch, tile, key);
-        let inner = self.sizes.len() - 1;
-        if inner == 0 {
-            // SAFETY: as the caller's; these are the tile's elements.
-            return unsafe { run.chunks(&[], first, last, false) };
+        if first == last {
+            return;
         }
+        let mut run = Run::new(&self.tape, scratch, tile, key);
+        let whole = self.tape.whole();
+        let inner = self.sizes.len() - 1;
         let mut index = [0usize; MOST_OUTER];
         let index = &mut index[..inner];
-        index[0] = first;
+        // Native code walks the last of the outer loops itself.
+        let walked = inner - usize::from(inner > 0 && whole.is_some());
+        let (range, rows) = match inner {
+            0 => (first..last, 1),
+            1 => (0..self.sizes[1], last - first),
+            _ => (0..self.sizes[inner], self.sizes[inner - 1]),
+        };
+        if inner > 0 {
+            index[0] = first;
+        }
         let mut follows = false;
-        while index[0] < last {
+        loop {
             // SAFETY: as the caller's; the index is one of the tile's.
-            unsafe { run.chunks(index, 0, self.sizes[inner], follows) };
+            unsafe {
+                match whole {
+                    Some(native) => run.rows(native, index, range.clone(), rows),
+                    None => run.chunks(index, range.start, range.end, follows),
+                }
+            }
             // The next index, the last axis fastest.
-            let mut axis = inner - 1;
+            let Some(mut axis) = walked.checked_sub(1) else {
+                return;
+            };
             index[axis] += 1;
             follows = axis == 0 || index[axis] < self.sizes[axis];
             while axis > 0 && index[axis] == self.sizes[axis] {
                 index[axis] = 0;
                 axis -= 1;
                 index[axis] += 1;
+            }
+            if index[0] == last {
+                return;
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Philox and Box–Muller for thirty-two blocks at a time, in loops that the compiler vectorises.
 
-use super::functions::{ROUND, log, select, whole};
+use super::{
+    functions::log,
+    number::{Plain, ROUND, select, whole},
+};
 
 const LANES: usize = 32;
 /// Elements of as many blocks.
@@ -71,20 +74,19 @@ fn turn(v: f32) -> (f32, f32) {
     (select(half, -cosine, cosine), select(half, -sine, sine))
 }
 
-/// Elements `first..` of a stream, computed from its words by `group`. That is a function and not a
-/// closure, which might not be inlined, and be compiled without the caller's instructions.
+/// Elements `first..` of a stream of standard normal (`N`) or uniform numbers.
 #[inline(always)]
-fn fill(
-    (seed, step, stream): (u64, u64, u32),
-    first: u64,
-    mut out: &mut [f32],
-    group: impl Fn(&Words, &mut [f32; GROUP]),
-) {
+fn fill<const N: bool>((seed, step, stream): (u64, u64, u32), first: u64, mut out: &mut [f32]) {
     let mut block = (first / 4) as u32;
     let mut skip = (first % 4) as usize;
     let mut buffer = [0.0; GROUP];
     while !out.is_empty() {
-        group(&words(seed, step, stream, block), &mut buffer);
+        let words = words(seed, step, stream, block);
+        // A function as a parameter would be compiled without the caller's instructions.
+        match N {
+            true => normals(&words, &mut buffer),
+            false => units(&words, &mut buffer),
+        }
         let count = out.len().min(GROUP - skip);
         let (part, rest) = out.split_at_mut(count);
         part.copy_from_slice(&buffer[skip..skip + count]);
@@ -94,7 +96,7 @@ fn fill(
 
 #[inline(always)]
 pub(super) fn uniform(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) {
-    fill((seed, step, stream), first, out, units);
+    fill::<false>((seed, step, stream), first, out);
 }
 
 #[inline(always)]
@@ -108,23 +110,30 @@ fn units(words: &Words, group: &mut [f32; GROUP]) {
 
 #[inline(always)]
 pub(super) fn normal(seed: u64, step: u64, stream: u32, first: u64, out: &mut [f32]) {
-    fill((seed, step, stream), first, out, normals);
+    fill::<true>((seed, step, stream), first, out);
 }
 
 #[inline(always)]
 fn normals(words: &Words, group: &mut [f32; GROUP]) {
-    for pair in [0, 2] {
-        let (mut radius, mut cosine, mut sine) =
-            ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+    let mut values = [[0.0f32; LANES]; 4];
+    let (pairs, _) = values.as_chunks_mut::<2>();
+    for ([cosines, sines], pair) in pairs.iter_mut().zip([0, 2]) {
+        let mut radius = [0.0f32; LANES];
         for lane in 0..LANES {
-            radius[lane] = (-2.0 * log::<false>(unit(words[pair][lane]))).sqrt();
+            let log = log(Plain::<false>(unit(words[pair][lane])));
+            radius[lane] = (-2.0 * log.0).sqrt();
         }
         for lane in 0..LANES {
-            (cosine[lane], sine[lane]) = turn(unit(words[pair + 1][lane]));
+            (cosines[lane], sines[lane]) = turn(unit(words[pair + 1][lane]));
         }
         for lane in 0..LANES {
-            group[4 * lane + pair] = radius[lane] * cosine[lane];
-            group[4 * lane + pair + 1] = radius[lane] * sine[lane];
+            cosines[lane] *= radius[lane];
+            sines[lane] *= radius[lane];
+        }
+    }
+    for lane in 0..LANES {
+        for word in 0..4 {
+            group[4 * lane + word] = values[word][lane];
         }
     }
 }

@@ -2,21 +2,22 @@
 
 use super::{
     super::{memory::Element, tile::TileRange},
-    tape::{CHUNK, Operand, SPACING, Scratch, Source, Step, Tape},
-    vector::{self, Operation},
+    tape::{LONG_CHUNK, MOST_POINTERS, Native, Operand, Pointer, Scratch, Source, Step, Tape},
+    vector::{self, LANES, Operation},
 };
 use crate::{
     backend::NoiseKey,
     plan::WindowStep,
     tensor::{NoiseKind, ReduceKind},
 };
+use std::ops::Range;
 
-/// The distance in chunks from the current to the prefetched chunk. Work on a chunk takes less time
-/// than a memory access.
-const AHEAD: usize = 6;
+/// The distance in elements from the current to the prefetched chunk. Work on a short chunk takes
+/// less time than a memory access.
+const AHEAD: usize = 768;
 
 /// The values read where a window is outside its array.
-static ZEROS: [f32; CHUNK] = [0.0; CHUNK];
+static ZEROS: [f32; LONG_CHUNK] = [0.0; LONG_CHUNK];
 
 /// The run of a tape for a tile.
 pub(crate) struct Run<'a> {
@@ -34,14 +35,16 @@ struct Chunk<'a> {
     len: usize,
     /// Whether it is the first chunk at this index. No later one is longer.
     is_first: bool,
+    /// Whether it is the last chunk at this index.
+    is_last: bool,
 }
 
 impl<'a> Run<'a> {
     /// Begins a tile. The scratch memory must have room for the tape.
     pub fn new(tape: &'a Tape, scratch: &'a mut Scratch, tile: TileRange, key: NoiseKey) -> Self {
         for &(register, value) in &tape.constants {
-            let start = register * SPACING;
-            scratch.registers.slice_mut()[start..start + CHUNK].fill(value);
+            let start = register * tape.spacing();
+            scratch.registers.slice_mut()[start..start + tape.chunk].fill(value);
         }
         Run {
             tape,
@@ -63,18 +66,43 @@ impl<'a> Run<'a> {
         unsafe { self.locate(index, follows) };
         let mut start = first;
         while start < last {
+            let len = self.tape.chunk.min(last - start);
             let chunk = Chunk {
                 index,
                 start,
-                len: self.tape.chunk.min(last - start),
+                len,
                 is_first: start == first,
+                is_last: start + len == last,
             };
-            self.prefetch(start + AHEAD * self.tape.chunk, last);
+            self.prefetch(start + AHEAD, last);
             for step in &self.tape.steps {
                 // SAFETY: as the caller's; the sources were located for this index.
                 unsafe { self.step(step, chunk) };
             }
             start += chunk.len;
+        }
+    }
+
+    /// Runs a tape that is native code as a whole for elements `first..last` of the innermost loop,
+    /// at `rows` indices of the last of the outer loops, from `index` on. Without outer loops, there
+    /// is one row.
+    ///
+    /// # Safety
+    /// As [`Run::chunks`].
+    pub unsafe fn rows(
+        &mut self,
+        native: &Native,
+        index: &[usize],
+        range: Range<usize>,
+        rows: usize,
+    ) {
+        if range.is_empty() || rows == 0 {
+            return;
+        }
+        // SAFETY: as the caller's.
+        unsafe {
+            self.locate(index, false);
+            self.native(native, range.start, range.len(), rows);
         }
     }
 
@@ -157,7 +185,10 @@ impl<'a> Run<'a> {
             register < self.tape.registers,
             "the tape counts its registers"
         );
-        self.scratch.registers.address().at(register * SPACING)
+        self.scratch
+            .registers
+            .address()
+            .at(register * self.tape.spacing())
     }
 
     /// The address of a source's elements from `start` on; zeros if windows are outside the array.
@@ -242,13 +273,19 @@ impl<'a> Run<'a> {
                 Step::ScatterWindows { from, source } => {
                     self.scatter_windows(*from, *source, chunk)
                 }
-                Step::Fold { kind, from, source } => self.fold(*kind, *from, *source, chunk),
+                Step::Fold {
+                    kind,
+                    from,
+                    source,
+                    lanes,
+                } => self.fold(*kind, *from, *source, *lanes, chunk),
                 Step::Accumulate {
                     kind,
                     from,
                     source,
                     period,
                 } => self.accumulate(*kind, *from, *source, *period, chunk),
+                Step::Native(native) => self.native(native, chunk.start, chunk.len, 1),
             }
         }
     }
@@ -469,21 +506,40 @@ impl Run<'_> {
 
     /// # Safety
     /// As [`Run::step`].
-    unsafe fn fold(&self, kind: ReduceKind, from: Operand, source: usize, chunk: Chunk) {
+    unsafe fn fold(
+        &self,
+        kind: ReduceKind,
+        from: Operand,
+        source: usize,
+        lanes: usize,
+        chunk: Chunk,
+    ) {
         let isa = self.tape.isa;
-        // SAFETY: as the caller's; nothing is written while the slice is in use.
-        let from = unsafe { self.read(from, chunk.start, chunk.len) };
-        let value = match kind {
-            ReduceKind::Max => vector::max(isa, from),
-            _ => vector::sum(isa, from),
+        // SAFETY: as the caller's; the register of the lanes is no operand, and nothing else is
+        // written while the slices are in use.
+        let (from, lanes) = unsafe {
+            (
+                self.read(from, chunk.start, chunk.len),
+                &mut *self.register(lanes).cast::<[f32; LANES]>(),
+            )
         };
-        let to = self.target(source, 0);
-        // SAFETY: as the caller's.
-        unsafe {
-            *to = match kind {
-                ReduceKind::Max => (*to).max(value),
-                _ => *to + value,
-            };
+        let is_max = kind == ReduceKind::Max;
+        if chunk.is_first {
+            lanes.fill(if is_max { f32::NEG_INFINITY } else { 0.0 });
+        }
+        match is_max {
+            true => vector::max(isa, lanes, from),
+            false => vector::sum(isa, lanes, from),
+        }
+        if chunk.is_last {
+            let to = self.target(source, 0);
+            // SAFETY: as the caller's.
+            unsafe {
+                *to = match is_max {
+                    true => (*to).max(vector::max_of(*lanes)),
+                    false => *to + vector::sum_of(*lanes),
+                };
+            }
         }
     }
 
@@ -509,6 +565,30 @@ impl Run<'_> {
                 _ => vector::add_assign(isa, to, from),
             }
         }
+    }
+
+    /// # Safety
+    /// As [`Run::step`].
+    unsafe fn native(&self, native: &Native, start: usize, len: usize, rows: usize) {
+        let mut pointers = [std::ptr::null_mut(); MOST_POINTERS];
+        for (&pointer, place) in native.pointers.iter().zip(&mut pointers) {
+            // Code that only reads takes mutable pointers too.
+            *place = match pointer {
+                Pointer::Chunk(Operand::Register(register)) => self.register(register),
+                Pointer::Chunk(Operand::Memory(source)) => match self.scratch.places[source] {
+                    Some(place) => {
+                        let Source { element, inner, .. } = &self.tape.sources[source];
+                        let first = place.pointer().cast_const();
+                        element.after(first, start * inner).cast_mut()
+                    }
+                    None => ZEROS.as_ptr().cast_mut(),
+                },
+                Pointer::Single(source) => self.source(source, 0).cast_mut(),
+            };
+        }
+        // SAFETY: as the caller's: the sources are located, and registers and the zeros are as long
+        // as a chunk. There is native code only for CPUs with its instructions.
+        unsafe { native.function.run(&mut pointers, len, rows) };
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
         isa::Isa,
         memory::{Address, Element, Floats},
     },
+    native::NativeLoop,
     vector::Operation,
 };
 use crate::{
@@ -26,9 +27,14 @@ use crate::{
 /// The maximum number of elements of a chunk: registers and the accessed memory fit into the
 /// first-level cache.
 pub const CHUNK: usize = 128;
+/// The maximum number of elements of a chunk of a tape with native code, which has few registers.
+pub const LONG_CHUNK: usize = 1024;
+
 /// Floats between the starts of registers: no power of two, so that registers do not compete for
 /// the same cache lines.
-pub const SPACING: usize = CHUNK + 48;
+const fn spacing(chunk: usize) -> usize {
+    chunk.next_multiple_of(16) + 48
+}
 
 /// Scratch memory of a thread, shared by all tapes.
 #[derive(Default)]
@@ -49,6 +55,7 @@ pub struct Scratch {
 /// The scratch memory that a tape needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Needs {
+    /// Floats of all registers.
     pub registers: usize,
     pub sources: usize,
     pub windows: usize,
@@ -60,7 +67,7 @@ impl Scratch {
     /// # Errors
     /// If there is not enough memory.
     pub fn reserve(&mut self, needs: Needs) -> Result<()> {
-        self.registers.reserve(needs.registers * SPACING)?;
+        self.registers.reserve(needs.registers)?;
         if self.places.len() < needs.sources {
             self.places.resize(needs.sources, None);
             self.starts.resize(needs.sources, 0);
@@ -110,9 +117,23 @@ pub struct Tape {
 }
 
 impl Tape {
+    /// Floats between the starts of registers.
+    pub fn spacing(&self) -> usize {
+        spacing(self.chunk)
+    }
+
+    /// The only step, if it is native code that may run over many rows: its operands are neither
+    /// registers nor in windows.
+    pub fn whole(&self) -> Option<&Native> {
+        match self.steps.as_slice() {
+            [Step::Native(native)] if native.takes_rows => Some(native),
+            _ => None,
+        }
+    }
+
     pub fn needs(&self) -> Needs {
         Needs {
-            registers: self.registers,
+            registers: self.registers * self.spacing(),
             sources: self.sources.len(),
             windows: self.sources.iter().map(|source| source.outer.len()).sum(),
         }
@@ -137,8 +158,28 @@ pub(crate) struct Source {
     pub each: Vec<WindowStep>,
 }
 
+/// Native code with the pointers that it takes.
+pub struct Native {
+    pub function: NativeLoop,
+    pub pointers: Vec<Pointer>,
+    /// Whether it may run over many rows at a time.
+    pub takes_rows: bool,
+}
+
+/// The maximum number of pointers that native code takes.
+pub const MOST_POINTERS: usize = 64;
+
+/// Where a pointer that native code takes points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointer {
+    /// The current chunk.
+    Chunk(Operand),
+    /// The number of a source that is the same for the whole row.
+    Single(usize),
+}
+
 /// The place of a step's operand or result.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operand {
     Register(usize),
     /// Contiguous memory: a source with an inner stride of 1.
@@ -187,11 +228,13 @@ pub enum Step {
     Scatter { from: Operand, source: usize },
     /// To memory at the places of windows.
     ScatterWindows { from: Operand, source: usize },
-    /// Reduces all elements into one float.
+    /// Reduces all elements of the innermost loop into one float, with partial results in a
+    /// register.
     Fold {
         kind: ReduceKind,
         from: Operand,
         source: usize,
+        lanes: usize,
     },
     /// Reduces each element into the float at its position, modulo `period`.
     Accumulate {
@@ -200,4 +243,78 @@ pub enum Step {
         source: usize,
         period: usize,
     },
+    /// What several steps did.
+    Native(Native),
+}
+
+impl Step {
+    /// The operands that the step reads as a chunk.
+    pub fn reads(&self) -> Vec<Operand> {
+        match self {
+            Step::Apply {
+                operation,
+                to,
+                from,
+            } => {
+                let in_place = operation.in_place.map(|_| *to);
+                from.iter().copied().flatten().chain(in_place).collect()
+            }
+            Step::OneHot { from, .. }
+            | Step::Copy { from, .. }
+            | Step::Round { from, .. }
+            | Step::Scatter { from, .. }
+            | Step::ScatterWindows { from, .. }
+            | Step::Fold { from, .. }
+            | Step::Accumulate { from, .. } => vec![*from],
+            Step::Native(native) => native
+                .pointers
+                .iter()
+                .filter_map(|pointer| match pointer {
+                    Pointer::Chunk(operand) => Some(*operand),
+                    Pointer::Single(_) => None,
+                })
+                .collect(),
+            Step::Splat { .. }
+            | Step::Gather { .. }
+            | Step::Widen { .. }
+            | Step::Repeat { .. }
+            | Step::GatherWindows { .. }
+            | Step::Position { .. }
+            | Step::Noise { .. } => Vec::new(),
+        }
+    }
+
+    /// The register that the step fills, whether or not it also reads it.
+    pub fn fills(&self) -> Option<usize> {
+        match self {
+            Step::Splat { to, .. }
+            | Step::Gather { to, .. }
+            | Step::Widen { to, .. }
+            | Step::Repeat { to, .. }
+            | Step::GatherWindows { to, .. }
+            | Step::Position { to, .. } => Some(*to),
+            Step::Noise { to, .. } | Step::Apply { to, .. } | Step::OneHot { to, .. } => match to {
+                Operand::Register(to) => Some(*to),
+                Operand::Memory(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The source that the step writes, if any.
+    pub fn writes(&self) -> Option<usize> {
+        match self {
+            Step::Noise { to, .. } | Step::Apply { to, .. } | Step::OneHot { to, .. } => match to {
+                Operand::Register(_) => None,
+                Operand::Memory(source) => Some(*source),
+            },
+            Step::Copy { source, .. }
+            | Step::Round { source, .. }
+            | Step::Scatter { source, .. }
+            | Step::ScatterWindows { source, .. }
+            | Step::Fold { source, .. }
+            | Step::Accumulate { source, .. } => Some(*source),
+            _ => None,
+        }
+    }
 }

@@ -1,11 +1,15 @@
 //! Elementwise operations, reductions and noise over slices, as loops that the compiler turns into
 //! vector instructions.
 //!
-//! Every loop body is compiled for each [`Isa`], whose values prove that the CPU has the
+//! Loop bodies are compiled for each [`Isa`] that gains by it; its values prove that the CPU has the
 //! instructions. A result of an elementwise operation depends on its element alone, never on where
 //! a slice begins.
 
-use super::{super::isa::Isa, functions as f, noise};
+use super::{
+    super::isa::Isa,
+    functions as f, noise,
+    number::{Number, Plain},
+};
 use crate::tensor::{Scalar, densities as d, special};
 
 /// Compiles a body for every instruction set, as a safe function that takes the [`Isa`] first.
@@ -41,30 +45,39 @@ type Function = unsafe fn(&mut [f32], &[f32], &[f32], &[f32]);
 
 /// An elementwise operation, compiled for an instruction set of this CPU.
 #[derive(Clone, Copy)]
-pub struct Operation(Function);
+pub struct Operation {
+    pub scalar: Scalar,
+    /// The operand that is read where the result is written, if there is one.
+    pub in_place: Option<usize>,
+    function: Function,
+}
 
 impl Operation {
     /// The operand `in_place`, if there is one, is read where the result is written.
     pub fn new(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Self {
-        Operation(function(isa, scalar, in_place))
+        Operation {
+            scalar,
+            in_place,
+            function: function(isa, scalar, in_place),
+        }
     }
 
     /// out[i] = operation(x[i], y[i], z[i]); operands that the operation lacks or that are in place
     /// are empty.
     pub fn apply(self, out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
         // SAFETY: `new` took a proof that the CPU has the instructions.
-        unsafe { (self.0)(out, x, y, z) };
+        unsafe { (self.function)(out, x, y, z) };
     }
 }
 
 for_each_isa! {
-    /// Σ x, in sixteen partial sums that are then added in pairs.
-    pub fn sum(x: &[f32]) -> f32 = sum_body;
+    /// Adds each element to the lane at its position, modulo the number of lanes.
+    pub fn sum(lanes: &mut [f32; LANES], x: &[f32]) = sum_body;
 }
 
 for_each_isa! {
-    /// The greatest x; −∞ for none.
-    pub fn max(x: &[f32]) -> f32 = max_body;
+    /// Sets each lane to the greatest of itself and the elements at its positions.
+    pub fn max(lanes: &mut [f32; LANES], x: &[f32]) = max_body;
 }
 
 for_each_isa! {
@@ -108,20 +121,14 @@ macro_rules! compiled {
             $loop
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
-        fn avx512(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
-            body::<true>(out, x, y, z);
-        }
-        #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         fn avx2(out: &mut [f32], x: &[f32], y: &[f32], z: &[f32]) {
             body::<true>(out, x, y, z);
         }
         match $isa {
+            // With AVX-512, most loops are native code.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => avx512 as Function,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => avx2,
+            Isa::Avx512(_) | Isa::Avx2(_) => avx2 as Function,
             _ => body::<false>,
         }
     }};
@@ -193,6 +200,16 @@ macro_rules! each {
                 *out = $value;
             }),
         }
+    };
+}
+
+/// `number!(isa, in_place, |x, y| value)`: the same for a value of [`Number`]s.
+macro_rules! number {
+    ($isa:ident, $in_place:ident, |$($x:ident),*| $value:expr) => {
+        each!($isa, $in_place, |$($x),*| {
+            $(let $x = Plain::<F>($x);)*
+            $value.0
+        })
     };
 }
 
@@ -309,44 +326,30 @@ fn in_parts(
 )]
 fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
     match scalar {
-        Scalar::Add => each!(isa, in_place, |x, y| x + y),
-        Scalar::Sub => each!(isa, in_place, |x, y| x - y),
-        Scalar::Mul => each!(isa, in_place, |x, y| x * y),
-        Scalar::Div => each!(isa, in_place, |x, y| x / y),
-        Scalar::Max => each!(isa, in_place, |x, y| if x > y { x } else { y }),
-        Scalar::Min => each!(isa, in_place, |x, y| if x < y { x } else { y }),
-        Scalar::Greater => each!(isa, in_place, |x, y| if x > y { 1.0 } else { 0.0 }),
-        Scalar::Select => each!(isa, in_place, |x, y, z| f::select(x > 0.0, y, z)),
-        // Comparisons that let NaN through.
-        Scalar::Clamp => each!(isa, in_place, |x, y| f::select(
-            x > y,
-            y,
-            f::select(x < -y, -y, x)
-        )),
-        Scalar::Neg => each!(isa, in_place, |x| -x),
-        // A comparison that lets NaN through.
-        Scalar::Relu => each!(isa, in_place, |x| if x < 0.0 { 0.0 } else { x }),
-        Scalar::Abs => each!(isa, in_place, |x| x.abs()),
-        Scalar::Sign => each!(isa, in_place, |x| {
-            if x > 0.0 {
-                1.0
-            } else if x < 0.0 {
-                -1.0
-            } else {
-                x
-            }
-        }),
-        Scalar::Floor => each!(isa, in_place, |x| x.floor()),
-        Scalar::Sqrt => each!(isa, in_place, |x| x.sqrt()),
-        Scalar::Exp => each!(isa, in_place, |x| f::exp::<F>(x)),
-        Scalar::ExpM1 => each!(isa, in_place, |x| f::expm1::<F>(x)),
-        Scalar::Log => each!(isa, in_place, |x| f::log::<F>(x)),
-        Scalar::Log1P => each!(isa, in_place, |x| f::log1p::<F>(x)),
-        Scalar::Tanh => each!(isa, in_place, |x| f::tanh::<F>(x)),
-        Scalar::Sigmoid => each!(isa, in_place, |x| f::sigmoid::<F>(x)),
-        Scalar::Softplus => each!(isa, in_place, |x| f::softplus::<F>(x)),
-        Scalar::Gelu => each!(isa, in_place, |x| f::gelu::<F>(x)),
-        Scalar::GeluSlope => each!(isa, in_place, |x| f::gelu_slope::<F>(x)),
+        Scalar::Add => number!(isa, in_place, |x, y| x + y),
+        Scalar::Sub => number!(isa, in_place, |x, y| x - y),
+        Scalar::Mul => number!(isa, in_place, |x, y| x * y),
+        Scalar::Div => number!(isa, in_place, |x, y| x / y),
+        Scalar::Max => number!(isa, in_place, |x, y| x.greater_of(y)),
+        Scalar::Min => number!(isa, in_place, |x, y| x.lesser_of(y)),
+        Scalar::Greater => number!(isa, in_place, |x, y| f::greater(x, y)),
+        Scalar::Select => number!(isa, in_place, |x, y, z| f::positive(x, y, z)),
+        Scalar::Clamp => number!(isa, in_place, |x, y| f::clamp(x, y)),
+        Scalar::Neg => number!(isa, in_place, |x| -x),
+        Scalar::Relu => number!(isa, in_place, |x| f::relu(x)),
+        Scalar::Abs => number!(isa, in_place, |x| x.abs()),
+        Scalar::Sign => number!(isa, in_place, |x| f::sign(x)),
+        Scalar::Floor => number!(isa, in_place, |x| x.floor()),
+        Scalar::Sqrt => number!(isa, in_place, |x| x.sqrt()),
+        Scalar::Exp => number!(isa, in_place, |x| f::exp(x)),
+        Scalar::ExpM1 => number!(isa, in_place, |x| f::expm1(x)),
+        Scalar::Log => number!(isa, in_place, |x| f::log(x)),
+        Scalar::Log1P => number!(isa, in_place, |x| f::log1p(x)),
+        Scalar::Tanh => number!(isa, in_place, |x| f::tanh(x)),
+        Scalar::Sigmoid => number!(isa, in_place, |x| f::sigmoid(x)),
+        Scalar::Softplus => number!(isa, in_place, |x| f::softplus(x)),
+        Scalar::Gelu => number!(isa, in_place, |x| f::gelu(x)),
+        Scalar::GeluSlope => number!(isa, in_place, |x| f::gelu_slope(x)),
         // Rare, so they are exact rather than fast.
         Scalar::Cos => each!(isa, in_place, |x| x.cos()),
         Scalar::Sin => each!(isa, in_place, |x| x.sin()),
@@ -371,22 +374,27 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
     }
 }
 
-const LANES: usize = 16;
+/// The number of partial results of a reduction to one number.
+pub const LANES: usize = 16;
 
+/// Reduces each element into the lane at its position, modulo their number.
 #[inline(always)]
-fn fold(x: &[f32], start: f32, function: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; LANES];
+fn fold(lanes: &mut [f32; LANES], x: &[f32], function: impl Fn(f32, f32) -> f32) {
     let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut sums = *lanes;
     for block in blocks {
-        lanes
-            .iter_mut()
+        sums.iter_mut()
             .zip(block)
-            .for_each(|(lane, &x)| *lane = function(*lane, x));
+            .for_each(|(sum, &x)| *sum = function(*sum, x));
     }
-    lanes
-        .iter_mut()
+    sums.iter_mut()
         .zip(rest)
-        .for_each(|(lane, &x)| *lane = function(*lane, x));
+        .for_each(|(sum, &x)| *sum = function(*sum, x));
+    *lanes = sums;
+}
+
+/// The result of all lanes, combined in pairs.
+fn combine(mut lanes: [f32; LANES], function: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -397,13 +405,16 @@ fn fold(x: &[f32], start: f32, function: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
+/// The greater number; NaN if the second is NaN.
+#[inline(always)]
+fn greater(x: f32, y: f32) -> f32 {
+    if y > x || y.is_nan() { y } else { x }
+}
+
 #[inline(always)]
 fn round_body(out: &mut [u16], x: &[f32]) {
-    for (out, x) in out.iter_mut().zip(x) {
-        let bits = x.to_bits();
-        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-        let nan = bits >> 16 | 0x40;
-        *out = if x.is_nan() { nan } else { rounded } as u16;
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = f::bf16(Plain::<true>(x)).0.to_bits() as u16;
     }
 }
 
@@ -415,15 +426,23 @@ fn widen_body(out: &mut [f32], x: &[u16]) {
 }
 
 #[inline(always)]
-fn sum_body(x: &[f32]) -> f32 {
-    fold(x, 0.0, |x, y| x + y)
+fn sum_body(lanes: &mut [f32; LANES], x: &[f32]) {
+    fold(lanes, x, |x, y| x + y);
 }
 
 #[inline(always)]
-fn max_body(x: &[f32]) -> f32 {
-    fold(x, f32::NEG_INFINITY, |x, y| {
-        if y > x || y.is_nan() { y } else { x }
-    })
+fn max_body(lanes: &mut [f32; LANES], x: &[f32]) {
+    fold(lanes, x, greater);
+}
+
+/// The sum of the lanes.
+pub fn sum_of(lanes: [f32; LANES]) -> f32 {
+    combine(lanes, |x, y| x + y)
+}
+
+/// The greatest of the lanes.
+pub fn max_of(lanes: [f32; LANES]) -> f32 {
+    combine(lanes, greater)
 }
 
 #[inline(always)]
@@ -435,5 +454,5 @@ fn add_assign_body(out: &mut [f32], x: &[f32]) {
 fn max_assign_body(out: &mut [f32], x: &[f32]) {
     out.iter_mut()
         .zip(x)
-        .for_each(|(out, &x)| *out = if x > *out || x.is_nan() { x } else { *out });
+        .for_each(|(out, &x)| *out = greater(*out, x));
 }

@@ -3,6 +3,7 @@
 //! The innermost axes are also joined if some operands are contiguous and the others repeat a few
 //! numbers, such as a bias of a few channels at every pixel.
 
+use super::super::memory::{Address, Place};
 use crate::plan::{self, Access, Instruction, WindowStep};
 use std::{collections::BTreeSet, ops::Range};
 
@@ -35,6 +36,57 @@ pub fn leveled(nest: &plan::Loop) -> plan::Loop {
         }
     }
     leveled
+}
+
+/// The loop, with what needs nothing that it computes or writes at the start: loads, noise and
+/// positions. Then the steps that have no native code do not split the others.
+pub fn hoisted(nest: plan::Loop, places: &[Place]) -> plan::Loop {
+    let address = |access: &Access| places[access.buffer.index()].address;
+    let written: BTreeSet<Address> = nest
+        .instructions
+        .iter()
+        .filter_map(|instruction| match instruction {
+            Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
+                Some(address(access))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut is_first = Vec::new();
+    for instruction in &nest.instructions {
+        is_first.push(match instruction {
+            Instruction::Constant(_) | Instruction::Noise { .. } | Instruction::Position(_) => true,
+            Instruction::Load(access) => !written.contains(&address(access)),
+            Instruction::OneHot(value, _) => is_first[*value],
+            _ => false,
+        });
+    }
+    let mut order: Vec<usize> = (0..nest.instructions.len()).collect();
+    order.sort_by_key(|&number| !is_first[number]);
+    let mut places = vec![0; order.len()];
+    for (place, &number) in order.iter().enumerate() {
+        places[number] = place;
+    }
+    let instructions = order.iter().map(|&number| {
+        let mut instruction = nest.instructions[number].clone();
+        match &mut instruction {
+            Instruction::Scalar(_, operands) => {
+                operands
+                    .iter_mut()
+                    .for_each(|operand| *operand = places[*operand]);
+            }
+            Instruction::OneHot(value, _)
+            | Instruction::Store(value, _)
+            | Instruction::Reduce { value, .. } => *value = places[*value],
+            _ => {}
+        }
+        instruction
+    });
+    let instructions = instructions.collect();
+    plan::Loop {
+        instructions,
+        ..nest
+    }
 }
 
 impl<'a> Walk<'a> {

@@ -359,8 +359,13 @@ impl Writer<'_> {
 
     fn reduce(&mut self, kind: ReduceKind, value: usize, access: &Access) -> Result<()> {
         let (from, source) = (self.place(value), self.source(access));
-        self.tape.steps.push(match self.tape.sources[source].inner {
-            0 => Step::Fold { kind, from, source },
+        let step = match self.tape.sources[source].inner {
+            0 => Step::Fold {
+                kind,
+                from,
+                source,
+                lanes: self.new_register(),
+            },
             1 => Step::Accumulate {
                 kind,
                 from,
@@ -372,7 +377,8 @@ impl Writer<'_> {
                     "the CPU back end reduces into contiguous floats, not with the stride {stride}"
                 )));
             }
-        });
+        };
+        self.tape.steps.push(step);
         Ok(())
     }
 

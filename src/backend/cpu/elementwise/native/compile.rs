@@ -1,0 +1,668 @@
+//! Compiling a trace to native code: assigns vector registers, and writes the loops around it.
+//!
+//! The function's parameters are a table of pointers, one for each source, the number of elements
+//! of a row, and the number of rows. Its code is, for each row:
+//!
+//! ```text
+//! set the accumulators of folds to their start
+//! for each sixteen elements: the trace
+//! the rest, if any: the trace with a mask, which keeps other memory from being read or written
+//! add the accumulators to the results of folds
+//! add the sources' strides to the table
+//! ```
+//!
+//! A value stays in its register to its last use. If none is free, the value whose next use is
+//! furthest moves to the stack. Constants and numbers that are the same for a whole row need no
+//! register: most instructions read one from memory for all elements.
+
+use super::{
+    super::super::memory::Element,
+    assembler::{
+        self as asm, Assembler, Condition, General, Label, Mask, NO_MASK, Opcode, Operand, RAX,
+        RBP, RBX, RCX, RDI, RDX, RSI, RSP, Vector,
+    },
+    trace::{BinaryOperation, TraceItem, UnaryOperation, ValueId},
+};
+
+/// Registers that hold the pointers of the first sources; others are read from the table.
+const POINTERS: [General; 9] = [
+    General(8),
+    General(9),
+    General(10),
+    General(11),
+    RBX,
+    General(12),
+    General(13),
+    General(14),
+    General(15),
+];
+/// How many of them need not be preserved for the caller.
+const VOLATILE: usize = 4;
+
+/// The mask of the elements that are left at the end of a row, and one for comparisons.
+const REST: Mask = Mask(7);
+const HOLDS: Mask = Mask(1);
+/// The mask of elements to gather.
+const GATHERED: Mask = Mask(2);
+
+const REGISTERS: usize = 32;
+/// The maximum number of values on the stack: they take less than the page that guards its end.
+const MOST_SLOTS: usize = 60;
+/// Elements of a vector register.
+const LANES: i32 = 16;
+/// Bytes of a vector register.
+const WIDTH: i32 = 64;
+
+/// The code for a trace whose sources have these strides from row to row, in bytes. `None` if there
+/// are too many folds, or too many values at a time.
+pub fn compile(items: &[TraceItem], strides: &[i32]) -> Option<Vec<u8>> {
+    let folds = items
+        .iter()
+        .filter(|item| matches!(item, TraceItem::Fold { .. }))
+        .count();
+    if folds > REGISTERS / 2 {
+        return None;
+    }
+    // The size of the stack frame is known after the code was written once.
+    let (_, slots) = Compiler::new(items, strides, folds).function(0);
+    if slots > MOST_SLOTS {
+        return None;
+    }
+    let (code, _) = Compiler::new(items, strides, folds).function(slots);
+    Some(code)
+}
+
+struct Compiler<'a> {
+    items: &'a [TraceItem],
+    strides: &'a [i32],
+    /// The items that read each value, in order.
+    uses: Vec<Vec<usize>>,
+    assembler: Assembler,
+    /// The value in each register that is not an accumulator.
+    registers: Vec<Option<ValueId>>,
+    /// The register of each value.
+    places: Vec<Option<Vector>>,
+    /// The place of each value on the stack, in registers' widths.
+    slots: Vec<Option<usize>>,
+    slot_count: usize,
+    /// The item that is being compiled.
+    position: usize,
+    /// Whether the code is that of the rest of a row.
+    is_rest: bool,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(items: &'a [TraceItem], strides: &'a [i32], folds: usize) -> Self {
+        let mut uses = vec![Vec::new(); items.len()];
+        for (number, item) in items.iter().enumerate() {
+            item.operands()
+                .for_each(|operand| uses[operand].push(number));
+        }
+        Compiler {
+            items,
+            strides,
+            uses,
+            assembler: Assembler::default(),
+            registers: vec![None; REGISTERS - folds],
+            places: vec![None; items.len()],
+            slots: vec![None; items.len()],
+            slot_count: 0,
+            position: 0,
+            is_rest: false,
+        }
+    }
+
+    /// The whole function, with room for values on the stack, and how many it needs.
+    fn function(mut self, slots: usize) -> (Vec<u8>, usize) {
+        let pointers = self.strides.len().min(POINTERS.len());
+        let preserved = &POINTERS[VOLATILE.min(pointers)..pointers];
+        let (row, main, rest, end) = self.labels();
+        let code = &mut self.assembler;
+        preserved.iter().for_each(|&register| code.push(register));
+        code.push(RBP);
+        code.copy(RBP, RSP);
+        code.add(RSP, -(slots as i32) * WIDTH);
+        code.and(RSP, -WIDTH);
+        // The mask has as many bits as elements are left.
+        code.copy(RCX, RSI);
+        code.and(RCX, LANES - 1);
+        code.set(RAX, 1);
+        code.shift_left(RAX);
+        code.add(RAX, -1);
+        code.set_mask(REST);
+        code.and(RSI, -LANES);
+
+        code.place(row);
+        for (number, &register) in POINTERS[..pointers].iter().enumerate() {
+            code.load(register, RDI, 8 * number as i32);
+        }
+        self.begin_folds();
+        let code = &mut self.assembler;
+        code.clear(RCX);
+        code.compare(RCX, RSI);
+        code.jump(Condition::AboveOrEqual, rest);
+        code.place(main);
+        self.body(false);
+        let code = &mut self.assembler;
+        code.add(RCX, LANES);
+        code.compare(RCX, RSI);
+        code.jump(Condition::Below, main);
+        code.place(rest);
+        code.test_mask(REST);
+        code.jump(Condition::Zero, end);
+        self.body(true);
+        self.assembler.place(end);
+        self.end_folds();
+        let code = &mut self.assembler;
+        for (number, &stride) in self.strides.iter().enumerate() {
+            if stride != 0 {
+                code.add_to_memory(RDI, 8 * number as i32, stride);
+            }
+        }
+        code.add(RDX, -1);
+        code.jump(Condition::NotZero, row);
+
+        code.copy(RSP, RBP);
+        code.pop(RBP);
+        preserved
+            .iter()
+            .rev()
+            .for_each(|&register| code.pop(register));
+        code.end();
+        (self.assembler.finish(), self.slot_count)
+    }
+
+    fn labels(&mut self) -> (Label, Label, Label, Label) {
+        let code = &mut self.assembler;
+        (code.label(), code.label(), code.label(), code.label())
+    }
+
+    /// The folds: their accumulators, whether they are of the maximum, and their sources.
+    fn folds(&self) -> Vec<(Vector, bool, usize)> {
+        let folds = self.items.iter().filter_map(|item| match item {
+            TraceItem::Fold {
+                maximum, source, ..
+            } => Some((*maximum, *source)),
+            _ => None,
+        });
+        let first = self.registers.len();
+        folds
+            .enumerate()
+            .map(|(number, (maximum, source))| (Vector((first + number) as u8), maximum, source))
+            .collect()
+    }
+
+    fn begin_folds(&mut self) {
+        for (to, maximum, _) in self.folds() {
+            let start = if maximum { f32::NEG_INFINITY } else { 0.0 };
+            let start = Operand::Constant(start.to_bits());
+            self.emit(asm::VBROADCASTSS, to, None, start);
+        }
+    }
+
+    /// Adds the lanes of each accumulator in halves, quarters and so on, and then to the result.
+    fn end_folds(&mut self) {
+        let (other, sum) = (Vector(0), Vector(1));
+        for (lanes, maximum, source) in self.folds() {
+            let steps = [
+                (asm::VSHUFF32X4, Some(lanes), 0x4E),
+                (asm::VSHUFF32X4, Some(lanes), 0xB1),
+                (asm::VPERMILPS, None, 0x4E),
+                (asm::VPERMILPS, None, 0xB1),
+            ];
+            for (shuffle, middle, order) in steps {
+                let from = Operand::Register(lanes);
+                self.emit_with(
+                    shuffle,
+                    (other, middle, from),
+                    (NO_MASK, false),
+                    Some(order),
+                );
+                if maximum {
+                    self.maximum(sum, lanes, other);
+                    self.emit(asm::VMOVAPS, lanes, None, Operand::Register(sum));
+                } else {
+                    self.emit(asm::VADDPS, lanes, Some(lanes), Operand::Register(other));
+                }
+            }
+            let result = Operand::Memory {
+                base: self.pointer(source),
+                index: None,
+                displacement: 0,
+            };
+            if maximum {
+                // A NaN does not replace what is there.
+                self.emit(asm::VMAXSS, sum, Some(lanes), result);
+            } else {
+                self.emit(asm::VMOVSS, sum, None, result);
+                self.emit(asm::VADDSS, sum, Some(sum), Operand::Register(lanes));
+            }
+            self.emit(asm::VMOVSS_STORE, sum, None, result);
+        }
+    }
+
+    /// to = the greater of two numbers, or NaN if the second is NaN. `to` is another register than
+    /// theirs.
+    fn maximum(&mut self, to: Vector, x: Vector, y: Vector) {
+        self.emit(asm::VMAXPS, to, Some(y), Operand::Register(x));
+        self.compare(0x03, y, Operand::Register(y));
+        let y = Operand::Register(y);
+        self.emit_with(asm::VMOVAPS, (to, None, y), (HOLDS, false), None);
+    }
+
+    /// Sets the mask `HOLDS` to the elements where a relation holds.
+    fn compare(&mut self, predicate: u8, x: Vector, y: Operand) {
+        let mask = Vector(HOLDS.0);
+        self.emit_with(
+            asm::VCMPPS,
+            (mask, Some(x), y),
+            (NO_MASK, false),
+            Some(predicate),
+        );
+    }
+
+    fn emit(&mut self, opcode: Opcode, to: Vector, middle: Option<Vector>, last: Operand) {
+        self.emit_with(opcode, (to, middle, last), (NO_MASK, false), None);
+    }
+
+    fn emit_with(
+        &mut self,
+        opcode: Opcode,
+        (to, middle, last): (Vector, Option<Vector>, Operand),
+        mask: (Mask, bool),
+        immediate: Option<u8>,
+    ) {
+        let middle = middle.map_or(0, |Vector(number)| number);
+        self.assembler
+            .vector(opcode, (to.0, middle, last), mask, immediate);
+    }
+
+    /// The mask of memory accesses.
+    fn access_mask(&self) -> Mask {
+        if self.is_rest { REST } else { NO_MASK }
+    }
+
+    /// The register with a source's pointer; that of one without its own is valid until the next.
+    fn pointer(&mut self, source: usize) -> General {
+        POINTERS.get(source).copied().unwrap_or_else(|| {
+            self.assembler.load(RAX, RDI, 8 * source as i32);
+            RAX
+        })
+    }
+
+    /// A source's neighbours at the position of the loop.
+    fn neighbours(&mut self, source: usize, element: Element) -> Operand {
+        let scale = match element {
+            Element::F32 => 2,
+            Element::Bf16 => 1,
+        };
+        Operand::Memory {
+            base: self.pointer(source),
+            index: Some((RCX, scale)),
+            displacement: 0,
+        }
+    }
+
+    /// The trace, for sixteen elements or for the rest of a row.
+    fn body(&mut self, is_rest: bool) {
+        self.is_rest = is_rest;
+        self.registers.fill(None);
+        self.places.fill(None);
+        self.slots.fill(None);
+        let mut folds = self.folds().into_iter();
+        for number in 0..self.items.len() {
+            self.position = number;
+            match self.items[number] {
+                TraceItem::Constant(_) | TraceItem::Splat { .. } => continue,
+                TraceItem::Load {
+                    source, element, ..
+                } => self.load(source, element),
+                TraceItem::Gather {
+                    source, distance, ..
+                } => self.gather(source, distance),
+                TraceItem::Unary(operation, x) => self.unary(operation, x),
+                TraceItem::Binary(operation, x, y) => self.binary(operation, x, y),
+                TraceItem::MulAdd(x, y, z) => self.mul_add(x, y, z),
+                TraceItem::Choose(predicate, operands) => self.choose(predicate, operands),
+                TraceItem::Store {
+                    source,
+                    element,
+                    value,
+                } => self.store(source, element, value),
+                TraceItem::Accumulate {
+                    maximum,
+                    source,
+                    value,
+                } => self.accumulate(maximum, source, value),
+                TraceItem::Fold { value, .. } => {
+                    let (lanes, maximum, _) = folds.next().expect("each fold has an accumulator");
+                    self.fold(lanes, maximum, value);
+                }
+            }
+            self.release(number);
+        }
+    }
+
+    fn load(&mut self, source: usize, element: Element) {
+        let memory = self.neighbours(source, element);
+        let to = self.result(self.position);
+        let mask = (self.access_mask(), self.is_rest);
+        match element {
+            Element::F32 => self.emit_with(asm::VMOVUPS, (to, None, memory), mask, None),
+            Element::Bf16 => {
+                self.emit_with(asm::VPMOVZXWD, (to, None, memory), mask, None);
+                let operands = (Vector(6), Some(to), Operand::Register(to));
+                self.emit_with(asm::SHIFT, operands, (NO_MASK, false), Some(16));
+            }
+        }
+    }
+
+    fn store(&mut self, source: usize, element: Element, value: ValueId) {
+        let opcode = match element {
+            Element::F32 => asm::VMOVUPS_STORE,
+            Element::Bf16 => asm::VPMOVDW,
+        };
+        let from = self.register(value);
+        let memory = self.neighbours(source, element);
+        let mask = (self.access_mask(), false);
+        self.emit_with(opcode, (from, None, memory), mask, None);
+    }
+
+    fn gather(&mut self, source: usize, distance: usize) {
+        let (index, to) = (self.temporary(), self.result(self.position));
+        let distance = distance as u32;
+        self.emit(asm::VMOVUPS, index, None, Operand::Multiples(distance));
+        self.emit(asm::VPXORD, to, Some(to), Operand::Register(to));
+        let code = &mut self.assembler;
+        code.multiply(RAX, RCX, distance as i32 * size_of::<f32>() as i32);
+        code.add_from_memory(RAX, RDI, 8 * source as i32);
+        match self.is_rest {
+            true => code.copy_mask(GATHERED, REST),
+            false => code.fill_mask(GATHERED),
+        }
+        code.gather(to, RAX, index, GATHERED);
+        self.registers[usize::from(index.0)] = None;
+    }
+
+    fn accumulate(&mut self, maximum: bool, source: usize, value: ValueId) {
+        let from = self.register(value);
+        let mask = (self.access_mask(), self.is_rest);
+        let sum = self.temporary();
+        let memory = self.neighbours(source, Element::F32);
+        if maximum {
+            let other = self.temporary();
+            self.emit_with(asm::VMOVUPS, (other, None, memory), mask, None);
+            self.maximum(sum, other, from);
+        } else {
+            self.emit_with(asm::VADDPS, (sum, Some(from), memory), mask, None);
+        }
+        let mask = (self.access_mask(), false);
+        self.emit_with(asm::VMOVUPS_STORE, (sum, None, memory), mask, None);
+    }
+
+    fn fold(&mut self, lanes: Vector, maximum: bool, value: ValueId) {
+        let mask = (self.access_mask(), false);
+        if maximum {
+            let from = self.register(value);
+            let sum = self.temporary();
+            self.maximum(sum, lanes, from);
+            let sum = Operand::Register(sum);
+            self.emit_with(asm::VMOVAPS, (lanes, None, sum), mask, None);
+        } else {
+            let from = self.operand(value);
+            self.emit_with(asm::VADDPS, (lanes, Some(lanes), from), mask, None);
+        }
+    }
+
+    fn unary(&mut self, operation: UnaryOperation, x: ValueId) {
+        match operation {
+            // The number 4 stands for this shift; the result is the middle operand.
+            UnaryOperation::ShiftRight(places) => {
+                let from = Operand::Register(self.register(x));
+                self.release(self.position);
+                let to = self.result(self.position);
+                let operands = (Vector(4), Some(to), from);
+                self.emit_with(asm::SHIFT, operands, (NO_MASK, false), Some(places));
+            }
+            UnaryOperation::Floor => {
+                let from = self.operand(x);
+                self.release(self.position);
+                let to = self.result(self.position);
+                let operands = (to, None, from);
+                self.emit_with(asm::VRNDSCALEPS, operands, (NO_MASK, false), Some(9));
+            }
+            UnaryOperation::Sqrt | UnaryOperation::FromInteger => {
+                let opcode = match operation {
+                    UnaryOperation::Sqrt => asm::VSQRTPS,
+                    _ => asm::VCVTDQ2PS,
+                };
+                let from = self.operand(x);
+                self.release(self.position);
+                let to = self.result(self.position);
+                self.emit(opcode, to, None, from);
+            }
+        }
+    }
+
+    fn binary(&mut self, operation: BinaryOperation, x: ValueId, y: ValueId) {
+        let (opcode, commutes) = match operation {
+            BinaryOperation::Add => (asm::VADDPS, true),
+            BinaryOperation::Sub => (asm::VSUBPS, false),
+            BinaryOperation::Mul => (asm::VMULPS, true),
+            BinaryOperation::Div => (asm::VDIVPS, false),
+            BinaryOperation::Greater => (asm::VMAXPS, false),
+            BinaryOperation::Lesser => (asm::VMINPS, false),
+            BinaryOperation::And => (asm::VPANDD, true),
+            BinaryOperation::Or => (asm::VPORD, true),
+            BinaryOperation::Xor => (asm::VPXORD, true),
+            BinaryOperation::AddBits => (asm::VPADDD, true),
+            BinaryOperation::SubBits => (asm::VPSUBD, false),
+            BinaryOperation::Scale => (asm::VSCALEFPS, false),
+        };
+        let (x, y) = match commutes && self.is_in_memory(x) {
+            true => (y, x),
+            false => (x, y),
+        };
+        let middle = self.register(x);
+        let last = self.operand(y);
+        self.release(self.position);
+        let to = self.result(self.position);
+        self.emit(opcode, to, Some(middle), last);
+    }
+
+    /// x y + z. The instruction writes its result over one of the three.
+    fn mul_add(&mut self, x: ValueId, y: ValueId, z: ValueId) {
+        let (x, y) = match self.is_in_memory(x) {
+            true => (y, x),
+            false => (x, y),
+        };
+        let first = self.register(x);
+        if self.is_in_memory(z) {
+            // 213: first = second · first + last
+            let second = self.register(y);
+            let (over, second) = match (self.is_last_use(x), self.is_last_use(y)) {
+                (false, true) => (second, first),
+                _ => (first, second),
+            };
+            let last = self.operand(z);
+            let to = self.result_over(over);
+            self.emit(asm::VFMADD213PS, to, Some(second), last);
+        } else if self.is_last_use(x) && !self.is_last_use(z) {
+            // 132: first = first · last + second
+            let second = self.register(z);
+            let last = self.operand(y);
+            let to = self.result_over(first);
+            self.emit(asm::VFMADD132PS, to, Some(second), last);
+        } else {
+            // 231: first = second · last + first
+            let over = self.register(z);
+            let last = self.operand(y);
+            let to = self.result_over(over);
+            self.emit(asm::VFMADD231PS, to, Some(first), last);
+        }
+    }
+
+    fn choose(&mut self, predicate: u8, [x, y, yes, no]: [ValueId; 4]) {
+        const COMPLEMENT: u8 = 4;
+        let is_zero = |value: ValueId| self.items[value] == TraceItem::Constant(0);
+        let (yes_is_zero, no_is_zero) = (is_zero(yes), is_zero(no));
+        // What is 0 or in memory is chosen where the relation does not hold, or the other way
+        // around.
+        let swaps = !no_is_zero && (yes_is_zero || self.is_in_memory(no));
+        let (predicate, yes, no) = match swaps {
+            true => (predicate ^ COMPLEMENT, no, yes),
+            false => (predicate, yes, no),
+        };
+        let left = self.register(x);
+        let right = self.operand(y);
+        self.compare(predicate, left, right);
+        if yes_is_zero || no_is_zero {
+            let (opcode, from) = match self.operand(yes) {
+                from @ (Operand::Constant(_) | Operand::Broadcast { .. }) => {
+                    (asm::VBROADCASTSS, from)
+                }
+                from @ (Operand::Memory { .. } | Operand::Multiples(_)) => (asm::VMOVUPS, from),
+                from @ Operand::Register(_) => (asm::VMOVAPS, from),
+            };
+            self.release(self.position);
+            let to = self.result(self.position);
+            self.emit_with(opcode, (to, None, from), (HOLDS, true), None);
+        } else {
+            let middle = self.register(no);
+            let last = self.operand(yes);
+            self.release(self.position);
+            let to = self.result(self.position);
+            let operands = (to, Some(middle), last);
+            self.emit_with(asm::VBLENDMPS, operands, (HOLDS, false), None);
+        }
+    }
+
+    /// Whether a value is only in memory, from where an instruction can read it.
+    fn is_in_memory(&self, value: ValueId) -> bool {
+        self.places[value].is_none()
+    }
+
+    /// Whether no later item reads a value.
+    fn is_last_use(&self, value: ValueId) -> bool {
+        self.next_use(value).is_none()
+    }
+
+    /// The next item after this one that reads a value.
+    fn next_use(&self, value: ValueId) -> Option<usize> {
+        let uses = &self.uses[value];
+        let next = uses.partition_point(|&number| number <= self.position);
+        uses.get(next).copied()
+    }
+
+    /// The operand that a value is; one in memory stays there.
+    fn operand(&mut self, value: ValueId) -> Operand {
+        if let Some(register) = self.places[value] {
+            return Operand::Register(register);
+        }
+        match (self.items[value], self.slots[value]) {
+            (TraceItem::Constant(bits), _) => Operand::Constant(bits),
+            (TraceItem::Splat { source, .. }, _) => Operand::Broadcast {
+                base: self.pointer(source),
+                displacement: 0,
+            },
+            (_, Some(slot)) => stack(slot),
+            _ => unreachable!("a value has a place until its last use"),
+        }
+    }
+
+    /// The register of a value, which is read from memory if it is there.
+    fn register(&mut self, value: ValueId) -> Vector {
+        match self.operand(value) {
+            Operand::Register(register) => register,
+            memory => {
+                let opcode = match memory {
+                    Operand::Memory { .. } => asm::VMOVUPS,
+                    _ => asm::VBROADCASTSS,
+                };
+                let to = self.result(value);
+                self.emit(opcode, to, None, memory);
+                to
+            }
+        }
+    }
+
+    /// A register for a value.
+    fn result(&mut self, value: ValueId) -> Vector {
+        let register = self.free_register();
+        self.registers[usize::from(register.0)] = Some(value);
+        self.places[value] = Some(register);
+        register
+    }
+
+    /// A register for the result of this item, with the number in another register: that one if
+    /// nothing else reads it.
+    fn result_over(&mut self, over: Vector) -> Vector {
+        let value = self.registers[usize::from(over.0)].expect("the operand is there");
+        if self.is_last_use(value) {
+            self.registers[usize::from(over.0)] = Some(self.position);
+            self.places[value] = None;
+            self.places[self.position] = Some(over);
+            return over;
+        }
+        let to = self.result(self.position);
+        self.emit(asm::VMOVAPS, to, None, Operand::Register(over));
+        to
+    }
+
+    /// A register that is free after this item.
+    fn temporary(&mut self) -> Vector {
+        let register = self.free_register();
+        self.registers[usize::from(register.0)] = Some(self.position);
+        register
+    }
+
+    /// A free register; moves a value to the stack if there is none. Operands of this item stay.
+    fn free_register(&mut self) -> Vector {
+        if let Some(free) = self.registers.iter().position(Option::is_none) {
+            return Vector(free as u8);
+        }
+        let operands: Vec<ValueId> = self.items[self.position].operands().collect();
+        let furthest = (0..self.registers.len())
+            .filter_map(|register| Some((register, self.registers[register]?)))
+            .filter(|(_, value)| *value != self.position && !operands.contains(value))
+            .max_by_key(|(_, value)| self.next_use(*value).unwrap_or(usize::MAX));
+        let (register, value) = furthest.expect("an item has fewer operands than registers");
+        let vector = Vector(register as u8);
+        let is_again = matches!(
+            self.items[value],
+            TraceItem::Constant(_) | TraceItem::Splat { .. }
+        );
+        if !is_again && self.slots[value].is_none() && self.next_use(value).is_some() {
+            self.slots[value] = Some(self.slot_count);
+            self.emit(asm::VMOVUPS_STORE, vector, None, stack(self.slot_count));
+            self.slot_count += 1;
+        }
+        self.places[value] = None;
+        self.registers[register] = None;
+        vector
+    }
+
+    /// Frees the registers of values that no later item reads, and of temporaries.
+    fn release(&mut self, number: usize) {
+        for register in 0..self.registers.len() {
+            if let Some(value) = self.registers[register]
+                && self.next_use(value).is_none()
+            {
+                self.registers[register] = None;
+                // The place of this item's result, if it has no use, is of no use either.
+                if value != number || self.places[value] == Some(Vector(register as u8)) {
+                    self.places[value] = None;
+                }
+            }
+        }
+    }
+}
+
+/// A place on the stack.
+fn stack(slot: usize) -> Operand {
+    Operand::Memory {
+        base: RSP,
+        index: None,
+        displacement: slot as i32 * WIDTH,
+    }
+}
