@@ -1,11 +1,12 @@
 //! The innermost loops: multiply a strip of A and a panel of packed B, with the sums in registers.
 
+#[cfg(target_arch = "x86_64")]
+use super::pack_avx512::mask;
 use super::{
     super::isa::Isa,
     blocking::{AVX512, Multiplier, OTHERS},
+    registers::Registers,
 };
-#[cfg(target_arch = "x86_64")]
-use super::{pack_avx512::mask, tiles::TileRegisters};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -79,23 +80,6 @@ macro_rules! avx512_kernel {
             }
         }
     };
-}
-
-/// A multiplier with its registers, which are configured until this is dropped.
-pub enum Registers {
-    Vectors(Multiplier),
-    #[cfg(target_arch = "x86_64")]
-    Tiles(TileRegisters),
-}
-
-impl Registers {
-    pub fn new(by: Multiplier) -> Self {
-        match by {
-            #[cfg(target_arch = "x86_64")]
-            Multiplier::Tiles(amx) => Registers::Tiles(TileRegisters::configure(amx)),
-            _ => Registers::Vectors(by),
-        }
-    }
 }
 
 /// The maximum number of segments of a tile.

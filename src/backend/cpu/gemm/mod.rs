@@ -28,16 +28,17 @@
 
 mod blocking;
 mod lines;
+mod windows;
+mod registers;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx2;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
 mod pack;
 mod kernel;
-mod multiply;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
-mod windows;
+mod multiply;
 mod operands;
 mod split_sum;
 mod contraction;

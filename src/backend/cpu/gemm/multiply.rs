@@ -3,8 +3,9 @@
 use super::{
     super::{isa::Isa, memory::Element},
     blocking::{Blocking, Multiplier, View, parts},
-    kernel::{MOST_SEGMENTS, MicroTile, Registers, Segment},
+    kernel::{MOST_SEGMENTS, MicroTile, Segment},
     lines::Lines,
+    registers::Registers,
     windows::WindowReader,
 };
 use std::ops::Range;

@@ -14,6 +14,7 @@ use super::{
     kernel::{MicroTile, Segment},
     lines::Lines,
     pack_avx512::mask,
+    registers::TileRegisters,
 };
 use std::{arch::x86_64::*, mem::MaybeUninit};
 
@@ -23,48 +24,6 @@ pub const ROWS: usize = 16;
 const ELEMENTS: usize = 32;
 /// Floats of memory of a tile.
 const TILE_LEN: usize = 256;
-
-/// The thread's tile registers, configured until this is dropped.
-pub struct TileRegisters(());
-
-impl TileRegisters {
-    /// Configures all eight registers as 16 rows of 64 bytes.
-    pub fn configure(_: Amx) -> Self {
-        #[repr(C, align(64))]
-        struct Configuration {
-            palette: u8,
-            start_row: u8,
-            reserved: [u8; 14],
-            bytes_per_row: [u16; 16],
-            rows: [u8; 16],
-        }
-        static CONFIGURATION: Configuration = Configuration {
-            palette: 1,
-            start_row: 0,
-            reserved: [0; 14],
-            bytes_per_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-            rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-        };
-        // SAFETY: the value proves that the CPU has AMX and that the process may use it; nothing
-        // else uses the tile registers.
-        unsafe {
-            std::arch::asm!(
-                "ldtilecfg [{}]",
-                in(reg) &raw const CONFIGURATION,
-                options(readonly, nostack, preserves_flags),
-            );
-        }
-        TileRegisters(())
-    }
-}
-
-impl Drop for TileRegisters {
-    fn drop(&mut self) {
-        // SAFETY: `configure` proved that the CPU has the instruction. Registers in their initial
-        // state need not be saved when the thread is switched.
-        unsafe { std::arch::asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
-    }
-}
 
 /// Multiplies a strip and a panel, with the sums in memory at `$c`. The strings are the
 /// instructions that load, multiply and store the tiles that are there.
