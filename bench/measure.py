@@ -186,7 +186,7 @@ def print_machine(threads, with_peaks=True):
 
 
 def products(model, settings=()):
-    """The multiply-adds of the contractions of a training step, counted by dgc's plan."""
+    """The floating-point operations of the contractions of a training step, counted by dgc's plan; a multiply-add is two."""
     command = [DGC, "compile", model, "--report", "--json"]
     for setting in settings:
         command += ["--set", setting]

@@ -102,7 +102,8 @@ pub struct Blocking {
     pub block: usize,
     /// The maximum number of floats along k per block.
     pub depth: usize,
-    /// Blocks have a multiple of this number of floats along k.
+    /// Blocks have a multiple of this number of floats along k, and packed strips of as many rows: the
+    /// rows of a tile.
     pub unit: usize,
 }
 

@@ -472,7 +472,7 @@ fn products_are_added_in_order() {
 #[test]
 fn operands_may_be_bf16_in_memory() {
     let Some(amx) = Amx::detect() else {
-        return eprintln!("skipped: this CPU has no AMX");
+        return eprintln!("SKIPPED: this CPU has no AMX");
     };
     let by = Multiplier::Tiles(amx);
     for (left, right) in [(0, 1), (1, 0), (2, 3), (3, 2), (4, 4)] {
