@@ -309,6 +309,8 @@ impl<'a> Compiler<'a> {
         self.registers.fill(None);
         self.places.fill(None);
         self.slots.fill(None);
+        // The bodies run one after the other, so they use the same slots.
+        let slots_before = std::mem::take(&mut self.slot_count);
         let mut folds = self.folds().into_iter();
         for number in 0..self.items.len() {
             self.position = number;
@@ -341,6 +343,7 @@ impl<'a> Compiler<'a> {
             }
             self.release(number);
         }
+        self.slot_count = self.slot_count.max(slots_before);
     }
 
     fn load(&mut self, source: usize, element: Element) {
