@@ -11,19 +11,66 @@ constexpr int THREADS = 256;
 __device__ constexpr int depth_of(int m, int n) { return m + n > 128 ? 32 : m + n > 64 ? 64 : 128; }
 
 // A matrix in memory as an operand: `across` the axis that the result has, `along` k.
+template <class Number>
 struct Operand {
     static constexpr bool COMPUTED = false;
-    const float* start;
+    const Number* start;
     Index across, along;
 
-    __device__ __forceinline__ const float* at(Index place, Index k) const { return start + place * across + k * along; }
+    __device__ __forceinline__ const Number* at(Index place, Index k) const { return start + place * across + k * along; }
 
-    // Whether four neighbours on the axis without gaps lie on 16-byte boundaries.
+    // Whether four neighbours on the axis without gaps lie together on a boundary of their size.
     template <bool ALONG_K>
     __device__ __forceinline__ bool vectors() const {
         Index step = ALONG_K ? along : across, gap = ALONG_K ? across : along;
-        return step == 1 && gap % 4 == 0 && reinterpret_cast<size_t>(start) % 16 == 0;
+        return step == 1 && gap % 4 == 0 && reinterpret_cast<size_t>(start) % (4 * sizeof(Number)) == 0;
     }
+};
+
+template <class Number>
+__device__ __forceinline__ Operand<Number> in_memory(const Number* start, Index across, Index along) {
+    return {start, across, along};
+}
+
+template <class Number>
+__device__ __forceinline__ Operand<Number> in_memory(Read<Number> from, Index across, Index along) {
+    return {from.start, across, along};
+}
+
+// Four neighbours in memory, and the same in bf16, two in each word.
+template <class Number>
+struct Four;
+
+template <>
+struct Four<float> {
+    float4 numbers;
+
+    __device__ __forceinline__ void load(const float* from) { numbers = *reinterpret_cast<const float4*>(from); }
+    __device__ __forceinline__ void load(const float* from, Index next, const bool (&there)[4], const float* other) {
+        float first = *(there[0] ? from : other), second = *(there[1] ? from + next : other);
+        float third = *(there[2] ? from + 2 * next : other), fourth = *(there[3] ? from + 3 * next : other);
+        numbers = make_float4(there[0] ? first : 0.0f, there[1] ? second : 0.0f, there[2] ? third : 0.0f,
+                              there[3] ? fourth : 0.0f);
+    }
+    __device__ __forceinline__ void clear() { numbers = make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
+    __device__ __forceinline__ uint2 pairs() const {
+        return make_uint2(bf16_pair(numbers.x, numbers.y), bf16_pair(numbers.z, numbers.w));
+    }
+};
+
+template <>
+struct Four<BFloat16> {
+    uint2 words;
+
+    __device__ __forceinline__ void load(const BFloat16* from) { words = *reinterpret_cast<const uint2*>(from); }
+    __device__ __forceinline__ void load(const BFloat16* from, Index next, const bool (&there)[4], const BFloat16* other) {
+        unsigned first = (there[0] ? from : other)->bits, second = (there[1] ? from + next : other)->bits;
+        unsigned third = (there[2] ? from + 2 * next : other)->bits, fourth = (there[3] ? from + 3 * next : other)->bits;
+        words = make_uint2((there[0] ? first : 0u) | (there[1] ? second << 16 : 0u),
+                           (there[2] ? third : 0u) | (there[3] ? fourth << 16 : 0u));
+    }
+    __device__ __forceinline__ void clear() { words = make_uint2(0u, 0u); }
+    __device__ __forceinline__ uint2 pairs() const { return words; }
 };
 
 // An operand whose elements are computed when they are needed, by `element(place, k)`: the product's prologue.
@@ -63,9 +110,9 @@ struct Copied {
     static constexpr int EACH = DEPTH * SIZE / THREADS;
     alignas(16) float numbers[DEPTH][SIZE + 8];
 
-    template <bool COMPUTED>
+    template <class Source>
     struct Way {
-        float values[COMPUTED ? EACH : 1];
+        float values[Source::COMPUTED ? EACH : 1];
     };
 
     // A warp has 8 neighbours along k of 4 rows, whole sectors; or 32 neighbours across.
@@ -80,8 +127,8 @@ struct Copied {
     };
 
     // Begins to bring the part from k0 on.
-    template <bool ALONG_K, class Source>
-    __device__ __forceinline__ void begin(Way<true>& way, const Window<Source>& from, Index k0) {
+    template <bool ALONG_K, class Element>
+    __device__ __forceinline__ void begin(Way<Computed<Element>>& way, const Window<Computed<Element>>& from, Index k0) {
         Turn<ALONG_K> turn;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
@@ -91,7 +138,7 @@ struct Copied {
     }
 
     template <bool ALONG_K>
-    __device__ __forceinline__ void begin(Way<false>&, const Window<Operand>& from, Index k0) {
+    __device__ __forceinline__ void begin(Way<Operand<float>>&, const Window<Operand<float>>& from, Index k0) {
         if (!ALONG_K && from.operand.vectors<false>()) {
             constexpr int ROW = SIZE / 4, STEP = THREADS / ROW;
             int along = threadIdx.x / ROW, across = threadIdx.x % ROW * 4;
@@ -119,12 +166,12 @@ struct Copied {
 
     // Ends it: the numbers are there after the next barrier.
     template <bool ALONG_K>
-    __device__ __forceinline__ void end(Way<false>&) {
+    __device__ __forceinline__ void end(Way<Operand<float>>&) {
         copies_arrive();
     }
 
-    template <bool ALONG_K>
-    __device__ __forceinline__ void end(Way<true>& way) {
+    template <bool ALONG_K, class Element>
+    __device__ __forceinline__ void end(Way<Computed<Element>>& way) {
         Turn<ALONG_K> turn;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
@@ -133,7 +180,7 @@ struct Copied {
     }
 };
 
-// bf16 in the order of the operand's memory: by k, then across; or across, then by k. They are rounded on their way, and wait in
+// bf16 in the order of the operand's memory: by k, then across; or across, then by k. Floats are rounded on their way. All wait in
 // registers while the part before is multiplied. With the padding, the 8 rows that `ldmatrix` reads are in different banks.
 template <int DEPTH, int SIZE>
 struct Rounded {
@@ -142,9 +189,17 @@ struct Rounded {
     static constexpr int BY_K = DEPTH * (SIZE + 8), BY_PLACE = SIZE * (DEPTH + 8);
     alignas(16) unsigned short numbers[BY_K > BY_PLACE ? BY_K : BY_PLACE];
 
-    template <bool>
-    struct Way {
-        float fours[EACH][4];
+    template <class Source>
+    struct Way;
+
+    template <class Element>
+    struct Way<Computed<Element>> {
+        float values[4 * EACH];
+    };
+
+    template <class Number>
+    struct Way<Operand<Number>> {
+        Four<Number> fours[EACH];
     };
 
     // Where a thread's number goes if neighbouring threads make neighbours: its place in a row of memory, and the row.
@@ -159,70 +214,65 @@ struct Rounded {
         return &numbers[ALONG_K ? across * (DEPTH + 8) + along : along * (SIZE + 8) + across];
     }
 
-    template <bool ALONG_K, class Source>
-    __device__ __forceinline__ void begin(Way<true>& way, const Window<Source>& from, Index k0) {
+    template <bool ALONG_K, class Element>
+    __device__ __forceinline__ void begin(Way<Computed<Element>>& way, const Window<Computed<Element>>& from, Index k0) {
         using Turn = Turn<ALONG_K>;
         Turn turn;
 #pragma unroll
         for (int i = 0; i < 4 * EACH; ++i) {
             int outer = turn.outer + i * Turn::STEP;
             Index place = from.first + (ALONG_K ? outer : turn.inner), k = k0 + (ALONG_K ? turn.inner : outer);
-            way.fours[i / 4][i % 4] = from.made(place, k);
+            way.values[i] = from.made(place, k);
         }
     }
 
-    template <bool ALONG_K>
-    __device__ __forceinline__ void begin(Way<false>& way, const Window<Operand>& from, Index k0) {
+    template <bool ALONG_K, class Number>
+    __device__ __forceinline__ void begin(Way<Operand<Number>>& way, const Window<Operand<Number>>& from, Index k0) {
         constexpr int ROW = (ALONG_K ? DEPTH : SIZE) / 4, STEP = THREADS / ROW;
         int inner = threadIdx.x % ROW * 4, outer = threadIdx.x / ROW;
         Index place = from.first + (ALONG_K ? outer : inner), k = k0 + (ALONG_K ? inner : outer);
         Index next = ALONG_K ? from.operand.along : from.operand.across, gap = ALONG_K ? from.operand.across : from.operand.along;
-        const float* source = from.operand.at(place, k);
+        const Number* source = from.operand.at(place, k);
         // Each group of four is there as a whole or not at all.
-        if (from.operand.vectors<ALONG_K>() && (ALONG_K ? from.end_k : from.end) % 4 == 0) {
+        if (from.operand.template vectors<ALONG_K>() && (ALONG_K ? from.end_k : from.end) % 4 == 0) {
 #pragma unroll
             for (int i = 0; i < EACH; ++i) {
                 bool there = from.has(place + (ALONG_K ? i * STEP : 0), k + (ALONG_K ? 0 : i * STEP));
                 // Where there are none, the first four of the operand are read and dropped.
-                const float* four = there ? source + i * STEP * gap : from.operand.start;
-                float4 numbers = *reinterpret_cast<const float4*>(four);
-                way.fours[i][0] = there ? numbers.x : 0.0f, way.fours[i][1] = there ? numbers.y : 0.0f;
-                way.fours[i][2] = there ? numbers.z : 0.0f, way.fours[i][3] = there ? numbers.w : 0.0f;
+                way.fours[i].load(there ? source + i * STEP * gap : from.operand.start);
+                if (!there) way.fours[i].clear();
             }
         } else {
 #pragma unroll
             for (int i = 0; i < EACH; ++i) {
+                bool there[4];
 #pragma unroll
                 for (int j = 0; j < 4; ++j) {
-                    bool there = from.has(place + (ALONG_K ? i * STEP : j), k + (ALONG_K ? j : i * STEP));
-                    const float* one = there ? source + i * STEP * gap + j * next : from.operand.start;
-                    float number = *one;
-                    way.fours[i][j] = there ? number : 0.0f;
+                    there[j] = from.has(place + (ALONG_K ? i * STEP : j), k + (ALONG_K ? j : i * STEP));
                 }
+                way.fours[i].load(source + i * STEP * gap, next, there, from.operand.start);
             }
         }
     }
 
-    template <bool ALONG_K>
-    __device__ __forceinline__ void end(Way<true>& way) {
+    template <bool ALONG_K, class Element>
+    __device__ __forceinline__ void end(Way<Computed<Element>>& way) {
         using Turn = Turn<ALONG_K>;
         Turn turn;
 #pragma unroll
         for (int i = 0; i < 4 * EACH; ++i) {
-            numbers[(turn.outer + i * Turn::STEP) * (Turn::ROW + 8) + turn.inner] = bf16_of(way.fours[i / 4][i % 4]);
+            numbers[(turn.outer + i * Turn::STEP) * (Turn::ROW + 8) + turn.inner] = bf16_of(way.values[i]);
         }
     }
 
-    template <bool ALONG_K>
-    __device__ __forceinline__ void end(Way<false>& way) {
+    template <bool ALONG_K, class Number>
+    __device__ __forceinline__ void end(Way<Operand<Number>>& way) {
         constexpr int row = ALONG_K ? DEPTH : SIZE;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             int four = threadIdx.x + i * THREADS;
             int inner = four % (row / 4) * 4, outer = four / (row / 4);
-            uint2 pairs = make_uint2(
-                bf16_pair(way.fours[i][0], way.fours[i][1]), bf16_pair(way.fours[i][2], way.fours[i][3]));
-            *reinterpret_cast<uint2*>(&numbers[outer * (row + 8) + inner]) = pairs;
+            *reinterpret_cast<uint2*>(&numbers[outer * (row + 8) + inner]) = way.fours[i].pairs();
         }
     }
 };
@@ -432,8 +482,8 @@ __device__ __forceinline__ void accumulate(typename Tile::Sums& sums, typename T
     if (k0 >= k1) return;
     Window<LeftSource> rows{left, m0, m, k1};
     Window<RightSource> columns{right, n0, n, k1};
-    typename Tile::Left::template Way<LeftSource::COMPUTED> left_way;
-    typename Tile::Right::template Way<RightSource::COMPUTED> right_way;
+    typename Tile::Left::template Way<LeftSource> left_way;
+    typename Tile::Right::template Way<RightSource> right_way;
     // Computed operands come second, because they wait for their numbers.
     auto begin = [&](int part, Index k) {
         if (!LeftSource::COMPUTED) stage.left[part].template begin<LEFT_ALONG_K>(left_way, rows, k);

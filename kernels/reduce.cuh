@@ -7,14 +7,6 @@
 #define NAN __int_as_float(0x7FC00000)
 #endif
 
-// Memory that nothing writes while a function runs: its loads need not wait for earlier stores.
-struct Read {
-    const float* start;
-
-    __device__ __forceinline__ float operator[](Index at) const { return __ldg(start + at); }
-    __device__ __forceinline__ operator const float*() const { return start; }
-};
-
 struct Sum {
     static __device__ __forceinline__ float start() { return 0.0f; }
     static __device__ __forceinline__ float join(float a, float b) { return a + b; }

@@ -203,7 +203,11 @@ fn program(build: &Build, functions: &[Function], gpu: &Gpu, precision: Precisio
         .kernels
         .iter()
         .filter(|kernel| kernel.contraction.is_some());
-    let total = plan.total_cost();
+    let rounded = match precision {
+        Precision::Bf16 => plan.multiplied_only(),
+        Precision::F32 | Precision::Tf32 => Vec::new(),
+    };
+    let total = plan.total_cost(&rounded);
     let tiled = plan.tiled_operations();
     let launch = |function: &Function| LaunchReport {
         function: function.name.clone(),
@@ -223,7 +227,7 @@ fn program(build: &Build, functions: &[Function], gpu: &Gpu, precision: Precisio
         kernels: plan
             .kernels
             .iter()
-            .map(|kernel| kernel_cost(&kernel.name, plan.cost(kernel), gpu, precision))
+            .map(|kernel| kernel_cost(&kernel.name, plan.cost(kernel, &rounded), gpu, precision))
             .collect(),
         total: kernel_cost("total", total, gpu, precision),
         bytes_moved: launches.iter().map(|launch| launch.moved).sum(),

@@ -41,8 +41,9 @@ impl Contraction {
 
 impl Plan {
     /// A lower bound on a kernel's cost. Buffers that only this kernel uses are not counted: they may
-    /// stay in registers or caches.
-    pub fn cost(&self, kernel: &Kernel) -> Cost {
+    /// stay in registers or caches. An element takes four bytes, or two in a buffer that `rounded`
+    /// marks, such as those of [`Plan::multiplied_only`]; an empty slice marks none.
+    pub fn cost(&self, kernel: &Kernel, rounded: &[bool]) -> Cost {
         let extents = self.extents(kernel);
         // A kernel need not read what it wrote itself, nor write what no other kernel reads.
         let written: BTreeSet<Id<Buffer>> = extents
@@ -56,11 +57,16 @@ impl Plan {
                 true => self.is_read_elsewhere(*buffer, kernel),
                 false => !written.contains(buffer),
             });
+        let is_rounded = |buffer: Id<Buffer>| rounded.get(buffer.index()) == Some(&true);
+        let bytes = counted.map(|((buffer, _), extent)| match is_rounded(*buffer) {
+            true => 2 * extent,
+            false => 4 * extent,
+        });
         let contraction = kernel.contraction.as_ref();
         Cost {
             products: contraction.map_or(0, Contraction::operations),
             others: kernel.loops().map(operations).sum(),
-            bytes: 4 * counted.map(|(_, extent)| extent).sum::<u64>(),
+            bytes: bytes.sum(),
         }
     }
 
@@ -104,11 +110,11 @@ impl Plan {
         extents
     }
 
-    /// The sum over all kernels.
-    pub fn total_cost(&self) -> Cost {
+    /// The sum of [`Plan::cost`] over all kernels.
+    pub fn total_cost(&self, rounded: &[bool]) -> Cost {
         self.kernels
             .iter()
-            .map(|kernel| self.cost(kernel))
+            .map(|kernel| self.cost(kernel, rounded))
             .fold(Cost::default(), |a, b| a + b)
     }
 

@@ -64,7 +64,8 @@ inline float __shfl_xor_sync(unsigned, float value, int mask) {
     __builtin_memcpy(&value, &bits, 4);
     return value;
 }
-inline float __ldg(const float* from) { return *from; }
+template <class Number>
+inline Number __ldg(const Number* from) { return *from; }
 inline float cospif(float x) { return (float)cos(M_PI * (double)x); }
 inline float sinpif(float x) { return (float)sin(M_PI * (double)x); }
 

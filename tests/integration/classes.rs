@@ -51,7 +51,7 @@ fn models(classes: usize) -> Vec<(PathBuf, Model)> {
 /// The floats that a plan stores and its operations.
 fn cost(plan: &Plan) -> [f64; 2] {
     let stored: usize = plan.buffers.iter().map(|buffer| buffer.len).sum();
-    let work = plan.total_cost();
+    let work = plan.total_cost(&[]);
     [stored as f64, (work.products + work.others) as f64]
 }
 

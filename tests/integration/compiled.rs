@@ -492,7 +492,7 @@ fn costs_count_operations_and_bytes_once() {
         &[],
     );
     let gradient = &compiled::builds(&model).expect("programs")[0];
-    let (plan, total) = (&gradient.plan, gradient.plan.total_cost());
+    let (plan, total) = (&gradient.plan, gradient.plan.total_cost(&[]));
     assert_eq!(total.products, plan.contraction_operations());
     assert_eq!(
         plan.tiled_operations(),
@@ -506,7 +506,7 @@ fn costs_count_operations_and_bytes_once() {
             .is_some_and(|c| c.m == 2 && c.n == 1)
     });
     let kernel = kernel.expect("a head of q");
-    let cost = plan.cost(kernel);
+    let cost = plan.cost(kernel, &[]);
     assert_eq!(cost.products, 2 * 2 * 3, "[2, 1] = [2, 3] · [3, 1]");
     assert!(
         cost.bytes >= 4 * (2 * 3 + 3),

@@ -41,6 +41,19 @@ fn counted(path: &std::path::Path) -> BTreeMap<String, Counted> {
 
 #[test]
 fn launches_move_what_the_emitter_says() {
+    launches_move("launches_move_what_the_emitter_says", Precision::F32);
+}
+
+#[test]
+fn launches_in_bf16_move_what_the_emitter_says() {
+    launches_move(
+        "launches_in_bf16_move_what_the_emitter_says",
+        Precision::Bf16,
+    );
+}
+
+/// Counts what the launches of a step move, in a process of its own that runs the test again.
+fn launches_move(test: &str, precision: Precision) {
     if emulator::skips_on_gpu("bytes that the emulated one counts") {
         return;
     }
@@ -49,10 +62,7 @@ fn launches_move_what_the_emitter_says() {
         let path = folder.path().join("launches");
         // The emulated GPU starts with this variable.
         let path = path.to_str().expect("a plain name");
-        return emulator::passes(
-            "traffic::launches_move_what_the_emitter_says",
-            &[("DGC_EMULATOR_COUNT", path)],
-        );
+        return emulator::passes(&format!("traffic::{test}"), &[("DGC_EMULATOR_COUNT", path)]);
     };
     // Widths of whole sectors, as models mostly have.
     let sets = [
@@ -67,7 +77,7 @@ fn launches_move_what_the_emitter_says() {
     let (parameters, batch) = (parameters(&model), batch(&model, 40, 16));
     let device = Device::Cuda {
         nvrtc: None,
-        precision: Precision::F32,
+        precision,
     };
     bound(
         &model,
@@ -84,7 +94,7 @@ fn launches_move_what_the_emitter_says() {
         NoiseSource::Generated,
     )
     .expect("a plan");
-    let source = emit::emit(&plan, "bound", Precision::F32);
+    let source = emit::emit(&plan, "bound", precision);
     let counted = counted(std::path::Path::new(&path));
     let (mut said, mut found, mut sectors, mut least) = (0, 0, 0, 0);
     for launch in &source.launches {
@@ -102,7 +112,7 @@ fn launches_move_what_the_emitter_says() {
         sectors += own.sectors;
         least += own.least;
     }
-    let minimum = plan.total_cost().bytes as usize;
+    let minimum = plan.total_cost(&[]).bytes as usize;
     eprintln!(
         "{found} bytes counted, {said} said, {minimum} at least; {sectors} sectors asked for, {least} needed"
     );

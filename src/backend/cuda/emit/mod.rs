@@ -46,7 +46,7 @@
 //! using Tile = F32<64, 16>;
 //! …
 //! accumulate<Tile, true, true>(
-//!     sums, stage, Operand{b1, 6u, 1u}, Operand{b3, 6u, 1u}, 3u, 4u, 0, 6u, m0, n0);
+//!     sums, stage, in_memory(b1, 6u, 1u), in_memory(b3, 6u, 1u), 3u, 4u, 0, 6u, m0, n0);
 //! …
 //!         float sum = stage.out[down][threadIdx.x % Tile::N];
 //!         Index i0 = row;
@@ -86,31 +86,18 @@ pub struct CudaSource {
     pub arena: usize,
 }
 
-/// The plan's kernels, whose contractions multiply at that precision. The same plan gives the same
-/// bytes; launches and working memory do not depend on the precision.
+/// The plan's kernels, whose contractions multiply at that precision. The same plan and precision
+/// give the same bytes. In bf16, arrays that are only multiplied are stored in bf16.
 pub fn emit(plan: &Plan, title: &str, precision: Precision) -> CudaSource {
     let plan = &select::retiled(plan);
-    let program = select::program(plan);
+    let program = select::program(plan, precision);
     let text = write::source(&program, title, precision);
-    let (launches, arena) = launched(program);
+    let functions = program.functions.into_iter();
     CudaSource {
         text,
-        launches,
-        arena,
+        launches: functions.map(|function| function.launch).collect(),
+        arena: program.arena,
     }
-}
-
-/// The launches of a plan and the floats of working memory that they share, as [`emit`] gives them.
-/// Whoever loads machine code that was compiled before computes them from the plan.
-pub fn launches(plan: &Plan) -> (Vec<Launch>, usize) {
-    let plan = &select::retiled(plan);
-    launched(select::program(plan))
-}
-
-fn launched(program: spec::Program) -> (Vec<Launch>, usize) {
-    let functions = program.functions.into_iter();
-    let launches = functions.map(|function| function.launch).collect();
-    (launches, program.arena)
 }
 
 #[cfg(test)]

@@ -82,7 +82,25 @@ pub(super) struct PlacedPiece<'p> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pointer {
     pub buffer: Id<Buffer>,
+    pub element: Element,
     pub access: PointerAccess,
+}
+
+/// The type of a buffer's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    Float,
+    BFloat16,
+}
+
+impl Element {
+    /// The size in bytes.
+    pub fn size(self) -> usize {
+        match self {
+            Element::Float => 4,
+            Element::BFloat16 => 2,
+        }
+    }
 }
 
 /// How a function uses a buffer's memory.
@@ -159,9 +177,9 @@ pub(super) struct Piece<'p> {
 /// The memory that a piece accesses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Usage {
-    /// The number of floats read from each buffer.
+    /// The number of elements read from each buffer.
     pub reads: BTreeMap<Id<Buffer>, usize>,
-    /// The number of floats written to each buffer.
+    /// The number of elements written to each buffer.
     pub writes: BTreeMap<Id<Buffer>, usize>,
     pub noise: bool,
     /// The partial sums that it writes or reads.

@@ -6,6 +6,7 @@ use super::{
     spec::{Operand, Outcome, PointerAccess, Task},
 };
 use crate::{
+    backend::Precision,
     id::Id,
     plan::{
         Access, Buffer, Contraction, Instruction, Kernel, Loop, Matrix, Plan, Product, Storage,
@@ -90,7 +91,7 @@ fn dense(m: usize, n: usize, k: usize) -> Plan {
 #[test]
 fn a_layer_is_one_launch_whose_sums_stay_in_the_block() {
     let plan = dense(3, 4, 6);
-    let program = select::program(&plan);
+    let program = select::program(&plan, Precision::F32);
     let [function] = program.functions.as_slice() else {
         panic!("one launch");
     };
@@ -123,7 +124,7 @@ fn a_layer_is_one_launch_whose_sums_stay_in_the_block() {
 #[test]
 fn a_long_sum_is_split_and_added_by_a_second_launch() {
     let plan = dense(64, 64, 4096);
-    let program = select::program(&plan);
+    let program = select::program(&plan, Precision::F32);
     let [parts, sum] = program.functions.as_slice() else {
         panic!("two launches");
     };
@@ -147,11 +148,4 @@ fn what_a_sink_needs_is_found_backwards() {
     let nest = &plan.kernels[0].epilogue[0];
     assert_eq!(needed(nest, &[4]), [true; 5]);
     assert_eq!(needed(nest, &[1]), [false, true, false, false, false]);
-}
-
-#[test]
-fn launches_are_those_of_the_source() {
-    let plan = dense(3, 4, 6);
-    let source = super::emit(&plan, "dense", crate::backend::Precision::F32);
-    assert_eq!(super::launches(&plan), (source.launches, source.arena));
 }

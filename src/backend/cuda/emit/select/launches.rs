@@ -7,7 +7,9 @@
 
 use super::super::{
     nest::{Memory, in_arena, memory},
-    spec::{Function, IndexWidth, Launch, Piece, PlacedPiece, Pointer, PointerAccess, Program},
+    spec::{
+        Element, Function, IndexWidth, Launch, Piece, PlacedPiece, Pointer, PointerAccess, Program,
+    },
 };
 use crate::{
     id::Id,
@@ -74,13 +76,17 @@ struct Arena {
 }
 
 impl Arena {
-    fn new(plan: &Plan, pieces: &[Piece], levels: &[usize]) -> Self {
+    fn new(plan: &Plan, elements: &[Element], pieces: &[Piece], levels: &[usize]) -> Self {
+        let floats = |id: Id<Buffer>| {
+            let bytes = plan.buffer(id).len * elements[id.index()].size();
+            bytes.div_ceil(size_of::<f32>())
+        };
         let mut lives: BTreeMap<Memory, (usize, usize, usize)> = BTreeMap::new();
         for (piece, &level) in pieces.iter().zip(levels) {
             let buffers = piece.usage.buffers().into_iter();
             let buffers = buffers
                 .filter(|id| in_arena(plan, *id))
-                .map(|id| (memory(plan, id), plan.buffer(id).len));
+                .map(|id| (memory(plan, id), floats(id)));
             let scratch = piece.usage.scratch.iter();
             let scratch = scratch.map(|scratch| {
                 let memory = Memory::Scratch(scratch.contraction.clone());
@@ -100,9 +106,13 @@ impl Arena {
 }
 
 /// A function for each level, in the order of their launches.
-pub(super) fn program<'p>(plan: &'p Plan, pieces: Vec<Piece<'p>>) -> Program<'p> {
+pub(super) fn program<'p>(
+    plan: &'p Plan,
+    elements: &[Element],
+    pieces: Vec<Piece<'p>>,
+) -> Program<'p> {
     let levels = levels(plan, &pieces);
-    let arena = Arena::new(plan, &pieces, &levels);
+    let arena = Arena::new(plan, elements, &pieces, &levels);
     let count = levels.iter().max().map_or(0, |last| last + 1);
     let mut by_level: Vec<Vec<Piece>> = (0..count).map(|_| Vec::new()).collect();
     for (piece, level) in pieces.into_iter().zip(levels) {
@@ -117,7 +127,7 @@ pub(super) fn program<'p>(plan: &'p Plan, pieces: Vec<Piece<'p>>) -> Program<'p>
                 1 => format!("step{level}"),
                 _ => format!("step{level}_{}", number + 1),
             };
-            functions.push(function(plan, &arena, &prefix, group));
+            functions.push(function(plan, elements, &arena, &prefix, group));
         }
     }
     // A loop may have more iterations than any buffer has elements.
@@ -157,6 +167,7 @@ fn split<'p>(plan: &Plan, pieces: Vec<Piece<'p>>) -> Vec<Vec<Piece<'p>>> {
 /// A function for a group of pieces, named after the piece with the most work.
 fn function<'p>(
     plan: &Plan,
+    elements: &[Element],
     arena: &Arena,
     prefix: &str,
     mut pieces: Vec<Piece<'p>>,
@@ -167,7 +178,7 @@ fn function<'p>(
         .max_by_key(|piece| piece.work)
         .expect("a group has pieces");
     let name = format!("{prefix}_{}", largest.name);
-    let (inner, parameters): (Vec<Pointer>, Vec<Pointer>) = pointers(plan, &pieces)
+    let (inner, parameters): (Vec<Pointer>, Vec<Pointer>) = pointers(plan, elements, &pieces)
         .into_iter()
         .partition(|pointer| in_arena(plan, pointer.buffer));
     let inner: Vec<(Pointer, usize)> = inner
@@ -184,7 +195,7 @@ fn function<'p>(
         arena: !inner.is_empty() || usages().any(|usage| usage.scratch.is_some()),
         buffers: parameters.iter().map(|pointer| pointer.buffer).collect(),
         noise: usages().any(|usage| usage.noise),
-        moved: moved(plan, &pieces),
+        moved: moved(plan, elements, &pieces),
     };
     Function {
         launch,
@@ -197,7 +208,7 @@ fn function<'p>(
 }
 
 /// The buffers of a group of pieces, by number, and how the pieces use them.
-fn pointers(plan: &Plan, pieces: &[Piece]) -> Vec<Pointer> {
+fn pointers(plan: &Plan, elements: &[Element], pieces: &[Piece]) -> Vec<Pointer> {
     let touched: BTreeSet<Id<Buffer>> = pieces
         .iter()
         .flat_map(|piece| piece.usage.buffers())
@@ -217,8 +228,9 @@ fn pointers(plan: &Plan, pieces: &[Piece]) -> Vec<Pointer> {
             PointerAccess::ReadOnly
         }
     };
-    let pointer = |buffer| Pointer {
+    let pointer = |buffer: Id<Buffer>| Pointer {
         buffer,
+        element: elements[buffer.index()],
         access: access(buffer),
     };
     touched.into_iter().map(pointer).collect()
@@ -243,20 +255,20 @@ fn placed<'p>(arena: &Arena, pieces: Vec<Piece<'p>>) -> Vec<PlacedPiece<'p>> {
 }
 
 /// The number of bytes that a group of pieces moves.
-fn moved(plan: &Plan, pieces: &[Piece]) -> usize {
-    let mut floats: BTreeMap<(Memory, bool), usize> = BTreeMap::new();
+fn moved(plan: &Plan, elements: &[Element], pieces: &[Piece]) -> usize {
+    let mut bytes: BTreeMap<(Memory, bool), usize> = BTreeMap::new();
     for piece in pieces {
         let usage = &piece.usage;
         let reads = usage.reads.iter().map(|pair| (pair, false));
         let writes = usage.writes.iter().map(|pair| (pair, true));
         for ((buffer, &count), written) in reads.chain(writes) {
-            let most = floats.entry((memory(plan, *buffer), written)).or_default();
-            *most = count.max(*most);
+            let most = bytes.entry((memory(plan, *buffer), written)).or_default();
+            *most = (count * elements[buffer.index()].size()).max(*most);
         }
         if let Some(scratch) = &usage.scratch {
             let memory = Memory::Scratch(scratch.contraction.clone());
-            floats.insert((memory, true), scratch.floats);
+            bytes.insert((memory, true), scratch.floats * size_of::<f32>());
         }
     }
-    size_of::<f32>() * floats.values().sum::<usize>()
+    bytes.values().sum()
 }

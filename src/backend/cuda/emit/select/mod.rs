@@ -16,14 +16,16 @@ mod launches;
 
 use super::{
     nest::sinks,
-    spec::{Grid, Piece, Program, THREADS, Work},
+    spec::{Element, Grid, Piece, Program, THREADS, Work},
 };
 use crate::{
+    backend::Precision,
     id::Id,
     plan::{Buffer, Instruction, Kernel, Loop, Plan},
 };
 use epilogue::fused;
 use std::collections::BTreeSet;
+use tiles::{Way, way};
 
 pub(super) use retile::retiled;
 
@@ -34,8 +36,8 @@ const SMALL: usize = 4096;
 /// From this number of pieces on, only a kernel's first piece lists its origins.
 const MANY_PIECES: usize = 8;
 
-/// The functions of a plan, which must have been [`retiled`].
-pub(super) fn program(plan: &Plan) -> Program<'_> {
+/// The functions of a plan, which must have been [`retiled`], at a precision.
+pub(super) fn program(plan: &Plan, precision: Precision) -> Program<'_> {
     let mut selector = Selector {
         plan,
         pieces: Vec::new(),
@@ -44,7 +46,28 @@ pub(super) fn program(plan: &Plan) -> Program<'_> {
     for kernel in &plan.kernels {
         selector.kernel(kernel);
     }
-    launches::program(plan, selector.pieces)
+    launches::program(plan, &elements(plan, precision), selector.pieces)
+}
+
+/// The type of each buffer's numbers. In bf16, tiles round their operands, so buffers that only
+/// tiles read may be stored rounded.
+fn elements(plan: &Plan, precision: Precision) -> Vec<Element> {
+    let mut rounded = match precision {
+        Precision::Bf16 => plan.multiplied_only(),
+        Precision::F32 | Precision::Tf32 => vec![false; plan.buffers.len()],
+    };
+    let contractions = plan.kernels.iter().flat_map(|kernel| &kernel.contraction);
+    for contraction in contractions.filter(|contraction| way(contraction) == Way::Rows) {
+        for product in &contraction.products {
+            rounded[product.left.buffer.index()] = false;
+            rounded[product.right.buffer.index()] = false;
+        }
+    }
+    let element = |rounded| match rounded {
+        true => Element::BFloat16,
+        false => Element::Float,
+    };
+    rounded.into_iter().map(element).collect()
 }
 
 struct Selector<'p> {

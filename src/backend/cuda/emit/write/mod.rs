@@ -9,8 +9,8 @@ mod epilogue;
 mod contraction;
 
 use super::spec::{
-    Function, IndexWidth, Outcome, Piece, PlacedPiece, Pointer, PointerAccess, Program, Shared,
-    THREADS, Task,
+    Element, Function, IndexWidth, Outcome, Piece, PlacedPiece, Pointer, PointerAccess, Program,
+    Shared, THREADS, Task,
 };
 use crate::{
     backend::Precision,
@@ -21,7 +21,7 @@ use statements::{Text, pointer};
 use std::fmt::Write;
 
 /// The device code at the start of every source.
-const LIBRARY: [(&str, &str); 6] = [
+const LIBRARY: [(&str, &str); 7] = [
     (
         "philox.cuh",
         include_str!("../../../../../kernels/philox.cuh"),
@@ -37,6 +37,10 @@ const LIBRARY: [(&str, &str); 6] = [
     (
         "tensor.cuh",
         include_str!("../../../../../kernels/tensor.cuh"),
+    ),
+    (
+        "number.cuh",
+        include_str!("../../../../../kernels/number.cuh"),
     ),
     (
         "contract.cuh",
@@ -240,11 +244,20 @@ impl Writer<'_> {
     }
 }
 
+/// The name of a type of numbers.
+fn number(element: Element) -> &'static str {
+    match element {
+        Element::Float => "float",
+        Element::BFloat16 => "BFloat16",
+    }
+}
+
 /// The type of a pointer.
-fn pointer_type(pointer: &Pointer) -> &'static str {
+fn pointer_type(pointer: &Pointer) -> String {
+    let number = number(pointer.element);
     match pointer.access {
-        PointerAccess::Written => "float*",
-        PointerAccess::ReadOnly | PointerAccess::Aliased => "const float*",
+        PointerAccess::Written => format!("{number}*"),
+        PointerAccess::ReadOnly | PointerAccess::Aliased => format!("const {number}*"),
     }
 }
 
@@ -272,24 +285,24 @@ fn parameters(function: &Function) -> Vec<String> {
 fn pointers(text: &mut String, function: &Function) {
     let read = function.parameters.iter();
     for parameter in read.filter(|parameter| parameter.access == PointerAccess::ReadOnly) {
-        let _ = writeln!(
-            text,
-            "    const Read {} = {{{}}};",
-            pointer(parameter.buffer),
-            parameter_name(parameter)
-        );
+        let (number, name) = (number(parameter.element), pointer(parameter.buffer));
+        let start = parameter_name(parameter);
+        let _ = writeln!(text, "    const Read<{number}> {name} = {{{start}}};");
     }
     for (inner, offset) in &function.inner {
-        let name = pointer(inner.buffer);
+        let (name, kind) = (pointer(inner.buffer), pointer_type(inner));
+        let start = match inner.element {
+            Element::Float => format!("arena + {offset}u"),
+            Element::BFloat16 => format!("({kind})(arena + {offset}u)"),
+        };
         let _ = match inner.access {
             PointerAccess::ReadOnly => {
-                writeln!(text, "    const Read {name} = {{arena + {offset}u}};")
+                let number = number(inner.element);
+                writeln!(text, "    const Read<{number}> {name} = {{{start}}};")
             }
-            PointerAccess::Aliased | PointerAccess::Written => writeln!(
-                text,
-                "    {} const {name} = arena + {offset}u;",
-                pointer_type(inner)
-            ),
+            PointerAccess::Aliased | PointerAccess::Written => {
+                writeln!(text, "    {kind} const {name} = {start};")
+            }
         };
     }
 }

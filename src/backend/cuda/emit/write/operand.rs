@@ -21,7 +21,7 @@ pub(super) fn declare(text: &mut Text, name: &str, operand: &Operand, vectors: &
 pub(super) fn argument(name: &str, operand: &Operand) -> String {
     match operand {
         Operand::Memory(strides) => format!(
-            "Operand{{{}, {}u, {}u}}",
+            "in_memory({}, {}u, {}u)",
             pointer(strides.buffer),
             strides.across,
             strides.along
