@@ -141,11 +141,14 @@ fn contributions(graph: &mut Graph, op: &Op, node: Node, adjoint: Node) -> Vec<O
             let softmax = graph.exp(centred);
             vec![Some(graph.mul(adjoint, softmax))]
         }
-        // Every element that equals the maximum gets the gradient.
-        Op::Reduce(ReduceKind::Max, value, _) => {
+        // The elements that equal the maximum share the gradient equally.
+        Op::Reduce(ReduceKind::Max, value, over) => {
             let below = graph.scalar(Scalar::Greater, &[node, *value]);
-            let zero = graph.constant(0.0);
-            vec![Some(graph.scalar(Scalar::Select, &[below, zero, adjoint]))]
+            let (zero, one) = (graph.constant(0.0), graph.constant(1.0));
+            let tied = graph.scalar(Scalar::Select, &[below, zero, one]);
+            let count = graph.sum(tied, over);
+            let share = graph.div(adjoint, count);
+            vec![Some(graph.scalar(Scalar::Select, &[below, zero, share]))]
         }
         Op::Contract(left, right, _) => {
             let (left_axes, right_axes) =

@@ -167,13 +167,13 @@ fn directly(case: &Case, made: [usize; 4], values: &Numbers) -> Numbers {
                         let pixels: Vec<usize> = places(row, channel, down, across)
                             .map(|(_, pixel)| pixel)
                             .collect();
-                        let greatest = pixels
-                            .iter()
-                            .copied()
-                            .max_by(|a, b| x[*a].total_cmp(&x[*b]))
-                            .expect("a pixel");
-                        result[own] = x[greatest];
-                        by_x[greatest] += g[own];
+                        let most = pixels.iter().map(|&pixel| x[pixel]);
+                        result[own] = most.fold(f64::NEG_INFINITY, f64::max);
+                        let is_most = |pixel: &&usize| x[**pixel] == result[own];
+                        let tied = pixels.iter().filter(is_most).count() as f64;
+                        for &pixel in pixels.iter().filter(is_most) {
+                            by_x[pixel] += g[own] / tied;
+                        }
                     } else if case.layer == "mean_pool" {
                         for (_, pixel) in places(row, channel, down, across) {
                             result[own] += x[pixel] / (window * window) as f64;
@@ -272,6 +272,11 @@ fn graph(case: &Case) -> (Graph, Numbers, [usize; 4]) {
             numbers(&format!("{case:?} {name}"), count, 1.0),
         );
         graph.output(OutputKind::Gradient, name, by, axes);
+    }
+    if case.layer == "max_pool" {
+        // Halves, so that maxima are tied.
+        let x = values.get_mut("x").expect("the image");
+        x.iter_mut().for_each(|x| *x = (*x * 2.0).round() / 2.0);
     }
     values.insert(
         "g".to_string(),
