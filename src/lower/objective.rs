@@ -55,7 +55,8 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         let mut lowered = Case::begin(model, builder, &case.observed, &mut cache);
         lowered.joint = joint.as_ref();
         lowered.share();
-        loss.extend(case_loss(&mut lowered, case));
+        let is_left_out = mode == Mode::TRAIN && !is_last && weighs_nothing(model, case.kind);
+        loss.extend(case_loss(&mut lowered, case, is_left_out));
         costs(&mut lowered, case.kind, is_last, &mut loss);
     }
     graph.set_origin("loss");
@@ -104,13 +105,24 @@ fn costs(case: &mut Case, kind: CaseKind, is_last: bool, loss: &mut Vec<Node>) {
     }
 }
 
+/// Whether the bound of a case has the weight 0 throughout, as that of labelled rows may.
+fn weighs_nothing(model: &Model, kind: CaseKind) -> bool {
+    let ramp = model.objective.labelled;
+    let mut ramp = ramp.iter().filter(|_| kind == CaseKind::Labelled);
+    ramp.any(|ramp| !ramp.changes() && ramp.weight == 0.0)
+}
+
 /// −(mean bound), with weights and free bits on the terms of inferred variables. Reports the bound
-/// without them. None for a classifier, which has no bound.
-fn case_loss(case: &mut Case, bounds: &bound::Case) -> Option<Node> {
+/// without them. None for a classifier, which has no bound. A bound that is left out only declares its
+/// parameters, so that their layout does not depend on weights.
+fn case_loss(case: &mut Case, bounds: &bound::Case, is_left_out: bool) -> Option<Node> {
     let entries = term::entries(case, &bounds.bound);
     if entries.is_empty() {
         // Evaluation needs the running averages of these rows, even if no cost reads them.
         case.infer();
+        return None;
+    }
+    if is_left_out {
         return None;
     }
     let (kind, row) = (bounds.kind, Axes::from(case.builder.row()));

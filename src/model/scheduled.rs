@@ -85,21 +85,31 @@ impl Model {
         })
     }
 
-    /// The steady-state phase of training. Some costs have a weight that falls to 0. Returns the
-    /// first epoch in which all these weights are 0, and the model without these costs. From that
-    /// epoch on, its steps update the parameters exactly as those of the whole model, and are
-    /// faster. `None` if no weight ends at 0.
+    /// The steady-state phase of training. Some weights fall to 0. Returns the first epoch in which
+    /// all of them are 0, and the model without these costs, and with a weight of 0 for the bound of
+    /// labelled rows if it fell. From that epoch on, its steps update the parameters exactly as those
+    /// of the whole model, and are faster. `None` if no weight falls to 0.
     pub fn steady_state(&self) -> Option<(u64, Model)> {
         let vanishing = |ramp: Option<Ramp>| ramp.filter(|ramp| ramp.weight == 0.0);
-        let costs = &self.objective.costs;
+        let costs = self.objective.costs.iter().map(|cost| cost.ramp());
+        let labelled = self.objective.labelled.filter(Ramp::changes);
         let start = costs
-            .iter()
-            .filter_map(|cost| vanishing(cost.ramp()))
+            .chain([labelled])
+            .filter_map(vanishing)
             .map(|ramp| ramp.warmup.ceil() as u64)
             .max()?;
         let mut model = self.clone();
-        let costs = &mut model.objective.costs;
-        costs.retain(|cost| vanishing(cost.ramp()).is_none());
+        let objective = &mut model.objective;
+        objective
+            .costs
+            .retain(|cost| vanishing(cost.ramp()).is_none());
+        if let Some(ramp) = vanishing(objective.labelled) {
+            objective.labelled = Some(Ramp {
+                warmup: 0.0,
+                from: 0.0,
+                ..ramp
+            });
+        }
         Some((start, model))
     }
 }

@@ -7,6 +7,7 @@ use common::load;
 use dgc::{
     backend::Device,
     model::Model,
+    names::{CaseKind, OutputName},
     run::{
         checkpoint::{Checkpoint, Origin},
         data::{self, Column, Source, Table, Values},
@@ -135,26 +136,61 @@ fn a_line_that_weighs_nothing_any_more_is_no_part_of_a_step() {
     }
     assert_eq!(smoothness(&mut left_out), 0);
     assert_eq!(smoothness(&mut kept), 2);
-    let gradient = |trainer: &Stepper| {
+    assert_same_gradient(&left_out, &kept);
+    // What weighs nothing from the beginning is in no program.
+    let none = programs::training(&adgm(&[("smooth.weight", "0"), ("smooth.warmup", "0")]))
+        .expect("programs");
+    let (_, settled) = model.steady_state().expect("the weight ends at 0");
+    assert!(Ok(&none) == programs::training(&settled).as_ref() && none.steady.is_none());
+}
+
+/// Whether the gradients of the last steps differ by rounding alone.
+fn assert_same_gradient(left_out: &Stepper, kept: &Stepper) {
+    let [left_out, kept] = [left_out, kept].map(|trainer| {
         let session = &trainer.session;
-        session
+        let values = session
             .device
-            .read(session.gradients, 0, session.layout.trained)
-            .expect("a gradient")
-            .into_owned()
-    };
-    let (left_out, kept) = (gradient(&left_out), gradient(&kept));
+            .read(session.gradients, 0, session.layout.trained);
+        values.expect("a gradient").into_owned()
+    });
     let most = kept.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     let far = left_out
         .iter()
         .zip(&kept)
         .fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
     assert!(far <= 1e-6 * most, "{far} of {most}");
-    // What weighs nothing from the beginning is in no program.
-    let none = programs::training(&adgm(&[("smooth.weight", "0"), ("smooth.warmup", "0")]))
-        .expect("programs");
-    let (_, settled) = model.steady_state().expect("the weight ends at 0");
-    assert!(Ok(&none) == programs::training(&settled).as_ref() && none.steady.is_none());
+}
+
+#[test]
+fn the_bound_of_labelled_rows_is_left_out_while_it_weighs_nothing() {
+    let reported = |trainer: &mut Stepper| {
+        let means = trainer.take_means().expect("numbers");
+        let of_labelled = OutputName::CaseBound(CaseKind::Labelled);
+        means.iter().any(|(name, _)| *name == of_labelled)
+    };
+    let settings = |weight| {
+        let always = [("labelled.weight", weight), ("labelled.warmup", "0")];
+        [always, [("smooth.weight", "0"), ("smooth.warmup", "0")]].concat()
+    };
+    // So small a weight changes no gradient.
+    let [mut none, mut tiny] = ["0", "1e-30"].map(|weight| {
+        let mut trainer = trainer(1, &settings(weight));
+        steps(&mut trainer, 1);
+        trainer
+    });
+    assert_eq!((reported(&mut none), reported(&mut tiny)), (false, true));
+    assert_same_gradient(&none, &tiny);
+
+    let falls = [("labelled.weight", "0"), ("labelled.warmup", "1")];
+    let mut falling = trainer(1, &falls);
+    steps(&mut falling, 7);
+    assert!(reported(&mut falling));
+    steps(&mut falling, 1);
+    assert!(!reported(&mut falling));
+    // Without unlabelled rows, running averages are of the labelled rows.
+    let labelled = [&settings("0")[..], &[("batch.unlabelled", "0")]].concat();
+    let programs = programs::training(&adgm(&labelled)).expect("programs");
+    assert!(programs.steady.is_none());
 }
 
 #[test]
