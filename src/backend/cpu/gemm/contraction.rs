@@ -6,6 +6,7 @@ use super::{
         tile::TileRange,
     },
     blocking::{MOST_WIDTH, Multiplier, View},
+    dot::RowsAndVector,
     multiply::{Factors, Rows, multiply, pack_panel},
     operands::{Operand, PackedBuffers, PackedOperands},
     split_sum::SplitSum,
@@ -15,6 +16,7 @@ use crate::{
     error::Result,
     plan::{Contraction, Matrix, Product},
 };
+use std::ops::Range;
 
 /// A loaded contraction.
 pub struct LoadedContraction {
@@ -30,7 +32,12 @@ pub struct LoadedContraction {
     packs: Vec<usize>,
     /// The parts of the sum, if it is computed in parts.
     split: Option<SplitSum>,
+    /// Whether each row is multiplied by a vector.
+    is_by_vector: bool,
 }
+
+/// Floats of the rows that are copied out of windows before they are multiplied by a vector.
+const MOST_GATHERED: usize = 1 << 13;
 
 /// A product of the sum.
 struct Term {
@@ -66,6 +73,21 @@ impl Term {
             packed: 0,
             is_shared: false,
         })
+    }
+
+    /// Whether rows of the left operand are contiguous floats, in memory or once they are copied out
+    /// of windows, and the right operand is in memory.
+    fn has_contiguous_rows(&self) -> bool {
+        let is_dense = self.left.column_stride == 1 && self.left.element == Element::F32;
+        match &self.reader {
+            Some((_, is_left)) => *is_left,
+            None => is_dense,
+        }
+    }
+
+    /// Rows that are copied out of windows together.
+    fn gathered_rows(&self) -> usize {
+        (MOST_GATHERED / self.k.max(1)).max(1)
     }
 
     fn packed(&self, buffers: PackedBuffers) -> *mut f32 {
@@ -112,13 +134,24 @@ impl LoadedContraction {
     ) -> Result<Self> {
         let split = SplitSum::new(contraction)?;
         let mut temporary = split.as_ref().map_or(0, SplitSum::len);
-        let (mut terms, mut packs) = (Vec::new(), Vec::new());
-        for (number, product) in contraction.products.iter().enumerate() {
-            let mut term = Term::new(product, places)?;
+        let products = contraction.products.iter();
+        let mut terms = products
+            .map(|product| Term::new(product, places))
+            .collect::<Result<Vec<Term>>>()?;
+        let is_by_vector = contraction.n == 1
+            && split.is_none()
+            && terms
+                .iter()
+                .all(|term| term.has_contiguous_rows() && term.right.element == Element::F32);
+        let mut packs = Vec::new();
+        for (number, (term, product)) in terms.iter_mut().zip(&contraction.products).enumerate() {
             if split.is_none() {
-                let len = by.packed_len(product.k, contraction.n);
+                let len = match is_by_vector {
+                    true => product.k,
+                    false => by.packed_len(product.k, contraction.n),
+                };
                 let operand = Operand::new(contraction, product);
-                let can_share = term.reader(false).is_none();
+                let can_share = !is_by_vector && term.reader(false).is_none();
                 let shared = can_share.then(|| operands.share(operand, len)).flatten();
                 let (start, is_first) = shared.unwrap_or((temporary, true));
                 if is_first {
@@ -129,7 +162,6 @@ impl LoadedContraction {
                 }
                 (term.packed, term.is_shared) = (start, shared.is_some());
             }
-            terms.push(term);
         }
         operands.reserve_temporary(temporary);
         Ok(LoadedContraction {
@@ -142,6 +174,7 @@ impl LoadedContraction {
             terms,
             packs,
             split,
+            is_by_vector,
         })
     }
 
@@ -149,6 +182,11 @@ impl LoadedContraction {
     pub fn workspace_len(&self) -> usize {
         match &self.split {
             Some(split) => split.workspace_len(self.by),
+            None if self.is_by_vector => {
+                let windows = self.terms.iter().filter(|term| term.reader(true).is_some());
+                let gathered = windows.map(|term| term.gathered_rows().saturating_mul(term.k));
+                gathered.max().unwrap_or(0)
+            }
             None => {
                 let (by, terms) = (self.by, &self.terms);
                 let depths = terms.iter().map(|term| by.packed_depth(term.k));
@@ -195,6 +233,14 @@ impl LoadedContraction {
         let (by, panels) = (self.by, self.by.panels(self.n));
         let (term, panel) = (&self.terms[self.packs[part / panels]], part % panels);
         let packed = term.packed(buffers);
+        if self.is_by_vector {
+            for place in 0..term.k {
+                // SAFETY: the plan verifier checks that operands lie in their buffers; the temporary
+                // operands have `k` floats for the vector.
+                unsafe { *packed.wrapping_add(place) = *term.right.at(place, 0) };
+            }
+            return;
+        }
         let Some(reader) = term.reader(false) else {
             // SAFETY: the plan verifier checks that operands lie in their buffers; `PackedOperands`
             // counted the floats of packed ones.
@@ -246,6 +292,12 @@ impl LoadedContraction {
             // SAFETY: as the caller's; the plan verifier checks that the result lies in its buffer.
             return unsafe { split.total(buffers.temporary, out, rows, self.m, self.n) };
         }
+        if self.is_by_vector {
+            // SAFETY: as the caller's.
+            return unsafe {
+                self.multiply_by_vectors(first..first + rows, out, buffers, workspace)
+            };
+        }
         let factors = |number: usize| {
             let term = &self.terms[number];
             let a = match term.reader(true) {
@@ -271,6 +323,50 @@ impl LoadedContraction {
                 false,
                 workspace.pointer(),
             );
+        }
+    }
+
+    /// Computes rows of a sum of matrices times vectors. `out` begins with the first of them.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
+    unsafe fn multiply_by_vectors(
+        &self,
+        rows: Range<usize>,
+        out: View,
+        buffers: PackedBuffers,
+        workspace: Address,
+    ) {
+        for (number, term) in self.terms.iter().enumerate() {
+            let block = match term.reader(true) {
+                Some(_) => term.gathered_rows(),
+                None => rows.len().max(1),
+            };
+            for from in rows.clone().step_by(block) {
+                let count = block.min(rows.end - from);
+                // SAFETY: the plan verifier checks that the operands and the result lie in their
+                // buffers; the workspace has room for a block of gathered rows. The rest is as the
+                // caller's.
+                unsafe {
+                    let (start, stride) = match term.reader(true) {
+                        Some(reader) => {
+                            let gathered = workspace.pointer();
+                            reader.copy_rows(from..from + count, 0..term.k, gathered, term.k);
+                            (gathered.cast_const(), term.k)
+                        }
+                        None => (term.left.at(from, 0).cast_const(), term.left.row_stride),
+                    };
+                    let product = RowsAndVector {
+                        rows: start,
+                        count,
+                        stride,
+                        vector: term.packed(buffers).cast_const(),
+                        k: term.k,
+                    };
+                    let out = out.at(from - rows.start, 0);
+                    product.multiply(self.by.isa(), out, self.out.row_stride, number > 0);
+                }
+            }
         }
     }
 

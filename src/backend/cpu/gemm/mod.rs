@@ -3,7 +3,8 @@
 //! **Order of the sum.** An element of C starts at 0, or at what C holds, and the products are
 //! added to it one after another in the order of k, by fused multiply-adds where the CPU has them.
 //! So its bits depend neither on the tile that its row is in, nor on the number of rows, columns or
-//! threads; and AVX-512 and AVX2 give the same bits. Nothing is allocated here.
+//! threads; and AVX-512 and AVX2 give the same bits. A matrix times a vector is added in another
+//! fixed order, in single precision ([`dot`]). Nothing is allocated here.
 //!
 //! **Threads.** Before the tiles of a contraction, threads pack B, one panel each; then they
 //! multiply, one tile of rows each. Operands that several contractions read are packed once a run
@@ -39,6 +40,7 @@ mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 mod multiply;
+mod dot;
 mod operands;
 mod split_sum;
 mod contraction;

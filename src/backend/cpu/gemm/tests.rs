@@ -6,6 +6,7 @@ use super::{
         memory::{Address, Element},
     },
     blocking::{Multiplier, View},
+    dot::RowsAndVector,
     multiply::{Factors, Rows, multiply as multiply_tile, pack_panel},
 };
 
@@ -539,6 +540,43 @@ fn operands_are_rounded_to_nearest() {
                         "{by:?}: {found}, not {wanted}"
                     );
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_by_a_vector() {
+    for k in (0..70).chain([400, 1000]) {
+        let rows = Matrix::new(5, k, Layout::Rows(3), 1);
+        let vector = Matrix::new(k, 1, Layout::Columns(0), 2);
+        let multiplied = |isa, add| {
+            let mut out = vec![if add { 1.0 } else { OUTSIDE }; 9];
+            let product = RowsAndVector {
+                rows: rows.floats.as_ptr(),
+                count: 5,
+                stride: rows.row_stride,
+                vector: vector.floats.as_ptr(),
+                k,
+            };
+            // SAFETY: both operands have `k` floats for each row, and the results are 2 floats apart.
+            unsafe { product.multiply(isa, out.as_mut_ptr(), 2, add) };
+            out
+        };
+        for isa in Isa::all() {
+            let (set, added) = (multiplied(isa, false), multiplied(isa, true));
+            for row in 0..5 {
+                let products =
+                    (0..k).map(|i| f64::from(rows.at(row, i)) * f64::from(vector.at(i, 0)));
+                let exact: f64 = products.sum();
+                let far = |found: f32, wanted: f64| (f64::from(found) - wanted).abs();
+                assert!(far(set[2 * row], exact) < 1e-5, "{isa:?}, k {k}");
+                assert!(far(added[2 * row], exact + 1.0) < 1e-5, "{isa:?}, k {k}");
+            }
+            let is_fused = |isa| isa != Isa::Portable;
+            let first = Isa::all()[0];
+            if is_fused(isa) && is_fused(first) {
+                assert_eq!(set, multiplied(first, false), "the same bits");
             }
         }
     }

@@ -15,14 +15,14 @@ use std::ops::Range;
 /// A matrix read through windows: its rows are positions and its columns places, or vice versa.
 pub struct WindowReader {
     address: Address,
-    /// The axes of the rows, outermost first.
-    rows: Vec<ReaderAxis>,
+    /// The axes of the rows except the innermost, outermost first.
+    outer: Vec<ReaderAxis>,
+    /// The innermost axis of the rows.
+    inner: ReaderAxis,
     offsets: Vec<isize>,
     spans: Vec<WindowStep>,
     /// The columns in order, as runs of contiguous memory.
     runs: Vec<Run>,
-    /// The minimum and maximum that runs add to the sum of each span.
-    reach: Vec<(isize, isize)>,
 }
 
 /// An axis of the rows or of the columns.
@@ -121,22 +121,23 @@ impl WindowReader {
         let mut axes: Vec<ReaderAxis> = (0..).zip(sizes).map(|(i, &size)| axis(i, size)).collect();
         let second = axes.split_off(windows.rows.len());
         // The positions are summed over, or make rows or columns of the result.
-        let (rows, columns) = if windows.left == windows.along_positions {
+        let (mut rows, columns) = if windows.left == windows.along_positions {
             (second, axes)
         } else {
             (axes, second)
         };
-        let runs = runs(&columns, &access.spans);
-        let reach = (0..access.spans.len()).map(|span| {
-            let sums = || runs.iter().map(|run| run.spans[span]);
-            (sums().min().unwrap_or(0), sums().max().unwrap_or(0))
+        let inner = rows.pop().unwrap_or_else(|| ReaderAxis {
+            size: 1,
+            stride: 0,
+            spans: vec![0; access.spans.len()],
         });
+        let runs = runs(&columns, &access.spans);
         Ok(WindowReader {
             address,
-            rows,
+            outer: rows,
+            inner,
             offsets: access.spans.iter().map(|span| span.offset).collect(),
             spans: access.spans.clone(),
-            reach: reach.collect(),
             runs,
         })
     }
@@ -153,58 +154,145 @@ impl WindowReader {
         out: *mut f32,
         stride: usize,
     ) {
-        let mut counter = Counter::new(&self.rows, rows.start);
-        counter
-            .sums
-            .iter_mut()
-            .zip(&self.offsets)
-            .for_each(|(sum, offset)| *sum += offset);
         let begin = self
             .runs
             .partition_point(|run| run.columns.end <= columns.start);
         let end = self
             .runs
             .partition_point(|run| run.columns.start < columns.end);
-        for row in 0..rows.len() {
-            let out = out.wrapping_add(row * stride);
-            let inside = self.spans.iter().zip(&counter.sums).zip(&self.reach).all(
-                |((span, sum), (least, most))| {
-                    span.divisor == 1 && sum + least >= 0 && sum + most < span.size as isize
-                },
-            );
-            let place = counter.place as isize + along(&self.spans, &counter.sums);
-            for run in &self.runs[begin..end] {
-                let from = run.columns.start.max(columns.start);
-                let len = run.columns.end.min(columns.end) - from;
-                let to = out.wrapping_add(from - columns.start);
-                let start = if inside {
-                    Some(place + run.offset)
-                } else {
-                    self.start(run, &counter)
-                };
+        let runs = &self.runs[begin..end];
+        let mut counter = Counter::new(&self.outer, rows.start / self.inner.size);
+        let mut row = rows.start;
+        while row < rows.end {
+            // The next rows along the innermost axis.
+            let first = row % self.inner.size;
+            let count = (self.inner.size - first).min(rows.end - row);
+            let mut line = Line {
+                place: counter.place + first * self.inner.stride,
+                sums: counter.sums,
+            };
+            let steps = self.inner.spans.iter().zip(&self.offsets);
+            for (sum, (step, offset)) in line.sums.iter_mut().zip(steps) {
+                *sum += offset + first as isize * step;
+            }
+            let out = out.wrapping_add((row - rows.start) * stride);
+            for run in runs {
+                let piece = run.columns.start.max(columns.start)..run.columns.end.min(columns.end);
+                let to = out.wrapping_add(piece.start - columns.start);
+                let skipped = (piece.start - run.columns.start) as isize;
+                let len = piece.len();
                 // SAFETY: the plan verifier checks that every place that windows name lies in the
                 // buffer; `out` has the columns, as the caller's.
                 unsafe {
-                    match start {
-                        Some(start) => {
-                            let start = start + (from - run.columns.start) as isize;
-                            copy(self.address.pointer().wrapping_offset(start), to, len);
+                    if let Some(inside) = self.inside(&line, run, count) {
+                        let start = line.place as isize + along(&self.spans, &line.sums);
+                        let start = start + run.offset + skipped;
+                        self.copy_inside(start, inside.clone(), len, to, stride);
+                        for number in (0..inside.start).chain(inside.end..count) {
+                            clear(to.wrapping_add(number * stride), len);
                         }
-                        None => std::slice::from_raw_parts_mut(to, len).fill(0.0),
+                        continue;
+                    }
+                    for number in 0..count {
+                        let to = to.wrapping_add(number * stride);
+                        match self.start(&line, run, number) {
+                            Some(start) => copy(self.at(start + skipped), to, len),
+                            None => clear(to, len),
+                        }
                     }
                 }
             }
+            row += count;
             counter.advance();
         }
     }
 
-    /// The start of a run of a row, if its windows are inside the array.
-    fn start(&self, run: &Run, counter: &Counter) -> Option<isize> {
-        let mut place = counter.place + run.start;
-        for (span, (row, column)) in self.spans.iter().zip(counter.sums.iter().zip(&run.spans)) {
-            place += span.place(row + column)? * span.step;
+    fn at(&self, place: isize) -> *const f32 {
+        self.address.pointer().cast_const().wrapping_offset(place)
+    }
+
+    /// The rows of a line for which a run is inside the array; `None` if they are not adjacent.
+    fn inside(&self, line: &Line, run: &Run, count: usize) -> Option<Range<usize>> {
+        let (mut first, mut end) = (0, count as isize);
+        let steps = self.inner.spans.iter().zip(&run.spans);
+        for (span, (sum, (&step, column))) in self.spans.iter().zip(line.sums.iter().zip(steps)) {
+            // Row i is inside if 0 <= low + i · step < size.
+            let (low, size) = (sum + column, span.size as isize);
+            match step {
+                _ if span.divisor != 1 => return None,
+                0 if (0..size).contains(&low) => {}
+                0 => end = 0,
+                1.. => {
+                    first = first.max(ceiling(-low, step));
+                    end = end.min(ceiling(size - low, step));
+                }
+                _ => {
+                    first = first.max(ceiling(low + 1 - size, -step));
+                    end = end.min(ceiling(low + 1, -step));
+                }
+            }
+        }
+        Some(match first < end {
+            true => first as usize..end as usize,
+            false => 0..0,
+        })
+    }
+
+    /// Copies `len` floats of a run of each of some rows of a line. `start` is the place of those of
+    /// the line's first row.
+    ///
+    /// # Safety
+    /// As [`copy_rows`](Self::copy_rows); the run must be [`inside`](Self::inside) for the rows.
+    unsafe fn copy_inside(
+        &self,
+        start: isize,
+        rows: Range<usize>,
+        len: usize,
+        out: *mut f32,
+        stride: usize,
+    ) {
+        let step = self.inner.stride as isize + along(&self.spans, &self.inner.spans);
+        let pairs = rows.map(|row| {
+            let from = self.at(start + row as isize * step);
+            (from, out.wrapping_add(row * stride))
+        });
+        // SAFETY: as the caller's.
+        unsafe {
+            match len {
+                0 => {}
+                1 => pairs.for_each(|(from, to)| *to = *from),
+                2..4 => pairs.for_each(|(from, to)| copy_ends::<2>(from, to, len)),
+                4..8 => pairs.for_each(|(from, to)| copy_ends::<4>(from, to, len)),
+                8..16 => pairs.for_each(|(from, to)| copy_ends::<8>(from, to, len)),
+                16..=32 => pairs.for_each(|(from, to)| copy_ends::<16>(from, to, len)),
+                _ => pairs.for_each(|(from, to)| std::ptr::copy_nonoverlapping(from, to, len)),
+            }
+        }
+    }
+
+    /// The start of a run of row `number` of a line, if its windows are inside the array.
+    fn start(&self, line: &Line, run: &Run, number: usize) -> Option<isize> {
+        let mut place = line.place + number * self.inner.stride + run.start;
+        let steps = self.inner.spans.iter().zip(&run.spans);
+        for (span, (sum, (step, column))) in self.spans.iter().zip(line.sums.iter().zip(steps)) {
+            place += span.place(sum + number as isize * step + column)? * span.step;
         }
         Some(place as isize)
+    }
+}
+
+/// Rows along the innermost axis, by the place and the sums of the spans of the first.
+struct Line {
+    place: usize,
+    sums: [isize; MOST_SPANS],
+}
+
+/// The least number that is not below `value / step`, for a positive step.
+fn ceiling(value: isize, step: isize) -> isize {
+    match step {
+        // Windows mostly move by one place, and division is slow.
+        1 => value,
+        _ => -(-value).div_euclid(step),
     }
 }
 
@@ -248,28 +336,40 @@ fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
 /// `from` must be readable and `to` writable for `len` floats, and they must not overlap.
 #[inline]
 unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
-    /// Copies the first and the last `N` floats, which may overlap.
-    ///
-    /// # Safety
-    /// As [`copy`], with at least `N` floats.
-    unsafe fn ends<const N: usize>(from: *const f32, to: *mut f32, len: usize) {
-        // SAFETY: as the caller's.
-        unsafe {
-            *to.cast::<[f32; N]>() = *from.cast();
-            *to.add(len - N).cast::<[f32; N]>() = *from.add(len - N).cast();
-        }
-    }
     // SAFETY: as the caller's.
     unsafe {
         match len {
             0 => {}
             1 => *to = *from,
-            2..4 => ends::<2>(from, to, len),
-            4..8 => ends::<4>(from, to, len),
-            8..16 => ends::<8>(from, to, len),
+            2..4 => copy_ends::<2>(from, to, len),
+            4..8 => copy_ends::<4>(from, to, len),
+            8..16 => copy_ends::<8>(from, to, len),
             // The channels of an image: whole vectors, which the compiler sees.
-            16..=32 => ends::<16>(from, to, len),
+            16..=32 => copy_ends::<16>(from, to, len),
             _ => std::ptr::copy_nonoverlapping(from, to, len),
         }
+    }
+}
+
+/// Sets `len` floats, usually few, to 0.
+///
+/// # Safety
+/// `to` must be writable for `len` floats.
+#[inline]
+unsafe fn clear(to: *mut f32, len: usize) {
+    // SAFETY: as the caller's.
+    unsafe { std::slice::from_raw_parts_mut(to, len) }.fill(0.0);
+}
+
+/// Copies the first and the last `N` of `len` floats, which may overlap.
+///
+/// # Safety
+/// As [`copy`], with at least `N` floats.
+#[inline]
+unsafe fn copy_ends<const N: usize>(from: *const f32, to: *mut f32, len: usize) {
+    // SAFETY: as the caller's.
+    unsafe {
+        *to.cast::<[f32; N]>() = *from.cast();
+        *to.add(len - N).cast::<[f32; N]>() = *from.add(len - N).cast();
     }
 }
