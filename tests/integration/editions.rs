@@ -42,7 +42,9 @@ fn without_statistics(text: &str, edition: u64) -> String {
         .replace(" > batchnorm", "")
         .replace(" > standardize > noise(0.3)", "")
         .replace(" > standardize", "")
-        .replace("  edition 1\n", &format!("  edition {edition}\n"));
+        .replace("  edition 1\n", "")
+        .replace("  edition 2\n", "")
+        .replacen('{', &format!("{{\n  edition {edition}"), 1);
     // VAT keeps binary data within their domain in edition 2 alone.
     let is_binary = text.contains(": binary");
     text.lines()
