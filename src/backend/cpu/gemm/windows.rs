@@ -196,7 +196,7 @@ impl WindowReader {
                     for number in 0..count {
                         let to = to.wrapping_add(number * stride);
                         match self.start(&line, run, number) {
-                            Some(start) => copy(self.at(start + skipped), to, len),
+                            Some(start) => self.copy_inside(start + skipped, 0..1, len, to, stride),
                             None => clear(to, len),
                         }
                     }
@@ -264,6 +264,7 @@ impl WindowReader {
                 2..4 => pairs.for_each(|(from, to)| copy_ends::<2>(from, to, len)),
                 4..8 => pairs.for_each(|(from, to)| copy_ends::<4>(from, to, len)),
                 8..16 => pairs.for_each(|(from, to)| copy_ends::<8>(from, to, len)),
+                // The channels of an image: whole vectors, which the compiler sees.
                 16..=32 => pairs.for_each(|(from, to)| copy_ends::<16>(from, to, len)),
                 _ => pairs.for_each(|(from, to)| std::ptr::copy_nonoverlapping(from, to, len)),
             }
@@ -330,27 +331,6 @@ fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
         .sum()
 }
 
-/// Copies `len` floats, usually few.
-///
-/// # Safety
-/// `from` must be readable and `to` writable for `len` floats, and they must not overlap.
-#[inline]
-unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
-    // SAFETY: as the caller's.
-    unsafe {
-        match len {
-            0 => {}
-            1 => *to = *from,
-            2..4 => copy_ends::<2>(from, to, len),
-            4..8 => copy_ends::<4>(from, to, len),
-            8..16 => copy_ends::<8>(from, to, len),
-            // The channels of an image: whole vectors, which the compiler sees.
-            16..=32 => copy_ends::<16>(from, to, len),
-            _ => std::ptr::copy_nonoverlapping(from, to, len),
-        }
-    }
-}
-
 /// Sets `len` floats, usually few, to 0.
 ///
 /// # Safety
@@ -364,7 +344,8 @@ unsafe fn clear(to: *mut f32, len: usize) {
 /// Copies the first and the last `N` of `len` floats, which may overlap.
 ///
 /// # Safety
-/// As [`copy`], with at least `N` floats.
+/// `from` must be readable and `to` writable for `len` floats, at least `N`, and they must not
+/// overlap.
 #[inline]
 unsafe fn copy_ends<const N: usize>(from: *const f32, to: *mut f32, len: usize) {
     // SAFETY: as the caller's.
