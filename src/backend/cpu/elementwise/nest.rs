@@ -9,7 +9,7 @@ use super::{
     lower,
     run::Run,
     tape::{Needs, Scratch, Tape},
-    walk::{Walk, hoisted, leveled},
+    walk::{Walk, hoisted, interchanged, leveled},
     writer,
 };
 use crate::{
@@ -109,7 +109,11 @@ impl Nest {
     /// If the nest has more axes than the CPU back end supports, or reduces into an array with
     /// gaps.
     pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place], isa: Isa) -> Result<Self> {
-        let nest = &hoisted(leveled(nest), places);
+        let mut nest = hoisted(leveled(nest), places);
+        if matches!(isa, Isa::Avx512(_)) {
+            nest = interchanged(nest, places);
+        }
+        let nest = &nest;
         let walk = Walk::new(nest);
         let groups = &walk.groups;
         if groups.len() > MOST_OUTER + 1 {

@@ -44,13 +44,19 @@ struct Case {
     halves: Vec<usize>,
 }
 
-/// A loop over rows, perhaps a further axis, and an innermost axis.
+/// The most axes of a loop.
+const AXES: usize = 5;
+
+/// A loop over rows, perhaps further axes, and an innermost axis.
 fn random_case(random: &mut Random) -> Case {
     let mut sizes = vec![random.among(&[1, 3, 7])];
-    if random.below(2) == 0 {
-        sizes.push(random.among(&[1, 2, 5]));
+    for _ in 0..random.among(&[0, 1, 1, 3]) {
+        sizes.push(random.among(&[1, 2, 2, 5, 14]));
     }
-    sizes.push(random.among(&[1, 7, 10, 16, 31, 100, 130, 500, 1100]));
+    sizes.push(match sizes.len() {
+        ..3 => random.among(&[1, 7, 10, 16, 31, 100, 130, 500, 1100]),
+        _ => random.among(&[1, 7, 16, 32]),
+    });
     if sizes.iter().product::<usize>() > LEN / 2 {
         sizes[0] = 1;
         sizes.truncate(2);
@@ -78,16 +84,17 @@ fn random_case(random: &mut Random) -> Case {
             1 => Instruction::Noise {
                 stream: 5,
                 kind: random.among(&[NoiseKind::Normal, NoiseKind::Uniform]),
-                access: case.access(&[true; 3], false),
+                access: case.access(&[true; AXES], false),
             },
             2 => Instruction::Position(random.below(case.nest.sizes.len())),
             3 => Instruction::Load(case.transposed()),
+            6 | 7 => Instruction::Load(case.shuffled(random)),
             4 => {
                 case.halves.push(case.buffers);
-                Instruction::Load(case.access(&[true; 3], false))
+                Instruction::Load(case.access(&[true; AXES], false))
             }
             _ => {
-                let axes = [0, 1, 2].map(|_| random.below(3) > 0);
+                let axes = [(); AXES].map(|()| random.below(3) > 0);
                 Instruction::Load(case.access(&axes, false))
             }
         };
@@ -103,13 +110,15 @@ fn random_case(random: &mut Random) -> Case {
             0 => {
                 if random.below(2) == 0 {
                     case.halves.push(case.buffers);
+                    Instruction::Store(random.among(&values), case.access(&[true; AXES], false))
+                } else {
+                    Instruction::Store(random.among(&values), case.shuffled(random))
                 }
-                Instruction::Store(random.among(&values), case.access(&[true; 3], false))
             }
             // Each tile has its own results.
             1 => {
-                let by_row = random.below(2) == 0;
-                let axes = [by_row, random.below(2) == 0, random.below(2) == 0];
+                let axes = [(); AXES].map(|()| random.below(2) == 0);
+                let by_row = axes[0];
                 Instruction::Reduce {
                     kind: random.among(&[ReduceKind::Sum, ReduceKind::Max]),
                     value: random.among(&values),
@@ -133,7 +142,7 @@ fn random_case(random: &mut Random) -> Case {
             values.push(number);
         }
     }
-    let last = Instruction::Store(values[values.len() - 1], case.access(&[true; 3], false));
+    let last = Instruction::Store(values[values.len() - 1], case.access(&[true; AXES], false));
     case.push(last);
     case
 }
@@ -146,15 +155,28 @@ impl Case {
 
     /// A new buffer that has the axes in another order.
     fn transposed(&mut self) -> Access {
-        let mut access = self.access(&[true; 3], false);
+        let mut access = self.access(&[true; AXES], false);
         let last = access.strides.len() - 1;
         access.strides[last] = self.nest.sizes[0];
         access.strides[0] = 1;
         access
     }
 
+    /// A new buffer that has the axes before the innermost in any order, as windows of an image do.
+    fn shuffled(&mut self, random: &mut Random) -> Access {
+        let mut access = self.access(&[true; AXES], false);
+        let mut order: Vec<usize> = (0..self.nest.sizes.len() - 1).collect();
+        let mut len = self.nest.sizes[order.len()];
+        while !order.is_empty() {
+            let axis = order.swap_remove(random.below(order.len()));
+            access.strides[axis] = len;
+            len *= self.nest.sizes[axis];
+        }
+        access
+    }
+
     /// A new buffer that has some of the axes, and of which each tile perhaps has a part.
-    fn access(&mut self, has_axis: &[bool; 3], by_tile: bool) -> Access {
+    fn access(&mut self, has_axis: &[bool; AXES], by_tile: bool) -> Access {
         let mut strides = vec![0; self.nest.sizes.len()];
         let mut len = 1;
         for axis in (0..strides.len()).rev() {

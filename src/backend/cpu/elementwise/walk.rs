@@ -2,6 +2,9 @@
 //!
 //! The innermost axes are also joined if some operands are contiguous and the others repeat a few
 //! numbers, such as a bias of a few channels at every pixel.
+//!
+//! Before that, axes may be interchanged: native code walks the last two of the joined axes, and
+//! the two places of a pooling window with 16 channels would keep it busy for 32 numbers only.
 
 use super::super::memory::{Address, Place};
 use crate::plan::{self, Access, Instruction, WindowStep};
@@ -89,6 +92,103 @@ pub fn hoisted(nest: plan::Loop, places: &[Place]) -> plan::Loop {
     }
 }
 
+/// The number of elements from which entering native code costs little beside running it.
+const LONG_RUN: usize = 512;
+
+/// The loop, with one axis moved next to the innermost if native code then walks at least twice as
+/// many elements at a time. The first axis, along which tiles lie, stays the first.
+///
+/// No bit of a result depends on it: an element of a reduction's result gets its terms in the same
+/// order.
+pub fn interchanged(nest: plan::Loop, places: &[Place]) -> plan::Loop {
+    let last = nest.sizes.len().saturating_sub(1);
+    let mut least = 2 * Walk::new(&nest).run_len();
+    if last < 2 || least > LONG_RUN || !may_interchange(&nest, places) {
+        return nest;
+    }
+    let mut best = None;
+    for axis in (1..last).filter(|&axis| may_move_inwards(&nest, axis)) {
+        let mut order: Vec<usize> = (0..last).filter(|&other| other != axis).collect();
+        order.extend([axis, last]);
+        let moved = reordered(&nest, &order);
+        let len = Walk::new(&moved).run_len();
+        if len >= least {
+            least = len + 1;
+            best = Some(moved);
+        }
+    }
+    best.unwrap_or(nest)
+}
+
+/// Whether no instruction reads what another writes, except at the same element, and none reduces
+/// along the innermost axis, whose joined length decides the rounding.
+fn may_interchange(nest: &plan::Loop, places: &[Place]) -> bool {
+    let address = |access: &Access| places[access.buffer.index()].address;
+    nest.instructions.iter().all(|instruction| {
+        let (written, is_reduced) = match instruction {
+            Instruction::Store(_, access) => (access, false),
+            Instruction::Reduce { access, .. } => (access, true),
+            Instruction::Load(access) => return access.spans.is_empty(),
+            _ => return true,
+        };
+        let others = memory_accesses(nest).filter(|other| address(other) == address(written));
+        let is_apart = match is_reduced {
+            true => others.count() == 1 && written.strides.last() != Some(&0),
+            false => others.into_iter().all(|other| other == written),
+        };
+        is_apart && written.spans.is_empty()
+    })
+}
+
+/// The accesses to memory.
+fn memory_accesses(nest: &plan::Loop) -> impl Iterator<Item = &Access> {
+    nest.instructions
+        .iter()
+        .filter_map(|instruction| match instruction {
+            Instruction::Load(access)
+            | Instruction::Store(_, access)
+            | Instruction::Reduce { access, .. } => Some(access),
+            _ => None,
+        })
+}
+
+/// Whether reductions keep their order of terms, and of results, if an axis is moved to the place
+/// before the innermost.
+fn may_move_inwards(nest: &plan::Loop, axis: usize) -> bool {
+    nest.instructions
+        .iter()
+        .all(|instruction| match instruction {
+            Instruction::Reduce { access, .. } => {
+                let jumped = &access.strides[axis + 1..nest.sizes.len() - 1];
+                access.strides[axis] > 0 && jumped.iter().all(|&stride| stride == 0)
+            }
+            _ => true,
+        })
+}
+
+/// The loop with its axes in another order.
+fn reordered(nest: &plan::Loop, order: &[usize]) -> plan::Loop {
+    let mut reordered = nest.clone();
+    reordered.sizes = order.iter().map(|&axis| nest.sizes[axis]).collect();
+    reordered.axes = order.iter().map(|&axis| nest.axes[axis]).collect();
+    for instruction in &mut reordered.instructions {
+        match instruction {
+            Instruction::Position(axis) | Instruction::OneHot(_, axis) => {
+                let place = order.iter().position(|other| other == axis);
+                *axis = place.expect("the order has every axis");
+            }
+            Instruction::Load(access)
+            | Instruction::Store(_, access)
+            | Instruction::Reduce { access, .. }
+            | Instruction::Noise { access, .. } => {
+                access.strides = order.iter().map(|&axis| access.strides[axis]).collect();
+            }
+            _ => {}
+        }
+    }
+    reordered
+}
+
 impl<'a> Walk<'a> {
     pub fn new(nest: &'a plan::Loop) -> Self {
         let mut walk = Walk {
@@ -135,6 +235,12 @@ impl<'a> Walk<'a> {
         let fits =
             periods.next().is_none_or(|period| period <= MOST_REPEATED) && periods.next().is_none();
         fits.then_some(group)
+    }
+
+    /// The number of elements along the last two of the joined axes, which native code walks.
+    fn run_len(&self) -> usize {
+        let last_two = self.groups.iter().rev().take(2);
+        last_two.map(|group| self.size(group)).product()
     }
 
     fn size(&self, group: &Range<usize>) -> usize {
@@ -258,5 +364,71 @@ impl<'a> Walk<'a> {
             .iter()
             .position(|group| group.contains(&axis))
             .expect("an axis of the loop")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backend::cpu::memory::{Element, Floats},
+        id::Id,
+        tensor::ReduceKind,
+    };
+
+    /// An access whose strides are given by axis.
+    fn access(buffer: usize, strides: &[usize]) -> Access {
+        Access {
+            buffer: Id::new(buffer),
+            strides: strides.to_vec(),
+            partial: 0,
+            spans: Vec::new(),
+        }
+    }
+
+    /// The order of the axes of a loop over rows, places of windows, and channels.
+    fn order(instructions: Vec<Instruction>) -> Vec<usize> {
+        let nest = plan::Loop {
+            axes: (0..5).map(Id::new).collect(),
+            sizes: vec![3, 14, 2, 2, 16],
+            tiled: true,
+            instructions,
+        };
+        let floats = Floats::new(2).expect("memory for two floats");
+        let place = |buffer| Place {
+            // SAFETY: the array has a float for each buffer.
+            address: unsafe { floats.address().add(buffer) },
+            element: Element::F32,
+        };
+        let interchanged = interchanged(nest, &[0, 1].map(place));
+        interchanged.axes.iter().map(|axis| axis.index()).collect()
+    }
+
+    #[test]
+    fn positions_move_inside_of_short_windows() {
+        let image = || access(0, &[1792, 32, 896, 16, 1]);
+        let pooled = || access(1, &[224, 16, 0, 0, 1]);
+        let max = |access| Instruction::Reduce {
+            kind: ReduceKind::Max,
+            value: 0,
+            access,
+        };
+        let moved = vec![0, 2, 3, 1, 4];
+        let kept = vec![0, 1, 2, 3, 4];
+        assert_eq!(
+            order(vec![Instruction::Load(image()), max(pooled())]),
+            moved
+        );
+        let unpooled = vec![Instruction::Load(pooled()), Instruction::Store(0, image())];
+        assert_eq!(order(unpooled), moved);
+        // A sum over the positions keeps its order of terms.
+        let by_place = access(1, &[64, 0, 32, 16, 1]);
+        assert_eq!(order(vec![Instruction::Load(image()), max(by_place)]), kept);
+        // What is written is read at another place.
+        let shifted = vec![
+            Instruction::Load(access(0, &[1792, 16, 896, 448, 1])),
+            Instruction::Store(0, image()),
+        ];
+        assert_eq!(order(shifted), kept);
     }
 }

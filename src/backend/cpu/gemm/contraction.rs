@@ -6,7 +6,7 @@ use super::{
         tile::TileRange,
     },
     blocking::{MOST_WIDTH, Multiplier, View},
-    dot::RowsAndVector,
+    dot::{Piece, RowsAndVector},
     multiply::{Factors, Rows, multiply, pack_panel},
     operands::{Operand, PackedBuffers, PackedOperands},
     split_sum::SplitSum,
@@ -338,33 +338,44 @@ impl LoadedContraction {
         workspace: Address,
     ) {
         for (number, term) in self.terms.iter().enumerate() {
-            let block = match term.reader(true) {
-                Some(_) => term.gathered_rows(),
-                None => rows.len().max(1),
+            let (isa, add) = (self.by.isa(), number > 0);
+            let vector = term.packed(buffers).cast_const();
+            let results = (out.at(0, 0), self.out.row_stride);
+            let whole = [Piece {
+                offset: 0,
+                place: 0,
+                len: term.k,
+            }];
+            let product = RowsAndVector {
+                rows: term.left.at(rows.start, 0).cast_const(),
+                count: rows.len(),
+                stride: term.left.row_stride as isize,
+                pieces: &whole,
+                vector,
             };
-            for from in rows.clone().step_by(block) {
-                let count = block.min(rows.end - from);
-                // SAFETY: the plan verifier checks that the operands and the result lie in their
-                // buffers; the workspace has room for a block of gathered rows. The rest is as the
-                // caller's.
-                unsafe {
-                    let (start, stride) = match term.reader(true) {
-                        Some(reader) => {
-                            let gathered = workspace.pointer();
+            // SAFETY: the plan verifier checks that the operands and the result lie in their buffers;
+            // the workspace has room for a block of gathered rows. The rest is as the caller's.
+            unsafe {
+                match term.reader(true) {
+                    None => product.multiply(isa, results.0, results.1, add),
+                    Some(reader) if reader.reads_in_place() => {
+                        reader.multiply_rows(isa, rows.clone(), vector, results, add);
+                    }
+                    Some(reader) => {
+                        let gathered = workspace.pointer();
+                        for from in rows.clone().step_by(term.gathered_rows()) {
+                            let count = term.gathered_rows().min(rows.end - from);
                             reader.copy_rows(from..from + count, 0..term.k, gathered, term.k);
-                            (gathered.cast_const(), term.k)
+                            let product = RowsAndVector {
+                                rows: gathered,
+                                count,
+                                stride: term.k as isize,
+                                ..product
+                            };
+                            let out = out.at(from - rows.start, 0);
+                            product.multiply(isa, out, results.1, add);
                         }
-                        None => (term.left.at(from, 0).cast_const(), term.left.row_stride),
-                    };
-                    let product = RowsAndVector {
-                        rows: start,
-                        count,
-                        stride,
-                        vector: term.packed(buffers).cast_const(),
-                        k: term.k,
-                    };
-                    let out = out.at(from - rows.start, 0);
-                    product.multiply(self.by.isa(), out, self.out.row_stride, number > 0);
+                    }
                 }
             }
         }

@@ -1,52 +1,176 @@
-//! A matrix times a vector, in single precision: a dot product for each row.
+//! Matrices times vectors, in single precision: a dot product for each row.
 //!
-//! A panel of a packed vector would be zeros but for one column. The products of a row are added in
-//! 32 sums, that of element i to sum i modulo 32, and the sums pair by pair. So the bits depend on
-//! the row alone, and those of AVX-512 and AVX2 are the same.
+//! A panel of a packed vector would be zeros but for one column, so rows are read where they are. A
+//! row is cut into vectors of 16 elements, each piece of it from its own first element on. Their
+//! products are added in 2 · 16 sums, those of every other vector in the first 16 and the rest in the
+//! others, and the sums pair by pair. So the bits depend on the row alone, and those of AVX-512
+//! and AVX2 are the same.
 
 use super::super::isa::Isa;
 
-const LANES: usize = 32;
+/// The elements of a vector.
+const LANES: usize = 16;
 
-/// Rows side by side in memory, and a vector.
-#[derive(Clone, Copy)]
-pub struct RowsAndVector {
-    pub rows: *const f32,
-    pub count: usize,
-    /// Floats between rows.
-    pub stride: usize,
-    pub vector: *const f32,
-    pub k: usize,
+/// A part of a row that is contiguous in memory.
+#[derive(Clone, Copy, Default)]
+pub struct Piece {
+    /// Floats from the row's start to the piece.
+    pub offset: isize,
+    /// The place of its first element's factor in the vector.
+    pub place: usize,
+    pub len: usize,
 }
 
-impl RowsAndVector {
+/// Rows with the same pieces, and a vector.
+#[derive(Clone, Copy)]
+pub struct RowsAndVector<'a> {
+    /// The start of the first row. It may lie outside of the array, if the pieces lie inside.
+    pub rows: *const f32,
+    pub count: usize,
+    /// Floats from a row's start to the next one's.
+    pub stride: isize,
+    pub pieces: &'a [Piece],
+    pub vector: *const f32,
+}
+
+impl RowsAndVector<'_> {
     /// Writes the dot product of each row to `out`, or adds it there. `out_stride` is the floats
     /// between results.
     ///
     /// # Safety
-    /// Each row and the vector must be readable for `k` floats. `out` must be writable for `count`
-    /// results, which lie in neither, and no other thread may use them.
+    /// Each piece of each row, and its factors in the vector, must be readable. `out` must be writable
+    /// for `count` results, which lie in neither, and no other thread may use them.
     pub unsafe fn multiply(self, isa: Isa, out: *mut f32, out_stride: usize, add: bool) {
+        // SAFETY: the value proves that the CPU has the instructions; the rest is as the caller's.
+        unsafe {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512(_) => self.avx512(out, out_stride, add),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2(_) => self.avx2(out, out_stride, add),
+                _ => self.portable(out, out_stride, add),
+            }
+        }
+    }
+
+    /// Calls `visit` for the vectors of row `row`, with the start of both factors, and their elements.
+    #[inline(always)]
+    fn vectors(self, row: usize, mut visit: impl FnMut(*const f32, *const f32, usize)) {
+        let start = self.rows.wrapping_offset(row as isize * self.stride);
+        for piece in self.pieces {
+            let left = start.wrapping_offset(piece.offset);
+            let right = self.vector.wrapping_add(piece.place);
+            let mut from = 0;
+            while from < piece.len {
+                let len = LANES.min(piece.len - from);
+                visit(left.wrapping_add(from), right.wrapping_add(from), len);
+                from += LANES;
+            }
+        }
+    }
+
+    /// Computes each row's dot product with `dot`.
+    ///
+    /// # Safety
+    /// As [`Self::multiply`].
+    #[inline(always)]
+    unsafe fn each(self, out: *mut f32, out_stride: usize, add: bool, dot: impl Fn(usize) -> f32) {
         for row in 0..self.count {
-            let left = self.rows.wrapping_add(row * self.stride);
-            // SAFETY: the value proves that the CPU has the instructions; the rest is as the caller's.
+            let product = dot(row);
+            // SAFETY: as the caller's.
             unsafe {
                 let to = out.wrapping_add(row * out_stride);
-                let product = match isa {
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512(_) => avx512(left, self.vector, self.k),
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2(_) => avx2(left, self.vector, self.k),
-                    _ => portable(left, self.vector, self.k),
-                };
                 *to = if add { *to + product } else { product };
             }
         }
     }
+
+    /// # Safety
+    /// As [`Self::multiply`].
+    unsafe fn portable(self, out: *mut f32, out_stride: usize, add: bool) {
+        let dot = |row| {
+            let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+            self.vectors(row, |left, right, len| {
+                for (lane, sum) in even[..len].iter_mut().enumerate() {
+                    // SAFETY: as the caller's.
+                    *sum += unsafe { *left.add(lane) * *right.add(lane) };
+                }
+                std::mem::swap(&mut even, &mut odd);
+            });
+            total(even, odd)
+        };
+        // SAFETY: as the caller's.
+        unsafe { self.each(out, out_stride, add, dot) };
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`], and the CPU must have the instructions.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    unsafe fn avx512(self, out: *mut f32, out_stride: usize, add: bool) {
+        use std::arch::x86_64::*;
+        let dot = |row| {
+            let (mut even, mut odd) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+            self.vectors(row, |left, right, len| {
+                let mask = (0xffff_u32 >> (LANES - len)) as __mmask16;
+                // SAFETY: as the caller's; masked floats are not read.
+                let sum = unsafe {
+                    let x = _mm512_maskz_loadu_ps(mask, left);
+                    let y = _mm512_maskz_loadu_ps(mask, right);
+                    _mm512_mask3_fmadd_ps(x, y, even, mask)
+                };
+                (even, odd) = (odd, sum);
+            });
+            let sum = _mm512_add_ps(even, odd);
+            let upper = _mm512_extractf32x8_ps::<1>(sum);
+            let sum = _mm256_add_ps(_mm512_castps512_ps256(sum), upper);
+            let sum = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
+            let sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+            _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)))
+        };
+        // SAFETY: as the caller's.
+        unsafe { self.each(out, out_stride, add, dot) };
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`], and the CPU must have the instructions.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2(self, out: *mut f32, out_stride: usize, add: bool) {
+        use std::arch::x86_64::*;
+        let dot = |row| {
+            let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+            self.vectors(row, |left, right, len| {
+                // SAFETY: as the caller's.
+                unsafe {
+                    if len < LANES {
+                        for (lane, sum) in even[..len].iter_mut().enumerate() {
+                            *sum = (*left.add(lane)).mul_add(*right.add(lane), *sum);
+                        }
+                    } else {
+                        for half in [0, LANES / 2] {
+                            let to = even.as_mut_ptr().add(half);
+                            let x = _mm256_loadu_ps(left.add(half));
+                            let y = _mm256_loadu_ps(right.add(half));
+                            _mm256_storeu_ps(to, _mm256_fmadd_ps(x, y, _mm256_loadu_ps(to)));
+                        }
+                    }
+                }
+                std::mem::swap(&mut even, &mut odd);
+            });
+            total(even, odd)
+        };
+        // SAFETY: as the caller's.
+        unsafe { self.each(out, out_stride, add, dot) };
+    }
 }
 
 /// Adds the sums in pairs.
-fn total(mut sums: [f32; LANES]) -> f32 {
+fn total(even: [f32; LANES], odd: [f32; LANES]) -> f32 {
+    let mut sums = even;
+    for (sum, odd) in sums.iter_mut().zip(odd) {
+        *sum += odd;
+    }
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -55,69 +179,4 @@ fn total(mut sums: [f32; LANES]) -> f32 {
         half /= 2;
     }
     sums[0]
-}
-
-/// # Safety
-/// Both must be readable for `k` floats.
-unsafe fn portable(left: *const f32, right: *const f32, k: usize) -> f32 {
-    let mut sums = [0.0; LANES];
-    for place in 0..k {
-        // SAFETY: as the caller's.
-        sums[place % LANES] += unsafe { *left.add(place) * *right.add(place) };
-    }
-    total(sums)
-}
-
-/// # Safety
-/// As [`portable`], and the CPU must have the instructions.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512(left: *const f32, right: *const f32, k: usize) -> f32 {
-    use std::arch::x86_64::*;
-    const FLOATS: usize = 16;
-    // SAFETY: as the caller's; masked floats are not read.
-    unsafe {
-        let mut sums = [_mm512_setzero_ps(); LANES / FLOATS];
-        for from in (0..k).step_by(LANES) {
-            for (part, sum) in sums.iter_mut().enumerate() {
-                let from = from + part * FLOATS;
-                let there = k.saturating_sub(from).min(FLOATS);
-                let mask = ((1u32 << there) - 1) as __mmask16;
-                let x = _mm512_maskz_loadu_ps(mask, left.wrapping_add(from));
-                let y = _mm512_maskz_loadu_ps(mask, right.wrapping_add(from));
-                *sum = _mm512_mask3_fmadd_ps(x, y, *sum, mask);
-            }
-        }
-        total(std::mem::transmute::<[__m512; LANES / FLOATS], [f32; LANES]>(sums))
-    }
-}
-
-/// # Safety
-/// As [`portable`], and the CPU must have the instructions.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(left: *const f32, right: *const f32, k: usize) -> f32 {
-    use std::arch::x86_64::*;
-    const FLOATS: usize = 8;
-    let whole = k / LANES * LANES;
-    // SAFETY: as the caller's.
-    unsafe {
-        let mut sums = [_mm256_setzero_ps(); LANES / FLOATS];
-        for from in (0..whole).step_by(LANES) {
-            for (part, sum) in sums.iter_mut().enumerate() {
-                let from = from + part * FLOATS;
-                let (x, y) = (
-                    _mm256_loadu_ps(left.add(from)),
-                    _mm256_loadu_ps(right.add(from)),
-                );
-                *sum = _mm256_fmadd_ps(x, y, *sum);
-            }
-        }
-        let mut sums = std::mem::transmute::<[__m256; LANES / FLOATS], [f32; LANES]>(sums);
-        for place in whole..k {
-            let sum = &mut sums[place - whole];
-            *sum = (*left.add(place)).mul_add(*right.add(place), *sum);
-        }
-        total(sums)
-    }
 }

@@ -29,6 +29,7 @@
 
 mod blocking;
 mod lines;
+mod dot;
 mod windows;
 mod registers;
 #[cfg(target_arch = "x86_64")]
@@ -40,7 +41,6 @@ mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 mod multiply;
-mod dot;
 mod operands;
 mod split_sum;
 mod contraction;

@@ -3,11 +3,16 @@
 use super::{
     super::{
         isa::{Amx, Avx512Bf16, Isa},
-        memory::{Address, Element},
+        memory::{Address, Element, Floats},
     },
     blocking::{Multiplier, View},
-    dot::RowsAndVector,
+    dot::{Piece, RowsAndVector},
     multiply::{Factors, Rows, multiply as multiply_tile, pack_panel},
+    windows::WindowReader,
+};
+use crate::{
+    id::Id,
+    plan::{Access, WindowStep, Windows},
 };
 
 /// What lies around and between the elements; a product must neither use nor change it.
@@ -550,14 +555,21 @@ fn rows_by_a_vector() {
     for k in (0..70).chain([400, 1000]) {
         let rows = Matrix::new(5, k, Layout::Rows(3), 1);
         let vector = Matrix::new(k, 1, Layout::Columns(0), 2);
-        let multiplied = |isa, add| {
+        let piece = |from, to| Piece {
+            offset: from as isize,
+            place: from,
+            len: to - from,
+        };
+        let whole = [piece(0, k)];
+        let parts = [piece(0, k / 3), piece(k / 3, k)];
+        let multiplied = |isa, add: bool| {
             let mut out = vec![if add { 1.0 } else { OUTSIDE }; 9];
             let product = RowsAndVector {
                 rows: rows.floats.as_ptr(),
                 count: 5,
-                stride: rows.row_stride,
+                stride: rows.row_stride as isize,
+                pieces: if add { &parts } else { &whole },
                 vector: vector.floats.as_ptr(),
-                k,
             };
             // SAFETY: both operands have `k` floats for each row, and the results are 2 floats apart.
             unsafe { product.multiply(isa, out.as_mut_ptr(), 2, add) };
@@ -577,6 +589,79 @@ fn rows_by_a_vector() {
             let first = Isa::all()[0];
             if is_fused(isa) && is_fused(first) {
                 assert_eq!(set, multiplied(first, false), "the same bits");
+                assert_eq!(added, multiplied(first, true), "the same bits");
+            }
+        }
+    }
+}
+
+/// Rows of windows that are read in place, against the same rows copied out.
+#[test]
+fn windows_by_a_vector() {
+    let (height, width) = (5, 6);
+    for (channels, kernel, padding, stride) in
+        [(1, 3, 1, 1), (16, 5, 2, 1), (3, 2, 0, 2), (20, 4, 3, 3)]
+    {
+        let places = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+        let (rows, columns) = (
+            vec![2, places(height), places(width)],
+            vec![kernel, kernel, channels],
+        );
+        let span = |axis: usize, size: usize, step: usize| {
+            let mut strides = vec![0; 6];
+            strides[axis] = stride as isize;
+            strides[axis + 2] = 1;
+            WindowStep {
+                strides,
+                offset: -(padding as isize),
+                divisor: 1,
+                size,
+                step,
+            }
+        };
+        let windows = Windows {
+            left: true,
+            along_positions: false,
+            access: Access {
+                buffer: Id::new(0),
+                strides: vec![height * width * channels, 0, 0, 0, 0, 1],
+                partial: 0,
+                spans: vec![span(1, height, width * channels), span(2, width, channels)],
+            },
+            rows: rows.clone(),
+            columns: columns.clone(),
+        };
+        let mut image = Floats::new(2 * height * width * channels).expect("memory for an image");
+        let value = |i: usize| ((i * 7919) % 101) as f32 * 0.1 - 5.0;
+        image
+            .slice_mut()
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, float)| *float = value(i));
+        let reader = WindowReader::new(&windows, image.address()).expect("few axes");
+        assert!(reader.reads_in_place());
+        let (m, k): (usize, usize) = (rows.iter().product(), columns.iter().product());
+        let vector: Vec<f32> = (0..k).map(|i| value(i + 50)).collect();
+        let mut copied = vec![OUTSIDE; m * k];
+        // SAFETY: there is room for the rows, and nothing else writes the image.
+        unsafe { reader.copy_rows(0..m, 0..k, copied.as_mut_ptr(), k) };
+        for isa in Isa::all() {
+            for range in [0..m, 1..m - 1] {
+                let mut out = vec![OUTSIDE; 2 * m];
+                let results = (out.as_mut_ptr(), 2);
+                // SAFETY: there is room for the results, and the vector is as long as a row.
+                unsafe {
+                    reader.multiply_rows(isa, range.clone(), vector.as_ptr(), results, false)
+                };
+                for (row, found) in range.zip(out.chunks(2)) {
+                    let products = copied[row * k..][..k].iter().zip(&vector);
+                    let wanted: f64 = products.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+                    let far = (f64::from(found[0]) - wanted).abs();
+                    assert!(
+                        far < 1e-2 && found[1] == OUTSIDE,
+                        "{isa:?} row {row}: {found:?}, {wanted}"
+                    );
+                }
             }
         }
     }

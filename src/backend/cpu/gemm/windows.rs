@@ -3,9 +3,13 @@
 //!
 //! One axis of the matrix is the position of a window (a pixel of a convolution's result), and the
 //! other is the place in the window. An element outside the array is 0. Elements that are
-//! contiguous in memory are copied together, as a run.
+//! contiguous in memory are copied together, as a run. Rows that are multiplied by a vector are read
+//! in place, run by run.
 
-use super::super::memory::Address;
+use super::{
+    super::{isa::Isa, memory::Address},
+    dot::{Piece, RowsAndVector},
+};
 use crate::{
     error::{Error, Result},
     plan::{WindowStep, Windows},
@@ -46,6 +50,9 @@ struct Run {
 /// The maximum number of axes and of spans of a matrix.
 const MOST_AXES: usize = 16;
 const MOST_SPANS: usize = 8;
+
+/// The maximum number of runs of rows that are read in place.
+const MOST_RUNS: usize = 64;
 
 /// An iterator over the positions along axes, outermost first.
 struct Counter<'a> {
@@ -161,10 +168,107 @@ impl WindowReader {
             .runs
             .partition_point(|run| run.columns.start < columns.end);
         let runs = &self.runs[begin..end];
+        self.each_line(rows.clone(), |row, count, line| {
+            let out = out.wrapping_add((row - rows.start) * stride);
+            for run in runs {
+                let piece = run.columns.start.max(columns.start)..run.columns.end.min(columns.end);
+                let to = out.wrapping_add(piece.start - columns.start);
+                let skipped = (piece.start - run.columns.start) as isize;
+                let len = piece.len();
+                // SAFETY: the plan verifier checks that every place that windows name lies in the
+                // buffer; `out` has the columns, as the caller's.
+                unsafe {
+                    if let Some(inside) = self.inside(line, run, count) {
+                        let start = self.start_inside(line) + run.offset + skipped;
+                        self.copy_inside(start, inside.clone(), len, to, stride);
+                        for number in (0..inside.start).chain(inside.end..count) {
+                            clear(to.wrapping_add(number * stride), len);
+                        }
+                        continue;
+                    }
+                    for number in 0..count {
+                        let to = to.wrapping_add(number * stride);
+                        match self.start(line, run, number) {
+                            Some(start) => self.copy_inside(start + skipped, 0..1, len, to, stride),
+                            None => clear(to, len),
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Whether rows can be read in place, by [`multiply_rows`](Self::multiply_rows).
+    pub fn reads_in_place(&self) -> bool {
+        self.runs.len() <= MOST_RUNS && self.spans.iter().all(|span| span.divisor == 1)
+    }
+
+    /// Multiplies a range of rows by the elements of a vector that belong to their columns. What is
+    /// outside the array is left out. Writes the results to `out`, with `out_stride` floats between
+    /// them, or adds them there.
+    ///
+    /// # Safety
+    /// The rows must be the matrix's and [read in place](Self::reads_in_place). The vector must be
+    /// readable for all columns. `out` must be writable for the results, and outside of the plan's other
+    /// buffers. No thread writes to the operand meanwhile.
+    pub unsafe fn multiply_rows(
+        &self,
+        isa: Isa,
+        rows: Range<usize>,
+        vector: *const f32,
+        (out, out_stride): (*mut f32, usize),
+        add: bool,
+    ) {
+        self.each_line(rows.clone(), |row, count, line| {
+            let mut ranges = [(0, 0); MOST_RUNS];
+            let ranges = &mut ranges[..self.runs.len()];
+            for (run, range) in self.runs.iter().zip(&mut *ranges) {
+                let inside = self
+                    .inside(line, run, count)
+                    .expect("rows are read in place");
+                *range = (inside.start, inside.end);
+            }
+            // Neighbouring rows with the same runs inside the array.
+            let (mut first, mut pieces) = (0, [Piece::default(); MOST_RUNS]);
+            while first < count {
+                let (mut end, mut inside) = (count, 0);
+                for (run, &(from, to)) in self.runs.iter().zip(&*ranges) {
+                    for bound in [from, to].into_iter().filter(|&bound| bound > first) {
+                        end = end.min(bound);
+                    }
+                    if (from..to).contains(&first) {
+                        pieces[inside] = Piece {
+                            offset: run.offset,
+                            place: run.columns.start,
+                            len: run.columns.len(),
+                        };
+                        inside += 1;
+                    }
+                }
+                let stride = self.step_inside();
+                let product = RowsAndVector {
+                    rows: self.at(self.start_inside(line) + first as isize * stride),
+                    count: end - first,
+                    stride,
+                    pieces: &pieces[..inside],
+                    vector,
+                };
+                let out = out.wrapping_add((row - rows.start + first) * out_stride);
+                // SAFETY: the plan verifier checks that every place that windows name lies in the
+                // buffer; the rest is as the caller's.
+                unsafe { product.multiply(isa, out, out_stride, add) };
+                first = end;
+            }
+        });
+    }
+
+    /// Calls `each` with the first row, the number of rows and the line of rows that are adjacent along
+    /// the innermost axis.
+    #[inline]
+    fn each_line(&self, rows: Range<usize>, mut each: impl FnMut(usize, usize, &Line)) {
         let mut counter = Counter::new(&self.outer, rows.start / self.inner.size);
         let mut row = rows.start;
         while row < rows.end {
-            // The next rows along the innermost axis.
             let first = row % self.inner.size;
             let count = (self.inner.size - first).min(rows.end - row);
             let mut line = Line {
@@ -175,36 +279,20 @@ impl WindowReader {
             for (sum, (step, offset)) in line.sums.iter_mut().zip(steps) {
                 *sum += offset + first as isize * step;
             }
-            let out = out.wrapping_add((row - rows.start) * stride);
-            for run in runs {
-                let piece = run.columns.start.max(columns.start)..run.columns.end.min(columns.end);
-                let to = out.wrapping_add(piece.start - columns.start);
-                let skipped = (piece.start - run.columns.start) as isize;
-                let len = piece.len();
-                // SAFETY: the plan verifier checks that every place that windows name lies in the
-                // buffer; `out` has the columns, as the caller's.
-                unsafe {
-                    if let Some(inside) = self.inside(&line, run, count) {
-                        let start = line.place as isize + along(&self.spans, &line.sums);
-                        let start = start + run.offset + skipped;
-                        self.copy_inside(start, inside.clone(), len, to, stride);
-                        for number in (0..inside.start).chain(inside.end..count) {
-                            clear(to.wrapping_add(number * stride), len);
-                        }
-                        continue;
-                    }
-                    for number in 0..count {
-                        let to = to.wrapping_add(number * stride);
-                        match self.start(&line, run, number) {
-                            Some(start) => self.copy_inside(start + skipped, 0..1, len, to, stride),
-                            None => clear(to, len),
-                        }
-                    }
-                }
-            }
+            each(row, count, &line);
             row += count;
             counter.advance();
         }
+    }
+
+    /// The place of a line's first row, if each window is inside the array.
+    fn start_inside(&self, line: &Line) -> isize {
+        line.place as isize + along(&self.spans, &line.sums)
+    }
+
+    /// Floats from a row of a line to the next, if each window is inside the array.
+    fn step_inside(&self) -> isize {
+        self.inner.stride as isize + along(&self.spans, &self.inner.spans)
     }
 
     fn at(&self, place: isize) -> *const f32 {
@@ -251,7 +339,7 @@ impl WindowReader {
         out: *mut f32,
         stride: usize,
     ) {
-        let step = self.inner.stride as isize + along(&self.spans, &self.inner.spans);
+        let step = self.step_inside();
         let pairs = rows.map(|row| {
             let from = self.at(start + row as isize * step);
             (from, out.wrapping_add(row * stride))
