@@ -249,16 +249,17 @@ impl LoadedContraction {
         // Some columns of the operand are read as rows, and packed as a matrix of one panel.
         let columns = panel * by.width()..((panel + 1) * by.width()).min(self.n);
         let packed = packed.wrapping_add(panel * by.panel_len(term.k));
-        let lines = View {
-            start: workspace,
-            element: Element::F32,
-            row_stride: 1,
-            column_stride: term.k,
-        };
         // SAFETY: the columns are the operand's; the workspace holds `MOST_WIDTH` rows of `k`
         // floats; `PackedOperands` counted the floats of packed operands.
         unsafe {
-            reader.copy_rows(columns.clone(), 0..term.k, workspace.pointer(), term.k);
+            let copied = workspace.pointer();
+            let (column_stride, row_stride) = reader.copy(columns.clone(), 0..term.k, copied);
+            let lines = View {
+                start: workspace,
+                element: Element::F32,
+                row_stride,
+                column_stride,
+            };
             pack_panel(by, term.k, columns.len(), lines, 0, packed);
         }
     }
@@ -401,12 +402,6 @@ impl LoadedContraction {
         } else {
             (self.n, self.m, term.left)
         };
-        let right = View {
-            start: workspace,
-            element: Element::F32,
-            row_stride: wide,
-            column_stride: 1,
-        };
         let panels = workspace.at(split.lines_len());
         let left_workspace = panels.wrapping_add(by.packed_len(split.depth, wide));
         let (reader, _) = term
@@ -425,7 +420,14 @@ impl LoadedContraction {
                     row_stride: wide,
                     column_stride: 1,
                 };
-                reader.copy_rows(from..from + k, 0..wide, workspace.pointer(), wide);
+                let (row_stride, column_stride) =
+                    reader.copy(from..from + k, 0..wide, workspace.pointer());
+                let right = View {
+                    start: workspace,
+                    element: Element::F32,
+                    row_stride,
+                    column_stride,
+                };
                 for panel in 0..by.panels(wide) {
                     pack_panel(by, k, wide, right, panel, panels);
                 }

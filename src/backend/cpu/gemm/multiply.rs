@@ -232,14 +232,14 @@ impl Block<'_> {
             Rows::Windows(reader, first) => {
                 let rows = first + self.rows.start..first + self.rows.end;
                 // SAFETY: the rows are the tile's, and the workspace has room for them.
-                unsafe { reader.copy_rows(rows, along, gathered, depth) };
+                let (line_stride, depth_stride) = unsafe { reader.copy(rows, along, gathered) };
                 Lines {
                     count,
                     depth,
                     element: Element::F32,
                     start: gathered,
-                    line_stride: depth,
-                    depth_stride: 1,
+                    line_stride,
+                    depth_stride,
                 }
             }
         }

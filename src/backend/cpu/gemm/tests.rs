@@ -595,7 +595,7 @@ fn rows_by_a_vector() {
     }
 }
 
-/// Rows of windows that are read in place, against the same rows copied out.
+/// Rows of windows that are read in place or copied, against each element's place.
 #[test]
 fn windows_by_a_vector() {
     let (height, width) = (5, 6);
@@ -645,6 +645,36 @@ fn windows_by_a_vector() {
         let mut copied = vec![OUTSIDE; m * k];
         // SAFETY: there is room for the rows, and nothing else writes the image.
         unsafe { reader.copy_rows(0..m, 0..k, copied.as_mut_ptr(), k) };
+        let sizes: Vec<usize> = rows.iter().chain(&columns).copied().collect();
+        for (element, &found) in copied.iter().enumerate() {
+            let mut index = [0; 6];
+            let mut rest = element;
+            for (index, size) in index.iter_mut().zip(&sizes).rev() {
+                (*index, rest) = (rest % size, rest / size);
+            }
+            let [image, y, x, down, right, channel] = index;
+            let along = |place: usize, inner: usize, size: usize| {
+                (place * stride + inner)
+                    .checked_sub(padding)
+                    .filter(|&place| place < size)
+            };
+            let wanted = along(y, down, height)
+                .zip(along(x, right, width))
+                .map(|(y, x)| value(((image * height + y) * width + x) * channels + channel));
+            assert_eq!(found, wanted.unwrap_or(0.0));
+        }
+        // Copies in either order are the same.
+        let (from, to) = (2, k.min(7));
+        let mut either = vec![OUTSIDE; (m - 3) * (to - from)];
+        // SAFETY: as above.
+        let (row_stride, column_stride) =
+            unsafe { reader.copy(1..m - 2, from..to, either.as_mut_ptr()) };
+        for row in 0..m - 3 {
+            for column in 0..to - from {
+                let found = either[row * row_stride + column * column_stride];
+                assert_eq!(found, copied[(row + 1) * k + column + from]);
+            }
+        }
         for isa in Isa::all() {
             for range in [0..m, 1..m - 1] {
                 let mut out = vec![OUTSIDE; 2 * m];

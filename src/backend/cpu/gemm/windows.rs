@@ -27,6 +27,9 @@ pub struct WindowReader {
     spans: Vec<WindowStep>,
     /// The columns in order, as runs of contiguous memory.
     runs: Vec<Run>,
+    /// Whether each run is one column, whose elements are contiguous along the innermost axis of the
+    /// rows: an image with one channel.
+    has_contiguous_columns: bool,
 }
 
 /// An axis of the rows or of the columns.
@@ -138,22 +141,85 @@ impl WindowReader {
             stride: 0,
             spans: vec![0; access.spans.len()],
         });
-        let runs = runs(&columns, &access.spans);
-        Ok(WindowReader {
+        let mut reader = WindowReader {
             address,
             outer: rows,
             inner,
             offsets: access.spans.iter().map(|span| span.offset).collect(),
             spans: access.spans.clone(),
-            runs,
-        })
+            runs: runs(&columns, &access.spans),
+            has_contiguous_columns: false,
+        };
+        reader.has_contiguous_columns = reader.is_undivided()
+            && reader.step_inside() == 1
+            && reader.runs.iter().all(|run| run.columns.len() == 1);
+        Ok(reader)
+    }
+
+    /// Copies a range of columns of a range of rows to `out`, without gaps. Returns the floats between
+    /// rows and between columns there: neighbours in the array stay neighbours, so that either rows or
+    /// columns are contiguous.
+    ///
+    /// # Safety
+    /// The rows and columns must be the matrix's. `out` must be writable for the columns of each
+    /// row, and outside of the plan's buffers. No thread writes to the operand meanwhile.
+    pub unsafe fn copy(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: *mut f32,
+    ) -> (usize, usize) {
+        let (height, width) = (rows.len(), columns.len());
+        // SAFETY: as the caller's.
+        unsafe {
+            if self.has_contiguous_columns {
+                self.copy_columns(rows, columns, out);
+                (1, height)
+            } else {
+                self.copy_rows(rows, columns, out, width);
+                (width, 1)
+            }
+        }
+    }
+
+    /// The runs in a range of columns.
+    fn runs(&self, columns: &Range<usize>) -> &[Run] {
+        let runs = &self.runs;
+        let begin = runs.partition_point(|run| run.columns.end <= columns.start);
+        let end = runs.partition_point(|run| run.columns.start < columns.end);
+        &runs[begin..end]
+    }
+
+    /// Copies a range of columns of a range of rows to `out`, one column after another. Each run must be
+    /// a column that is contiguous along the rows of a line.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy).
+    unsafe fn copy_columns(&self, rows: Range<usize>, columns: Range<usize>, out: *mut f32) {
+        let runs = self.runs(&columns);
+        self.each_line(rows.clone(), |row, count, line| {
+            let out = out.wrapping_add(row - rows.start);
+            for run in runs {
+                let to = out.wrapping_add((run.columns.start - columns.start) * rows.len());
+                let inside = self
+                    .inside(line, run, count)
+                    .expect("windows are not divided");
+                let start = self.start_inside(line) + run.offset + inside.start as isize;
+                // SAFETY: the plan verifier checks that every place that windows name lies in the
+                // buffer; `out` has the columns, as the caller's.
+                unsafe {
+                    copy_run(self.at(start), to.wrapping_add(inside.start), inside.len());
+                    clear(to, inside.start);
+                    clear(to.wrapping_add(inside.end), count - inside.end);
+                }
+            }
+        });
     }
 
     /// Copies a range of columns of a range of rows to `out`, with `stride` floats between rows.
     ///
     /// # Safety
-    /// The rows and columns must be the matrix's. `out` must be writable for the columns of each
-    /// row, and outside of the plan's buffers. No thread writes to the operand meanwhile.
+    /// As [`copy`](Self::copy).
     pub unsafe fn copy_rows(
         &self,
         rows: Range<usize>,
@@ -161,13 +227,7 @@ impl WindowReader {
         out: *mut f32,
         stride: usize,
     ) {
-        let begin = self
-            .runs
-            .partition_point(|run| run.columns.end <= columns.start);
-        let end = self
-            .runs
-            .partition_point(|run| run.columns.start < columns.end);
-        let runs = &self.runs[begin..end];
+        let runs = self.runs(&columns);
         self.each_line(rows.clone(), |row, count, line| {
             let out = out.wrapping_add((row - rows.start) * stride);
             for run in runs {
@@ -200,7 +260,12 @@ impl WindowReader {
 
     /// Whether rows can be read in place, by [`multiply_rows`](Self::multiply_rows).
     pub fn reads_in_place(&self) -> bool {
-        self.runs.len() <= MOST_RUNS && self.spans.iter().all(|span| span.divisor == 1)
+        self.runs.len() <= MOST_RUNS && self.is_undivided()
+    }
+
+    /// Whether each index names a place of a window.
+    fn is_undivided(&self) -> bool {
+        self.spans.iter().all(|span| span.divisor == 1)
     }
 
     /// Multiplies a range of rows by the elements of a vector that belong to their columns. What is
@@ -346,15 +411,12 @@ impl WindowReader {
         });
         // SAFETY: as the caller's.
         unsafe {
+            // The branches of `copy_run`, outside of the loop.
             match len {
-                0 => {}
                 1 => pairs.for_each(|(from, to)| *to = *from),
-                2..4 => pairs.for_each(|(from, to)| copy_ends::<2>(from, to, len)),
-                4..8 => pairs.for_each(|(from, to)| copy_ends::<4>(from, to, len)),
-                8..16 => pairs.for_each(|(from, to)| copy_ends::<8>(from, to, len)),
                 // The channels of an image: whole vectors, which the compiler sees.
                 16..=32 => pairs.for_each(|(from, to)| copy_ends::<16>(from, to, len)),
-                _ => pairs.for_each(|(from, to)| std::ptr::copy_nonoverlapping(from, to, len)),
+                _ => pairs.for_each(|(from, to)| copy_run(from, to, len)),
             }
         }
     }
@@ -427,6 +489,26 @@ fn along(spans: &[WindowStep], sums: &[isize]) -> isize {
 unsafe fn clear(to: *mut f32, len: usize) {
     // SAFETY: as the caller's.
     unsafe { std::slice::from_raw_parts_mut(to, len) }.fill(0.0);
+}
+
+/// Copies `len` floats, usually few.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `len` floats, and they must not overlap.
+#[inline]
+unsafe fn copy_run(from: *const f32, to: *mut f32, len: usize) {
+    // SAFETY: as the caller's.
+    unsafe {
+        match len {
+            0 => {}
+            1 => *to = *from,
+            2..4 => copy_ends::<2>(from, to, len),
+            4..8 => copy_ends::<4>(from, to, len),
+            8..16 => copy_ends::<8>(from, to, len),
+            16..=32 => copy_ends::<16>(from, to, len),
+            _ => std::ptr::copy_nonoverlapping(from, to, len),
+        }
+    }
 }
 
 /// Copies the first and the last `N` of `len` floats, which may overlap.
