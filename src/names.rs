@@ -426,6 +426,17 @@ impl fmt::Display for UpdateArray {
     }
 }
 
+/// The name of the parameter with the means of a standardized variable over the training rows.
+pub fn mean_name(variable: &str) -> String {
+    format!("data.{variable}.mean")
+}
+
+/// The name of the parameter with the logarithms of the deviations of a standardized variable over the
+/// training rows.
+pub fn log_deviation_name(variable: &str) -> String {
+    format!("data.{variable}.log_deviation")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CaseKind, InputName, OutputName, ParameterGroup, TermName, UpdateArray};

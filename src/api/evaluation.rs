@@ -5,7 +5,10 @@ use crate::{
     bound,
     model::Model,
     note::Note,
-    run::evaluate::{HeadAtLimit, Scored, likeliest, mean},
+    run::{
+        classification::ClassScores,
+        evaluate::{HeadAtLimit, Scored, likeliest, mean},
+    },
 };
 use serde_json::{Value, json};
 use std::fmt;
@@ -25,8 +28,8 @@ pub struct Evaluation {
     pub labelled: Option<(usize, Means)>,
     /// The active units of each latent variable.
     pub latents: Vec<Latents>,
-    /// The errors of each label that occurs in the rows.
-    pub labels: Vec<LabelErrors>,
+    /// The scores of each label that occurs in the rows.
+    pub labels: Vec<LabelScores>,
     /// The heads with values at the limits of their ranges.
     pub at_limit: Vec<HeadAtLimit>,
 }
@@ -134,13 +137,15 @@ pub struct Latents {
     pub units: usize,
 }
 
-/// The errors of a label on the rows with that label.
+/// The scores of a label on the rows with that label.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LabelErrors {
+pub struct LabelScores {
     /// The label's name.
     pub label: String,
-    /// The fraction of rows with a wrongly predicted class.
-    pub error: f64,
+    /// The error, and other scores of the predicted probabilities.
+    pub scores: ClassScores,
+    /// The names of the classes; empty if they have none.
+    pub names: Vec<String>,
     /// The confusion matrix: counts of rows with axes true class, predicted class. Empty for a label
     /// of more than 1,000 classes.
     pub confusion: Vec<Vec<usize>>,
@@ -168,12 +173,41 @@ impl Evaluation {
             json["units"][&latent.name] = json!({ "active": latent.active, "of": latent.units });
         }
         for label in &self.labels {
-            json[format!("error of {}", label.label)] = label.error.into();
+            let scores = &label.scores;
+            json[format!("error of {}", label.label)] = scores.error.into();
+            json[format!("scores of {}", label.label)] = json!({
+                "rows": scores.rows,
+                "classes": label.names,
+                "rows of classes": scores.counts,
+                "balanced error": scores.balanced_error,
+                "macro F1": scores.macro_f1,
+                "AUC": scores.auc,
+                "log loss": scores.log_loss,
+                "calibration error": scores.calibration_error,
+            });
             if !label.confusion.is_empty() {
                 json[format!("confusion of {}", label.label)] = json!(label.confusion);
             }
         }
         json
+    }
+}
+
+impl fmt::Display for LabelScores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scores = &self.scores;
+        writeln!(f, "error of {}: {:.2} %", self.label, 100.0 * scores.error)?;
+        write!(f, "  balanced error {:.2} %", 100.0 * scores.balanced_error)?;
+        write!(f, ", macro F1 {:.4}", scores.macro_f1)?;
+        if let Some(auc) = scores.auc {
+            write!(f, ", AUC {auc:.4}")?;
+        }
+        write!(f, ", log loss {:.4} nats", scores.log_loss)?;
+        writeln!(
+            f,
+            ", calibration error {:.2} %",
+            100.0 * scores.calibration_error
+        )
     }
 }
 
@@ -211,7 +245,7 @@ impl fmt::Display for Evaluation {
             writeln!(f, "{name}: {active} of {units} units active")?;
         }
         for label in &self.labels {
-            writeln!(f, "error of {}: {:.2} %", label.label, 100.0 * label.error)?;
+            write!(f, "{label}")?;
             if label.confusion.is_empty() {
                 continue;
             }
@@ -219,13 +253,26 @@ impl fmt::Display for Evaluation {
                 f,
                 "confusion matrix (rows: true class, columns: predicted class)"
             )?;
-            for (class, line) in label.confusion.iter().enumerate() {
+            let names = (0..label.confusion.len()).map(|class| class_name(&label.names, class));
+            let names: Vec<String> = names.collect();
+            let width = names.iter().map(|name| name.chars().count()).max();
+            let width = width.unwrap_or(0).max(3);
+            for ((name, line), rows) in names.iter().zip(&label.confusion).zip(&label.scores.counts)
+            {
                 let counts: Vec<String> = line.iter().map(|count| format!("{count:5}")).collect();
-                writeln!(f, "  {class:3} {}", counts.join(" "))?;
+                writeln!(f, "  {name:>width$} {} of {rows} rows", counts.join(" "))?;
             }
         }
         Ok(())
     }
+}
+
+/// The name of a class, or its number if it has none.
+pub(super) fn class_name(names: &[String], class: usize) -> String {
+    names
+        .get(class)
+        .cloned()
+        .unwrap_or_else(|| class.to_string())
 }
 
 /// The most classes of a label with a confusion matrix, whose size is the square of them.
@@ -255,6 +302,10 @@ pub struct Prediction {
     pub classes: usize,
     /// Probabilities with axes row, class; each row sums to 1.
     pub probabilities: Vec<f32>,
+    /// The true class of each row, −1 where it is unknown; empty if the rows have no such label.
+    pub truth: Vec<i32>,
+    /// The names of the classes in the data that the run was trained on; empty if they have none.
+    pub names: Vec<String>,
 }
 
 impl Prediction {
@@ -311,6 +362,8 @@ pub struct Encoding {
     pub variable: String,
     /// Values per row: the number of features of a latent variable, or of classes of a label.
     pub width: usize,
+    /// The names of these values in a table.
+    pub columns: Vec<String>,
     /// Posterior means with axes row, feature, or class probabilities with axes row, class.
     pub values: Vec<f32>,
 }

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod model;
+mod draft;
 mod stage;
 mod device;
 mod report;
@@ -15,6 +16,7 @@ mod epoch;
 mod selection;
 mod evaluation;
 mod files;
+mod results;
 mod layout;
 mod run;
 mod picture;
@@ -30,15 +32,17 @@ pub use crate::{
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, Report as BoundReport},
+        classification::ClassScores,
         compiled::Compiled,
-        data::{DataArray, Dataset, Field, LabelCounts, Numbers, Source},
+        data::{ClassNames, DataArray, Dataset, Field, LabelCounts, Numbers, Source},
     },
 };
 pub use cancel::Cancel;
 pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
+pub use draft::draft;
 pub use epoch::Epoch;
 pub use evaluation::{
-    Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
+    Encoding, Encodings, Evaluation, LabelScores, Latents, Means, Prediction, Predictions,
 };
 pub use files::check_output;
 pub use layout::{ast, format_file, format_text};
@@ -47,6 +51,7 @@ pub use model::Drawing;
 pub(crate) use model::{is_standard, read_text, shown_name};
 pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
+pub use results::{ResultTable, TableFormat};
 pub use run::{DrawnSamples, Run, SampleOptions};
 pub use selection::{DataPart, Rows};
 pub use stage::Stage;

@@ -2,9 +2,10 @@
 
 use super::{
     evaluation::{
-        Encoding, Encodings, Evaluation, LabelErrors, Latents, Means, Prediction, Predictions,
+        Encoding, Encodings, Evaluation, LabelScores, Latents, Means, Prediction, Predictions,
         confusion,
     },
+    results::probability_columns,
     selection::{DataPart, Rows},
 };
 use crate::{
@@ -19,8 +20,9 @@ use crate::{
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
+        classification::ClassScores,
         data::{Bits, Dataset, RowView, label_classes},
-        evaluate::{Evaluator, Inferred, Scored, active_units, error, heads_at_limit},
+        evaluate::{Evaluator, Inferred, Scored, active_units, heads_at_limit},
         folder::Folder,
         programs,
         session::{Layout, Session},
@@ -145,11 +147,29 @@ impl Run {
         Rows::select(&dataset, &self.settings, true, part)
     }
 
+    /// Reads another data set, as [`Dataset::open`]. Classes by name have the numbers that they have in
+    /// the run.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`], or if a class has no such name.
+    pub fn open_data(&self, source: impl AsRef<Path>) -> Result<Dataset> {
+        Dataset::open_with(source, &self.model, &self.settings.class_names)
+    }
+
     /// Rows of another data set.
     ///
     /// # Errors
-    /// If the data set has no such rows.
+    /// If the data set has no such rows, or other names of classes than the run.
     pub fn rows_of(&self, dataset: &Dataset, part: Option<DataPart>) -> Result<Rows> {
+        let known = &self.settings.class_names;
+        let other = dataset
+            .class_names()
+            .iter()
+            .find(|(variable, names)| known.get(*variable) != Some(names));
+        if let Some((variable, _)) = other {
+            let message = format!("the data have other classes of `{variable}` than the run");
+            return Err(Error::data(message).help("read the data with `Run::open_data`"));
+        }
         Rows::select(dataset, &self.settings, false, part)
     }
 
@@ -199,30 +219,31 @@ impl Run {
             labelled,
             latents: latents.collect(),
             at_limit: heads_at_limit(&inferred).collect(),
-            labels: self.label_errors(rows, &inferred)?,
+            labels: self.label_scores(rows, &inferred)?,
             means,
         })
     }
 
-    fn label_errors(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelErrors>> {
-        let mut errors = Vec::new();
-        for prediction in self.predictions(inferred) {
-            let label = self
-                .model
-                .labels()
-                .find(|label| label.name == prediction.label);
-            let label = label.expect("every prediction is of a label of the model");
-            let classes = label_classes(label, rows.source(), "rows")?.unwrap_or_default();
-            let predicted = prediction.likeliest();
-            if let Some(wrong) = error(&predicted, &classes) {
-                errors.push(LabelErrors {
-                    error: wrong,
-                    confusion: confusion(&predicted, &classes, prediction.classes),
+    fn label_scores(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelScores>> {
+        let mut scores = Vec::new();
+        for prediction in self.predictions(rows, inferred)? {
+            let Prediction {
+                probabilities,
+                classes,
+                truth,
+                names,
+                ..
+            } = &prediction;
+            if let Some(found) = ClassScores::new(probabilities, *classes, truth) {
+                scores.push(LabelScores {
+                    names: names.clone(),
+                    scores: found,
+                    confusion: confusion(&prediction.likeliest(), truth, *classes),
                     label: prediction.label,
                 });
             }
         }
-        Ok(errors)
+        Ok(scores)
     }
 
     /// Computes the class probabilities of each label.
@@ -236,15 +257,20 @@ impl Run {
         }
         let inferred = self.infer(rows)?;
         check_inferred(&inferred, rows.len())?;
-        let labels = self.predictions(&inferred);
+        let labels = self.predictions(rows, &inferred)?;
         Ok(Predictions { labels })
     }
 
-    fn predictions(&self, inferred: &Inferred) -> Vec<Prediction> {
-        let prediction = |label: &Variable| Prediction {
-            label: label.name.clone(),
-            classes: label.size(),
-            probabilities: inferred[&OutputName::Predict(label.name.clone())].clone(),
+    fn predictions(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<Prediction>> {
+        let names = &self.settings.class_names;
+        let prediction = |label: &Variable| {
+            Ok(Prediction {
+                label: label.name.clone(),
+                classes: label.size(),
+                probabilities: inferred[&OutputName::Predict(label.name.clone())].clone(),
+                truth: label_classes(label, rows.source(), "rows")?.unwrap_or_default(),
+                names: names.get(&label.name).cloned().unwrap_or_default(),
+            })
         };
         self.model.labels().map(prediction).collect()
     }
@@ -258,12 +284,25 @@ impl Run {
         let inferred = self.infer(rows)?;
         check_inferred(&inferred, rows.len())?;
         let encodings = inferred.into_iter().filter_map(|(name, values)| {
-            let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
-                return None;
+            let width = values.len() / rows.len();
+            let (variable, columns) = match name {
+                OutputName::Encode(latent) => {
+                    let numbered = (0..width).map(|feature| format!("{latent}{feature}"));
+                    let columns = numbered.collect();
+                    (latent, columns)
+                }
+                OutputName::Predict(label) => {
+                    let names = self.settings.class_names.get(&label);
+                    let names = names.map_or(&[][..], |names| names);
+                    let columns = probability_columns(&label, width, names);
+                    (label, columns)
+                }
+                _ => return None,
             };
             Some(Encoding {
                 variable,
-                width: values.len() / rows.len(),
+                width,
+                columns,
                 values,
             })
         });

@@ -4,7 +4,7 @@ use crate::{
     backend::Precision,
     error::Result,
     model::Model,
-    run::data::{LabelCounts, Source},
+    run::data::{ClassNames, LabelCounts, Source},
 };
 use serde::Serialize;
 use std::fmt;
@@ -39,8 +39,10 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
-    pub(super) fn new(model: &Model, source: &dyn Source) -> Result<Self> {
-        let labels = model.labels().map(|label| LabelCounts::new(label, source));
+    pub(super) fn new(model: &Model, source: &dyn Source, names: &ClassNames) -> Result<Self> {
+        let labels = model
+            .labels()
+            .map(|label| LabelCounts::new(label, source, names));
         Ok(RowCounts {
             rows: source.rows(),
             labels: labels.collect::<Result<_>>()?,
@@ -118,7 +120,7 @@ fn described(counts: &LabelCounts) -> String {
     }
     let each = counts.classes.iter().enumerate();
     let each: Vec<String> = each
-        .map(|(class, count)| format!("{count} of class {class}"))
+        .map(|(class, count)| format!("{count} of class {}", counts.class(class)))
         .collect();
     format!("{all}, {}", each.join(", "))
 }

@@ -260,7 +260,7 @@ impl Trainer {
         }
         let data = match options.data {
             Some(DataPlace::Named(name)) => {
-                let data = Dataset::open(name, &model)?;
+                let data = Dataset::open_with(name, &model, &settings.class_names)?;
                 settings.data = data.name().map(str::to_string);
                 data
             }
@@ -349,7 +349,7 @@ impl Trainer {
         cancel: Option<Cancel>,
     ) -> Result<Self> {
         let labels: Vec<&str> = model.labels().map(|label| label.name.as_str()).collect();
-        let given = RowCounts::new(&model, &*data.train)?;
+        let given = RowCounts::new(&model, &*data.train, data.class_names())?;
         for counts in &given.labels {
             findings::check_signs(counts, data.name().unwrap_or("data"))?;
         }
@@ -360,7 +360,7 @@ impl Trainer {
             settings.validation,
             settings.seed,
         )?;
-        let training = RowCounts::new(&model, &*split.train)?;
+        let training = RowCounts::new(&model, &*split.train, data.class_names())?;
         if matches!(model.train.batch, Batch::Cases { labelled, .. } if labelled > 0) {
             for (all, left) in given.labels.iter().zip(&training.labels) {
                 findings::check_left(all, left, settings.validation)?;
@@ -866,7 +866,9 @@ fn summary(
 ) -> Result<Summary> {
     let model = &stepper.model;
     let held_out = match held_out {
-        Some((part, source)) => Some((*part, RowCounts::new(model, &**source)?)),
+        Some((part, source)) => {
+            Some((*part, RowCounts::new(model, &**source, data.class_names())?))
+        }
         None => None,
     };
     let entries = &stepper.session.layout.entries;
@@ -960,6 +962,7 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
             None => Some(IN_MEMORY.to_string()),
         },
         fingerprint: None,
+        class_names: data.class_names().clone(),
         labels: options.labels,
         validation: options.validation,
         seed: options.seed,

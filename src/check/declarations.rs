@@ -276,6 +276,29 @@ impl Checker<'_> {
                     .help(help),
             );
         }
+        if let Some(modifier) = &declared.modifier
+            && (role, domain) != (Role::Data, Domain::Real)
+        {
+            let title = "only real data can be standardized";
+            let found = format!(
+                "`{}` is a {} of type `{}`",
+                name.text,
+                role.name(),
+                domain.name()
+            );
+            let help = match (role, domain) {
+                (Role::Data, Domain::Positive) => {
+                    "leave `standardized` out: the heads of its density find the scale"
+                }
+                (Role::Data, _) => "leave `standardized` out: such data have a scale",
+                _ => "leave `standardized` out: it is for data",
+            };
+            self.report(
+                Diagnostic::error(modifier.span, title)
+                    .label(found)
+                    .help(help),
+            );
+        }
         if let Some(first) = self.find(&name.text) {
             let first = self.variable(first).span;
             self.twice("variable", name, first);
@@ -288,6 +311,7 @@ impl Checker<'_> {
             role,
             domain,
             shape,
+            standardized: declared.modifier.is_some(),
             span: name.span,
         });
     }
@@ -350,6 +374,7 @@ impl Checker<'_> {
                     role: Role::Node,
                     domain: Domain::Real,
                     shape: vec![1],
+                    standardized: false,
                     span,
                 });
             }

@@ -9,6 +9,7 @@ mod terminal;
 mod arguments;
 mod device;
 mod inspect;
+mod new;
 mod compile;
 mod numbers;
 mod train;
@@ -58,10 +59,12 @@ enum Command {
     Graph(inspect::Graph),
     Compile(compile::Compile),
     List(inspect::List),
+    New(new::New),
     Train(train::Train),
     Eval(runs::Eval),
     Predict(runs::Predict),
     Encode(runs::Encode),
+    Score(runs::Score),
     Sample(runs::Sample),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -93,10 +96,12 @@ fn run(command: Command) -> Result<()> {
         Command::Graph(command) => command.run(),
         Command::Compile(command) => command.run(),
         Command::List(command) => command.run(),
+        Command::New(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Encode(command) => command.run(),
+        Command::Score(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),

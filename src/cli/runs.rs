@@ -1,11 +1,11 @@
-//! Commands that use a trained run: `eval`, `predict`, `encode`, `sample`.
+//! Commands that use a trained run: `eval`, `predict`, `encode`, `score`, `sample`.
 
 use super::{
     arguments::{at_least_one, check_file, whole},
     device::DeviceArguments,
     terminal::{print, print_json, show_notes, write_output},
 };
-use crate::{DataPart, Dataset, Result, Rows, Run, SampleOptions, is_standard};
+use crate::{DataPart, Result, ResultTable, Rows, Run, SampleOptions, TableFormat, is_standard};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 struct Source {
     /// The folder of a run, such as runs/adgm
     run: PathBuf,
-    /// The data set: `mnist`, a folder of idx files, or an .npz or .safetensors file [default: the
-    /// run's data set]
+    /// The data set: `mnist`, a folder of idx files, or an .npz, .safetensors or .csv file [default:
+    /// the run's data set]
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// The rows of the data set to use [default: test rows if there are any, else the rows held out
@@ -51,13 +51,36 @@ impl Source {
         Ok(run.with_samples(self.samples).with_seed(self.seed))
     }
 
-    /// Opens the run to write a file with this ending, which is not the data set.
-    fn open_for(&self, output: &Path, ending: &str) -> Result<Run> {
-        check_file(output, &[ending], &[])?;
+    /// Opens the run to write a file with one of these endings, which is not the data set.
+    fn open_for(&self, output: &Path, endings: &[&str]) -> Result<Run> {
+        check_file(output, endings, &[])?;
         let run = self.open()?;
         let data = self.data.as_deref().or(run.data()).map(Path::new);
-        check_file(output, &[ending], data.as_slice())?;
+        check_file(output, endings, data.as_slice())?;
         Ok(run)
+    }
+
+    /// Writes the table that `make` computes, in the format of the output's ending, or on standard
+    /// output in the `usual` one.
+    fn write_table(
+        &self,
+        output: &Path,
+        usual: TableFormat,
+        make: impl FnOnce(&Run, &Rows) -> Result<ResultTable>,
+    ) -> Result<()> {
+        let mut endings = TableFormat::ENDINGS;
+        // The first is named in the example of a message.
+        endings.sort_by_key(|ending| {
+            TableFormat::of(&Path::new("results").with_extension(ending)) != usual
+        });
+        let run = self.open_for(output, &endings)?;
+        let rows = self.rows(&run)?;
+        let format = match is_standard(output) {
+            true => usual,
+            false => TableFormat::of(output),
+        };
+        write_output(output, &make(&run, &rows)?.to_bytes(format)?)?;
+        print_written(&format!("{} rows", rows.len()), output)
     }
 
     fn rows(&self, run: &Run) -> Result<Rows> {
@@ -67,7 +90,7 @@ impl Source {
             PartName::Train => DataPart::Train,
         });
         let rows = match &self.data {
-            Some(data) => run.rows_of(&Dataset::open(data, run.model())?, part)?,
+            Some(data) => run.rows_of(&run.open_data(data)?, part)?,
             None => run.rows(part)?,
         };
         Ok(match self.rows {
@@ -103,54 +126,75 @@ impl Eval {
     }
 }
 
-/// Write the most probable label of each row as CSV
+/// Write the labels of each row and the probability of every class, as CSV or npz
 ///
-/// The columns are `row`, the row's number in the data set, from 0, and for each label its class
-/// and the probability of that class.
+/// The columns are `row`, the row's number in the data set, from 0, and for each label: its most
+/// probable class, the probability of that class, the true class where the data have it, and the
+/// probability of every class.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc predict runs/adgm -o labels.csv")]
 pub(super) struct Predict {
     #[command(flatten)]
     source: Source,
-    /// The CSV file to write, NAME.csv; `-` is standard output
+    /// The file to write, NAME.csv or NAME.npz; `-` is standard output, as CSV
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl Predict {
     pub fn run(self) -> Result<()> {
-        let run = self.source.open_for(&self.output, "csv")?;
-        let rows = self.source.rows(&run)?;
-        write_output(&self.output, &run.predict(&rows)?.to_csv(&rows)?)?;
-        print_rows(&rows, &self.output)
+        let table = |run: &Run, rows: &Rows| Ok(run.predict(rows)?.table(rows));
+        self.source
+            .write_table(&self.output, TableFormat::Csv, table)
     }
 }
 
-/// Write the posterior means of the latent variables as npz
+/// Write the posterior means of the latent variables, as npz or CSV
 ///
-/// The file has an array with axes row, feature for each latent variable, an array of class
-/// probabilities for each label, and `row number`: the rows' numbers in the data set, from 0.
+/// An npz file has an array with axes row, feature for each latent variable, an array of class
+/// probabilities for each label, and `row number`: the rows' numbers in the data set, from 0. A CSV
+/// file has the same numbers in columns: `row`, `z0`, `z1` and so on.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc encode runs/adgm -o latents.npz")]
 pub(super) struct Encode {
     #[command(flatten)]
     source: Source,
-    /// The npz file to write, NAME.npz; `-` is standard output
+    /// The file to write, NAME.npz or NAME.csv; `-` is standard output, as npz
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
 impl Encode {
     pub fn run(self) -> Result<()> {
-        let run = self.source.open_for(&self.output, "npz")?;
-        let rows = self.source.rows(&run)?;
-        write_output(&self.output, &run.encode(&rows)?.to_npz(&rows)?)?;
-        print_rows(&rows, &self.output)
+        let table = |run: &Run, rows: &Rows| Ok(run.encode(rows)?.table(rows));
+        self.source
+            .write_table(&self.output, TableFormat::Npz, table)
     }
 }
 
-fn print_rows(rows: &Rows, output: &Path) -> Result<()> {
-    print_written(&format!("{} rows", rows.len()), output)
+/// Write the log-likelihood of each row, as CSV or npz
+///
+/// The log-likelihood is in nats, with labels hidden: the logarithm of the mean importance weight over
+/// the samples. A row that is unlike the training rows has a low one. The columns are `row`, the row's
+/// number in the data set, from 0, and `log-likelihood`.
+#[derive(Args)]
+#[command(after_help = "Example:\n  dgc score runs/adgm --samples 100 -o scores.csv")]
+pub(super) struct Score {
+    #[command(flatten)]
+    source: Source,
+    /// The file to write, NAME.csv or NAME.npz; `-` is standard output, as CSV
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+impl Score {
+    pub fn run(self) -> Result<()> {
+        self.source
+            .write_table(&self.output, TableFormat::Csv, |run, rows| {
+                let scores = run.log_likelihood(rows)?;
+                Ok(ResultTable::of_numbers(rows, "log-likelihood", &scores))
+            })
+    }
 }
 
 /// Says what was written to a file; standard output has the result alone.
@@ -184,7 +228,7 @@ pub(super) struct Sample {
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        let run = self.source.open_for(&self.output, "png")?;
+        let run = self.source.open_for(&self.output, &["png"])?;
         let rows = self.analogy.then(|| self.source.rows(&run)).transpose()?;
         let samples = run.sample(&SampleOptions {
             lines: self.lines,

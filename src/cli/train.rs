@@ -41,7 +41,7 @@ pub(super) struct Train {
     epochs: Option<usize>,
     /// The data set [default: that of the --from run, else mnist]
     ///
-    /// One of: `mnist`, the bundled excerpt of 10,000 rows; a folder of idx files; an .npz or
+    /// One of: `mnist`, the bundled excerpt of 10,000 rows; a folder of idx files; a .csv or .tsv table; an .npz or
     /// .safetensors file with an array for each observed variable, such as `x` and `y`, and test
     /// rows in `test.x` and `test.y`. With --resume, the new place of the run's data set.
     #[arg(long, value_name = "NAME|FOLDER|FILE")]

@@ -16,8 +16,8 @@ use crate::{
         Components, Factor, FactorKind, Head, Heads, Mixture, Model, Network, Role, Side, Upstream,
         Variable, scope,
     },
-    names::InputName,
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Scalar},
+    names::{InputName, log_deviation_name, mean_name},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Parameter, Scalar, Start},
 };
 use std::collections::BTreeMap;
 
@@ -39,6 +39,38 @@ pub(super) struct Case<'m, 'g> {
     /// log q of the classes that are drawn outside the log of a mean of weights. `choice::log_mean_exp`
     /// adds a score-function gradient for each.
     pub scores: Vec<Node>,
+}
+
+/// The mean and the logarithm of the deviation of each feature of a variable (axes feature), over the
+/// training rows.
+pub(super) struct Standardization {
+    mean: Node,
+    log_deviation: Node,
+    features: Id<Axis>,
+}
+
+impl Standardization {
+    /// (x − mean) / deviation.
+    fn apply(&self, graph: &mut Graph, value: Node) -> Node {
+        let centred = graph.sub(value, self.mean);
+        let log = graph.neg(self.log_deviation);
+        let scale = graph.exp(log);
+        graph.mul(centred, scale)
+    }
+
+    /// The value in the units of the data: mean + deviation · value.
+    pub fn invert(&self, graph: &mut Graph, value: Node) -> Node {
+        let deviation = graph.exp(self.log_deviation);
+        let scaled = graph.mul(deviation, value);
+        graph.add(self.mean, scaled)
+    }
+
+    /// The log-density of the data from that of the standardized value: log p(x) = log p(u) − Σ log
+    /// deviation, by the change of variables u = (x − mean) / deviation.
+    fn in_data(&self, graph: &mut Graph, log_density: Node) -> Node {
+        let logs = graph.sum(self.log_deviation, &Axes::from(self.features));
+        graph.sub(log_density, logs)
+    }
 }
 
 impl<'m, 'g> Case<'m, 'g> {
@@ -174,7 +206,34 @@ impl<'m, 'g> Case<'m, 'g> {
                 .graph
                 .scalar(Scalar::Greater, &[value, uniform]);
         }
-        value
+        match self.standardization(variable) {
+            Some(standardization) => standardization.apply(self.builder.graph, value),
+            None => value,
+        }
+    }
+
+    /// The mean and deviation that standardize a variable; `None` if the model does not ask for it.
+    pub(super) fn standardization(&mut self, variable: Id<Variable>) -> Option<Standardization> {
+        let declared = self.variable(variable);
+        if !declared.standardized {
+            return None;
+        }
+        let features = self.feature_axis(variable);
+        let mut parameter = |name: fn(&str) -> String| {
+            let graph = &mut *self.builder.graph;
+            let parameter = graph.declare(Parameter {
+                name: format!("{}{}", self.builder.scope, name(&declared.name)),
+                axes: vec![features],
+                start: Start::Constant(0.0),
+                trained: false,
+            });
+            graph.read(parameter)
+        };
+        Some(Standardization {
+            mean: parameter(mean_name),
+            log_deviation: parameter(log_deviation_name),
+            features,
+        })
     }
 
     /// The value that another model infers with fixed parameters: a sample in training, the mean in
@@ -539,8 +598,12 @@ impl<'m, 'g> Case<'m, 'g> {
                 }
             };
             let density = distribution.log_prob(case.builder.graph, &heads, value, axis);
-            match case.weights(id) {
+            let density = match case.weights(id) {
                 Some(weights) => weights.log_density(&mut case.builder, density),
+                None => density,
+            };
+            match case.standardization(child) {
+                Some(standardization) => standardization.in_data(case.builder.graph, density),
                 None => density,
             }
         })

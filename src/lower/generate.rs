@@ -68,6 +68,10 @@ fn descend(case: &mut Case, given: &[Id<Variable>]) {
         } else {
             case.draw(id)
         };
+        let value = match case.standardization(child) {
+            Some(standardization) => standardization.invert(case.builder.graph, value),
+            None => value,
+        };
         let order = vec![case.builder.row(), axis];
         let name = OutputName::Array(format!("{}{}", case.builder.scope, declared.name));
         case.builder

@@ -19,6 +19,8 @@ pub struct Variable {
     /// Axis sizes as declared: `binary[28, 28]` is `[28, 28]`. For `class[10]`, the number of
     /// classes.
     pub shape: Vec<usize>,
+    /// Whether networks and densities read it with mean 0 and deviation 1 over the training rows.
+    pub standardized: bool,
     /// The span of its declaration.
     pub span: Span,
 }

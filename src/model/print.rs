@@ -21,9 +21,14 @@ pub fn print(model: &Model) -> String {
             ""
         };
         text += &format!(
-            "  {role} {}: {domain}[{}]{parameters}\n",
+            "  {role} {}: {domain}[{}]{parameters}{}\n",
             variable.name,
-            shape.join(", ")
+            shape.join(", "),
+            if variable.standardized {
+                " standardized"
+            } else {
+                ""
+            }
         );
     }
     for (name, factors) in [

@@ -42,6 +42,12 @@ impl Model {
                 format!("its latents: {latents}"),
             )
         })?;
+        if self.variables[variable.index()].standardized {
+            return Err((
+                format!("`{name}` is standardized, and only data in a data set can be"),
+                "leave `standardized` out of its declaration".to_string(),
+            ));
+        }
         self.same_values(variable, &model, latent)?;
         model.is_inferred_from_data(latent)?;
         self.same_shared_data(&model, name)?;

@@ -1,11 +1,15 @@
 //! The initial values of parameters.
 
-use super::session::{Entry, Session};
+use super::{
+    data::{Source, features},
+    session::{Entry, Session},
+};
 use crate::{
     backend::{Array, NoiseKey, cpu},
     error::Result,
     id::Id,
-    model::Initialize,
+    model::{Initialize, Model},
+    names::{log_deviation_name, mean_name},
     tensor::{Start, philox},
 };
 
@@ -25,6 +29,49 @@ pub fn initialize(
         session
             .device
             .fill(parameters, entry.offset, entry.len(), write)?;
+    }
+    Ok(())
+}
+
+/// Sets the means and deviations of the standardized variables in an array of parameters, from the
+/// training rows. A constant feature keeps the deviation 1.
+///
+/// # Errors
+/// If the rows cannot be read, or the device fails.
+pub fn standardize(
+    session: &mut Session,
+    parameters: Id<Array>,
+    model: &Model,
+    rows: &dyn Source,
+) -> Result<()> {
+    let variables = model.variables.iter();
+    for variable in variables.filter(|variable| variable.standardized) {
+        let Some(field) = rows.position(&variable.name) else {
+            continue;
+        };
+        let features = features(rows, field)?;
+        let means = features.iter().map(|feature| feature.mean as f32);
+        let logs = features
+            .iter()
+            .map(|feature| match feature.deviation > 0.0 {
+                true => feature.deviation.ln() as f32,
+                false => 0.0,
+            });
+        let values: [(String, Vec<f32>); 2] = [
+            (mean_name(&variable.name), means.collect()),
+            (log_deviation_name(&variable.name), logs.collect()),
+        ];
+        for (name, values) in values {
+            let mut entries = session.layout.entries.iter();
+            let entry = entries.find(|entry| entry.parameter.name == name);
+            if let Some(entry) = entry.cloned() {
+                session
+                    .device
+                    .fill(parameters, entry.offset, entry.len(), &mut |floats| {
+                        floats.copy_from_slice(&values);
+                    })?;
+            }
+        }
     }
     Ok(())
 }

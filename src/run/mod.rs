@@ -10,6 +10,7 @@ pub mod session;
 pub mod initialize;
 pub mod bound;
 pub mod programs;
+pub mod classification;
 pub mod evaluate;
 pub mod settings;
 pub mod checkpoint;

@@ -3,7 +3,10 @@
 //! The file `settings.json` has them. A checkpoint repeats those that never change
 //! ([`Settings::identity`]), so that damage to either file is found.
 
-use super::{data::Dataset, fields::Fields};
+use super::{
+    data::{ClassNames, Dataset},
+    fields::Fields,
+};
 use crate::{
     backend::Precision,
     error::{Error, Result},
@@ -45,6 +48,9 @@ pub struct Settings {
     /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of
     /// earlier versions.
     pub fingerprint: Option<String>,
+    /// The names of classes that have names in the data.
+    #[serde(skip_serializing_if = "ClassNames::is_empty")]
+    pub class_names: ClassNames,
     /// The number of labels to keep; `None` keeps all.
     pub labels: Option<usize>,
     /// The number of training rows to hold out.
@@ -133,6 +139,7 @@ impl Settings {
             } else {
                 Some(fields.take("fingerprint")?)
             },
+            class_names: fields.take_optional("class_names")?.unwrap_or_default(),
             labels: fields.take("labels")?,
             validation: fields.take("validation")?,
             seed: fields.take("seed")?,
@@ -246,7 +253,7 @@ impl Settings {
     pub fn check_fingerprint(&mut self, data: &Dataset) -> Result<()> {
         let found = data.fingerprint()?;
         match &self.fingerprint {
-            Some(expected) if *expected != found => {
+            Some(expected) if *expected != found || self.class_names != *data.class_names() => {
                 let source = self.data.as_deref().unwrap_or("mnist");
                 let message = format!(
                     "{source}: the data differ from the data that the run was started with"
@@ -259,6 +266,7 @@ impl Settings {
             Some(_) => Ok(()),
             None => {
                 self.fingerprint = Some(found);
+                self.class_names = data.class_names().clone();
                 Ok(())
             }
         }
@@ -289,6 +297,7 @@ impl Settings {
             let message = "the run was trained on data in memory, which it does not store";
             return Err(Error::data(message).help("pass the data set to the operation"));
         }
-        Dataset::open(self.data.as_deref().unwrap_or("mnist"), model)
+        let source = self.data.as_deref().unwrap_or("mnist");
+        Dataset::open_with(source, model, &self.class_names)
     }
 }

@@ -6,7 +6,7 @@ use super::{
     checkpoint::{Checkpoint, Origin, Position, find, state_name},
     data::{Source, check_field},
     divergence,
-    initialize::initialize,
+    initialize::{initialize, standardize},
     population::Population,
     programs::{self, Training},
     session::{Entry, Loaded, Session},
@@ -130,6 +130,7 @@ impl Stepper {
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
         for array in session.parameter_arrays() {
             initialize(&mut session, array, model.train.initialize, seed)?;
+            standardize(&mut session, array, &model, &*source)?;
         }
         for (name, value) in population.weights(&model) {
             for (_, gradient) in &gradients {

@@ -69,6 +69,8 @@ pub struct Declaration {
     pub domain: Name,
     /// The sizes in brackets; empty if there are none.
     pub shape: Vec<Expression>,
+    /// `standardized`, behind the type.
+    pub modifier: Option<Name>,
 }
 
 /// An element of a network; `>` separates elements.

@@ -4,7 +4,7 @@ use super::ast::{
     ArgumentValue, Arrow, ArrowBody, Call, CallArgument, Declaration, Expression, ExpressionKind,
     File, Item, Name, NetworkPart, Operator, Setting,
 };
-use crate::diagnostic::{Diagnostic, Span, suggest};
+use crate::diagnostic::{Diagnostic, Span, nearest, suggest};
 use pest::{Parser, error::InputLocation, iterators::Pair};
 
 #[derive(pest_derive::Parser)]
@@ -577,7 +577,7 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
     let found = text[start..].chars().next().unwrap_or_default();
     let name = words(before).last().unwrap_or_default();
     let way_out = match (found, expected.as_slice()) {
-        ('(' | '0'..='9', [shape]) if *shape == describe(Rule::shape) => {
+        ('(' | '0'..='9', expected) if expected.contains(&describe(Rule::shape)) => {
             Some(format!("write sizes in brackets: `{name}[10]`"))
         }
         ('[', [arguments]) if *arguments == describe(Rule::arguments) => {
@@ -588,6 +588,10 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         }
         ('=' | ':', [value]) if *value == describe(Rule::value) => {
             Some(format!("write the value after the name: `{name} …`"))
+        }
+        ('a'..='z', ["the end of the line"]) if before.trim_start().starts_with("data ") => {
+            let near = nearest(text[start..end].trim(), ["standardized"]);
+            near.map(|near| format!("did you mean `{near}`?"))
         }
         (',', ["the end of the line"]) if before.trim_start().starts_with("net ") => {
             Some("join layers with `>`: `dense(100) > relu`".to_string())
@@ -620,6 +624,8 @@ fn describe(rule: Rule) -> &'static str {
         Rule::side => "`generative` or `inference`",
         Rule::section => "`objective` or `train`",
         Rule::shape => "a shape such as `[10]`",
+        // A modifier may be left out.
+        Rule::modifier => "the end of the line",
         Rule::binding => "`NAME = SIZE`",
         Rule::layers | Rule::layer | Rule::call | Rule::block | Rule::repeat | Rule::residual => {
             "a layer"
@@ -679,14 +685,19 @@ fn item(pair: Pair<Rule>) -> Item {
                     .expect("a variable has a role, a name and a domain")
             };
             let (role, variable, domain) = (name(next()), name(next()), name(next()));
-            let shape = inner.next().map_or(Vec::new(), |shape| {
-                shape.into_inner().map(expression).collect()
-            });
+            let (mut shape, mut modifier) = (Vec::new(), None);
+            for part in inner {
+                match part.as_rule() {
+                    Rule::shape => shape = part.into_inner().map(expression).collect(),
+                    _ => modifier = Some(name(part)),
+                }
+            }
             Item::Variable(Declaration {
                 role,
                 name: variable,
                 domain,
                 shape,
+                modifier,
             })
         }
         Rule::net => {

@@ -23,7 +23,10 @@ pub fn print(file: &File) -> String {
                     &variable.name.text,
                     &variable.domain.text,
                 );
-                text += &format!("  {role} {name}: {domain}[{}]\n", shape.join(", "));
+                let modifier = variable.modifier.iter();
+                let modifier: String = modifier.map(|word| format!(" {}", word.text)).collect();
+                let shape = shape.join(", ");
+                text += &format!("  {role} {name}: {domain}[{shape}]{modifier}\n");
             }
             Item::Net { name, layers } => {
                 text += &format!("  net {} = {}\n", name.text, self::layers(layers))

@@ -456,6 +456,8 @@ fn a_prediction_names_its_rows() {
         label: "y".to_string(),
         classes: 3,
         probabilities: vec![1.0 / 3.0; 6],
+        truth: Vec::new(),
+        names: Vec::new(),
     };
     prediction.row(2);
 }

@@ -377,7 +377,7 @@ fn a_run_is_used_with_the_average() {
         let encodings = encodings.get("y").expect("the label");
         is_close(&encodings.values, &wanted.predictions);
         let evaluation = run.evaluate(&rows).expect("an evaluation");
-        assert!((evaluation.labels[0].error - wanted.error).abs() < 1e-12);
+        assert!((evaluation.labels[0].scores.error - wanted.error).abs() < 1e-12);
         let number = |json: &serde_json::Value| json.as_f64().expect("a number");
         assert!((number(&metrics["test"]["error"]) - wanted.error).abs() < 1e-12);
         if text == CLASSIFIER {

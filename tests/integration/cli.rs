@@ -924,8 +924,9 @@ fn the_ending_of_an_output_file_is_checked() {
         &["train", "one.dgm", "--data", "one.safetensors", "-o", "run"],
     );
     for (arguments, ending) in [
-        (vec!["predict", "run", "-o", "kept.npz"], ".csv"),
-        (vec!["encode", "run", "-o", "kept.csv"], ".npz"),
+        (vec!["predict", "run", "-o", "kept.png"], ".csv or .npz"),
+        (vec!["encode", "run", "-o", "kept.txt"], ".npz or .csv"),
+        (vec!["score", "run", "-o", "kept"], ".csv or .npz"),
         (vec!["sample", "run", "-o", "kept.npz"], ".png"),
         (
             vec!["graph", "one.dgm", "-o", "kept.csv"],

@@ -47,12 +47,13 @@ fn write_data(model: &Model, path: &Path) {
 }
 
 /// What a command says of a model that has nothing for it to do.
-const NOTHING_TO_DO: [&str; 5] = [
+const NOTHING_TO_DO: [&str; 6] = [
     "has no label to predict",
     "cannot draw",
     "expected an image",
     "a picture needs a model with exactly one data variable",
     "an analogy fixes a latent variable",
+    "has no likelihood of the data",
 ];
 
 fn check(folder: &Path, arguments: &[&str]) {
@@ -131,6 +132,7 @@ fn every_command_runs_on_every_model() {
                 "eval" => on_run(&["eval"]),
                 "predict" => on_run(&["predict", "-o", "labels.csv"]),
                 "encode" => on_run(&["encode", "-o", "latents.npz"]),
+                "score" => on_run(&["score", "-o", "scores.csv"]),
                 "sample" => {
                     on_run(&["sample", "--lines", "3", "-o", "samples.png"]);
                     on_run(&["sample", "--lines", "3", "-o", "samples.png", "--analogy"]);
@@ -142,7 +144,7 @@ fn every_command_runs_on_every_model() {
                     on_model(&[&given[..], &["--grads", "grads.safetensors"]].concat());
                 }
                 // Commands without a model.
-                "list" | "doctor" => {}
+                "list" | "doctor" | "new" => {}
                 other => panic!("`{other}` is not run on the models: add how it is called"),
             }
         }
@@ -179,9 +181,11 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
         "eval" => (vec!["eval", "run"], None),
         "predict" => (vec!["predict", "run"], Some(output(".csv"))),
         "encode" => (vec!["encode", "run"], Some(output(".npz"))),
+        "score" => (vec!["score", "run"], Some(output(".csv"))),
         "sample" => (vec!["sample", "run"], Some(output(".png"))),
         "bound" => (vec!["bound", "small.dgm"], None),
         "list" | "doctor" => (vec![command], None),
+        "new" => (vec!["new", "table.csv"], Some(output(".dgm"))),
         other => panic!("`{other}` is not called with extreme options: add how it is called"),
     };
     let others: &[(&str, &str)] = match command {
@@ -191,7 +195,7 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
             ("params", "run/checkpoint.safetensors"),
             ("batch", "data.safetensors"),
         ],
-        "eval" | "predict" | "encode" | "sample" => &[("rows", "5"), ("threads", "1")],
+        "eval" | "predict" | "encode" | "score" | "sample" => &[("rows", "5"), ("threads", "1")],
         _ => &[],
     };
     let others = others.iter().filter(|(name, _)| *name != option);
@@ -235,6 +239,7 @@ fn extreme_options_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     common::write_small_m2(at);
+    std::fs::write(at.join("table.csv"), "a,b\n1,0\n2,1\n").expect("a table");
     let training = [
         "train",
         "small.dgm",

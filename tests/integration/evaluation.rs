@@ -175,10 +175,15 @@ fn a_classifier_reports_its_error_alone() {
     let lines: Vec<&str> = report.lines().collect();
     assert_eq!(lines[0], "20 train rows, 10 samples per row");
     assert!(lines[1].starts_with("error of y:"), "{report}");
+    assert!(
+        lines[2].contains("log loss") && lines[2].contains("AUC"),
+        "{report}"
+    );
     let json: serde_json::Value =
         serde_json::from_str(&run(&["eval", "run", "--json"])).expect("JSON");
     assert!(
         json["error of y"].is_number()
+            && json["scores of y"]["rows of classes"] == serde_json::json!([10, 10])
             && json.get("labelled").is_none()
             && json.get("units").is_none(),
         "{json}"
@@ -284,7 +289,7 @@ fn bounds_are_of_bits_and_errors_of_greys() {
     let predicted = run.predict(&rows).expect("predictions");
     let predicted = predicted.get("y").expect("y").likeliest();
     let wrong = (0..20).filter(|&row| predicted[row] != row % 3).count();
-    assert_eq!(found.labels[0].error, wrong as f64 / 20.0);
+    assert_eq!(found.labels[0].scores.error, wrong as f64 / 20.0);
     assert_ne!(
         run.predict(&rows).expect("predictions"),
         run.predict(&on_bits).expect("predictions")

@@ -458,14 +458,22 @@ fn a_node_may_be_called_clean() {
 #[test]
 fn columns_of_predictions_have_distinct_names() {
     for (label, header) in [
-        ("y", "row,y,probability of y"),
-        ("row", "row number,row,probability of row"),
+        (
+            "y",
+            "row,y,probability of y,true y,probability of y = no,probability of y = 1",
+        ),
+        (
+            "row",
+            "row number,row,probability of row,true row,probability of row = no,probability of row = 1",
+        ),
     ] {
         let predictions = Predictions {
             labels: vec![Prediction {
                 label: label.to_string(),
                 classes: 2,
                 probabilities: vec![0.25, 0.75],
+                truth: vec![0],
+                names: vec!["no".to_string()],
             }],
         };
         let rows = Rows::new(Table {
@@ -474,8 +482,8 @@ fn columns_of_predictions_have_distinct_names() {
         });
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("labels.csv");
-        predictions.write_csv(&rows, &file).expect("a file");
+        predictions.table(&rows).write(&file).expect("a file");
         let text = std::fs::read_to_string(&file).expect("a file");
-        assert_eq!(text, format!("{header}\n0,1,0.750000\n"));
+        assert_eq!(text, format!("{header}\n0,1,0.75,no,0.25,0.75\n"));
     }
 }

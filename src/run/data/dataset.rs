@@ -2,10 +2,10 @@
 
 use super::{
     checks::{check_labels, check_source},
-    load::{load, whole_path},
+    load::{load_with, whole_path},
     source::Source,
     table::Table,
-    tables::{DataArray, Tables},
+    tables::{ClassNames, DataArray, Tables},
 };
 use crate::{
     error::{Error, Result},
@@ -25,18 +25,32 @@ pub struct Dataset {
     others: Vec<String>,
     /// The name or path that the data were read from; `None` for data in memory.
     name: Option<String>,
+    class_names: ClassNames,
 }
 
 impl Dataset {
     /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows, a folder of
-    /// idx files, or an `.npz` or `.safetensors` file with an array for each observed variable,
-    /// such as `x` and `y`. Arrays named `test.x` and `test.y` hold the test rows.
+    /// idx files, an `.npz` or `.safetensors` file with an array for each observed variable, such as
+    /// `x` and `y`, or a `.csv` or `.tsv` file with columns for each. Arrays named `test.x` and `test.y`
+    /// hold the test rows.
     ///
     /// # Errors
     /// If there is no such data set, it cannot be read, or it does not fit the model.
     pub fn open(source: impl AsRef<Path>, model: &Model) -> Result<Self> {
+        Self::open_with(source, model, &ClassNames::new())
+    }
+
+    /// As [`Dataset::open`]; classes by name have the numbers of the `known` names.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`], or if a class has another name.
+    pub(crate) fn open_with(
+        source: impl AsRef<Path>,
+        model: &Model,
+        known: &ClassNames,
+    ) -> Result<Self> {
         let source = source.as_ref().display().to_string();
-        let tables = load(Some(&source), model)?;
+        let tables = load_with(Some(&source), model, known)?;
         Ok(Self::of_tables(tables, Some(whole_path(&source))))
     }
 
@@ -81,6 +95,7 @@ impl Dataset {
             test,
             others: Vec::new(),
             name: None,
+            class_names: ClassNames::new(),
         };
         dataset.check(model)?;
         Ok(dataset)
@@ -93,6 +108,7 @@ impl Dataset {
             test: tables.test.map(share),
             others: tables.others,
             name,
+            class_names: tables.class_names,
         }
     }
 
@@ -127,6 +143,11 @@ impl Dataset {
     /// The names of the arrays that are not variables of the model, and so are not used.
     pub fn others(&self) -> &[String] {
         &self.others
+    }
+
+    /// The names of the classes of each variable whose classes have names in the data.
+    pub fn class_names(&self) -> &ClassNames {
+        &self.class_names
     }
 
     /// The name or path for [`Dataset::open`]; `None` for data in memory.

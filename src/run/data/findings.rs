@@ -7,7 +7,8 @@
 use super::{
     dataset::Dataset,
     labels::LabelCounts,
-    source::{Source, each_chunk},
+    moments::{Feature, features},
+    source::Source,
 };
 use crate::{
     distribution::Domain,
@@ -67,6 +68,7 @@ pub fn check_signs(counts: &LabelCounts, place: &str) -> Result<()> {
         label,
         classes,
         unlabelled: negative,
+        ..
     } = counts;
     let positive = match classes.as_slice() {
         [0, positive] if *positive > 0 && *negative > 0 => positive,
@@ -136,6 +138,7 @@ pub fn of_labels(
             format!("{part}: none of the {rows} rows is labelled, so `{label}` has no error");
         notes.push(Note::new(message).help(help));
     } else if let Some(class) = only_class(counts) {
+        let class = counts.class(class);
         let message = format!(
             "{part}: all {labelled} labelled rows are of class {class} of `{label}`, so its error says \
              little"
@@ -247,47 +250,11 @@ pub fn of_values(model: &Model, training: &dyn Source) -> Result<Vec<Note>> {
         }
         let features = features(training, field)?;
         notes.extend(constant(&variable.name, &features, training.rows()));
-        if variable.domain == Domain::Real {
+        if variable.domain == Domain::Real && !variable.standardized {
             notes.extend(scales(&variable.name, &features));
         }
     }
     Ok(notes)
-}
-
-/// The values of a feature over all rows.
-#[derive(Clone, Copy)]
-struct Feature {
-    mean: f64,
-    deviation: f64,
-}
-
-/// The mean and deviation of each feature of a field; one pass over the rows.
-fn features(source: &dyn Source, field: usize) -> Result<Vec<Feature>> {
-    let width = source.field(field).width;
-    // Sums of differences from the first row do not cancel.
-    let mut origin: Vec<f64> = Vec::new();
-    let mut sums = vec![(0.0, 0.0); width];
-    each_chunk(source, field, &mut |values| {
-        for row in values.chunks_exact(width) {
-            if origin.is_empty() {
-                origin = row.iter().map(|&value| f64::from(value)).collect();
-            }
-            for ((sum, squares), (&value, origin)) in sums.iter_mut().zip(row.iter().zip(&origin)) {
-                let difference = f64::from(value) - origin;
-                *sum += difference;
-                *squares += difference * difference;
-            }
-        }
-    })?;
-    let rows = source.rows() as f64;
-    let feature = |(&origin, (sum, squares)): (&f64, (f64, f64))| {
-        let mean = sum / rows;
-        Feature {
-            mean: origin + mean,
-            deviation: (squares / rows - mean * mean).max(0.0).sqrt(),
-        }
-    };
-    Ok(origin.iter().zip(sums).map(feature).collect())
 }
 
 fn constant(name: &str, features: &[Feature], rows: usize) -> Option<Note> {
@@ -338,8 +305,9 @@ fn scales(name: &str, features: &[Feature]) -> Option<Note> {
         number(least),
         number(most)
     );
-    let help = "training may fail on such values; subtract the training rows' mean of each feature \
-                and divide by its deviation, in all rows";
+    let help = format!(
+        "training may fail on such values; write `standardized` behind the type of `{name}`"
+    );
     Some(Note::new(message).help(help))
 }
 

@@ -3,7 +3,7 @@
 use super::{
     checks::{check_classes, check_shape, check_values, no_rows},
     table::{Column, Table, Values},
-    tables::{Tables, unlabelled},
+    tables::{ClassNames, Tables, unlabelled},
 };
 use crate::{
     error::{Error, Result},
@@ -81,6 +81,7 @@ fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
         train,
         test: table(model, files, "t10k")?,
         others: Vec::new(),
+        class_names: ClassNames::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Counting labels: how many rows have each class.
 
-use super::source::Source;
+use super::{source::Source, tables::ClassNames};
 use crate::{error::Result, model::Variable};
 
 /// The number of rows of each class of a label.
@@ -12,6 +12,9 @@ pub struct LabelCounts {
     pub classes: Vec<usize>,
     /// The number of rows without the label.
     pub unlabelled: usize,
+    /// The names of the classes; empty if they have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 impl LabelCounts {
@@ -19,11 +22,12 @@ impl LabelCounts {
     ///
     /// # Errors
     /// If the rows cannot be read.
-    pub fn new(label: &Variable, source: &dyn Source) -> Result<Self> {
+    pub fn new(label: &Variable, source: &dyn Source, names: &ClassNames) -> Result<Self> {
         let mut counts = LabelCounts {
             label: label.name.clone(),
             classes: vec![0; label.size()],
             unlabelled: 0,
+            names: names.get(&label.name).cloned().unwrap_or_default(),
         };
         let Some(classes) = source.classes(&label.name)? else {
             counts.unlabelled = source.rows();
@@ -37,6 +41,12 @@ impl LabelCounts {
             }
         }
         Ok(counts)
+    }
+
+    /// The name of a class, or its number if it has none.
+    pub fn class(&self, class: usize) -> String {
+        let name = self.names.get(class).cloned();
+        name.unwrap_or_else(|| class.to_string())
     }
 
     /// The number of labelled rows.

@@ -1,9 +1,11 @@
-//! Reading a data set by name: the bundled MNIST excerpt, a folder of idx files, or an array file.
+//! Reading a data set by name: the bundled MNIST excerpt, a folder of idx files, or a file of arrays or
+//! of columns.
 
 use super::{
     checks::check_labels,
+    columns::TableSummary,
     idx,
-    tables::{DataArray, Tables, is_wanted},
+    tables::{ClassNames, DataArray, Tables, is_wanted},
 };
 use crate::{
     error::{Error, Result},
@@ -13,12 +15,21 @@ use crate::{
 use std::path::Path;
 
 /// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of idx files,
-/// or an npz or safetensors file with arrays named after the model's variables.
+/// an npz or safetensors file with arrays named after the model's variables, or a CSV file with columns
+/// named after them.
 ///
 /// # Errors
 /// If there is no such data set, it cannot be read, or it does not fit the model.
 pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
-    let tables = read(source, model)?;
+    load_with(source, model, &ClassNames::new())
+}
+
+/// As [`load`]; classes by name have the numbers of the `known` names.
+///
+/// # Errors
+/// As [`load`], or if a class has another name.
+pub fn load_with(source: Option<&str>, model: &Model, known: &ClassNames) -> Result<Tables> {
+    let tables = read(source, model, known)?;
     let place = source.unwrap_or("mnist");
     for (part, table) in [
         ("", Some(&tables.train)),
@@ -32,7 +43,7 @@ pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
     Ok(tables)
 }
 
-fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
+fn read(source: Option<&str>, model: &Model, known: &ClassNames) -> Result<Tables> {
     let Some(source) = source.filter(|source| *source != "mnist") else {
         return idx::excerpt(model);
     };
@@ -50,16 +61,19 @@ fn read(source: Option<&str>, model: &Model) -> Result<Tables> {
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
         }
+        Some("csv" | "tsv") if path.exists() => {
+            Tables::new(model, &csv(path, model, known)?, &place)
+        }
         _ if !path.exists() => Err(Error::option(
             "data",
             source,
             "expected a data set, found no such file or folder",
         )
-        .help("name `mnist`, a folder of idx files, or an .npz or .safetensors file")),
+        .help("name `mnist`, a folder of idx files, or an .npz, .safetensors or .csv file")),
         _ => Err(Error::data(format!(
             "{source}: the format of the data set is not supported"
         ))
-        .help("name a folder of idx files, or an .npz or .safetensors file")),
+        .help("name a folder of idx files, or an .npz, .safetensors, .csv or .tsv file")),
     }
 }
 
@@ -89,6 +103,43 @@ fn npz(path: &Path, _wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
         path.display()
     ))
     .help("build dgc with the feature `npz`, or use a .safetensors file"))
+}
+
+#[cfg(feature = "csv")]
+fn csv(path: &Path, model: &Model, known: &ClassNames) -> Result<Vec<DataArray>> {
+    super::csv::arrays(path, model, known)
+}
+
+#[cfg(not(feature = "csv"))]
+fn csv(path: &Path, _model: &Model, _known: &ClassNames) -> Result<Vec<DataArray>> {
+    Err(no_csv(path))
+}
+
+/// Describes the columns of a CSV file.
+///
+/// # Errors
+/// If the file cannot be read or is no table, or this build cannot read CSV files.
+#[cfg(feature = "csv")]
+pub fn columns(path: &Path) -> Result<TableSummary> {
+    super::csv::summary(path)
+}
+
+/// Needs the feature `csv`.
+///
+/// # Errors
+/// Always: this build cannot read CSV files.
+#[cfg(not(feature = "csv"))]
+pub fn columns(path: &Path) -> Result<TableSummary> {
+    Err(no_csv(path))
+}
+
+#[cfg(not(feature = "csv"))]
+fn no_csv(path: &Path) -> Error {
+    Error::unsupported(format!(
+        "{}: this build of dgc cannot read CSV files",
+        path.display()
+    ))
+    .help("build dgc with the feature `csv`, or use a .safetensors file")
 }
 
 /// The absolute path of a source, which is valid in any working directory.

@@ -12,20 +12,26 @@ mod idx;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
+mod columns;
+#[cfg(feature = "csv")]
+mod csv;
 mod load;
 mod dataset;
 mod split;
 mod labels;
+mod moments;
 pub mod findings;
 
 pub use bits::Bits;
 pub use checks::{
     check_classes, check_field, check_labels, check_source, check_values, label_classes, width,
 };
+pub use columns::{ColumnSummary, TableSummary};
 pub use dataset::Dataset;
 pub use labels::LabelCounts;
-pub use load::{load, read_arrays, whole_path};
+pub use load::{columns, load, read_arrays, whole_path};
+pub use moments::{Feature, features};
 pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
 pub use table::{Column, Table, Values};
-pub use tables::{DataArray, Numbers, Tables};
+pub use tables::{ClassNames, DataArray, Numbers, Tables};

@@ -10,7 +10,13 @@ use crate::{
     model::{Model, Role, Variable},
     run::arrays::{NamedArray, check_elements},
 };
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// The names of the classes of some variables, by variable; the place of a name is its class.
+pub type ClassNames = BTreeMap<String, Vec<String>>;
 
 /// The training rows and, if the data have them, the test rows.
 #[derive(Clone, Debug)]
@@ -21,6 +27,8 @@ pub struct Tables {
     pub test: Option<Table>,
     /// The names of arrays that are not variables of the model.
     pub others: Vec<String>,
+    /// The names of the classes of variables whose classes have names in the data.
+    pub class_names: ClassNames,
 }
 
 /// The array of a variable: its first axis is the row, and the others are the variable's axes.
@@ -29,6 +37,7 @@ pub struct DataArray {
     name: String,
     shape: Vec<usize>,
     numbers: Numbers,
+    class_names: Vec<String>,
 }
 
 /// The numbers of an array, row-major, in one of the supported types.
@@ -107,6 +116,15 @@ impl DataArray {
             name: name.into(),
             shape: shape.as_ref().to_vec(),
             numbers: numbers.into(),
+            class_names: Vec::new(),
+        }
+    }
+
+    /// The array of a variable whose classes have these names: that of class 0 is the first.
+    pub fn with_class_names(self, class_names: Vec<String>) -> Self {
+        DataArray {
+            class_names,
+            ..self
         }
     }
 
@@ -152,10 +170,16 @@ impl Tables {
             .map(|array| array.name.clone())
             .filter(|name| !is_wanted(model, name))
             .collect();
+        let named = arrays.iter().filter(|array| !array.class_names.is_empty());
+        let class_names = named.map(|array| {
+            let name = array.name.strip_prefix("test.").unwrap_or(&array.name);
+            (name.to_string(), array.class_names.clone())
+        });
         Ok(Tables {
             train,
             test,
             others,
+            class_names: class_names.collect(),
         })
     }
 }

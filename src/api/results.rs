@@ -1,0 +1,250 @@
+//! Results for each row as a table, in the formats that it can be written in.
+
+use super::{
+    evaluation::{Encodings, Predictions, class_name},
+    selection::Rows,
+};
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// Results for each row: columns of numbers or classes, one line for each row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultTable {
+    /// The number of each row in its data set, from 0.
+    numbers: Vec<usize>,
+    results: Vec<RowResult>,
+}
+
+/// A result for each row.
+#[derive(Clone, Debug, PartialEq)]
+struct RowResult {
+    /// The name of the array in an npz file.
+    name: String,
+    /// The names of the columns in a CSV file, one for each value of a row.
+    columns: Vec<String>,
+    values: Values,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Values {
+    /// Numbers with axes row, column.
+    Numbers(Vec<f32>),
+    /// The class of each row, −1 where it is unknown, and the names of the classes, if they have any.
+    Classes(Vec<i64>, Vec<String>),
+}
+
+#[cfg(feature = "csv")]
+impl Values {
+    /// A value as text, by its row and the place in the row.
+    fn text(&self, row: usize, place: usize, width: usize) -> String {
+        match self {
+            Values::Numbers(numbers) => numbers[row * width + place].to_string(),
+            Values::Classes(classes, names) => match usize::try_from(classes[row]) {
+                Ok(class) => class_name(names, class),
+                Err(_) => String::new(),
+            },
+        }
+    }
+}
+
+/// A format of result tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableFormat {
+    /// A line of column names, then a line for each row. Classes are written by name if they have
+    /// names.
+    Csv,
+    /// NumPy's npz: an array for each result, with axes row, value. Classes are numbers.
+    Npz,
+}
+
+impl TableFormat {
+    /// The endings of the formats' files.
+    pub const ENDINGS: [&'static str; 2] = ["csv", "npz"];
+
+    /// The format of a file, by its ending; CSV if it has none of the endings.
+    pub fn of(path: &Path) -> Self {
+        match path.extension() {
+            Some(ending) if ending == "npz" => TableFormat::Npz,
+            _ => TableFormat::Csv,
+        }
+    }
+}
+
+impl ResultTable {
+    fn new(rows: &Rows) -> Self {
+        ResultTable {
+            numbers: rows.numbers().to_vec(),
+            results: Vec::new(),
+        }
+    }
+
+    /// A table of one number for each row.
+    ///
+    /// # Panics
+    /// If there are not as many numbers as rows.
+    pub fn of_numbers(rows: &Rows, name: &str, numbers: &[f32]) -> Self {
+        assert_eq!(rows.len(), numbers.len(), "one number for each row");
+        let mut table = ResultTable::new(rows);
+        table.add(
+            name,
+            vec![name.to_string()],
+            Values::Numbers(numbers.to_vec()),
+        );
+        table
+    }
+
+    fn add(&mut self, name: &str, columns: Vec<String>, values: Values) {
+        self.results.push(RowResult {
+            name: name.to_string(),
+            columns,
+            values,
+        });
+    }
+
+    /// Writes the table in the format of the file's ending.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or this build lacks the format.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        crate::files::write_whole(path, &self.to_bytes(TableFormat::of(path))?)
+    }
+
+    /// The contents of a file in this format.
+    ///
+    /// # Errors
+    /// If this build lacks the format, or memory is short.
+    pub fn to_bytes(&self, format: TableFormat) -> Result<Vec<u8>> {
+        match format {
+            TableFormat::Csv => self.to_csv(),
+            TableFormat::Npz => self.to_npz(),
+        }
+    }
+
+    #[cfg(feature = "csv")]
+    fn to_csv(&self) -> Result<Vec<u8>> {
+        let failed = |error: csv::Error| Error::new(format!("results as CSV: {error}"));
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let names = || self.results.iter().flat_map(|result| &result.columns);
+        // A variable may be called `row`.
+        let has_row = names().any(|name| name == "row");
+        let number = String::from(if has_row { "row number" } else { "row" });
+        writer
+            .write_record(std::iter::once(&number).chain(names()))
+            .map_err(failed)?;
+        for (row, number) in self.numbers.iter().enumerate() {
+            let mut record = vec![number.to_string()];
+            for RowResult {
+                columns, values, ..
+            } in &self.results
+            {
+                let texts = (0..columns.len()).map(|place| values.text(row, place, columns.len()));
+                record.extend(texts);
+            }
+            writer.write_record(&record).map_err(failed)?;
+        }
+        writer
+            .into_inner()
+            .map_err(|error| failed(error.into_error().into()))
+    }
+
+    #[cfg(not(feature = "csv"))]
+    fn to_csv(&self) -> Result<Vec<u8>> {
+        Err(missing_feature("CSV", "csv"))
+    }
+
+    #[cfg(feature = "npz")]
+    fn to_npz(&self) -> Result<Vec<u8>> {
+        use ndarray::{Array1, ArrayView1, ArrayView2};
+        use ndarray_npy::{NpzWriter, WriteNpzError};
+        use std::io::Cursor;
+        let failed = |error: WriteNpzError| Error::new(format!("results as npz: {error}"));
+        let mut bytes = Cursor::new(Vec::new());
+        let mut writer = NpzWriter::new_compressed(&mut bytes);
+        for RowResult {
+            name,
+            columns,
+            values,
+        } in &self.results
+        {
+            match values {
+                Values::Numbers(numbers) => {
+                    let shape = (self.numbers.len(), columns.len());
+                    let array = ArrayView2::from_shape(shape, numbers);
+                    let array = array.expect("every row has a number for each column");
+                    writer.add_array(name.as_str(), &array)
+                }
+                Values::Classes(classes, _) => {
+                    writer.add_array(name.as_str(), &ArrayView1::from(classes))
+                }
+            }
+            .map_err(failed)?;
+        }
+        let numbers: Array1<i64> = self.numbers.iter().map(|&number| number as i64).collect();
+        writer.add_array("row number", &numbers).map_err(failed)?;
+        writer.finish().map_err(failed)?;
+        Ok(bytes.into_inner())
+    }
+
+    #[cfg(not(feature = "npz"))]
+    fn to_npz(&self) -> Result<Vec<u8>> {
+        Err(missing_feature("npz", "npz"))
+    }
+}
+
+#[cfg(not(all(feature = "csv", feature = "npz")))]
+fn missing_feature(kind: &str, feature: &str) -> Error {
+    let message = format!("this build of dgc cannot write {kind} files");
+    Error::unsupported(message).help(format!("build dgc with the feature `{feature}`"))
+}
+
+impl Predictions {
+    /// The table of the predictions. For each label: its most probable class, the probability of that
+    /// class, the true class if it is known for any row, and the probability of every class.
+    pub fn table(&self, rows: &Rows) -> ResultTable {
+        let mut table = ResultTable::new(rows);
+        for prediction in &self.labels {
+            let (label, names) = (&prediction.label, &prediction.names);
+            let classes = |classes: Vec<i64>| Values::Classes(classes, names.clone());
+            let likeliest = prediction.likeliest();
+            let best = likeliest.iter().enumerate();
+            let best = best.map(|(row, &class)| prediction.row(row)[class]);
+            let predicted = likeliest.iter().map(|&class| class as i64).collect();
+            table.add(label, vec![label.clone()], classes(predicted));
+            let name = format!("probability of {label}");
+            table.add(&name, vec![name.clone()], Values::Numbers(best.collect()));
+            if prediction.truth.iter().any(|&class| class >= 0) {
+                let name = format!("true {label}");
+                let truth = prediction
+                    .truth
+                    .iter()
+                    .map(|&class| i64::from(class))
+                    .collect();
+                table.add(&name, vec![name.clone()], classes(truth));
+            }
+            let columns = probability_columns(label, prediction.classes, names);
+            let probabilities = prediction.probabilities.clone();
+            let name = format!("probabilities of {label}");
+            table.add(&name, columns, Values::Numbers(probabilities));
+        }
+        table
+    }
+}
+
+/// The names of the columns of a label's class probabilities.
+pub(super) fn probability_columns(label: &str, classes: usize, names: &[String]) -> Vec<String> {
+    let column = |class| format!("probability of {label} = {}", class_name(names, class));
+    (0..classes).map(column).collect()
+}
+
+impl Encodings {
+    /// The table of the encodings. In a CSV file, the columns of a latent variable `z` are `z0`, `z1`
+    /// and so on.
+    pub fn table(&self, rows: &Rows) -> ResultTable {
+        let mut table = ResultTable::new(rows);
+        for encoding in &self.variables {
+            let values = Values::Numbers(encoding.values.clone());
+            table.add(&encoding.variable, encoding.columns.clone(), values);
+        }
+        table
+    }
+}

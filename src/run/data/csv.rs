@@ -1,0 +1,503 @@
+//! Tables as CSV files: a line of column names, then a line for each row.
+//!
+//! A variable with one number takes the column of its name. One with several takes the columns of its
+//! name and a number (`x0`, `x_1`, `x.2`, `x[3]`, from 0 or 1), in the order of the numbers; or, if it
+//! is the only such variable without columns of its own, all columns that no other variable takes. A
+//! column `split` says which rows are test rows.
+
+use super::{
+    checks::{no_rows, width},
+    columns::{ColumnSummary, TableSummary},
+    tables::{ClassNames, DataArray},
+};
+use crate::{
+    diagnostic::suggest,
+    distribution::Domain,
+    error::{Error, Result},
+    files::open,
+    model::{Model, Role, Variable},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    io::Read,
+    path::Path,
+};
+
+/// The column that says which rows are for training and which for testing.
+const SPLIT: &str = "split";
+
+/// The values that stand for a missing entry.
+const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];
+
+/// Reads the columns that the model uses. A column of classes has whole numbers from 0 on, or names:
+/// those in `known`, or else the names that occur, sorted.
+///
+/// # Errors
+/// If the file cannot be read or is no table, a variable has no columns, or a value cannot be read: with
+/// its line and column.
+pub fn arrays(path: &Path, model: &Model, known: &ClassNames) -> Result<Vec<DataArray>> {
+    let place = path.display().to_string();
+    let text = &contents(path)?;
+    let (mut reader, header) = reader(path, text)?;
+    let broken = |error: ::csv::Error| broken(&place, text, &error);
+    let header: Vec<&str> = header.iter().collect();
+    let layout = Layout::new(model, &header, &place)?;
+    let mut parts = [Part::new(&layout), Part::new(&layout)];
+    for record in reader.records() {
+        let record = record.map_err(broken)?;
+        let start = record.position().map_or(0, |position| position.byte());
+        let at = Line {
+            place: &place,
+            text,
+            start: start as usize,
+        };
+        let cell = |column: usize| Cell {
+            text: &record[column],
+            column: header[column],
+            at,
+        };
+        let is_test = match layout.split {
+            Some(column) => cell(column).is_test()?,
+            None => false,
+        };
+        parts[usize::from(is_test)].push(&layout, at.start, cell)?;
+    }
+    let [train, test] = parts;
+    let mut arrays = Vec::new();
+    let names = layout.class_names([&train, &test], known, &place)?;
+    for (prefix, part) in [("", train), ("test.", test)] {
+        if part.rows > 0 {
+            let at = |start| Line {
+                place: &place,
+                text,
+                start,
+            };
+            part.finish(&layout, prefix, &names, at, &mut arrays)?;
+        }
+    }
+    if arrays.is_empty() {
+        return Err(no_rows(&place));
+    }
+    // The names are kept for a note.
+    let unused = layout.unused.iter();
+    arrays.extend(unused.map(|name| DataArray::new(*name, [], Vec::<f32>::new())));
+    Ok(arrays)
+}
+
+/// Describes the columns of a file, except the one that says which rows are test rows.
+///
+/// # Errors
+/// If the file cannot be read or is no table.
+pub fn summary(path: &Path) -> Result<TableSummary> {
+    let place = path.display().to_string();
+    let text = &contents(path)?;
+    let (mut reader, header) = reader(path, text)?;
+    let mut table = TableSummary {
+        rows: 0,
+        columns: header.iter().map(ColumnSummary::new).collect(),
+    };
+    let split = header.iter().position(|name| name == SPLIT);
+    for record in reader.records() {
+        let record = record.map_err(|error| broken(&place, text, &error))?;
+        let is_training = split.is_none_or(|split| !record[split].eq_ignore_ascii_case("test"));
+        table.rows += usize::from(is_training);
+        for (column, value) in table.columns.iter_mut().zip(&record) {
+            match is_missing(value) {
+                true => column.missing += usize::from(is_training),
+                false => column.add(value),
+            }
+        }
+    }
+    if table.rows == 0 {
+        return Err(no_rows(&place));
+    }
+    table.columns.retain(|column| column.name != SPLIT);
+    Ok(table)
+}
+
+/// The text of a file, without a byte order mark.
+fn contents(path: &Path) -> Result<Vec<u8>> {
+    let unreadable = |error| Error::file(path, "cannot be read", error);
+    let mut text = Vec::new();
+    let mut file = open(path).map_err(unreadable)?;
+    file.read_to_end(&mut text).map_err(unreadable)?;
+    let mark = "\u{feff}".as_bytes();
+    if text.starts_with(mark) {
+        text.drain(..mark.len());
+    }
+    Ok(text)
+}
+
+/// A reader of a table's rows, and the names of its columns.
+fn reader<'t>(
+    path: &Path,
+    text: &'t [u8],
+) -> Result<(::csv::Reader<&'t [u8]>, ::csv::StringRecord)> {
+    let place = path.display().to_string();
+    let mut reader = ::csv::ReaderBuilder::new()
+        .delimiter(delimiter(path, text))
+        .trim(::csv::Trim::All)
+        .from_reader(text);
+    let header = reader.headers();
+    let header = header
+        .map_err(|error| broken(&place, text, &error))?
+        .clone();
+    if header.is_empty() {
+        let message = format!("{place}: expected a line of column names, found an empty file");
+        return Err(Error::data(message).help("give the table a column for each variable"));
+    }
+    Ok((reader, header))
+}
+
+/// A tab in `.tsv` files; else a semicolon if the first line has some and no comma.
+fn delimiter(path: &Path, text: &[u8]) -> u8 {
+    let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    match path.extension() {
+        Some(extension) if extension == "tsv" => b'\t',
+        _ if first.contains(&b';') && !first.contains(&b',') => b';',
+        _ => b',',
+    }
+}
+
+fn broken(place: &str, text: &[u8], error: &::csv::Error) -> Error {
+    match error.kind() {
+        ::csv::ErrorKind::UnequalLengths {
+            pos,
+            expected_len,
+            len,
+        } => {
+            let start = pos.as_ref().map_or(0, |position| position.byte()) as usize;
+            let at = Line { place, text, start };
+            let message = format!("{at}: expected {expected_len} columns, found {len}");
+            Error::data(message).help("give each line a value for each column of the first line")
+        }
+        _ => Error::data(format!("{place}: not a valid CSV file: {error}"))
+            .help("save the table as CSV in UTF-8, with a line of column names"),
+    }
+}
+
+/// Which columns each variable takes.
+struct Layout<'a> {
+    variables: Vec<(&'a Variable, Vec<usize>)>,
+    split: Option<usize>,
+    unused: Vec<&'a str>,
+}
+
+impl<'a> Layout<'a> {
+    fn new(model: &'a Model, header: &[&'a str], place: &str) -> Result<Self> {
+        let mut seen = BTreeSet::new();
+        if let Some(name) = header.iter().find(|name| !seen.insert(**name)) {
+            let message = format!("{place}: there are two columns `{name}`");
+            return Err(Error::data(message).help("omit one of them, or change its name"));
+        }
+        let mut taken = vec![false; header.len()];
+        let given = model.given();
+        let mut variables: Vec<(&Variable, Vec<usize>)> = Vec::new();
+        for variable in given {
+            let columns = own_columns(variable, header);
+            columns.iter().for_each(|&column| taken[column] = true);
+            variables.push((variable, columns));
+        }
+        for (variable, columns) in &variables {
+            if width(variable) == 1 && variable.role == Role::Data && columns.is_empty() {
+                return Err(wrong_columns(variable, columns, header, place));
+            }
+        }
+        let split = header.iter().position(|name| *name == SPLIT);
+        let split = split.filter(|&column| !taken[column]);
+        if let Some(column) = split {
+            taken[column] = true;
+        }
+        let mut without = variables
+            .iter_mut()
+            .filter(|(variable, columns)| width(variable) > 1 && columns.is_empty());
+        let is_free = |column: &usize| !taken[*column];
+        let free: Vec<usize> = (0..header.len()).filter(is_free).collect();
+        let mut unused: Vec<&str> = free.iter().map(|&column| header[column]).collect();
+        if let (Some((variable, columns)), None) = (without.next(), without.next()) {
+            if free.len() != width(variable) {
+                return Err(other_count(variable, &unused, place));
+            }
+            *columns = free;
+            unused.clear();
+        }
+        variables.retain(|(variable, columns)| variable.role != Role::Label || !columns.is_empty());
+        for (variable, columns) in &variables {
+            if columns.len() != width(variable) {
+                return Err(wrong_columns(variable, columns, header, place));
+            }
+        }
+        Ok(Layout {
+            variables,
+            split,
+            unused,
+        })
+    }
+
+    /// The names of the classes of each variable whose column has names.
+    fn class_names(
+        &self,
+        parts: [&Part; 2],
+        known: &ClassNames,
+        place: &str,
+    ) -> Result<ClassNames> {
+        let mut all = ClassNames::new();
+        for (index, (variable, _)) in self.variables.iter().enumerate() {
+            let cells = parts.into_iter().flat_map(|part| &part.classes[index]);
+            let occurring: BTreeSet<&String> = cells.filter(|text| !is_missing(text)).collect();
+            let known = known.get(&variable.name);
+            let is_number = |text: &&String| {
+                let number = text.parse::<i64>().ok();
+                number.is_some_and(|number| (-1..variable.size() as i64).contains(&number))
+            };
+            if variable.domain != Domain::Class
+                || known.is_none() && occurring.iter().all(is_number)
+            {
+                continue;
+            }
+            let mut names: Vec<String> = occurring.into_iter().cloned().collect();
+            names.sort_by(
+                |left, right| match (left.parse::<f64>(), right.parse::<f64>()) {
+                    (Ok(left), Ok(right)) => left.total_cmp(&right),
+                    _ => left.cmp(right),
+                },
+            );
+            let names = known.cloned().unwrap_or(names);
+            if names.len() > variable.size() {
+                let message = format!(
+                    "{place}: column `{}` has {} classes: {}",
+                    variable.name,
+                    names.len(),
+                    listed(&names)
+                );
+                return Err(Error::data(message).help(format!(
+                    "declare `{}: class[{}]`, or correct the column",
+                    variable.name,
+                    names.len()
+                )));
+            }
+            all.insert(variable.name.clone(), names);
+        }
+        Ok(all)
+    }
+}
+
+/// The columns that are named after a variable.
+fn own_columns(variable: &Variable, header: &[&str]) -> Vec<usize> {
+    let exact = header.iter().position(|name| *name == variable.name);
+    if width(variable) == 1 {
+        return exact.into_iter().collect();
+    }
+    let numbered = header.iter().enumerate().filter_map(|(column, name)| {
+        let rest = name.strip_prefix(variable.name.as_str())?;
+        let rest = rest.trim_start_matches(['_', '.', ' ', '[']);
+        Some((rest.trim_end_matches(']').parse::<usize>().ok()?, column))
+    });
+    let columns: BTreeMap<usize, usize> = numbered.collect();
+    columns.into_values().collect()
+}
+
+/// The error of a variable that would take all columns that are left, but whose size is another number.
+fn other_count(variable: &Variable, left: &[&str], place: &str) -> Error {
+    let (name, size) = (&variable.name, width(variable));
+    let message = format!(
+        "{place}: `{name}` has {size} numbers per row, but {} columns are left for it: {}",
+        left.len(),
+        listed(left)
+    );
+    Error::data(message).help(format!(
+        "remove or add columns, change the size of `{name}` in the model, or name its columns \
+         `{name}0` to `{name}{}`",
+        size - 1
+    ))
+}
+
+fn wrong_columns(variable: &Variable, columns: &[usize], header: &[&str], place: &str) -> Error {
+    let (name, size) = (&variable.name, width(variable));
+    if size > 1 {
+        let message = format!(
+            "{place}: expected {size} columns `{name}0` to `{name}{}`, found {}",
+            size - 1,
+            columns.len()
+        );
+        return Error::data(message).help(format!(
+            "add the columns, or change the size of `{name}` in the model"
+        ));
+    }
+    let error = Error::data(format!("{place}: expected a column `{name}`, found none"));
+    let help = suggest(name, header.iter().copied());
+    error.help(help.unwrap_or_else(|| format!("the columns are {}", listed(header))))
+}
+
+/// The first names of a list.
+fn listed(names: &[impl AsRef<str>]) -> String {
+    const MOST: usize = 12;
+    let shown = names.iter().take(MOST);
+    let shown: Vec<String> = shown.map(|name| format!("`{}`", name.as_ref())).collect();
+    let more = names.len().saturating_sub(MOST);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    shown.join(", ") + &more
+}
+
+fn is_missing(text: &str) -> bool {
+    MISSING.contains(&text)
+}
+
+/// The line of a row. `Display` prints its number, from 1.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    place: &'a str,
+    text: &'a [u8],
+    /// The place of the row in the text.
+    start: usize,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A row may begin with the end of the line before it, or with empty lines.
+        let rest = &self.text[self.start.min(self.text.len())..];
+        let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let before = &self.text[..self.start + ends.count()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        write!(f, "{}: line {line}", self.place)
+    }
+}
+
+/// A value and its place.
+struct Cell<'a> {
+    text: &'a str,
+    column: &'a str,
+    at: Line<'a>,
+}
+
+impl Cell<'_> {
+    fn error(&self, expected: &str) -> Error {
+        let Cell { text, column, at } = self;
+        let found = if is_missing(text) {
+            "a missing value".to_string()
+        } else {
+            format!("`{text}`")
+        };
+        Error::data(format!(
+            "{at}, column `{column}`: expected {expected}, found {found}"
+        ))
+    }
+
+    fn number(&self) -> Result<f32> {
+        match self.text.parse::<f32>() {
+            Ok(number) if !is_missing(self.text) => Ok(number),
+            _ => Err(self.error("a number").help(if is_missing(self.text) {
+                "fill in the value, or remove the row or the column"
+            } else {
+                "write numbers with a point and without units; classes need a variable of type `class`"
+            })),
+        }
+    }
+
+    fn is_test(&self) -> Result<bool> {
+        match self.text.to_ascii_lowercase().as_str() {
+            "train" => Ok(false),
+            "test" => Ok(true),
+            _ => Err(self
+                .error("`train` or `test`")
+                .help("give the column another name if it is no split into these parts")),
+        }
+    }
+}
+
+/// The values of the training or of the test rows.
+struct Part {
+    rows: usize,
+    /// The place of each row in the text, for messages about classes.
+    starts: Vec<usize>,
+    /// The numbers of each variable, row after row; empty for classes.
+    numbers: Vec<Vec<f32>>,
+    /// The text of each class; empty for other variables.
+    classes: Vec<Vec<String>>,
+}
+
+impl Part {
+    fn new(layout: &Layout) -> Self {
+        let count = layout.variables.len();
+        Part {
+            rows: 0,
+            starts: Vec::new(),
+            numbers: vec![Vec::new(); count],
+            classes: vec![Vec::new(); count],
+        }
+    }
+
+    fn push<'c>(
+        &mut self,
+        layout: &Layout,
+        start: usize,
+        cell: impl Fn(usize) -> Cell<'c>,
+    ) -> Result<()> {
+        self.rows += 1;
+        self.starts.push(start);
+        for (index, (variable, columns)) in layout.variables.iter().enumerate() {
+            for &column in columns {
+                let cell = cell(column);
+                match variable.domain {
+                    Domain::Class => self.classes[index].push(cell.text.to_string()),
+                    _ => self.numbers[index].push(cell.number()?),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the array of each variable.
+    fn finish<'t>(
+        self,
+        layout: &Layout,
+        prefix: &str,
+        names: &ClassNames,
+        at: impl Fn(usize) -> Line<'t>,
+        arrays: &mut Vec<DataArray>,
+    ) -> Result<()> {
+        let values = self.numbers.into_iter().zip(self.classes);
+        for ((variable, _), (numbers, classes)) in layout.variables.iter().zip(values) {
+            let name = format!("{prefix}{}", variable.name);
+            if variable.domain != Domain::Class {
+                let shape = [self.rows, width(variable)];
+                arrays.push(DataArray::new(name, shape, numbers));
+                continue;
+            }
+            let names = names.get(&variable.name);
+            let number = |text: &String| match names {
+                _ if is_missing(text) && variable.role == Role::Label => Some(-1.0),
+                Some(names) => names
+                    .iter()
+                    .position(|name| name == text)
+                    .map(|at| at as f64),
+                None => text.parse::<f64>().ok(),
+            };
+            let mut numbers = Vec::with_capacity(classes.len());
+            for (text, &start) in classes.iter().zip(&self.starts) {
+                let cell = Cell {
+                    text,
+                    column: &variable.name,
+                    at: at(start),
+                };
+                let expected = match names {
+                    Some(names) => format!("one of {}", listed(names)),
+                    None => "a class".to_string(),
+                };
+                let number = number(text).ok_or_else(|| {
+                    cell.error(&expected)
+                        .help("correct the value; leave it empty where a label is unknown")
+                })?;
+                numbers.push(number);
+            }
+            let names = names.cloned().unwrap_or_default();
+            arrays.push(DataArray::new(name, [self.rows], numbers).with_class_names(names));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! `dgc new`: a first model for a table.
+
+use crate::common::program::{fails, fine};
+use std::path::Path;
+
+/// A table of 60 rows: two numeric columns, a column of names, and a label that a third of the rows have.
+fn table() -> String {
+    let mut text = String::from("length,weight in kg,colour,species,split\n");
+    for row in 0..60 {
+        let class = row % 3;
+        let colour = ["red", "blue"][row % 2];
+        let species = match row % 9 {
+            0..3 => ["a", "b", "c"][class],
+            _ => "",
+        };
+        let split = if row < 45 { "train" } else { "test" };
+        let (length, weight) = (100 + 10 * class + row % 7, 0.25 * row as f64);
+        text += &format!("{length},{weight},{colour},{species},{split}\n");
+    }
+    text
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).expect("a file is written");
+}
+
+#[test]
+fn a_draft_trains_without_edits() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write(at, "animals.csv", &table());
+    fine(
+        at,
+        &[
+            "new",
+            "animals.csv",
+            "--label",
+            "species",
+            "-o",
+            "animals.dgm",
+        ],
+    );
+    let text = std::fs::read_to_string(at.join("animals.dgm")).expect("a model");
+    insta::assert_snapshot!(text);
+    assert_eq!(
+        fine(at, &["check", "animals.dgm"]),
+        "animals.dgm: no mistakes\n"
+    );
+    let train = [
+        "train",
+        "--data",
+        "animals.csv",
+        "--epochs",
+        "2",
+        "--threads",
+        "1",
+    ];
+    fine(at, &[&train[..], &["animals.dgm", "-o", "run"]].concat());
+    let predicted = fine(at, &["predict", "run", "-o", "-"]);
+    assert_eq!(predicted.lines().count(), 16, "{predicted}");
+    assert!(
+        predicted.contains("probability of species = b"),
+        "{predicted}"
+    );
+    let scores = fine(at, &["score", "run", "-o", "-"]);
+    assert!(scores.starts_with("row,log-likelihood\n0,"), "{scores}");
+    // Without a label, all columns are data, and miss no value.
+    assert!(
+        fails(at, &["new", "animals.csv", "-o", "all.dgm"]).contains("column `species` misses")
+    );
+    let filled = table().replace(",,", ",d,");
+    write(at, "filled.csv", &filled);
+    fine(at, &["new", "filled.csv", "-o", "all.dgm"]);
+    fine(
+        at,
+        &[
+            &train[..1],
+            &[
+                "all.dgm",
+                "--data",
+                "filled.csv",
+                "--epochs",
+                "1",
+                "-o",
+                "all",
+            ],
+        ]
+        .concat(),
+    );
+}
+
+#[test]
+fn a_table_that_makes_no_model_is_explained() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let cases = [
+        ("", "y", "empty file"),
+        ("a,y\n", "y", "at least one row"),
+        ("a,b\n1,2\n3,4\n", "y", "has no such column"),
+        ("a,y\n1,p\n,q\n", "y", "column `a` misses 1 of 2 values"),
+        ("a,y\n1,p\n2,p\n", "y", "has 1 classes"),
+        (
+            "a,my label\n1,p\n2,q\n",
+            "my label",
+            "cannot be the name of a variable",
+        ),
+        ("y\np\nq\n", "y", "no column to learn from"),
+        ("a,y\n1,0.5\n2,0.25\n", "y", "different values"),
+    ];
+    for (text, label, wanted) in cases {
+        write(at, "table.csv", text);
+        let said = fails(
+            at,
+            &["new", "table.csv", "--label", label, "-o", "table.dgm"],
+        );
+        assert!(said.contains(wanted), "{text:?}: {said}");
+        assert!(!at.join("table.dgm").exists());
+    }
+}
