@@ -4,6 +4,7 @@ use crate::{
     driver,
     error::{Error, Result},
     run::data::{ColumnSummary, TableSummary, columns},
+    syntax::format,
 };
 use std::{fmt::Write, path::Path};
 
@@ -28,7 +29,7 @@ pub fn draft(path: impl AsRef<Path>, label: Option<&str>) -> Result<String> {
     let text = draft.text();
     // Names of columns may be words of the language.
     match driver::check("draft", &text, &[]) {
-        Ok(_) => Ok(text),
+        Ok(_) => Ok(format(&text)),
         Err(mistakes) => {
             let first = mistakes
                 .first()
@@ -84,37 +85,16 @@ impl<'a> Draft<'a> {
             if label.is_some_and(|label| label.name == column.name) {
                 continue;
             }
-            if column.missing > 0 {
-                let message = format!(
-                    "{place}: column `{}` misses {} of {} values",
-                    column.name, column.missing, table.rows
-                );
-                return Err(Error::data(message)
-                    .help("fill in the values, or remove the column or these rows"));
-            }
-            if column.is_numeric {
-                draft.numbers.push(column);
-            } else if column.values.len() <= MOST_CLASSES.min(table.rows / 2) {
-                draft.classes.push(column);
-            } else {
-                draft.notes.push(format!(
-                    "column `{}` is not used: it has {} different texts",
-                    column.name,
-                    column.values.len()
-                ));
-            }
-            if column.is_numeric && column.values.len() == 1 {
-                draft.notes.push(format!(
-                    "column `{}` has one value in all rows: remove it from the table, and reduce `x`",
-                    column.name
-                ));
-            }
+            draft.add(column, &place.to_string())?;
         }
         if draft.numbers.is_empty() && draft.classes.is_empty() {
             let message = format!("{place}: found no column to learn from");
-            return Err(Error::data(message).help("add columns beside the label"));
+            return Err(Error::data(message).help(
+                "add columns with numbers, written with a point, or with few different texts",
+            ));
         }
-        let named = draft.classes.iter().chain(&draft.label);
+        let alone = draft.numbers.iter().filter(|_| draft.numbers.len() == 1);
+        let named = draft.classes.iter().chain(&draft.label).chain(alone);
         if let Some(column) = named
             .into_iter()
             .find(|column| identifier(&column.name) != column.name)
@@ -123,18 +103,57 @@ impl<'a> Draft<'a> {
                 "{place}: `{}` cannot be the name of a variable",
                 column.name
             );
-            return Err(Error::data(message).help(format!(
-                "rename the column, for example to `{}`",
-                identifier(&column.name)
-            )));
+            return Err(Error::data(message)
+                .help("rename the column, with letters from a to z, digits and `_`"));
         }
         Ok(draft)
+    }
+
+    /// Adds a column that is not the label.
+    fn add(&mut self, column: &'a ColumnSummary, place: &str) -> Result<()> {
+        let (name, count) = (&column.name, column.values.len());
+        if column.missing > 0 || column.misses_in_test {
+            let message = match column.missing {
+                0 => format!("{place}: column `{name}` misses values of test rows"),
+                missing => format!(
+                    "{place}: column `{name}` misses {missing} of {} values",
+                    self.rows
+                ),
+            };
+            return Err(
+                Error::data(message).help("fill in the values, or remove the column or these rows")
+            );
+        }
+        match &column.first_text {
+            None => self.numbers.push(column),
+            Some(text) if column.is_mostly_numeric() => {
+                let text: String = text.chars().take(40).collect();
+                let message =
+                    format!("{place}: column `{name}` has numbers, and the text `{text}`");
+                return Err(Error::data(message).help("correct the value, or remove the row"));
+            }
+            Some(_) if count <= MOST_CLASSES.min(self.rows / 2) => self.classes.push(column),
+            Some(_) => self.notes.push(format!(
+                "column `{name}` is not used: it has {count} different texts"
+            )),
+        }
+        if count == 1 {
+            self.notes.push(format!(
+                "column `{name}` has one value in all rows; remove it from the table"
+            ));
+        } else if count == column.numbers && column.is_whole && count > 20 {
+            self.notes.push(format!(
+                "column `{name}` has another whole number in each row; if these number the rows, \
+                 remove it from the table"
+            ));
+        }
+        Ok(())
     }
 
     /// A name that no column takes, for a variable or size of the draft.
     fn free(&self, name: &str) -> String {
         let taken = |name: &str| {
-            let mut columns = self.classes.iter().chain(&self.label);
+            let mut columns = self.classes.iter().chain(&self.numbers).chain(&self.label);
             columns.any(|column| column.name == name)
         };
         let mut free = name.to_string();
@@ -145,14 +164,22 @@ impl<'a> Draft<'a> {
     }
 
     fn text(&self) -> String {
-        let [x, z, hidden, latent] = ["x", "z", "hidden", "latent"].map(|name| self.free(name));
+        let [mut x, z, hidden, latent] = ["x", "z", "hidden", "latent"].map(|name| self.free(name));
+        // A variable with one number takes the column of its name.
+        if let [column] = self.numbers[..] {
+            x = column.name.clone();
+        }
         let body = self.free("body");
         let count = self.numbers.len();
-        let labelled = self.label.map_or(0, |label| self.rows - label.missing);
+        let labelled = self
+            .label
+            .map_or(0, |label| self.rows - label.missing - label.minus_ones);
         let unlabelled = self.rows - labelled;
         let mut text = format!(
-            "// A first model of {}, which has {} training rows. Train it with:\n//   dgc train {}.dgm --data {}\nmodel {} {{\n",
-            self.file, self.rows, self.model, self.file, self.model
+            "// A first model of {}, which has {} training rows.\nmodel {} {{\n",
+            shortened(&[&self.file]),
+            self.rows,
+            self.model
         );
         for note in &self.notes {
             let _ = writeln!(text, "  // Note: {note}.");
@@ -184,7 +211,7 @@ impl<'a> Draft<'a> {
             data.push(&column.name);
         }
         if let Some(label) = self.label {
-            let names: Vec<&str> = label.values.iter().map(String::as_str).collect();
+            let names: Vec<&str> = classes(label).collect();
             let _ = writeln!(
                 text,
                 "  // Known in {labelled} of {} rows: {}",
@@ -283,14 +310,24 @@ fn radius(features: usize) -> f64 {
     (radius * 10.0).round().max(1.0) / 10.0
 }
 
+/// The classes of a label. −1 marks an unknown one.
+fn classes(label: &ColumnSummary) -> impl Iterator<Item = &str> {
+    label
+        .values
+        .iter()
+        .map(String::as_str)
+        .filter(|value| *value != "-1")
+}
+
 fn check_label(label: &ColumnSummary, place: &str) -> Result<()> {
-    let name = &label.name;
-    let count = label.values.len();
+    let (name, count) = (&label.name, classes(label).count());
     if count < 2 {
-        let message = format!("{place}: the label `{name}` has {count} classes");
-        return Err(Error::data(message).help("a label needs at least two classes"));
+        let s = if count == 1 { "" } else { "es" };
+        let message = format!("{place}: the label `{name}` has {count} class{s}");
+        return Err(Error::data(message)
+            .help("a label needs at least two classes; -1 marks rows with an unknown label"));
     }
-    let is_number = label.is_numeric && (count > MOST_NUMBERS || !label.is_whole);
+    let is_number = label.is_numeric() && (count > MOST_NUMBERS || !label.is_whole);
     if is_number || count > MOST_CLASSES {
         let message = format!("{place}: the label `{name}` has {count} different values");
         return Err(Error::data(message)

@@ -19,6 +19,7 @@ mod files;
 mod results;
 mod layout;
 mod run;
+mod overview;
 mod picture;
 mod summary;
 mod trainer;
@@ -49,6 +50,7 @@ pub use layout::{ast, format_file, format_text};
 pub use model::Drawing;
 #[cfg(feature = "cli")]
 pub(crate) use model::{is_standard, read_text, shown_name};
+pub use overview::{Overview, RunOverview};
 pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use results::{ResultTable, TableFormat};

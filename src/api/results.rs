@@ -58,9 +58,6 @@ pub enum TableFormat {
 }
 
 impl TableFormat {
-    /// The endings of the formats' files.
-    pub const ENDINGS: [&'static str; 2] = ["csv", "npz"];
-
     /// The format of a file, by its ending; CSV if it has none of the endings.
     pub fn of(path: &Path) -> Self {
         match path.extension() {

@@ -147,13 +147,13 @@ impl Run {
         Rows::select(&dataset, &self.settings, true, part)
     }
 
-    /// Reads another data set, as [`Dataset::open`]. Classes by name have the numbers that they have in
-    /// the run.
+    /// Reads another data set, as [`Dataset::open`]. Columns and classes by name are those of the data that
+    /// the run was trained on.
     ///
     /// # Errors
-    /// As [`Dataset::open`], or if a class has no such name.
+    /// As [`Dataset::open`], or if a column is missing or a class has another name.
     pub fn open_data(&self, source: impl AsRef<Path>) -> Result<Dataset> {
-        Dataset::open_with(source, &self.model, &self.settings.class_names)
+        Dataset::open_with(source, &self.model, Some(self.settings.known_names()))
     }
 
     /// Rows of another data set.
@@ -324,10 +324,14 @@ impl Run {
             let source = bits.as_ref().map_or(rows.source(), |bits| bits);
             evaluator.run(session, source, self.seed)
         })?;
-        inferred.remove(&OutputName::Likelihood).ok_or_else(|| {
+        let likelihood = inferred.remove(&OutputName::Likelihood).ok_or_else(|| {
             Error::unsupported("a classifier has no likelihood of the data")
                 .help("`Run::predict` computes its class probabilities")
-        })
+        })?;
+        match likelihood.iter().position(|value| value.is_nan()) {
+            None => Ok(likelihood),
+            Some(row) => Err(not_finite(row, &OutputName::Likelihood, f32::NAN)),
+        }
     }
 
     /// Infers every row with its labels hidden.
@@ -668,10 +672,15 @@ fn check_finite(scored: &Scored) -> Result<()> {
     let outputs = scored.inferred.iter().chain(&scored.on_greys);
     for (name, values) in outputs.filter(|(name, _)| name.is_number_per_row()) {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            let message = format!("row {row}: expected a finite {name}, found {}", values[row]);
-            let help = "the row's values may be far from the training data, or training diverged";
-            return Err(Error::data(message).help(help));
+            return Err(not_finite(row, name, values[row]));
         }
     }
     Ok(())
+}
+
+/// The error of a number of a row that is not finite.
+fn not_finite(row: usize, name: &OutputName, value: f32) -> Error {
+    let message = format!("row {row}: expected a finite {name}, found {value}");
+    let help = "the row's values may be far from the training data, or training diverged";
+    Error::data(message).help(help)
 }

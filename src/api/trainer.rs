@@ -260,7 +260,7 @@ impl Trainer {
         }
         let data = match options.data {
             Some(DataPlace::Named(name)) => {
-                let data = Dataset::open_with(name, &model, &settings.class_names)?;
+                let data = Dataset::open_with(name, &model, Some(settings.known_names()))?;
                 settings.data = data.name().map(str::to_string);
                 data
             }
@@ -963,6 +963,7 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         },
         fingerprint: None,
         class_names: data.class_names().clone(),
+        columns: data.columns().clone(),
         labels: options.labels,
         validation: options.validation,
         seed: options.seed,

@@ -14,6 +14,7 @@ mod compile;
 mod numbers;
 mod train;
 mod runs;
+mod overview;
 mod bench;
 mod doctor;
 
@@ -66,6 +67,7 @@ enum Command {
     Encode(runs::Encode),
     Score(runs::Score),
     Sample(runs::Sample),
+    Runs(overview::Runs),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
     Bound(numbers::Bound),
@@ -103,6 +105,7 @@ fn run(command: Command) -> Result<()> {
         Command::Encode(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Sample(command) => command.run(),
+        Command::Runs(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Bound(command) => command.run(),

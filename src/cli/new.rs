@@ -4,7 +4,7 @@ use super::{
     arguments::check_file,
     terminal::{print, write_output},
 };
-use crate::{Result, draft, is_standard};
+use crate::{Error, Result, draft, is_standard};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -28,6 +28,10 @@ pub(super) struct New {
 impl New {
     pub fn run(self) -> Result<()> {
         check_file(&self.output, &["dgm"], &[&self.data])?;
+        if !is_standard(&self.output) && self.output.exists() {
+            let message = format!("{}: the file exists", self.output.display());
+            return Err(Error::usage(message).help("choose another name, or remove the file"));
+        }
         let text = draft(&self.data, self.label.as_deref())?;
         write_output(&self.output, text.as_bytes())?;
         if is_standard(&self.output) {

@@ -68,11 +68,11 @@ impl Source {
         usual: TableFormat,
         make: impl FnOnce(&Run, &Rows) -> Result<ResultTable>,
     ) -> Result<()> {
-        let mut endings = TableFormat::ENDINGS;
         // The first is named in the example of a message.
-        endings.sort_by_key(|ending| {
-            TableFormat::of(&Path::new("results").with_extension(ending)) != usual
-        });
+        let endings = match usual {
+            TableFormat::Csv => ["csv", "npz"],
+            TableFormat::Npz => ["npz", "csv"],
+        };
         let run = self.open_for(output, &endings)?;
         let rows = self.rows(&run)?;
         let format = match is_standard(output) {
@@ -128,8 +128,8 @@ impl Eval {
 
 /// Write the labels of each row and the probability of every class, as CSV or npz
 ///
-/// The columns are `row`, the row's number in the data set, from 0, and for each label: its most
-/// probable class, the probability of that class, the true class where the data have it, and the
+/// The columns are `row`, the row's number among the rows of its part (such as the test rows), from 0,
+/// and for each label: its most probable class, the probability of that class, the true class where the data have it, and the
 /// probability of every class.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc predict runs/adgm -o labels.csv")]

@@ -76,7 +76,7 @@ impl ClassScores {
         });
         Some(ClassScores {
             rows: rows.len(),
-            error: 1.0 - right as f64 / all,
+            error: (rows.len() - right) as f64 / all,
             balanced_error: 1.0 - mean(recalls),
             macro_f1: mean(f1),
             auc: auc(&rows, &counts),

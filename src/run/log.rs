@@ -54,6 +54,28 @@ impl Log {
             .map_err(failed)
     }
 
+    /// The metrics of each epoch that was logged whole.
+    ///
+    /// # Errors
+    /// If a complete line is not the metrics of an epoch, or the file cannot be read.
+    pub fn epochs(&self) -> Result<Vec<Value>> {
+        let bytes = match files::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::file(&self.path, "cannot be read", error)),
+        };
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate();
+        let whole = lines.filter(|(_, line)| line.ends_with(b"\n"));
+        whole
+            .map(
+                |(index, line)| match serde_json::from_slice::<Value>(line) {
+                    Ok(metrics) if metrics["epoch"].is_u64() => Ok(metrics),
+                    _ => Err(self.unreadable(index + 1, line)),
+                },
+            )
+            .collect()
+    }
+
     /// Whether an epoch was logged.
     pub fn has_epochs(&self) -> bool {
         files::read(&self.path).is_ok_and(|bytes| bytes.contains(&b'\n'))

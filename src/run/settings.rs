@@ -4,7 +4,7 @@
 //! ([`Settings::identity`]), so that damage to either file is found.
 
 use super::{
-    data::{ClassNames, Dataset},
+    data::{ClassNames, ColumnNames, Dataset, KnownNames},
     fields::Fields,
 };
 use crate::{
@@ -51,6 +51,9 @@ pub struct Settings {
     /// The names of classes that have names in the data.
     #[serde(skip_serializing_if = "ClassNames::is_empty")]
     pub class_names: ClassNames,
+    /// The columns of variables that took all columns of a table that nothing else took.
+    #[serde(skip_serializing_if = "ColumnNames::is_empty")]
+    pub columns: ColumnNames,
     /// The number of labels to keep; `None` keeps all.
     pub labels: Option<usize>,
     /// The number of training rows to hold out.
@@ -140,6 +143,7 @@ impl Settings {
                 Some(fields.take("fingerprint")?)
             },
             class_names: fields.take_optional("class_names")?.unwrap_or_default(),
+            columns: fields.take_optional("columns")?.unwrap_or_default(),
             labels: fields.take("labels")?,
             validation: fields.take("validation")?,
             seed: fields.take("seed")?,
@@ -267,6 +271,7 @@ impl Settings {
             None => {
                 self.fingerprint = Some(found);
                 self.class_names = data.class_names().clone();
+                self.columns = data.columns().clone();
                 Ok(())
             }
         }
@@ -298,6 +303,14 @@ impl Settings {
             return Err(Error::data(message).help("pass the data set to the operation"));
         }
         let source = self.data.as_deref().unwrap_or("mnist");
-        Dataset::open_with(source, model, &self.class_names)
+        Dataset::open_with(source, model, Some(self.known_names()))
+    }
+
+    /// The names that data for the run must have.
+    pub fn known_names(&self) -> KnownNames<'_> {
+        KnownNames {
+            classes: &self.class_names,
+            columns: &self.columns,
+        }
     }
 }

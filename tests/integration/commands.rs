@@ -144,7 +144,7 @@ fn every_command_runs_on_every_model() {
                     on_model(&[&given[..], &["--grads", "grads.safetensors"]].concat());
                 }
                 // Commands without a model.
-                "list" | "doctor" | "new" => {}
+                "list" | "doctor" | "new" | "runs" => {}
                 other => panic!("`{other}` is not run on the models: add how it is called"),
             }
         }
@@ -185,6 +185,7 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
         "sample" => (vec!["sample", "run"], Some(output(".png"))),
         "bound" => (vec!["bound", "small.dgm"], None),
         "list" | "doctor" => (vec![command], None),
+        "runs" => (vec!["runs", "."], None),
         "new" => (vec!["new", "table.csv"], Some(output(".dgm"))),
         other => panic!("`{other}` is not called with extreme options: add how it is called"),
     };

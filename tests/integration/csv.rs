@@ -87,11 +87,14 @@ fn classes_from_1_are_names() {
     let path = write(
         folder.path(),
         "flowers.csv",
-        "a,b,height,species\n1,2,3,10\n1,2,3,9\n1,2,3,1\n",
+        "a,b,height,species\n1,2,3,10\n1,2,3,9\n1,2,3,1\n1,2,3,-1\n1,2,3,\n",
     );
     let data = Dataset::open(path, &model()).expect("a data set");
     assert_eq!(data.class_names()["species"], ["1", "9", "10"]);
-    assert_eq!(values(Some(data.train()), "species"), [2.0, 1.0, 0.0]);
+    assert_eq!(
+        values(Some(data.train()), "species"),
+        [2.0, 1.0, 0.0, -1.0, -1.0]
+    );
 }
 
 #[test]
@@ -111,6 +114,10 @@ fn mistakes_name_their_line_and_column() {
         "x0,x2,x3,height\n1,2,3,4\n",
         "a,a,height\n1,2,3\n",
         "a,b,height,split\n1,2,3,valid\n",
+        "a,b,height,split\n1,2,3,test\n",
+        "a,b,height,species\n1,2,3,rose\n1,2,3,\"lily\n1,2,3,rose\n1,2,3,lily\n",
+        "a,b,height,species\n1,2,3,1\n1,2,3,3\n",
+        "a|b|height\n1|2|3\n",
         "a,b,height,species\n1,2,3,a\n1,2,3,b\n1,2,3,c\n1,2,3,d\n",
     ] {
         let path = write(folder.path(), "flowers.csv", text);
@@ -168,6 +175,20 @@ fn names_of_classes_stay_with_the_run() {
     assert_eq!(lines[2].split(',').nth(3), Some(""));
     let report = run.evaluate(&rows).expect("an evaluation").to_string();
     assert!(report.contains("\n  tulip "), "{report}");
+    // Columns are found by name, in any order and among others.
+    let likelihood = |text: &str| {
+        let path = write(folder.path(), "ordered.csv", text);
+        let data = run.open_data(&path)?;
+        run.log_likelihood(&run.rows_of(&data, None)?)
+    };
+    let in_order = likelihood("a,b,height\n3,1,2\n").expect("a likelihood");
+    let others = likelihood("b,id,height,a\n1,77,2,3\n").expect("a likelihood");
+    assert_eq!(in_order, others);
+    let missing = likelihood("c,b,height\n3,1,2\n").expect_err("no column `a`");
+    assert!(
+        missing.to_string().contains("expected a column `a`"),
+        "{missing}"
+    );
     // Names that the run does not know, and the same names in a data set that was read alone.
     let other = write(
         folder.path(),

@@ -64,6 +64,8 @@ fn a_draft_trains_without_edits() {
     );
     let scores = fine(at, &["score", "run", "-o", "-"]);
     assert!(scores.starts_with("row,log-likelihood\n0,"), "{scores}");
+    // A model is not replaced.
+    assert!(fails(at, &["new", "animals.csv", "-o", "animals.dgm"]).contains("the file exists"));
     // Without a label, all columns are data, and miss no value.
     assert!(
         fails(at, &["new", "animals.csv", "-o", "all.dgm"]).contains("column `species` misses")
@@ -71,6 +73,27 @@ fn a_draft_trains_without_edits() {
     let filled = table().replace(",,", ",d,");
     write(at, "filled.csv", &filled);
     fine(at, &["new", "filled.csv", "-o", "all.dgm"]);
+    // A single number, a column of many texts, columns that look like those of `x`, and labels of −1.
+    let names: Vec<String> = (0..40).map(|row| format!("name {row}")).collect();
+    let line = |row: usize| {
+        let class = ["-1", "0", "1"][row % 3];
+        format!("{},{},{},{class}", names[row], row % 7, row % 5)
+    };
+    let lines: Vec<String> = (0..40).map(line).collect();
+    let all = format!("name,x1,b,y\n{}\n", lines.join("\n"));
+    let one: Vec<String> = (0..40)
+        .map(|row| format!("{}.5,{}", row % 7, row % 2))
+        .collect();
+    for (table, text) in [("odd", all), ("one", format!("a,y\n{}\n", one.join("\n")))] {
+        write(at, &format!("{table}.csv"), &text);
+        let (data, model) = (format!("{table}.csv"), format!("{table}.dgm"));
+        fine(at, &["new", &data, "--label", "y", "-o", &model]);
+        let train = [
+            "train", &model, "--data", &data, "--epochs", "1", "-o", table,
+        ];
+        let said = fine(at, &train);
+        assert!(said.contains("of each of 2 classes"), "{said}");
+    }
     fine(
         at,
         &[
@@ -95,10 +118,15 @@ fn a_table_that_makes_no_model_is_explained() {
     let at = folder.path();
     let cases = [
         ("", "y", "empty file"),
-        ("a,y\n", "y", "at least one row"),
+        ("a,y\n", "y", "expected a row for training"),
+        ("a,y\n1,-1\n2,1\n3,1\n", "y", "has 1 class"),
+        ("a,a,y\n1,2,p\n3,4,q\n", "y", "two columns `a`"),
+        ("a;b|y\n", "y", "expected a row"),
+        ("a|y\n1|p\n", "y", "separated by commas"),
+        ("a,b,y\n1,2,p\n3,?,q\n5,6,q\n", "y", "the text `?`"),
         ("a,b\n1,2\n3,4\n", "y", "has no such column"),
         ("a,y\n1,p\n,q\n", "y", "column `a` misses 1 of 2 values"),
-        ("a,y\n1,p\n2,p\n", "y", "has 1 classes"),
+        ("a,y\n1,p\n2,p\n", "y", "has 1 class"),
         (
             "a,my label\n1,p\n2,q\n",
             "my label",

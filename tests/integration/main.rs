@@ -39,6 +39,7 @@ mod names;
 mod notes;
 mod oracle;
 mod outputs;
+mod overview;
 mod precision;
 mod registries;
 mod results;

@@ -216,3 +216,36 @@ fn paths_in_pages_exist() {
     }
     assert!(count >= 50, "{count} paths");
 }
+
+/// The commands of the tutorial on tables, with its files. Their output has every line of the page that
+/// has no number; numbers differ between machines.
+#[test]
+fn the_table_becomes_probabilities() {
+    let page = common::root().join("docs/tutorials/table.md");
+    let text = std::fs::read_to_string(page).expect("the page can be read");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    std::fs::copy(common::root().join("data/iris.csv"), at.join("iris.csv")).expect("a copy");
+    let fenced = |kind: &'static str| {
+        let parts = text.split(kind).skip(1);
+        parts.map(|part| part.split_once("```").expect("a block is closed").0)
+    };
+    let new = fenced("```csv\n").last().expect("the page has new rows");
+    std::fs::write(at.join("new.csv"), new).expect("a file is written");
+    let (mut count, mut output) = (0, String::new());
+    for line in fenced("```console\n").flat_map(str::lines) {
+        if let Some(command) = line.strip_prefix("$ dgc ") {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            output = common::program::fine(at, &words);
+            count += 1;
+        } else if !line.contains(|c: char| c.is_ascii_digit() || c == '…') {
+            assert!(output.contains(line), "no {line:?} in {output}");
+        }
+    }
+    assert_eq!(count, 5);
+    let model = std::fs::read_to_string(at.join("iris.dgm")).expect("a model");
+    assert!(
+        text.contains(&model),
+        "the page has the model that `dgc new` writes:\n{model}"
+    );
+}

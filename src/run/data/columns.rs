@@ -18,8 +18,16 @@ pub struct ColumnSummary {
     pub name: String,
     /// The number of training rows without a value.
     pub missing: usize,
-    /// Whether all values are numbers.
-    pub is_numeric: bool,
+    /// The number of training rows with −1, which marks an unknown label.
+    pub minus_ones: usize,
+    /// Whether a test row has no value.
+    pub misses_in_test: bool,
+    /// The values that are numbers.
+    pub numbers: usize,
+    /// The values that are no numbers.
+    pub texts: usize,
+    /// The first value that is no number.
+    pub first_text: Option<String>,
     /// Whether all values are whole numbers.
     pub is_whole: bool,
     /// The different values, up to [`MOST_VALUES`].
@@ -30,6 +38,15 @@ pub struct ColumnSummary {
 pub const MOST_VALUES: usize = 1001;
 
 impl TableSummary {
+    /// The names of the columns of which at least half of the values are numbers.
+    pub fn numeric_names(&self) -> BTreeSet<String> {
+        let numeric = self
+            .columns
+            .iter()
+            .filter(|column| column.is_mostly_numeric());
+        numeric.map(|column| column.name.clone()).collect()
+    }
+
     /// The names of the columns.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())
@@ -42,19 +59,37 @@ impl ColumnSummary {
         ColumnSummary {
             name: name.to_string(),
             missing: 0,
-            is_numeric: true,
+            minus_ones: 0,
+            misses_in_test: false,
+            numbers: 0,
+            texts: 0,
+            first_text: None,
             is_whole: true,
             values: BTreeSet::new(),
         }
     }
 
+    /// Whether all values are numbers.
+    pub fn is_numeric(&self) -> bool {
+        self.texts == 0
+    }
+
+    /// Whether at least half of the values are numbers, so that the others may be mistakes.
+    pub fn is_mostly_numeric(&self) -> bool {
+        self.numbers >= self.texts
+    }
+
     /// Adds a value that is not missing.
     pub fn add(&mut self, value: &str) {
-        let number = value
-            .parse::<f64>()
-            .ok()
-            .filter(|number| number.is_finite());
-        self.is_numeric &= number.is_some();
+        let number = value.parse::<f64>().ok();
+        let number = number.filter(|number| number.is_finite());
+        match number {
+            Some(_) => self.numbers += 1,
+            None => {
+                self.texts += 1;
+                self.first_text.get_or_insert_with(|| value.to_string());
+            }
+        }
         self.is_whole &= number.is_some_and(|number| number.fract() == 0.0);
         if self.values.len() < MOST_VALUES && !self.values.contains(value) {
             self.values.insert(value.to_string());

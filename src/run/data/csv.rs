@@ -6,9 +6,9 @@
 //! column `split` says which rows are test rows.
 
 use super::{
-    checks::{no_rows, width},
+    checks::width,
     columns::{ColumnSummary, TableSummary},
-    tables::{ClassNames, DataArray},
+    tables::{ClassNames, DataArray, KnownNames},
 };
 use crate::{
     diagnostic::suggest,
@@ -30,19 +30,20 @@ const SPLIT: &str = "split";
 /// The values that stand for a missing entry.
 const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];
 
-/// Reads the columns that the model uses. A column of classes has whole numbers from 0 on, or names:
-/// those in `known`, or else the names that occur, sorted.
+/// Reads the columns that the model uses. A column of classes has whole numbers from 0 on, or names: the
+/// names that occur, sorted. Data for a run have the names that it knows.
 ///
 /// # Errors
 /// If the file cannot be read or is no table, a variable has no columns, or a value cannot be read: with
 /// its line and column.
-pub fn arrays(path: &Path, model: &Model, known: &ClassNames) -> Result<Vec<DataArray>> {
+pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
     let place = path.display().to_string();
     let text = &contents(path)?;
     let (mut reader, header) = reader(path, text)?;
     let broken = |error: ::csv::Error| broken(&place, text, &error);
     let header: Vec<&str> = header.iter().collect();
-    let layout = Layout::new(model, &header, &place)?;
+    let numeric = || Ok(summary(path)?.numeric_names());
+    let layout = Layout::new(model, &header, known, &numeric, &place)?;
     let mut parts = [Part::new(&layout), Part::new(&layout)];
     for record in reader.records() {
         let record = record.map_err(broken)?;
@@ -64,6 +65,9 @@ pub fn arrays(path: &Path, model: &Model, known: &ClassNames) -> Result<Vec<Data
         parts[usize::from(is_test)].push(&layout, at.start, cell)?;
     }
     let [train, test] = parts;
+    if train.rows == 0 {
+        return Err(no_training_rows(&place));
+    }
     let mut arrays = Vec::new();
     let names = layout.class_names([&train, &test], known, &place)?;
     for (prefix, part) in [("", train), ("test.", test)] {
@@ -73,11 +77,8 @@ pub fn arrays(path: &Path, model: &Model, known: &ClassNames) -> Result<Vec<Data
                 text,
                 start,
             };
-            part.finish(&layout, prefix, &names, at, &mut arrays)?;
+            part.finish(&layout, prefix, (&names, known), at, &mut arrays)?;
         }
-    }
-    if arrays.is_empty() {
-        return Err(no_rows(&place));
     }
     // The names are kept for a note.
     let unused = layout.unused.iter();
@@ -100,19 +101,32 @@ pub fn summary(path: &Path) -> Result<TableSummary> {
     let split = header.iter().position(|name| name == SPLIT);
     for record in reader.records() {
         let record = record.map_err(|error| broken(&place, text, &error))?;
-        let is_training = split.is_none_or(|split| !record[split].eq_ignore_ascii_case("test"));
-        table.rows += usize::from(is_training);
+        let is_test = split.is_some_and(|split| record[split].eq_ignore_ascii_case("test"));
+        table.rows += usize::from(!is_test);
         for (column, value) in table.columns.iter_mut().zip(&record) {
-            match is_missing(value) {
-                true => column.missing += usize::from(is_training),
-                false => column.add(value),
+            match (is_missing(value), is_test) {
+                (true, true) => column.misses_in_test = true,
+                (true, false) => column.missing += 1,
+                (false, _) => column.add(value),
             }
+            column.minus_ones += usize::from(value == "-1" && !is_test);
         }
     }
     if table.rows == 0 {
-        return Err(no_rows(&place));
+        return Err(no_training_rows(&place));
     }
-    table.columns.retain(|column| column.name != SPLIT);
+    if let Some(split) = split {
+        let values = &table.columns[split].values;
+        let other = values.iter().find(|value| part_of(value).is_none());
+        if let Some(other) = other {
+            let message = format!(
+                "{place}: column `{SPLIT}`: expected `train` or `test`, found `{}`",
+                shown(other)
+            );
+            return Err(Error::data(message).help(OTHER_SPLIT));
+        }
+        table.columns.remove(split);
+    }
     Ok(table)
 }
 
@@ -146,6 +160,17 @@ fn reader<'t>(
     if header.is_empty() {
         let message = format!("{place}: expected a line of column names, found an empty file");
         return Err(Error::data(message).help("give the table a column for each variable"));
+    }
+    if header.len() == 1 && header[0].contains(['\t', ';', '|', ',']) {
+        let message = format!("{place}: found a single column `{}`", shown(&header[0]));
+        return Err(Error::data(message).help(
+            "columns are separated by commas or semicolons, and by tabs in a file that ends in .tsv",
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(name) = header.iter().find(|name| !seen.insert(*name)) {
+        let message = format!("{place}: there are two columns `{}`", shown(name));
+        return Err(Error::data(message).help("omit one of them, or change its name"));
     }
     Ok((reader, header))
 }
@@ -181,27 +206,35 @@ fn broken(place: &str, text: &[u8], error: &::csv::Error) -> Error {
 struct Layout<'a> {
     variables: Vec<(&'a Variable, Vec<usize>)>,
     split: Option<usize>,
+    /// The variable that took all columns that nothing else took.
+    takes_rest: Option<&'a str>,
+    /// The names of all columns.
+    names: Vec<&'a str>,
     unused: Vec<&'a str>,
 }
 
 impl<'a> Layout<'a> {
-    fn new(model: &'a Model, header: &[&'a str], place: &str) -> Result<Self> {
-        let mut seen = BTreeSet::new();
-        if let Some(name) = header.iter().find(|name| !seen.insert(**name)) {
-            let message = format!("{place}: there are two columns `{name}`");
-            return Err(Error::data(message).help("omit one of them, or change its name"));
-        }
+    fn new(
+        model: &'a Model,
+        header: &[&'a str],
+        known: Option<KnownNames>,
+        numeric: &dyn Fn() -> Result<BTreeSet<String>>,
+        place: &str,
+    ) -> Result<Self> {
         let mut taken = vec![false; header.len()];
-        let given = model.given();
         let mut variables: Vec<(&Variable, Vec<usize>)> = Vec::new();
-        for variable in given {
-            let columns = own_columns(variable, header);
+        for variable in model.given() {
+            let names = known.and_then(|known| known.columns.get(&variable.name));
+            let columns = match names {
+                Some(names) => known_columns(names, header, place)?,
+                None => own_columns(variable, header),
+            };
             columns.iter().for_each(|&column| taken[column] = true);
             variables.push((variable, columns));
         }
         for (variable, columns) in &variables {
             if width(variable) == 1 && variable.role == Role::Data && columns.is_empty() {
-                return Err(wrong_columns(variable, columns, header, place));
+                return Err(missing_column(&variable.name, header, place));
             }
         }
         let split = header.iter().position(|name| *name == SPLIT);
@@ -209,51 +242,88 @@ impl<'a> Layout<'a> {
         if let Some(column) = split {
             taken[column] = true;
         }
+        let mut takes_rest = None;
         let mut without = variables
             .iter_mut()
             .filter(|(variable, columns)| width(variable) > 1 && columns.is_empty());
-        let is_free = |column: &usize| !taken[*column];
-        let free: Vec<usize> = (0..header.len()).filter(is_free).collect();
-        let mut unused: Vec<&str> = free.iter().map(|&column| header[column]).collect();
         if let (Some((variable, columns)), None) = (without.next(), without.next()) {
+            let numeric = numeric()?;
+            let is_free = |column: &usize| !taken[*column] && numeric.contains(header[*column]);
+            let free: Vec<usize> = (0..header.len()).filter(is_free).collect();
             if free.len() != width(variable) {
-                return Err(other_count(variable, &unused, place));
+                let names: Vec<&str> = free.iter().map(|&column| header[column]).collect();
+                return Err(other_count(variable, &names, place));
             }
+            let names: Vec<&str> = free.iter().map(|&column| header[column]).collect();
+            check_lengths(
+                &names,
+                &format!("{place}: the columns of `{}`", variable.name),
+            )?;
+            free.iter().for_each(|&column| taken[column] = true);
             *columns = free;
-            unused.clear();
+            takes_rest = Some(variable.name.as_str());
         }
         variables.retain(|(variable, columns)| variable.role != Role::Label || !columns.is_empty());
         for (variable, columns) in &variables {
             if columns.len() != width(variable) {
-                return Err(wrong_columns(variable, columns, header, place));
+                return Err(wrong_columns(variable, place));
             }
         }
+        let unused = (0..header.len()).filter(|&column| !taken[column]);
         Ok(Layout {
             variables,
             split,
-            unused,
+            takes_rest,
+            names: header.to_vec(),
+            unused: unused.map(|column| header[column]).collect(),
         })
+    }
+
+    /// The names of the columns that a run must know: of a variable that took what nothing else did, or
+    /// whose columns the run knows already.
+    fn columns_to_keep(
+        &self,
+        variable: &Variable,
+        columns: &[usize],
+        known: Option<KnownNames>,
+    ) -> Vec<String> {
+        let is_known = known.is_some_and(|known| known.columns.contains_key(&variable.name));
+        match is_known || self.takes_rest == Some(variable.name.as_str()) {
+            true => columns
+                .iter()
+                .map(|&column| self.names[column].to_string())
+                .collect(),
+            false => Vec::new(),
+        }
     }
 
     /// The names of the classes of each variable whose column has names.
     fn class_names(
         &self,
         parts: [&Part; 2],
-        known: &ClassNames,
+        known: Option<KnownNames>,
         place: &str,
     ) -> Result<ClassNames> {
         let mut all = ClassNames::new();
         for (index, (variable, _)) in self.variables.iter().enumerate() {
+            if variable.domain != Domain::Class {
+                continue;
+            }
+            if let Some(known) = known {
+                let names = known.classes.get(&variable.name);
+                all.extend(names.map(|names| (variable.name.clone(), names.clone())));
+                continue;
+            }
             let cells = parts.into_iter().flat_map(|part| &part.classes[index]);
-            let occurring: BTreeSet<&String> = cells.filter(|text| !is_missing(text)).collect();
-            let known = known.get(&variable.name);
-            let is_number = |text: &&String| {
-                let number = text.parse::<i64>().ok();
-                number.is_some_and(|number| (-1..variable.size() as i64).contains(&number))
+            let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable.role);
+            let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
+            let whole = |text: &&String| text.parse::<i64>().ok();
+            let in_range = |text| {
+                whole(text).is_some_and(|class| (0..variable.size() as i64).contains(&class))
             };
-            if variable.domain != Domain::Class
-                || known.is_none() && occurring.iter().all(is_number)
-            {
+            // Whole numbers are the classes' numbers, unless they name every class.
+            let all_whole = occurring.iter().all(|text| whole(text).is_some());
+            if occurring.iter().all(in_range) || all_whole && occurring.len() != variable.size() {
                 continue;
             }
             let mut names: Vec<String> = occurring.into_iter().cloned().collect();
@@ -263,7 +333,6 @@ impl<'a> Layout<'a> {
                     _ => left.cmp(right),
                 },
             );
-            let names = known.cloned().unwrap_or(names);
             if names.len() > variable.size() {
                 let message = format!(
                     "{place}: column `{}` has {} classes: {}",
@@ -277,13 +346,27 @@ impl<'a> Layout<'a> {
                     names.len()
                 )));
             }
+            check_lengths(
+                &names,
+                &format!("{place}: the classes of `{}`", variable.name),
+            )?;
             all.insert(variable.name.clone(), names);
         }
         Ok(all)
     }
 }
 
-/// The columns that are named after a variable.
+/// The places of the columns that a run knows.
+fn known_columns(names: &[String], header: &[&str], place: &str) -> Result<Vec<usize>> {
+    let places = names.iter().map(|name| {
+        let found = header.iter().position(|column| column == name);
+        found.ok_or_else(|| missing_column(name, header, place))
+    });
+    places.collect()
+}
+
+/// The columns that are named after a variable: that of its name, or those of its name and a number if
+/// there is one for each of its numbers.
 fn own_columns(variable: &Variable, header: &[&str]) -> Vec<usize> {
     let exact = header.iter().position(|name| *name == variable.name);
     if width(variable) == 1 {
@@ -294,15 +377,27 @@ fn own_columns(variable: &Variable, header: &[&str]) -> Vec<usize> {
         let rest = rest.trim_start_matches(['_', '.', ' ', '[']);
         Some((rest.trim_end_matches(']').parse::<usize>().ok()?, column))
     });
-    let columns: BTreeMap<usize, usize> = numbered.collect();
-    columns.into_values().collect()
+    let numbered: Vec<(usize, usize)> = numbered.collect();
+    let columns: BTreeMap<usize, usize> = numbered.iter().copied().collect();
+    match columns.len() == width(variable) && numbered.len() == columns.len() {
+        true => columns.into_values().collect(),
+        false => Vec::new(),
+    }
+}
+
+/// The error of a table without a column.
+fn missing_column(name: &str, header: &[&str], place: &str) -> Error {
+    let error = Error::data(format!("{place}: expected a column `{name}`, found none"));
+    let help = suggest(name, header.iter().copied());
+    error.help(help.unwrap_or_else(|| format!("the columns are {}", listed(header))))
 }
 
 /// The error of a variable that would take all columns that are left, but whose size is another number.
 fn other_count(variable: &Variable, left: &[&str], place: &str) -> Error {
     let (name, size) = (&variable.name, width(variable));
     let message = format!(
-        "{place}: `{name}` has {size} numbers per row, but {} columns are left for it: {}",
+        "{place}: `{name}` has {size} numbers per row, but the numeric columns that are left for it are \
+         {}: {}",
         left.len(),
         listed(left)
     );
@@ -313,28 +408,23 @@ fn other_count(variable: &Variable, left: &[&str], place: &str) -> Error {
     ))
 }
 
-fn wrong_columns(variable: &Variable, columns: &[usize], header: &[&str], place: &str) -> Error {
+/// The error of a variable with several numbers that has no columns, where several variables have none.
+fn wrong_columns(variable: &Variable, place: &str) -> Error {
     let (name, size) = (&variable.name, width(variable));
-    if size > 1 {
-        let message = format!(
-            "{place}: expected {size} columns `{name}0` to `{name}{}`, found {}",
-            size - 1,
-            columns.len()
-        );
-        return Error::data(message).help(format!(
-            "add the columns, or change the size of `{name}` in the model"
-        ));
-    }
-    let error = Error::data(format!("{place}: expected a column `{name}`, found none"));
-    let help = suggest(name, header.iter().copied());
-    error.help(help.unwrap_or_else(|| format!("the columns are {}", listed(header))))
+    let message = format!("{place}: expected {size} columns for `{name}`, found none");
+    Error::data(message).help(format!(
+        "name the columns `{name}0` to `{name}{}`",
+        size - 1
+    ))
 }
 
 /// The first names of a list.
 fn listed(names: &[impl AsRef<str>]) -> String {
     const MOST: usize = 12;
-    let shown = names.iter().take(MOST);
-    let shown: Vec<String> = shown.map(|name| format!("`{}`", name.as_ref())).collect();
+    let first = names.iter().take(MOST);
+    let shown: Vec<String> = first
+        .map(|name| format!("`{}`", shown(name.as_ref())))
+        .collect();
     let more = names.len().saturating_sub(MOST);
     let more = if more > 0 {
         format!(" and {more} more")
@@ -342,6 +432,59 @@ fn listed(names: &[impl AsRef<str>]) -> String {
         String::new()
     };
     shown.join(", ") + &more
+}
+
+/// The beginning of a text, for messages.
+fn shown(text: &str) -> String {
+    const MOST: usize = 40;
+    let mut shown = String::new();
+    for c in text.chars().take(MOST) {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    if text.chars().count() > MOST {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The way out for a column `split` of another meaning.
+const OTHER_SPLIT: &str = "give the column another name if it is no split into these parts";
+
+/// Whether a value of the column `split` marks test rows; `None` for other values.
+fn part_of(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "train" => Some(false),
+        "test" => Some(true),
+        _ => None,
+    }
+}
+
+/// The error of a table without training rows.
+fn no_training_rows(place: &str) -> Error {
+    Error::data(format!("{place}: expected a row for training, found none"))
+        .help("add lines below the line of column names, which are not all marked `test`")
+}
+
+/// The most bytes of a class's name, and of all of a variable's.
+const MOST_NAME: usize = 200;
+const MOST_NAMES: usize = 1 << 20;
+
+/// Checks that a run's settings have room for names.
+fn check_lengths(names: &[impl AsRef<str>], what: &str) -> Result<()> {
+    let bytes: usize = names.iter().map(|name| name.as_ref().len() + 12).sum();
+    if bytes <= MOST_NAMES {
+        return Ok(());
+    }
+    let message = format!("{what} have names of {bytes} bytes in all, more than {MOST_NAMES}");
+    Err(Error::data(message).help("use numbers from 0 in place of the names, or shorter names"))
+}
+
+/// Whether a class can have this name: not with control characters, as behind a quote that is not closed.
+fn is_name(text: &str) -> bool {
+    text.len() <= MOST_NAME && !text.contains(char::is_control)
 }
 
 fn is_missing(text: &str) -> bool {
@@ -368,6 +511,11 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// Whether a label is unknown: missing, or −1 as in arrays.
+fn is_unknown(text: &str, role: Role) -> bool {
+    role == Role::Label && (is_missing(text) || text == "-1")
+}
+
 /// A value and its place.
 struct Cell<'a> {
     text: &'a str,
@@ -381,7 +529,7 @@ impl Cell<'_> {
         let found = if is_missing(text) {
             "a missing value".to_string()
         } else {
-            format!("`{text}`")
+            format!("`{}`", shown(text))
         };
         Error::data(format!(
             "{at}, column `{column}`: expected {expected}, found {found}"
@@ -400,13 +548,8 @@ impl Cell<'_> {
     }
 
     fn is_test(&self) -> Result<bool> {
-        match self.text.to_ascii_lowercase().as_str() {
-            "train" => Ok(false),
-            "test" => Ok(true),
-            _ => Err(self
-                .error("`train` or `test`")
-                .help("give the column another name if it is no split into these parts")),
-        }
+        let part = part_of(self.text);
+        part.ok_or_else(|| self.error("`train` or `test`").help(OTHER_SPLIT))
     }
 }
 
@@ -444,6 +587,14 @@ impl Part {
             for &column in columns {
                 let cell = cell(column);
                 match variable.domain {
+                    Domain::Class if !is_name(cell.text) => {
+                        let expected = format!(
+                            "the name of a class, at most {MOST_NAME} bytes without line breaks"
+                        );
+                        return Err(cell
+                            .error(&expected)
+                            .help("close the quotes around values, or shorten the name"));
+                    }
                     Domain::Class => self.classes[index].push(cell.text.to_string()),
                     _ => self.numbers[index].push(cell.number()?),
                 }
@@ -457,21 +608,22 @@ impl Part {
         self,
         layout: &Layout,
         prefix: &str,
-        names: &ClassNames,
+        (names, known): (&ClassNames, Option<KnownNames>),
         at: impl Fn(usize) -> Line<'t>,
         arrays: &mut Vec<DataArray>,
     ) -> Result<()> {
         let values = self.numbers.into_iter().zip(self.classes);
-        for ((variable, _), (numbers, classes)) in layout.variables.iter().zip(values) {
+        for ((variable, columns), (numbers, classes)) in layout.variables.iter().zip(values) {
             let name = format!("{prefix}{}", variable.name);
             if variable.domain != Domain::Class {
                 let shape = [self.rows, width(variable)];
-                arrays.push(DataArray::new(name, shape, numbers));
+                let columns = layout.columns_to_keep(variable, columns, known);
+                arrays.push(DataArray::new(name, shape, numbers).with_columns(columns));
                 continue;
             }
             let names = names.get(&variable.name);
             let number = |text: &String| match names {
-                _ if is_missing(text) && variable.role == Role::Label => Some(-1.0),
+                _ if is_unknown(text, variable.role) => Some(-1.0),
                 Some(names) => names
                     .iter()
                     .position(|name| name == text)
@@ -487,12 +639,13 @@ impl Part {
                 };
                 let expected = match names {
                     Some(names) => format!("one of {}", listed(names)),
-                    None => "a class".to_string(),
+                    None => format!("a class from 0 to {}", variable.size() - 1),
                 };
-                let number = number(text).ok_or_else(|| {
-                    cell.error(&expected)
-                        .help("correct the value; leave it empty where a label is unknown")
-                })?;
+                let help = match variable.role {
+                    Role::Label => "correct the value, or leave it empty if the label is unknown",
+                    _ => "correct the value, or remove the row",
+                };
+                let number = number(text).ok_or_else(|| cell.error(&expected).help(help))?;
                 numbers.push(number);
             }
             let names = names.cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use super::{
     load::{load_with, whole_path},
     source::Source,
     table::Table,
-    tables::{ClassNames, DataArray, Tables},
+    tables::{ClassNames, ColumnNames, DataArray, KnownNames, Tables},
 };
 use crate::{
     error::{Error, Result},
@@ -26,6 +26,7 @@ pub struct Dataset {
     /// The name or path that the data were read from; `None` for data in memory.
     name: Option<String>,
     class_names: ClassNames,
+    columns: ColumnNames,
 }
 
 impl Dataset {
@@ -37,17 +38,17 @@ impl Dataset {
     /// # Errors
     /// If there is no such data set, it cannot be read, or it does not fit the model.
     pub fn open(source: impl AsRef<Path>, model: &Model) -> Result<Self> {
-        Self::open_with(source, model, &ClassNames::new())
+        Self::open_with(source, model, None)
     }
 
-    /// As [`Dataset::open`]; classes by name have the numbers of the `known` names.
+    /// As [`Dataset::open`], for a run: columns and classes by name are those that the run knows.
     ///
     /// # Errors
-    /// As [`Dataset::open`], or if a class has another name.
+    /// As [`Dataset::open`], or if a column is missing or a class has another name.
     pub(crate) fn open_with(
         source: impl AsRef<Path>,
         model: &Model,
-        known: &ClassNames,
+        known: Option<KnownNames>,
     ) -> Result<Self> {
         let source = source.as_ref().display().to_string();
         let tables = load_with(Some(&source), model, known)?;
@@ -96,6 +97,7 @@ impl Dataset {
             others: Vec::new(),
             name: None,
             class_names: ClassNames::new(),
+            columns: ColumnNames::new(),
         };
         dataset.check(model)?;
         Ok(dataset)
@@ -109,6 +111,7 @@ impl Dataset {
             others: tables.others,
             name,
             class_names: tables.class_names,
+            columns: tables.columns,
         }
     }
 
@@ -143,6 +146,11 @@ impl Dataset {
     /// The names of the arrays that are not variables of the model, and so are not used.
     pub fn others(&self) -> &[String] {
         &self.others
+    }
+
+    /// The columns of each variable that took all columns that nothing else took.
+    pub(crate) fn columns(&self) -> &ColumnNames {
+        &self.columns
     }
 
     /// The names of the classes of each variable whose classes have names in the data.

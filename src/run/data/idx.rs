@@ -3,7 +3,7 @@
 use super::{
     checks::{check_classes, check_shape, check_values, no_rows},
     table::{Column, Table, Values},
-    tables::{ClassNames, Tables, unlabelled},
+    tables::{ClassNames, ColumnNames, Tables, unlabelled},
 };
 use crate::{
     error::{Error, Result},
@@ -82,6 +82,7 @@ fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
         test: table(model, files, "t10k")?,
         others: Vec::new(),
         class_names: ClassNames::new(),
+        columns: ColumnNames::new(),
     })
 }
 

@@ -5,7 +5,7 @@ use super::{
     checks::check_labels,
     columns::TableSummary,
     idx,
-    tables::{ClassNames, DataArray, Tables, is_wanted},
+    tables::{DataArray, KnownNames, Tables, is_wanted},
 };
 use crate::{
     error::{Error, Result},
@@ -21,14 +21,14 @@ use std::path::Path;
 /// # Errors
 /// If there is no such data set, it cannot be read, or it does not fit the model.
 pub fn load(source: Option<&str>, model: &Model) -> Result<Tables> {
-    load_with(source, model, &ClassNames::new())
+    load_with(source, model, None)
 }
 
-/// As [`load`]; classes by name have the numbers of the `known` names.
+/// As [`load`], for a run: columns and classes by name are those that the run knows.
 ///
 /// # Errors
-/// As [`load`], or if a class has another name.
-pub fn load_with(source: Option<&str>, model: &Model, known: &ClassNames) -> Result<Tables> {
+/// As [`load`], or if a column is missing or a class has another name.
+pub fn load_with(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Result<Tables> {
     let tables = read(source, model, known)?;
     let place = source.unwrap_or("mnist");
     for (part, table) in [
@@ -43,7 +43,7 @@ pub fn load_with(source: Option<&str>, model: &Model, known: &ClassNames) -> Res
     Ok(tables)
 }
 
-fn read(source: Option<&str>, model: &Model, known: &ClassNames) -> Result<Tables> {
+fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Result<Tables> {
     let Some(source) = source.filter(|source| *source != "mnist") else {
         return idx::excerpt(model);
     };
@@ -106,12 +106,12 @@ fn npz(path: &Path, _wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
 }
 
 #[cfg(feature = "csv")]
-fn csv(path: &Path, model: &Model, known: &ClassNames) -> Result<Vec<DataArray>> {
+fn csv(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
     super::csv::arrays(path, model, known)
 }
 
 #[cfg(not(feature = "csv"))]
-fn csv(path: &Path, _model: &Model, _known: &ClassNames) -> Result<Vec<DataArray>> {
+fn csv(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<Vec<DataArray>> {
     Err(no_csv(path))
 }
 

@@ -34,4 +34,4 @@ pub use moments::{Feature, features};
 pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
 pub use table::{Column, Table, Values};
-pub use tables::{ClassNames, DataArray, Numbers, Tables};
+pub use tables::{ClassNames, ColumnNames, DataArray, KnownNames, Numbers, Tables};

@@ -18,6 +18,18 @@ use std::{
 /// The names of the classes of some variables, by variable; the place of a name is its class.
 pub type ClassNames = BTreeMap<String, Vec<String>>;
 
+/// The columns that variables with several numbers take, by variable; in the order of the numbers.
+pub type ColumnNames = BTreeMap<String, Vec<String>>;
+
+/// The names that a run knows: data that it is used on must have them.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownNames<'a> {
+    /// The names of classes. A variable without names has classes by number.
+    pub classes: &'a ClassNames,
+    /// The names of columns.
+    pub columns: &'a ColumnNames,
+}
+
 /// The training rows and, if the data have them, the test rows.
 #[derive(Clone, Debug)]
 pub struct Tables {
@@ -29,6 +41,8 @@ pub struct Tables {
     pub others: Vec<String>,
     /// The names of the classes of variables whose classes have names in the data.
     pub class_names: ClassNames,
+    /// The columns of variables that took all columns that nothing else took.
+    pub columns: ColumnNames,
 }
 
 /// The array of a variable: its first axis is the row, and the others are the variable's axes.
@@ -38,6 +52,7 @@ pub struct DataArray {
     shape: Vec<usize>,
     numbers: Numbers,
     class_names: Vec<String>,
+    columns: Vec<String>,
 }
 
 /// The numbers of an array, row-major, in one of the supported types.
@@ -117,7 +132,13 @@ impl DataArray {
             shape: shape.as_ref().to_vec(),
             numbers: numbers.into(),
             class_names: Vec::new(),
+            columns: Vec::new(),
         }
+    }
+
+    /// The array of a variable whose numbers are from columns with these names.
+    pub fn with_columns(self, columns: Vec<String>) -> Self {
+        DataArray { columns, ..self }
     }
 
     /// The array of a variable whose classes have these names: that of class 0 is the first.
@@ -170,16 +191,20 @@ impl Tables {
             .map(|array| array.name.clone())
             .filter(|name| !is_wanted(model, name))
             .collect();
-        let named = arrays.iter().filter(|array| !array.class_names.is_empty());
-        let class_names = named.map(|array| {
-            let name = array.name.strip_prefix("test.").unwrap_or(&array.name);
-            (name.to_string(), array.class_names.clone())
-        });
+        let names = |of: fn(&DataArray) -> &Vec<String>| {
+            let named = arrays.iter().filter(|array| !of(array).is_empty());
+            let named = named.map(|array| {
+                let name = array.name.strip_prefix("test.").unwrap_or(&array.name);
+                (name.to_string(), of(array).clone())
+            });
+            named.collect()
+        };
         Ok(Tables {
             train,
             test,
             others,
-            class_names: class_names.collect(),
+            class_names: names(|array| &array.class_names),
+            columns: names(|array| &array.columns),
         })
     }
 }
