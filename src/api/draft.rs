@@ -163,145 +163,168 @@ impl<'a> Draft<'a> {
         free
     }
 
+    /// The names of the draft's own variables and sizes, which no column has.
+    fn names(&self) -> Names {
+        let [x, z, body, hidden, latent] =
+            ["x", "z", "body", "hidden", "latent"].map(|name| self.free(name));
+        Names {
+            // A variable with one number takes the column of its name.
+            x: match self.numbers[..] {
+                [column] => column.name.clone(),
+                _ => x,
+            },
+            z,
+            body,
+            hidden,
+            latent,
+        }
+    }
+
+    /// The names of the data variables, that of the numbers first.
+    fn data(&self, names: &Names) -> Vec<String> {
+        let numbers = (!self.numbers.is_empty()).then(|| names.x.clone());
+        let classes = self.classes.iter().map(|column| column.name.clone());
+        numbers.into_iter().chain(classes).collect()
+    }
+
+    /// The training rows whose label is known.
+    fn labelled(&self) -> usize {
+        let known = |label: &ColumnSummary| self.rows - label.missing - label.minus_ones;
+        self.label.map_or(0, known)
+    }
+
+    /// The file, not yet in the standard layout.
     fn text(&self) -> String {
-        let [mut x, z, hidden, latent] = ["x", "z", "hidden", "latent"].map(|name| self.free(name));
-        // A variable with one number takes the column of its name.
-        if let [column] = self.numbers[..] {
-            x = column.name.clone();
-        }
-        let body = self.free("body");
+        let names = self.names();
+        let blocks = [
+            self.declarations(&names),
+            self.graphs(&names),
+            self.objective(),
+            self.training(),
+        ];
+        let (file, rows, model) = (shortened(&[&self.file]), self.rows, &self.model);
+        format!(
+            "// A first model of {file}, which has {rows} training rows.\nmodel {model} {{\n{}}}\n",
+            blocks.join("\n")
+        )
+    }
+
+    fn declarations(&self, names: &Names) -> String {
+        let Names {
+            x,
+            z,
+            body,
+            hidden,
+            latent,
+        } = names;
         let count = self.numbers.len();
-        let labelled = self
-            .label
-            .map_or(0, |label| self.rows - label.missing - label.minus_ones);
-        let unlabelled = self.rows - labelled;
-        let mut text = format!(
-            "// A first model of {}, which has {} training rows.\nmodel {} {{\n",
-            shortened(&[&self.file]),
-            self.rows,
-            self.model
-        );
+        let mut text = String::new();
         for note in &self.notes {
-            let _ = writeln!(text, "  // Note: {note}.");
+            let _ = writeln!(text, "  // Note: {}.", on_one_line(note));
         }
-        let _ = writeln!(
-            text,
-            "  size {hidden} = 64, {latent} = {}\n",
-            (count / 2).clamp(2, 10)
-        );
-        let mut data: Vec<&str> = Vec::new();
+        let latents = (count / 2).clamp(2, 10);
+        let _ = writeln!(text, "  size {hidden} = 64, {latent} = {latents}\n");
         if count > 0 {
-            let names: Vec<&str> = self
-                .numbers
-                .iter()
-                .map(|column| column.name.as_str())
-                .collect();
-            let _ = writeln!(
-                text,
-                "  // The numeric columns, in their order: {}",
-                shortened(&names)
-            );
+            let columns: Vec<&str> = self.numbers.iter().map(|column| &*column.name).collect();
+            let columns = shortened(&columns);
+            let _ = writeln!(text, "  // The numeric columns, in their order: {columns}");
             let _ = writeln!(text, "  data   {x}: real[{count}] standardized");
-            data.push(&x);
         }
         for column in &self.classes {
-            let names: Vec<&str> = column.values.iter().map(String::as_str).collect();
-            let _ = writeln!(text, "  // {}", shortened(&names));
-            let _ = writeln!(text, "  data   {}: class[{}]", column.name, names.len());
-            data.push(&column.name);
+            let classes: Vec<&str> = column.values.iter().map(String::as_str).collect();
+            let _ = writeln!(text, "  // {}", shortened(&classes));
+            let _ = writeln!(text, "  data   {}: class[{}]", column.name, classes.len());
         }
         if let Some(label) = self.label {
-            let names: Vec<&str> = classes(label).collect();
-            let _ = writeln!(
-                text,
-                "  // Known in {labelled} of {} rows: {}",
-                self.rows,
-                shortened(&names)
-            );
-            let _ = writeln!(
-                text,
-                "  label  {}: class[{}]",
-                label.name,
-                names.len().max(2)
-            );
+            let classes: Vec<&str> = classes(label).collect();
+            let (labelled, rows) = (self.labelled(), self.rows);
+            let listed = shortened(&classes);
+            let _ = writeln!(text, "  // Known in {labelled} of {rows} rows: {listed}");
+            let _ = writeln!(text, "  label  {}: class[{}]", label.name, classes.len());
         }
         let _ = writeln!(text, "  latent {z}: real[{latent}]\n");
-        let _ = writeln!(text, "  net {body} = 2 * [dense({hidden}) > relu]\n");
-        let parents = match self.label {
-            Some(label) => format!("{}, {z}", label.name),
-            None => z.clone(),
-        };
-        let _ = writeln!(text, "  generative {{\n    {z} ~ normal(0, 1)");
-        if let Some(label) = self.label {
-            let _ = writeln!(text, "    {} ~ uniform", label.name);
-        }
-        for name in &data {
-            let density = if *name == x { "normal" } else { "categorical" };
-            let _ = writeln!(text, "    {parents} -> {name} ~ {density}({body})");
-        }
-        let data = data.join(", ");
-        let _ = writeln!(text, "  }}\n\n  inference {{");
-        match self.label {
-            Some(label) => {
-                let label = &label.name;
-                let _ = writeln!(text, "    {data} -> {label} ~ categorical({body})");
-                let _ = writeln!(text, "    {data}, {label} -> {z} ~ normal({body})\n  }}\n");
-                let _ = writeln!(
-                    text,
-                    "  objective {{\n    // The bound sums over the classes where the label is unknown.\n    sum {label}"
-                );
-                let _ = writeln!(
-                    text,
-                    "    // The label is also learned from the labelled rows directly.\n    classify {label} weight 10"
-                );
-                if count > 0 {
-                    let _ = writeln!(
-                        text,
-                        "    // Predictions change little between neighbours, which spreads labels to unlabelled rows.\n    smooth {label} by vat(radius = {}, weight = 1)",
-                        radius(count)
-                    );
-                }
-            }
-            None => {
-                let _ = writeln!(
-                    text,
-                    "    {data} -> {z} ~ normal({body})\n  }}\n\n  objective {{\n    samples 1"
-                );
-            }
-        }
-        let batch = |rows: usize| rows.min(100);
-        let _ = writeln!(text, "  }}\n\n  train {{");
-        let largest = match (labelled, unlabelled) {
-            (0, rows) => {
-                let _ = match self.label {
-                    Some(_) => writeln!(text, "    batch labelled 0, unlabelled {}", batch(rows)),
-                    None => writeln!(text, "    batch {}", batch(rows)),
-                };
-                rows
-            }
-            (rows, 0) => {
-                let _ = writeln!(text, "    batch labelled {}, unlabelled 0", batch(rows));
-                rows
-            }
-            (some, others) => {
-                let _ = writeln!(
-                    text,
-                    "    batch labelled {}, unlabelled {}",
-                    batch(some),
-                    batch(others)
-                );
-                some.max(others)
-            }
-        };
-        let steps = largest.div_ceil(batch(largest)).max(1);
-        let epochs = (STEPS / steps).clamp(5, 500);
-        let _ = writeln!(
-            text,
-            "    optimizer adam(rate = 3e-3)\n    schedule cosine\n    epochs {epochs}  // {} steps in all\n  }}\n}}",
-            epochs * steps
-        );
+        let _ = writeln!(text, "  net {body} = 2 * [dense({hidden}) > relu]");
         text
     }
+
+    /// M2 (Kingma et al. 2014), or a variational autoencoder if there is no label.
+    fn graphs(&self, names: &Names) -> String {
+        let Names { x, z, body, .. } = names;
+        let label = self.label.map(|label| label.name.as_str());
+        let data = self.data(names);
+        let mut text = format!("  generative {{\n    {z} ~ normal(0, 1)\n");
+        let mut parents = z.clone();
+        if let Some(label) = label {
+            let _ = writeln!(text, "    {label} ~ uniform");
+            parents = format!("{label}, {z}");
+        }
+        for name in &data {
+            let density = if name == x { "normal" } else { "categorical" };
+            let _ = writeln!(text, "    {parents} -> {name} ~ {density}({body})");
+        }
+        let mut parents = data.join(", ");
+        let _ = writeln!(text, "  }}\n\n  inference {{");
+        if let Some(label) = label {
+            let _ = writeln!(text, "    {parents} -> {label} ~ categorical({body})");
+            parents = format!("{parents}, {label}");
+        }
+        let _ = writeln!(text, "    {parents} -> {z} ~ normal({body})\n  }}");
+        text
+    }
+
+    fn objective(&self) -> String {
+        let mut lines = vec!["samples 1".to_string()];
+        if let Some(label) = self.label.map(|label| &label.name) {
+            lines = vec![
+                "// The bound sums over the classes where the label is unknown.".to_string(),
+                format!("sum {label}"),
+                "// The label is also learned from the labelled rows directly.".to_string(),
+                format!("classify {label} weight 10"),
+            ];
+            if !self.numbers.is_empty() {
+                let radius = radius(self.numbers.len());
+                lines.push(
+                    "// Predictions change little between neighbours, which spreads labels to \
+                     unlabelled rows."
+                        .to_string(),
+                );
+                lines.push(format!(
+                    "smooth {label} by vat(radius = {radius}, weight = 1)"
+                ));
+            }
+        }
+        format!("  objective {{\n    {}\n  }}\n", lines.join("\n    "))
+    }
+
+    fn training(&self) -> String {
+        let batch = |rows: usize| rows.min(100);
+        let (labelled, unlabelled) = (self.labelled(), self.rows - self.labelled());
+        let batches = match self.label {
+            None => format!("batch {}", batch(self.rows)),
+            Some(_) => format!(
+                "batch labelled {}, unlabelled {}",
+                batch(labelled),
+                batch(unlabelled)
+            ),
+        };
+        let largest = labelled.max(unlabelled);
+        let steps = largest.div_ceil(batch(largest));
+        let epochs = (STEPS / steps).clamp(5, 500);
+        let all = epochs * steps;
+        format!(
+            "  train {{\n    {batches}\n    optimizer adam(rate = 3e-3)\n    schedule cosine\n    \
+             epochs {epochs}  // {all} steps in all\n  }}\n"
+        )
+    }
+}
+
+/// The names of a draft's own variables, network and sizes.
+struct Names {
+    x: String,
+    z: String,
+    body: String,
+    hidden: String,
+    latent: String,
 }
 
 /// How far a row moves in virtual adversarial training: a part of the length of a standardized row.
@@ -339,13 +362,16 @@ fn check_label(label: &ColumnSummary, place: &str) -> Result<()> {
 /// The first names of a list.
 fn shortened(names: &[&str]) -> String {
     const MOST: usize = 8;
-    let mut text = names[..names.len().min(MOST)]
-        .join(", ")
-        .replace(['\n', '\r'], " ");
+    let mut text = on_one_line(&names[..names.len().min(MOST)].join(", "));
     if names.len() > MOST {
         let _ = write!(text, " and {} more", names.len() - MOST);
     }
     text
+}
+
+/// The text without control characters, for a comment.
+fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// A name of the language that is like `text`.

@@ -1,7 +1,7 @@
 //! Places buffers in working memory. Two buffers may share bytes if no kernel lies in the lifetimes
 //! of both.
 
-use super::{Instruction, Kernel, Loop, Plan, Storage};
+use super::{Kernel, Loop, Plan, Storage};
 
 /// Floats of a cache line, to which buffers are aligned.
 const ALIGNMENT: usize = 16;
@@ -78,16 +78,7 @@ fn touched(kernel: &Kernel) -> impl Iterator<Item = usize> {
 }
 
 fn loop_buffers(nest: &Loop) -> impl Iterator<Item = usize> {
-    let accesses = nest
-        .instructions
-        .iter()
-        .filter_map(|instruction| match instruction {
-            Instruction::Load(access)
-            | Instruction::Store(_, access)
-            | Instruction::Reduce { access, .. } => Some(access),
-            _ => None,
-        });
-    accesses.map(|access| access.buffer.index())
+    nest.memory_accesses().map(|access| access.buffer.index())
 }
 
 impl Kernel {

@@ -417,6 +417,18 @@ impl WindowStep {
 }
 
 impl Loop {
+    /// The accesses to memory, in the order of the instructions.
+    pub fn memory_accesses(&self) -> impl Iterator<Item = &Access> {
+        self.instructions
+            .iter()
+            .filter_map(|instruction| match instruction {
+                Instruction::Load(access)
+                | Instruction::Store(_, access)
+                | Instruction::Reduce { access, .. } => Some(access),
+                _ => None,
+            })
+    }
+
     /// The loads of a buffer.
     pub fn loads(&self, buffer: Id<Buffer>) -> impl Iterator<Item = &Access> {
         self.instructions

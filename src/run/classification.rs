@@ -3,6 +3,8 @@
 //! The definitions are those of scikit-learn 1.7, whose names are in brackets; rows without a true
 //! class do not count.
 
+use super::evaluate::likeliest;
+
 /// Scores of the rows whose class is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassScores {
@@ -38,17 +40,19 @@ impl ClassScores {
     /// The scores of `probabilities`, with axes row, class, against `truth`, −1 for an unlabelled row.
     /// `None` without labelled rows.
     pub fn new(probabilities: &[f32], classes: usize, truth: &[i32]) -> Option<Self> {
+        let predicted = likeliest(probabilities, classes);
         let rows: Vec<Row> = probabilities
             .chunks_exact(classes)
+            .zip(predicted)
             .zip(truth)
-            .filter_map(|(probabilities, &class)| {
+            .filter_map(|((probabilities, predicted), &class)| {
                 let class = usize::try_from(class)
                     .ok()
                     .filter(|&class| class < classes)?;
                 Some(Row {
                     probabilities,
                     class,
-                    predicted: likeliest_of(probabilities),
+                    predicted,
                 })
             })
             .collect();
@@ -92,17 +96,6 @@ struct Row<'a> {
     probabilities: &'a [f32],
     class: usize,
     predicted: usize,
-}
-
-/// The most probable class; the first of equal ones.
-fn likeliest_of(probabilities: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, probability) in probabilities.iter().enumerate() {
-        if *probability > probabilities[best] {
-            best = class;
-        }
-    }
-    best
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

@@ -33,17 +33,12 @@ pub fn initialize(
     Ok(())
 }
 
-/// Sets the means and deviations of the standardized variables in an array of parameters, from the
+/// Sets the means and deviations of the standardized variables, in every array of parameters, from the
 /// training rows. A constant feature keeps the deviation 1.
 ///
 /// # Errors
 /// If the rows cannot be read, or the device fails.
-pub fn standardize(
-    session: &mut Session,
-    parameters: Id<Array>,
-    model: &Model,
-    rows: &dyn Source,
-) -> Result<()> {
+pub fn standardize(session: &mut Session, model: &Model, rows: &dyn Source) -> Result<()> {
     let variables = model.variables.iter();
     for variable in variables.filter(|variable| variable.standardized) {
         let Some(field) = rows.position(&variable.name) else {
@@ -64,12 +59,13 @@ pub fn standardize(
         for (name, values) in values {
             let mut entries = session.layout.entries.iter();
             let entry = entries.find(|entry| entry.parameter.name == name);
-            if let Some(entry) = entry.cloned() {
-                session
-                    .device
-                    .fill(parameters, entry.offset, entry.len(), &mut |floats| {
-                        floats.copy_from_slice(&values);
-                    })?;
+            let Some(entry) = entry.cloned() else {
+                continue;
+            };
+            for array in session.parameter_arrays() {
+                let (offset, len) = (entry.offset, entry.len());
+                let write = &mut |floats: &mut [f32]| floats.copy_from_slice(&values);
+                session.device.fill(array, offset, len, write)?;
             }
         }
     }

@@ -59,11 +59,7 @@ impl Log {
     /// # Errors
     /// If a complete line is not the metrics of an epoch, or the file cannot be read.
     pub fn epochs(&self) -> Result<Vec<Value>> {
-        let bytes = match files::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::file(&self.path, "cannot be read", error)),
-        };
+        let bytes = self.bytes()?;
         let lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate();
         let whole = lines.filter(|(_, line)| line.ends_with(b"\n"));
         whole
@@ -74,6 +70,14 @@ impl Log {
                 },
             )
             .collect()
+    }
+
+    /// The contents of the file; nothing if there is none.
+    fn bytes(&self) -> Result<Vec<u8>> {
+        match files::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.map_err(|error| Error::file(&self.path, "cannot be read", error)),
+        }
     }
 
     /// Whether an epoch was logged.
@@ -87,11 +91,7 @@ impl Log {
     /// # Errors
     /// If a complete line is not the metrics of an epoch, or the file cannot be read or written.
     pub fn truncate(&self, last: u64) -> Result<Option<Note>> {
-        let bytes = match files::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::file(&self.path, "cannot be read", error)),
-        };
+        let bytes = self.bytes()?;
         let complete = bytes.iter().rposition(|byte| *byte == b'\n');
         let complete = complete.map_or(0, |at| at + 1);
         let mut kept = String::new();

@@ -270,8 +270,6 @@ impl Settings {
             Some(_) => Ok(()),
             None => {
                 self.fingerprint = Some(found);
-                self.class_names = data.class_names().clone();
-                self.columns = data.columns().clone();
                 Ok(())
             }
         }

@@ -130,8 +130,8 @@ impl Stepper {
         let (update, state) = load_update(&mut session, &model, &programs.update)?;
         for array in session.parameter_arrays() {
             initialize(&mut session, array, model.train.initialize, seed)?;
-            standardize(&mut session, array, &model, &*source)?;
         }
+        standardize(&mut session, &model, &*source)?;
         for (name, value) in population.weights(&model) {
             for (_, gradient) in &gradients {
                 session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;

@@ -131,25 +131,15 @@ fn may_interchange(nest: &plan::Loop, places: &[Place]) -> bool {
             Instruction::Load(access) => return access.spans.is_empty(),
             _ => return true,
         };
-        let others = memory_accesses(nest).filter(|other| address(other) == address(written));
+        let others = nest
+            .memory_accesses()
+            .filter(|other| address(other) == address(written));
         let is_apart = match is_reduced {
             true => others.count() == 1 && written.strides.last() != Some(&0),
             false => others.into_iter().all(|other| other == written),
         };
         is_apart && written.spans.is_empty()
     })
-}
-
-/// The accesses to memory.
-fn memory_accesses(nest: &plan::Loop) -> impl Iterator<Item = &Access> {
-    nest.instructions
-        .iter()
-        .filter_map(|instruction| match instruction {
-            Instruction::Load(access)
-            | Instruction::Store(_, access)
-            | Instruction::Reduce { access, .. } => Some(access),
-            _ => None,
-        })
 }
 
 /// Whether reductions keep their order of terms, and of results, if an axis is moved to the place
