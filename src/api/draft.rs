@@ -20,8 +20,8 @@ const STEPS: usize = 2000;
 /// `label`, if any, is the label. [`Dataset::open`](crate::Dataset::open) reads the file for the model.
 ///
 /// # Errors
-/// If the file cannot be read or has no column `label`, a column misses values, or a column that becomes
-/// a variable has a name that the language does not allow.
+/// If the file cannot be read or has no column `label`, or a column that becomes a variable has a name
+/// that the language does not allow.
 pub fn draft(path: impl AsRef<Path>, label: Option<&str>) -> Result<String> {
     let path = path.as_ref();
     let table = columns(path)?;
@@ -112,17 +112,11 @@ impl<'a> Draft<'a> {
     /// Adds a column that is not the label.
     fn add(&mut self, column: &'a ColumnSummary, place: &str) -> Result<()> {
         let (name, count) = (&column.name, column.values.len());
-        if column.missing > 0 || column.misses_in_test {
-            let message = match column.missing {
-                0 => format!("{place}: column `{name}` misses values of test rows"),
-                missing => format!(
-                    "{place}: column `{name}` misses {missing} of {} values",
-                    self.rows
-                ),
-            };
-            return Err(
-                Error::data(message).help("fill in the values, or remove the column or these rows")
-            );
+        if count == 0 {
+            self.notes.push(format!(
+                "column `{name}` is not used: it has no value in the training rows"
+            ));
+            return Ok(());
         }
         match &column.first_text {
             None => self.numbers.push(column),
@@ -228,12 +222,15 @@ impl<'a> Draft<'a> {
             let columns: Vec<&str> = self.numbers.iter().map(|column| &*column.name).collect();
             let columns = shortened(&columns);
             let _ = writeln!(text, "  // The numeric columns, in their order: {columns}");
-            let _ = writeln!(text, "  data   {x}: real[{count}] standardized");
+            let missing = self.missing(&self.numbers, &mut text);
+            let _ = writeln!(text, "  data   {x}: real[{count}] standardized{missing}");
         }
         for column in &self.classes {
             let classes: Vec<&str> = column.values.iter().map(String::as_str).collect();
             let _ = writeln!(text, "  // {}", shortened(&classes));
-            let _ = writeln!(text, "  data   {}: class[{}]", column.name, classes.len());
+            let missing = self.missing(&[column], &mut text);
+            let (name, count) = (&column.name, classes.len());
+            let _ = writeln!(text, "  data   {name}: class[{count}]{missing}");
         }
         if let Some(label) = self.label {
             let classes: Vec<&str> = classes(label).collect();
@@ -245,6 +242,20 @@ impl<'a> Draft<'a> {
         let _ = writeln!(text, "  latent {z}: real[{latent}]\n");
         let _ = writeln!(text, "  net {body} = 2 * [dense({hidden}) > relu]");
         text
+    }
+
+    /// The modifier of a variable whose columns miss values, and a comment on it.
+    fn missing(&self, columns: &[&ColumnSummary], comment: &mut String) -> &'static str {
+        let missing: usize = columns.iter().map(|column| column.missing).sum();
+        if missing == 0 && columns.iter().all(|column| !column.misses_in_test) {
+            return "";
+        }
+        let values = columns.len() * self.rows;
+        let _ = writeln!(
+            comment,
+            "  // {missing} of {values} training values are missing."
+        );
+        " with missing"
     }
 
     /// M2 (Kingma et al. 2014), or a variational autoencoder if there is no label.

@@ -10,12 +10,8 @@ use std::collections::BTreeSet;
 
 /// The bounds of every case: `labelled` and `unlabelled`, or `all` where the model has no label.
 pub fn derive(model: &Model) -> Bounds {
-    let with_role = |role: Role| -> Vec<Id<Variable>> {
-        variables(model)
-            .filter(|&id| model.variables[id.index()].role == role)
-            .collect()
-    };
-    let (data, labels) = (with_role(Role::Data), with_role(Role::Label));
+    let data = model.always_observed();
+    let labels: Vec<Id<Variable>> = model.with_role(Role::Label).collect();
     let case = |kind, observed: Vec<Id<Variable>>| {
         let [bound, exact] = [false, true].map(|exact| bound(model, &observed, exact));
         Case {
@@ -63,10 +59,6 @@ pub fn likelihood(model: &Model, observed: &[Id<Variable>]) -> Term {
         factor,
         body: Box::new(body),
     })
-}
-
-fn variables(model: &Model) -> impl Iterator<Item = Id<Variable>> + use<> {
-    (0..model.variables.len()).map(Id::new)
 }
 
 fn is_class(model: &Model, variable: Id<Variable>) -> bool {

@@ -7,7 +7,7 @@ use crate::{
     layer,
     lines::LINES,
     model::{Edition, Role, Side, Variable},
-    syntax::ast::{self, Arrow, Expression, File, Item, Name},
+    syntax::ast::{self, Arrow, Expression, File, Item, Modifier, Name},
 };
 
 /// The arrows of a file, each with the graph that contains it.
@@ -276,29 +276,7 @@ impl Checker<'_> {
                     .help(help),
             );
         }
-        if let Some(modifier) = &declared.modifier
-            && (role, domain) != (Role::Data, Domain::Real)
-        {
-            let title = "only real data can be standardized";
-            let found = format!(
-                "`{}` is a {} of type `{}`",
-                name.text,
-                role.name(),
-                domain.name()
-            );
-            let help = match (role, domain) {
-                (Role::Data, Domain::Positive) => {
-                    "leave `standardized` out: the heads of its density find the scale"
-                }
-                (Role::Data, _) => "leave `standardized` out: such data have a scale",
-                _ => "leave `standardized` out: it is for data",
-            };
-            self.report(
-                Diagnostic::error(modifier.span, title)
-                    .label(found)
-                    .help(help),
-            );
-        }
+        let modifiers = self.modifiers(declared, role, domain);
         if let Some(first) = self.find(&name.text) {
             let first = self.variable(first).span;
             self.twice("variable", name, first);
@@ -311,9 +289,58 @@ impl Checker<'_> {
             role,
             domain,
             shape,
-            standardized: declared.modifier.is_some(),
+            standardized: modifiers.contains(&Modifier::Standardized),
+            missing: modifiers.contains(&Modifier::Missing),
             span: name.span,
         });
+    }
+
+    /// The modifiers of a declaration, each once. Reports those that do not fit the variable.
+    fn modifiers(
+        &mut self,
+        declared: &ast::Declaration,
+        role: Role,
+        domain: Domain,
+    ) -> Vec<Modifier> {
+        let mut modifiers = Vec::new();
+        for &(modifier, span) in &declared.modifiers {
+            let text = modifier.text();
+            if modifiers.contains(&modifier) {
+                let twice = format!("`{text}` is written twice");
+                self.report(Diagnostic::error(span, twice).help("keep one of the two"));
+                continue;
+            }
+            modifiers.push(modifier);
+            let is_observed = role.is_always_observed();
+            let mistake = match modifier {
+                Modifier::Standardized if !is_observed || domain != Domain::Real => Some((
+                    "only real data can be standardized",
+                    match (is_observed, domain) {
+                        (true, Domain::Positive) => "the heads of its density find the scale",
+                        (true, _) => "such data have a scale",
+                        (false, _) => "it is for data",
+                    },
+                )),
+                Modifier::Missing if role == Role::Label => Some((
+                    "only data and given variables can have missing values",
+                    "a label is missing where it is -1 or empty",
+                )),
+                Modifier::Missing if !is_observed => Some((
+                    "only data and given variables can have missing values",
+                    "a latent is never observed",
+                )),
+                _ => None,
+            };
+            if let Some((title, why)) = mistake {
+                let (name, role, domain) = (&declared.name.text, role.name(), domain.name());
+                self.report(
+                    Diagnostic::error(span, title)
+                        .label(format!("`{name}` is a {role} of type `{domain}`"))
+                        .help(format!("leave `{text}` out: {why}")),
+                );
+            }
+        }
+        modifiers
     }
 
     /// The shape, if its number of elements can be counted. Else reports it, and returns another.
@@ -375,6 +402,7 @@ impl Checker<'_> {
                     domain: Domain::Real,
                     shape: vec![1],
                     standardized: false,
+                    missing: false,
                     span,
                 });
             }

@@ -116,13 +116,21 @@ fn node(
         );
         return None;
     }
-    if network.layers.is_empty() || !joins_parents(&network, parents) {
+    if network.layers.is_empty() || !joins_parents(checker, &network, parents) {
         let what = if network.layers.is_empty() {
             "no layer"
         } else {
             "no layer that joins its parents"
         };
-        let help = "begin it with `dense(size)`, or with `add` if the parents are of equal size";
+        let help = match parents {
+            // A network reads the mask of its only parent.
+            &[parent] if !network.layers.is_empty() => format!(
+                "`{}` has missing values, and its mask is a further parent; begin with `dense(size)`",
+                checker.variable(parent).name
+            ),
+            _ => "begin it with `dense(size)`, or with `add` if the parents are of equal size"
+                .to_string(),
+        };
         checker.report(
             Diagnostic::error(arrow.span, format!("the network of `{name}` has {what}")).help(help),
         );
@@ -180,8 +188,8 @@ fn supports(
         return;
     } else if variable.domain != distribution.support() {
         other_values(variable, side, arrow, distribution)
-    } else if inferred && variable.role == Role::Data {
-        infers_data(variable, arrow)
+    } else if variable.role == Role::Given || inferred && variable.role == Role::Data {
+        explains_observed(variable, arrow)
     } else if inferred && variable.domain != Domain::Class && distribution.noise().is_none() {
         not_reparametrised(variable, arrow, distribution)
     } else {
@@ -217,8 +225,15 @@ fn other_values(
         .help(fitting)
 }
 
-fn infers_data(variable: &Variable, arrow: &Arrow) -> Diagnostic {
+fn explains_observed(variable: &Variable, arrow: &Arrow) -> Diagnostic {
     let name = &variable.name;
+    if variable.role == Role::Given {
+        let title = format!("`{name}` is given, and cannot have a distribution");
+        let help = format!("declare `{name}` as `data`, or remove this factor");
+        return Diagnostic::error(arrow.span, title)
+            .label("a `given` variable is only a parent")
+            .help(help);
+    }
     let title = format!("`{name}` is observed, and cannot be inferred");
     let help = format!("declare `{name}` as a `latent` or a `label`, or remove this factor");
     Diagnostic::error(arrow.span, title)

@@ -17,10 +17,13 @@ pub(super) fn fits(
     arrow: Span,
 ) -> Option<Vec<Vec<usize>>> {
     let mut outputs = None;
-    let shapes = parents
-        .iter()
-        .map(|&parent| layer::features(&checker.variable(parent).shape));
-    let shapes = shapes.collect();
+    let mut shapes = Vec::new();
+    for &parent in parents {
+        let parent = checker.variable(parent);
+        let shape = layer::features(&parent.shape);
+        shapes.extend(parent.has_mask().then(|| shape.clone()));
+        shapes.push(shape);
+    }
     // A mistake that does not depend on the parents is reported without a note on the arrow, so
     // that repeated reports of one net are equal, and merged.
     let misfit = walk(&network.layers, None).err();

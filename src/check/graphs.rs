@@ -92,7 +92,7 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
         let sides: &[Side] = match variable.role {
             Role::Data => &[Side::Generative],
             Role::Label | Role::Latent => &[Side::Generative, Side::Inference],
-            Role::Node => &[],
+            Role::Given | Role::Node => &[],
         };
         for &side in sides {
             let has_factor = arrows.written.iter().any(|(written_side, arrow)| {
@@ -229,6 +229,14 @@ pub(super) fn lint(checker: &mut Checker, costs: &[Arc<dyn CostTerm>]) {
                 Diagnostic::warning(variable.span, title)
                     .label("defined here")
                     .help(help),
+            );
+        }
+        if variable.role == Role::Given && !read(id, p) && !read(id, q) {
+            let title = format!("given variable `{name}` is unused: nothing depends on it");
+            checker.report(
+                Diagnostic::warning(variable.span, title)
+                    .label("declared here")
+                    .help("make it a parent, or remove it"),
             );
         }
         if variable.role == Role::Data && !read(id, q) && !q.is_empty() {

@@ -267,7 +267,7 @@ fn head(
         // Without parents, `linear` is the same as `constant`.
         return Some(Head::Linear);
     }
-    if !joins_parents(&network, parents) {
+    if !joins_parents(checker, &network, parents) {
         let name = argument.name.as_ref().map_or("", |name| &name.text);
         let title = format!("the network of `{name}` has no layer that joins its parents");
         let help = "begin it with `dense(size)`, or with `add` if the parents are of equal size";

@@ -70,10 +70,11 @@ pub(super) fn network(
         );
         return None;
     }
-    // A single parent needs no layer that joins parents.
-    if parents.len() > 1 {
+    // A single input needs no layer that joins several.
+    if inputs(checker, parents) > 1 {
         joined_first(checker, &layers, span)?;
     }
+    masks_are_weighed(checker, &layers, parents, span)?;
     Some(Network { layers })
 }
 
@@ -299,8 +300,47 @@ fn variable_as_network(variable: &Variable, call: &Call) -> Diagnostic {
         ))
 }
 
-/// Whether the output of a network is a single value: it has one parent, or a layer joins the
-/// parents.
-pub(super) fn joins_parents(network: &Network, parents: &[Id<Variable>]) -> bool {
-    parents.len() == 1 || network.layers.iter().any(|layer| layer.layer.joins())
+/// The values that a network reads: one for each parent, and the mask of each parent with missing
+/// values.
+fn inputs(checker: &Checker, parents: &[Id<Variable>]) -> usize {
+    let masks = parents
+        .iter()
+        .filter(|&&id| checker.variable(id).has_mask());
+    parents.len() + masks.count()
+}
+
+/// Whether the output of a network is a single value: it reads one, or a layer joins those it reads.
+pub(super) fn joins_parents(
+    checker: &Checker,
+    network: &Network,
+    parents: &[Id<Variable>],
+) -> bool {
+    inputs(checker, parents) == 1 || network.layers.iter().any(|layer| layer.layer.joins())
+}
+
+/// Reports a layer that would join the values of a parent with its mask without weights, such as `add`.
+fn masks_are_weighed(
+    checker: &mut Checker,
+    layers: &[LayerUse],
+    parents: &[Id<Variable>],
+    span: Span,
+) -> Option<()> {
+    let mut masked = parents.iter().map(|&id| checker.variable(id));
+    let Some(masked) = masked.find(|parent| parent.has_mask()) else {
+        return Some(());
+    };
+    let joins = layers.iter().find(|layer| layer.layer.joins());
+    let Some(joins) = joins.filter(|layer| !layer.layer.weighs_parents()) else {
+        return Some(());
+    };
+    let (layer, name) = (joins.layer.name(), masked.name.clone());
+    let title = format!("`{layer}` cannot read `{name}`, which has missing values");
+    checker.report(
+        Diagnostic::error(span, title)
+            .label(format!(
+                "networks read the mask of `{name}` as a further parent, and `{layer}` has no weights"
+            ))
+            .help("begin the network with `dense(size)`"),
+    );
+    None
 }

@@ -226,7 +226,7 @@ pub(super) fn pseudo_inputs(checker: &mut Checker, p: &mut [Factor], q: &[Factor
                 let title = format!(
                     "`vamp` has pseudo-inputs only for data, but q of `{name}` reads `{other}`"
                 );
-                (title, format!("`{other}` is not always observed"))
+                (title, format!("`{other}` is not data"))
             }
             (None, true) => (
                 format!("pseudo-inputs need a q of `{name}` that reads data"),

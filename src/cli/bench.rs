@@ -276,7 +276,7 @@ fn random(variables: &[Variable], rows: usize) -> Result<Table> {
     };
     let observed = variables
         .iter()
-        .filter(|variable| matches!(variable.role, Role::Data | Role::Label));
+        .filter(|variable| variable.role.is_always_observed() || variable.role == Role::Label);
     Ok(Table {
         rows,
         columns: observed.map(column).collect::<Result<_>>()?,

@@ -128,6 +128,10 @@ impl Layer for Conv {
         true
     }
 
+    fn weighs_parents(&self) -> bool {
+        true
+    }
+
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let (parts, places) = (images(context, parts), places(arguments));
         let shapes: Vec<Vec<usize>> = parts.iter().map(|part| part.shape.clone()).collect();
@@ -176,6 +180,10 @@ impl Layer for ConvTranspose {
     }
 
     fn joins(&self) -> bool {
+        true
+    }
+
+    fn weighs_parents(&self) -> bool {
         true
     }
 

@@ -44,6 +44,10 @@ impl Layer for Dense {
         true
     }
 
+    fn weighs_parents(&self) -> bool {
+        true
+    }
+
     fn forward(&self, context: &mut dyn Context, arguments: &[f64], parts: &[Part]) -> Part {
         let shape = self
             .outputs(&[], arguments)

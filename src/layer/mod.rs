@@ -123,6 +123,9 @@ pub struct Part {
     pub axes: Vec<Id<Axis>>,
     /// The number of features, or an image's channels, height and width.
     pub shape: Vec<usize>,
+    /// Whether it says which values of a parent are observed. Layers before the one that joins the
+    /// parents leave it as it is.
+    pub is_mask: bool,
 }
 
 impl Part {
@@ -133,6 +136,15 @@ impl Part {
             value: Value::Dense(node),
             axes,
             shape,
+            is_mask: false,
+        }
+    }
+
+    /// The mask of a variable: 1 where a value is observed, else 0.
+    pub fn mask(name: &str, node: Node, axis: Id<Axis>, shape: &[usize]) -> Self {
+        Part {
+            is_mask: true,
+            ..Part::variable(&format!("{name}.mask"), Value::Dense(node), axis, shape)
         }
     }
 
@@ -143,6 +155,7 @@ impl Part {
             value,
             axes: vec![axis],
             shape: features(shape),
+            is_mask: false,
         }
     }
 
@@ -243,6 +256,11 @@ pub trait Layer: Sync + Debug {
 
     /// Whether the layer takes several parents and joins them.
     fn joins(&self) -> bool {
+        false
+    }
+
+    /// Whether a layer that joins parents has weights for each of them.
+    fn weighs_parents(&self) -> bool {
         false
     }
 

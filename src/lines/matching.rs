@@ -187,6 +187,16 @@ fn target(reader: &mut Reader) -> Option<(Name, Id<Variable>)> {
         );
         return None;
     }
+    if found.missing {
+        let title = format!("`{}` has missing values, and cannot be matched", name.text);
+        let help = "match a deterministic node instead: `… -> h = body`";
+        reader.report(
+            Diagnostic::error(name.span, title)
+                .label("declared `with missing`")
+                .help(help),
+        );
+        return None;
+    }
     Some((name, target))
 }
 
@@ -217,7 +227,7 @@ fn same_size(
 fn reads_no_hidden_class(reader: &mut Reader, name: &Name, id: Id<Variable>) -> Option<()> {
     for read in reads(reader.context, id) {
         let read = reader.context.variable(read);
-        if read.domain == Domain::Class && read.role != Role::Data {
+        if read.domain == Domain::Class && !read.role.is_always_observed() {
             let title = format!(
                 "`{}` depends on `{}`, which is not always observed",
                 name.text, read.name
@@ -240,7 +250,7 @@ fn reads(context: &dyn LineContext, variable: Id<Variable>) -> BTreeSet<Id<Varia
     let mut open = vec![variable];
     let mut found = BTreeSet::new();
     while let Some(next) = open.pop() {
-        if !found.insert(next) || context.variable(next).role == Role::Data {
+        if !found.insert(next) || context.variable(next).role.is_always_observed() {
             continue;
         }
         // A latent is drawn by q.

@@ -109,6 +109,9 @@ impl CostTerm for Smooth {
             let all = graph.axes_of(divergence).clone();
             let sum = graph.sum(divergence, &all);
             direction = gradient::reverse(graph, sum, &moved);
+            for (&id, part) in data.iter().zip(&mut direction) {
+                *part = observed_part(context, id, *part);
+            }
         }
         let large = with_length(context, &direction, self.radius);
         let moved = moved(context, &data, &large);
@@ -139,7 +142,20 @@ fn random_direction(context: &mut dyn CostContext<'_>, data: Id<Variable>, label
         Edition::Two => format!("{KEYWORD}.{label}.{data_name}"),
     };
     let axes = Axes::from(context.row()).with(context.features(data));
-    context.noise(&name, NoiseKind::Normal, axes)
+    let direction = context.noise(&name, NoiseKind::Normal, axes);
+    observed_part(context, data, direction)
+}
+
+/// A direction without the features that are missing, which have no value to move.
+fn observed_part(context: &mut dyn CostContext<'_>, data: Id<Variable>, direction: Node) -> Node {
+    match context.mask(data) {
+        Some(mask) => {
+            let zero = context.graph().constant(0.0);
+            let operands = [mask, direction, zero];
+            context.graph().scalar(Scalar::Select, &operands)
+        }
+        None => direction,
+    }
 }
 
 /// The data moved by these changes, within their domains.

@@ -25,6 +25,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache {
     values: BTreeMap<Id<Variable>, Value>,
+    /// For each observed variable with missing values, 1 where a value is observed, else 0: axes row
+    /// and feature, or row for a class.
+    masks: BTreeMap<Id<Variable>, Node>,
     heads: BTreeMap<FactorId, Vec<Node>>,
 }
 
@@ -66,11 +69,32 @@ impl Standardization {
     }
 
     /// The log-density of the data from that of the standardized value: log p(x) = log p(u) − Σ log
-    /// deviation, by the change of variables u = (x − mean) / deviation.
-    fn in_data(&self, graph: &mut Graph, log_density: Node) -> Node {
-        let logs = graph.sum(self.log_deviation, &Axes::from(self.features));
+    /// deviation over the observed features, by the change of variables u = (x − mean) / deviation.
+    fn in_data(&self, graph: &mut Graph, log_density: Node, mask: Option<Node>) -> Node {
+        let axis = Axes::from(self.features);
+        let logs = match mask {
+            Some(mask) => graph.contract(mask, self.log_deviation, &axis),
+            None => graph.sum(self.log_deviation, &axis),
+        };
         graph.sub(log_density, logs)
     }
+}
+
+/// What networks read where a value is missing: 0, or a number of the domain if that excludes 0.
+fn filler(domain: Domain) -> f64 {
+    match domain {
+        Domain::Real | Domain::Binary | Domain::Count | Domain::Class => 0.0,
+        // Its logarithm is 0.
+        Domain::Positive => 1.0,
+        Domain::Unit => 0.5,
+    }
+}
+
+/// 1 for each element of an axis.
+fn ones(graph: &mut Graph, axis: Id<Axis>) -> Node {
+    let index = graph.iota(axis);
+    let zeros = graph.scale(index, 0.0);
+    graph.shift(zeros, 1.0)
 }
 
 impl<'m, 'g> Case<'m, 'g> {
@@ -120,10 +144,11 @@ impl<'m, 'g> Case<'m, 'g> {
         }
     }
 
-    /// A cache that has only the values of the observed variables.
+    /// A cache that has only the values and masks of the observed variables.
     pub(super) fn observed_values(&self) -> Cache {
         let mut cache = Cache {
             values: self.cache.values.clone(),
+            masks: self.cache.masks.clone(),
             heads: BTreeMap::new(),
         };
         cache
@@ -174,7 +199,7 @@ impl<'m, 'g> Case<'m, 'g> {
     }
 
     /// The value of an observed variable. A class is one-hot. Binary data are sampled from their grey
-    /// values if the mode binarises.
+    /// values if the mode binarises. Where a value is missing, it is [`filler`], or 0 for each class.
     fn observe(&mut self, variable: Id<Variable>) -> Node {
         let model = self.model;
         let upstream = model
@@ -194,9 +219,32 @@ impl<'m, 'g> Case<'m, 'g> {
             let axes = if is_class { row } else { row.with(features) };
             graph.input(&name, axes)
         });
+        let mask = declared.missing.then(|| {
+            // A class counts from 0, and −1 is none. NaN is above no number, and stored plans cannot
+            // have infinity as a constant.
+            let below = if is_class { -0.5 } else { f64::from(f32::MIN) };
+            let graph = &mut *self.builder.graph;
+            let below = graph.constant(below);
+            graph.scalar(Scalar::Greater, &[value, below])
+        });
+        if let Some(mask) = mask {
+            self.cache.masks.insert(variable, mask);
+        }
         if is_class {
             return self.builder.graph.one_hot(value, features);
         }
+        let value = match self.standardization(variable) {
+            Some(standardization) => standardization.apply(self.builder.graph, value),
+            None => value,
+        };
+        let value = match mask {
+            Some(mask) => {
+                let graph = &mut *self.builder.graph;
+                let filler = graph.constant(filler(declared.domain));
+                graph.scalar(Scalar::Select, &[mask, value, filler])
+            }
+            None => value,
+        };
         if self.builder.mode.binarise && declared.domain == Domain::Binary {
             let name = format!("{}.draw", declared.name);
             let axes = Axes::from([self.builder.row(), features]);
@@ -206,10 +254,13 @@ impl<'m, 'g> Case<'m, 'g> {
                 .graph
                 .scalar(Scalar::Greater, &[value, uniform]);
         }
-        match self.standardization(variable) {
-            Some(standardization) => standardization.apply(self.builder.graph, value),
-            None => value,
-        }
+        value
+    }
+
+    /// 1 where an observed variable has a value, else 0 (axes row and feature, or row for a class).
+    /// `None` if all of its values are there.
+    pub(super) fn mask(&self, variable: Id<Variable>) -> Option<Node> {
+        self.cache.masks.get(&variable).copied()
     }
 
     /// The mean and deviation that standardize a variable; `None` if the model does not ask for it.
@@ -240,7 +291,7 @@ impl<'m, 'g> Case<'m, 'g> {
     /// evaluation.
     fn inferred(&mut self, upstream: &'m Upstream) -> Node {
         let draws = self.builder.mode.batch_statistics;
-        let data: Vec<Id<Variable>> = upstream.model.with_role(Role::Data).collect();
+        let data = upstream.model.always_observed();
         self.within(upstream, &data, |inner| {
             let factor = inner.inference_of(upstream.latent);
             for (_, id) in inner.drawn_before(factor.index) {
@@ -385,16 +436,26 @@ impl<'m, 'g> Case<'m, 'g> {
         Value::Dense(value)
     }
 
-    /// A variable as the input of a network.
-    pub(super) fn part(&mut self, variable: Id<Variable>) -> Part {
+    /// A variable as the input of a network: its value, and its mask `NAME.mask` if values may be
+    /// missing.
+    pub(super) fn parts(&mut self, variable: Id<Variable>) -> Vec<Part> {
         let (value, axis) = (self.value(variable), self.feature_axis(variable));
         let declared = self.variable(variable);
-        Part::variable(&declared.name, value, axis, &declared.shape)
+        let mut parts = vec![Part::variable(&declared.name, value, axis, &declared.shape)];
+        if declared.has_mask() {
+            let mask = match self.mask(variable) {
+                Some(mask) => mask,
+                None => ones(self.builder.graph, axis),
+            };
+            parts.push(Part::mask(&declared.name, mask, axis, &declared.shape));
+        }
+        parts
     }
 
     /// A network's output: one part, or a part for each parent if no layer joins them.
     fn network(&mut self, prefix: &str, parents: &[Id<Variable>], network: &Network) -> Vec<Part> {
-        let mut parts: Vec<Part> = parents.iter().map(|&parent| self.part(parent)).collect();
+        let parts = parents.iter().flat_map(|&parent| self.parts(parent));
+        let mut parts: Vec<Part> = parts.collect();
         network::layers(&mut self.builder, prefix, &network.layers, &mut parts);
         parts
     }
@@ -535,6 +596,8 @@ impl<'m, 'g> Case<'m, 'g> {
             ));
         }
         let mut cache = self.observed_values();
+        // Pseudo-inputs lack no value.
+        cache.masks.clear();
         let mut pass = self.pass(&mut cache);
         // This pass has streams of noise of its own, apart from those of the rows.
         pass.builder.label = Some(prefix);
@@ -597,16 +660,50 @@ impl<'m, 'g> Case<'m, 'g> {
                     case.builder.graph.one_hot(index, axis)
                 }
             };
-            let density = distribution.log_prob(case.builder.graph, &heads, value, axis);
+            let mask = case.mask(child);
+            let density = match mask {
+                Some(mask) => {
+                    case.observed_log_prob(child, distribution, &heads, value, (mask, axis))
+                }
+                None => distribution.log_prob(case.builder.graph, &heads, value, axis),
+            };
             let density = match case.weights(id) {
                 Some(weights) => weights.log_density(&mut case.builder, density),
                 None => density,
             };
             match case.standardization(child) {
-                Some(standardization) => standardization.in_data(case.builder.graph, density),
+                Some(standardization) => standardization.in_data(case.builder.graph, density, mask),
                 None => density,
             }
         })
+    }
+
+    /// log p(value) of the features that are observed. Those that are not are as if they were
+    /// integrated out, because features are independent given the heads.
+    fn observed_log_prob(
+        &mut self,
+        child: Id<Variable>,
+        distribution: &dyn Distribution,
+        heads: &[Node],
+        value: Node,
+        (mask, features): (Node, Id<Axis>),
+    ) -> Node {
+        let declared = self.variable(child);
+        let graph = &mut *self.builder.graph;
+        if declared.domain == Domain::Class {
+            let density = distribution.log_prob(graph, heads, value, features);
+            return graph.mul(mask, density);
+        }
+        // The density of each feature by itself: one that sums over an axis of one element.
+        let single = graph.new_axis(Axis {
+            name: format!("{}.single", declared.name),
+            size: 1,
+            kind: AxisKind::Feature,
+        });
+        let density = distribution.log_prob(graph, heads, value, single);
+        let zero = graph.constant(0.0);
+        let observed = graph.scalar(Scalar::Select, &[mask, density, zero]);
+        graph.sum(observed, &Axes::from(features))
     }
 
     /// Draws the child of a factor. If there are several samples, the builder has the sample axis.

@@ -278,11 +278,12 @@ fn baseline(
     let prefix = format!("baseline.{}", case.variable(variable).name);
     let mut parts: Vec<Part> = Vec::new();
     for &parent in &factor.parents {
-        let part = case.part(parent);
-        parts.push(match part.value {
-            Value::Dense(node) => part.with(case.builder.graph.stop_gradient(node)),
-            Value::Enumerated(_) => part,
-        });
+        for part in case.parts(parent) {
+            parts.push(match part.value {
+                Value::Dense(node) => part.with(case.builder.graph.stop_gradient(node)),
+                Value::Enumerated(_) => part,
+            });
+        }
     }
     network::layers(&mut case.builder, &prefix, &network.layers, &mut parts);
     let mut context = case.builder.layer(format!("{prefix}.value"));

@@ -112,6 +112,10 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
         dense(self.case, variable)
     }
 
+    fn mask(&self, variable: Id<Variable>) -> Option<Node> {
+        self.case.mask(variable)
+    }
+
     fn value(&mut self, variable: Id<Variable>) -> Node {
         let all = self.case.model.inference.len();
         self.case.resample(all, |case| dense(case, variable))

@@ -14,13 +14,14 @@ use crate::{
     tensor::{Graph, OutputKind},
 };
 
-/// `rows` draws from p, parents before children. Class variables and those in `given` are inputs, and
-/// the other latents are drawn. Each variable is an output `NAME` (axes row, feature); that of a data
+/// `rows` draws from p, parents before children. Class variables, `given` variables and those in the
+/// argument `given` are inputs, and the other latents are drawn. Each variable is an output `NAME` (axes row, feature); that of a data
 /// variable is its mean given its parents. A data variable `z` that another model infers is a latent:
 /// it is drawn, and that model's data `x` given `z` are the output `from.z.x`.
 pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
     let is_input = |id: &Id<Variable>| {
-        given.contains(id) || model.variables[id.index()].domain == Domain::Class
+        let variable = &model.variables[id.index()];
+        given.contains(id) || variable.domain == Domain::Class || variable.role == Role::Given
     };
     let inputs: Vec<Id<Variable>> = (0..model.variables.len())
         .map(Id::new)

@@ -10,7 +10,7 @@ use super::builder::Rows;
 use crate::{
     bound::{self, Bounds, FactorId},
     id::Id,
-    model::{Edition, Model, Role, Side, Variable},
+    model::{Edition, Model, Side, Variable},
     names::CaseKind,
     tensor::Graph,
 };
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Joint {
     /// The rows of all cases.
     pub rows: Rows,
-    /// The data variables, which every case observes.
+    /// The variables that every case observes.
     pub observed: Vec<Id<Variable>>,
     /// The factors of q, in order, and then those of p.
     pub factors: Vec<FactorId>,
@@ -47,15 +47,16 @@ impl Joint {
             .map(|(id, _)| id);
         Some(Joint {
             rows: Rows::joint(graph, &cases),
-            observed: model.with_role(Role::Data).collect(),
+            observed: model.always_observed(),
             factors: factors.collect(),
         })
     }
 
     /// Whether the rows of all cases pass together through the network of a variable's factor, that
-    /// of q if there is one. Data have no network in q, and are observed in every case.
+    /// of q if there is one. Data and given variables have no network in q, and are observed in every
+    /// case.
     pub fn shares(&self, model: &Model, variable: Id<Variable>) -> bool {
-        if model.variables[variable.index()].role == Role::Data {
+        if model.variables[variable.index()].role.is_always_observed() {
             return true;
         }
         let mut sides = [Side::Inference, Side::Generative].into_iter();

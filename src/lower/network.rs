@@ -27,7 +27,7 @@ pub(super) fn layers(
             continue;
         }
         // Until a layer joins the parents, layers apply to each of them.
-        for part in parts.iter_mut() {
+        for part in parts.iter_mut().filter(|part| !part.is_mask) {
             let input = std::slice::from_ref(part);
             let output = layer.layer.forward(&mut context, &layer.arguments, input);
             *part = Part {

@@ -117,6 +117,9 @@ pub trait CostContext<'m> {
     /// The values of a data variable that is not a class, with axes row and its features.
     fn data(&mut self, variable: Id<Variable>) -> Node;
 
+    /// 1 where data have a value, else 0, with axes row and features; `None` if no value is missing.
+    fn mask(&self, variable: Id<Variable>) -> Option<Node>;
+
     /// The value of a node or of data, with axes row, sample and its features.
     fn value(&mut self, variable: Id<Variable>) -> Node;
 

@@ -24,6 +24,7 @@ pub fn to_dot(model: &Model) -> String {
             let variable = &model.variables[id.index()];
             let style = match variable.role {
                 Role::Data => "shape=circle style=filled fillcolor=lightgrey",
+                Role::Given => "shape=box style=\"filled,rounded\" fillcolor=lightgrey",
                 Role::Label => "shape=circle style=filled fillcolor=\"lightgrey;0.5:white\"",
                 Role::Latent => "shape=circle",
                 Role::Node => "shape=box",
@@ -145,7 +146,7 @@ fn half_width(variable: &Variable) -> f64 {
     let name = LETTER * variable.name.chars().count() as f64 / 2.0;
     // An ellipse is narrow where the name's upper and lower edges are.
     let padding = match variable.role {
-        Role::Node => PADDING,
+        Role::Node | Role::Given => PADDING,
         Role::Data | Role::Label | Role::Latent => PADDING + 0.08 * name,
     };
     (name + padding).max(RADIUS)
@@ -185,7 +186,7 @@ fn border(variable: &Variable, centre: Point, towards: Point) -> Point {
     let (dx, dy) = (towards.0 - centre.0, towards.1 - centre.1);
     let (across, down) = (half_width(variable) + BORDER, RADIUS + BORDER);
     let part = match variable.role {
-        Role::Node => (across / dx.abs()).min(down / dy.abs()),
+        Role::Node | Role::Given => (across / dx.abs()).min(down / dy.abs()),
         Role::Data | Role::Label | Role::Latent => 1.0 / (dx / across).hypot(dy / down),
     };
     (centre.0 + part * dx, centre.1 + part * dy)
@@ -195,6 +196,15 @@ fn node(variable: &Variable, (x, y): Point) -> String {
     let half = half_width(variable);
     let ellipse = |class: &str| {
         format!("<ellipse cx=\"{x:.1}\" cy=\"{y:.1}\" rx=\"{half:.1}\" ry=\"{RADIUS}\"{class}/>")
+    };
+    let rectangle = |attributes: &str| {
+        format!(
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.0}\"{attributes}/>",
+            x - half,
+            y - RADIUS,
+            2.0 * half,
+            2.0 * RADIUS
+        )
     };
     let shape = match variable.role {
         Role::Data => ellipse(" class=\"seen\""),
@@ -206,13 +216,8 @@ fn node(variable: &Variable, (x, y): Point) -> String {
             y + RADIUS
         ),
         Role::Latent => ellipse(""),
-        Role::Node => format!(
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.0}\"/>",
-            x - half,
-            y - RADIUS,
-            2.0 * half,
-            2.0 * RADIUS
-        ),
+        Role::Node => rectangle(""),
+        Role::Given => rectangle(" class=\"seen\" rx=\"8\""),
     };
     format!(
         "  {shape}<text x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n",

@@ -21,6 +21,9 @@ pub struct Variable {
     pub shape: Vec<usize>,
     /// Whether networks and densities read it with mean 0 and deviation 1 over the training rows.
     pub standardized: bool,
+    /// Whether rows may lack some of its values. The missing ones have no density, and networks read
+    /// where they are.
+    pub missing: bool,
     /// The span of its declaration.
     pub span: Span,
 }
@@ -30,13 +33,21 @@ impl Variable {
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Whether networks read its mask as a further parent: 1 where a feature is observed, else 0. A
+    /// missing class needs none, because its one-hot vector is 0.
+    pub fn has_mask(&self) -> bool {
+        self.missing && self.domain != Domain::Class
+    }
 }
 
 /// The role of a variable, which says when it is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Always observed.
+    /// Always observed, with a factor in p.
     Data,
+    /// Always observed, without a factor: a covariate.
+    Given,
     /// Discrete, observed on some rows.
     Label,
     /// Never observed.
@@ -51,15 +62,21 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Role::Data => "data",
+            Role::Given => "given",
             Role::Label => "label",
             Role::Latent => "latent",
             Role::Node => "node",
         }
     }
 
+    /// Whether every row has a value of it in the data.
+    pub fn is_always_observed(self) -> bool {
+        matches!(self, Role::Data | Role::Given)
+    }
+
     /// The role that is declared with this keyword.
     pub fn find(word: &str) -> Option<Role> {
-        [Role::Data, Role::Label, Role::Latent]
+        [Role::Data, Role::Given, Role::Label, Role::Latent]
             .into_iter()
             .find(|role| role.name() == word)
     }

@@ -73,6 +73,12 @@ impl Model {
             .filter(move |id: &Id<Variable>| self.variables[id.index()].role == role)
     }
 
+    /// The variables that every row has: data, then given ones.
+    pub fn always_observed(&self) -> Vec<Id<Variable>> {
+        let data = self.with_role(Role::Data);
+        data.chain(self.with_role(Role::Given)).collect()
+    }
+
     /// The labels, which are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
         self.variables

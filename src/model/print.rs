@@ -21,11 +21,16 @@ pub fn print(model: &Model) -> String {
             ""
         };
         text += &format!(
-            "  {role} {}: {domain}[{}]{parameters}{}\n",
+            "  {role} {}: {domain}[{}]{parameters}{}{}\n",
             variable.name,
             shape.join(", "),
             if variable.standardized {
                 " standardized"
+            } else {
+                ""
+            },
+            if variable.missing {
+                " with missing"
             } else {
                 ""
             }

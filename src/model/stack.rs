@@ -141,15 +141,24 @@ impl Model {
     /// Checks that a data variable in both models has the same role, type and shape, because both
     /// models read the same array.
     fn same_shared_data(&self, model: &Model, inferred: &str) -> Result<(), (String, String)> {
-        for id in model.with_role(Role::Data) {
+        for id in model.always_observed() {
             let read = &model.variables[id.index()];
             let shared = self.variables.iter().find(|variable| {
                 variable.name == read.name
                     && variable.name != inferred
-                    && matches!(variable.role, Role::Data | Role::Label)
+                    && matches!(variable.role, Role::Data | Role::Given | Role::Label)
             });
             let differs = shared.is_some_and(|shared| {
-                (read.role, read.domain, &read.shape) != (shared.role, shared.domain, &shared.shape)
+                let reads_alike = |variable: &Variable| {
+                    let Variable {
+                        role,
+                        domain,
+                        missing,
+                        ..
+                    } = *variable;
+                    (role, domain, missing, variable.shape.clone())
+                };
+                reads_alike(read) != reads_alike(shared)
             });
             if differs {
                 let title = format!(
@@ -221,8 +230,8 @@ impl Model {
         })
     }
 
-    /// The variables whose values come from data: labels and data variables. A variable with an
-    /// upstream model is replaced by the data variables of that model.
+    /// The variables whose values come from data: data, given variables and labels. A variable with an
+    /// upstream model is replaced by those that the upstream model observes.
     pub fn given(&self) -> Vec<&Variable> {
         let inferred = |id: usize| {
             self.upstream
@@ -237,10 +246,10 @@ impl Model {
                         .model
                         .variables
                         .iter()
-                        .filter(|variable| variable.role == Role::Data);
+                        .filter(|variable| variable.role.is_always_observed());
                     given.extend(data);
                 }
-                (Role::Data | Role::Label, _) => given.push(variable),
+                (Role::Data | Role::Given | Role::Label, _) => given.push(variable),
                 _ => {}
             }
         }

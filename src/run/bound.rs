@@ -333,7 +333,10 @@ impl Cases {
             .get(&first.name)
             .map(|array| array.shape.first().copied().unwrap_or(0));
         let count = count.ok_or_else(|| lacking(batch, &first.name, "batch"))?;
-        for &variable in given.iter().filter(|variable| variable.role == Role::Data) {
+        let observed = given
+            .iter()
+            .filter(|variable| variable.role.is_always_observed());
+        for &variable in observed {
             let place = format!("batch: `{}`", variable.name);
             let array = batch
                 .get(&variable.name)

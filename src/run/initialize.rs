@@ -34,7 +34,7 @@ pub fn initialize(
 }
 
 /// Sets the means and deviations of the standardized variables, in every array of parameters, from the
-/// training rows. A constant feature keeps the deviation 1.
+/// training rows. A constant feature keeps the deviation 1, and one without a value the mean 0.
 ///
 /// # Errors
 /// If the rows cannot be read, or the device fails.

@@ -61,7 +61,7 @@ pub enum Item {
 /// `latent z: real[latent]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declaration {
-    /// `data`, `label` or `latent`.
+    /// `data`, `given`, `label` or `latent`.
     pub role: Name,
     /// The name of the variable.
     pub name: Name,
@@ -69,8 +69,30 @@ pub struct Declaration {
     pub domain: Name,
     /// The sizes in brackets; empty if there are none.
     pub shape: Vec<Expression>,
-    /// `standardized`, behind the type.
-    pub modifier: Option<Name>,
+    /// What is written behind the type, in source order.
+    pub modifiers: Vec<(Modifier, Span)>,
+}
+
+/// A property of a variable, behind its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modifier {
+    /// `standardized`
+    Standardized,
+    /// `with missing`
+    Missing,
+}
+
+impl Modifier {
+    /// Every modifier, in the order in which `dgc fmt` writes them.
+    pub const ALL: [Modifier; 2] = [Modifier::Standardized, Modifier::Missing];
+
+    /// As written in a model.
+    pub fn text(self) -> &'static str {
+        match self {
+            Modifier::Standardized => "standardized",
+            Modifier::Missing => "with missing",
+        }
+    }
 }
 
 /// An element of a network; `>` separates elements.

@@ -2,7 +2,7 @@
 
 use super::ast::{
     ArgumentValue, Arrow, ArrowBody, Call, CallArgument, Declaration, Expression, ExpressionKind,
-    File, Item, Name, NetworkPart, Operator, Setting,
+    File, Item, Modifier, Name, NetworkPart, Operator, Setting,
 };
 use crate::diagnostic::{Diagnostic, Span, nearest, suggest};
 use pest::{Parser, error::InputLocation, iterators::Pair};
@@ -589,8 +589,13 @@ fn unexpected(text: &str, error: &pest::error::Error<Rule>) -> (usize, Diagnosti
         ('=' | ':', [value]) if *value == describe(Rule::value) => {
             Some(format!("write the value after the name: `{name} …`"))
         }
-        ('a'..='z', ["the end of the line"]) if before.trim_start().starts_with("data ") => {
-            let near = nearest(text[start..end].trim(), ["standardized"]);
+        ('a'..='z', ["the end of the line"])
+            if ["data ", "given "]
+                .iter()
+                .any(|role| before.trim_start().starts_with(role)) =>
+        {
+            let line = text[start..].lines().next().unwrap_or_default();
+            let near = nearest(line.trim(), Modifier::ALL.map(Modifier::text));
             near.map(|near| format!("did you mean `{near}`?"))
         }
         (',', ["the end of the line"]) if before.trim_start().starts_with("net ") => {
@@ -618,14 +623,14 @@ fn describe(rule: Rule) -> &'static str {
     match rule {
         Rule::file => "`model NAME { … }`",
         Rule::edition | Rule::size | Rule::variable | Rule::net | Rule::graph | Rule::settings => {
-            "a declaration: `size`, `data`, `label`, `latent`, `net`, `generative`, `inference`, `objective` or `train`"
+            "a declaration: `size`, `data`, `given`, `label`, `latent`, `net`, `generative`, `inference`, `objective` or `train`"
         }
-        Rule::role => "`data`, `label` or `latent`",
+        Rule::role => "`data`, `given`, `label` or `latent`",
         Rule::side => "`generative` or `inference`",
         Rule::section => "`objective` or `train`",
         Rule::shape => "a shape such as `[10]`",
         // A modifier may be left out.
-        Rule::modifier => "the end of the line",
+        Rule::modifier | Rule::standardized | Rule::missing => "the end of the line",
         Rule::binding => "`NAME = SIZE`",
         Rule::layers | Rule::layer | Rule::call | Rule::block | Rule::repeat | Rule::residual => {
             "a layer"
@@ -659,6 +664,15 @@ fn name(pair: Pair<Rule>) -> Name {
     }
 }
 
+fn modifier(pair: Pair<Rule>) -> (Modifier, Span) {
+    let word = pair.into_inner().next().expect("a modifier has a word");
+    let modifier = match word.as_rule() {
+        Rule::standardized => Modifier::Standardized,
+        _ => Modifier::Missing,
+    };
+    (modifier, span(&word))
+}
+
 fn file(pair: Pair<Rule>) -> File {
     let mut inner = pair.into_inner();
     let name = name(inner.next().expect("a model has a name"));
@@ -685,11 +699,11 @@ fn item(pair: Pair<Rule>) -> Item {
                     .expect("a variable has a role, a name and a domain")
             };
             let (role, variable, domain) = (name(next()), name(next()), name(next()));
-            let (mut shape, mut modifier) = (Vec::new(), None);
+            let (mut shape, mut modifiers) = (Vec::new(), Vec::new());
             for part in inner {
                 match part.as_rule() {
                     Rule::shape => shape = part.into_inner().map(expression).collect(),
-                    _ => modifier = Some(name(part)),
+                    _ => modifiers.push(modifier(part)),
                 }
             }
             Item::Variable(Declaration {
@@ -697,7 +711,7 @@ fn item(pair: Pair<Rule>) -> Item {
                 name: variable,
                 domain,
                 shape,
-                modifier,
+                modifiers,
             })
         }
         Rule::net => {

@@ -23,10 +23,12 @@ pub fn print(file: &File) -> String {
                     &variable.name.text,
                     &variable.domain.text,
                 );
-                let modifier = variable.modifier.iter();
-                let modifier: String = modifier.map(|word| format!(" {}", word.text)).collect();
+                let modifiers = variable.modifiers.iter();
+                let modifiers: String = modifiers
+                    .map(|(modifier, _)| format!(" {}", modifier.text()))
+                    .collect();
                 let shape = shape.join(", ");
-                text += &format!("  {role} {name}: {domain}[{shape}]{modifier}\n");
+                text += &format!("  {role} {name}: {domain}[{shape}]{modifiers}\n");
             }
             Item::Net { name, layers } => {
                 text += &format!("  net {} = {}\n", name.text, self::layers(layers))

@@ -25,6 +25,11 @@ pub struct Bits<'s> {
     before: Vec<Option<u64>>,
 }
 
+/// Whether a value is neither a bit nor missing.
+fn is_grey(value: f32) -> bool {
+    value != 0.0 && value != 1.0 && !value.is_nan()
+}
+
 impl<'s> Bits<'s> {
     /// The rows of a source as bits; `None` if all binary values are 0 or 1 already.
     ///
@@ -41,7 +46,7 @@ impl<'s> Bits<'s> {
             if let Some(field) = source.position(&variable.name) {
                 before[field] = Some(count);
                 each_chunk(source, field, &mut |values| {
-                    has_greys |= values.iter().any(|&value| value != 0.0 && value != 1.0);
+                    has_greys |= values.iter().copied().any(is_grey);
                 })?;
             }
             count += width(variable) as u64;
@@ -78,7 +83,7 @@ impl Source for Bits<'_> {
             let place = self.place(row);
             for (feature, grey) in greys.iter_mut().enumerate() {
                 // Only greys need a number: most pixels of an image are 0 or 1.
-                if *grey != 0.0 && *grey != 1.0 {
+                if is_grey(*grey) {
                     let uniform = philox::uniform(SEED, place, stream, before + feature as u64);
                     *grey = f32::from(*grey > uniform as f32);
                 }

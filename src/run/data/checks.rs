@@ -147,17 +147,24 @@ pub fn check_values(
         ),
         Domain::Class => return Ok(()),
     };
-    match (0..).zip(&mut values).find(|&(_, value)| !fits(value)) {
+    let is_missing = |value: f32| variable.missing && value.is_nan();
+    let is_wrong = |&(_, value): &(usize, f32)| !fits(value) && !is_missing(value);
+    match (0..).zip(&mut values).find(is_wrong) {
         None => Ok(()),
         Some((at, value)) => {
             let (row, feature) = (at / variable.size(), at % variable.size());
             let message = format!(
                 "{place}: row {row}, feature {feature}: expected {expected}, found {value}"
             );
-            Err(Error::data(message).help(format!(
-                "correct the data, or change the type of `{}` in the model",
-                variable.name
-            )))
+            let name = &variable.name;
+            Err(Error::data(message).help(match value.is_nan() {
+                true => format!(
+                    "NaN is a missing value: fill it in, or write `with missing` behind the type of `{name}`"
+                ),
+                false => {
+                    format!("correct the data, or change the type of `{name}` in the model")
+                }
+            }))
         }
     }
 }
@@ -210,8 +217,13 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
     Err(Error::data(message).help(help))
 }
 
-/// Converts classes to integers. Each is from 0 to the number of classes minus 1; a label may also
-/// be −1, for an unlabelled row.
+/// Whether a row may lack the class of a variable.
+pub fn may_be_unknown(variable: &Variable) -> bool {
+    variable.role == Role::Label || variable.missing
+}
+
+/// Converts classes to integers. Each is from 0 to the number of classes minus 1. It is −1 for an
+/// unlabelled row, and where a variable with missing values has none.
 ///
 /// # Errors
 /// If a class is out of range: with the first such row, and the classes that the rows have.
@@ -219,7 +231,8 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
     let classes = variable.size() as f64;
     let is_label = variable.role == Role::Label;
     let is_class = |&value: &f64| {
-        value.fract() == 0.0 && value < classes && (value >= 0.0 || is_label && value == -1.0)
+        let is_known = value.fract() == 0.0 && (0.0..classes).contains(&value);
+        is_known || may_be_unknown(variable) && value == -1.0
     };
     let Some(row) = values.iter().position(|value| !is_class(value)) else {
         return Ok(values.iter().map(|&value| value as i32).collect());
@@ -227,10 +240,10 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
     let (found, last) = (values[row], classes - 1.0);
     let name = &variable.name;
     let wrong = values.iter().filter(|value| !is_class(value)).count();
-    let or_none = if is_label {
-        ", or -1 for an unlabelled row"
-    } else {
-        ""
+    let or_none = match (is_label, variable.missing) {
+        (true, _) => ", or -1 for an unlabelled row",
+        (_, true) => ", or -1 where it is missing",
+        _ => "",
     };
     let mut message =
         format!("{place}: row {row}: expected a class from 0 to {last}{or_none}, found {found}");
@@ -241,8 +254,12 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
     let whole = || values.iter().filter(|value| value.fract() == 0.0);
     let most = whole().copied().fold(f64::NEG_INFINITY, f64::max);
     let counts_from_one = most == classes && !values.contains(&0.0);
-    let help = if found.is_nan() && is_label {
+    let help = if found.is_nan() && may_be_unknown(variable) {
         format!("write -1 where `{name}` was not observed")
+    } else if found.is_nan() || found == -1.0 && variable.role.is_always_observed() {
+        format!(
+            "if the value was not observed, write -1, and `with missing` behind the type of `{name}`"
+        )
     } else if found.fract() != 0.0 || !found.is_finite() {
         format!("a class is a whole number; number the values of `{name}` from 0 to {last}")
     } else if counts_from_one {

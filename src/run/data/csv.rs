@@ -6,7 +6,7 @@
 //! column `split` says which rows are test rows.
 
 use super::{
-    checks::width,
+    checks::{may_be_unknown, width},
     columns::{ColumnSummary, TableSummary},
     tables::{ClassNames, DataArray, KnownNames},
 };
@@ -233,7 +233,7 @@ impl<'a> Layout<'a> {
             variables.push((variable, columns));
         }
         for (variable, columns) in &variables {
-            if width(variable) == 1 && variable.role == Role::Data && columns.is_empty() {
+            if width(variable) == 1 && variable.role.is_always_observed() && columns.is_empty() {
                 return Err(missing_column(&variable.name, header, place));
             }
         }
@@ -315,7 +315,7 @@ impl<'a> Layout<'a> {
                 continue;
             }
             let cells = parts.into_iter().flat_map(|part| &part.classes[index]);
-            let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable.role);
+            let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable);
             let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
             let whole = |text: &&String| text.parse::<i64>().ok();
             let in_range = |text| {
@@ -511,9 +511,9 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// Whether a label is unknown: missing, or −1 as in arrays.
-fn is_unknown(text: &str, role: Role) -> bool {
-    role == Role::Label && (is_missing(text) || text == "-1")
+/// Whether a class is unknown, where it may be: missing, or −1 as in arrays.
+fn is_unknown(text: &str, variable: &Variable) -> bool {
+    may_be_unknown(variable) && (is_missing(text) || text == "-1")
 }
 
 /// A value and its place.
@@ -536,15 +536,26 @@ impl Cell<'_> {
         ))
     }
 
-    fn number(&self) -> Result<f32> {
-        match self.text.parse::<f32>() {
-            Ok(number) if !is_missing(self.text) => Ok(number),
-            _ => Err(self.error("a number").help(if is_missing(self.text) {
-                "fill in the value, or remove the row or the column"
-            } else {
-                "write numbers with a point and without units; classes need a variable of type `class`"
-            })),
+    /// A number of a variable; NaN where it is missing.
+    fn number(&self, variable: &Variable) -> Result<f32> {
+        if is_missing(self.text) {
+            let way_out = || {
+                format!(
+                    "fill in the value, remove the row or the column, or write `with missing` behind the \
+                     type of `{}`",
+                    variable.name
+                )
+            };
+            return match variable.missing {
+                true => Ok(f32::NAN),
+                false => Err(self.error("a number").help(way_out())),
+            };
         }
+        self.text.parse().map_err(|_| {
+            self.error("a number").help(
+                "write numbers with a point and without units; classes need a variable of type `class`",
+            )
+        })
     }
 
     fn is_test(&self) -> Result<bool> {
@@ -596,7 +607,7 @@ impl Part {
                             .help("close the quotes around values, or shorten the name"));
                     }
                     Domain::Class => self.classes[index].push(cell.text.to_string()),
-                    _ => self.numbers[index].push(cell.number()?),
+                    _ => self.numbers[index].push(cell.number(variable)?),
                 }
             }
         }
@@ -623,7 +634,7 @@ impl Part {
             }
             let names = names.get(&variable.name);
             let number = |text: &String| match names {
-                _ if is_unknown(text, variable.role) => Some(-1.0),
+                _ if is_unknown(text, variable) => Some(-1.0),
                 Some(names) => names
                     .iter()
                     .position(|name| name == text)
@@ -641,9 +652,14 @@ impl Part {
                     Some(names) => format!("one of {}", listed(names)),
                     None => format!("a class from 0 to {}", variable.size() - 1),
                 };
-                let help = match variable.role {
-                    Role::Label => "correct the value, or leave it empty if the label is unknown",
-                    _ => "correct the value, or remove the row",
+                let help = match (variable.role, variable.missing) {
+                    (Role::Label, _) => {
+                        "correct the value, or leave it empty if the label is unknown"
+                    }
+                    (_, true) => "correct the value, or leave it empty if it is unknown",
+                    (_, false) => {
+                        "correct the value, remove the row, or write `with missing` behind the type"
+                    }
                 };
                 let number = number(text).ok_or_else(|| cell.error(&expected).help(help))?;
                 numbers.push(number);

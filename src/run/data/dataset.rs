@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::{Model, Role},
+    model::Model,
 };
 use sha2::{Digest, Sha256};
 use std::{path::Path, sync::Arc};
@@ -124,7 +124,7 @@ impl Dataset {
                 check_source(
                     model,
                     &**source,
-                    &|variable| variable.role == Role::Data,
+                    &|variable| variable.role.is_always_observed(),
                     place,
                 )?;
                 check_labels(model, &**source, place)?;

@@ -240,7 +240,7 @@ pub fn of_values(model: &Model, training: &dyn Source) -> Result<Vec<Note>> {
     let given = model.given();
     let data = given
         .into_iter()
-        .filter(|variable| variable.role == Role::Data);
+        .filter(|variable| variable.role.is_always_observed());
     for variable in data.filter(has_density) {
         let Some(field) = training.position(&variable.name) else {
             continue;
@@ -249,7 +249,11 @@ pub fn of_values(model: &Model, training: &dyn Source) -> Result<Vec<Note>> {
             continue;
         }
         let features = features(training, field)?;
-        notes.extend(constant(&variable.name, &features, training.rows()));
+        notes.extend(never_observed(&variable.name, &features));
+        // A given variable has no density.
+        if variable.role == Role::Data {
+            notes.extend(constant(&variable.name, &features, training.rows()));
+        }
         if variable.domain == Domain::Real && !variable.standardized {
             notes.extend(scales(&variable.name, &features));
         }
@@ -257,22 +261,40 @@ pub fn of_values(model: &Model, training: &dyn Source) -> Result<Vec<Note>> {
     Ok(notes)
 }
 
-fn constant(name: &str, features: &[Feature], rows: usize) -> Option<Note> {
+/// The features that are missing in every row.
+fn never_observed(name: &str, features: &[Feature]) -> Option<Note> {
+    let never = (0..features.len()).filter(|&at| features[at].observed == 0);
+    let never: Vec<usize> = never.collect();
+    if never.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "data: {} of {} features of `{name}` are missing in all training rows: {}",
+        never.len(),
+        features.len(),
+        ranges(&never)
+    );
+    Some(Note::new(message).help("nothing can be learned about these features; leave them out"))
+}
+
+fn constant(name: &str, features: &[Feature], all_rows: usize) -> Option<Note> {
     let mut constant = features
         .iter()
         .enumerate()
-        .filter(|(_, feature)| feature.deviation == 0.0);
+        .filter(|(_, feature)| feature.deviation == 0.0 && feature.observed > 0);
     let (first, feature) = constant.next()?;
+    let rows = feature.observed;
+    let that_have_it = if rows < all_rows { " that have it" } else { "" };
     let (count, all) = (1 + constant.count(), features.len());
     let value = number(feature.mean);
     let message = match count {
         1 => format!(
             "data: 1 of {all} features of `{name}` is constant: feature {first} is {value} in all \
-             {rows} training rows"
+             {rows} training rows{that_have_it}"
         ),
         _ => format!(
             "data: {count} of {all} features of `{name}` are constant: feature {first}, for example, \
-             is {value} in all {rows} training rows"
+             is {value} in all {rows} training rows{that_have_it}"
         ),
     };
     let help = "a density of a constant can grow without limit; leave these features out";

@@ -190,12 +190,14 @@ pub fn parameters(model: &Model) -> Arrays {
     arrays.collect()
 }
 
-/// A batch in which the first of the rows are labelled.
+/// A batch in which the first of the rows are labelled. Of a variable with missing values, the last row
+/// has none, and other rows lack some.
 pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
     let mut arrays = Arrays::new();
     for variable in &model.variables {
         let (name, size) = (variable.name.clone(), variable.size());
-        let (shape, data) = match (variable.role, variable.domain) {
+        let is_observed = variable.role.is_always_observed();
+        let (shape, mut data): (Vec<usize>, Vec<f64>) = match (variable.role, variable.domain) {
             (Role::Label, _) => {
                 let class = |row: usize| {
                     if row < labelled {
@@ -206,18 +208,18 @@ pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
                 };
                 (vec![rows], (0..rows).map(class).collect())
             }
-            (Role::Data, Domain::Class) => (
+            (_, Domain::Class) if is_observed => (
                 vec![rows],
                 (0..rows).map(|row| (row % size) as f64).collect(),
             ),
-            (Role::Data, Domain::Binary) => (
+            (_, Domain::Binary) if is_observed => (
                 vec![rows, size],
                 numbers(&name, rows * size, 1.0)
                     .into_iter()
                     .map(|x| f64::from(x > 0.0))
                     .collect(),
             ),
-            (Role::Data, domain) => {
+            (_, domain) if is_observed => {
                 let fit = |x: f64| match domain {
                     Domain::Count => (3.0 * x.abs()).floor(),
                     Domain::Positive => x.abs() + 0.1,
@@ -234,6 +236,17 @@ pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
             }
             _ => continue,
         };
+        if variable.missing {
+            let (width, none) = match variable.domain {
+                Domain::Class => (1, -1.0),
+                _ => (size, f64::NAN),
+            };
+            for (at, value) in data.iter_mut().enumerate() {
+                if at / width + 1 == rows || at % 5 == 3 {
+                    *value = none;
+                }
+            }
+        }
         arrays.insert(name.clone(), NamedArray { name, shape, data });
     }
     arrays
