@@ -9,11 +9,11 @@ use crate::{
     model::{self, Model},
     run::{
         bound::{Arrays, Engine, Report, bound},
-        data::Dataset,
+        data::{Dataset, sizes},
         folder::Folder,
         settings::Settings,
     },
-    syntax,
+    syntax::{self, OpenSize},
 };
 use std::{fs, io, path::Path};
 
@@ -45,13 +45,32 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn open_with(path: &Path, sets: &[(String, String)]) -> Result<(Self, Diagnostics)> {
+        check_file(path, &read_text(path)?, sets)
+    }
+
+    /// As [`Model::open_with`], for a data set: sizes without a value are found in it. A size that
+    /// is a variable's only one is the number of its features, or of its classes.
+    ///
+    /// # Errors
+    /// As [`Model::open`], or if the data set cannot be read or does not say a size.
+    pub fn open_for(
+        path: &Path,
+        data: &str,
+        sets: &[(String, String)],
+    ) -> Result<(Self, Diagnostics)> {
+        let is_set = |size: &OpenSize| sets.iter().any(|(name, _)| *name == size.name);
         let text = read_text(path)?;
-        let shown = shown_name(path);
-        let name = match path.file_name() {
-            Some(name) if !is_standard(path) => name.to_string_lossy().into_owned(),
-            _ => shown.clone(),
+        let (variables, mut open) = match syntax::parse(&text) {
+            Ok(file) => syntax::outline(&file),
+            // The mistakes are reported below.
+            Err(_) => Default::default(),
         };
-        check_text(&name, &shown, &text, sets)
+        open.retain(|size| !is_set(size));
+        let found = match open.is_empty() {
+            true => Vec::new(),
+            false => sizes(data, &open, &variables)?,
+        };
+        check_file(path, &text, &[&found, sets].concat())
     }
 
     /// Checks a model's text; messages use `name` as the file's name.
@@ -184,6 +203,16 @@ fn stand_on(
     model
         .with_upstream(variable, upstream)
         .map_err(|(message, help)| refused(message).help(help))
+}
+
+/// Checks the text of a file.
+fn check_file(path: &Path, text: &str, sets: &[(String, String)]) -> Result<(Model, Diagnostics)> {
+    let shown = shown_name(path);
+    let name = match path.file_name() {
+        Some(name) if !is_standard(path) => name.to_string_lossy().into_owned(),
+        _ => shown.clone(),
+    };
+    check_text(&name, &shown, text, sets)
 }
 
 fn check_text(

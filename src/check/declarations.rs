@@ -119,7 +119,7 @@ impl Checker<'_> {
                         if self.is_full() {
                             return;
                         }
-                        self.size(name, value);
+                        self.size(name, value.as_ref());
                     }
                 }
                 Item::Variable(variable) => self.declare(variable),
@@ -165,7 +165,7 @@ impl Checker<'_> {
         );
     }
 
-    fn size(&mut self, name: &Name, value: &Expression) {
+    fn size(&mut self, name: &Name, value: Option<&Expression>) {
         if let Some(&first) = self.size_places.get(&name.text) {
             self.twice("size", name, first);
             return;
@@ -185,7 +185,18 @@ impl Checker<'_> {
         }
         self.declared_sizes.push(name.clone());
         self.size_places.insert(name.text.clone(), name.span);
-        let written = self.number(value);
+        let written = value.and_then(|value| self.number(value));
+        if value.is_none() && self.sets.given(&name.text).is_none() {
+            let size = &name.text;
+            let title = format!("size `{size}` has no value");
+            self.report(
+                Diagnostic::error(name.span, title)
+                    .label("its value depends on the data")
+                    .help(format!(
+                        "`dgc train --data …` finds it in the data; elsewhere, write `--set {size}=NUMBER`"
+                    )),
+            );
+        }
         let number = match self.sets.number(&name.text, written) {
             Ok(number) => number,
             Err(message) => {

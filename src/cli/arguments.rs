@@ -42,6 +42,13 @@ impl Changes {
         Ok(model)
     }
 
+    /// As [`Changes::model`], with sizes that the file leaves to the data set.
+    pub fn model_for(&self, file: &Path, data: &str) -> Result<Model> {
+        let (model, warnings) = Model::open_for(file, data, &self.sets)?;
+        show(&warnings);
+        Ok(model)
+    }
+
     /// Reads a compiled folder and applies these changes; `None` if `path` is not a compiled
     /// folder.
     pub fn compiled(&self, path: &Path) -> Result<Option<Compiled>> {

@@ -163,7 +163,10 @@ impl Train {
                 );
                 return Err(Error::usage(message).help("add --resume to resume a run"));
             }
-            None => self.changes.model(&self.file)?,
+            None => match &self.data {
+                Some(data) => self.changes.model_for(&self.file, data)?,
+                None => self.changes.model(&self.file)?,
+            },
         };
         for (variable, run) in &self.from {
             model = model.on_run(variable, run)?;

@@ -32,7 +32,7 @@ pub enum Item {
         span: Span,
     },
     /// `size hidden = 500`.
-    Size(Vec<(Name, Expression)>),
+    Size(Vec<(Name, Option<Expression>)>),
     /// `latent z: real[latent]`.
     Variable(Declaration),
     /// `net body = dense(500) > relu`.

@@ -2,10 +2,12 @@
 
 pub mod ast;
 mod format;
+mod outline;
 mod parse;
 mod print;
 
 pub use format::format;
+pub use outline::{OpenSize, Outline, outline};
 pub use parse::{MOST_TEXT, Parsed, parse, parse_with_recovery};
 pub use print::print;
 

@@ -738,10 +738,10 @@ fn item(pair: Pair<Rule>) -> Item {
     }
 }
 
-fn binding(pair: Pair<Rule>) -> (Name, Expression) {
+fn binding(pair: Pair<Rule>) -> (Name, Option<Expression>) {
     let mut inner = pair.into_inner();
     let size = name(inner.next().expect("a size has a name"));
-    (size, expression(inner.next().expect("a size has a value")))
+    (size, inner.next().map(expression))
 }
 
 fn layers(pair: Pair<Rule>) -> Vec<NetworkPart> {

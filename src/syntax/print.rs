@@ -13,7 +13,9 @@ pub fn print(file: &File) -> String {
             Item::Edition { number, .. } => text += &format!("  edition {number}\n"),
             Item::Size(bindings) => {
                 for (name, value) in bindings {
-                    text += &format!("  size {} = {}\n", name.text, expression(value));
+                    let value = value.as_ref().map(expression);
+                    let value = value.map_or(String::new(), |value| format!(" = {value}"));
+                    text += &format!("  size {}{value}\n", name.text);
                 }
             }
             Item::Variable(variable) => {

@@ -45,6 +45,7 @@ mod overview;
 mod precision;
 mod registries;
 mod results;
+mod sizes;
 mod smoothing;
 mod stack;
 mod stages;

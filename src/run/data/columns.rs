@@ -96,3 +96,10 @@ impl ColumnSummary {
         }
     }
 }
+
+/// The number behind a variable's name in the name of a column: `x0`, `x_0`, `x.0` or `x[0]`.
+pub fn number_of(column: &str, variable: &str) -> Option<usize> {
+    let rest = column.strip_prefix(variable)?;
+    let rest = rest.trim_start_matches(['_', '.', ' ', '[']);
+    rest.trim_end_matches(']').parse().ok()
+}

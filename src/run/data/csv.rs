@@ -7,7 +7,7 @@
 
 use super::{
     checks::{may_be_unknown, width},
-    columns::{ColumnSummary, TableSummary},
+    columns::{ColumnSummary, TableSummary, number_of},
     tables::{ClassNames, DataArray, KnownNames},
 };
 use crate::{
@@ -372,11 +372,10 @@ fn own_columns(variable: &Variable, header: &[&str]) -> Vec<usize> {
     if width(variable) == 1 {
         return exact.into_iter().collect();
     }
-    let numbered = header.iter().enumerate().filter_map(|(column, name)| {
-        let rest = name.strip_prefix(variable.name.as_str())?;
-        let rest = rest.trim_start_matches(['_', '.', ' ', '[']);
-        Some((rest.trim_end_matches(']').parse::<usize>().ok()?, column))
-    });
+    let numbered = header
+        .iter()
+        .enumerate()
+        .filter_map(|(column, name)| Some((number_of(name, &variable.name)?, column)));
     let numbered: Vec<(usize, usize)> = numbered.collect();
     let columns: BTreeMap<usize, usize> = numbered.iter().copied().collect();
     match columns.len() == width(variable) && numbered.len() == columns.len() {

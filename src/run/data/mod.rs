@@ -16,6 +16,7 @@ mod columns;
 #[cfg(feature = "csv")]
 mod csv;
 mod load;
+mod sizes;
 mod dataset;
 mod split;
 mod labels;
@@ -31,6 +32,7 @@ pub use dataset::Dataset;
 pub use labels::LabelCounts;
 pub use load::{columns, load, read_arrays, whole_path};
 pub use moments::{Feature, features};
+pub use sizes::sizes;
 pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
 pub use table::{Column, Table, Values};
