@@ -165,3 +165,86 @@ __device__ inline float beta_slope_by_beta(float x, float log_alpha, float log_b
     double rest = 1.0 - x;
     return beta_slope(beta, alpha, all, log_quotient(beta, all * rest, beta * x - alpha * rest));
 }
+
+// src/tensor/student_t.rs explains these functions.
+__device__ inline float student_t(float centred, float log_scale, float log_degrees) {
+    double y = 0.5 * exp((double)log_degrees), z = y + 0.5;
+    double t = centred * exp(-(double)log_scale), u = t * t / (2.0 * y);
+    double log_y = log_degrees - 0.6931471805599453;
+    double gammas = gamma_remainder(z, log(z), 1.0) - gamma_remainder(y, log_y, 1.0) + z * log_quotient(z, y, 0.5);
+    return (float)(gammas - 1.4189385332046728 - log_scale - z * log1p(u));
+}
+
+__device__ inline float student_t_slope(float centred, float log_scale, float log_degrees) {
+    double degrees = exp((double)log_degrees), spread = degrees * exp(2.0 * log_scale), c = centred;
+    return (float)(-(degrees + 1.0) * c / (spread + c * c));
+}
+
+__device__ inline float student_t_slope_by_degrees(float centred, float log_scale, float log_degrees) {
+    double y = 0.5 * exp((double)log_degrees), z = y + 0.5;
+    double t = centred * exp(-(double)log_scale), u = t * t / (2.0 * y);
+    double digammas = y * log_quotient(z, y, 0.5) - y / z * (excess_of_digamma(z) + 0.5) + excess_of_digamma(y);
+    return (float)(digammas + (y * log_quotient_less_linear(1.0, 1.0 + u, -u) + 0.5 * (u / (1.0 + u))));
+}
+
+// (x - location) / 2 without whole turns: src/tensor/von_mises.rs explains these functions.
+__device__ inline double half_angle(float x, float location) {
+    double angle = (double)x - location, turns = rint(angle * 0.15915494309189535);
+    double rest = (angle - turns * 6.283185243606567) - turns * 6.357301884918343e-8;
+    return 0.5 * (rest - turns * 2.4492935982947064e-16);
+}
+
+// I0(k) for the order 0, and 2 I1(k) / k for the order 1.
+__device__ inline double bessel_power_series(double k, double order) {
+    double sum = 1.0;
+    for (int term = 32; term > 0; term--) sum = 1.0 + sum * (0.25 * k * k) / (term * (term + order));
+    return sum;
+}
+
+// sqrt(2 pi k) exp(-k) I0(k), for the inverse of k.
+__device__ inline double bessel_asymptotic_series(double inverse) {
+    double sum = 1.0;
+    for (int term = 24; term > 0; term--) {
+        double odd = 2.0 * term - 1.0;
+        sum = 1.0 + sum * inverse * (odd * odd / (8.0 * term));
+    }
+    return sum;
+}
+
+// k sqrt(2 pi k) exp(-k) (I0(k) - I1(k)).
+__device__ inline double bessel_asymptotic_difference(double inverse) {
+    double sum = 1.0;
+    for (int term = 23; term > 0; term--) {
+        double odd = 2.0 * term - 1.0, next = 2.0 * term + 1.0;
+        sum = 1.0 + sum * inverse * (odd * next / (8.0 * term));
+    }
+    return 0.5 * sum;
+}
+
+__device__ inline double von_mises_drop(double k, float x, float location) {
+    double sine = sin(half_angle(x, location));
+    return 2.0 * k * sine * sine;
+}
+
+__device__ inline float von_mises(float x, float location, float log_concentration) {
+    double k = exp((double)log_concentration);
+    double greatest = k < 16.0
+        ? k - log(bessel_power_series(k, 0.0))
+        : 0.9189385332046728 + 0.5 * log_concentration - log(bessel_asymptotic_series(1.0 / k));
+    return (float)(greatest - 1.8378770664093456 - von_mises_drop(k, x, location));
+}
+
+__device__ inline float von_mises_slope(float x, float location, float log_concentration) {
+    double half = half_angle(x, location);
+    return (float)(-2.0 * exp((double)log_concentration) * sin(half) * cos(half));
+}
+
+__device__ inline float von_mises_slope_by_concentration(float x, float location, float log_concentration) {
+    double k = exp((double)log_concentration), greatest;
+    if (k < 16.0) {
+        greatest = k - 0.5 * k * k * (bessel_power_series(k, 1.0) / bessel_power_series(k, 0.0));
+    } else {
+        greatest = bessel_asymptotic_difference(1.0 / k) / bessel_asymptotic_series(1.0 / k);
+    }
+    return (float)(greatest - von_mises_drop(k, x, location));
+}

@@ -192,6 +192,8 @@ fn supports(
         explains_observed(variable, arrow)
     } else if inferred && variable.domain != Domain::Class && distribution.noise().is_none() {
         not_reparametrised(variable, arrow, distribution)
+    } else if variable.standardized && distribution.is_periodic() {
+        not_in_radians(variable, arrow, distribution)
     } else {
         return;
     };
@@ -252,6 +254,21 @@ fn not_reparametrised(
     Diagnostic::error(arrow.span, title)
         .label(label)
         .help(fitting(variable, Side::Inference))
+}
+
+fn not_in_radians(
+    variable: &Variable,
+    arrow: &Arrow,
+    distribution: &'static dyn Distribution,
+) -> Diagnostic {
+    let (name, kind) = (&variable.name, distribution.name());
+    let title = format!("`{kind}` takes angles in radians, but `{name}` is standardized");
+    Diagnostic::error(arrow.span, title)
+        .label("standardized angles are not in radians")
+        .note(variable.span, "declared here")
+        .help(format!(
+            "leave `standardized` out of the declaration of `{name}`"
+        ))
 }
 
 /// The way out that names the distributions of a variable in a graph.

@@ -15,6 +15,10 @@ mod negative_binomial;
 mod normal;
 mod log_normal;
 mod poisson;
+mod student_t;
+mod von_mises;
+mod zero_inflated_poisson;
+mod zero_inflated_negative_binomial;
 #[cfg(test)]
 #[allow(dead_code, reason = "the guide's example, which is only compiled")]
 #[path = "../../docs/contributing/examples/exponential.rs"]
@@ -139,6 +143,11 @@ pub trait Distribution: Any + Sync + Debug {
     /// The type of its values.
     fn support(&self) -> Domain;
 
+    /// Whether values that differ by 2π are the same, so that they must be in radians.
+    fn is_periodic(&self) -> bool {
+        false
+    }
+
     /// The outputs of the linear layers after a network, such as `mean` and `log_variance`. Each
     /// has the child's features. The first is the location, if the distribution has one.
     fn heads(&self) -> &'static [HeadSpec];
@@ -219,11 +228,15 @@ pub const DISTRIBUTIONS: &[&dyn Distribution] = &[
     &normal::Normal,
     &log_normal::LogNormal,
     &laplace::Laplace,
+    &student_t::StudentT,
+    &von_mises::VonMises,
     &bernoulli::Bernoulli,
     &categorical::Categorical,
     &uniform::Uniform,
     &poisson::Poisson,
     &negative_binomial::NegativeBinomial,
+    &zero_inflated_poisson::ZeroInflatedPoisson,
+    &zero_inflated_negative_binomial::ZeroInflatedNegativeBinomial,
     &gamma::Gamma,
     &beta::Beta,
 ];

@@ -10,6 +10,13 @@ use crate::{
 #[derive(Debug)]
 pub struct NegativeBinomial;
 
+/// log p(x), elementwise. What depends on x alone is computed once for all classes and samples.
+pub(super) fn log_density(graph: &mut Graph, heads: &[Node], value: Node) -> Node {
+    let likely = graph.scalar(Scalar::NegativeBinomial, &[value, heads[0], heads[1]]);
+    let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
+    graph.sub(likely, remainder)
+}
+
 impl Distribution for NegativeBinomial {
     fn name(&self) -> &'static str {
         "negative_binomial"
@@ -36,12 +43,9 @@ impl Distribution for NegativeBinomial {
         vec![arguments[0].ln(), arguments[1].ln()]
     }
 
-    /// log p(x) = log Γ(x + r) − log Γ(r) − log x! − r log(1 + m/r) − x log(1 + r/m). What depends on x
-    /// alone is computed once for all classes and samples.
+    /// log p(x) = log Γ(x + r) − log Γ(r) − log x! − r log(1 + m/r) − x log(1 + r/m).
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let likely = graph.scalar(Scalar::NegativeBinomial, &[value, heads[0], heads[1]]);
-        let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
-        let density = graph.sub(likely, remainder);
+        let density = log_density(graph, heads, value);
         graph.sum(density, &Axes::from(axis))
     }
 

@@ -9,6 +9,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Poisson;
 
+/// −log p(x), elementwise, in two parts that do not cancel: the divergence of λ from x, and the
+/// remainder of Stirling's formula.
+pub(super) fn negative_log_density(graph: &mut Graph, log_rate: Node, value: Node) -> Node {
+    let divergence = graph.scalar(Scalar::PoissonDivergence, &[value, log_rate]);
+    let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
+    graph.add(divergence, remainder)
+}
+
 impl Distribution for Poisson {
     fn name(&self) -> &'static str {
         "poisson"
@@ -34,12 +42,9 @@ impl Distribution for Poisson {
         vec![arguments[0].ln()]
     }
 
-    /// log p(x) = x log λ − λ − log x!, in two parts that do not cancel: minus the divergence of λ from
-    /// x, and minus the remainder of Stirling's formula.
+    /// log p(x) = x log λ − λ − log x!.
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let divergence = graph.scalar(Scalar::PoissonDivergence, &[value, heads[0]]);
-        let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
-        let sum = graph.add(divergence, remainder);
+        let sum = negative_log_density(graph, heads[0], value);
         let sum = graph.sum(sum, &Axes::from(axis));
         graph.neg(sum)
     }

@@ -19,7 +19,7 @@
 //! multiply-adds, so that they give the same bits on every CPU. NaN stays NaN.
 
 /// Adding and subtracting this rounds to the nearest whole number: its last place is 1.
-const ROUND: f64 = 6_755_399_441_055_744.0;
+pub(super) const ROUND: f64 = 6_755_399_441_055_744.0;
 /// The bits of √½.
 const ROOT_HALF: u64 = 0x3FE6_A09E_667F_3BCD;
 /// The bits of 1.
@@ -27,7 +27,7 @@ const ONE: u64 = 0x3FF0_0000_0000_0000;
 /// log 2 in two parts, the first with few enough digits that its products with exponents are exact.
 const LOG_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
 /// ½ log 2π
-const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
+pub(super) const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
 /// The series of [`stirling`] and [`excess_of_digamma`] begin here. Below, the recurrence of Γ moves
 /// there.
 const SERIES_FROM: f64 = 8.0;
@@ -36,14 +36,14 @@ const TINY: f64 = 1e-200;
 
 /// `a` where the condition holds, else `b`, by masks, as both are computed anyway.
 #[inline(always)]
-fn select(condition: bool, a: f64, b: f64) -> f64 {
+pub(super) fn select(condition: bool, a: f64, b: f64) -> f64 {
     let mask = u64::from(condition).wrapping_neg();
     f64::from_bits((a.to_bits() & mask) | (b.to_bits() & !mask))
 }
 
 /// The coefficient of the highest power first.
 #[inline(always)]
-fn polynomial<const N: usize>(x: f64, coefficients: [f64; N]) -> f64 {
+pub(super) fn polynomial<const N: usize>(x: f64, coefficients: [f64; N]) -> f64 {
     let mut value = coefficients[0];
     for coefficient in &coefficients[1..] {
         value = value * x + coefficient;
@@ -59,7 +59,7 @@ fn power_of_two(rounded: f64) -> f64 {
 }
 
 #[inline(always)]
-fn exp(x: f64) -> f64 {
+pub(super) fn exp(x: f64) -> f64 {
     // Beyond these bounds the result is 0 or ∞ all the same; NaN passes both comparisons.
     let bounded = select(x < -746.0, -746.0, x);
     let bounded = select(bounded > 710.0, 710.0, bounded);
@@ -156,7 +156,7 @@ fn log_or(x: f64, value: f64) -> f64 {
 }
 
 #[inline(always)]
-fn log(x: f64) -> f64 {
+pub(super) fn log(x: f64) -> f64 {
     let (e, s) = exponent(x);
     let square = s * s;
     let value = e * LOG_2[0] + (2.0 * s + (s * square * atanh_rest(square) + e * LOG_2[1]));
@@ -165,7 +165,7 @@ fn log(x: f64) -> f64 {
 
 /// log(p / q), where `difference` is p − q with all its digits.
 #[inline(always)]
-fn log_quotient(p: f64, q: f64, difference: f64) -> f64 {
+pub(super) fn log_quotient(p: f64, q: f64, difference: f64) -> f64 {
     let quotient = p / q;
     let (e, s) = exponent(quotient);
     let near = difference / (p + q);
@@ -178,7 +178,7 @@ fn log_quotient(p: f64, q: f64, difference: f64) -> f64 {
 
 /// log(p / q) − (p / q − 1), where `difference` is p − q with all its digits: at most 0.
 #[inline(always)]
-fn log_quotient_less_linear(p: f64, q: f64, difference: f64) -> f64 {
+pub(super) fn log_quotient_less_linear(p: f64, q: f64, difference: f64) -> f64 {
     // 2 s − w = −s w, where w = p / q − 1 and s = w / (2 + w).
     let (w, s) = (difference / q, difference / (p + q));
     let square = s * s;
@@ -216,7 +216,7 @@ fn rising(y: f64) -> (f64, f64) {
 
 /// S(y), of a y ≥ 0 and its logarithm: see the module. With `share` 0 it is S(y), with 1 it is R(y).
 #[inline(always)]
-fn remainder(y: f64, log_y: f64, share: f64) -> f64 {
+pub(super) fn remainder(y: f64, log_y: f64, share: f64) -> f64 {
     let is_small = y < SERIES_FROM;
     // log Γ(y) = log Γ(y + 8) − log y (y + 1) … (y + 7)
     let moved = y + 8.0;
@@ -228,13 +228,13 @@ fn remainder(y: f64, log_y: f64, share: f64) -> f64 {
 
 /// R(y), y > 0.
 #[inline(always)]
-fn gamma_remainder(y: f64) -> f64 {
+pub(super) fn gamma_remainder(y: f64) -> f64 {
     remainder(y, log(y), 1.0)
 }
 
 /// U(y), y > 0: see the module.
 #[inline(always)]
-fn excess_of_digamma(y: f64) -> f64 {
+pub(super) fn excess_of_digamma(y: f64) -> f64 {
     let is_small = y < SERIES_FROM;
     let far = select(is_small, y + 8.0, y);
     let inverse = 1.0 / far;

@@ -5,6 +5,8 @@
 mod axes;
 pub mod special;
 pub(crate) mod densities;
+pub(crate) mod student_t;
+pub(crate) mod von_mises;
 pub mod philox;
 mod scalar;
 mod window;

@@ -88,6 +88,21 @@ pub enum Scalar {
     BetaSlopeByAlpha,
     /// Its derivative by log β.
     BetaSlopeByBeta,
+    /// log(exp(left) + exp(right))
+    LogAddExp,
+    /// The log-density of Student's t-distribution, of x − μ, the log of the scale and the log of the
+    /// degrees of freedom.
+    StudentT,
+    /// Its derivative by x − μ.
+    StudentTSlope,
+    /// Its derivative by the log of the degrees of freedom.
+    StudentTSlopeByDegrees,
+    /// The log-density of a von Mises variable, of x, the location and the log of the concentration.
+    VonMises,
+    /// Its derivative by x.
+    VonMisesSlope,
+    /// Its derivative by the log of the concentration.
+    VonMisesSlopeByConcentration,
 }
 
 impl Scalar {

@@ -1,6 +1,6 @@
 //! The facts of the elementwise operations: one table row each.
 
-use super::{Graph, Node, Scalar, densities, special};
+use super::{Graph, Node, Scalar, densities, special, student_t, von_mises};
 
 /// The facts of one operation.
 pub struct Row {
@@ -560,7 +560,210 @@ const TABLE: &[Row] = &[
             vec![Some(g.mul(d, by_x)), Some(other), Some(same)]
         }
     ),
+    row!(
+        LogAddExp,
+        "log_add_exp",
+        2,
+        |x| x[0].max(x[1]) + (-(x[0] - x[1]).abs()).exp().ln_1p(),
+        "(fmaxf({0}, {1}) + log1pf(expf(-fabsf({0} - {1}))))",
+        |g, x, _, d| {
+            let (left, right) = (g.sub(x[0], x[1]), g.sub(x[1], x[0]));
+            let (left, right) = (
+                g.scalar(Scalar::Sigmoid, &[left]),
+                g.scalar(Scalar::Sigmoid, &[right]),
+            );
+            vec![Some(g.mul(d, left)), Some(g.mul(d, right))]
+        }
+    ),
+    // The density depends on c / s alone, apart from 1 / s: the slope by log s is −1 − c · that by c.
+    row!(
+        StudentT,
+        "student_t",
+        3,
+        |x| student_t::student_t(x[0], x[1], x[2]),
+        "student_t({0}, {1}, {2})",
+        |g, x, _, d| {
+            let slope = g.scalar(Scalar::StudentTSlope, x);
+            let product = g.mul(x[0], slope);
+            let minus = g.constant(-1.0);
+            let by_scale = g.sub(minus, product);
+            let by_degrees = g.scalar(Scalar::StudentTSlopeByDegrees, x);
+            vec![
+                Some(g.mul(d, slope)),
+                Some(g.mul(d, by_scale)),
+                Some(g.mul(d, by_degrees)),
+            ]
+        }
+    ),
+    // With w = c² / (ν s² + c²): −(ν + 1) (1 − 2w) / (ν s² + c²); −2 y (1 − w);
+    // −ν c / (ν s² + c²) − y (1 − w)
+    row!(
+        StudentTSlope,
+        "student_t_slope",
+        3,
+        |x| student_t::slope(x[0], x[1], x[2]),
+        "student_t_slope({0}, {1}, {2})",
+        |g, x, y, d| {
+            let StudentTParts {
+                degrees,
+                all,
+                share,
+                ..
+            } = student_t_parts(g, x);
+            let next = g.shift(degrees, 1.0);
+            let (double, one) = (g.scale(share, 2.0), g.constant(1.0));
+            let inner = g.sub(double, one);
+            let by_centred = g.mul(next, inner);
+            let by_centred = g.div(by_centred, all);
+            let rest = g.sub(one, share);
+            let product = g.mul(y, rest);
+            let by_scale = g.scale(product, -2.0);
+            let linear = g.mul(degrees, x[0]);
+            let linear = g.div(linear, all);
+            let by_degrees = g.add(linear, product);
+            let by_degrees = g.neg(by_degrees);
+            vec![
+                Some(g.mul(d, by_centred)),
+                Some(g.mul(d, by_scale)),
+                Some(g.mul(d, by_degrees)),
+            ]
+        }
+    ),
+    // c (1 − (ν + 1) w) / (ν s² + c²); −c · that; y + ½ + ν²/4 (ψ'((ν + 1)/2) − ψ'(ν/2)) +
+    // w (½ (ν + 1) w − 1)
+    row!(
+        StudentTSlopeByDegrees,
+        "student_t_slope_by_degrees",
+        3,
+        |x| student_t::slope_by_degrees(x[0], x[1], x[2]),
+        "student_t_slope_by_degrees({0}, {1}, {2})",
+        |g, x, y, d| {
+            let StudentTParts {
+                degrees,
+                all,
+                share,
+                half,
+                half_next,
+            } = student_t_parts(g, x);
+            let (next, one) = (g.shift(degrees, 1.0), g.constant(1.0));
+            let product = g.mul(next, share);
+            let rest = g.sub(one, product);
+            let ratio = g.div(x[0], all);
+            let by_centred = g.mul(ratio, rest);
+            let by_scale = g.mul(x[0], by_centred);
+            let by_scale = g.neg(by_scale);
+            let (above, below) = (
+                g.scalar(Scalar::Trigamma, &[half_next]),
+                g.scalar(Scalar::Trigamma, &[half]),
+            );
+            let (curve, square) = (g.sub(above, below), g.square(half));
+            let curve = g.mul(square, curve);
+            let tail = g.mul(half_next, share);
+            let tail = g.sub(tail, one);
+            let tail = g.mul(share, tail);
+            let shifted = g.shift(y, 0.5);
+            let by_degrees = g.total([shifted, curve, tail]);
+            vec![
+                Some(g.mul(d, by_centred)),
+                Some(g.mul(d, by_scale)),
+                Some(g.mul(d, by_degrees)),
+            ]
+        }
+    ),
+    // A density of x − μ.
+    row!(
+        VonMises,
+        "von_mises",
+        3,
+        |x| von_mises::von_mises(x[0], x[1], x[2]),
+        "von_mises({0}, {1}, {2})",
+        |g, x, _, d| {
+            let slope = g.scalar(Scalar::VonMisesSlope, x);
+            let by_x = g.mul(d, slope);
+            let by_concentration = g.scalar(Scalar::VonMisesSlopeByConcentration, x);
+            vec![
+                Some(by_x),
+                Some(g.neg(by_x)),
+                Some(g.mul(d, by_concentration)),
+            ]
+        }
+    ),
+    // −κ cos(x − μ); the same with a plus; y
+    row!(
+        VonMisesSlope,
+        "von_mises_slope",
+        3,
+        |x| von_mises::slope(x[0], x[1], x[2]),
+        "von_mises_slope({0}, {1}, {2})",
+        |g, x, y, d| {
+            let angle = g.sub(x[0], x[1]);
+            let (cosine, concentration) = (g.scalar(Scalar::Cos, &[angle]), g.exp(x[2]));
+            let product = g.mul(concentration, cosine);
+            let by_location = g.mul(d, product);
+            vec![
+                Some(g.neg(by_location)),
+                Some(by_location),
+                Some(g.mul(d, y)),
+            ]
+        }
+    ),
+    // −κ sin(x − μ); the same with a plus; with m = κ (1 − I₁(κ) / I₀(κ)) = y + κ − κ cos(x − μ):
+    // κ cos(x − μ) − 2κ m + m²
+    row!(
+        VonMisesSlopeByConcentration,
+        "von_mises_slope_by_concentration",
+        3,
+        |x| von_mises::slope_by_concentration(x[0], x[1], x[2]),
+        "von_mises_slope_by_concentration({0}, {1}, {2})",
+        |g, x, y, d| {
+            let slope = g.scalar(Scalar::VonMisesSlope, x);
+            let by_x = g.mul(d, slope);
+            let angle = g.sub(x[0], x[1]);
+            let (cosine, concentration) = (g.scalar(Scalar::Cos, &[angle]), g.exp(x[2]));
+            let aligned = g.mul(concentration, cosine);
+            let apart = g.sub(concentration, aligned);
+            let m = g.add(y, apart);
+            let (square, product) = (g.square(m), g.mul(concentration, m));
+            let product = g.scale(product, -2.0);
+            let by_concentration = g.total([aligned, product, square]);
+            vec![
+                Some(by_x),
+                Some(g.neg(by_x)),
+                Some(g.mul(d, by_concentration)),
+            ]
+        }
+    ),
 ];
+
+/// Parts of the derivatives of the slopes of Student's t-distribution, of its operands c = x − μ, log s
+/// and log ν.
+struct StudentTParts {
+    /// ν
+    degrees: Node,
+    /// ν s² + c²
+    all: Node,
+    /// c² / (ν s² + c²)
+    share: Node,
+    /// ν / 2
+    half: Node,
+    /// (ν + 1) / 2
+    half_next: Node,
+}
+
+fn student_t_parts(g: &mut Graph, x: &[Node]) -> StudentTParts {
+    let (degrees, scale, square) = (g.exp(x[2]), g.exp(x[1]), g.square(x[0]));
+    let spread = g.square(scale);
+    let spread = g.mul(degrees, spread);
+    let all = g.add(spread, square);
+    let half = g.scale(degrees, 0.5);
+    StudentTParts {
+        degrees,
+        all,
+        share: g.div(square, all),
+        half,
+        half_next: g.shift(half, 0.5),
+    }
+}
 
 /// Parts of the derivatives of a negative binomial density, of its operands x, log m and log r.
 struct NegativeBinomialParts {

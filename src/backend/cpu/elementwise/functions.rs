@@ -188,6 +188,12 @@ pub(super) fn softplus<N: Number>(x: N) -> N {
     relu(x) + lost.mul_add(inverse, log)
 }
 
+/// max(x, y) + log(1 + exp(−|x − y|)).
+#[inline(always)]
+pub(super) fn log_add_exp<N: Number>(x: N, y: N) -> N {
+    x.greater_of(y) + softplus(-(x - y).abs())
+}
+
 /// Φ(x) and exp(−x²/2).
 #[inline(always)]
 fn normal_cdf<N: Number>(x: N) -> (N, N) {

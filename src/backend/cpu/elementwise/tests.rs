@@ -16,6 +16,7 @@ fn domain(scalar: Scalar) -> (f32, f32, f64, f64) {
         Scalar::Tanh => (-12.0, 12.0, 5e-7, 0.0),
         Scalar::Sigmoid => (-80.0, 80.0, 5e-7, 0.0),
         Scalar::Softplus => (-80.0, 80.0, 5e-7, 0.0),
+        Scalar::LogAddExp => (-50.0, 50.0, 3e-7, 1.0),
         // Φ = (1 + erf) / 2 down to −√2, and the slope is 0 near −0.75.
         Scalar::Gelu | Scalar::GeluSlope => (-50.0, 50.0, 5e-7, 0.3),
         Scalar::Sqrt => (0.0, 1e20, 1e-7, 0.0),

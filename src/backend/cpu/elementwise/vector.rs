@@ -10,7 +10,7 @@ use super::{
     functions as f, noise,
     number::{Number, Plain},
 };
-use crate::tensor::{Scalar, densities as d, special};
+use crate::tensor::{Scalar, densities as d, special, student_t as t, von_mises as v};
 
 /// Compiles a body for every instruction set, as a safe function that takes the [`Isa`] first.
 macro_rules! for_each_isa {
@@ -348,6 +348,7 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
         Scalar::Tanh => number!(isa, in_place, |x| f::tanh(x)),
         Scalar::Sigmoid => number!(isa, in_place, |x| f::sigmoid(x)),
         Scalar::Softplus => number!(isa, in_place, |x| f::softplus(x)),
+        Scalar::LogAddExp => number!(isa, in_place, |x, y| f::log_add_exp(x, y)),
         Scalar::Gelu => number!(isa, in_place, |x| f::gelu(x)),
         Scalar::GeluSlope => number!(isa, in_place, |x| f::gelu_slope(x)),
         // Rare, so they are exact rather than fast.
@@ -371,6 +372,14 @@ fn function(isa: Isa, scalar: Scalar, in_place: Option<usize>) -> Function {
         Scalar::Beta => wide!(isa, in_place, |x, y, z| d::beta),
         Scalar::BetaSlopeByAlpha => wide!(isa, in_place, |x, y, z| d::beta_slope_by_alpha),
         Scalar::BetaSlopeByBeta => wide!(isa, in_place, |x, y, z| d::beta_slope_by_beta),
+        Scalar::StudentT => wide!(isa, in_place, |x, y, z| t::student_t),
+        Scalar::StudentTSlope => wide!(isa, in_place, |x, y, z| t::slope),
+        Scalar::StudentTSlopeByDegrees => wide!(isa, in_place, |x, y, z| t::slope_by_degrees),
+        Scalar::VonMises => wide!(isa, in_place, |x, y, z| v::von_mises),
+        Scalar::VonMisesSlope => wide!(isa, in_place, |x, y, z| v::slope),
+        Scalar::VonMisesSlopeByConcentration => {
+            wide!(isa, in_place, |x, y, z| v::slope_by_concentration)
+        }
     }
 }
 

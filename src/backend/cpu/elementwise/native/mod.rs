@@ -84,6 +84,7 @@ pub fn value<'a>(scalar: Scalar, operands: &[Traced<'a>]) -> Option<Traced<'a>> 
         Scalar::Tanh => f::tanh(x),
         Scalar::Sigmoid => f::sigmoid(x),
         Scalar::Softplus => f::softplus(x),
+        Scalar::LogAddExp => f::log_add_exp(x, y),
         Scalar::Gelu => f::gelu(x),
         Scalar::GeluSlope => f::gelu_slope(x),
         _ => return None,
