@@ -14,6 +14,7 @@ use crate::{
     model::{Factor, FactorKind, Heads, Network, Role, Side, Variable},
     syntax::ast::{self, Arrow, ArrowBody, Call},
 };
+use std::collections::BTreeSet;
 
 /// The factor that an arrow defines. Reports mistakes, and then returns `None`.
 pub(super) fn factor(
@@ -23,7 +24,7 @@ pub(super) fn factor(
     arrows: &Arrows,
 ) -> Option<Factor> {
     let child = checker.lookup(&arrow.child);
-    let (parents, mut complete) = parents(checker, arrow);
+    let (mut parents, mut complete) = parents(checker, arrow);
     let child = child?;
     if parents.is_empty() && !complete {
         return None;
@@ -55,10 +56,15 @@ pub(super) fn factor(
             None => distribution_of(checker, side, child, &parents, arrow, call)?,
         },
     };
+    let inputs = parents.clone();
+    parents.extend(kind.nodes());
+    let mut seen = BTreeSet::new();
+    parents.retain(|parent| seen.insert(*parent));
     complete.then_some(Factor {
         side,
         child,
         parents,
+        inputs,
         kind,
         span: arrow.span,
         line: checker.line(arrow.span),

@@ -10,8 +10,8 @@ use crate::{
     diagnostic::{Diagnostic, Span, suggest},
     distribution::Distribution,
     id::Id,
-    layer::Argument,
-    model::{Factor, Head, Heads, Variable},
+    layer::{self, Argument},
+    model::{Factor, Head, Heads, Role, Variable},
     syntax::ast::{self, ArgumentValue, Arrow, Call, ExpressionKind},
 };
 
@@ -228,16 +228,52 @@ fn named_heads(
     if checker.diagnostics.len() > before {
         return None;
     }
-    let reads = |head: &Head| matches!(head, Head::Linear | Head::Network(_));
-    if !parents.is_empty() && !heads.iter().any(reads) {
-        let label = "every head is a constant";
-        checker.unused_parents(arrow, label, "remove the parents, or write a network");
-        return None;
+    if !heads.iter().any(reads_parents) {
+        all_are_named(checker, parents, arrow, &heads)?;
     }
     Some(Heads::Each(heads))
 }
 
-/// `linear`, `constant`, a number or a network.
+fn reads_parents(head: &Head) -> bool {
+    matches!(head, Head::Linear | Head::Network(_))
+}
+
+/// Reports parents that no head names, where no network reads the parents.
+fn all_are_named(
+    checker: &mut Checker,
+    parents: &[Id<Variable>],
+    arrow: &Arrow,
+    heads: &[Head],
+) -> Option<()> {
+    let is_named = |parent: &Id<Variable>| {
+        let mut heads = heads.iter();
+        heads.any(|head| matches!(head, Head::Node(node) if node == parent))
+    };
+    let Some(unused) = parents.iter().find(|parent| !is_named(parent)) else {
+        return Some(());
+    };
+    let label = match heads.iter().any(|head| matches!(head, Head::Node(_))) {
+        false => "every head is a constant".to_string(),
+        true => format!("no head reads `{}`", checker.variable(*unused).name),
+    };
+    checker.unused_parents(arrow, &label, "remove the parents, or write a network");
+    None
+}
+
+/// The deterministic node that an argument names, unless a net or a layer has that name.
+fn named_node(checker: &Checker, layers: &[ast::NetworkPart]) -> Option<Id<Variable>> {
+    let [ast::NetworkPart::Call(only)] = layers else {
+        return None;
+    };
+    let name = &only.name.text;
+    let is_net = checker.nets.contains_key(name) || layer::find(name).is_some();
+    let node = checker
+        .find(name)
+        .filter(|_| !is_net && only.arguments.is_empty())?;
+    (checker.variable(node).role == Role::Node).then_some(node)
+}
+
+/// `linear`, `constant`, a number, a network or a node.
 fn head(
     checker: &mut Checker,
     parents: &[Id<Variable>],
@@ -261,6 +297,9 @@ fn head(
         && !checker.nets.contains_key("constant")
     {
         return Some(Head::Constant);
+    }
+    if let Some(node) = named_node(checker, &layers) {
+        return Some(Head::Node(node));
     }
     let network = network(checker, &layers, parents, arrow.span)?;
     if network.layers.is_empty() {
@@ -287,26 +326,33 @@ pub(super) fn check(
     let child = checker.variable(factor.child).clone();
     match heads {
         Heads::Network(network) => {
-            features::fits(checker, network, &factor.parents, factor.span);
+            features::fits(checker, network, &factor.inputs, factor.span);
         }
         Heads::Constants(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
             for (name, head) in distribution.head_names().into_iter().zip(heads) {
-                let Head::Network(network) = head else {
-                    continue;
+                let (size, wanted) = match head {
+                    Head::Network(network) => {
+                        let outputs = features::fits(checker, network, &factor.inputs, factor.span);
+                        let Some([shape]) = outputs.as_deref() else {
+                            continue;
+                        };
+                        (shape.iter().product::<usize>(), child.size())
+                    }
+                    Head::Node(node) => (checker.variable(*node).size(), child.size()),
+                    Head::Linear | Head::Constant | Head::Number(_) => continue,
                 };
-                let outputs = features::fits(checker, network, &factor.parents, factor.span);
-                let Some([shape]) = outputs.as_deref() else {
-                    continue;
-                };
-                let (size, wanted) = (shape.iter().product::<usize>(), child.size());
                 if size == wanted {
                     continue;
                 }
-                let title = format!("the network of `{name}` does not fit `{}`", child.name);
+                let source = match head {
+                    Head::Node(node) => format!("node `{}`", checker.variable(*node).name),
+                    _ => "network".to_string(),
+                };
+                let title = format!("the {source} of `{name}` does not fit `{}`", child.name);
                 let label = format!("outputs {size} features, but `{}` has {wanted}", child.name);
                 let help = format!(
-                    "the output of the network is the head itself: end it with `dense({wanted})`"
+                    "the output of the {source} is the head itself: end it with `dense({wanted})`"
                 );
                 checker.report(
                     Diagnostic::error(factor.span, title)

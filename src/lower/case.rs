@@ -426,7 +426,7 @@ impl<'m, 'g> Case<'m, 'g> {
             panic!("`{}` is read before it is drawn", declared.name)
         };
         let prefix = self.factor_name(factor);
-        let parts = self.network(&prefix, &factor.parents, network);
+        let parts = self.network(&prefix, &factor.inputs, network);
         let [part] = parts.as_slice() else {
             panic!("check wants a layer that joins the parents of a node")
         };
@@ -517,7 +517,7 @@ impl<'m, 'g> Case<'m, 'g> {
         network: &Network,
     ) -> Vec<Node> {
         let prefix = self.factor_name(factor);
-        let parts = self.network(&prefix, &factor.parents, network);
+        let parts = self.network(&prefix, &factor.inputs, network);
         let child = self.variable(factor.child);
         let heads = distribution.heads().iter();
         heads
@@ -539,12 +539,21 @@ impl<'m, 'g> Case<'m, 'g> {
                 Head::Number(number) => self.builder.graph.constant(*number),
                 Head::Constant => linear_head(&mut self.builder, &prefix, child, head, &[]),
                 Head::Linear => {
-                    let parts = self.network("", &factor.parents, &Network::default());
+                    let parts = self.network("", &factor.inputs, &Network::default());
                     linear_head(&mut self.builder, &prefix, child, head, &parts)
+                }
+                Head::Node(node) => {
+                    let from = self.feature_axis(*node);
+                    let Value::Dense(value) = self.value(*node) else {
+                        unreachable!("a node is a network's output")
+                    };
+                    let out = self.feature_axis(factor.child);
+                    let value = self.builder.graph.rename(value, from, out);
+                    clamp_head(&mut self.builder, head, value)
                 }
                 Head::Network(network) => {
                     let prefix = format!("{prefix}.{}", head.name);
-                    let parts = self.network(&prefix, &factor.parents, network);
+                    let parts = self.network(&prefix, &factor.inputs, network);
                     let [part] = parts.as_slice() else {
                         panic!("check wants a head's network to join its parents")
                     };

@@ -123,8 +123,11 @@ pub struct Factor {
     pub side: Side,
     /// The variable that the arrow points to.
     pub child: Id<Variable>,
-    /// The parents, in source order.
+    /// The variables that the child depends on: those before the arrow, in source order, and the
+    /// nodes that its heads name.
     pub parents: Vec<Id<Variable>>,
+    /// The parents that its networks read, which are those before the arrow.
+    pub inputs: Vec<Id<Variable>>,
     /// The distribution or the equation of the child.
     pub kind: FactorKind,
     /// The span of the arrow.
@@ -150,6 +153,24 @@ pub enum FactorKind {
     },
     /// `=`: the child is the network's output.
     Deterministic(Network),
+}
+
+impl FactorKind {
+    /// The deterministic nodes that heads name.
+    pub fn nodes(&self) -> Vec<Id<Variable>> {
+        let heads = match self {
+            FactorKind::Distribution {
+                heads: Heads::Each(heads),
+                ..
+            } => heads.as_slice(),
+            _ => &[],
+        };
+        let nodes = heads.iter().filter_map(|head| match head {
+            Head::Node(node) => Some(*node),
+            _ => None,
+        });
+        nodes.collect()
+    }
 }
 
 /// How the heads of a factor's distribution are computed.
@@ -207,6 +228,8 @@ pub enum Head {
     Number(f64),
     /// A network whose output is the head, with the child's features.
     Network(Network),
+    /// A deterministic node whose value is the head, with the child's features.
+    Node(Id<Variable>),
 }
 
 /// A sequence of layers. Empty for `linear`: the heads then read the parents directly.

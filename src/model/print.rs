@@ -61,7 +61,7 @@ pub fn factor_text(model: &Model, factor: &Factor) -> String {
 
 fn factor(model: &Model, factor: &Factor) -> String {
     let name = |id: &Id<Variable>| model.variables[id.index()].name.as_str();
-    let parents: Vec<&str> = factor.parents.iter().map(name).collect();
+    let parents: Vec<&str> = factor.inputs.iter().map(name).collect();
     let arrow = if parents.is_empty() {
         String::new()
     } else {
@@ -79,7 +79,7 @@ fn factor(model: &Model, factor: &Factor) -> String {
             Heads::Each(heads) => {
                 let each = distribution.head_names().into_iter().zip(heads);
                 let each: Vec<String> = each
-                    .map(|(name, given)| format!("{name} = {}", head(given)))
+                    .map(|(name, given)| format!("{name} = {}", head(model, given)))
                     .collect();
                 format!("~ {}({})", distribution.name(), each.join(", "))
             }
@@ -101,12 +101,13 @@ fn factor(model: &Model, factor: &Factor) -> String {
     format!("{arrow}{} {body}", name(&factor.child))
 }
 
-fn head(head: &Head) -> String {
+fn head(model: &Model, head: &Head) -> String {
     match head {
         Head::Linear => "linear".to_string(),
         Head::Constant => "constant".to_string(),
         Head::Number(number) => number.to_string(),
         Head::Network(network) => format!("[{}]", layers(&network.layers)),
+        Head::Node(node) => model.variables[node.index()].name.clone(),
     }
 }
 

@@ -381,3 +381,105 @@ fn heads_at_their_limits_are_named() {
         "{named:?}"
     );
 }
+
+/// A head that names a node is the head whose network is the node's: bounds and gradients, with batch
+/// norm over the rows of all cases, sums over classes and pseudo-inputs.
+#[test]
+fn a_head_may_name_a_node() {
+    let model = |prior: &str, node: &str, parents: &str, mean: &str| {
+        let text = format!(
+            "model named {{\n data x: real[3]\n label y: class[3]\n latent z: real[2]\n latent w: real[2]\n\
+             net body = dense(4) > batchnorm > tanh\n\
+             generative {{\n z ~ {prior}\n w ~ normal(0, 1)\n y ~ uniform\n y, w, z -> x ~ normal(linear)\n}}\n\
+             inference {{\n x -> y ~ categorical(linear)\n {node}\n {parents} -> z ~ normal({mean})\n\
+             x, y -> v = body > dense(2)\n w ~ normal(mean = v, log_variance = v)\n}}\n\
+             objective {{\n sum y\n}}\n}}\n"
+        );
+        check("named.dgm", &text, &[])
+    };
+    for prior in ["normal(0, 1)", "vamp(4)"] {
+        let network = "mean = [body > dense(2)], log_variance = linear";
+        let wanted = model(prior, "", "x", network);
+        let node = "mean = m, log_variance = linear";
+        let found = model(prior, "x -> m = body > dense(2)", "x", node);
+        let old = parameters(&wanted);
+        let mut renamed = Arrays::new();
+        for (name, array) in &old {
+            let name = name.replace("q.z.mean.", "q.m.");
+            renamed.insert(
+                name.clone(),
+                NamedArray {
+                    name,
+                    ..array.clone()
+                },
+            );
+        }
+        assert_eq!(
+            renamed.keys().collect::<Vec<_>>(),
+            parameters(&found).keys().collect::<Vec<_>>(),
+            "the head has no parameters of its own"
+        );
+        let rows = batch(&found, 9, 4);
+        for (engine, tolerance) in [
+            (Engine::Reference, 1e-12),
+            (Engine::Device(Device::cpu(2)), 1e-4),
+        ] {
+            let of = |model, parameters: &Arrays| {
+                bound(model, parameters, &rows, None, 3, &engine).expect("a bound")
+            };
+            let (wanted, found) = (of(&wanted, &old), of(&found, &renamed));
+            let loss = |json: &serde_json::Value| json["loss"].as_f64().expect("a loss");
+            assert!((loss(&found.json) / loss(&wanted.json) - 1.0).abs() < tolerance);
+            for gradient in &wanted.gradients {
+                let name = gradient.name.replace("q.z.mean.", "q.m.");
+                let found = found.gradients.iter().find(|array| array.name == name);
+                let found = &found.expect("a gradient").data;
+                let apart = common::distance(found, &gradient.data);
+                assert!(apart < tolerance, "{name} is off by {apart:e}");
+            }
+        }
+        finite_differences(&found);
+    }
+}
+
+/// A node of the other graph, for data; a node that the arrow names is read by other heads too; and the
+/// graphs and the formula show the node as a parent.
+#[test]
+fn a_node_in_a_head_is_a_parent() {
+    let model = |factor: &str| {
+        let text = format!(
+            "model named {{\n data x: positive[3]\n latent z: real[3]\n generative {{\n z ~ normal(0, 1)\n\
+             {factor}\n}}\n inference {{\n x -> h = log > dense(3)\n\
+             h -> z ~ normal(mean = h, log_variance = linear)\n}}\n}}\n"
+        );
+        check("named.dgm", &text, &[])
+    };
+    let named = model("z -> m = dense(3)\n x ~ gamma(log_shape = m, log_rate = constant)");
+    let text = dgc::model::print(&named);
+    assert!(
+        text.contains("  x ~ gamma(log_shape = m, log_rate = constant)"),
+        "{text}"
+    );
+    let factor = named.generative.last().expect("a factor");
+    assert_eq!(dgc::model::factor_text(&named, factor), "p(x | m)");
+    assert!(dgc::model::to_dot(&named).contains("generative_m -> generative_x"));
+    let names: Vec<String> = parameters(&named).into_keys().collect();
+    assert!(
+        names.contains(&"q.z.log_variance.weight.h".to_string()),
+        "{names:?}"
+    );
+    finite_differences(&named);
+    // The two heads of one node.
+    let both = model("z -> m = dense(3) > tanh\n m -> x ~ log_normal(mean = m, log_variance = m)");
+    finite_differences(&both);
+    // A head beyond its range is clamped, like any learned one.
+    let mut large = parameters(&named);
+    for array in large
+        .values_mut()
+        .filter(|array| array.name == "p.m.dense1.bias")
+    {
+        array.data.fill(1e3);
+    }
+    let loss = common::loss(&named, &large, &batch(&named, 5, 0));
+    assert!(loss.is_finite() && loss > 1e12, "{loss}");
+}
