@@ -437,6 +437,12 @@ pub fn log_deviation_name(variable: &str) -> String {
     format!("data.{variable}.log_deviation")
 }
 
+/// The name of the parameter with the logarithms of the frequencies of a variable's classes among the
+/// training rows.
+pub fn log_frequency_name(variable: &str) -> String {
+    format!("data.{variable}.log_frequency")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CaseKind, InputName, OutputName, ParameterGroup, TermName, UpdateArray};

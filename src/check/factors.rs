@@ -170,7 +170,7 @@ fn distribution_of(
         return None;
     };
     supports(checker, side, child, arrow, distribution);
-    let heads = heads::read(checker, parents, arrow, call, distribution)?;
+    let heads = heads::read(checker, child, parents, arrow, call, distribution)?;
     Some(FactorKind::Distribution {
         distribution,
         heads,

@@ -5,6 +5,7 @@ use super::{
     context::Checker,
     features,
     networks::{argument_layers, joins_parents, network},
+    probabilities,
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
@@ -15,9 +16,10 @@ use crate::{
     syntax::ast::{self, ArgumentValue, Arrow, Call, ExpressionKind},
 };
 
-/// The heads that a call gives a distribution.
+/// The heads that a call gives the distribution of `child`.
 pub(super) fn read(
     checker: &mut Checker,
+    child: Id<Variable>,
     parents: &[Id<Variable>],
     arrow: &Arrow,
     call: &Call,
@@ -39,6 +41,9 @@ pub(super) fn read(
         .any(|argument| argument.name.is_some() && is_network(checker, &argument.value))
     {
         return named_heads(checker, parents, arrow, call, distribution);
+    }
+    if distribution.has_probabilities() && probabilities::are_given(checker, call) {
+        return probabilities::read(checker, child, parents, arrow, call);
     }
     let net = match call.arguments.as_slice() {
         [argument] => {
@@ -328,7 +333,7 @@ pub(super) fn check(
         Heads::Network(network) => {
             features::fits(checker, network, &factor.inputs, factor.span);
         }
-        Heads::Constants(_) | Heads::Mixture(_) => {}
+        Heads::Constants(_) | Heads::Probabilities(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
             for (name, head) in distribution.head_names().into_iter().zip(heads) {
                 let (size, wanted) = match head {

@@ -11,7 +11,7 @@
 //!   diagnostics;
 //! - `declarations`: sizes, variables and nets, and the arrows as written;
 //! - `arguments`, `features`, `networks`: calls and networks, and the output shapes of networks;
-//! - `heads`, `priors`: the distribution of a factor;
+//! - `probabilities`, `heads`, `priors`: the distribution of a factor;
 //! - `nodes`, `factors`, `graphs`: single arrows, and the rules for whole graphs;
 //! - `lines`: parses each line of `objective` and `train` with its entry in the registry
 //!   [`crate::lines`]. It implements [`LineContext`](crate::lines::LineContext) for the checker.
@@ -22,6 +22,7 @@ mod declarations;
 mod arguments;
 mod features;
 mod networks;
+mod probabilities;
 mod heads;
 mod nodes;
 mod priors;
@@ -102,6 +103,7 @@ fn single_row(model: &Model) -> Option<Diagnostic> {
         Batch::Cases {
             labelled,
             unlabelled,
+            ..
         } => vec![
             (CaseKind::Labelled, labelled),
             (CaseKind::Unlabelled, unlabelled),

@@ -82,6 +82,7 @@ impl Bench {
             Batch::Cases {
                 labelled,
                 unlabelled,
+                ..
             } => labelled + unlabelled,
         };
         let table = random(&model.variables, rows.max(100))?;

@@ -26,6 +26,11 @@ impl Distribution for Categorical {
         true
     }
 
+    /// One for each class. `check` reads them, since only it knows how many there are.
+    fn arguments(&self) -> &'static [&'static str] {
+        &["probability", "…"]
+    }
+
     fn constant_heads(&self, _: &[f64]) -> Vec<f64> {
         vec![0.0]
     }

@@ -1,4 +1,4 @@
-//! `batch labelled 100, unlabelled 100`: the number of rows in a step.
+//! `batch labelled 100, unlabelled 100`: the number of rows in a step, and how they are drawn.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::whole};
 use crate::{
@@ -7,6 +7,9 @@ use crate::{
     model::Batch,
     syntax::ast::ExpressionKind,
 };
+
+/// Behind the number of labelled rows: as many rows of each class.
+const BALANCED: &str = "balanced";
 
 const ROWS: Argument = whole("batch", 1.0, 1e7);
 const LABELLED: Argument = whole("batch.labelled", 0.0, 1e7);
@@ -33,7 +36,7 @@ impl Line for BatchLine {
     }
 
     fn summary(&self) -> &'static str {
-        "the number of rows of each case in a step"
+        "the number of rows of each case in a step; `labelled 100 balanced`: as many of each class"
     }
 
     fn repeats(&self) -> bool {
@@ -76,6 +79,7 @@ impl Line for BatchLine {
             Batch::Cases {
                 labelled,
                 unlabelled,
+                ..
             } => {
                 set(LABELLED, labelled);
                 set(UNLABELLED, unlabelled);
@@ -84,11 +88,15 @@ impl Line for BatchLine {
     }
 
     fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
-        let none = Batch::Cases {
-            labelled: 0,
-            unlabelled: 0,
-        };
-        if draft.training.batch == none {
+        let is_empty = matches!(
+            draft.training.batch,
+            Batch::Cases {
+                labelled: 0,
+                unlabelled: 0,
+                ..
+            }
+        );
+        if is_empty {
             let title = "the batch has no rows: its numbers of labelled and unlabelled rows are 0";
             let help = "set at least one number above 0: `batch labelled 100, unlabelled 100`";
             context.report(Diagnostic::error(Span::default(), title).help(help));
@@ -96,15 +104,25 @@ impl Line for BatchLine {
     }
 }
 
-/// `labelled 100, unlabelled 100`, in any order; a number that is left out is 100.
+/// `labelled 100 balanced, unlabelled 100`, in any order; a number that is left out is 100.
 fn cases(reader: &mut Reader) -> Option<Batch> {
-    let (mut labelled, mut unlabelled) = (None, None);
+    let (mut labelled, mut unlabelled, mut balanced) = (None, None, false);
     while reader.peek().is_some() {
         let (argument, rows) = match reader.choice(&["labelled", "unlabelled"])? {
             "labelled" => (LABELLED, &mut labelled),
             _ => (UNLABELLED, &mut unlabelled),
         };
         let number = reader.number(argument)? as usize;
+        if reader.follows(BALANCED) {
+            balanced = true;
+            if argument.name != LABELLED.name {
+                let title = "unlabelled rows cannot be balanced: their classes are unknown";
+                let help = "write `balanced` behind the number of labelled rows: \
+                            `batch labelled 100 balanced, unlabelled 100`";
+                let span = reader.span();
+                reader.report(Diagnostic::error(span, title).help(help));
+            }
+        }
         if rows.replace(number).is_some() {
             let title = format!("`{}` is given twice", argument.name);
             let span = reader.span();
@@ -114,5 +132,6 @@ fn cases(reader: &mut Reader) -> Option<Batch> {
     Some(Batch::Cases {
         labelled: labelled.unwrap_or(100),
         unlabelled: unlabelled.unwrap_or(100),
+        balanced,
     })
 }

@@ -1,23 +1,28 @@
-//! `classify y weight 0.1 * rows / labelled`: the cross-entropy of q(y | …) on labelled rows.
+//! `classify y weight 0.1 * rows / labelled`: the cross-entropy of q(y | …) on labelled rows. With
+//! `balanced`, each class counts the same.
 
 use super::{Block, Draft, Line, LineContext, Reader, reader::real};
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Span},
     id::Id,
-    model::{CostContext, CostRows, CostTerm, Notation, Variable, Weight},
+    model::{Batch, CostContext, CostRows, CostTerm, Notation, Variable, Weight},
     names::{CLASSIFICATION, OutputName},
     syntax::ast::{Expression, ExpressionKind},
     tensor::Node,
 };
 use std::sync::Arc;
 
-/// weight · mean over labelled rows and samples of −log q(label | …).
+/// weight · mean over labelled rows and samples of −log q(label | …), each row times the weight of its
+/// class if classes are balanced.
 #[derive(Debug)]
 pub struct Classify {
     pub label: Id<Variable>,
     pub weight: Weight,
+    /// Whether each class counts the same, however many labelled rows it has.
+    pub balanced: bool,
 }
 
+const BALANCED: &str = "balanced";
 const KEYWORD: &str = "classify";
 
 impl CostTerm for Classify {
@@ -43,12 +48,34 @@ impl CostTerm for Classify {
 
     fn formula(&self, notation: &Notation) -> String {
         let q = notation.posterior(self.label);
-        format!("+ {} · mean labelled (− log {q})", self.weight)
+        let class = match self.balanced {
+            true => format!("w({}) ", notation.name(self.label)),
+            false => String::new(),
+        };
+        format!("+ {} · mean labelled (− {class}log {q})", self.weight)
+    }
+
+    fn remark(&self, notation: &Notation) -> Option<String> {
+        let name = notation.name(self.label);
+        self.balanced.then(|| {
+            format!(
+                "w({name}) is 1 / (number of classes · frequency of the class) among the labelled \
+                 training rows, so each class of `{name}` counts the same"
+            )
+        })
+    }
+
+    fn weighs_classes(&self) -> bool {
+        self.balanced
     }
 
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
         let label = &context.model().variables[self.label.index()].name;
-        let density = context.log_q(self.label);
+        let mut density = context.log_q(self.label);
+        if self.balanced {
+            let class_weight = context.class_weight(self.label);
+            density = context.graph().mul(density, class_weight);
+        }
         let graph = context.graph();
         let axes = graph.axes_of(density).clone();
         let mean = graph.mean(density, &axes);
@@ -76,7 +103,7 @@ impl Line for ClassifyLine {
     }
 
     fn summary(&self) -> &'static str {
-        "adds the cross-entropy of a label under q on labelled rows"
+        "adds the cross-entropy of a label under q on labelled rows; `balanced`: for equal classes"
     }
 
     fn repeats(&self) -> bool {
@@ -86,24 +113,55 @@ impl Line for ClassifyLine {
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
         let help = "`classify` applies to a `label` that q infers";
         let (_, label) = reader.label(help)?;
-        let weight = weight(reader)?;
-        draft
-            .objective
-            .costs
-            .push(Arc::new(Classify { label, weight }));
+        let (weight, balanced) = options(reader)?;
+        let cost = Classify {
+            label,
+            weight,
+            balanced,
+        };
+        draft.objective.costs.push(Arc::new(cost));
         Some(())
+    }
+
+    fn check(&self, context: &mut dyn LineContext, draft: &Draft) {
+        let is_balanced = matches!(draft.training.batch, Batch::Cases { balanced: true, .. });
+        let mut costs = draft.objective.costs.iter();
+        if is_balanced && costs.any(|cost| cost.weighs_classes()) {
+            let title = "the classes are balanced twice: by `classify` and by `batch`";
+            let help = "remove `balanced` from one of the two lines, else rare classes count more \
+                        than others";
+            context.report(Diagnostic::error(Span::default(), title).help(help));
+        }
     }
 }
 
-/// `weight 0.1 * rows / labelled`, 1 if it is left out. The arithmetic may also use `rows` and
-/// `labelled`, the numbers of training rows.
-fn weight(reader: &mut Reader) -> Option<Weight> {
-    let (written, span) = if reader.keyword("weight")? {
-        let value = reader.take("a weight")?.clone();
-        (arithmetic(reader.context, &value)?, value.span)
-    } else {
-        (Weight::Number(1.0), reader.span())
-    };
+/// `weight 0.1 * rows / labelled` and `balanced`, each of which may be left out.
+fn options(reader: &mut Reader) -> Option<(Weight, bool)> {
+    let (mut weight, mut span, mut balanced) = (None, reader.span(), false);
+    while reader.peek().is_some() {
+        let option = reader.choice(&["weight", BALANCED])?;
+        let is_repeated = match option {
+            BALANCED => std::mem::replace(&mut balanced, true),
+            _ => {
+                let value = reader.take("a weight")?.clone();
+                span = value.span;
+                weight
+                    .replace(arithmetic(reader.context, &value)?)
+                    .is_some()
+            }
+        };
+        if is_repeated {
+            let title = format!("`{option}` is given twice");
+            let span = reader.span();
+            reader.report(Diagnostic::error(span, title).help("keep one of the two"));
+        }
+    }
+    let written = weight.unwrap_or(Weight::Number(1.0));
+    Some((in_range(reader, written, span)?, balanced))
+}
+
+/// The weight, or that of `--set`. Reports one that is negative or infinite.
+fn in_range(reader: &mut Reader, written: Weight, span: Span) -> Option<Weight> {
     let argument = real("classify.weight", 0.0, 1e12);
     let given = reader.context.set(argument.name, &argument, None);
     let weight = given.map_or(written, Weight::Number);
@@ -117,6 +175,7 @@ fn weight(reader: &mut Reader) -> Option<Weight> {
     Some(weight)
 }
 
+/// The arithmetic may also use `rows` and `labelled`, the numbers of training rows.
 fn arithmetic(context: &mut dyn LineContext, value: &Expression) -> Option<Weight> {
     match &value.kind {
         ExpressionKind::Name(name) if context.is_size(name) => {

@@ -137,6 +137,7 @@ impl Draft {
                     Batch::Cases {
                         labelled: 100,
                         unlabelled: 100,
+                        balanced: false,
                     }
                 } else {
                     Batch::All(100)

@@ -13,10 +13,10 @@ use crate::{
     id::Id,
     layer::{self, Part, Value},
     model::{
-        Components, Factor, FactorKind, Head, Heads, Mixture, Model, Network, Role, Side, Upstream,
-        Variable, scope,
+        Components, Factor, FactorKind, Head, Heads, Mixture, Model, Network, Probabilities, Role,
+        Side, Upstream, Variable, scope,
     },
-    names::{InputName, log_deviation_name, mean_name},
+    names::{InputName, log_deviation_name, log_frequency_name, mean_name},
     tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, Op, Parameter, Scalar, Start},
 };
 use std::collections::BTreeMap;
@@ -270,21 +270,25 @@ impl<'m, 'g> Case<'m, 'g> {
             return None;
         }
         let features = self.feature_axis(variable);
-        let mut parameter = |name: fn(&str) -> String| {
-            let graph = &mut *self.builder.graph;
-            let parameter = graph.declare(Parameter {
-                name: format!("{}{}", self.builder.scope, name(&declared.name)),
-                axes: vec![features],
-                start: Start::Constant(0.0),
-                trained: false,
-            });
-            graph.read(parameter)
-        };
         Some(Standardization {
-            mean: parameter(mean_name),
-            log_deviation: parameter(log_deviation_name),
+            mean: self.statistic(mean_name, variable),
+            log_deviation: self.statistic(log_deviation_name, variable),
             features,
         })
+    }
+
+    /// A number for each feature of a variable that the run computes from the training rows.
+    fn statistic(&mut self, name: fn(&str) -> String, variable: Id<Variable>) -> Node {
+        let features = self.feature_axis(variable);
+        let name = name(&self.variable(variable).name);
+        let graph = &mut *self.builder.graph;
+        let parameter = graph.declare(Parameter {
+            name: format!("{}{name}", self.builder.scope),
+            axes: vec![features],
+            start: Start::Constant(0.0),
+            trained: false,
+        });
+        graph.read(parameter)
     }
 
     /// The value that another model infers with fixed parameters: a sample in training, the mean in
@@ -477,6 +481,7 @@ impl<'m, 'g> Case<'m, 'g> {
             Heads::Network(network) => case.network_heads(factor, *distribution, network),
             Heads::Each(each) => case.each_head(factor, *distribution, each),
             Heads::Mixture(mixture) => case.component_heads(factor, *distribution, mixture),
+            Heads::Probabilities(given) => vec![case.class_head(factor.child, given)],
             Heads::Constants(arguments) => {
                 let heads = distribution.constant_heads(arguments);
                 heads
@@ -566,6 +571,26 @@ impl<'m, 'g> Case<'m, 'g> {
             });
         }
         nodes
+    }
+
+    /// The logarithms of the probabilities of a variable's classes (axes class), which no network
+    /// computes.
+    fn class_head(&mut self, variable: Id<Variable>, given: &Probabilities) -> Node {
+        let values = match given {
+            Probabilities::Observed => return self.statistic(log_frequency_name, variable),
+            Probabilities::Given(values) => values,
+        };
+        let axis = self.feature_axis(variable);
+        let graph = &mut *self.builder.graph;
+        let place = graph.iota(axis);
+        let mut logs = values.iter().map(|probability| probability.ln());
+        let first = graph.constant(logs.next().expect("a class variable has classes"));
+        // Each class replaces the number of those from its place on.
+        logs.enumerate().fold(first, |head, (before, log)| {
+            let (before, log) = (graph.constant(before as f64), graph.constant(log));
+            let is_beyond = graph.scalar(Scalar::Greater, &[place, before]);
+            graph.scalar(Scalar::Select, &[is_beyond, log, head])
+        })
     }
 
     /// Heads with an axis of components.

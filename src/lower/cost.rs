@@ -148,6 +148,6 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
 fn dense(case: &mut Case, variable: Id<Variable>) -> Node {
     match case.value(variable) {
         Value::Dense(node) => node,
-        Value::Enumerated(_) => unreachable!("check rejects classes here"),
+        Value::Enumerated(_) => unreachable!("check wants an observed variable here"),
     }
 }

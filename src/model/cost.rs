@@ -68,6 +68,12 @@ pub trait CostTerm: Debug + Send + Sync {
         None
     }
 
+    /// Whether it weighs labelled rows by their class, so that a training step needs the weights of
+    /// the classes of its subject: [`CostContext::class_weight`].
+    fn weighs_classes(&self) -> bool {
+        false
+    }
+
     /// The cost with its sign and weight, as mathematics: `+ 0.1 · mean labelled (− log q(y | x))`.
     /// A weight that changes is left out, because it is printed on a separate line.
     fn formula(&self, notation: &Notation) -> String;
@@ -114,7 +120,7 @@ pub trait CostContext<'m> {
     /// the data variables in `moved` have these values. Running averages are not updated.
     fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node;
 
-    /// The values of a data variable that is not a class, with axes row and its features.
+    /// The values of an observed variable, with axes row and its features. A class is one-hot.
     fn data(&mut self, variable: Id<Variable>) -> Node;
 
     /// 1 where data have a value, else 0, with axes row and features; `None` if no value is missing.
@@ -156,6 +162,16 @@ pub trait CostContext<'m> {
                 self.graph().input(&input, Axes::none())
             }
         }
+    }
+
+    /// The weight of the class of each row (axes row), for an observed label: an input of a training
+    /// step with a weight for each class. See [`Model::class_weights`].
+    fn class_weight(&mut self, label: Id<Variable>) -> Node {
+        let (class, axis) = (self.data(label), self.features(label));
+        let input = self.model().class_weight_input(label).to_string();
+        let graph = self.graph();
+        let weights = graph.input(&input, Axes::from(axis));
+        graph.contract(class, weights, &Axes::from(axis))
     }
 
     /// Sets the origin of the nodes that follow to a formula of this case.

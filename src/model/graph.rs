@@ -183,9 +183,20 @@ pub enum Heads {
     /// `normal(mean = body, log_variance = constant)`: one for each of [`Distribution::heads`], in
     /// their order.
     Each(Vec<Head>),
+    /// `categorical(0.9, 0.1)`: a probability for each class, which training does not change.
+    Probabilities(Probabilities),
     /// `mixture(normal, 10)` or `vamp(500)`: the distribution's heads for each component. Only in
     /// `generative`, without parents.
     Mixture(Mixture),
+}
+
+/// The probabilities of the classes of a variable.
+#[derive(Clone, Debug)]
+pub enum Probabilities {
+    /// Numbers above 0 that sum to 1, one for each class.
+    Given(Vec<f64>),
+    /// `observed`: the frequencies of the classes among the training rows that observe the variable.
+    Observed,
 }
 
 /// A mixture of components.

@@ -143,7 +143,7 @@ impl Factor {
                         _ => None,
                     })
                     .collect(),
-                Heads::Constants(_) | Heads::Mixture(_) => Vec::new(),
+                Heads::Constants(_) | Heads::Probabilities(_) | Heads::Mixture(_) => Vec::new(),
             },
         }
     }

@@ -22,8 +22,8 @@ pub use cost::{CostContext, CostRows, CostTerm, Notation, feature_axis_of};
 pub use draw::{to_dot, to_svg};
 pub use edition::Edition;
 pub use graph::{
-    Components, Factor, FactorKind, Head, Heads, LayerUse, Mixture, Network, Role, Side, Variable,
-    factor_of,
+    Components, Factor, FactorKind, Head, Heads, LayerUse, Mixture, Network, Probabilities, Role,
+    Side, Variable, factor_of,
 };
 pub use joint::SingleRow;
 pub use objective::{BoundKind, Discrete, Objective, TermWeight};

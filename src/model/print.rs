@@ -1,6 +1,8 @@
 //! Prints the graphs of a model as text.
 
-use super::{Components, Factor, FactorKind, Head, Heads, LayerUse, Model, Role, Variable};
+use super::{
+    Components, Factor, FactorKind, Head, Heads, LayerUse, Model, Probabilities, Role, Variable,
+};
 use crate::{distribution::Domain, id::Id};
 
 /// Both graphs, one arrow per line, with expanded networks.
@@ -89,10 +91,13 @@ fn factor(model: &Model, factor: &Factor) -> String {
                 }
                 Components::Pseudo(_) => format!("~ vamp({})", mixture.components),
             },
+            Heads::Probabilities(Probabilities::Observed) => {
+                format!("~ {}(observed)", distribution.name())
+            }
             Heads::Constants(values) if values.is_empty() => {
                 format!("~ {}", distribution.name())
             }
-            Heads::Constants(values) => {
+            Heads::Constants(values) | Heads::Probabilities(Probabilities::Given(values)) => {
                 let values: Vec<String> = values.iter().map(f64::to_string).collect();
                 format!("~ {}({})", distribution.name(), values.join(", "))
             }

@@ -85,6 +85,23 @@ impl Model {
         })
     }
 
+    /// The input of a training step with a weight for each class of a label.
+    pub fn class_weight_input(&self, label: Id<Variable>) -> InputName {
+        InputName::number("class_weight", &self.variables[label.index()].name)
+    }
+
+    /// The labels whose classes have weights in costs, each with its input of a training step.
+    pub fn class_weights(&self) -> impl Iterator<Item = (InputName, &Variable)> {
+        let costs = self.objective.costs.iter();
+        costs.filter(|cost| cost.weighs_classes()).map(|cost| {
+            let label = cost.subject();
+            (
+                self.class_weight_input(label),
+                &self.variables[label.index()],
+            )
+        })
+    }
+
     /// The steady-state phase of training. Some weights fall to 0. Returns the first epoch in which
     /// all of them are 0, and the model without these costs, and with a weight of 0 for the bound of
     /// labelled rows if it fell. From that epoch on, its steps update the parameters exactly as those

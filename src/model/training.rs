@@ -54,6 +54,8 @@ pub enum Batch {
         labelled: usize,
         /// The number of rows without a label.
         unlabelled: usize,
+        /// Whether the labelled rows take the classes of the first label in turn.
+        balanced: bool,
     },
 }
 

@@ -2,6 +2,7 @@
 //! same rows as an uninterrupted run.
 
 use crate::tensor::philox;
+use std::{collections::BTreeMap, slice};
 
 /// The order of `count` rows in an epoch of a stream, by a Fisher–Yates shuffle.
 pub fn shuffled(count: usize, seed: u64, stream: u32, epoch: u64) -> Vec<u32> {
@@ -57,6 +58,48 @@ impl Sequence {
                 self.epoch = Some(epoch);
             }
             *out = self.rows[self.order[(position % count) as usize] as usize];
+        }
+    }
+}
+
+/// The rows of a case: those of one sequence, or of several in turn, so that each part has as many rows
+/// in a batch as any other, or one more or less.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    parts: Vec<Sequence>,
+}
+
+impl Turns {
+    /// The rows of a sequence.
+    pub fn new(rows: Vec<u32>, seed: u64, stream: &str) -> Self {
+        Turns {
+            parts: vec![Sequence::new(rows, seed, stream)],
+        }
+    }
+
+    /// The rows of each class in turn. `classes` are those of all rows, and classes without rows have
+    /// no turn. Each class has an order of its own, with the random stream `STREAM.CLASS`.
+    pub fn balanced(rows: &[u32], classes: &[i32], seed: u64, stream: &str) -> Self {
+        let mut by_class: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
+        for &row in rows {
+            by_class.entry(classes[row as usize]).or_default().push(row);
+        }
+        let parts = by_class.into_iter();
+        let parts = parts
+            .map(|(class, rows)| Sequence::new(rows, seed, &format!("{stream}.{class}")))
+            .collect();
+        Turns { parts }
+    }
+
+    /// The rows at positions `first..first + out.len()`.
+    pub fn take(&mut self, first: u64, out: &mut [u32]) {
+        if let [only] = self.parts.as_mut_slice() {
+            return only.take(first, out);
+        }
+        let count = self.parts.len() as u64;
+        for (position, out) in (first..).zip(out) {
+            let part = &mut self.parts[(position % count) as usize];
+            part.take(position / count, slice::from_mut(out));
         }
     }
 }

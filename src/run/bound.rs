@@ -78,20 +78,19 @@ pub fn bound(
     let labelled = cases
         .rows
         .iter()
-        .filter(|(case, _)| *case == CaseKind::Labelled)
-        .map(|(_, rows)| rows.len())
-        .sum::<usize>();
-    let population = Population {
-        rows: rows.iter().sum::<usize>() as f64,
-        labelled: labelled as f64,
-    };
+        .find(|(case, _)| *case == CaseKind::Labelled);
+    let labelled = labelled.map_or(&[][..], |(_, rows)| rows.as_slice());
+    let population = Population::new(model, rows.iter().sum(), labelled, |variable| {
+        let classes = batch.get(&variable.name).map(|array| &array.data);
+        Ok(classes.map(|classes| classes.iter().map(|&class| class as i32).collect()))
+    })?;
     let graph = driver::step(model, &rows, Mode::BOUND);
     driver::check_sizes(&graph)?;
     let values = values(
         model,
         &graph,
         &cases,
-        population,
+        &population,
         [parameters, batch],
         noise,
     )?;
@@ -109,7 +108,7 @@ pub fn bound(
         }
         Engine::Device(device) => on_device(&graph, &values, noise.is_some(), seed, device)?,
     };
-    Ok(report(model, &graph, &cases, population, &outputs))
+    Ok(report(model, &graph, &cases, &population, &outputs))
 }
 
 /// The values of the graph's parameters and inputs, and of its noise if given. `files` are the
@@ -118,15 +117,11 @@ fn values(
     model: &Model,
     graph: &Graph,
     cases: &Cases,
-    population: Population,
+    population: &Population,
     [parameters, batch]: [&Arrays; 2],
     noise: Option<&Arrays>,
 ) -> Result<eval::NamedValues> {
-    let mut values: eval::NamedValues = population
-        .weights(model)
-        .into_iter()
-        .map(|(name, value)| (name, vec![value]))
-        .collect();
+    let mut values: eval::NamedValues = population.weights(model).into_iter().collect();
     for parameter in &graph.parameters {
         let shape: Vec<usize> = parameter
             .axes
@@ -221,7 +216,7 @@ fn report(
     model: &Model,
     graph: &Graph,
     cases: &Cases,
-    population: Population,
+    population: &Population,
     outputs: &Outputs,
 ) -> Report {
     let variables = model
@@ -301,10 +296,10 @@ fn gradients(graph: &Graph, outputs: &Outputs) -> Vec<NamedArray> {
 }
 
 /// The weights, which may depend on the training rows, by keyword and variable.
-fn population_weights(
-    model: &Model,
-    population: Population,
-) -> BTreeMap<&'static str, Vec<(&str, f64)>> {
+fn population_weights<'m>(
+    model: &'m Model,
+    population: &Population,
+) -> BTreeMap<&'static str, Vec<(&'m str, f64)>> {
     let mut weights: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
     for cost in &model.objective.costs {
         if let Some((_, weight)) = cost.population_weight() {

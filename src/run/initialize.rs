@@ -2,6 +2,7 @@
 
 use super::{
     data::{Source, features},
+    population::Population,
     session::{Entry, Session},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     error::Result,
     id::Id,
     model::{Initialize, Model},
-    names::{log_deviation_name, mean_name},
+    names::{log_deviation_name, log_frequency_name, mean_name},
     tensor::{Start, philox},
 };
 
@@ -33,12 +34,25 @@ pub fn initialize(
     Ok(())
 }
 
-/// Sets the means and deviations of the standardized variables, in every array of parameters, from the
-/// training rows. A constant feature keeps the deviation 1, and one without a value the mean 0.
+/// Sets the parameters that are statistics of the training rows, in every array of parameters: the means
+/// and deviations of standardized variables, and the frequencies of classes. A constant feature keeps
+/// the deviation 1, and one without a value the mean 0.
 ///
 /// # Errors
 /// If the rows cannot be read, or the device fails.
-pub fn standardize(session: &mut Session, model: &Model, rows: &dyn Source) -> Result<()> {
+pub fn describe(
+    session: &mut Session,
+    model: &Model,
+    rows: &dyn Source,
+    population: &Population,
+) -> Result<()> {
+    for variable in &model.variables {
+        if population.classes.contains_key(&variable.name) {
+            let logs = population.log_frequencies(variable).into_iter();
+            let logs: Vec<f32> = logs.map(|log| log as f32).collect();
+            set(session, &log_frequency_name(&variable.name), &logs)?;
+        }
+    }
     let variables = model.variables.iter();
     for variable in variables.filter(|variable| variable.standardized) {
         let Some(field) = rows.position(&variable.name) else {
@@ -57,17 +71,23 @@ pub fn standardize(session: &mut Session, model: &Model, rows: &dyn Source) -> R
             (log_deviation_name(&variable.name), logs.collect()),
         ];
         for (name, values) in values {
-            let mut entries = session.layout.entries.iter();
-            let entry = entries.find(|entry| entry.parameter.name == name);
-            let Some(entry) = entry.cloned() else {
-                continue;
-            };
-            for array in session.parameter_arrays() {
-                let (offset, len) = (entry.offset, entry.len());
-                let write = &mut |floats: &mut [f32]| floats.copy_from_slice(&values);
-                session.device.fill(array, offset, len, write)?;
-            }
+            set(session, &name, &values)?;
         }
+    }
+    Ok(())
+}
+
+/// Sets a parameter in every array of parameters, if the programs have it.
+fn set(session: &mut Session, name: &str, values: &[f32]) -> Result<()> {
+    let mut entries = session.layout.entries.iter();
+    let found = entries.find(|entry| entry.parameter.name == name);
+    let Some(entry) = found.cloned() else {
+        return Ok(());
+    };
+    for array in session.parameter_arrays() {
+        let (offset, len) = (entry.offset, entry.len());
+        let write = &mut |floats: &mut [f32]| floats.copy_from_slice(values);
+        session.device.fill(array, offset, len, write)?;
     }
     Ok(())
 }

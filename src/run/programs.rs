@@ -54,6 +54,7 @@ pub fn batch_rows(model: &Model) -> Vec<usize> {
         Batch::Cases {
             labelled,
             unlabelled,
+            ..
         } => vec![labelled, unlabelled],
     }
 }

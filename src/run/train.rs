@@ -2,11 +2,11 @@
 
 use super::{
     arrays::NamedArray,
-    batches::Sequence,
+    batches::Turns,
     checkpoint::{Checkpoint, Origin, Position, find, state_name},
     data::{Source, check_field},
     divergence,
-    initialize::{initialize, standardize},
+    initialize::{describe, initialize},
     population::Population,
     programs::{self, Training},
     session::{Entry, Loaded, Session},
@@ -82,7 +82,7 @@ pub struct Stepper {
 /// The rows that a case takes each step.
 struct Feed {
     case: CaseKind,
-    sequence: Sequence,
+    turns: Turns,
     rows: Vec<u32>,
     inputs: Vec<Input>,
 }
@@ -118,10 +118,10 @@ impl Stepper {
         let labelled = labelled_rows(&model, &*source)?;
         let every: Vec<u32> = (0..source.rows() as u32).collect();
         let cases = cases(&model, &labelled, every)?;
-        let population = Population {
-            rows: source.rows() as f64,
-            labelled: labelled.len() as f64,
-        };
+        let places: Vec<usize> = labelled.iter().map(|&row| row as usize).collect();
+        let population = Population::new(&model, source.rows(), &places, |variable| {
+            source.classes(&variable.name)
+        })?;
         let mut session = Session::new(programs.layout(), device)?;
         let mut gradients = vec![(0, session.load(&programs.gradient, &|_| None)?)];
         if let (Some(build), Some((epochs, _))) = (&programs.steady, model.steady_state()) {
@@ -131,10 +131,13 @@ impl Stepper {
         for array in session.parameter_arrays() {
             initialize(&mut session, array, model.train.initialize, seed)?;
         }
-        standardize(&mut session, &model, &*source)?;
-        for (name, value) in population.weights(&model) {
+        describe(&mut session, &model, &*source, &population)?;
+        for (name, values) in population.weights(&model) {
             for (_, gradient) in &gradients {
-                session.fill(gradient, &name, &mut |array| array[0] = value as f32)?;
+                session.fill(gradient, &name, &mut |array| {
+                    let pairs = array.iter_mut().zip(&values);
+                    pairs.for_each(|(to, &value)| *to = value as f32);
+                })?;
             }
         }
         session.fill(&update, PRIOR, &mut |array| {
@@ -144,7 +147,7 @@ impl Stepper {
         for (case, rows, available) in cases.into_iter().filter(|(_, rows, _)| *rows > 0) {
             feeds.push(Feed {
                 case,
-                sequence: Sequence::new(available, seed, case.word()),
+                turns: turns(&model, case, available, seed, &*source)?,
                 rows: vec![0; rows],
                 inputs: inputs(&model, &session, &gradients[0].1, case, rows, &*source)?,
             });
@@ -205,8 +208,8 @@ impl Stepper {
     }
 
     /// The numbers of training rows.
-    pub fn population(&self) -> Population {
-        self.population
+    pub fn population(&self) -> &Population {
+        &self.population
     }
 
     /// Rows per step and rows per epoch of the last case, which determines the length of an epoch.
@@ -407,7 +410,7 @@ impl Stepper {
         let mut copies = Vec::new();
         let (_, gradient) = &self.gradients[self.gradient];
         for feed in &mut self.feeds {
-            feed.sequence
+            feed.turns
                 .take(self.step * feed.rows.len() as u64, &mut feed.rows);
             for input in &feed.inputs {
                 if let Some((table, width)) = self.tables.get(&input.field).copied() {
@@ -642,6 +645,7 @@ fn cases(
         Batch::Cases {
             labelled: seen,
             unlabelled,
+            ..
         } => vec![
             (CaseKind::Labelled, seen, labelled.to_vec()),
             (CaseKind::Unlabelled, unlabelled, every),
@@ -663,6 +667,27 @@ fn cases(
         "the training data: expected {case} rows, found none"
     ))
     .help(help))
+}
+
+/// The order in which a case takes its rows.
+fn turns(
+    model: &Model,
+    case: CaseKind,
+    rows: Vec<u32>,
+    seed: u64,
+    source: &dyn Source,
+) -> Result<Turns> {
+    let is_balanced = matches!(model.train.batch, Batch::Cases { balanced: true, .. });
+    let label = model.labels().next();
+    let label = label.filter(|_| is_balanced && case == CaseKind::Labelled);
+    let classes = match label {
+        Some(label) => source.classes(&label.name)?,
+        None => None,
+    };
+    Ok(match classes {
+        Some(classes) => Turns::balanced(&rows, &classes, seed, case.word()),
+        None => Turns::new(rows, seed, case.word()),
+    })
 }
 
 /// The inputs of a case, with the source's fields that fill them.

@@ -407,6 +407,7 @@ fn verification_time() {
             Batch::Cases {
                 labelled,
                 unlabelled,
+                ..
             } => vec![labelled, unlabelled],
         };
         let (mut lowering, mut planning, mut verifying) =

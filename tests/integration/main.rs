@@ -27,6 +27,7 @@ mod folders;
 mod given;
 mod gpu_memory;
 mod hostile;
+mod imbalance;
 mod interrupt;
 mod golden;
 mod heads;
