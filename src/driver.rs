@@ -60,7 +60,9 @@ pub fn derive(model: &Model) -> Bounds {
 
 /// The loss of one batch with `rows[i]` rows of case i.
 pub fn lower(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Graph {
-    verified(lower::train(model, bounds, rows, mode))
+    let mut graph = lower::train(model, bounds, rows, mode);
+    lower::freeze(&mut graph, model);
+    verified(graph)
 }
 
 /// The same, with the gradient of the loss by every trained parameter as outputs.

@@ -173,23 +173,67 @@ impl Evaluation {
             json["units"][&latent.name] = json!({ "active": latent.active, "of": latent.units });
         }
         for label in &self.labels {
-            let scores = &label.scores;
-            json[format!("error of {}", label.label)] = scores.error.into();
-            json[format!("scores of {}", label.label)] = json!({
-                "rows": scores.rows,
-                "classes": label.names,
-                "rows of classes": scores.counts,
-                "balanced error": scores.balanced_error,
-                "macro F1": scores.macro_f1,
-                "AUC": scores.auc,
-                "log loss": scores.log_loss,
-                "calibration error": scores.calibration_error,
-            });
-            if !label.confusion.is_empty() {
-                json[format!("confusion of {}", label.label)] = json!(label.confusion);
-            }
+            label.add_to(&mut json);
         }
         json
+    }
+}
+
+impl LabelScores {
+    /// The scores of a prediction; `None` if no row has a true class.
+    pub fn of(prediction: &Prediction) -> Option<Self> {
+        let Prediction {
+            probabilities,
+            classes,
+            truth,
+            ..
+        } = prediction;
+        Some(LabelScores {
+            label: prediction.label.clone(),
+            scores: ClassScores::new(probabilities, *classes, truth)?,
+            names: prediction.names.clone(),
+            confusion: confusion(&prediction.likeliest(), truth, *classes),
+        })
+    }
+
+    /// Adds the scores to a JSON object.
+    pub(super) fn add_to(&self, json: &mut Value) {
+        let scores = &self.scores;
+        json[format!("error of {}", self.label)] = scores.error.into();
+        json[format!("scores of {}", self.label)] = json!({
+            "rows": scores.rows,
+            "classes": self.names,
+            "rows of classes": scores.counts,
+            "balanced error": scores.balanced_error,
+            "macro F1": scores.macro_f1,
+            "AUC": scores.auc,
+            "log loss": scores.log_loss,
+            "calibration error": scores.calibration_error,
+        });
+        if !self.confusion.is_empty() {
+            json[format!("confusion of {}", self.label)] = json!(self.confusion);
+        }
+    }
+
+    /// Prints the scores and the confusion matrix.
+    pub(super) fn fmt_with_confusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        if self.confusion.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "confusion matrix (rows: true class, columns: predicted class)"
+        )?;
+        let names = (0..self.confusion.len()).map(|class| class_name(&self.names, class));
+        let names: Vec<String> = names.collect();
+        let width = names.iter().map(|name| name.chars().count()).max();
+        let width = width.unwrap_or(0).max(3);
+        for ((name, line), rows) in names.iter().zip(&self.confusion).zip(&self.scores.counts) {
+            let counts: Vec<String> = line.iter().map(|count| format!("{count:5}")).collect();
+            writeln!(f, "  {name:>width$} {} of {rows} rows", counts.join(" "))?;
+        }
+        Ok(())
     }
 }
 
@@ -245,23 +289,7 @@ impl fmt::Display for Evaluation {
             writeln!(f, "{name}: {active} of {units} units active")?;
         }
         for label in &self.labels {
-            write!(f, "{label}")?;
-            if label.confusion.is_empty() {
-                continue;
-            }
-            writeln!(
-                f,
-                "confusion matrix (rows: true class, columns: predicted class)"
-            )?;
-            let names = (0..label.confusion.len()).map(|class| class_name(&label.names, class));
-            let names: Vec<String> = names.collect();
-            let width = names.iter().map(|name| name.chars().count()).max();
-            let width = width.unwrap_or(0).max(3);
-            for ((name, line), rows) in names.iter().zip(&label.confusion).zip(&label.scores.counts)
-            {
-                let counts: Vec<String> = line.iter().map(|count| format!("{count:5}")).collect();
-                writeln!(f, "  {name:>width$} {} of {rows} rows", counts.join(" "))?;
-            }
+            label.fmt_with_confusion(f)?;
         }
         Ok(())
     }

@@ -21,8 +21,11 @@ mod layout;
 mod run;
 mod overview;
 mod picture;
+mod inherited;
 mod summary;
 mod trainer;
+mod seeds;
+mod ensemble;
 
 pub use crate::{
     backend::{Device, Precision, cpu::KernelFamily},
@@ -32,20 +35,24 @@ pub use crate::{
     note::Note,
     run::{
         arrays::NamedArray,
+        best::{Best, Criterion},
         bound::{Arrays, Engine, Report as BoundReport},
         classification::ClassScores,
         compiled::Compiled,
         data::{ClassNames, DataArray, Dataset, Field, LabelCounts, Numbers, Source},
+        folder::CheckpointChoice,
     },
 };
 pub use cancel::Cancel;
 pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
 pub use draft::draft;
+pub use ensemble::{Ensemble, EnsembleEvaluation};
 pub use epoch::Epoch;
 pub use evaluation::{
     Encoding, Encodings, Evaluation, LabelScores, Latents, Means, Prediction, Predictions,
 };
 pub use files::check_output;
+pub use inherited::Inherited;
 pub use layout::{ast, format_file, format_text};
 pub use model::Drawing;
 #[cfg(feature = "cli")]
@@ -55,8 +62,11 @@ pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, R
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use results::{ResultTable, TableFormat};
 pub use run::{DrawnSamples, Run, SampleOptions};
+pub use seeds::{SeedScores, SeedSpread, Seeds};
 pub use selection::{DataPart, Rows};
 pub use stage::Stage;
 pub use summary::{RowCounts, Summary};
 pub use system::{FamiliesFinding, Finding, GpuFinding, System};
-pub use trainer::{DataPlace, Options, Outcome, Progress, ResumeOptions, Trainer};
+pub use trainer::{
+    DataPlace, EarlyStopping, Options, Outcome, Progress, ResumeOptions, Trainer, ValidationRows,
+};

@@ -114,6 +114,7 @@ impl Model {
     pub fn set_all(self, sets: &[(String, String)]) -> Result<Self> {
         let sets = [&self.sets, sets].concat();
         let (mut model, _) = check_text(&self.file, &self.file, &self.source, &sets)?;
+        model.frozen = self.frozen;
         for upstream in self.upstream {
             let name = &self.variables[upstream.variable.index()].name;
             let refused = |message: String| Error::usage(message);

@@ -45,11 +45,15 @@ pub struct RunOverview {
     pub of_epochs: u64,
     /// The time of the complete epochs, in seconds.
     pub seconds: f64,
+    /// Whether training is complete: all epochs, or it stopped early.
+    pub is_done: bool,
+    /// The best epoch, if the run chooses one. The bound and the errors are of this epoch.
+    pub best_epoch: Option<u64>,
     /// The rows that the numbers are of: `validation` or `test`; `None` without such rows.
     pub part: Option<&'static str>,
-    /// The mean bound after the last epoch, in nats per row.
+    /// The mean bound after the last epoch, or the best one, in nats per row.
     pub bound: Option<f64>,
-    /// The error of each label after the last epoch, as a fraction, by label.
+    /// The error of each label after the last epoch, or the best one, as a fraction, by label.
     pub errors: BTreeMap<String, f64>,
     /// The least error of the first label, and its epoch.
     pub least_error: Option<(u64, f64)>,
@@ -106,6 +110,15 @@ impl RunOverview {
         let (folder, settings) = Folder::open(path)?;
         let epochs = folder.log().epochs()?;
         let last = epochs.last();
+        let done = last.and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0);
+        let choice = settings.early_stopping;
+        let best = choice.and_then(|choice| choice.best(&epochs));
+        let stopped = choice.is_some_and(|choice| choice.stops_after(done, best));
+        let used = match best {
+            Some(best) => epochs.iter().find(|epoch| epoch["epoch"] == best.epoch),
+            None => last,
+        };
+        let of_epochs = resolved_epochs(&settings);
         let part = ["validation", "test"]
             .into_iter()
             .find(|part| last.is_some_and(|epoch| epoch.get(part).is_some()));
@@ -120,17 +133,19 @@ impl RunOverview {
             data: data(&settings),
             labels: settings.labels,
             seed: settings.seed,
-            epochs: last.and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0),
-            of_epochs: resolved_epochs(&settings),
+            epochs: done,
+            of_epochs,
+            is_done: done >= of_epochs || stopped,
+            best_epoch: best.map(|best| best.epoch),
             seconds: epochs
                 .iter()
                 .filter_map(|epoch| epoch["seconds"].as_f64())
                 .sum(),
             part,
-            bound: last
+            bound: used
                 .zip(part)
                 .and_then(|(epoch, part)| epoch[part]["bound"].as_f64()),
-            errors: last.map(scores).unwrap_or_default(),
+            errors: used.map(scores).unwrap_or_default(),
             least_error: least.min_by(|(_, left), (_, right)| left.total_cmp(right)),
             changed: settings.sets,
         })

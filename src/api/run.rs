@@ -3,7 +3,6 @@
 use super::{
     evaluation::{
         Encoding, Encodings, Evaluation, LabelScores, Latents, Means, Prediction, Predictions,
-        confusion,
     },
     results::probability_columns,
     selection::{DataPart, Rows},
@@ -20,10 +19,9 @@ use crate::{
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
     run::{
-        classification::ClassScores,
-        data::{Bits, Dataset, RowView, label_classes},
+        data::{Bits, ClassNames, Dataset, RowView, label_classes},
         evaluate::{Evaluator, Inferred, Scored, active_units, heads_at_limit},
-        folder::Folder,
+        folder::{CheckpointChoice, Folder},
         programs,
         session::{Layout, Session},
         settings::{IN_MEMORY, MOST_SAMPLES, Settings},
@@ -36,14 +34,15 @@ use std::{
 
 /// An opened run: a trained model with its settings.
 ///
-/// The first operation reads the parameters of the last checkpoint, or their averages if the model has
-/// the line `average parameters`. All operations draw samples
+/// The first operation reads the parameters of the best epoch if the run chooses one, else of the last
+/// checkpoint; or their averages if the model has the line `average parameters`. All operations draw samples
 /// from the same seed, so a repeated operation gives the same numbers.
 pub struct Run {
     folder: Folder,
     settings: Settings,
     model: Model,
     device: Device,
+    checkpoint: CheckpointChoice,
     samples: usize,
     seed: u64,
     inference: Mutex<Option<Inference>>,
@@ -91,6 +90,7 @@ impl Run {
             folder,
             settings,
             device: device.clone(),
+            checkpoint: CheckpointChoice::default(),
             samples: 10,
             seed: 0,
             inference: Mutex::new(None),
@@ -110,6 +110,16 @@ impl Run {
     /// number, operations on rows are errors.
     pub fn with_samples(self, samples: usize) -> Self {
         Run { samples, ..self }
+    }
+
+    /// Chooses the parameters: those of the best epoch, which is the default, or the last ones. A run
+    /// that does not choose its best epoch has only the last ones.
+    pub fn with_checkpoint(self, checkpoint: CheckpointChoice) -> Self {
+        Run {
+            checkpoint,
+            inference: Mutex::new(None),
+            ..self
+        }
     }
 
     /// Sets the seed of the samples. The default is 0.
@@ -134,6 +144,26 @@ impl Run {
             Some(IN_MEMORY) => None,
             name => name,
         }
+    }
+
+    /// The names of the classes of each variable whose classes have names in the data.
+    pub fn class_names(&self) -> &ClassNames {
+        &self.settings.class_names
+    }
+
+    /// Whether two runs were trained on the same data set.
+    pub(super) fn has_data_of(&self, other: &Run) -> bool {
+        let (ours, others) = (&self.settings, &other.settings);
+        ours.fingerprint.is_some() && ours.fingerprint == others.fingerprint
+    }
+
+    /// Whether two runs on the same data set hold out the same training rows.
+    pub(super) fn splits_as(&self, other: &Run) -> bool {
+        let rows = |run: &Run| match run.settings.validation {
+            0 => None,
+            rows => Some((rows, run.settings.seed)),
+        };
+        rows(self) == rows(other)
     }
 
     /// Rows of the data set that the run was trained on: by default the test rows, else the
@@ -225,25 +255,8 @@ impl Run {
     }
 
     fn label_scores(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelScores>> {
-        let mut scores = Vec::new();
-        for prediction in self.predictions(rows, inferred)? {
-            let Prediction {
-                probabilities,
-                classes,
-                truth,
-                names,
-                ..
-            } = &prediction;
-            if let Some(found) = ClassScores::new(probabilities, *classes, truth) {
-                scores.push(LabelScores {
-                    names: names.clone(),
-                    scores: found,
-                    confusion: confusion(&prediction.likeliest(), truth, *classes),
-                    label: prediction.label,
-                });
-            }
-        }
-        Ok(scores)
+        let predictions = self.predictions(rows, inferred)?;
+        Ok(predictions.iter().filter_map(LabelScores::of).collect())
     }
 
     /// Computes the class probabilities of each label.
@@ -411,10 +424,13 @@ impl Run {
         use_on(&open.evaluators[at].1, &mut open.session)
     }
 
-    /// A session with the parameters of the last checkpoint, or their averages.
+    /// A session with the chosen parameters, or their averages.
     fn session(&self, layout: Layout) -> Result<Session> {
+        let Run {
+            settings, model, ..
+        } = self;
         self.folder
-            .session(&self.settings, &self.model, layout, &self.device)
+            .session(settings, model, self.checkpoint, layout, &self.device)
     }
 
     fn evaluator(&self, session: &mut Session, case: &Case, key: Key) -> Result<Evaluator> {

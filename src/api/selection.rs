@@ -15,7 +15,7 @@ use std::{fmt, sync::Arc};
 pub enum DataPart {
     /// The test rows of the data set.
     Test,
-    /// The training rows that the run held out for validation.
+    /// The validation rows of the data set, or the training rows that the run held out.
     Validation,
     /// The rows that the run trained on, with all labels of the data set.
     Train,
@@ -87,7 +87,7 @@ impl Rows {
         self.numbers.is_empty()
     }
 
-    /// The number of each row among the training or test rows of its data set, from 0.
+    /// The number of each row among the training, test or validation rows of its data set, from 0.
     pub fn numbers(&self) -> &[usize] {
         &self.numbers
     }
@@ -97,8 +97,9 @@ impl Rows {
         self.part
     }
 
-    /// A part of a data set; by default the test rows, else the held-out rows, else the training
-    /// rows. Only the data set that the run was trained on, `is_training_data`, has held-out rows.
+    /// A part of a data set; by default the test rows, else the validation rows, else the training
+    /// rows. Only of the data set that the run was trained on, `is_training_data`, did the run hold
+    /// out training rows.
     pub(super) fn select(
         dataset: &Dataset,
         settings: &Settings,
@@ -110,10 +111,10 @@ impl Rows {
         } else {
             0
         };
-        let part = part.unwrap_or(match (&dataset.test, validation) {
-            (Some(_), _) => DataPart::Test,
-            (None, 0) => DataPart::Train,
-            (None, _) => DataPart::Validation,
+        let part = part.unwrap_or(match (&dataset.test, &dataset.validation, validation) {
+            (Some(_), ..) => DataPart::Test,
+            (None, None, 0) => DataPart::Train,
+            (None, ..) => DataPart::Validation,
         });
         let (source, numbers) = match part {
             DataPart::Test => {
@@ -123,6 +124,13 @@ impl Rows {
             DataPart::Train => {
                 let split = split(&dataset.train, &[], None, validation, settings.seed)?;
                 (Some(split.train), split.kept)
+            }
+            DataPart::Validation if dataset.validation.is_some() => {
+                let rows = dataset
+                    .validation
+                    .as_ref()
+                    .map_or(0, |source| source.rows());
+                (dataset.validation.clone(), (0..rows).collect())
             }
             DataPart::Validation => {
                 let split = split(&dataset.train, &[], None, validation, settings.seed)?;

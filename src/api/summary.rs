@@ -1,5 +1,6 @@
 //! What a trainer understood of its data and options, before the first step.
 
+use super::inherited::Inherited;
 use crate::{
     backend::Precision,
     error::Result,
@@ -23,6 +24,10 @@ pub struct Summary {
     pub model: String,
     /// The number of trained parameters.
     pub parameters: usize,
+    /// The number of parameters that are frozen.
+    pub frozen: usize,
+    /// What the run took from another one, if it began with its parameters.
+    pub init: Option<Inherited>,
     /// The device, such as `CPU, 2 threads`.
     pub device: String,
     /// The precision of the operands of matrix products.
@@ -82,12 +87,19 @@ impl fmt::Display for Summary {
                 None => writeln!(f)?,
             }
         }
+        let frozen = match self.frozen {
+            0 => String::new(),
+            frozen => format!(", and {frozen} frozen ones"),
+        };
         writeln!(
             f,
             "model: {}, {}",
             self.model,
-            counted(self.parameters, "parameter")
+            counted(self.parameters, "parameter") + &frozen
         )?;
+        if let Some(init) = &self.init {
+            write!(f, "{init}")?;
+        }
         writeln!(f, "device: {}, {}", self.device, self.precision)
     }
 }

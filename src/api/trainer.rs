@@ -3,6 +3,18 @@
 //! The loss, parameters and bound are finite at the end of every epoch. If one is not, the epoch is
 //! an error and the last checkpoint is unchanged.
 
+mod options;
+mod validation;
+mod freeze;
+mod init;
+mod best;
+mod held_out;
+mod records;
+
+use held_out::{held_out_metrics, unused_latents};
+pub use options::{DataPlace, EarlyStopping, Options, ResumeOptions};
+pub use validation::ValidationRows;
+
 use super::{
     cancel::Cancel,
     epoch::Epoch,
@@ -19,84 +31,19 @@ use crate::{
     names::OutputName,
     note::Note,
     run::{
+        best::{Best, VALIDATION},
         checkpoint::{Checkpoint, Origin},
         compiled::Compiled,
         data::{Dataset, RowView, Source, findings, split},
-        evaluate::{
-            Evaluator, HeadAtLimit, Inferred, Scored, active_units, error, heads_at_limit,
-            likeliest, mean,
-        },
-        folder::{Folder, Lock},
+        evaluate::{Evaluator, HeadAtLimit, Scored, heads_at_limit, mean},
+        folder::{CheckpointChoice, Folder, Lock},
         programs::{self, Training},
         settings::{self, From, IN_MEMORY, RESUMABLE, Settings},
         train::Stepper,
     },
 };
 use serde_json::{Value, json};
-use std::{
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
-
-/// How a model is trained.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The number of labels to keep, as evenly over the classes as possible, at least one of each
-    /// class; `None` keeps all.
-    pub labels: Option<usize>,
-    /// The number of training rows to hold out and report on instead of the test rows; fewer than
-    /// all.
-    pub validation: usize,
-    /// The seed of all random numbers.
-    pub seed: u64,
-    /// The number of passes over the training rows; `None` takes the model's setting.
-    pub epochs: Option<usize>,
-    /// Samples per row in the evaluation after each epoch, from 1 to 100,000; `None` takes as many
-    /// as in training.
-    pub samples: Option<usize>,
-    /// The device; `None` takes [`Device::detect`].
-    pub device: Option<Device>,
-    /// The run's folder, which gets a checkpoint before the first step and after each epoch, so
-    /// that the run can be resumed.
-    /// If `None`, the run stays in memory until [`Trainer::finish`].
-    pub output: Option<PathBuf>,
-    /// Each variable that another run infers ([`Model::on_run`]), with that run's folder.
-    pub from: Vec<(String, PathBuf)>,
-    /// Programs of the same model, compiled ahead of time.
-    pub compiled: Option<Compiled>,
-    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
-    pub cancel: Option<Cancel>,
-}
-
-/// How a run is resumed.
-#[derive(Clone, Debug, Default)]
-pub struct ResumeOptions {
-    /// The number of passes over the training rows, counting those done; `None` leaves it
-    /// unchanged.
-    pub epochs: Option<usize>,
-    /// Settings to change; only `epochs` and `rate` are allowed.
-    pub sets: Vec<(String, String)>,
-    /// The new place of the run's data set, or the data set itself if it was in memory.
-    pub data: Option<DataPlace>,
-    /// The device, at the run's precision; `None` takes a GPU if one is found, else the CPU. A CPU
-    /// without a kernel family takes the one that trained the run last, if it has it.
-    pub device: Option<Device>,
-    /// Programs of the same model, compiled ahead of time.
-    pub compiled: Option<Compiled>,
-    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
-    pub cancel: Option<Cancel>,
-}
-
-/// The data set of a resumed run.
-#[derive(Clone, Debug)]
-pub enum DataPlace {
-    /// A name, folder or file for [`Dataset::open`].
-    Named(String),
-    /// The data set itself.
-    Loaded(Dataset),
-}
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Instant};
 
 /// How [`Trainer::train`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +107,12 @@ pub struct Trainer {
     /// The step of the run's last checkpoint.
     saved: Option<u64>,
     cancel: Option<Cancel>,
+    /// The best epoch so far, if the run chooses one, and the contents of its checkpoint as long as
+    /// they are not written.
+    best: Option<Best>,
+    unwritten_best: Option<Vec<u8>>,
+    /// The time at which the learning curves were drawn.
+    drawn: Option<Instant>,
     summary: Summary,
     notes: Vec<Note>,
     /// Notes about the result of the last epoch.
@@ -184,7 +137,17 @@ impl Trainer {
     /// device is not available.
     pub fn new(model: &Model, data: &Dataset, options: Options) -> Result<Self> {
         let model = with_epochs(model.clone(), options.epochs)?;
+        let model = freeze::frozen(model, &options)?;
         let folder = options.output.as_deref().map(Folder::new).transpose()?;
+        if options.validation > 0 && data.validation.is_some() {
+            let message = "the data have validation rows of their own";
+            return Err(
+                Error::option("validation", options.validation, message).help("omit the option")
+            );
+        }
+        if let Some(wanted) = options.early_stopping {
+            wanted.check(data, options.validation)?;
+        }
         let mut settings = new_settings(&model, data, &options)?;
         settings.check_fingerprint(data)?;
         if options.labels.is_some() && model.labels().next().is_none() {
@@ -203,10 +166,16 @@ impl Trainer {
         )?;
         trainer.settings.precision = Some(trainer.device.precision());
         trainer.settings.kernels = vec![trainer.stepper.session.device.kernels()];
+        if let Some(run) = &options.init {
+            trainer.inherit(run, data)?;
+        }
         for (from, (variable, run)) in trainer.settings.from.iter_mut().zip(&options.from) {
             let checkpoint = read_upstream(run)?;
             trainer.stepper.read_upstream(variable, &checkpoint)?;
             from.checkpoint = Some(checkpoint.checksum);
+        }
+        if let Some(wanted) = options.early_stopping {
+            trainer.begin_choice(wanted)?;
         }
         if let Some(folder) = folder {
             trainer.create(folder)?;
@@ -255,6 +224,10 @@ impl Trainer {
         let model = model.set_all(&sets)?;
         settings.sets.extend(sets);
         settings.resolved = model.settings.clone();
+        settings.tensorboard |= options.tensorboard;
+        if let Some(patience) = options.patience {
+            settings.set_patience(patience)?;
+        }
         if let Some(compiled) = &options.compiled {
             check_same_model(&folder, &model, compiled)?;
         }
@@ -284,6 +257,8 @@ impl Trainer {
         }
         let log = folder.log();
         trainer.notes.extend(log.truncate(trainer.epoch)?);
+        trainer.resume_choice(&folder)?;
+        trainer.begin_events(&folder)?;
         trainer.begun = (Instant::now(), trainer.stepper.step);
         trainer.record_kernels(&stored);
         if trainer.settings != stored {
@@ -366,8 +341,9 @@ impl Trainer {
                 findings::check_left(all, left, settings.validation)?;
             }
         }
-        let held_out = match (split.validation, &data.test) {
-            (Some(rows), _) => Some(("validation", rows)),
+        let validation = split.validation.or_else(|| data.validation.clone());
+        let held_out = match (validation, &data.test) {
+            (Some(rows), _) => Some((VALIDATION, rows)),
             (None, Some(rows)) => Some(("test", Arc::clone(rows))),
             (None, None) => None,
         };
@@ -400,6 +376,9 @@ impl Trainer {
             last,
             ended: None,
             saved: None,
+            best: None,
+            unwritten_best: None,
+            drawn: None,
             cancel,
         })
     }
@@ -452,14 +431,19 @@ impl Trainer {
         self.stepper.step
     }
 
+    /// The number of epochs that are complete.
+    pub fn epochs_done(&self) -> u64 {
+        self.epoch
+    }
+
     /// The step after which training is done.
     pub fn steps(&self) -> u64 {
         self.last
     }
 
-    /// Whether all epochs are complete.
+    /// Whether all epochs are complete, or training stopped early.
     pub fn is_done(&self) -> bool {
-        self.stepper.step >= self.last
+        self.stepper.step >= self.last || self.has_stopped_early()
     }
 
     /// Takes one step, for custom training loops; does nothing if training is complete. Returns the
@@ -580,17 +564,24 @@ impl Trainer {
             folder.log().append(metrics)?;
         }
         self.write_checkpoint(&folder)?;
+        self.write_best(&folder)?;
+        self.begin_events(&folder)?;
         folder.write_settings(&self.settings)?;
         self.unwritten.clear();
         self.folder = Some((folder, lock));
-        Ok(())
+        self.draw_last_curves()
+    }
+
+    /// What the run's checkpoints say of the run.
+    fn origin(&self) -> Origin {
+        Origin {
+            epoch: self.epoch,
+            settings: self.settings.identity(),
+        }
     }
 
     fn write_checkpoint(&mut self, folder: &Folder) -> Result<()> {
-        let origin = Origin {
-            epoch: self.epoch,
-            settings: self.settings.identity(),
-        };
+        let origin = self.origin();
         self.stepper.save(&folder.checkpoint(), &origin)?;
         self.saved = Some(self.stepper.step);
         Ok(())
@@ -616,7 +607,8 @@ impl Trainer {
     fn pause(&mut self) -> Result<()> {
         self.check_health()
             .map_err(|error| self.with_checkpoint(error))?;
-        self.save()
+        self.save()?;
+        self.draw_last_curves()
     }
 
     /// Adds the notes about the result, once.
@@ -630,14 +622,17 @@ impl Trainer {
                     .help("train for more epochs with `Trainer::resume`"),
             );
         }
+        self.notes.extend(self.early_stop());
         self.notes.append(&mut self.result);
-        Ok(())
+        self.draw_last_curves()
     }
 
-    /// Logs an epoch, then writes the checkpoint. Resuming removes logged epochs without a
-    /// checkpoint, so this order loses no metrics.
+    /// Logs an epoch, then writes the checkpoint, and at last that of the best epoch. Resuming
+    /// removes logged epochs without a checkpoint, and a checkpoint of the best epoch can be made
+    /// from that of the last one, so this order loses nothing.
     fn keep(&mut self, metrics: &Value) -> Result<()> {
         self.unwritten.push(metrics.clone());
+        self.compare(metrics)?;
         self.save()
     }
 
@@ -652,10 +647,16 @@ impl Trainer {
 
     fn save_in(&mut self, folder: &Folder) -> Result<()> {
         let log = folder.log();
-        for metrics in self.unwritten.drain(..) {
-            log.append(&metrics)?;
+        let epochs = std::mem::take(&mut self.unwritten);
+        for metrics in &epochs {
+            log.append(metrics)?;
         }
-        self.write_checkpoint(folder)
+        self.write_checkpoint(folder)?;
+        self.write_best(folder)?;
+        for metrics in &epochs {
+            self.add_event(folder, metrics)?;
+        }
+        self.draw_curves(folder, false)
     }
 
     /// Checks that a run without a checkpoint needs no parameters of another run.
@@ -749,72 +750,13 @@ impl Trainer {
         for HeadAtLimit { head, share } in &at_limit {
             metrics["at_limit"][head] = json!(share);
         }
-        if self.is_done() {
-            self.result = unused_latents(&scored.inferred);
-            self.result.extend(at_limit.iter().map(HeadAtLimit::note));
-        }
+        self.result = unused_latents(&scored.inferred);
+        self.result.extend(at_limit.iter().map(HeadAtLimit::note));
         if let Some((name, source)) = &self.held_out {
             metrics[*name] = held_out_metrics(&self.stepper.model, &**source, &scored)?;
         }
         Ok(metrics)
     }
-}
-
-/// A note for each latent without an active unit among the evaluated rows.
-fn unused_latents(inferred: &Inferred) -> Vec<Note> {
-    let per_row = inferred
-        .iter()
-        .find(|(output, _)| output.is_number_per_row());
-    // The activity of a unit is its variance over rows.
-    let rows = per_row.map_or(0, |(_, values)| values.len());
-    if rows < 2 {
-        return Vec::new();
-    }
-    let units = active_units(inferred, rows).filter(|units| units.active == 0);
-    let note = |latent: &str| {
-        let message = format!(
-            "the latent `{latent}` has no active unit: its posterior is the same for every row, so \
-             the model does not use it"
-        );
-        Note::new(message).help(format!(
-            "let its terms weigh less at first, as in `beta {latent} 1 warmup 10`, or give it \
-             `free_bits {latent} 0.1`"
-        ))
-    };
-    units.map(|units| note(units.latent)).collect()
-}
-
-/// The metrics of the held-out rows.
-fn held_out_metrics(model: &Model, source: &dyn Source, scored: &Scored) -> Result<Value> {
-    let Scored { inferred, on_greys } = scored;
-    let mut found = json!({ "rows": source.rows() });
-    for (output, values) in on_greys {
-        found["greys"][output.to_string()] = json!(mean(values));
-    }
-    for (output, values) in inferred
-        .iter()
-        .filter(|(output, _)| output.is_number_per_row())
-    {
-        found[output.to_string()] = json!(mean(values));
-    }
-    for units in active_units(inferred, source.rows()) {
-        found["active"][units.latent] = json!(units.active);
-    }
-    let labels: Vec<_> = model.labels().collect();
-    for label in &labels {
-        let classes = source.classes(&label.name)?.unwrap_or_default();
-        let predicted = likeliest(
-            &inferred[&OutputName::Predict(label.name.clone())],
-            label.size(),
-        );
-        let key = if labels.len() == 1 {
-            "error".to_string()
-        } else {
-            format!("error of {}", label.name)
-        };
-        found[key] = json!(error(&predicted, &classes));
-    }
-    Ok(found)
 }
 
 /// The program that evaluates the held-out rows, or some training rows if there are none.
@@ -871,14 +813,19 @@ fn summary(
         }
         None => None,
     };
-    let entries = &stepper.session.layout.entries;
-    let trained = entries.iter().filter(|entry| entry.parameter.trained);
+    let parameters = freeze::count_trained(&stepper.session.layout);
+    let frozen = match model.frozen.is_empty() {
+        true => 0,
+        false => freeze::count_unfrozen(model) - parameters,
+    };
     Ok(Summary {
         data: data.name().map(str::to_string),
         training,
         held_out,
         model: model.name.clone(),
-        parameters: trained.map(|entry| entry.len()).sum(),
+        parameters,
+        frozen,
+        init: None,
         device: stepper.session.device.describe(),
         precision: device.precision(),
     })
@@ -966,6 +913,10 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         columns: data.columns().clone(),
         labels: options.labels,
         validation: options.validation,
+        early_stopping: None,
+        tensorboard: options.tensorboard,
+        init: None,
+        freeze: options.freeze.clone(),
         seed: options.seed,
         samples: options.samples.unwrap_or(model.objective.samples),
         precision: None,
@@ -973,14 +924,6 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         resolved: model.settings.clone(),
         from,
     })
-}
-
-impl ResumeOptions {
-    /// The error for an option that cannot change when a run is resumed.
-    pub(crate) fn fixed(name: &str) -> Error {
-        Error::option(name, "", "a resumed run keeps this setting")
-            .help("omit the option; only `epochs`, `rate` and the place of the data may be changed")
-    }
 }
 
 /// Whether compiled programs belong to a model. They do not depend on its epochs and rate.
@@ -1011,7 +954,8 @@ fn check_same_model(folder: &Folder, model: &Model, compiled: &Compiled) -> Resu
 /// The checkpoint of the run that infers a variable.
 fn read_upstream(run: &Path) -> Result<Checkpoint> {
     let (folder, settings) = Folder::open(run)?;
-    folder.read_checkpoint(&settings, &folder.model(&settings)?)
+    let model = folder.model(&settings)?;
+    folder.read_chosen(&settings, &model, CheckpointChoice::Best)
 }
 
 /// The device of a resumed run. The run keeps its precision, which runs of format 1 lack, and on a

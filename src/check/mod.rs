@@ -88,6 +88,7 @@ pub fn check(
         train,
         settings: checker.sets.resolved(),
         upstream: Vec::new(),
+        frozen: Vec::new(),
     };
     if let Some(mistake) = single_row(&model) {
         return Err(vec![mistake]);

@@ -12,6 +12,7 @@ mod inspect;
 mod new;
 mod compile;
 mod numbers;
+mod progress;
 mod train;
 mod runs;
 mod overview;

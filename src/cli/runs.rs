@@ -5,23 +5,31 @@ use super::{
     device::DeviceArguments,
     terminal::{print, print_json, show_notes, write_output},
 };
-use crate::{DataPart, Result, ResultTable, Rows, Run, SampleOptions, TableFormat, is_standard};
+use crate::{
+    CheckpointChoice, DataPart, Ensemble, Result, ResultTable, Rows, Run, SampleOptions, Seeds,
+    TableFormat, is_standard,
+};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// A run and the rows to use it on.
 #[derive(Args)]
 struct Source {
-    /// The folder of a run, such as runs/adgm
+    /// The folder of a run, such as runs/adgm; `dgc predict` and `dgc eval` also take the folder of
+    /// several seeds, and average the class probabilities of its runs
     run: PathBuf,
     /// The data set: `mnist`, a folder of idx files, or an .npz, .safetensors or .csv file [default:
     /// the run's data set]
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
-    /// The rows of the data set to use [default: test rows if there are any, else the rows held out
-    /// for validation, else the training rows]
+    /// The rows of the data set to use [default: test rows if there are any, else the validation
+    /// rows, else the training rows]
     #[arg(long, value_enum)]
     part: Option<PartName>,
+    /// The parameters to use: those of the best epoch if the run chooses one (`dgc train
+    /// --patience` or --criterion), or the last ones
+    #[arg(long, value_enum, default_value_t = CheckpointName::Best)]
+    checkpoint: CheckpointName,
     /// The number of samples per row
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: usize,
@@ -39,16 +47,54 @@ struct Source {
 enum PartName {
     /// The test rows of the data set
     Test,
-    /// The training rows that the run held out for validation
+    /// The validation rows of the data set, or the training rows that the run held out
     Validation,
     /// The rows that the run trained on, with all labels of the data set
     Train,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CheckpointName {
+    /// Those of the best epoch, or the last ones if the run does not choose one
+    Best,
+    /// Those of the last checkpoint
+    Last,
+}
+
 impl Source {
+    /// The runs of a folder of several seeds, whose predictions are averaged; `None` for one run.
+    fn ensemble(&self) -> Result<Option<Ensemble>> {
+        if !Seeds::is_in(&self.run) {
+            return Ok(None);
+        }
+        let ensemble = Ensemble::open_on(&self.run, &self.device.choice()?)?;
+        Ok(Some(ensemble.map(|run| self.applied(run))))
+    }
+
+    /// The rows to use several runs on.
+    fn rows_of_ensemble(&self, ensemble: &Ensemble) -> Result<Rows> {
+        let part = self.part();
+        let rows = match &self.data {
+            Some(data) => ensemble.rows_of(&ensemble.open_data(data)?, part)?,
+            None => ensemble.rows(part)?,
+        };
+        Ok(self.first_of(rows))
+    }
+
+    /// A run with these options.
+    fn applied(&self, run: Run) -> Run {
+        let checkpoint = match self.checkpoint {
+            CheckpointName::Best => CheckpointChoice::Best,
+            CheckpointName::Last => CheckpointChoice::Last,
+        };
+        run.with_checkpoint(checkpoint)
+            .with_samples(self.samples)
+            .with_seed(self.seed)
+    }
+
     fn open(&self) -> Result<Run> {
         let run = Run::open_on(&self.run, &self.device.choice()?)?;
-        Ok(run.with_samples(self.samples).with_seed(self.seed))
+        Ok(self.applied(run))
     }
 
     /// Opens the run to write a file with one of these endings, which is not the data set.
@@ -75,28 +121,41 @@ impl Source {
         };
         let run = self.open_for(output, &endings)?;
         let rows = self.rows(&run)?;
-        let format = match is_standard(output) {
-            true => usual,
-            false => TableFormat::of(output),
-        };
-        write_output(output, &make(&run, &rows)?.to_bytes(format)?)?;
-        print_written(&format!("{} rows", rows.len()), output)
+        write_results(output, usual, &rows, &make(&run, &rows)?)
     }
 
-    fn rows(&self, run: &Run) -> Result<Rows> {
-        let part = self.part.map(|part| match part {
+    /// Writes the averaged predictions of several runs.
+    fn write_averages(&self, output: &Path, ensemble: &Ensemble) -> Result<()> {
+        let data = self.data.as_deref().or(ensemble.runs()[0].data());
+        let data = data.map(Path::new);
+        check_file(output, &["csv", "npz"], data.as_slice())?;
+        let rows = self.rows_of_ensemble(ensemble)?;
+        let table = ensemble.predict(&rows)?.table(&rows);
+        write_results(output, TableFormat::Csv, &rows, &table)
+    }
+
+    fn part(&self) -> Option<DataPart> {
+        self.part.map(|part| match part {
             PartName::Test => DataPart::Test,
             PartName::Validation => DataPart::Validation,
             PartName::Train => DataPart::Train,
-        });
+        })
+    }
+
+    fn first_of(&self, rows: Rows) -> Rows {
+        match self.rows {
+            Some(count) => rows.first(count),
+            None => rows,
+        }
+    }
+
+    fn rows(&self, run: &Run) -> Result<Rows> {
+        let part = self.part();
         let rows = match &self.data {
             Some(data) => run.rows_of(&run.open_data(data)?, part)?,
             None => run.rows(part)?,
         };
-        Ok(match self.rows {
-            Some(count) => rows.first(count),
-            None => rows,
-        })
+        Ok(self.first_of(rows))
     }
 }
 
@@ -115,6 +174,14 @@ pub(super) struct Eval {
 
 impl Eval {
     pub fn run(self) -> Result<()> {
+        if let Some(ensemble) = self.source.ensemble()? {
+            let rows = self.source.rows_of_ensemble(&ensemble)?;
+            let evaluation = ensemble.evaluate(&rows)?;
+            return match self.json {
+                true => print_json(&evaluation.to_json()),
+                false => print(&evaluation.to_string()),
+            };
+        }
         let run = self.source.open()?;
         let evaluation = run.evaluate(&self.source.rows(&run)?)?;
         show_notes(&evaluation.notes());
@@ -143,6 +210,9 @@ pub(super) struct Predict {
 
 impl Predict {
     pub fn run(self) -> Result<()> {
+        if let Some(ensemble) = self.source.ensemble()? {
+            return self.source.write_averages(&self.output, &ensemble);
+        }
         let table = |run: &Run, rows: &Rows| Ok(run.predict(rows)?.table(rows));
         self.source
             .write_table(&self.output, TableFormat::Csv, table)
@@ -195,6 +265,21 @@ impl Score {
                 Ok(ResultTable::of_numbers(rows, "log-likelihood", &scores))
             })
     }
+}
+
+/// Writes a table in the format of the output's ending, or on standard output in the `usual` one.
+fn write_results(
+    output: &Path,
+    usual: TableFormat,
+    rows: &Rows,
+    table: &ResultTable,
+) -> Result<()> {
+    let format = match is_standard(output) {
+        true => usual,
+        false => TableFormat::of(output),
+    };
+    write_output(output, &table.to_bytes(format)?)?;
+    print_written(&format!("{} rows", rows.len()), output)
 }
 
 /// Says what was written to a file; standard output has the result alone.

@@ -1,19 +1,19 @@
 //! `dgc train`.
 
 use super::{
-    arguments::{Changes, check_folder, set, whole},
+    arguments::{Changes, at_least_one, check_folder, set, whole},
     device::DeviceArguments,
     interrupt,
+    progress::Bar,
     terminal::{print, show_notes},
 };
 use crate::{
-    Cancel, Compiled, DataPlace, Dataset, Device, Error, ErrorKind, Model, Options, Outcome,
-    Progress, Result, ResumeOptions, Run, Trainer, distribution::Domain, model::Role, read_text,
+    Cancel, Compiled, Criterion, DataPlace, Dataset, Device, EarlyStopping, Error, ErrorKind,
+    Model, Options, Outcome, Result, ResumeOptions, Run, RunOverview, Seeds, Trainer,
+    ValidationRows, distribution::Domain, model::Role, read_text,
 };
-use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use clap::{Args, ValueEnum};
 use std::{
-    io::IsTerminal,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -50,12 +50,32 @@ pub(super) struct Train {
     /// all]
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     labels: Option<usize>,
-    /// Hold out N training rows and report on them instead of the test rows [default: 0]
-    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
-    validation: Option<usize>,
+    /// Hold out training rows, and report on them instead of the test rows: a number such as 500, or
+    /// a share such as 0.1 or 10% [default: 0]
+    #[arg(long, value_name = "N|SHARE", value_parser = held_out, allow_negative_numbers = true)]
+    validation: Option<ValidationRows>,
+    /// Stop when N epochs in a row are no better on the validation rows than the best one
+    ///
+    /// The run then keeps the parameters of its best epoch in best.safetensors, and `dgc eval` and
+    /// other commands use them. Needs validation rows. With --resume, a larger N trains on.
+    #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
+    patience: Option<u64>,
+    /// What makes an epoch the best one, on the validation rows [default with --patience: error if
+    /// they are labelled, else bound]
+    ///
+    /// Without --patience, the run trains all epochs and keeps the best one.
+    #[arg(long, value_enum)]
+    criterion: Option<CriterionName>,
     /// The seed of all random numbers [default: 0]
     #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: Option<u64>,
+    /// Train N runs with the seeds from --seed on, in the folders RUN/seed0, RUN/seed1 and so on
+    ///
+    /// The mean and the standard deviation of their scores on held-out rows end the output. With
+    /// --resume, complete runs are skipped. `dgc predict RUN` and `dgc eval RUN` average the class
+    /// probabilities of all runs.
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    seeds: Option<usize>,
     /// The number of samples per row in the evaluation after each epoch [default: as in training]
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     samples: Option<usize>,
@@ -63,12 +83,26 @@ pub(super) struct Train {
     /// variable of the same name; --from z=runs/m1 trains M2 on M1's z
     #[arg(long, value_name = "VARIABLE=RUN", value_parser = set)]
     from: Vec<(String, String)>,
+    /// Begin with the parameters of another run
+    ///
+    /// Parameters with the same name and shape are copied. One with a longer axis, such as a label
+    /// with more classes, keeps its old part. Others are new; the first lines list them.
+    #[arg(long, value_name = "RUN")]
+    init: Option<PathBuf>,
+    /// Do not change the parameters whose names match a pattern, such as 'p.*'; repeat the option to
+    /// freeze more
+    #[arg(long, value_name = "PATTERN")]
+    freeze: Vec<String>,
+    /// Also write the metrics as events for TensorBoard, in the run's folder: `tensorboard --logdir
+    /// runs` shows them
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     device: DeviceArguments,
     /// The folder of the new run [default: runs/MODEL]
     #[arg(short, long, value_name = "RUN")]
     output: Option<PathBuf>,
-    /// Resume the run from its last checkpoint; only epochs and rate may be changed
+    /// Resume the run from its last checkpoint; only epochs, rate and patience may be changed
     #[arg(long)]
     resume: bool,
     /// Ignore the CUDA images of a compiled folder and compile its verified plans, which needs
@@ -78,6 +112,31 @@ pub(super) struct Train {
     /// folders from a trusted source. On the CPU, images are never used.
     #[arg(long)]
     recompile: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CriterionName {
+    /// The least share of wrongly predicted labels
+    Error,
+    /// The least mean of −log of the probability of the true class
+    LogLoss,
+    /// The highest bound
+    Bound,
+}
+
+impl From<CriterionName> for Criterion {
+    fn from(name: CriterionName) -> Self {
+        match name {
+            CriterionName::Error => Criterion::Error,
+            CriterionName::LogLoss => Criterion::LogLoss,
+            CriterionName::Bound => Criterion::Bound,
+        }
+    }
+}
+
+/// Reads the number of validation rows.
+fn held_out(text: &str) -> std::result::Result<ValidationRows, String> {
+    text.parse()
 }
 
 impl Train {
@@ -102,42 +161,18 @@ impl Train {
             compiled => compiled,
         };
         let cancel = Cancel::new();
-        let mut trainer = if self.resume {
+        if let Some(seeds) = self.seeds(compiled.as_ref(), &cancel)? {
+            return seeds.train(&self, compiled, &cancel);
+        }
+        let trainer = if self.resume {
             self.resume(compiled, cancel.clone())?
         } else {
             self.begin(compiled, cancel.clone())?
         };
         interrupt::raise(cancel);
-        print(&trainer.summary().to_string())?;
-        show_notes(trainer.notes());
-        let before = trainer.notes().len();
-        let bar = Bar::new(&trainer);
-        let mut failure = None;
-        let ended = trainer.train(|progress| match bar.show(progress) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        });
-        bar.clear();
-        show_notes(&trainer.notes()[before..]);
-        let folder = trainer.folder().expect("the run has a folder").display();
-        let error = match (ended, failure) {
-            (Ok(Outcome::Done), _) => return print(&format!("done: {folder}\n")),
-            // The bar stops training only if a line cannot be printed.
-            (Ok(Outcome::Stopped), failure) => failure.expect("the bar stopped training"),
-            (Err(error), _) => error,
-        };
-        // What diverges before the first checkpoint diverges again.
-        if error.kind() == ErrorKind::Diverged && trainer.checkpoint_step() == Some(0) {
-            return Err(error);
-        }
-        let change = match error.kind() {
-            ErrorKind::Diverged => " --set rate=…",
-            _ => "",
-        };
-        Err(error.also_help(format!("resume with: dgc train {folder} --resume{change}")))
+        let folder = trainer.folder().expect("the run has a folder");
+        let folder = folder.to_path_buf();
+        train(trainer, &folder)
     }
 
     /// The compiled model, if the argument is a compiled folder.
@@ -154,6 +189,18 @@ impl Train {
     }
 
     fn begin(&self, compiled: Option<Compiled>, cancel: Cancel) -> Result<Trainer> {
+        let new = self.new_run(compiled, cancel, Trainer::check_output)?;
+        Trainer::new(&new.model, &new.data, new.options)
+    }
+
+    /// What a new run is made of. `check` checks its folder before the data set is read, which may
+    /// take long.
+    fn new_run(
+        &self,
+        compiled: Option<Compiled>,
+        cancel: Cancel,
+        check: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<NewRun> {
         let mut model = match &compiled {
             Some(compiled) => compiled.model.clone(),
             None if self.file.is_dir() => {
@@ -176,29 +223,64 @@ impl Train {
             None => Path::new("runs").join(&model.name),
         };
         check_folder(&output, "a run")?;
-        // Before the data set is read, which may take long.
-        Trainer::check_output(&output)?;
+        check(&output)?;
         let data = self.dataset(&model)?;
-        Trainer::new(
-            &model,
-            &data,
-            Options {
-                labels: self.labels,
-                validation: self.validation.unwrap_or(0),
-                seed: self.seed.unwrap_or(0),
-                epochs: None,
-                samples: self.samples,
-                device: Some(self.device.choice_for(compiled.as_ref())?),
-                output: Some(output),
-                from: self
-                    .from
-                    .iter()
-                    .map(|(variable, run)| (variable.clone(), PathBuf::from(run)))
-                    .collect(),
-                compiled,
-                cancel: Some(cancel),
-            },
-        )
+        let from = self.from.iter();
+        let from = from.map(|(variable, run)| (variable.clone(), PathBuf::from(run)));
+        let options = Options {
+            labels: self.labels,
+            validation: self
+                .validation
+                .map_or(0, |rows| rows.of(data.train().rows())),
+            early_stopping: self.early_stopping(),
+            seed: self.seed.unwrap_or(0),
+            epochs: None,
+            samples: self.samples,
+            device: Some(self.device.choice_for(compiled.as_ref())?),
+            output: Some(output),
+            from: from.collect(),
+            tensorboard: self.tensorboard,
+            init: self.init.clone(),
+            freeze: self.freeze.clone(),
+            compiled,
+            cancel: Some(cancel),
+        };
+        Ok(NewRun {
+            model,
+            data,
+            options,
+        })
+    }
+
+    /// The runs with several seeds, if they are asked for: new ones, or those of a folder to resume.
+    fn seeds(&self, compiled: Option<&Compiled>, cancel: &Cancel) -> Result<Option<SeedRuns>> {
+        let folder = match &self.output {
+            Some(output) if !self.file.is_dir() || compiled.is_some() => output,
+            _ => &self.file,
+        };
+        match self.seeds {
+            None if self.resume && Seeds::is_in(folder) => Ok(Some(SeedRuns {
+                seeds: Seeds::open(folder)?,
+                data: self.data.clone().map(DataPlace::Named),
+            })),
+            None => Ok(None),
+            Some(_) if self.resume => Err(ResumeOptions::fixed("seeds")),
+            Some(count) => {
+                let new = self.new_run(compiled.cloned(), cancel.clone(), Seeds::check_output)?;
+                Ok(Some(SeedRuns {
+                    seeds: Seeds::begin(&new.model, &new.data, &new.options, count)?,
+                    data: Some(DataPlace::Loaded(new.data)),
+                }))
+            }
+        }
+    }
+
+    fn early_stopping(&self) -> Option<EarlyStopping> {
+        let is_wanted = self.patience.is_some() || self.criterion.is_some();
+        is_wanted.then(|| EarlyStopping {
+            criterion: self.criterion.map(Criterion::from),
+            patience: self.patience,
+        })
     }
 
     /// The data set of --data, else that of the --from runs, else the bundled excerpt.
@@ -224,13 +306,33 @@ impl Train {
             Some(output) if !is_run => output,
             _ => &self.file,
         };
+        self.resume_in(
+            folder,
+            compiled,
+            cancel,
+            self.data.clone().map(DataPlace::Named),
+        )
+    }
+
+    /// Resumes the run in a folder, which may be one of several seeds.
+    fn resume_in(
+        &self,
+        folder: &Path,
+        compiled: Option<Compiled>,
+        cancel: Cancel,
+        data: Option<DataPlace>,
+    ) -> Result<Trainer> {
+        let is_run = self.file.is_dir() && compiled.is_none();
         // These options determine the random draws of a run, so they cannot change.
         let fixed = [
             ("labels", self.labels.is_some()),
             ("validation", self.validation.is_some()),
+            ("criterion", self.criterion.is_some()),
             ("seed", self.seed.is_some()),
             ("samples", self.samples.is_some()),
             ("from", !self.from.is_empty()),
+            ("init", self.init.is_some()),
+            ("freeze", !self.freeze.is_empty()),
             ("output", is_run && self.output.is_some()),
         ];
         if let Some((name, _)) = fixed.iter().find(|(_, is_given)| *is_given) {
@@ -246,11 +348,34 @@ impl Train {
             folder,
             ResumeOptions {
                 epochs: None,
+                patience: self.patience,
+                tensorboard: self.tensorboard,
                 sets: self.changes.sets.clone(),
-                data: self.data.clone().map(DataPlace::Named),
+                data,
                 device: Some(device),
                 compiled,
                 cancel: Some(cancel),
+            },
+        )
+    }
+
+    /// Takes up a run that has just begun in a folder.
+    fn start(
+        &self,
+        folder: &Path,
+        compiled: Option<Compiled>,
+        cancel: Cancel,
+        data: Option<DataPlace>,
+    ) -> Result<Trainer> {
+        let device = self.device.choice_for(compiled.as_ref())?;
+        Trainer::resume(
+            folder,
+            ResumeOptions {
+                data,
+                device: Some(device),
+                compiled,
+                cancel: Some(cancel),
+                ..ResumeOptions::default()
             },
         )
     }
@@ -267,6 +392,90 @@ impl Train {
              or train the changed model in a new folder with -o"
         )))
     }
+}
+
+/// A new run that is not begun.
+struct NewRun {
+    model: Model,
+    data: Dataset,
+    options: Options,
+}
+
+/// Runs that differ in their seed, to be trained one after another.
+struct SeedRuns {
+    seeds: Seeds,
+    data: Option<DataPlace>,
+}
+
+impl SeedRuns {
+    fn train(self, arguments: &Train, compiled: Option<Compiled>, cancel: &Cancel) -> Result<()> {
+        let changes = &arguments.changes.sets;
+        let is_changed = arguments.resume && (!changes.is_empty() || arguments.patience.is_some());
+        interrupt::raise(cancel.clone());
+        let count = self.seeds.seeds().len();
+        if let Some(init) = self.seeds.init() {
+            print(&init.to_string())?;
+        }
+        let folders = self.seeds.seeds().iter().zip(self.seeds.run_folders());
+        for (at, (seed, folder)) in folders.enumerate() {
+            print(&format!("seed {seed}, run {} of {count}\n", at + 1))?;
+            let run = RunOverview::new(&folder)?;
+            if run.is_done && !is_changed {
+                print(&format!("done before: {}\n", folder.display()))?;
+                continue;
+            }
+            let (compiled, data) = (compiled.clone(), self.data.clone());
+            let resumed = match arguments.resume {
+                true => arguments.resume_in(&folder, compiled, cancel.clone(), data),
+                false => arguments.start(&folder, compiled, cancel.clone(), data),
+            };
+            train(resumed?, self.seeds.folder())?;
+        }
+        print(&self.seeds.scores()?.to_string())
+    }
+}
+
+/// Trains to the end, and shows the progress. `folder` is named to resume.
+fn train(mut trainer: Trainer, folder: &Path) -> Result<()> {
+    print(&trainer.summary().to_string())?;
+    show_notes(trainer.notes());
+    let before = trainer.notes().len();
+    let bar = Bar::new(&trainer);
+    let mut failure = None;
+    let ended = trainer.train(|progress| match bar.show(progress) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
+        }
+    });
+    bar.clear();
+    show_notes(&trainer.notes()[before..]);
+    let error = match (ended, failure) {
+        (Ok(Outcome::Done), _) => return print(&done(&trainer)),
+        // The bar stops training only if a line cannot be printed.
+        (Ok(Outcome::Stopped), failure) => failure.expect("the bar stopped training"),
+        (Err(error), _) => error,
+    };
+    // What diverges before the first checkpoint diverges again.
+    if error.kind() == ErrorKind::Diverged && trainer.checkpoint_step() == Some(0) {
+        return Err(error);
+    }
+    let change = match error.kind() {
+        ErrorKind::Diverged => " --set rate=…",
+        _ => "",
+    };
+    let folder = folder.display();
+    Err(error.also_help(format!("resume with: dgc train {folder} --resume{change}")))
+}
+
+/// The last line of training: the run's folder, and its best epoch if it chooses one.
+fn done(trainer: &Trainer) -> String {
+    let folder = trainer.folder().expect("the run has a folder").display();
+    let best = trainer
+        .best()
+        .map(|best| format!(", best epoch {} of {}", best.epoch, trainer.epochs_done()));
+    format!("done: {folder}{}\n", best.unwrap_or_default())
 }
 
 /// Says in an error that the bundled excerpt does not fit the model because no data set was named.
@@ -291,53 +500,4 @@ fn without_data(error: Error, model: &Model) -> Error {
         ),
         None => help,
     })
-}
-
-/// A progress bar, drawn only if standard error is a terminal.
-struct Bar(ProgressBar);
-
-impl Bar {
-    fn new(trainer: &Trainer) -> Self {
-        let steps = trainer.steps();
-        if !std::io::stderr().is_terminal() {
-            let hidden = ProgressDrawTarget::hidden();
-            return Bar(ProgressBar::with_draw_target(Some(steps), hidden));
-        }
-        let style =
-            ProgressStyle::with_template("{bar:20} {pos}/{len}  {msg}{per_sec}, {eta} left");
-        let bar = ProgressBar::new(steps).with_position(trainer.steps_taken());
-        bar.set_style(style.expect("the template is valid"));
-        Bar(bar)
-    }
-
-    /// Shows a step, and prints a line for an epoch that ended.
-    ///
-    /// # Errors
-    /// If the line cannot be printed.
-    fn show(&self, progress: &Progress) -> Result<()> {
-        self.0.inc(1);
-        let printed = progress
-            .ended
-            .map(|epoch| self.0.suspend(|| print(&format!("{epoch}\n"))));
-        if !self.0.is_hidden() {
-            self.0.set_message(message(progress));
-        }
-        printed.unwrap_or(Ok(()))
-    }
-
-    fn clear(&self) {
-        self.0.finish_and_clear();
-    }
-}
-
-/// The current epoch, its mean bounds so far, and the last errors on the held-out rows.
-fn message(progress: &Progress) -> String {
-    let bounds: String = progress
-        .bounds()
-        .map(|(case, mean)| format!("{case} {mean:.1}  "))
-        .collect();
-    let errors = progress
-        .last
-        .map_or(String::new(), |epoch| epoch.errors() + "  ");
-    format!("epoch {}  {bounds}{errors}", progress.epochs.floor() + 1.0)
 }

@@ -18,7 +18,8 @@
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
 //! - `cost`: implements [`CostContext`](crate::model::CostContext) for a case, through which a cost
 //!   of the objective lowers itself ([`CostTerm::lower`](crate::model::CostTerm::lower));
-//! - `objective`, `evaluate`, `generate`, `update`: the programs of a run.
+//! - `objective`, `evaluate`, `generate`, `update`: the programs of a run;
+//! - `freeze`: parameters that training does not change.
 
 mod builder;
 mod network;
@@ -35,8 +36,10 @@ mod objective;
 mod evaluate;
 mod generate;
 mod update;
+mod freeze;
 
 pub use evaluate::{Evaluate, evaluate};
+pub use freeze::freeze;
 pub use generate::generate;
 pub use objective::train;
 pub use update::update;

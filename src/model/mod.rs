@@ -63,6 +63,9 @@ pub struct Model {
     pub settings: Vec<(String, String)>,
     /// The models that infer the values of data variables; none right after the check of a file.
     pub upstream: Vec<Upstream>,
+    /// Patterns of the names of parameters that training does not change, such as `p.*`; none right
+    /// after the check of a file.
+    pub frozen: Vec<String>,
 }
 
 impl Model {
@@ -77,6 +80,15 @@ impl Model {
     pub fn always_observed(&self) -> Vec<Id<Variable>> {
         let data = self.with_role(Role::Data);
         data.chain(self.with_role(Role::Given)).collect()
+    }
+
+    /// Whether training leaves the parameter of this name as it is. In a pattern, `*` stands for any
+    /// text and `?` for one letter.
+    pub fn is_frozen(&self, parameter: &str) -> bool {
+        let matches = |pattern: &String| {
+            glob::Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(parameter))
+        };
+        self.frozen.iter().any(matches)
     }
 
     /// The labels, which are observed on some rows.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::{self, hash, hash_of_parts, write_whole},
+    files::{self, hash, hash_of_parts},
     model::Model,
     names::AVERAGE,
 };
@@ -140,16 +140,16 @@ impl Checkpoint {
         })
     }
 
-    /// Atomically writes a checkpoint.
+    /// The contents of the file of a checkpoint; `path` is for messages.
     ///
     /// # Errors
-    /// If the file cannot be written.
-    pub fn write(
+    /// If the arrays cannot be stored.
+    pub fn to_bytes(
         path: &Path,
         arrays: &[NamedArray],
         position: &Position,
         origin: &Origin,
-    ) -> Result<()> {
+    ) -> Result<Vec<u8>> {
         let fields = json!({
             "format": FORMAT,
             "model": position.model,
@@ -168,7 +168,7 @@ impl Checkpoint {
         let digits = hash(&bytes);
         let at = checksum_place(&bytes).expect("the header has the checksum's field");
         bytes[at..at + DIGITS].copy_from_slice(digits.as_bytes());
-        write_whole(path, &bytes)
+        Ok(bytes)
     }
 
     /// The path of the file.

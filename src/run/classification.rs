@@ -74,21 +74,29 @@ impl ClassScores {
         let f1 = (0..classes)
             .filter(|&class| counts[class] + predictions[class] > 0)
             .map(|class| 2.0 * hits[class] as f64 / (counts[class] + predictions[class]) as f64);
-        let losses = rows.iter().map(|row| {
-            let probability = row.probabilities[row.class].max(f32::EPSILON);
-            -f64::from(probability).ln()
-        });
         Some(ClassScores {
             rows: rows.len(),
             error: (rows.len() - right) as f64 / all,
             balanced_error: 1.0 - mean(recalls),
             macro_f1: mean(f1),
             auc: auc(&rows, &counts),
-            log_loss: mean(losses),
+            log_loss: log_loss(probabilities, classes, truth)?,
             calibration_error: calibration_error(&rows),
             counts,
         })
     }
+}
+
+/// The mean over labelled rows of −log of the probability of the true class, in nats, as
+/// [`ClassScores::log_loss`]; `None` without labelled rows.
+pub fn log_loss(probabilities: &[f32], classes: usize, truth: &[i32]) -> Option<f64> {
+    let rows = probabilities.chunks_exact(classes).zip(truth);
+    let losses = rows.filter_map(|(probabilities, &class)| {
+        let probability = probabilities.get(usize::try_from(class).ok()?)?;
+        Some(-f64::from(probability.max(f32::EPSILON)).ln())
+    });
+    let mut losses = losses.peekable();
+    losses.peek().is_some().then(|| mean(losses))
 }
 
 /// A row whose class is known.

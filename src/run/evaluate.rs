@@ -103,6 +103,11 @@ impl Evaluator {
         })
     }
 
+    /// Whether the program has an output.
+    pub fn computes(&self, output: &OutputName) -> bool {
+        self.outputs.iter().any(|(name, _)| name == output)
+    }
+
     /// Computes every output for every row, with the noise of `seed`: numbers per row on bits, others
     /// on greys.
     ///

@@ -1,5 +1,5 @@
-//! A run's folder: the model's text, the settings, the metrics of each epoch and the last
-//! checkpoint.
+//! A run's folder: the model's text, the settings, the metrics of each epoch, the last checkpoint
+//! and, if the run chooses its best epoch, that of the best epoch.
 //!
 //! A folder is a run once it has `settings.json`, which is written last and names the hash of the
 //! model's text. From then on it has a checkpoint. A process that is killed before leaves files that
@@ -7,6 +7,7 @@
 
 use super::{
     checkpoint::Checkpoint,
+    events::Events,
     log::Log,
     session::{Layout, Session},
     settings::{RESTORE, Settings, in_edition},
@@ -27,6 +28,16 @@ use std::{
 /// A lock on a run's folder, so that only one trainer at a time trains the run.
 pub struct Lock {
     _file: fs::File,
+}
+
+/// Which parameters of a run are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CheckpointChoice {
+    /// Those of the best epoch if the run chooses one, else the last ones.
+    #[default]
+    Best,
+    /// The last ones.
+    Last,
 }
 
 /// The folder of a run.
@@ -174,6 +185,16 @@ impl Folder {
                      folder",
                 );
             }
+            if self.path.join(SEEDS).exists() {
+                let runs = fs::read_dir(&self.path).into_iter().flatten().flatten();
+                let runs = runs.map(|entry| entry.path());
+                let first = runs.filter(|path| path.join(SETTINGS).exists()).min();
+                let run = first.unwrap_or(self.path.join("seed0"));
+                return error.help(format!(
+                    "the folder has runs of several seeds; name one of them, such as {}",
+                    run.display()
+                ));
+            }
             error.help("name the folder of a run, such as runs/adgm")
         })?;
         Settings::read(&file, &bytes)
@@ -182,6 +203,21 @@ impl Folder {
     /// The file of the last checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join(CHECKPOINT)
+    }
+
+    /// The file of the best epoch's checkpoint.
+    pub fn best(&self) -> PathBuf {
+        self.path.join(BEST)
+    }
+
+    /// The picture of the learning curves.
+    pub fn curves(&self) -> PathBuf {
+        self.path.join(CURVES)
+    }
+
+    /// The metrics as events for TensorBoard.
+    pub fn events(&self) -> Events {
+        Events::new(self.path.join(EVENTS))
     }
 
     fn model_file(&self) -> PathBuf {
@@ -213,6 +249,7 @@ impl Folder {
             settings.model.as_deref(),
         )?;
         settings.check_resolved(&self.settings_file(), &model)?;
+        model.frozen = settings.freeze.clone();
         for from in &settings.from {
             let upstream = read_model(
                 &self.upstream_file(&from.variable),
@@ -251,33 +288,73 @@ impl Folder {
         Ok(checkpoint)
     }
 
-    /// A session with the parameters of the last checkpoint, or their averages if the run has them.
+    /// Reads the checkpoint that is used. A run that chooses its best epoch has none before its
+    /// first epoch is complete.
     ///
     /// # Errors
-    /// As [`Folder::read_checkpoint`], or if the checkpoint does not fit the parameters.
+    /// As [`Folder::read_checkpoint`], or if the best epoch's checkpoint is missing.
+    pub fn read_chosen(
+        &self,
+        settings: &Settings,
+        model: &Model,
+        choice: CheckpointChoice,
+    ) -> Result<Checkpoint> {
+        let is_last = choice == CheckpointChoice::Last || settings.early_stopping.is_none();
+        let path = self.best();
+        if is_last || !path.exists() {
+            let last = self.read_checkpoint(settings, model)?;
+            let has_epoch = last.origin.as_ref().is_some_and(|origin| origin.epoch > 0);
+            if !is_last && has_epoch {
+                let message = format!(
+                    "{}: expected the best epoch's checkpoint {BEST}, found none",
+                    self.path.display()
+                );
+                return Err(Error::data(message).help(
+                    "restore the file from a copy, or use the last checkpoint with the option \
+                     `checkpoint last`",
+                ));
+            }
+            return Ok(last);
+        }
+        let checkpoint = Checkpoint::read(&path)?;
+        checkpoint.check_origin(settings, model)?;
+        Ok(checkpoint)
+    }
+
+    /// A session with the parameters of a checkpoint, or their averages if the run has them.
+    ///
+    /// # Errors
+    /// As [`Folder::read_chosen`], or if the checkpoint does not fit the parameters.
     pub fn session(
         &self,
         settings: &Settings,
         model: &Model,
+        choice: CheckpointChoice,
         layout: Layout,
         device: &Device,
     ) -> Result<Session> {
-        let checkpoint = self.read_checkpoint(settings, model)?;
+        let checkpoint = self.read_chosen(settings, model, choice)?;
         let mut session = Session::new(layout, device)?;
         checkpoint.fill_parameters(&mut session, &checkpoint.evaluated())?;
         Ok(session)
     }
 }
 
+/// The list of seeds in a folder of runs that differ in their seed.
+pub const SEEDS: &str = "seeds.json";
 const LOCK: &str = ".lock";
 const MODEL: &str = "model.dgm";
 const SETTINGS: &str = "settings.json";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINT: &str = "checkpoint.safetensors";
+const BEST: &str = "best.safetensors";
+const CURVES: &str = "curves.svg";
+/// TensorBoard reads files whose names contain `tfevents`.
+const EVENTS: &str = "events.out.tfevents.dgc";
 
 /// Whether a file of this name belongs to a run, besides the settings.
 fn is_part(name: &str) -> bool {
-    [MODEL, METRICS, CHECKPOINT].contains(&name)
+    [MODEL, METRICS, CHECKPOINT, BEST, CURVES, EVENTS].contains(&name)
         || name.starts_with("from.") && name.ends_with(".dgm")
 }
 

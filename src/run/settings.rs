@@ -4,6 +4,7 @@
 //! ([`Settings::identity`]), so that damage to either file is found.
 
 use super::{
+    best::StoppingRule,
     data::{ClassNames, ColumnNames, Dataset, KnownNames},
     fields::Fields,
 };
@@ -58,6 +59,18 @@ pub struct Settings {
     pub labels: Option<usize>,
     /// The number of training rows to hold out.
     pub validation: usize,
+    /// How the best epoch is chosen; `None` uses the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<StoppingRule>,
+    /// The run whose parameters this one began with; `None` for new parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
+    /// Patterns of the names of parameters that training does not change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// Whether the metrics are also written as events for TensorBoard.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
     /// The seed of all random numbers.
     pub seed: u64,
     /// Samples per row in the evaluation after each epoch.
@@ -93,6 +106,30 @@ pub struct From {
     /// The checksum of the checkpoint that the parameters were read from; `None` in format 1.
     #[serde(default)]
     pub checkpoint: Option<String>,
+}
+
+/// The run that a run's first parameters come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// The run's folder, as it was named.
+    pub run: String,
+    /// The checksum of the checkpoint.
+    pub checkpoint: String,
+}
+
+/// Checks a number of epochs without a better one.
+///
+/// # Errors
+/// If it is 0.
+pub fn check_patience(patience: u64) -> Result<()> {
+    match patience {
+        0 => Err(
+            Error::option("patience", 0, "expected a whole number of epochs from 1")
+                .help("training would stop after the first epoch"),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The edition of files that do not name one.
@@ -146,6 +183,10 @@ impl Settings {
             columns: fields.take_optional("columns")?.unwrap_or_default(),
             labels: fields.take("labels")?,
             validation: fields.take("validation")?,
+            early_stopping: fields.take_optional("early_stopping")?,
+            tensorboard: fields.take_optional("tensorboard")?.unwrap_or_default(),
+            init: fields.take_optional("init")?,
+            freeze: fields.take_optional("freeze")?.unwrap_or_default(),
             seed: fields.take("seed")?,
             samples: fields.take("samples")?,
             precision: if is_old {
@@ -212,10 +253,35 @@ impl Settings {
             "precision": self.precision,
             "from": self.from,
         });
-        match identity {
-            Value::Object(fields) => fields,
-            _ => unreachable!("the literal is an object"),
+        let Value::Object(mut identity) = identity else {
+            unreachable!("the literal is an object")
+        };
+        // Runs without these settings have the fields of runs of earlier versions.
+        if let Some(choice) = self.early_stopping {
+            identity.insert("criterion".to_string(), choice.criterion.to_string().into());
         }
+        if let Some(init) = &self.init {
+            identity.insert("init".to_string(), init.checkpoint.clone().into());
+        }
+        if !self.freeze.is_empty() {
+            identity.insert("freeze".to_string(), self.freeze.clone().into());
+        }
+        identity
+    }
+
+    /// Changes the number of epochs without a better one that end training.
+    ///
+    /// # Errors
+    /// If the run does not choose its best epoch, or the number is 0.
+    pub fn set_patience(&mut self, patience: u64) -> Result<()> {
+        check_patience(patience)?;
+        let Some(choice) = &mut self.early_stopping else {
+            let message = "the run does not choose its best epoch";
+            return Err(Error::option("patience", patience, message)
+                .help("omit the option, or give it to a new run"));
+        };
+        choice.patience = Some(patience);
+        Ok(())
     }
 
     /// Checks that the model has the sizes and settings that the run was started with.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     backend::{Array, ArrayRange, Build, Device, Gather, NoiseKey, Spent},
     error::{Error, ErrorKind, Result},
+    files::write_whole,
     id::Id,
     model::{Batch, Model, Scheduled, scope},
     names::{AVERAGE, CaseKind, InputName, OutputName, PRIOR, RATE, STEP, UpdateArray},
@@ -462,6 +463,14 @@ impl Stepper {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&mut self, path: &Path, origin: &Origin) -> Result<()> {
+        write_whole(path, &self.to_checkpoint(path, origin)?)
+    }
+
+    /// The contents of the file that `save` writes.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn to_checkpoint(&mut self, path: &Path, origin: &Origin) -> Result<Vec<u8>> {
         self.settle()?;
         let mut stored = Vec::new();
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
@@ -501,7 +510,7 @@ impl Stepper {
             sums: exact(&self.sums),
             first: exact(self.first.as_deref().unwrap_or_default()),
         };
-        Checkpoint::write(path, &stored, &position, origin)
+        Checkpoint::to_bytes(path, &stored, &position, origin)
     }
 
     /// Restores the state that `save` wrote.

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// The number of kills, over all kinds of run.
-const KILLS: usize = 12;
+const KILLS: usize = 14;
 /// The most kills of one run.
 const KILLS_OF_A_RUN: usize = 4;
 /// The epochs of a run. Each ends with a checkpoint, so that many kills fall into one.
@@ -35,7 +35,7 @@ struct Kind {
 }
 
 const RESUME: &[&str] = &["train", "RUN", "--resume"];
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind {
         name: "plain",
         begin: &[
@@ -83,6 +83,24 @@ const KINDS: [Kind; 6] = [
             "3",
             "--precision",
             "bf16",
+        ],
+        resume: RESUME,
+    },
+    Kind {
+        name: "early stopping",
+        begin: &[
+            "train",
+            "labelled.dgm",
+            "--validation",
+            "15%",
+            "--seed",
+            "3",
+            "--criterion",
+            "log-loss",
+            "--patience",
+            "8",
+            "--freeze",
+            "q.z.*",
         ],
         resume: RESUME,
     },

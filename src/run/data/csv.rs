@@ -3,7 +3,7 @@
 //! A variable with one number takes the column of its name. One with several takes the columns of its
 //! name and a number (`x0`, `x_1`, `x.2`, `x[3]`, from 0 or 1), in the order of the numbers; or, if it
 //! is the only such variable without columns of its own, all columns that no other variable takes. A
-//! column `split` says which rows are test rows.
+//! column `split` says which rows are for training, for testing and for validation.
 
 use super::{
     checks::{may_be_unknown, width},
@@ -24,7 +24,7 @@ use std::{
     path::Path,
 };
 
-/// The column that says which rows are for training and which for testing.
+/// The column that says which rows are for training, for testing and for validation.
 const SPLIT: &str = "split";
 
 /// The values that stand for a missing entry.
@@ -44,7 +44,7 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
     let header: Vec<&str> = header.iter().collect();
     let numeric = || Ok(summary(path)?.numeric_names());
     let layout = Layout::new(model, &header, known, &numeric, &place)?;
-    let mut parts = [Part::new(&layout), Part::new(&layout)];
+    let mut parts = PARTS.map(|_| Part::new(&layout));
     for record in reader.records() {
         let record = record.map_err(broken)?;
         let start = record.position().map_or(0, |position| position.byte());
@@ -58,19 +58,18 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
             column: header[column],
             at,
         };
-        let is_test = match layout.split {
-            Some(column) => cell(column).is_test()?,
-            None => false,
+        let part = match layout.split {
+            Some(column) => cell(column).part()?,
+            None => 0,
         };
-        parts[usize::from(is_test)].push(&layout, at.start, cell)?;
+        parts[part].push(&layout, at.start, cell)?;
     }
-    let [train, test] = parts;
-    if train.rows == 0 {
+    if parts[0].rows == 0 {
         return Err(no_training_rows(&place));
     }
     let mut arrays = Vec::new();
-    let names = layout.class_names([&train, &test], known, &place)?;
-    for (prefix, part) in [("", train), ("test.", test)] {
+    let names = layout.class_names(&parts, known, &place)?;
+    for (prefix, part) in ["", "test.", "validation."].into_iter().zip(parts) {
         if part.rows > 0 {
             let at = |start| Line {
                 place: &place,
@@ -86,7 +85,7 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
     Ok(arrays)
 }
 
-/// Describes the columns of a file, except the one that says which rows are test rows.
+/// Describes the columns of a file, except the one that says which rows are for training.
 ///
 /// # Errors
 /// If the file cannot be read or is no table.
@@ -101,7 +100,9 @@ pub fn summary(path: &Path) -> Result<TableSummary> {
     let split = header.iter().position(|name| name == SPLIT);
     for record in reader.records() {
         let record = record.map_err(|error| broken(&place, text, &error))?;
-        let is_test = split.is_some_and(|split| record[split].eq_ignore_ascii_case("test"));
+        let part = split.and_then(|split| part_of(&record[split]));
+        // Validation rows are held out, as test rows are.
+        let is_test = part.is_some_and(|part| part > 0);
         table.rows += usize::from(!is_test);
         for (column, value) in table.columns.iter_mut().zip(&record) {
             match (is_missing(value), is_test) {
@@ -120,7 +121,7 @@ pub fn summary(path: &Path) -> Result<TableSummary> {
         let other = values.iter().find(|value| part_of(value).is_none());
         if let Some(other) = other {
             let message = format!(
-                "{place}: column `{SPLIT}`: expected `train` or `test`, found `{}`",
+                "{place}: column `{SPLIT}`: expected `train`, `test` or `validation`, found `{}`",
                 shown(other)
             );
             return Err(Error::data(message).help(OTHER_SPLIT));
@@ -300,7 +301,7 @@ impl<'a> Layout<'a> {
     /// The names of the classes of each variable whose column has names.
     fn class_names(
         &self,
-        parts: [&Part; 2],
+        parts: &[Part],
         known: Option<KnownNames>,
         place: &str,
     ) -> Result<ClassNames> {
@@ -314,7 +315,7 @@ impl<'a> Layout<'a> {
                 all.extend(names.map(|names| (variable.name.clone(), names.clone())));
                 continue;
             }
-            let cells = parts.into_iter().flat_map(|part| &part.classes[index]);
+            let cells = parts.iter().flat_map(|part| &part.classes[index]);
             let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable);
             let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
             let whole = |text: &&String| text.parse::<i64>().ok();
@@ -452,19 +453,21 @@ fn shown(text: &str) -> String {
 /// The way out for a column `split` of another meaning.
 const OTHER_SPLIT: &str = "give the column another name if it is no split into these parts";
 
-/// Whether a value of the column `split` marks test rows; `None` for other values.
-fn part_of(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "train" => Some(false),
-        "test" => Some(true),
-        _ => None,
-    }
+/// The values of the column `split`: rows to train on, to test on, and to hold out in training.
+const PARTS: [&str; 3] = ["train", "test", "validation"];
+
+/// The place in [`PARTS`] of a value of the column `split`; `None` for other values.
+fn part_of(text: &str) -> Option<usize> {
+    PARTS
+        .iter()
+        .position(|part| text.eq_ignore_ascii_case(part))
 }
 
 /// The error of a table without training rows.
 fn no_training_rows(place: &str) -> Error {
-    Error::data(format!("{place}: expected a row for training, found none"))
-        .help("add lines below the line of column names, which are not all marked `test`")
+    Error::data(format!("{place}: expected a row for training, found none")).help(
+        "add lines below the line of column names, which are not all marked `test` or `validation`",
+    )
 }
 
 /// The most bytes of a class's name, and of all of a variable's.
@@ -557,13 +560,16 @@ impl Cell<'_> {
         })
     }
 
-    fn is_test(&self) -> Result<bool> {
+    fn part(&self) -> Result<usize> {
         let part = part_of(self.text);
-        part.ok_or_else(|| self.error("`train` or `test`").help(OTHER_SPLIT))
+        part.ok_or_else(|| {
+            self.error("`train`, `test` or `validation`")
+                .help(OTHER_SPLIT)
+        })
     }
 }
 
-/// The values of the training or of the test rows.
+/// The values of the rows of a part.
 struct Part {
     rows: usize,
     /// The place of each row in the text, for messages about classes.

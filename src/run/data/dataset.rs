@@ -5,7 +5,7 @@ use super::{
     load::{load_with, whole_path},
     source::Source,
     table::Table,
-    tables::{ClassNames, ColumnNames, DataArray, KnownNames, Tables},
+    tables::{ClassNames, ColumnNames, DataArray, KnownNames, Tables, variable_of},
 };
 use crate::{
     error::{Error, Result},
@@ -14,13 +14,14 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{path::Path, sync::Arc};
 
-/// Training rows and optional test rows.
+/// Training rows, and optional test and validation rows.
 ///
 /// Every row has a value of each data variable of the model. Labels may be missing.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(crate) train: Arc<dyn Source>,
     pub(crate) test: Option<Arc<dyn Source>>,
+    pub(crate) validation: Option<Arc<dyn Source>>,
     /// The names of arrays that are not variables of the model.
     others: Vec<String>,
     /// The name or path that the data were read from; `None` for data in memory.
@@ -33,7 +34,7 @@ impl Dataset {
     /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows, a folder of
     /// idx files, an `.npz` or `.safetensors` file with an array for each observed variable, such as
     /// `x` and `y`, or a `.csv` or `.tsv` file with columns for each. Arrays named `test.x` and `test.y`
-    /// hold the test rows.
+    /// hold the test rows, `validation.x` and `validation.y` rows that are held out.
     ///
     /// # Errors
     /// If there is no such data set, it cannot be read, or it does not fit the model.
@@ -57,7 +58,8 @@ impl Dataset {
 
     /// A data set from arrays in memory: one for each observed variable, whose first axis is the
     /// row. The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
-    /// Arrays named `test.x` and `test.y` hold the test rows. Arrays that are not variables of the
+    /// Arrays named `test.x` and `test.y` hold the test rows, `validation.x` and `validation.y` rows
+    /// that are held out. Arrays that are not variables of the
     /// model are ignored; [`Dataset::others`] lists them.
     ///
     /// # Errors
@@ -67,7 +69,7 @@ impl Dataset {
         let arrays: Vec<DataArray> = arrays.into_iter().collect();
         let given = model.given();
         let inferred = arrays.iter().find_map(|array| {
-            let name = array.name().strip_prefix("test.").unwrap_or(array.name());
+            let name = variable_of(array.name());
             let is_given = given.iter().any(|variable| variable.name == name);
             let mut variables = model.variables.iter();
             variables.find(|variable| !is_given && variable.name == name)
@@ -94,6 +96,7 @@ impl Dataset {
         let dataset = Dataset {
             train,
             test,
+            validation: None,
             others: Vec::new(),
             name: None,
             class_names: ClassNames::new(),
@@ -108,6 +111,7 @@ impl Dataset {
         Dataset {
             train: share(tables.train),
             test: tables.test.map(share),
+            validation: tables.validation.map(share),
             others: tables.others,
             name,
             class_names: tables.class_names,
@@ -119,6 +123,7 @@ impl Dataset {
         for (place, source) in [
             ("data", Some(&self.train)),
             ("test data", self.test.as_ref()),
+            ("validation data", self.validation.as_ref()),
         ] {
             if let Some(source) = source {
                 check_source(
@@ -141,6 +146,11 @@ impl Dataset {
     /// The test rows, if the data set has any.
     pub fn test(&self) -> Option<&dyn Source> {
         self.test.as_deref()
+    }
+
+    /// The rows that the data set itself holds out for validation, if it has any.
+    pub fn validation(&self) -> Option<&dyn Source> {
+        self.validation.as_deref()
     }
 
     /// The names of the arrays that are not variables of the model, and so are not used.
@@ -170,6 +180,11 @@ impl Dataset {
     pub fn fingerprint(&self) -> Result<String> {
         let mut hash = Sha256::new();
         for source in std::iter::once(&self.train).chain(&self.test) {
+            source.digest(&mut |bytes| hash.update(bytes))?;
+        }
+        if let Some(source) = &self.validation {
+            // The same rows as test rows are other data.
+            hash.update("validation");
             source.digest(&mut |bytes| hash.update(bytes))?;
         }
         let digits = hash.finalize();

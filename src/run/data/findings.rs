@@ -117,7 +117,9 @@ pub fn of_labels(
     };
     let (rows, labelled) = (counts.labelled() + counts.unlabelled, counts.labelled());
     let is_validation = part == "validation";
-    if is_validation && all.unlabelled > 0 && labelled > 0 {
+    // Other validation rows are those of the data set itself.
+    let is_taken = training.labelled() + training.unlabelled < all.labelled() + all.unlabelled;
+    if is_validation && is_taken && all.unlabelled > 0 && labelled > 0 {
         let message = format!(
             "validation: the {rows} held-out rows have {labelled} of the {} labels of `{label}`, \
              which training does not see",

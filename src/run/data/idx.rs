@@ -80,6 +80,7 @@ fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
     Ok(Tables {
         train,
         test: table(model, files, "t10k")?,
+        validation: None,
         others: Vec::new(),
         class_names: ClassNames::new(),
         columns: ColumnNames::new(),

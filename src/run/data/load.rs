@@ -34,6 +34,7 @@ pub fn load_with(source: Option<&str>, model: &Model, known: Option<KnownNames>)
     for (part, table) in [
         ("", Some(&tables.train)),
         (": test rows", tables.test.as_ref()),
+        (": validation rows", tables.validation.as_ref()),
     ] {
         // A single label cannot be incomplete.
         if let Some(table) = table.filter(|_| model.labels().count() > 1) {

@@ -30,13 +30,15 @@ pub struct KnownNames<'a> {
     pub columns: &'a ColumnNames,
 }
 
-/// The training rows and, if the data have them, the test rows.
+/// The training rows and, if the data have them, the test and the validation rows.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// The training rows.
     pub train: Table,
     /// The test rows.
     pub test: Option<Table>,
+    /// The rows that are held out for validation.
+    pub validation: Option<Table>,
     /// The names of arrays that are not variables of the model.
     pub others: Vec<String>,
     /// The names of the classes of variables whose classes have names in the data.
@@ -121,7 +123,7 @@ impl Numbers {
 
 impl DataArray {
     /// The array of the variable `name`; `shape` begins with the number of rows. Test rows are
-    /// named `test.NAME`.
+    /// named `test.NAME`, validation rows `validation.NAME`.
     pub fn new(
         name: impl Into<String>,
         shape: impl AsRef<[usize]>,
@@ -180,12 +182,13 @@ impl Tables {
     pub fn new(model: &Model, arrays: &[DataArray], place: &str) -> Result<Self> {
         check_different_names(arrays, place)?;
         let train = table(model, arrays, "", place)?;
-        let tested = arrays.iter().any(|array| array.name.starts_with("test."));
-        let test = if tested {
-            Some(table(model, arrays, "test.", place)?)
-        } else {
-            None
+        let part = |prefix: &str| {
+            let has_part = arrays.iter().any(|array| array.name.starts_with(prefix));
+            has_part
+                .then(|| table(model, arrays, prefix, place))
+                .transpose()
         };
+        let (test, validation) = (part("test.")?, part("validation.")?);
         let others = arrays
             .iter()
             .map(|array| array.name.clone())
@@ -193,15 +196,14 @@ impl Tables {
             .collect();
         let names = |of: fn(&DataArray) -> &Vec<String>| {
             let named = arrays.iter().filter(|array| !of(array).is_empty());
-            let named = named.map(|array| {
-                let name = array.name.strip_prefix("test.").unwrap_or(&array.name);
-                (name.to_string(), of(array).clone())
-            });
+            let named =
+                named.map(|array| (variable_of(&array.name).to_string(), of(array).clone()));
             named.collect()
         };
         Ok(Tables {
             train,
             test,
+            validation,
             others,
             class_names: names(|array| &array.class_names),
             columns: names(|array| &array.columns),
@@ -221,9 +223,17 @@ fn check_different_names(arrays: &[DataArray], place: &str) -> Result<()> {
     }
 }
 
-/// Whether an array has the name of a variable of the model, for training or test rows.
+/// The variable that an array of training, test or validation rows is named after.
+pub fn variable_of(name: &str) -> &str {
+    let part = ["test.", "validation."];
+    part.iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
+}
+
+/// Whether an array has the name of a variable of the model, for rows of any part.
 pub fn is_wanted(model: &Model, name: &str) -> bool {
-    let name = name.strip_prefix("test.").unwrap_or(name);
+    let name = variable_of(name);
     model.given().iter().any(|variable| variable.name == name)
 }
 

@@ -4,6 +4,7 @@
 pub mod emulator;
 pub mod program;
 pub mod slopes;
+pub mod tiny;
 
 use dgc::{
     distribution::Domain,
