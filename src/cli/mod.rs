@@ -18,6 +18,7 @@ mod runs;
 mod overview;
 mod bench;
 mod doctor;
+mod shell;
 
 use crate::Result;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -72,6 +73,8 @@ enum Command {
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
     Bound(numbers::Bound),
+    Completions(shell::Completions),
+    Man(shell::Manual),
 }
 
 /// Runs the program with the process's arguments.
@@ -110,6 +113,8 @@ fn run(command: Command) -> Result<()> {
         Command::Bench(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Bound(command) => command.run(),
+        Command::Completions(command) => command.run(arguments()),
+        Command::Man(command) => command.run(arguments()),
     }
 }
 

@@ -144,7 +144,7 @@ fn every_command_runs_on_every_model() {
                     on_model(&[&given[..], &["--grads", "grads.safetensors"]].concat());
                 }
                 // Commands without a model.
-                "list" | "doctor" | "new" | "runs" => {}
+                "list" | "doctor" | "new" | "runs" | "completions" | "man" => {}
                 other => panic!("`{other}` is not run on the models: add how it is called"),
             }
         }
@@ -186,6 +186,8 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
         "bound" => (vec!["bound", "small.dgm"], None),
         "list" | "doctor" => (vec![command], None),
         "runs" => (vec!["runs", "."], None),
+        "completions" => (vec!["completions", "bash"], None),
+        "man" => (vec!["man"], Some(output(""))),
         "new" => (vec!["new", "table.csv"], Some(output(".dgm"))),
         other => panic!("`{other}` is not called with extreme options: add how it is called"),
     };
@@ -291,6 +293,43 @@ fn extreme_options_are_refused_by_name() {
     }
     eprintln!("{tried} calls with an extreme option: {refused} refused");
     assert!(tried > 500, "the parser lists the options");
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let parser = dgc::cli::arguments();
+    let names: Vec<&str> = parser.get_subcommands().map(Command::get_name).collect();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = common::program::fine(at, &["completions", shell]);
+        for word in names.iter().chain(&["patience", "freeze"]) {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        std::fs::write(at.join(shell), script).expect("a file");
+        let checked = process::Command::new(shell)
+            .arg("-n")
+            .arg(at.join(shell))
+            .status();
+        match checked {
+            Ok(status) => assert!(status.success(), "{shell}: {status}"),
+            Err(error) => eprintln!("SKIPPED: {shell} cannot be started: {error}"),
+        }
+    }
+    assert!(common::program::fails(at, &["completions", "sh"]).contains("bash"));
+    common::program::fine(at, &["man", "-o", "share/man1"]);
+    let page = |name: &str| {
+        let path = at.join("share/man1").join(name);
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    assert!(page("dgc.1").contains("deep generative models"));
+    for name in &names {
+        assert!(
+            page(&format!("dgc-{name}.1")).contains(".SH OPTIONS"),
+            "{name}"
+        );
+    }
+    assert!(page("dgc-train.1").contains("\\-\\-patience"));
 }
 
 #[test]
