@@ -288,6 +288,8 @@ impl Ord for OutputName {
 pub enum InputName {
     /// `CASE.VARIABLE`: the values of an observed variable in the rows of a case.
     Observed(CaseKind, String),
+    /// `row_key.STREAM`: the keys of the rows' noise in evaluation, such as `row_key.unlabelled.z`.
+    RowKey(String),
     /// `labelled`: the weight of the labelled rows' bound.
     LabelledWeight,
     /// `KIND.VARIABLE`: a number that changes from step to step or depends on the training rows,
@@ -318,6 +320,9 @@ impl InputName {
             return Some(InputName::LabelledWeight);
         }
         let (kind, variable) = text.split_once('.')?;
+        if kind == "row_key" {
+            return Some(InputName::RowKey(variable.to_string()));
+        }
         Some(InputName::number(kind, variable))
     }
 }
@@ -326,6 +331,7 @@ impl fmt::Display for InputName {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             InputName::Observed(case, variable) => write!(f, "{case}.{variable}"),
+            InputName::RowKey(stream) => write!(f, "row_key.{stream}"),
             InputName::LabelledWeight => write!(f, "labelled"),
             InputName::Number { kind, variable } => write!(f, "{kind}.{variable}"),
         }
@@ -509,6 +515,7 @@ mod tests {
         for name in [
             InputName::Observed(CaseKind::Unlabelled, "x".to_string()),
             InputName::Observed(CaseKind::Generated, "y".to_string()),
+            InputName::RowKey("unlabelled.z.angle".to_string()),
             InputName::LabelledWeight,
             InputName::number("beta", "z"),
         ] {

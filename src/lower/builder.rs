@@ -5,7 +5,7 @@
 //! Instead, a pass with other settings is a child ([`Builder::child`]), which borrows the graph until it
 //! goes out of scope.
 
-use super::Mode;
+use super::{Mode, row_noise};
 use crate::{
     id::Id,
     layer::Context,
@@ -265,13 +265,18 @@ impl<'g> Builder<'g> {
         if let Some(label) = &self.label {
             return self.graph.noise(&format!("{label}.{name}"), kind, axes);
         }
-        let row = self.rows.axis;
+        let (row, sample) = (self.rows.axis, self.sample);
+        let is_keyed = self.mode.keyed;
         self.rows.join(self.graph, |graph, part| {
-            let axes = match axes.contains(row) {
-                true => axes.without(row).with(part.axis),
-                false => axes.clone(),
-            };
-            graph.noise(&format!("{}.{name}", part.case), kind, axes)
+            let name = format!("{}.{name}", part.case);
+            if !axes.contains(row) {
+                return graph.noise(&name, kind, axes.clone());
+            }
+            let axes = axes.without(row).with(part.axis);
+            match is_keyed {
+                true => row_noise::noise(graph, &name, kind, &axes, part.axis, sample),
+                false => graph.noise(&name, kind, axes),
+            }
         })
     }
 }

@@ -319,6 +319,7 @@ impl<'m, 'g> Case<'m, 'g> {
     ) -> T {
         let mode = Mode {
             binarise: self.builder.mode.binarise,
+            keyed: self.builder.mode.keyed,
             ..Mode::EVALUATE
         };
         let name = &self.variable(upstream.variable).name;

@@ -31,7 +31,7 @@ pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
     let builder = Builder::new(
         &mut graph,
         &mut running,
-        Mode::EVALUATE,
+        Mode::GENERATE,
         1,
         CaseKind::Generated,
         rows,

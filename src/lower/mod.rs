@@ -10,6 +10,7 @@
 //! running averages, because evaluation infers the same variables as that case.
 //!
 //! Each file imports only files that stand above it in this list:
+//! - `row_noise`: noise of evaluation, which belongs to a row's values;
 //! - `builder`: the graph and the settings of one pass over the networks;
 //! - `network`, `mixture`: layers, and heads of distributions;
 //! - `joint`: the networks that the rows of all cases pass through together;
@@ -21,6 +22,7 @@
 //! - `objective`, `evaluate`, `generate`, `update`: the programs of a run;
 //! - `freeze`: parameters that training does not change.
 
+mod row_noise;
 mod builder;
 mod network;
 mod mixture;
@@ -53,6 +55,8 @@ pub struct Mode {
     pub noisy: bool,
     /// Grey values of binary data are replaced by Bernoulli samples.
     pub binarise: bool,
+    /// Noise belongs to a row's values, not to its place among the rows.
+    pub keyed: bool,
 }
 
 impl Mode {
@@ -61,17 +65,26 @@ impl Mode {
         batch_statistics: true,
         noisy: true,
         binarise: true,
+        keyed: false,
     };
     /// `dgc bound`: batch statistics, and no randomness but the given noise.
     pub const BOUND: Mode = Mode {
         batch_statistics: true,
         noisy: false,
         binarise: false,
+        keyed: false,
     };
-    /// Evaluation: running averages, no randomness in networks, and data as they are.
+    /// Evaluation: running averages, no randomness in networks, data as they are, and noise by the
+    /// rows' values.
     pub const EVALUATE: Mode = Mode {
         batch_statistics: false,
         noisy: false,
         binarise: false,
+        keyed: true,
+    };
+    /// Drawing data: as evaluation, but each row is a draw of its own.
+    pub const GENERATE: Mode = Mode {
+        keyed: false,
+        ..Mode::EVALUATE
     };
 }

@@ -2,6 +2,7 @@
 
 use super::{
     data::{Bits, Source, check_field},
+    row_keys::RowHash,
     session::{Loaded, Session},
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     names::{InputName, OutputName},
     note::Note,
     plan::Buffer,
-    tensor::AxisKind,
+    tensor::{AxisKind, philox},
 };
 use std::collections::BTreeMap;
 
@@ -24,6 +25,16 @@ pub struct Evaluator {
     /// The outputs, with the number of floats per row.
     outputs: Vec<(OutputName, usize)>,
     inputs: Vec<Input>,
+    keys: Vec<KeyInput>,
+}
+
+/// An input with the keys of the rows' noise.
+struct KeyInput {
+    name: String,
+    /// The number of the stream that the keys are drawn from.
+    stream: u32,
+    /// Floats per row.
+    width: usize,
 }
 
 /// An input that a program reads from each row.
@@ -95,7 +106,18 @@ impl Evaluator {
                     .any(|given| given.name == input.variable)
             })
             .collect();
+        let keys = loaded.inputs().filter_map(|name| {
+            let InputName::RowKey(_) = InputName::parse(name)? else {
+                return None;
+            };
+            Some(KeyInput {
+                name: name.to_string(),
+                stream: philox::stream(name),
+                width: session.len(&loaded, name)? / rows,
+            })
+        });
         Ok(Evaluator {
+            keys: keys.collect(),
             loaded,
             rows,
             outputs,
@@ -136,7 +158,8 @@ impl Evaluator {
         Ok(Scored { inferred, on_greys })
     }
 
-    /// Computes every output for every row of data as they are, with the noise of `seed`.
+    /// Computes every output for every row of data as they are, with the noise of `seed`. The results
+    /// of a row depend on its values, the seed and the number of samples alone.
     ///
     /// # Errors
     /// If the rows lack a variable that the program reads, its width differs, the rows cannot be
@@ -152,19 +175,36 @@ impl Evaluator {
             .map(|(name, _)| (name.clone(), Vec::new()))
             .collect();
         let total = source.rows();
+        let mut values = Vec::new();
         for first in (0..total).step_by(self.rows) {
             let count = self.rows.min(total - first);
             // The last batch is padded with copies of its first row, whose results are discarded.
             let slots = (0..self.rows).map(|slot| if slot < count { first + slot } else { first });
             let rows: Vec<u32> = slots.map(|row| row as u32).collect();
+            let mut hashes = vec![RowHash::EMPTY; self.rows];
             for (input, &field) in self.inputs.iter().zip(&fields) {
-                session.fill_from(&self.loaded, &input.name, source, field, &rows)?;
+                values.resize(self.rows * input.width, 0.0);
+                source.read(field, &rows, &mut values)?;
+                for (hash, values) in hashes.iter_mut().zip(values.chunks_exact(input.width)) {
+                    hash.add(values);
+                }
+                session.fill(&self.loaded, &input.name, &mut |floats| {
+                    floats.copy_from_slice(&values);
+                })?;
             }
-            let key = NoiseKey {
-                seed: !seed,
-                step: (first / self.rows) as u64,
+            for key in &self.keys {
+                session.fill(&self.loaded, &key.name, &mut |floats| {
+                    for (hash, keys) in hashes.iter().zip(floats.chunks_exact_mut(key.width)) {
+                        hash.fill(seed, key.stream, keys);
+                    }
+                })?;
+            }
+            // Programs of earlier versions have noise by place, and need other numbers in each batch.
+            let step = match self.keys.is_empty() {
+                true => (first / self.rows) as u64,
+                false => 0,
             };
-            session.run(&self.loaded, key)?;
+            session.run(&self.loaded, NoiseKey { seed: !seed, step })?;
             for (name, width) in &self.outputs {
                 let values = session
                     .read(&self.loaded, &name.to_string())?

@@ -10,6 +10,7 @@ pub mod session;
 pub mod initialize;
 pub mod bound;
 pub mod programs;
+pub mod row_keys;
 pub mod evaluate;
 pub mod classification;
 pub mod best;

@@ -51,6 +51,7 @@ mod registries;
 mod results;
 mod sizes;
 mod seeds;
+mod rows;
 mod smoothing;
 mod stack;
 mod stages;
