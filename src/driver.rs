@@ -159,6 +159,11 @@ pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     simplify(&verified(lower::evaluate(model, case, what)))
 }
 
+/// The mean of each data variable of each row of a case, given what is inferred.
+pub fn reconstruct(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
+    simplify(&verified(lower::reconstruct(model, case, what)))
+}
+
 /// Data drawn from the generative graph.
 pub fn generate(model: &Model, rows: usize, given: &[crate::id::Id<model::Variable>]) -> Graph {
     simplify(&verified(lower::generate(model, rows, given)))

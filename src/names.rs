@@ -145,6 +145,8 @@ pub enum OutputName {
     Predict(String),
     /// `encode.LATENT`: the posterior mean of each row.
     Encode(String),
+    /// `reconstruct.VARIABLE`: the mean of a data variable given what is inferred of each row.
+    Reconstruct(String),
     /// `at_limit.HEAD`: the share of the values of a head, such as `p.x.log_rate`, that are at the limit
     /// of its range, for each row.
     AtLimit(String),
@@ -208,6 +210,7 @@ impl fmt::Display for OutputName {
             OutputName::Likelihood => write!(f, "likelihood"),
             OutputName::Predict(label) => write!(f, "predict.{label}"),
             OutputName::Encode(latent) => write!(f, "encode.{latent}"),
+            OutputName::Reconstruct(variable) => write!(f, "reconstruct.{variable}"),
             OutputName::AtLimit(head) => write!(f, "at_limit.{head}"),
             OutputName::Array(name) => write!(f, "{name}"),
         }
@@ -239,6 +242,7 @@ impl From<&str> for OutputName {
         match text.split_once('.') {
             Some(("predict", label)) => OutputName::Predict(label.to_string()),
             Some(("encode", latent)) => OutputName::Encode(latent.to_string()),
+            Some(("reconstruct", variable)) => OutputName::Reconstruct(variable.to_string()),
             Some(("at_limit", head)) => OutputName::AtLimit(head.to_string()),
             // `from.z.x` is a variable of an upstream model.
             None | Some(("from", _)) => array(),
@@ -473,6 +477,7 @@ mod tests {
             OutputName::Likelihood,
             OutputName::Predict(name("y")),
             OutputName::Encode(name("z")),
+            OutputName::Reconstruct(name("x")),
             OutputName::AtLimit(name("p.x.log_rate")),
             OutputName::metric("classification", "y"),
             OutputName::Metric {

@@ -149,6 +149,8 @@ pub struct LabelScores {
     /// The confusion matrix: counts of rows with axes true class, predicted class. Empty for a label
     /// of more than 1,000 classes.
     pub confusion: Vec<Vec<usize>>,
+    /// The temperature that calibrates the probabilities; `None` if the run has no calibration.
+    pub temperature: Option<f64>,
 }
 
 impl Evaluation {
@@ -193,6 +195,7 @@ impl LabelScores {
             scores: ClassScores::new(probabilities, *classes, truth)?,
             names: prediction.names.clone(),
             confusion: confusion(&prediction.likeliest(), truth, *classes),
+            temperature: None,
         })
     }
 
@@ -209,6 +212,7 @@ impl LabelScores {
             "AUC": scores.auc,
             "log loss": scores.log_loss,
             "calibration error": scores.calibration_error,
+            "temperature": self.temperature,
         });
         if !self.confusion.is_empty() {
             json[format!("confusion of {}", self.label)] = json!(self.confusion);
@@ -251,7 +255,11 @@ impl fmt::Display for LabelScores {
             f,
             ", calibration error {:.2} %",
             100.0 * scores.calibration_error
-        )
+        )?;
+        match self.temperature {
+            Some(temperature) => writeln!(f, "  calibrated with temperature {temperature:.4}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -19,6 +19,9 @@ mod files;
 mod results;
 mod layout;
 mod run;
+mod calibrate;
+mod reconstruct;
+mod sample;
 mod overview;
 mod picture;
 mod inherited;
@@ -37,6 +40,7 @@ pub use crate::{
         arrays::NamedArray,
         best::{Best, Criterion},
         bound::{Arrays, Engine, Report as BoundReport},
+        calibration::{Calibration, Temperature},
         classification::ClassScores,
         compiled::Compiled,
         data::{ClassNames, DataArray, Dataset, Field, LabelCounts, Numbers, Source},
@@ -61,7 +65,8 @@ pub use overview::{Overview, RunOverview};
 pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use results::{ResultTable, TableFormat};
-pub use run::{DrawnSamples, Run, SampleOptions};
+pub use run::Run;
+pub use sample::{DrawnSamples, SampleOptions};
 pub use seeds::{SeedScores, SeedSpread, Seeds};
 pub use selection::{DataPart, Rows};
 pub use stage::Stage;

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Results for each row: columns of numbers or classes, one line for each row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultTable {
-    /// The number of each row in its data set, from 0.
+    /// The number of each row, see [`Rows::numbers`].
     numbers: Vec<usize>,
     results: Vec<RowResult>,
 }
@@ -31,6 +31,8 @@ enum Values {
     Numbers(Vec<f32>),
     /// The class of each row, −1 where it is unknown, and the names of the classes, if they have any.
     Classes(Vec<i64>, Vec<String>),
+    /// A text of each row.
+    Texts(Vec<String>),
 }
 
 #[cfg(feature = "csv")]
@@ -43,6 +45,7 @@ impl Values {
                 Ok(class) => class_name(names, class),
                 Err(_) => String::new(),
             },
+            Values::Texts(texts) => texts[row].clone(),
         }
     }
 }
@@ -75,6 +78,28 @@ impl ResultTable {
         }
     }
 
+    /// A table of rows that are numbered from 0.
+    pub(super) fn numbered(rows: usize) -> Self {
+        ResultTable {
+            numbers: (0..rows).collect(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Adds the class of each row, −1 where it is unknown.
+    pub(super) fn add_classes(&mut self, name: &str, classes: Vec<i64>, names: Vec<String>) {
+        self.add(
+            name,
+            vec![name.to_string()],
+            Values::Classes(classes, names),
+        );
+    }
+
+    /// Adds numbers with axes row, column.
+    pub(super) fn add_numbers(&mut self, name: &str, columns: Vec<String>, numbers: Vec<f32>) {
+        self.add(name, columns, Values::Numbers(numbers));
+    }
+
     /// A table of one number for each row.
     ///
     /// # Panics
@@ -88,6 +113,34 @@ impl ResultTable {
             Values::Numbers(numbers.to_vec()),
         );
         table
+    }
+
+    /// The table with a further column in front of the others, such as the names of the rows.
+    ///
+    /// # Errors
+    /// If there is a column of that name.
+    ///
+    /// # Panics
+    /// If there are not as many texts as rows.
+    pub fn with_column(mut self, name: &str, texts: Vec<String>) -> Result<Self> {
+        assert_eq!(self.numbers.len(), texts.len(), "a text for each row");
+        let mut columns = self.results.iter().flat_map(|result| &result.columns);
+        if columns.any(|column| column == name) {
+            let message = format!("the results have a column `{name}` of their own");
+            return Err(Error::data(message).help("name another column to copy"));
+        }
+        let at = self
+            .results
+            .iter()
+            .take_while(|result| matches!(result.values, Values::Texts(_)));
+        let at = at.count();
+        let column = RowResult {
+            name: name.to_string(),
+            columns: vec![name.to_string()],
+            values: Values::Texts(texts),
+        };
+        self.results.insert(at, column);
+        Ok(self)
     }
 
     fn add(&mut self, name: &str, columns: Vec<String>, values: Values) {
@@ -172,6 +225,10 @@ impl ResultTable {
                 }
                 Values::Classes(classes, _) => {
                     writer.add_array(name.as_str(), &ArrayView1::from(classes))
+                }
+                Values::Texts(_) => {
+                    let message = format!("an npz file cannot have the text of column `{name}`");
+                    return Err(Error::unsupported(message).help("write a .csv file"));
                 }
             }
             .map_err(failed)?;

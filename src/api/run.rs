@@ -1,4 +1,4 @@
-//! A trained run: evaluation, prediction, encoding and sampling.
+//! A trained run: evaluation, prediction, encoding and log-likelihoods.
 
 use super::{
     evaluation::{
@@ -8,17 +8,15 @@ use super::{
     selection::{DataPart, Rows},
 };
 use crate::{
-    backend::{Build, Device, NoiseKey, Precision},
+    backend::{Device, Precision},
     bound::Case,
-    distribution::Domain,
     driver,
     error::{Error, Result},
-    id::Id,
     lower::Evaluate,
     model::{Model, Variable},
-    names::{CaseKind, InputName, OutputName},
-    plan::NoiseSource,
+    names::{CaseKind, OutputName},
     run::{
+        calibration::{self, Calibration},
         data::{Bits, ClassNames, Dataset, RowView, label_classes},
         evaluate::{Evaluator, Inferred, Scored, active_units, heads_at_limit},
         folder::{CheckpointChoice, Folder},
@@ -29,7 +27,7 @@ use crate::{
 };
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// An opened run: a trained model with its settings.
@@ -38,13 +36,15 @@ use std::{
 /// checkpoint; or their averages if the model has the line `average parameters`. All operations draw samples
 /// from the same seed, so a repeated operation gives the same numbers.
 pub struct Run {
-    folder: Folder,
-    settings: Settings,
-    model: Model,
+    pub(super) folder: Folder,
+    pub(super) settings: Settings,
+    pub(super) model: Model,
     device: Device,
-    checkpoint: CheckpointChoice,
-    samples: usize,
-    seed: u64,
+    pub(super) checkpoint: CheckpointChoice,
+    pub(super) samples: usize,
+    pub(super) seed: u64,
+    is_calibrated: bool,
+    calibration: OnceLock<Option<Calibration>>,
     inference: Mutex<Option<Inference>>,
 }
 
@@ -60,13 +60,20 @@ struct Key {
     case: CaseKind,
     rows: usize,
     samples: usize,
-    likelihood: bool,
+    program: Program,
 }
 
-/// The maximum number of lines of drawn data.
-const MOST_LINES: usize = 10_000;
-/// The most draws of a sample: lines times columns.
-const MOST_DRAWN: usize = 10_000_000;
+/// What a program computes of each row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    /// The bound, its terms, predictions and encodings.
+    Infer,
+    /// The same, and the log-likelihood.
+    Score,
+    /// The means of the data variables.
+    Reconstruct,
+}
+
 /// The maximum number of loaded programs; beyond it, the device is opened anew.
 const MAX_EVALUATORS: usize = 16;
 
@@ -93,6 +100,8 @@ impl Run {
             checkpoint: CheckpointChoice::default(),
             samples: 10,
             seed: 0,
+            is_calibrated: true,
+            calibration: OnceLock::new(),
             inference: Mutex::new(None),
         })
     }
@@ -125,6 +134,44 @@ impl Run {
     /// Sets the seed of the samples. The default is 0.
     pub fn with_seed(self, seed: u64) -> Self {
         Run { seed, ..self }
+    }
+
+    /// Leaves class probabilities as the model gives them, without the run's calibration.
+    pub fn uncalibrated(self) -> Self {
+        Run {
+            is_calibrated: false,
+            ..self
+        }
+    }
+
+    /// The calibration of class probabilities that [`Run::predict`], [`Run::encode`] and
+    /// [`Run::evaluate`] use; `None` if the run has none, or for [`Run::uncalibrated`].
+    ///
+    /// # Errors
+    /// If the calibration is damaged, or belongs to an earlier checkpoint.
+    pub fn calibration(&self) -> Result<Option<&Calibration>> {
+        if !self.is_calibrated {
+            return Ok(None);
+        }
+        if self.calibration.get().is_none() {
+            let found = self
+                .folder
+                .calibration(&self.settings, &self.model, self.checkpoint)?;
+            // Another thread read the same file.
+            let _ = self.calibration.set(found);
+        }
+        Ok(self.calibration.get().and_then(Option::as_ref))
+    }
+
+    /// Sets the calibration that later operations use.
+    pub(super) fn set_calibration(&mut self, calibration: Calibration) {
+        self.is_calibrated = true;
+        self.calibration = OnceLock::from(Some(calibration));
+    }
+
+    /// The device that the run is used on.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The trained model.
@@ -200,7 +247,11 @@ impl Run {
             let message = format!("the data have other classes of `{variable}` than the run");
             return Err(Error::data(message).help("read the data with `Run::open_data`"));
         }
-        Rows::select(dataset, &self.settings, false, part)
+        let rows = Rows::select(dataset, &self.settings, false, part)?;
+        match dataset.name().is_some() && dataset.name() == self.data() {
+            true => Ok(rows.of_training_data()),
+            false => Ok(rows),
+        }
     }
 
     /// Computes the bound and its terms, the log-likelihood, and the label errors.
@@ -211,15 +262,16 @@ impl Run {
     /// # Errors
     /// If the rows do not fit the model, or a number is not finite.
     pub fn evaluate(&self, rows: &Rows) -> Result<Evaluation> {
-        let score = |case: &Case, rows: &Rows, likelihood: bool| {
-            self.with_evaluator(case, rows, likelihood, |evaluator, session| {
+        let score = |case: &Case, rows: &Rows, program: Program| {
+            self.with_evaluator(case, rows, program, |evaluator, session| {
                 evaluator.score(session, &self.model, rows.source(), self.seed)
             })
         };
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        let scored = score(case, rows, true)?;
-        check_finite(&scored)?;
+        let mut scored = score(case, rows, Program::Score)?;
+        check_finite(&scored, rows)?;
+        self.calibrate_all(&mut scored.inferred)?;
         let means = Means::new(&self.model, &scored);
         let mut cases = objective.cases.iter();
         let labelled = match cases.find(|case| case.kind == CaseKind::Labelled) {
@@ -228,8 +280,8 @@ impl Run {
         };
         let labelled = match labelled {
             Some((case, rows)) => {
-                let scored = score(case, &rows, false)?;
-                check_finite(&scored)?;
+                let scored = score(case, &rows, Program::Infer)?;
+                check_finite(&scored, &rows)?;
                 // A classifier has no bound, so it has no means either.
                 let means = Means::new(&self.model, &scored);
                 Some((rows.len(), means)).filter(|(_, means)| !means.is_empty())
@@ -256,7 +308,15 @@ impl Run {
 
     fn label_scores(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<LabelScores>> {
         let predictions = self.predictions(rows, inferred)?;
-        Ok(predictions.iter().filter_map(LabelScores::of).collect())
+        let calibration = self.calibration()?;
+        let scores = predictions.iter().filter_map(|prediction| {
+            let temperature = calibration.map(|found| found.temperature(&prediction.label));
+            Some(LabelScores {
+                temperature,
+                ..LabelScores::of(prediction)?
+            })
+        });
+        Ok(scores.collect())
     }
 
     /// Computes the class probabilities of each label.
@@ -268,10 +328,26 @@ impl Run {
             return Err(Error::unsupported("the model has no label to predict")
                 .help("`Run::encode` computes its latent variables"));
         }
-        let inferred = self.infer(rows)?;
-        check_inferred(&inferred, rows.len())?;
+        let mut inferred = self.infer(rows)?;
+        check_inferred(&inferred, rows)?;
+        self.calibrate_all(&mut inferred)?;
         let labels = self.predictions(rows, &inferred)?;
         Ok(Predictions { labels })
+    }
+
+    /// Applies the run's calibration to the class probabilities of each label.
+    fn calibrate_all(&self, inferred: &mut Inferred) -> Result<()> {
+        let Some(found) = self.calibration()? else {
+            return Ok(());
+        };
+        for label in self.model.labels() {
+            let name = OutputName::Predict(label.name.clone());
+            if let Some(probabilities) = inferred.get_mut(&name) {
+                let temperature = found.temperature(&label.name);
+                calibration::apply(temperature, probabilities, label.size());
+            }
+        }
+        Ok(())
     }
 
     fn predictions(&self, rows: &Rows, inferred: &Inferred) -> Result<Vec<Prediction>> {
@@ -294,8 +370,9 @@ impl Run {
     /// # Errors
     /// If the rows do not fit the model.
     pub fn encode(&self, rows: &Rows) -> Result<Encodings> {
-        let inferred = self.infer(rows)?;
-        check_inferred(&inferred, rows.len())?;
+        let mut inferred = self.infer(rows)?;
+        check_inferred(&inferred, rows)?;
+        self.calibrate_all(&mut inferred)?;
         let encodings = inferred.into_iter().filter_map(|(name, values)| {
             let width = values.len() / rows.len();
             let (variable, columns) = match name {
@@ -332,26 +409,36 @@ impl Run {
     pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        let mut inferred = self.with_evaluator(case, rows, true, |evaluator, session| {
-            let bits = Bits::of(&self.model, rows.source())?;
-            let source = bits.as_ref().map_or(rows.source(), |bits| bits);
-            evaluator.run(session, source, self.seed)
-        })?;
+        let mut inferred =
+            self.with_evaluator(case, rows, Program::Score, |evaluator, session| {
+                let bits = Bits::of(&self.model, rows.source())?;
+                let source = bits.as_ref().map_or(rows.source(), |bits| bits);
+                evaluator.run(session, source, self.seed)
+            })?;
         let likelihood = inferred.remove(&OutputName::Likelihood).ok_or_else(|| {
             Error::unsupported("a classifier has no likelihood of the data")
                 .help("`Run::predict` computes its class probabilities")
         })?;
         match likelihood.iter().position(|value| value.is_nan()) {
             None => Ok(likelihood),
-            Some(row) => Err(not_finite(row, &OutputName::Likelihood, f32::NAN)),
+            Some(row) => Err(not_finite(
+                rows.numbers()[row],
+                &OutputName::Likelihood,
+                f32::NAN,
+            )),
         }
     }
 
     /// Infers every row with its labels hidden.
-    fn infer(&self, rows: &Rows) -> Result<Inferred> {
+    pub(super) fn infer(&self, rows: &Rows) -> Result<Inferred> {
+        self.run_program(Program::Infer, rows)
+    }
+
+    /// Runs a program on every row with its labels hidden.
+    pub(super) fn run_program(&self, program: Program, rows: &Rows) -> Result<Inferred> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        self.with_evaluator(case, rows, false, |evaluator, session| {
+        self.with_evaluator(case, rows, program, |evaluator, session| {
             evaluator.run(session, rows.source(), self.seed)
         })
     }
@@ -377,7 +464,7 @@ impl Run {
         &self,
         case: &Case,
         rows: &Rows,
-        likelihood: bool,
+        program: Program,
         use_on: impl FnOnce(&Evaluator, &mut Session) -> Result<T>,
     ) -> Result<T> {
         if rows.is_empty() {
@@ -392,7 +479,7 @@ impl Run {
             // order, and a row's results must not depend on how many rows stand beside it.
             rows: (1000 / self.samples).clamp(1, 200),
             samples: self.samples,
-            likelihood,
+            program,
         };
         let mut guard = self
             .inference
@@ -427,7 +514,7 @@ impl Run {
     }
 
     /// A session with the chosen parameters, or their averages.
-    fn session(&self, layout: Layout) -> Result<Session> {
+    pub(super) fn session(&self, layout: Layout) -> Result<Session> {
         let Run {
             settings, model, ..
         } = self;
@@ -439,214 +526,14 @@ impl Run {
         let what = Evaluate {
             rows: key.rows,
             samples: key.samples,
-            likelihood: key.likelihood,
+            likelihood: key.program == Program::Score,
         };
-        let build = programs::evaluate(&self.model, case, what)?;
+        let build = match key.program {
+            Program::Reconstruct => programs::reconstruct(&self.model, case, what)?,
+            Program::Infer | Program::Score => programs::evaluate(&self.model, case, what)?,
+        };
         Evaluator::new(session, &self.model, case, &build)
     }
-
-    /// Draws data from the generative graph and returns the means of every data variable.
-    ///
-    /// # Errors
-    /// If the model cannot draw data, the number of lines is out of range, or the rows of an
-    /// analogy do not fit the model.
-    pub fn sample(&self, options: &SampleOptions) -> Result<DrawnSamples> {
-        check_range("lines", options.lines, MOST_LINES)?;
-        let model = &self.model;
-        if let Some(variable) = model.not_drawn() {
-            return Err(Error::unsupported(format!(
-                "the model cannot draw data: it cannot draw {variable}"
-            ))
-            .help("`Run::encode` computes the latent variables of existing rows"));
-        }
-        if let Some((_, class)) = model
-            .generated()
-            .into_iter()
-            .find(|(_, variable)| variable.domain == Domain::Class)
-        {
-            let message = format!("cannot draw `{}`: classes are not drawn", class.name);
-            return Err(Error::unsupported(message)
-                .help("`Run::predict` computes classes, `Run::encode` latent variables"));
-        }
-        let layout = programs::parameters(model).with(&programs::generative_parameters(model));
-        let classes = class_variables(model);
-        let lines = options.lines;
-        // Without a class, columns differ only in their draws, and an analogy has no draws.
-        let analogy = options.analogy.as_ref();
-        let alone = if analogy.is_some() { 1 } else { lines };
-        let columns = classes.first().map_or(alone, |(_, size)| *size);
-        if lines.saturating_mul(columns) > MOST_DRAWN {
-            let message = format!("expected at most {MOST_DRAWN} draws, found {columns} per line");
-            return Err(Error::option("lines", lines, message).help("choose fewer lines"));
-        }
-        let fixed = match analogy {
-            Some(rows) => self.fixed_latents(rows, lines, columns)?,
-            None => Vec::new(),
-        };
-        let mut session = self.session(layout)?;
-        let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
-        let graph = driver::generate(model, lines * columns, &given);
-        let plan = driver::plan(&graph, NoiseSource::Generated)?;
-        let loaded = session.load(&Build::new("generate", plan), &|_| None)?;
-        let input = |id: Id<Variable>| {
-            let name = model.variables[id.index()].name.clone();
-            InputName::Observed(CaseKind::Generated, name).to_string()
-        };
-        // The first class variable changes fastest, with the column.
-        let mut stride = 1;
-        for (id, size) in &classes {
-            session.fill(&loaded, &input(*id), &mut |array| {
-                array
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(row, class)| *class = (row / stride % size) as f32);
-            })?;
-            stride = stride.saturating_mul(*size);
-        }
-        for (id, values) in &fixed {
-            session.fill(&loaded, &input(*id), &mut |array| {
-                array.copy_from_slice(values)
-            })?;
-        }
-        let key = NoiseKey {
-            seed: options.seed,
-            step: 0,
-        };
-        session.run(&loaded, key)?;
-        let mut drawn = Vec::new();
-        for (output, variable) in model.generated() {
-            let means = session.read(&loaded, &output)?;
-            drawn.push(DrawnVariable {
-                means: means
-                    .expect("the program generates every data variable")
-                    .to_vec(),
-                originals: match analogy {
-                    Some(rows) => originals(rows, variable, lines)?,
-                    None => Vec::new(),
-                },
-                variable: variable.clone(),
-            });
-        }
-        Ok(DrawnSamples {
-            lines,
-            columns,
-            drawn,
-        })
-    }
-
-    /// The latent variables without parents in `generative`, inferred from the first rows and
-    /// repeated for every column.
-    fn fixed_latents(
-        &self,
-        rows: &Rows,
-        lines: usize,
-        columns: usize,
-    ) -> Result<Vec<(Id<Variable>, Vec<f32>)>> {
-        if rows.len() < lines {
-            let message = format!(
-                "an analogy has a line for each row, found {} rows",
-                rows.len()
-            );
-            return Err(Error::option("lines", lines, message).help("ask for fewer lines"));
-        }
-        let inferred = self.infer(&rows.clone().first(lines))?;
-        let roots = self
-            .model
-            .generative
-            .iter()
-            .filter(|factor| factor.parents.is_empty());
-        let mut fixed = Vec::new();
-        for factor in roots {
-            let variable = &self.model.variables[factor.child.index()];
-            let Some(means) = inferred.get(&OutputName::Encode(variable.name.clone())) else {
-                continue;
-            };
-            let repeated = means
-                .chunks(variable.size())
-                .flat_map(|row| row.repeat(columns))
-                .collect();
-            fixed.push((factor.child, repeated));
-        }
-        if fixed.is_empty() {
-            let message = "every latent variable of the model has a parent in `generative`";
-            return Err(Error::option("analogy", "", message).help(
-                "an analogy fixes a latent variable without parents; \
-                    omit the option to draw samples",
-            ));
-        }
-        Ok(fixed)
-    }
-}
-
-/// How data are drawn.
-#[derive(Clone, Debug)]
-pub struct SampleOptions {
-    /// The number of lines in the grid, from 1 to 10,000.
-    pub lines: usize,
-    /// Rows whose inferred latent variables replace drawn ones, one row per line, so that only the
-    /// class varies.
-    pub analogy: Option<Rows>,
-    /// The seed of the draws.
-    pub seed: u64,
-}
-
-impl Default for SampleOptions {
-    fn default() -> Self {
-        SampleOptions {
-            lines: 10,
-            analogy: None,
-            seed: 0,
-        }
-    }
-}
-
-/// Drawn data in a grid: a column for each class, or as many columns as lines for a model without
-/// classes.
-#[derive(Clone, Debug)]
-pub struct DrawnSamples {
-    /// The number of lines.
-    pub lines: usize,
-    /// The number of columns.
-    pub columns: usize,
-    pub(super) drawn: Vec<DrawnVariable>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct DrawnVariable {
-    pub variable: Variable,
-    /// Means with axes line, column, feature.
-    pub means: Vec<f32>,
-    /// The rows of an analogy, with axes line, feature.
-    pub originals: Vec<f32>,
-}
-
-impl DrawnSamples {
-    /// The means of a data variable, with axes line, column, feature.
-    pub fn means(&self, variable: &str) -> Option<&[f32]> {
-        let drawn = self.drawn.iter();
-        drawn
-            .clone()
-            .find(|drawn| drawn.variable.name == variable)
-            .map(|drawn| drawn.means.as_slice())
-    }
-}
-
-fn originals(rows: &Rows, variable: &Variable, lines: usize) -> Result<Vec<f32>> {
-    let source = rows.source();
-    let field = source
-        .position(&variable.name)
-        .expect("inference checked that the rows have every data variable");
-    let mut floats = vec![0.0; lines * source.field(field).width];
-    let first: Vec<u32> = (0..lines as u32).collect();
-    source.read(field, &first, &mut floats)?;
-    Ok(floats)
-}
-
-fn class_variables(model: &Model) -> Vec<(Id<Variable>, usize)> {
-    let all = model.variables.iter().enumerate();
-    all.filter(|(_, variable)| variable.domain == Domain::Class)
-        .map(|(i, variable)| (Id::new(i), variable.size()))
-        .collect()
 }
 
 /// Checks a number of samples per row.
@@ -658,7 +545,7 @@ pub(super) fn check_samples(samples: usize) -> Result<()> {
 }
 
 /// Checks that an option is from 1 to `most`.
-fn check_range(option: &str, value: usize, most: usize) -> Result<()> {
+pub(super) fn check_range(option: &str, value: usize, most: usize) -> Result<()> {
     if (1..=most).contains(&value) {
         return Ok(());
     }
@@ -667,13 +554,13 @@ fn check_range(option: &str, value: usize, most: usize) -> Result<()> {
 }
 
 /// Checks that all class probabilities and posterior means are finite.
-fn check_inferred(inferred: &Inferred, rows: usize) -> Result<()> {
+fn check_inferred(inferred: &Inferred, rows: &Rows) -> Result<()> {
     for (name, values) in inferred {
         let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
             continue;
         };
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let row = at / (values.len() / rows);
+            let row = rows.numbers()[at / (values.len() / rows.len())];
             let message = format!(
                 "row {row}: expected finite numbers of `{variable}`, found {}",
                 values[at]
@@ -686,11 +573,11 @@ fn check_inferred(inferred: &Inferred, rows: usize) -> Result<()> {
 }
 
 /// Checks that all values with one number per row are finite.
-fn check_finite(scored: &Scored) -> Result<()> {
+fn check_finite(scored: &Scored, rows: &Rows) -> Result<()> {
     let outputs = scored.inferred.iter().chain(&scored.on_greys);
     for (name, values) in outputs.filter(|(name, _)| name.is_number_per_row()) {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            return Err(not_finite(row, name, values[row]));
+            return Err(not_finite(rows.numbers()[row], name, values[row]));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     model::Model,
     run::{
-        data::{DataArray, Dataset, RowView, Source, split},
+        data::{DataArray, Dataset, RowView, Source, TableFile, column, split},
         settings::Settings,
     },
 };
@@ -37,6 +37,10 @@ pub struct Rows {
     source: Arc<dyn Source>,
     part: Option<DataPart>,
     numbers: Vec<usize>,
+    /// Whether the run trained on the rows.
+    is_trained_on: bool,
+    /// The file with the rows, if it is a table.
+    file: Option<Arc<TableFile>>,
 }
 
 impl Rows {
@@ -47,6 +51,8 @@ impl Rows {
             numbers: (0..source.rows()).collect(),
             part: None,
             source,
+            is_trained_on: false,
+            file: None,
         }
     }
 
@@ -87,14 +93,51 @@ impl Rows {
         self.numbers.is_empty()
     }
 
-    /// The number of each row among the training, test or validation rows of its data set, from 0.
+    /// The number of each row, from 0: in the table that it was read from; else among the training,
+    /// test or validation rows of its data set.
     pub fn numbers(&self) -> &[usize] {
         &self.numbers
+    }
+
+    /// The values of a column of the table that the rows were read from, as text, one for each row.
+    /// The model need not use the column.
+    ///
+    /// # Errors
+    /// If the rows are not from a table, or the table has no such column or cannot be read.
+    pub fn column(&self, name: &str) -> Result<Vec<String>> {
+        let file = self.file.as_ref().ok_or_else(|| {
+            Error::data(format!(
+                "expected a table with a column `{name}`, found data without named columns"
+            ))
+            .help("read the rows from a .csv or .tsv file")
+        })?;
+        let values = column(file, name)?;
+        let of_row = |&row: &usize| {
+            values.get(row).cloned().ok_or_else(|| {
+                let path = file.path.display();
+                Error::data(format!("{path}: the file changed while it was used"))
+                    .help("repeat the command")
+            })
+        };
+        self.numbers.iter().map(of_row).collect()
     }
 
     /// The part of the data set that the rows come from; `None` for rows in memory.
     pub fn part(&self) -> Option<DataPart> {
         self.part
+    }
+
+    /// The rows, of the data set that the run was trained on.
+    pub(super) fn of_training_data(self) -> Self {
+        Rows {
+            is_trained_on: self.part == Some(DataPart::Train),
+            ..self
+        }
+    }
+
+    /// Whether the run trained on the rows.
+    pub(super) fn is_trained_on(&self) -> bool {
+        self.is_trained_on
     }
 
     /// A part of a data set; by default the test rows, else the validation rows, else the training
@@ -116,10 +159,14 @@ impl Rows {
             (None, None, 0) => DataPart::Train,
             (None, ..) => DataPart::Validation,
         });
-        let (source, numbers) = match part {
+        let file = dataset.file.clone();
+        let (source, mut numbers) = match part {
             DataPart::Test => {
                 let rows = dataset.test.as_ref().map_or(0, |source| source.rows());
                 (dataset.test.clone(), (0..rows).collect())
+            }
+            DataPart::Train | DataPart::Validation if dataset.train.rows() == 0 => {
+                (None, Vec::new())
             }
             DataPart::Train => {
                 let split = split(&dataset.train, &[], None, validation, settings.seed)?;
@@ -137,14 +184,33 @@ impl Rows {
                 (split.validation, split.held_out)
             }
         };
-        let source = source.ok_or_else(|| {
-            Error::option("part", part, "the data set has no such rows")
-                .help("omit the option to use the rows that the data set has")
+        if let Some(file) = &file {
+            let [training, test, marked] = &file.parts;
+            let places = match part {
+                DataPart::Test => test,
+                DataPart::Validation if dataset.validation.is_some() => marked,
+                DataPart::Train | DataPart::Validation => training,
+            };
+            numbers
+                .iter_mut()
+                .for_each(|number| *number = places[*number]);
+        }
+        let source = source.ok_or_else(|| match part {
+            DataPart::Validation if is_training_data => {
+                Error::option("part", part, "the run held out no rows for validation").help(
+                    "train with the option `validation`, or name other rows with the option \
+                         `data`",
+                )
+            }
+            _ => Error::option("part", part, "the data set has no such rows")
+                .help("omit the option to use the rows that the data set has"),
         })?;
         Ok(Rows {
             source,
             part: Some(part),
             numbers,
+            is_trained_on: is_training_data && part == DataPart::Train,
+            file,
         })
     }
 }

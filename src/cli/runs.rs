@@ -1,13 +1,13 @@
-//! Commands that use a trained run: `eval`, `predict`, `encode`, `score`, `sample`.
+//! Commands that use a trained run: `eval`, `predict`, `encode`, `score`, `reconstruct`, `calibrate`, `sample`.
 
 use super::{
-    arguments::{at_least_one, check_file, whole},
+    arguments::{at_least_one, check_file, set, whole},
     device::DeviceArguments,
-    terminal::{print, print_json, show_notes, write_output},
+    terminal::{note, print, print_json, show_notes, write_output},
 };
 use crate::{
-    CheckpointChoice, DataPart, Ensemble, Result, ResultTable, Rows, Run, SampleOptions, Seeds,
-    TableFormat, is_standard,
+    CheckpointChoice, DataPart, Ensemble, Error, Result, ResultTable, Rows, Run, SampleOptions,
+    Seeds, TableFormat, is_standard,
 };
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -41,6 +41,64 @@ struct Source {
     /// The seed of the samples
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
+}
+
+/// Whether class probabilities are calibrated.
+#[derive(Args)]
+struct Calibrated {
+    /// Leave class probabilities as the model gives them, without the calibration of the run
+    #[arg(long)]
+    uncalibrated: bool,
+}
+
+impl Calibrated {
+    fn prepare(&self, run: Run) -> Result<Run> {
+        if self.uncalibrated {
+            return Ok(run.uncalibrated());
+        }
+        if let Some(found) = run.calibration()? {
+            let temperatures = found
+                .labels
+                .iter()
+                .map(|(label, found)| format!("temperature {:.4} of {label}", found.temperature));
+            note(format!(
+                "class probabilities are calibrated: {}\n  help: `--uncalibrated` turns it off",
+                temperatures.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(run)
+    }
+
+    /// The same for the members of an ensemble.
+    fn prepare_all(&self, ensemble: Ensemble) -> Result<Ensemble> {
+        if self.uncalibrated {
+            return Ok(ensemble.map(Run::uncalibrated));
+        }
+        let mut calibrated = 0;
+        for run in ensemble.runs() {
+            calibrated += usize::from(run.calibration()?.is_some());
+        }
+        if calibrated > 0 {
+            note(format!(
+                "the class probabilities of {calibrated} of {} runs are calibrated\n  help: \
+                 `--uncalibrated` turns it off",
+                ensemble.runs().len()
+            ));
+        }
+        Ok(ensemble)
+    }
+}
+
+/// A table of results to write.
+#[derive(Args)]
+struct Target {
+    /// The file to write, NAME.csv or NAME.npz; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Copy this column of the table with the rows to the results, as CSV; repeat the option to copy
+    /// several
+    #[arg(long, value_name = "COLUMN")]
+    id: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,12 +164,13 @@ impl Source {
         Ok(run)
     }
 
-    /// Writes the table that `make` computes, in the format of the output's ending, or on standard
-    /// output in the `usual` one.
+    /// Writes the table that `make` computes, with copied columns, in the format of the output's ending,
+    /// or on standard output in the `usual` one.
     fn write_table(
         &self,
-        output: &Path,
+        Target { output, id }: &Target,
         usual: TableFormat,
+        prepare: impl FnOnce(Run) -> Result<Run>,
         make: impl FnOnce(&Run, &Rows) -> Result<ResultTable>,
     ) -> Result<()> {
         // The first is named in the example of a message.
@@ -119,18 +178,34 @@ impl Source {
             TableFormat::Csv => ["csv", "npz"],
             TableFormat::Npz => ["npz", "csv"],
         };
-        let run = self.open_for(output, &endings)?;
+        let run = prepare(self.open_for(output, &endings)?)?;
+        if format_of(output, usual) == TableFormat::Npz && !id.is_empty() {
+            let message = "--id: an npz file cannot have columns of text";
+            return Err(Error::usage(message).help("write a .csv file"));
+        }
         let rows = self.rows(&run)?;
-        write_results(output, usual, &rows, &make(&run, &rows)?)
+        let mut copied = Vec::new();
+        for name in id {
+            copied.push((name, rows.column(name)?));
+        }
+        let mut table = make(&run, &rows)?;
+        for (name, texts) in copied {
+            table = table.with_column(name, texts)?;
+        }
+        write_results(output, usual, &rows, &table)
     }
 
     /// Writes the averaged predictions of several runs.
-    fn write_averages(&self, output: &Path, ensemble: &Ensemble) -> Result<()> {
+    fn write_averages(&self, target: &Target, ensemble: &Ensemble) -> Result<()> {
         let data = self.data.as_deref().or(ensemble.runs()[0].data());
         let data = data.map(Path::new);
+        let Target { output, id } = target;
         check_file(output, &["csv", "npz"], data.as_slice())?;
         let rows = self.rows_of_ensemble(ensemble)?;
-        let table = ensemble.predict(&rows)?.table(&rows);
+        let mut table = ensemble.predict(&rows)?.table(&rows);
+        for name in id {
+            table = table.with_column(name, rows.column(name)?)?;
+        }
         write_results(output, TableFormat::Csv, &rows, &table)
     }
 
@@ -150,7 +225,10 @@ impl Source {
     }
 
     fn rows(&self, run: &Run) -> Result<Rows> {
-        let part = self.part();
+        self.rows_of(run, self.part())
+    }
+
+    fn rows_of(&self, run: &Run, part: Option<DataPart>) -> Result<Rows> {
         let rows = match &self.data {
             Some(data) => run.rows_of(&run.open_data(data)?, part)?,
             None => run.rows(part)?,
@@ -167,6 +245,8 @@ impl Source {
 pub(super) struct Eval {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    calibrated: Calibrated,
     /// Print the evaluation as JSON
     #[arg(long)]
     json: bool,
@@ -175,6 +255,7 @@ pub(super) struct Eval {
 impl Eval {
     pub fn run(self) -> Result<()> {
         if let Some(ensemble) = self.source.ensemble()? {
+            let ensemble = self.calibrated.prepare_all(ensemble)?;
             let rows = self.source.rows_of_ensemble(&ensemble)?;
             let evaluation = ensemble.evaluate(&rows)?;
             return match self.json {
@@ -182,7 +263,7 @@ impl Eval {
                 false => print(&evaluation.to_string()),
             };
         }
-        let run = self.source.open()?;
+        let run = self.calibrated.prepare(self.source.open()?)?;
         let evaluation = run.evaluate(&self.source.rows(&run)?)?;
         show_notes(&evaluation.notes());
         if self.json {
@@ -195,72 +276,77 @@ impl Eval {
 
 /// Write the labels of each row and the probability of every class, as CSV or npz
 ///
-/// The columns are `row`, the row's number among the rows of its part (such as the test rows), from 0,
-/// and for each label: its most probable class, the probability of that class, the true class where the data have it, and the
+/// The columns are `row`, the number of the row in its table or array, from 0, and for each label: its
+/// most probable class, the probability of that class, the true class where the data have it, and the
 /// probability of every class.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc predict runs/adgm -o labels.csv")]
 pub(super) struct Predict {
     #[command(flatten)]
     source: Source,
-    /// The file to write, NAME.csv or NAME.npz; `-` is standard output, as CSV
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    calibrated: Calibrated,
 }
 
 impl Predict {
     pub fn run(self) -> Result<()> {
         if let Some(ensemble) = self.source.ensemble()? {
-            return self.source.write_averages(&self.output, &ensemble);
+            let ensemble = self.calibrated.prepare_all(ensemble)?;
+            return self.source.write_averages(&self.target, &ensemble);
         }
+        let prepare = |run| self.calibrated.prepare(run);
         let table = |run: &Run, rows: &Rows| Ok(run.predict(rows)?.table(rows));
         self.source
-            .write_table(&self.output, TableFormat::Csv, table)
+            .write_table(&self.target, TableFormat::Csv, prepare, table)
     }
 }
 
 /// Write the posterior means of the latent variables, as npz or CSV
 ///
 /// An npz file has an array with axes row, feature for each latent variable, an array of class
-/// probabilities for each label, and `row number`: the rows' numbers in the data set, from 0. A CSV
+/// probabilities for each label, and `row number`: the rows' numbers in their array, from 0. A CSV
 /// file has the same numbers in columns: `row`, `z0`, `z1` and so on.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc encode runs/adgm -o latents.npz")]
 pub(super) struct Encode {
     #[command(flatten)]
     source: Source,
-    /// The file to write, NAME.npz or NAME.csv; `-` is standard output, as npz
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    calibrated: Calibrated,
 }
 
 impl Encode {
     pub fn run(self) -> Result<()> {
+        let prepare = |run| self.calibrated.prepare(run);
         let table = |run: &Run, rows: &Rows| Ok(run.encode(rows)?.table(rows));
         self.source
-            .write_table(&self.output, TableFormat::Npz, table)
+            .write_table(&self.target, TableFormat::Npz, prepare, table)
     }
 }
 
 /// Write the log-likelihood of each row, as CSV or npz
 ///
 /// The log-likelihood is in nats, with labels hidden: the logarithm of the mean importance weight over
-/// the samples. A row that is unlike the training rows has a low one. The columns are `row`, the row's
-/// number in the data set, from 0, and `log-likelihood`.
+/// the samples. A row that is unlike the training rows has a low one. The columns are `row`, the number
+/// of the row in its table or array, from 0, and `log-likelihood`. Grey values of binary data become
+/// bits that depend on the row's place in its data set.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dgc score runs/adgm --samples 100 -o scores.csv")]
 pub(super) struct Score {
     #[command(flatten)]
     source: Source,
-    /// The file to write, NAME.csv or NAME.npz; `-` is standard output, as CSV
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[command(flatten)]
+    target: Target,
 }
 
 impl Score {
     pub fn run(self) -> Result<()> {
         self.source
-            .write_table(&self.output, TableFormat::Csv, |run, rows| {
+            .write_table(&self.target, TableFormat::Csv, Ok, |run, rows| {
                 let scores = run.log_likelihood(rows)?;
                 Ok(ResultTable::of_numbers(rows, "log-likelihood", &scores))
             })
@@ -274,12 +360,67 @@ fn write_results(
     rows: &Rows,
     table: &ResultTable,
 ) -> Result<()> {
-    let format = match is_standard(output) {
+    write_output(output, &table.to_bytes(format_of(output, usual))?)?;
+    print_written(&format!("{} rows", rows.len()), output)
+}
+
+/// The format of an output's ending, or of standard output the `usual` one.
+fn format_of(output: &Path, usual: TableFormat) -> TableFormat {
+    match is_standard(output) {
         true => usual,
         false => TableFormat::of(output),
-    };
-    write_output(output, &table.to_bytes(format)?)?;
-    print_written(&format!("{} rows", rows.len()), output)
+    }
+}
+
+/// Write the mean of each data variable given what is inferred of the row, as npz or CSV
+///
+/// The means are those of p(x | z, …), averaged over samples of the latent variables, and over classes
+/// with the probabilities of q. Labels are hidden. The arrays of an npz file have axes row, feature; a
+/// CSV file has the names of the columns of the training table, if there was one.
+#[derive(Args)]
+#[command(after_help = "Example:\n  dgc reconstruct runs/vae -o means.npz")]
+pub(super) struct Reconstruct {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Reconstruct {
+    pub fn run(self) -> Result<()> {
+        let table = |run: &Run, rows: &Rows| Ok(run.reconstruct(rows)?.table(rows));
+        self.source
+            .write_table(&self.target, TableFormat::Npz, Ok, table)
+    }
+}
+
+/// Calibrate the class probabilities of a run by a temperature
+///
+/// The temperature of a label makes the log loss of the rows that the run held out the least (Guo et
+/// al. 2017). It is stored in the run, and `dgc predict`, `dgc encode` and `dgc eval` use it. It does
+/// not change which class is the most probable. Test rows are refused.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  dgc train models/m2.dgm --validation 1000\n  dgc calibrate runs/m2"
+)]
+pub(super) struct Calibrate {
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Calibrate {
+    pub fn run(self) -> Result<()> {
+        let mut run = self.source.open()?;
+        let unseen = match self.source.data {
+            Some(_) => DataPart::Train,
+            None => DataPart::Validation,
+        };
+        let part = self.source.part().unwrap_or(unseen);
+        let rows = self.source.rows_of(&run, Some(part))?;
+        let calibration = run.calibrate(&rows)?;
+        show_notes(&calibration.notes());
+        print(&calibration.to_string())
+    }
 }
 
 /// Says what was written to a file; standard output has the result alone.
@@ -290,36 +431,57 @@ fn print_written(what: &str, output: &Path) -> Result<()> {
     print(&format!("wrote {what} to {}\n", output.display()))
 }
 
-/// Draw data from the generative graph as a PNG picture
+/// Draw data from the generative graph, as a PNG picture, npz or CSV
 ///
-/// The picture has a column for each class. --data, --part, --rows and --samples apply to the rows
-/// of --analogy only.
+/// Latent variables are drawn, and the result is the mean of each data variable given them. A picture
+/// has a column for each class; it needs a model of one image, grey or of three channels. A table has
+/// the classes and all data variables, with a row for each line and class. --data, --part, --rows and
+/// --samples apply to the rows of --analogy only.
 #[derive(Args)]
-#[command(after_help = "Example:\n  dgc sample runs/adgm -o samples.png --analogy")]
+#[command(
+    after_help = "Examples:\n  dgc sample runs/adgm -o samples.png --analogy\n  dgc sample runs/iris -o samples.csv --where y=setosa"
+)]
 pub(super) struct Sample {
     #[command(flatten)]
     source: Source,
-    /// The PNG file to write, NAME.png; `-` is standard output
+    /// The file to write, NAME.png, NAME.npz or NAME.csv; `-` is standard output, as PNG
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Infer the latent variables from the first rows, shown in the first column, and vary only the
-    /// class
+    /// Infer the latent variables from the first rows, shown in the first column of a picture, and vary
+    /// only the class
     #[arg(long)]
     analogy: bool,
-    /// The number of rows in the picture
+    /// Choose the class of a variable, by name or number; repeat the option for several variables
+    /// [default: every class]
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = set)]
+    chosen: Vec<(String, String)>,
+    /// The number of rows in the picture; in a table, the number of rows of each class
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<usize>, allow_negative_numbers = true)]
     lines: usize,
 }
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        let run = self.source.open_for(&self.output, &["png"])?;
+        let run = self.source.open_for(&self.output, &["png", "npz", "csv"])?;
         let rows = self.analogy.then(|| self.source.rows(&run)).transpose()?;
+        let is_table = ["npz", "csv"].map(Some).contains(
+            &self
+                .output
+                .extension()
+                .and_then(|extension| extension.to_str()),
+        );
         let samples = run.sample(&SampleOptions {
             lines: self.lines,
             analogy: rows,
+            chosen: self.chosen,
+            columns: is_table.then_some(1),
             seed: self.source.seed,
         })?;
+        if is_table {
+            samples.table().write(&self.output)?;
+            let rows = samples.lines * samples.columns;
+            return print_written(&format!("{rows} rows"), &self.output);
+        }
         write_output(&self.output, &samples.png()?)?;
         let what = format!("{} × {} images", samples.lines, samples.across());
         print_written(&what, &self.output)

@@ -88,10 +88,11 @@ pub fn shown_message(error: &Error) -> String {
 }
 
 /// What a way out of the library names, and what the program names instead.
-const PROGRAM_NAMES: [(&str, &str); 7] = [
+const PROGRAM_NAMES: [(&str, &str); 8] = [
     ("`Device::cpu`", "`--device cpu`"),
     ("`Device::gpu`", "`--device cuda`"),
     ("`Dataset::open`", "`--data`"),
+    ("`Run::calibrate`", "`dgc calibrate`"),
     ("`Trainer::resume`", "`dgc train RUN --resume`"),
     ("`Run::encode`", "`dgc encode`"),
     ("`Run::predict`", "`dgc predict`"),

@@ -148,7 +148,7 @@ fn report(case: &mut Case, variable: Id<Variable>) {
 }
 
 /// The mean over samples, and over classes by q's probabilities, innermost class first.
-fn average(case: &mut Case, mut value: Node) -> Node {
+pub(super) fn average(case: &mut Case, mut value: Node) -> Node {
     for factor in case.model.inference.iter().rev() {
         let child = case.variable(factor.child);
         if case.is_observed(factor.child) || child.domain != Domain::Class {

@@ -6,6 +6,7 @@
 //! a new run may replace.
 
 use super::{
+    calibration::Calibration,
     checkpoint::Checkpoint,
     events::Events,
     log::Log,
@@ -288,6 +289,40 @@ impl Folder {
         Ok(checkpoint)
     }
 
+    /// The calibration of the class probabilities of the checkpoint that is used; `None` if the run has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Folder::read_chosen`] and [`Calibration::read`].
+    pub fn calibration(
+        &self,
+        settings: &Settings,
+        model: &Model,
+        choice: CheckpointChoice,
+    ) -> Result<Option<Calibration>> {
+        let path = self.path.join(CALIBRATION);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let checkpoint = self.read_chosen(settings, model, choice)?;
+        Calibration::read(&path, &checkpoint.checksum)
+    }
+
+    /// Stores a calibration of the class probabilities of the checkpoint that is used.
+    ///
+    /// # Errors
+    /// As [`Folder::read_chosen`], or if the file cannot be written.
+    pub fn write_calibration(
+        &self,
+        settings: &Settings,
+        model: &Model,
+        choice: CheckpointChoice,
+        calibration: &Calibration,
+    ) -> Result<()> {
+        let checkpoint = self.read_chosen(settings, model, choice)?;
+        calibration.write(&self.path.join(CALIBRATION), &checkpoint.checksum)
+    }
+
     /// Reads the checkpoint that is used. A run that chooses its best epoch has none before its
     /// first epoch is complete.
     ///
@@ -351,10 +386,20 @@ const BEST: &str = "best.safetensors";
 const CURVES: &str = "curves.svg";
 /// TensorBoard reads files whose names contain `tfevents`.
 const EVENTS: &str = "events.out.tfevents.dgc";
+const CALIBRATION: &str = "calibration.json";
 
 /// Whether a file of this name belongs to a run, besides the settings.
 fn is_part(name: &str) -> bool {
-    [MODEL, METRICS, CHECKPOINT, BEST, CURVES, EVENTS].contains(&name)
+    [
+        MODEL,
+        METRICS,
+        CHECKPOINT,
+        BEST,
+        CURVES,
+        EVENTS,
+        CALIBRATION,
+    ]
+    .contains(&name)
         || name.starts_with("from.") && name.ends_with(".dgm")
 }
 

@@ -15,6 +15,7 @@ pub mod evaluate;
 pub mod classification;
 pub mod best;
 pub mod settings;
+pub mod calibration;
 pub mod checkpoint;
 pub mod divergence;
 pub mod train;

@@ -109,6 +109,14 @@ pub fn evaluation(model: &Model) -> (Case, Evaluate) {
     (case, what)
 }
 
+/// The program that reconstructs a batch of rows.
+///
+/// # Errors
+/// If the model is too large to be planned.
+pub fn reconstruct(model: &Model, case: &Case, what: Evaluate) -> Result<Build> {
+    planned("reconstruct", &driver::reconstruct(model, case, what))
+}
+
 /// The program that infers a batch of rows.
 ///
 /// # Errors

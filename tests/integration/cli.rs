@@ -927,7 +927,10 @@ fn the_ending_of_an_output_file_is_checked() {
         (vec!["predict", "run", "-o", "kept.png"], ".csv or .npz"),
         (vec!["encode", "run", "-o", "kept.txt"], ".npz or .csv"),
         (vec!["score", "run", "-o", "kept"], ".csv or .npz"),
-        (vec!["sample", "run", "-o", "kept.npz"], ".png"),
+        (
+            vec!["sample", "run", "-o", "kept.txt"],
+            ".png, .npz or .csv",
+        ),
         (
             vec!["graph", "one.dgm", "-o", "kept.csv"],
             ".svg, .dot or .txt",
@@ -954,7 +957,7 @@ fn the_ending_of_an_output_file_is_checked() {
     // A picture needs one image.
     let errors = fails(at, &["sample", "run", "-o", "samples.png"]);
     assert!(
-        errors.contains("use a model of one image") && errors.contains("`dgc encode`"),
+        errors.contains("write") && errors.contains("NAME.npz or NAME.csv"),
         "{errors}"
     );
 }

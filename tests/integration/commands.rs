@@ -47,13 +47,16 @@ fn write_data(model: &Model, path: &Path) {
 }
 
 /// What a command says of a model that has nothing for it to do.
-const NOTHING_TO_DO: [&str; 6] = [
+const NOTHING_TO_DO: [&str; 9] = [
     "has no label to predict",
     "cannot draw",
     "expected an image",
     "a picture needs a model with exactly one data variable",
     "an analogy fixes a latent variable",
     "has no likelihood of the data",
+    "cannot reconstruct rows",
+    "generates no data to reconstruct",
+    "the run held out no rows for validation",
 ];
 
 fn check(folder: &Path, arguments: &[&str]) {
@@ -133,8 +136,11 @@ fn every_command_runs_on_every_model() {
                 "predict" => on_run(&["predict", "-o", "labels.csv"]),
                 "encode" => on_run(&["encode", "-o", "latents.npz"]),
                 "score" => on_run(&["score", "-o", "scores.csv"]),
+                "reconstruct" => on_run(&["reconstruct", "-o", "means.npz"]),
+                "calibrate" => on_run(&["calibrate"]),
                 "sample" => {
                     on_run(&["sample", "--lines", "3", "-o", "samples.png"]);
+                    on_run(&["sample", "--lines", "3", "-o", "samples.npz"]);
                     on_run(&["sample", "--lines", "3", "-o", "samples.png", "--analogy"]);
                 }
                 "bound" => {
@@ -182,6 +188,8 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
         "predict" => (vec!["predict", "run"], Some(output(".csv"))),
         "encode" => (vec!["encode", "run"], Some(output(".npz"))),
         "score" => (vec!["score", "run"], Some(output(".csv"))),
+        "reconstruct" => (vec!["reconstruct", "run"], Some(output(".npz"))),
+        "calibrate" => (vec!["calibrate", "run"], None),
         "sample" => (vec!["sample", "run"], Some(output(".png"))),
         "bound" => (vec!["bound", "small.dgm"], None),
         "list" | "doctor" => (vec![command], None),
@@ -198,7 +206,9 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
             ("params", "run/checkpoint.safetensors"),
             ("batch", "data.safetensors"),
         ],
-        "eval" | "predict" | "encode" | "score" | "sample" => &[("rows", "5"), ("threads", "1")],
+        "eval" | "predict" | "encode" | "score" | "reconstruct" | "calibrate" | "sample" => {
+            &[("rows", "5"), ("threads", "1")]
+        }
         _ => &[],
     };
     let others = others.iter().filter(|(name, _)| *name != option);

@@ -4,8 +4,7 @@ use crate::common;
 
 use common::{emulator, numbers};
 use dgc::{
-    DataArray, Device, KernelFamily, Model, Options, Precision, Rows, Run, Trainer,
-    driver,
+    DataArray, Device, KernelFamily, Model, Options, Precision, Rows, Run, Trainer, driver,
     lower::Evaluate,
     names::OutputName,
     run::{

@@ -8,13 +8,14 @@
 use super::{
     checks::{may_be_unknown, width},
     columns::{ColumnSummary, TableSummary, number_of},
+    table_file::TableFile,
     tables::{ClassNames, DataArray, KnownNames},
 };
 use crate::{
     diagnostic::suggest,
     distribution::Domain,
     error::{Error, Result},
-    files::open,
+    files,
     model::{Model, Role, Variable},
 };
 use std::{
@@ -36,16 +37,20 @@ const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];
 /// # Errors
 /// If the file cannot be read or is no table, a variable has no columns, or a value cannot be read: with
 /// its line and column.
-pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+pub fn arrays(
+    path: &Path,
+    model: &Model,
+    known: Option<KnownNames>,
+) -> Result<(Vec<DataArray>, TableFile)> {
     let place = path.display().to_string();
     let text = &contents(path)?;
     let (mut reader, header) = reader(path, text)?;
     let broken = |error: ::csv::Error| broken(&place, text, &error);
     let header: Vec<&str> = header.iter().collect();
-    let numeric = || Ok(summary(path)?.numeric_names());
+    let numeric = || Ok(summary_of(path, text)?.numeric_names());
     let layout = Layout::new(model, &header, known, &numeric, &place)?;
     let mut parts = PARTS.map(|_| Part::new(&layout));
-    for record in reader.records() {
+    for (number, record) in reader.records().enumerate() {
         let record = record.map_err(broken)?;
         let start = record.position().map_or(0, |position| position.byte());
         let at = Line {
@@ -62,14 +67,23 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
             Some(column) => cell(column).part()?,
             None => 0,
         };
-        parts[part].push(&layout, at.start, cell)?;
+        parts[part].push(&layout, number, at.start, cell)?;
     }
-    if parts[0].rows == 0 {
+    let is_for_run = known.is_some() && parts[1].rows > 0;
+    if parts[0].rows == 0 && !is_for_run {
         return Err(no_training_rows(&place));
     }
+    let file = TableFile {
+        path: path.to_path_buf(),
+        text: is_standard(path).then(|| text.as_slice().into()),
+        parts: parts.each_ref().map(|part| part.places.clone()),
+    };
+    // Test rows that stand alone are read as training rows are.
+    let test_prefix = if parts[0].rows == 0 { "" } else { "test." };
     let mut arrays = Vec::new();
     let names = layout.class_names(&parts, known, &place)?;
-    for (prefix, part) in ["", "test.", "validation."].into_iter().zip(parts) {
+    let prefixes = ["", test_prefix, "validation."];
+    for (prefix, part) in prefixes.into_iter().zip(parts) {
         if part.rows > 0 {
             let at = |start| Line {
                 place: &place,
@@ -82,7 +96,32 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
     // The names are kept for a note.
     let unused = layout.unused.iter();
     arrays.extend(unused.map(|name| DataArray::new(*name, [], Vec::<f32>::new())));
-    Ok(arrays)
+    Ok((arrays, file))
+}
+
+/// The values of a column as text: of all rows, in the order of the file.
+///
+/// # Errors
+/// If the file cannot be read, or has no such column.
+pub fn column(file: &TableFile, name: &str) -> Result<Vec<String>> {
+    let place = file.path.display().to_string();
+    let read;
+    let text: &[u8] = match &file.text {
+        Some(text) => text,
+        None => {
+            read = contents(&file.path)?;
+            &read
+        }
+    };
+    let (mut reader, header) = reader(&file.path, text)?;
+    let names: Vec<&str> = header.iter().collect();
+    let found = names.iter().position(|column| *column == name);
+    let column = found.ok_or_else(|| missing_column(name, &names, &place))?;
+    let values = reader.records().map(|record| match record {
+        Ok(record) => Ok(record[column].to_string()),
+        Err(error) => Err(broken(&place, text, &error)),
+    });
+    values.collect()
 }
 
 /// Describes the columns of a file, except the one that says which rows are for training.
@@ -90,8 +129,11 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
 /// # Errors
 /// If the file cannot be read or is no table.
 pub fn summary(path: &Path) -> Result<TableSummary> {
+    summary_of(path, &contents(path)?)
+}
+
+fn summary_of(path: &Path, text: &[u8]) -> Result<TableSummary> {
     let place = path.display().to_string();
-    let text = &contents(path)?;
     let (mut reader, header) = reader(path, text)?;
     let mut table = TableSummary {
         rows: 0,
@@ -134,14 +176,51 @@ pub fn summary(path: &Path) -> Result<TableSummary> {
 /// The text of a file, without a byte order mark.
 fn contents(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |error| Error::file(path, "cannot be read", error);
-    let mut text = Vec::new();
-    let mut file = open(path).map_err(unreadable)?;
-    file.read_to_end(&mut text).map_err(unreadable)?;
+    let mut text = match is_standard(path) {
+        true => {
+            let mut text = Vec::new();
+            let read = std::io::stdin().lock().read_to_end(&mut text);
+            let unreadable =
+                |error| Error::file("standard input".as_ref(), "cannot be read", error);
+            read.map_err(unreadable)?;
+            text
+        }
+        false => files::read(path).map_err(unreadable)?,
+    };
+    if has_ending(path, "gz") {
+        text = unpack(path, &text)?;
+    }
     let mark = "\u{feff}".as_bytes();
     if text.starts_with(mark) {
         text.drain(..mark.len());
     }
     Ok(text)
+}
+
+#[cfg(feature = "gzip")]
+fn unpack(path: &Path, packed: &[u8]) -> Result<Vec<u8>> {
+    let damaged = |error| Error::file(path, "cannot be unpacked", error);
+    super::gzip::unpack(packed).map_err(damaged)
+}
+
+#[cfg(not(feature = "gzip"))]
+fn unpack(path: &Path, _packed: &[u8]) -> Result<Vec<u8>> {
+    let message = format!(
+        "{}: this build of dgc cannot read gzip files",
+        path.display()
+    );
+    Err(Error::unsupported(message).help("unpack the file, or build dgc with the feature `gzip`"))
+}
+
+/// Whether a path is `-`, standard input.
+fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Whether a file's name has an ending, in upper or lower case.
+fn has_ending(path: &Path, ending: &str) -> bool {
+    let found = path.extension();
+    found.is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
 /// A reader of a table's rows, and the names of its columns.
@@ -179,8 +258,10 @@ fn reader<'t>(
 /// A tab in `.tsv` files; else a semicolon if the first line has some and no comma.
 fn delimiter(path: &Path, text: &[u8]) -> u8 {
     let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    match path.extension() {
-        Some(extension) if extension == "tsv" => b'\t',
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    match name.strip_suffix(".gz").unwrap_or(&name) {
+        name if name.ends_with(".tsv") => b'\t',
         _ if first.contains(&b';') && !first.contains(&b',') => b';',
         _ => b',',
     }
@@ -318,7 +399,11 @@ impl<'a> Layout<'a> {
             let cells = parts.iter().flat_map(|part| &part.classes[index]);
             let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable);
             let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
-            let whole = |text: &&String| text.parse::<i64>().ok();
+            // 1.0 is a whole number too: a column with missing values may be written so.
+            let whole = |text: &&String| {
+                let number = text.parse::<f64>().ok()?;
+                (number.fract() == 0.0).then_some(number as i64)
+            };
             let in_range = |text| {
                 whole(text).is_some_and(|class| (0..variable.size() as i64).contains(&class))
             };
@@ -515,7 +600,7 @@ impl fmt::Display for Line<'_> {
 
 /// Whether a class is unknown, where it may be: missing, or −1 as in arrays.
 fn is_unknown(text: &str, variable: &Variable) -> bool {
-    may_be_unknown(variable) && (is_missing(text) || text == "-1")
+    may_be_unknown(variable) && (is_missing(text) || ["-1", "-1.0"].contains(&text))
 }
 
 /// A value and its place.
@@ -572,6 +657,8 @@ impl Cell<'_> {
 /// The values of the rows of a part.
 struct Part {
     rows: usize,
+    /// The number of each row in the file.
+    places: Vec<usize>,
     /// The place of each row in the text, for messages about classes.
     starts: Vec<usize>,
     /// The numbers of each variable, row after row; empty for classes.
@@ -585,6 +672,7 @@ impl Part {
         let count = layout.variables.len();
         Part {
             rows: 0,
+            places: Vec::new(),
             starts: Vec::new(),
             numbers: vec![Vec::new(); count],
             classes: vec![Vec::new(); count],
@@ -594,10 +682,12 @@ impl Part {
     fn push<'c>(
         &mut self,
         layout: &Layout,
+        place: usize,
         start: usize,
         cell: impl Fn(usize) -> Cell<'c>,
     ) -> Result<()> {
         self.rows += 1;
+        self.places.push(place);
         self.starts.push(start);
         for (index, (variable, columns)) in layout.variables.iter().enumerate() {
             for &column in columns {

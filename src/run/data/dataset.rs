@@ -5,6 +5,7 @@ use super::{
     load::{load_with, whole_path},
     source::Source,
     table::Table,
+    table_file::TableFile,
     tables::{ClassNames, ColumnNames, DataArray, KnownNames, Tables, variable_of},
 };
 use crate::{
@@ -28,13 +29,16 @@ pub struct Dataset {
     name: Option<String>,
     class_names: ClassNames,
     columns: ColumnNames,
+    /// The file with the rows, if it is a table.
+    pub(crate) file: Option<Arc<TableFile>>,
 }
 
 impl Dataset {
     /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows, a folder of
     /// idx files, an `.npz` or `.safetensors` file with an array for each observed variable, such as
-    /// `x` and `y`, or a `.csv` or `.tsv` file with columns for each. Arrays named `test.x` and `test.y`
-    /// hold the test rows, `validation.x` and `validation.y` rows that are held out.
+    /// `x` and `y`, or a `.csv` or `.tsv` file with columns for each, which may be compressed as
+    /// `.csv.gz`. Arrays named `test.x` and `test.y` hold the test rows, `validation.x` and
+    /// `validation.y` rows that are held out.
     ///
     /// # Errors
     /// If there is no such data set, it cannot be read, or it does not fit the model.
@@ -101,6 +105,7 @@ impl Dataset {
             name: None,
             class_names: ClassNames::new(),
             columns: ColumnNames::new(),
+            file: None,
         };
         dataset.check(model)?;
         Ok(dataset)
@@ -116,6 +121,7 @@ impl Dataset {
             name,
             class_names: tables.class_names,
             columns: tables.columns,
+            file: tables.file.map(Arc::new),
         }
     }
 

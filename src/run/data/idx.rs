@@ -84,6 +84,7 @@ fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
         others: Vec::new(),
         class_names: ClassNames::new(),
         columns: ColumnNames::new(),
+        file: None,
     })
 }
 

@@ -5,6 +5,7 @@ use super::{
     checks::check_labels,
     columns::TableSummary,
     idx,
+    table_file::TableFile,
     tables::{DataArray, KnownNames, Tables, is_wanted},
 };
 use crate::{
@@ -53,6 +54,11 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
         return idx::folder(path, model);
     }
     let place = path.display().to_string();
+    let is_standard = source == "-";
+    if is_standard && known.is_none() {
+        let message = "training reads its data again, and cannot read them from standard input";
+        return Err(Error::option("data", source, message).help("name a file"));
+    }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz") if path.exists() => {
             let arrays = npz(path, &|name| is_wanted(model, name))?;
@@ -62,9 +68,7 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
         }
-        Some("csv" | "tsv") if path.exists() => {
-            Tables::new(model, &csv(path, model, known)?, &place)
-        }
+        _ if is_table(path) && (path.exists() || is_standard) => table(path, model, known),
         _ if !path.exists() => Err(Error::option(
             "data",
             source,
@@ -76,6 +80,25 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
         ))
         .help("name a folder of idx files, or an .npz, .safetensors, .csv or .tsv file")),
     }
+}
+
+/// Whether a file is a table by its name; standard input is one.
+fn is_table(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name == "-" || name.ends_with(".csv") || name.ends_with(".tsv")
+}
+
+/// Reads a table. In data for a run, all rows may be test rows; then there are no training rows.
+fn table(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Tables> {
+    let (arrays, file) = csv(path, model, known)?;
+    let mut tables = Tables::new(model, &arrays, &path.display().to_string())?;
+    if file.parts[0].is_empty() {
+        tables.test = Some(std::mem::take(&mut tables.train));
+    }
+    tables.file = Some(file);
+    Ok(tables)
 }
 
 /// Reads every array of an npz or safetensors file; any other ending is read as safetensors.
@@ -107,13 +130,39 @@ fn npz(path: &Path, _wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
 }
 
 #[cfg(feature = "csv")]
-fn csv(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+fn csv(
+    path: &Path,
+    model: &Model,
+    known: Option<KnownNames>,
+) -> Result<(Vec<DataArray>, TableFile)> {
     super::csv::arrays(path, model, known)
 }
 
 #[cfg(not(feature = "csv"))]
-fn csv(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+fn csv(
+    path: &Path,
+    _model: &Model,
+    _known: Option<KnownNames>,
+) -> Result<(Vec<DataArray>, TableFile)> {
     Err(no_csv(path))
+}
+
+/// The values of a column of a table, as text: of all rows, in the order of the file.
+///
+/// # Errors
+/// If the file cannot be read, or has no such column.
+#[cfg(feature = "csv")]
+pub fn column(file: &TableFile, name: &str) -> Result<Vec<String>> {
+    super::csv::column(file, name)
+}
+
+/// Needs the feature `csv`.
+///
+/// # Errors
+/// Always: this build cannot read CSV files.
+#[cfg(not(feature = "csv"))]
+pub fn column(file: &TableFile, _name: &str) -> Result<Vec<String>> {
+    Err(no_csv(&file.path))
 }
 
 /// Describes the columns of a CSV file.
@@ -146,7 +195,7 @@ fn no_csv(path: &Path) -> Error {
 /// The absolute path of a source, which is valid in any working directory.
 pub fn whole_path(source: &str) -> String {
     match Path::new(source).canonicalize() {
-        Ok(path) if source != "mnist" => path.display().to_string(),
+        Ok(path) if !["mnist", "-"].contains(&source) => path.display().to_string(),
         _ => source.to_string(),
     }
 }

@@ -4,6 +4,7 @@ mod source;
 mod table;
 mod checks;
 mod bits;
+mod table_file;
 mod tables;
 #[cfg(feature = "gzip")]
 mod gzip;
@@ -30,10 +31,11 @@ pub use checks::{
 pub use columns::{ColumnSummary, TableSummary};
 pub use dataset::Dataset;
 pub use labels::LabelCounts;
-pub use load::{columns, load, read_arrays, whole_path};
+pub use load::{column, columns, load, read_arrays, whole_path};
 pub use moments::{Feature, features};
 pub use sizes::sizes;
 pub use source::{Field, RowView, Source};
 pub use split::{Split, split};
 pub use table::{Column, Table, Values};
+pub use table_file::TableFile;
 pub use tables::{ClassNames, ColumnNames, DataArray, KnownNames, Numbers, Tables};

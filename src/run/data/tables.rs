@@ -3,6 +3,7 @@
 use super::{
     checks::{check_classes, check_shape, check_values, missing_array, no_rows},
     table::{Column, Table, Values},
+    table_file::TableFile,
 };
 use crate::{
     distribution::Domain,
@@ -45,6 +46,8 @@ pub struct Tables {
     pub class_names: ClassNames,
     /// The columns of variables that took all columns that nothing else took.
     pub columns: ColumnNames,
+    /// The file with the rows, if it is a table.
+    pub file: Option<TableFile>,
 }
 
 /// The array of a variable: its first axis is the row, and the others are the variable's axes.
@@ -207,6 +210,7 @@ impl Tables {
             others,
             class_names: names(|array| &array.class_names),
             columns: names(|array| &array.columns),
+            file: None,
         })
     }
 }
