@@ -5,6 +5,7 @@ mod api;
 mod average;
 mod calibration;
 mod cli;
+mod checkpoint_page;
 mod classes;
 mod closed_forms;
 mod commands;
