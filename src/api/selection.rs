@@ -109,7 +109,7 @@ impl Rows {
             Error::data(format!(
                 "expected a table with a column `{name}`, found data without named columns"
             ))
-            .help("read the rows from a .csv or .tsv file")
+            .help("read the rows from a .csv or .tsv file, or omit the option `id`")
         })?;
         let values = column(file, name)?;
         let of_row = |&row: &usize| {

@@ -34,8 +34,13 @@ fn run(validation: &str) -> tempfile::TempDir {
     // The species that the table leaves out follow from the petals, nearly.
     let labelled: Vec<String> = table
         .lines()
-        .map(|line| {
+        .enumerate()
+        .map(|(number, line)| {
             let cells: Vec<&str> = line.split(',').collect();
+            // Some labels are wrong, so that certainty has a limit.
+            if number > 0 && number % 5 == 0 {
+                return [&cells[..4], &["setosa", cells[5]]].concat().join(",");
+            }
             if !cells[4].is_empty() {
                 return line.to_string();
             }

@@ -206,7 +206,8 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
             ("params", "run/checkpoint.safetensors"),
             ("batch", "data.safetensors"),
         ],
-        "eval" | "predict" | "encode" | "score" | "reconstruct" | "calibrate" | "sample" => {
+        "calibrate" => &[("data", "other.safetensors"), ("threads", "1")],
+        "eval" | "predict" | "encode" | "score" | "reconstruct" | "sample" => {
             &[("rows", "5"), ("threads", "1")]
         }
         _ => &[],
@@ -253,6 +254,9 @@ fn extreme_options_are_refused_by_name() {
     let at = folder.path();
     common::write_small_m2(at);
     std::fs::write(at.join("table.csv"), "a,b\n1,0\n2,1\n").expect("a table");
+    // Rows of another data set than the run's.
+    let copy = at.join("other.safetensors");
+    std::fs::copy(at.join("data.safetensors"), copy).expect("a copy");
     let training = [
         "train",
         "small.dgm",

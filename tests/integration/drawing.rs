@@ -155,7 +155,7 @@ fn images_with_three_channels_are_in_colour() {
     let model = MODEL
         .replace("  data   height: real\n", "")
         .replace("    kind, z -> height ~ normal(linear)\n", "")
-        .replace("x, height ", "x ");
+        .replace("x, height", "x");
     let folder = run(&model);
     let here = folder.path();
     let written = sample(here, &["-o", "a.png", "--lines", "2", "--where", "kind=a"]);
