@@ -76,24 +76,29 @@ pub fn read_at_most(reader: impl Read, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The bytes that a compressed reader expands to, which is part of a file of `size` bytes. Contents
-/// that are far larger than their file are refused: they are made to exhaust memory.
+/// The most bytes that a compressed part of a file of `size` bytes may expand to: 64 MiB or 200 times
+/// the file's size. Contents that are far larger than their file are made to exhaust memory.
+pub fn most_expanded(size: u64) -> u64 {
+    size.saturating_mul(200).max(64 << 20)
+}
+
+/// The error of a part of a file of `size` bytes that expands to more than [`most_expanded`].
+pub fn expands_too_far(size: u64) -> io::Error {
+    let message = format!(
+        "it expands to more than 200 times its size of {size} bytes; store it uncompressed"
+    );
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
+}
+
+/// The bytes that a compressed reader expands to, which is part of a file of `size` bytes.
 ///
 /// # Errors
-/// If the contents have more than 64 MiB and 200 times the file's size, or cannot be read.
+/// If the contents have more than [`most_expanded`] bytes, or cannot be read.
 pub fn read_expanded(reader: impl Read, size: u64) -> io::Result<Vec<u8>> {
-    let most = size.saturating_mul(200).max(64 << 20);
-    read_at_most(reader, usize::try_from(most).unwrap_or(usize::MAX - 1)).map_err(|error| {
-        match error.kind() {
-            io::ErrorKind::FileTooLarge => {
-                let message = format!(
-                    "it expands to more than 200 times its size of {size} bytes; \
-                     store it uncompressed"
-                );
-                io::Error::new(io::ErrorKind::FileTooLarge, message)
-            }
-            _ => error,
-        }
+    let most = usize::try_from(most_expanded(size)).unwrap_or(usize::MAX - 1);
+    read_at_most(reader, most).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => expands_too_far(size),
+        _ => error,
     })
 }
 

@@ -18,8 +18,8 @@ struct Source {
     /// The folder of a run, such as runs/adgm; `dgc predict` and `dgc eval` also take the folder of
     /// several seeds, and average the class probabilities of its runs
     run: PathBuf,
-    /// The data set: `mnist`, a folder of idx files, or an .npz, .safetensors or .csv file [default:
-    /// the run's data set]
+    /// The data set: `mnist`, a folder of arrays or idx files, or an .npz, .safetensors, .csv or .h5ad
+    /// file [default: the run's data set]
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// The rows of the data set to use [default: test rows if there are any, else the validation

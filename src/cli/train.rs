@@ -43,7 +43,8 @@ pub(super) struct Train {
     ///
     /// One of: `mnist`, the bundled excerpt of 10,000 rows; a folder of idx files; a .csv or .tsv table; an .npz or
     /// .safetensors file with an array for each observed variable, such as `x` and `y`, and test
-    /// rows in `test.x` and `test.y`. With --resume, the new place of the run's data set.
+    /// rows in `test.x` and `test.y`; a folder with such arrays as .npy files, or as .npz files of sparse
+    /// matrices; an .h5ad file of AnnData. With --resume, the new place of the run's data set.
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// Keep N labels, as evenly over the classes as possible, and hide the others [default: keep

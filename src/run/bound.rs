@@ -340,7 +340,7 @@ impl Cases {
                 check_classes(variable, &array.data, &place)?;
             } else {
                 let values: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
-                check_values(variable, values.iter().copied(), &place)?;
+                check_values(variable, 0, values.iter().copied(), &place)?;
             }
         }
         let labels: Vec<_> = model

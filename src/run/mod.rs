@@ -5,6 +5,7 @@ pub mod fields;
 pub mod arrays;
 pub mod batches;
 pub mod data;
+mod ahead;
 pub mod population;
 pub mod session;
 pub mod initialize;

@@ -1,10 +1,11 @@
 //! The state of the training loop: parameters, optimiser and position. It advances step by step.
 
 use super::{
+    ahead::{Ahead, FieldRows},
     arrays::NamedArray,
     batches::Turns,
     checkpoint::{Checkpoint, Origin, Position, find, state_name},
-    data::{Source, check_field},
+    data::{Source, check_field, chunks},
     divergence,
     initialize::{describe, initialize},
     population::Population,
@@ -54,6 +55,8 @@ pub struct Stepper {
     tables: HashMap<usize, (Id<Array>, usize)>,
     population: Population,
     feeds: Vec<Feed>,
+    /// Reads the rows of inputs that are slow to read.
+    ahead: Option<Ahead>,
     /// The gradient's inputs that change from step to step.
     scheduled: Vec<(String, Scheduled)>,
     /// The gradient programs, each with the number of epochs after which it is used, in ascending
@@ -85,7 +88,28 @@ struct Feed {
     case: CaseKind,
     turns: Turns,
     rows: Vec<u32>,
+    /// The rows of a later step, if they were looked up: the step, and its rows.
+    later: (Option<u64>, Vec<u32>),
     inputs: Vec<Input>,
+}
+
+impl Feed {
+    /// Moves to the rows of a step.
+    fn advance(&mut self, step: u64) {
+        if self.later.0.take() == Some(step) {
+            std::mem::swap(&mut self.rows, &mut self.later.1);
+        } else {
+            let first = step * self.rows.len() as u64;
+            self.turns.take(first, &mut self.rows);
+        }
+    }
+
+    /// Looks up the rows of a later step.
+    fn look_ahead(&mut self, step: u64) {
+        let first = step * self.rows.len() as u64;
+        self.turns.take(first, &mut self.later.1);
+        self.later.0 = Some(step);
+    }
 }
 
 /// An input of the gradient that is filled from the rows.
@@ -93,6 +117,8 @@ struct Input {
     name: String,
     /// The index of the source's field.
     field: usize,
+    /// Whether its rows are read ahead.
+    is_slow: bool,
 }
 
 impl Stepper {
@@ -150,11 +176,19 @@ impl Stepper {
                 case,
                 turns: turns(&model, case, available, seed, &*source)?,
                 rows: vec![0; rows],
+                later: (None, vec![0; rows]),
                 inputs: inputs(&model, &session, &gradients[0].1, case, rows, &*source)?,
             });
         }
         let sums = sums_of(&gradients[0].1, &update);
         let tables = keep(&mut session, &*source)?;
+        let mut inputs = feeds.iter_mut().flat_map(|feed| &mut feed.inputs);
+        let mut any_slow = false;
+        inputs.by_ref().for_each(|input| {
+            input.is_slow = source.is_slow(input.field) && !tables.contains_key(&input.field);
+            any_slow |= input.is_slow;
+        });
+        let ahead = any_slow.then(|| Ahead::new(Arc::clone(&source)));
         Ok(Stepper {
             scheduled: model.scheduled(),
             model,
@@ -165,6 +199,7 @@ impl Stepper {
             tables,
             population,
             feeds,
+            ahead,
             gradients,
             gradient: 0,
             update,
@@ -408,11 +443,21 @@ impl Stepper {
 
     /// Copies the next rows of each case to the device.
     fn feed(&mut self) -> Result<()> {
+        let step = self.step;
+        self.feeds.iter_mut().for_each(|feed| feed.advance(step));
+        let read = match &mut self.ahead {
+            Some(ahead) => {
+                if !ahead.is_pending(step) {
+                    ahead.request(step, &mut |parts| slow_parts(&self.feeds, &current, parts));
+                }
+                ahead.receive()?.parts.as_slice()
+            }
+            None => &[],
+        };
+        let mut read = read.iter();
         let mut copies = Vec::new();
         let (_, gradient) = &self.gradients[self.gradient];
-        for feed in &mut self.feeds {
-            feed.turns
-                .take(self.step * feed.rows.len() as u64, &mut feed.rows);
+        for feed in &self.feeds {
             for input in &feed.inputs {
                 if let Some((table, width)) = self.tables.get(&input.field).copied() {
                     let to = self.session.array(gradient, &input.name);
@@ -424,6 +469,13 @@ impl Stepper {
                     }));
                     continue;
                 }
+                if input.is_slow {
+                    let part = read.next().expect("slow inputs are read ahead");
+                    self.session.fill(gradient, &input.name, &mut |floats| {
+                        floats.copy_from_slice(&part.numbers)
+                    })?;
+                    continue;
+                }
                 self.session.fill_from(
                     gradient,
                     &input.name,
@@ -433,11 +485,18 @@ impl Stepper {
                 )?;
             }
         }
-        if copies.is_empty() {
-            Ok(())
-        } else {
-            self.session.device.gather(&copies)
+        if !copies.is_empty() {
+            self.session.device.gather(&copies)?;
         }
+        if let Some(ahead) = &mut self.ahead {
+            self.feeds
+                .iter_mut()
+                .for_each(|feed| feed.look_ahead(step + 1));
+            ahead.request(step + 1, &mut |parts| {
+                slow_parts(&self.feeds, &later, parts)
+            });
+        }
+        Ok(())
     }
 
     /// The means over the steps of the epoch that have reported.
@@ -606,8 +665,32 @@ impl Stepper {
     }
 }
 
-/// The number of rows per copy to the device.
-const CHUNK: usize = 4096;
+/// The rows of the current step.
+fn current(feed: &Feed) -> &[u32] {
+    &feed.rows
+}
+
+/// The rows of the step that was looked up.
+fn later(feed: &Feed) -> &[u32] {
+    &feed.later.1
+}
+
+/// Writes the fields and rows of all inputs that are slow to read.
+fn slow_parts(feeds: &[Feed], rows: &dyn Fn(&Feed) -> &[u32], parts: &mut Vec<FieldRows>) {
+    let inputs = feeds
+        .iter()
+        .flat_map(|feed| feed.inputs.iter().map(move |input| (feed, input)));
+    let slow = inputs.filter(|(_, input)| input.is_slow);
+    for (index, (feed, input)) in slow.enumerate() {
+        if parts.len() == index {
+            parts.push(FieldRows::default());
+        }
+        let part = &mut parts[index];
+        part.field = input.field;
+        part.rows.clear();
+        part.rows.extend_from_slice(rows(feed));
+    }
+}
 
 /// Copies the fields of a source to the device, if the device stores tables.
 fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id<Array>, usize)>> {
@@ -618,8 +701,8 @@ fn keep(session: &mut Session, source: &dyn Source) -> Result<HashMap<usize, (Id
             continue;
         }
         let array = session.device.allocate(rows * width)?;
-        for first in (0..rows).step_by(CHUNK) {
-            let chunk: Vec<u32> = (first as u32..rows.min(first + CHUNK) as u32).collect();
+        for chunk in chunks(rows, width) {
+            let first = chunk[0] as usize;
             let mut read = Ok(());
             session
                 .device
@@ -713,7 +796,11 @@ fn inputs(
         let name = InputName::Observed(case, variable.name.clone()).to_string();
         if let Some(len) = session.len(loaded, &name) {
             let field = check_field(&variable.name, len / rows, source, "the training data")?;
-            inputs.push(Input { name, field });
+            inputs.push(Input {
+                name,
+                field,
+                is_slow: false,
+            });
         }
     }
     Ok(inputs)

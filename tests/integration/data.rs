@@ -224,9 +224,8 @@ fn small_types() {
         .expect("an entry");
     writer.finish().expect("a file");
     let dataset = data::load(path.to_str(), &model()).expect("half floats are numbers");
-    let data::Values::Floats(read) = &dataset.train.column("x").expect("a column").values else {
-        panic!("floats")
-    };
+    let source: &dyn data::Source = &dataset.train;
+    let read = source.values("x").expect("readable").expect("a variable");
     assert!(
         read.iter()
             .enumerate()

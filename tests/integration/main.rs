@@ -58,6 +58,7 @@ mod sizes;
 mod seeds;
 mod rows;
 mod smoothing;
+mod sparse;
 mod stack;
 mod stages;
 mod standardized;

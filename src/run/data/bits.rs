@@ -72,6 +72,10 @@ impl Source for Bits<'_> {
         self.source.field(index)
     }
 
+    fn is_slow(&self, field: usize) -> bool {
+        self.source.is_slow(field)
+    }
+
     fn read(&self, field: usize, rows: &[u32], out: &mut [f32]) -> Result<()> {
         self.source.read(field, rows, out)?;
         let Some(before) = self.before[field] else {

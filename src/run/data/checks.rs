@@ -39,12 +39,15 @@ pub fn check_source(
         return Err(no_rows(place));
     }
     if u32::try_from(source.rows()).is_err() {
-        return Err(
-            Error::unsupported(format!("{place}: {} rows", source.rows()))
-                .help("a source has at most 4,294,967,295 rows"),
-        );
+        return Err(too_many_rows(place, source.rows()));
     }
     Ok(())
+}
+
+/// The error of data with more rows than a row's number can say.
+pub fn too_many_rows(place: &str, rows: usize) -> Error {
+    Error::unsupported(format!("{place}: {rows} rows"))
+        .help("a source has at most 4,294,967,295 rows")
 }
 
 /// Checks that a source has a variable with this width. Returns the index of its field.
@@ -127,12 +130,13 @@ pub fn check_labels(model: &Model, source: &dyn Source, place: &str) -> Result<(
     Ok(())
 }
 
-/// Checks that all values are in the variable's domain.
+/// Checks that all values are in the variable's domain. They are those of the rows from `first` on.
 ///
 /// # Errors
 /// With the first value that is not.
 pub fn check_values(
     variable: &Variable,
+    first: usize,
     mut values: impl Iterator<Item = f32>,
     place: &str,
 ) -> Result<()> {
@@ -152,7 +156,7 @@ pub fn check_values(
     match (0..).zip(&mut values).find(is_wrong) {
         None => Ok(()),
         Some((at, value)) => {
-            let (row, feature) = (at / variable.size(), at % variable.size());
+            let (row, feature) = (first + at / variable.size(), at % variable.size());
             let message = format!(
                 "{place}: row {row}, feature {feature}: expected {expected}, found {value}"
             );

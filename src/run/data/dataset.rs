@@ -36,9 +36,10 @@ pub struct Dataset {
 impl Dataset {
     /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows, a folder of
     /// idx files, an `.npz` or `.safetensors` file with an array for each observed variable, such as
-    /// `x` and `y`, or a `.csv` or `.tsv` file with columns for each, which may be compressed as
-    /// `.csv.gz`. Arrays named `test.x` and `test.y` hold the test rows, `validation.x` and
-    /// `validation.y` rows that are held out.
+    /// `x` and `y`, a folder with such arrays as `.npy` files, a `.csv` or `.tsv` file with columns for
+    /// each, which may be compressed as `.csv.gz`, or an `.h5ad` file of AnnData. Arrays named `test.x`
+    /// and `test.y` hold the test rows, `validation.x` and `validation.y` rows that are held out. A
+    /// matrix may be sparse; large arrays stay in their files.
     ///
     /// # Errors
     /// If there is no such data set, it cannot be read, or it does not fit the model.

@@ -10,7 +10,7 @@ use crate::{
     files,
     model::{Model, Role, Variable},
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An array of bytes.
 struct Idx {
@@ -53,19 +53,30 @@ pub fn excerpt(model: &Model) -> Result<Tables> {
 pub fn folder(folder: &Path, model: &Model) -> Result<Tables> {
     let place = folder.display().to_string();
     dataset(model, &place, &|name| {
-        // Some distributions of MNIST write a dot instead of a dash before `idx`.
-        for name in [name.to_string(), name.replace("-idx", ".idx")] {
-            for file in [format!("{name}.gz"), name] {
-                let path = folder.join(&file);
-                if path.is_file() {
-                    let bytes = files::read(&path)
-                        .map_err(|error| Error::file(&path, "cannot be read", error))?;
-                    return Ok(Some((path.display().to_string(), bytes)));
-                }
-            }
-        }
-        Ok(None)
+        let Some(path) = find(folder, name) else {
+            return Ok(None);
+        };
+        let bytes =
+            files::read(&path).map_err(|error| Error::file(&path, "cannot be read", error))?;
+        Ok(Some((path.display().to_string(), bytes)))
     })
+}
+
+/// Whether a folder has the training images of MNIST's files.
+pub fn is_folder(folder: &Path) -> bool {
+    find(folder, IMAGES).is_some()
+}
+
+/// The name of the file with the training images.
+const IMAGES: &str = "train-images-idx3-ubyte";
+
+/// The path of a file of MNIST in a folder, plain or compressed.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    // Some distributions of MNIST write a dot instead of a dash before `idx`.
+    let names = [name.to_string(), name.replace("-idx", ".idx")].into_iter();
+    let files = names.flat_map(|name| [format!("{name}.gz"), name]);
+    let mut paths = files.map(|file| folder.join(file));
+    paths.find(|path| path.is_file())
 }
 
 type Files<'a> = &'a dyn Fn(&str) -> Result<Option<(String, Vec<u8>)>>;
@@ -114,6 +125,7 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     check_shape(variable, &images.shape[1..], &place)?;
     check_values(
         variable,
+        0,
         images.bytes.iter().map(|&byte| f32::from(byte) / 255.0),
         &place,
     )?;

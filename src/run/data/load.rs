@@ -1,12 +1,12 @@
-//! Reading a data set by name: the bundled MNIST excerpt, a folder of idx files, or a file of arrays or
-//! of columns.
+//! Reading a data set by name: the bundled MNIST excerpt, a folder of arrays or idx files, or a file of
+//! arrays or of columns.
 
 use super::{
     checks::check_labels,
     columns::TableSummary,
     idx,
     table_file::TableFile,
-    tables::{DataArray, KnownNames, Tables, is_wanted},
+    tables::{DataArray, KnownNames, Tables},
 };
 use crate::{
     error::{Error, Result},
@@ -15,9 +15,9 @@ use crate::{
 };
 use std::path::Path;
 
-/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of idx files,
-/// an npz or safetensors file with arrays named after the model's variables, or a CSV file with columns
-/// named after them.
+/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of arrays or idx
+/// files, an npz or safetensors file with arrays named after the model's variables, a CSV file with
+/// columns named after them, or an AnnData file.
 ///
 /// # Errors
 /// If there is no such data set, it cannot be read, or it does not fit the model.
@@ -50,35 +50,44 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
         return idx::excerpt(model);
     };
     let path = Path::new(source);
-    if path.is_dir() {
-        return idx::folder(path, model);
-    }
     let place = path.display().to_string();
     let is_standard = source == "-";
     if is_standard && known.is_none() {
         let message = "training reads its data again, and cannot read them from standard input";
         return Err(Error::option("data", source, message).help("name a file"));
     }
+    if path.is_dir() {
+        return match arrays_of(path, model)? {
+            Some(arrays) => Tables::new(model, &arrays, &place),
+            None => idx::folder(path, model),
+        };
+    }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz") if path.exists() => {
-            let arrays = npz(path, &|name| is_wanted(model, name))?;
-            Tables::new(model, &arrays, &place)
+            Tables::new(model, &npz(path, model)?, &place)
         }
         Some("safetensors") if path.exists() => {
             let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
             Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
         }
         _ if is_table(path) && (path.exists() || is_standard) => table(path, model, known),
+        Some("h5ad") if path.exists() => Tables::new(model, &h5ad(path, model, known)?, &place),
         _ if !path.exists() => Err(Error::option(
             "data",
             source,
             "expected a data set, found no such file or folder",
         )
-        .help("name `mnist`, a folder of idx files, or an .npz, .safetensors or .csv file")),
+        .help("name `mnist`, a folder, or an .npz, .safetensors, .csv or .h5ad file")),
+        Some("npy") => Err(Error::data(format!(
+            "{source}: a single array is no data set"
+        ))
+        .help("name a folder with an array for each variable, such as x.npy and y.npy")),
         _ => Err(Error::data(format!(
             "{source}: the format of the data set is not supported"
         ))
-        .help("name a folder of idx files, or an .npz, .safetensors, .csv or .tsv file")),
+        .help(
+            "name a folder of arrays or idx files, or an .npz, .safetensors, .csv, .tsv or .h5ad file",
+        )),
     }
 }
 
@@ -108,25 +117,54 @@ fn table(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Tables
 pub fn read_arrays(path: &Path) -> Result<Vec<NamedArray>> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz") => {
-            let arrays = npz(path, &|_| true)?.into_iter();
-            Ok(arrays.map(NamedArray::from).collect())
+            let arrays = every_array(path)?.into_iter();
+            arrays.map(DataArray::into_named).collect()
         }
         _ => NamedArray::read_all(path),
     }
 }
 
 #[cfg(feature = "npz")]
-fn npz(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
-    super::npz::arrays(path, wanted)
+fn npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
+    super::matrices::of_npz(path, model)
 }
 
 #[cfg(not(feature = "npz"))]
-fn npz(path: &Path, _wanted: &dyn Fn(&str) -> bool) -> Result<Vec<DataArray>> {
-    Err(Error::unsupported(format!(
+fn npz(path: &Path, _model: &Model) -> Result<Vec<DataArray>> {
+    Err(no_npz(path))
+}
+
+#[cfg(feature = "npz")]
+fn every_array(path: &Path) -> Result<Vec<DataArray>> {
+    super::matrices::every_array(path)
+}
+
+#[cfg(not(feature = "npz"))]
+fn every_array(path: &Path) -> Result<Vec<DataArray>> {
+    Err(no_npz(path))
+}
+
+#[cfg(not(feature = "npz"))]
+fn no_npz(path: &Path) -> Error {
+    Error::unsupported(format!(
         "{}: this build of dgc cannot read npz files",
         path.display()
     ))
-    .help("build dgc with the feature `npz`, or use a .safetensors file"))
+    .help("build dgc with the feature `npz`, or use a .safetensors file")
+}
+
+/// The arrays of a folder of npy and npz files; `None` if it has none, or has the images of MNIST.
+#[cfg(feature = "npz")]
+fn arrays_of(folder: &Path, model: &Model) -> Result<Option<Vec<DataArray>>> {
+    match idx::is_folder(folder) {
+        true => Ok(None),
+        false => super::matrices::of_folder(folder, model),
+    }
+}
+
+#[cfg(not(feature = "npz"))]
+fn arrays_of(_folder: &Path, _model: &Model) -> Result<Option<Vec<DataArray>>> {
+    Ok(None)
 }
 
 #[cfg(feature = "csv")]
@@ -163,6 +201,20 @@ pub fn column(file: &TableFile, name: &str) -> Result<Vec<String>> {
 #[cfg(not(feature = "csv"))]
 pub fn column(file: &TableFile, _name: &str) -> Result<Vec<String>> {
     Err(no_csv(&file.path))
+}
+
+#[cfg(feature = "h5ad")]
+fn h5ad(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+    super::h5ad::arrays(path, model, known)
+}
+
+#[cfg(not(feature = "h5ad"))]
+fn h5ad(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+    Err(Error::unsupported(format!(
+        "{}: this build of dgc cannot read h5ad files",
+        path.display()
+    ))
+    .help("build dgc with the feature `h5ad`, or save the arrays as an .npz file"))
 }
 
 /// Describes the columns of a CSV file.

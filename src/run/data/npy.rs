@@ -3,44 +3,92 @@
 //! The header is compared with the length of the file before anything is reserved, so that an array
 //! takes memory in proportion to its file.
 
-use super::tables::{DataArray, Numbers};
-use crate::run::arrays::elements;
+use super::{bytes::Bytes, dense::DenseArray, element::ElementType};
 
 /// The most bytes of a header. NumPy's own headers have a few hundred.
 const MOST_HEADER: usize = 10_000;
+/// The bytes before a header: a mark, the version, and the header's length.
+const BEFORE_HEADER: usize = 12;
 
-/// Reads the array of an npy file.
+/// The array of an npy file. It keeps its type, and stays where its bytes are.
 ///
 /// # Errors
 /// What is wrong with the file, without its name.
-pub fn array(name: &str, bytes: &[u8]) -> Result<DataArray, String> {
-    let damaged = |what: &str| format!("its npy header is damaged: {what}");
-    let (header, data) = split(bytes).ok_or_else(|| damaged("it is incomplete"))?;
-    let header = std::str::from_utf8(header).map_err(|_| damaged("it is not text"))?;
+pub fn array(bytes: Bytes) -> Result<DenseArray, String> {
+    let (header, data) = open(bytes)?;
     let Header {
         kind,
         fortran,
         shape,
-    } = Header::read(header).ok_or_else(|| damaged("expected a type, an order and a shape"))?;
-    let Some((big, letter, size)) = numeric(&kind) else {
+    } = header;
+    let Some(element) = numeric(&kind) else {
         let kind: String = kind.chars().flat_map(char::escape_default).collect();
         return Err(format!(
             "its type `{kind}` is not numeric; store it as a float or integer array"
         ));
     };
-    let wanted = elements(&shape).and_then(|count| count.checked_mul(size));
-    if wanted != Some(data.len()) {
+    let bytes = data.len();
+    let Some(array) = DenseArray::new(data.clone(), element, shape.clone()) else {
         return Err(format!(
-            "it has {} bytes, not as many as its shape {shape:?} of type `{kind}`",
-            data.len()
+            "it has {bytes} bytes, not as many as its shape {shape:?} of type `{kind}`"
         ));
-    }
-    let numbers = numbers(data, big, letter, size).ok_or("its type is not supported")?;
-    let numbers = match fortran && shape.len() > 1 {
-        true => row_major(&numbers, &shape),
-        false => numbers,
     };
-    Ok(DataArray::new(name, shape, numbers))
+    let mut fits = true;
+    if !element.is_integer() {
+        let checked = array.each_part(&mut |_, bytes| {
+            fits &= element.fits(bytes);
+            Ok(())
+        });
+        checked.map_err(|error| error.to_string())?;
+    }
+    if !fits {
+        return Err("its type is not supported".to_string());
+    }
+    if !fortran || shape.len() < 2 {
+        return Ok(array);
+    }
+    let mut scratch = Vec::new();
+    let columns = data.get(0, bytes, &mut scratch);
+    let columns = columns.map_err(|error| error.to_string())?;
+    let rows = row_major(columns, element.size(), &shape);
+    Ok(DenseArray::new(Bytes::from(rows), element, shape).expect("as many bytes as before"))
+}
+
+/// The text of an array with a single text; `None` for other arrays.
+pub fn text(bytes: Bytes) -> Option<String> {
+    let (header, data) = open(bytes).ok()?;
+    if !header.shape.is_empty() || data.len() > MOST_HEADER {
+        return None;
+    }
+    let mut scratch = Vec::new();
+    let bytes = data.get(0, data.len(), &mut scratch).ok()?;
+    let text: Option<String> = match header.kind.as_bytes() {
+        [b'|', b'S', ..] => Some(bytes.iter().map(|&byte| char::from(byte)).collect()),
+        [order @ (b'<' | b'>'), b'U', ..] => {
+            let chars = bytes.as_chunks::<4>().0.iter().map(|&bytes| match order {
+                b'<' => char::from_u32(u32::from_le_bytes(bytes)),
+                _ => char::from_u32(u32::from_be_bytes(bytes)),
+            });
+            chars.collect()
+        }
+        _ => None,
+    };
+    text.map(|text| text.trim_end_matches('\0').to_string())
+}
+
+/// The header of a file, and the bytes of its numbers.
+fn open(bytes: Bytes) -> Result<(Header, Bytes), String> {
+    let damaged = |what: &str| format!("its npy header is damaged: {what}");
+    let mut scratch = Vec::new();
+    let most = bytes.len().min(BEFORE_HEADER + MOST_HEADER);
+    let start = bytes.get(0, most, &mut scratch);
+    let start = start.map_err(|error| error.to_string())?;
+    let (header, data) = split(start).ok_or_else(|| damaged("it is incomplete"))?;
+    let before = start.len() - data.len();
+    let header = std::str::from_utf8(header).map_err(|_| damaged("it is not text"))?;
+    let header =
+        Header::read(header).ok_or_else(|| damaged("expected a type, an order and a shape"))?;
+    Ok((header, bytes.skip(before)))
 }
 
 /// The header's text, and the bytes after it.
@@ -131,86 +179,36 @@ fn tuple(text: &str) -> Option<Vec<usize>> {
     sizes.filter(|sizes| sizes.len() <= 32)
 }
 
-/// Whether a type is big-endian, its letter, and its bytes: `<f4` is `(false, 'f', 4)`. `None` if it
-/// is not a number.
-fn numeric(kind: &str) -> Option<(bool, char, usize)> {
+/// The numeric type that is written as, for example, `<f4`. `None` if it is no number.
+fn numeric(kind: &str) -> Option<ElementType> {
     let mut letters = kind.chars();
-    let big = match letters.next()? {
+    let is_big_endian = match letters.next()? {
         '<' | '|' => false,
         '=' => cfg!(target_endian = "big"),
         '>' => true,
         _ => return None,
     };
     let letter = letters.next()?;
-    let size: usize = letters.as_str().parse().ok()?;
-    let fits = match letter {
-        'f' => matches!(size, 2 | 4 | 8),
-        'i' | 'u' => matches!(size, 1 | 2 | 4 | 8),
-        'b' => size == 1,
-        _ => false,
-    };
-    fits.then_some((big, letter, size))
+    ElementType::new(letter, letters.as_str().parse().ok()?, is_big_endian)
 }
 
-/// The numbers of an array in the order of the file.
-fn numbers(data: &[u8], big: bool, letter: char, size: usize) -> Option<Numbers> {
-    macro_rules! each {
-        ($type:ty, $number:expr) => {{
-            let chunks = data.as_chunks::<{ size_of::<$type>() }>().0.iter();
-            chunks
-                .map(|&chunk| {
-                    let read = if big {
-                        <$type>::from_be_bytes
-                    } else {
-                        <$type>::from_le_bytes
-                    };
-                    $number(read(chunk))
-                })
-                .collect()
-        }};
-    }
-    let double: Vec<f64> = match (letter, size) {
-        ('f', 4) => return Some(Numbers::F32(each!(f32, |x: f32| x))),
-        ('u', 1) => return Some(Numbers::U8(data.to_vec())),
-        ('f', 2) => each!(u16, |x: u16| half::f16::from_bits(x).to_f64()),
-        ('f', 8) => each!(f64, |x: f64| x),
-        ('i', 1) => each!(i8, f64::from),
-        ('i', 2) => each!(i16, f64::from),
-        ('i', 4) => each!(i32, f64::from),
-        ('i', 8) => each!(i64, |x: i64| x as f64),
-        ('u', 2) => each!(u16, f64::from),
-        ('u', 4) => each!(u32, f64::from),
-        ('u', 8) => each!(u64, |x: u64| x as f64),
-        ('b', 1) if data.iter().all(|&byte| byte <= 1) => each!(u8, f64::from),
-        _ => return None,
-    };
-    Some(Numbers::F64(double))
-}
-
-/// The numbers of an array whose first axis is innermost, with the last axis innermost.
-fn row_major(numbers: &Numbers, shape: &[usize]) -> Numbers {
-    fn order<T: Copy>(numbers: &[T], shape: &[usize]) -> Vec<T> {
-        let mut index = vec![0; shape.len()];
-        let mut ordered = Vec::with_capacity(numbers.len());
-        for _ in 0..numbers.len() {
-            let place = shape.iter().zip(&index).rev();
-            ordered.push(numbers[place.fold(0, |at, (&size, &index)| at * size + index)]);
-            for (index, &size) in index.iter_mut().zip(shape).rev() {
-                *index += 1;
-                if *index < size {
-                    break;
-                }
-                *index = 0;
+/// The bytes of an array whose first axis is innermost, with the last axis innermost.
+fn row_major(bytes: &[u8], size: usize, shape: &[usize]) -> Vec<u8> {
+    let mut index = vec![0; shape.len()];
+    let mut ordered = Vec::with_capacity(bytes.len());
+    for _ in 0..bytes.len() / size {
+        let places = shape.iter().zip(&index).rev();
+        let place = places.fold(0, |at, (&size, &index)| at * size + index);
+        ordered.extend_from_slice(&bytes[place * size..(place + 1) * size]);
+        for (index, &size) in index.iter_mut().zip(shape).rev() {
+            *index += 1;
+            if *index < size {
+                break;
             }
+            *index = 0;
         }
-        ordered
     }
-    match numbers {
-        Numbers::F32(numbers) => Numbers::F32(order(numbers, shape)),
-        Numbers::F64(numbers) => Numbers::F64(order(numbers, shape)),
-        Numbers::U8(numbers) => Numbers::U8(order(numbers, shape)),
-        Numbers::I64(numbers) => Numbers::I64(order(numbers, shape)),
-    }
+    ordered
 }
 
 #[cfg(test)]
@@ -228,8 +226,11 @@ mod tests {
         .concat()
     }
 
-    fn read(header: &str, data: &[u8]) -> Result<DataArray, String> {
-        array("x", &file(header, data))
+    /// The shape and the numbers of an array.
+    fn read(header: &str, data: &[u8]) -> Result<(Vec<usize>, Vec<f64>), String> {
+        let array = array(Bytes::from(file(header, data)))?;
+        let numbers = array.doubles().map_err(|error| error.to_string())?;
+        Ok((array.shape().to_vec(), numbers))
     }
 
     #[test]
@@ -255,7 +256,6 @@ mod tests {
                 [1i64, -2].iter().flat_map(|x| x.to_be_bytes()).collect(),
             ),
         ] {
-            let expected = DataArray::new("x", [2], vec![1.0, -2.0]);
             let header = |order| {
                 format!("{{'descr': '{order}{kind}', 'fortran_order': False, 'shape': (2,), }}\n")
             };
@@ -266,11 +266,7 @@ mod tests {
                 .collect();
             for (order, bytes) in [('>', &bytes), ('<', &swapped)] {
                 let found = read(&header(order), bytes).expect("an array");
-                let expected = match kind {
-                    "f4" => DataArray::new("x", [2], vec![1f32, -2.0]),
-                    _ => expected.clone(),
-                };
-                assert_eq!(found, expected, "{order}{kind}");
+                assert_eq!(found, (vec![2], vec![1.0, -2.0]), "{order}{kind}");
             }
         }
     }
@@ -279,7 +275,8 @@ mod tests {
     fn arrays_in_fortran_order_are_transposed() {
         let header = "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }";
         let found = read(header, &[1, 4, 2, 5, 3, 6]).expect("an array");
-        assert_eq!(found, DataArray::new("x", [2, 3], vec![1u8, 2, 3, 4, 5, 6]));
+        let numbers = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!(found, (vec![2, 3], numbers));
     }
 
     #[test]
@@ -322,6 +319,7 @@ mod tests {
             let found = read(header, &[0; 8]).expect_err("it is refused");
             assert!(found.contains(expected), "{header}: {found}");
         }
-        assert!(array("x", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{").is_err());
+        let short = b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec();
+        assert!(array(Bytes::from(short)).is_err());
     }
 }

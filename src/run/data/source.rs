@@ -40,6 +40,12 @@ pub trait Source: Debug + Send + Sync {
     /// If the rows cannot be read, for example from a truncated file.
     fn read(&self, field: usize, rows: &[u32], out: &mut [f32]) -> Result<()>;
 
+    /// Whether reading rows of a field takes long, as from a file. Training then reads the rows of the
+    /// next step while a step computes.
+    fn is_slow(&self, _field: usize) -> bool {
+        false
+    }
+
     /// Passes bytes that identify the values to `update`. Sources of different types may pass
     /// different bytes for the same values.
     ///
@@ -49,16 +55,34 @@ pub trait Source: Debug + Send + Sync {
         update(&(self.rows() as u64).to_le_bytes());
         for index in 0..self.field_count() {
             update(self.field(index).name.as_bytes());
-            each_chunk(self, index, &mut |values| {
-                values.iter().for_each(|value| update(&value.to_le_bytes()));
-            })?;
+            each_chunk(self, index, &mut |values| update_singles(values, update))?;
         }
         Ok(())
     }
 }
 
-/// The number of rows per chunk when a whole field is read.
-const CHUNK: usize = 4096;
+/// Passes the bytes of numbers to `update`, little-endian.
+pub(super) fn update_singles(values: &[f32], update: &mut dyn FnMut(&[u8])) {
+    for values in values.chunks(1024) {
+        let mut bytes = [0; 4 * 1024];
+        let places = bytes.as_chunks_mut::<4>().0.iter_mut();
+        places
+            .zip(values)
+            .for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+        update(&bytes[..4 * values.len()]);
+    }
+}
+
+/// The most rows and numbers per chunk when a whole field is read.
+const MOST_ROWS: usize = 4096;
+const MOST_NUMBERS: usize = 1 << 21;
+
+/// The rows `0..rows` in chunks, for rows of `width` numbers.
+pub fn chunks(rows: usize, width: usize) -> impl Iterator<Item = Vec<u32>> {
+    let most = (MOST_NUMBERS / width.max(1)).clamp(1, MOST_ROWS);
+    let firsts = (0..rows).step_by(most);
+    firsts.map(move |first| (first as u32..rows.min(first + most) as u32).collect())
+}
 
 /// Reads all rows of a field in chunks, in order.
 pub(super) fn each_chunk<S: Source + ?Sized>(
@@ -68,8 +92,7 @@ pub(super) fn each_chunk<S: Source + ?Sized>(
 ) -> Result<()> {
     let (rows, width) = (source.rows(), source.field(field).width);
     let mut floats = Vec::new();
-    for first in (0..rows).step_by(CHUNK) {
-        let chunk: Vec<u32> = (first as u32..rows.min(first + CHUNK) as u32).collect();
+    for chunk in chunks(rows, width) {
         floats.resize(chunk.len() * width, 0.0);
         source.read(field, &chunk, &mut floats)?;
         take(&floats);
@@ -165,14 +188,27 @@ impl Source for RowView {
     fn read(&self, field: usize, rows: &[u32], out: &mut [f32]) -> Result<()> {
         let width = self.field(field).width;
         let hides = !self.keeps.is_empty() && self.labels.contains(&field);
-        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
-            let row = row as usize;
-            if hides && !self.keeps[row] {
-                out.fill(-1.0);
-            } else {
-                self.source.read(field, &self.rows[row..=row], out)?;
+        // In parts, so that nothing is allocated.
+        let mut places = [0; 256];
+        for (rows, out) in rows
+            .chunks(places.len())
+            .zip(out.chunks_mut(places.len() * width))
+        {
+            let places = &mut places[..rows.len()];
+            for (place, &row) in places.iter_mut().zip(rows) {
+                *place = self.rows[row as usize];
+            }
+            self.source.read(field, places, out)?;
+            for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+                if hides && !self.keeps[row as usize] {
+                    out.fill(-1.0);
+                }
             }
         }
         Ok(())
+    }
+
+    fn is_slow(&self, field: usize) -> bool {
+        self.source.is_slow(field)
     }
 }

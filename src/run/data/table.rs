@@ -1,6 +1,9 @@
-//! Rows in memory: a column for each variable.
+//! Rows of a data set: a column for each variable, in memory or in a file.
 
-use super::source::{Field, Source};
+use super::{
+    source::{Field, Source, each_chunk, update_singles},
+    stored::Stored,
+};
 use crate::error::Result;
 use std::sync::Arc;
 
@@ -25,7 +28,7 @@ pub struct Column {
 }
 
 /// Values, in their type in memory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Values {
     /// Grey values: 255 is 1.
     Bytes(Vec<u8>),
@@ -33,21 +36,34 @@ pub enum Values {
     Floats(Vec<f32>),
     /// Classes from 0, −1 for an unlabelled row.
     Classes(Vec<i32>),
+    /// Numbers in the type of their file, in memory or in the file.
+    Stored(Arc<Stored>),
 }
 
 impl Column {
-    /// Copies the features of a row.
-    pub fn copy_row(&self, row: usize, out: &mut [f32]) {
-        let range = row * self.width..(row + 1) * self.width;
+    /// Copies the features of these rows.
+    ///
+    /// # Errors
+    /// If the column is in a file that cannot be read.
+    fn read(&self, rows: &[u32], out: &mut [f32]) -> Result<()> {
+        let width = self.width;
+        let range = |row: u32| row as usize * width..(row as usize + 1) * width;
+        let rows_out = rows.iter().zip(out.chunks_exact_mut(width));
         match &self.values {
-            Values::Bytes(bytes) => {
+            Values::Bytes(bytes) => rows_out.for_each(|(&row, out)| {
                 out.iter_mut()
-                    .zip(&bytes[range])
+                    .zip(&bytes[range(row)])
                     .for_each(|(out, byte)| *out = f32::from(*byte) / 255.0);
+            }),
+            Values::Floats(floats) => {
+                rows_out.for_each(|(&row, out)| out.copy_from_slice(&floats[range(row)]));
             }
-            Values::Floats(floats) => out.copy_from_slice(&floats[range]),
-            Values::Classes(classes) => out[0] = classes[row] as f32,
+            Values::Classes(classes) => {
+                rows_out.for_each(|(&row, out)| out[0] = classes[row as usize] as f32);
+            }
+            Values::Stored(stored) => return stored.read(rows, out),
         }
+        Ok(())
     }
 }
 
@@ -77,6 +93,10 @@ impl Table {
                 Values::Bytes(values) => Values::Bytes(pick(values, column.width, rows)),
                 Values::Floats(values) => Values::Floats(pick(values, column.width, rows)),
                 Values::Classes(values) => Values::Classes(pick(values, 1, rows)),
+                Values::Stored(stored) => {
+                    let rows = rows.iter().map(|&row| row as u32).collect();
+                    Values::Stored(Arc::new(stored.select(rows)))
+                }
             },
             ..column.clone()
         });
@@ -111,28 +131,52 @@ impl Source for Table {
     }
 
     fn read(&self, field: usize, rows: &[u32], out: &mut [f32]) -> Result<()> {
-        let column = &self.columns[field];
-        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(column.width)) {
-            column.copy_row(row as usize, out);
+        self.columns[field].read(rows, out)
+    }
+
+    fn is_slow(&self, field: usize) -> bool {
+        match &self.columns[field].values {
+            Values::Stored(stored) => !stored.is_in_memory(),
+            _ => false,
         }
-        Ok(())
     }
 
     // Runs store a fingerprint of these bytes, so the bytes must not change.
     fn digest(&self, update: &mut dyn FnMut(&[u8])) -> Result<()> {
         update(&(self.rows as u64).to_le_bytes());
-        for column in &self.columns {
+        for (index, column) in self.columns.iter().enumerate() {
             update(column.name.as_bytes());
             match &column.values {
                 Values::Bytes(values) => update(values),
-                Values::Floats(values) => {
-                    values.iter().for_each(|value| update(&value.to_le_bytes()))
-                }
+                Values::Floats(values) => update_singles(values, update),
                 Values::Classes(values) => {
                     values.iter().for_each(|value| update(&value.to_le_bytes()))
+                }
+                Values::Stored(stored) if stored.is_sparse() => {
+                    each_chunk(self, index, &mut |values| {
+                        update_sparse(values, column.width, update);
+                    })?;
+                }
+                Values::Stored(_) => {
+                    each_chunk(self, index, &mut |values| update_singles(values, update))?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Passes the columns and bytes of the numbers that are not 0 to `update`, and the end of each row. The
+/// order of a row's entries in the file does not matter, nor do entries that are 0.
+fn update_sparse(values: &[f32], width: usize, update: &mut dyn FnMut(&[u8])) {
+    let mut bytes = Vec::new();
+    for row in values.chunks_exact(width) {
+        bytes.clear();
+        for (column, value) in (0u64..).zip(row).filter(|(_, value)| **value != 0.0) {
+            bytes.extend_from_slice(&column.to_le_bytes());
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend_from_slice(&u64::MAX.to_le_bytes());
+        update(&bytes);
     }
 }

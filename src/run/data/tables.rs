@@ -1,7 +1,9 @@
 //! Building tables from arrays that are named after a model's variables.
 
 use super::{
-    checks::{check_classes, check_shape, check_values, missing_array, no_rows},
+    checks::{check_classes, check_shape, check_values, missing_array, no_rows, too_many_rows},
+    source::chunks,
+    stored::Stored,
     table::{Column, Table, Values},
     table_file::TableFile,
 };
@@ -14,6 +16,7 @@ use crate::{
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 /// The names of the classes of some variables, by variable; the place of a name is its class.
@@ -51,7 +54,7 @@ pub struct Tables {
 }
 
 /// The array of a variable: its first axis is the row, and the others are the variable's axes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct DataArray {
     name: String,
     shape: Vec<usize>,
@@ -61,7 +64,7 @@ pub struct DataArray {
 }
 
 /// The numbers of an array, row-major, in one of the supported types.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Numbers {
     /// Single precision.
     F32(Vec<f32>),
@@ -71,6 +74,9 @@ pub enum Numbers {
     U8(Vec<u8>),
     /// Whole numbers, such as classes.
     I64(Vec<i64>),
+    /// Numbers from a file, in its type.
+    #[doc(hidden)]
+    Stored(Arc<Stored>),
 }
 
 impl From<Vec<f32>> for Numbers {
@@ -98,28 +104,31 @@ impl From<Vec<i64>> for Numbers {
 }
 
 impl Numbers {
-    fn len(&self) -> usize {
+    /// The number of numbers; `None` if the shape of the file's array says it.
+    fn len(&self) -> Option<usize> {
         match self {
-            Numbers::F32(numbers) => numbers.len(),
-            Numbers::F64(numbers) => numbers.len(),
-            Numbers::U8(numbers) => numbers.len(),
-            Numbers::I64(numbers) => numbers.len(),
+            Numbers::F32(numbers) => Some(numbers.len()),
+            Numbers::F64(numbers) => Some(numbers.len()),
+            Numbers::U8(numbers) => Some(numbers.len()),
+            Numbers::I64(numbers) => Some(numbers.len()),
+            Numbers::Stored(_) => None,
         }
     }
 
-    fn double(&self) -> Cow<'_, [f64]> {
-        match self {
+    fn double(&self) -> Result<Cow<'_, [f64]>> {
+        Ok(match self {
             Numbers::F32(numbers) => numbers.iter().map(|&x| f64::from(x)).collect(),
             Numbers::F64(numbers) => Cow::Borrowed(numbers),
             Numbers::U8(numbers) => numbers.iter().map(|&x| f64::from(x)).collect(),
             Numbers::I64(numbers) => numbers.iter().map(|&x| x as f64).collect(),
-        }
+            Numbers::Stored(stored) => Cow::Owned(stored.doubles()?),
+        })
     }
 
-    fn single(&self) -> Vec<f32> {
+    fn single(&self) -> Result<Vec<f32>> {
         match self {
-            Numbers::F32(numbers) => numbers.clone(),
-            _ => self.double().iter().map(|&x| x as f32).collect(),
+            Numbers::F32(numbers) => Ok(numbers.clone()),
+            _ => Ok(self.double()?.iter().map(|&x| x as f32).collect()),
         }
     }
 }
@@ -139,6 +148,29 @@ impl DataArray {
             class_names: Vec::new(),
             columns: Vec::new(),
         }
+    }
+
+    /// An array of a file.
+    pub(super) fn stored(name: impl Into<String>, stored: Stored) -> Self {
+        DataArray {
+            name: name.into(),
+            shape: stored.shape(),
+            numbers: Numbers::Stored(Arc::new(stored)),
+            class_names: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
+
+    /// The array with all of its numbers.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub(super) fn into_named(self) -> Result<NamedArray> {
+        Ok(NamedArray {
+            data: self.numbers.double()?.into_owned(),
+            name: self.name,
+            shape: self.shape,
+        })
     }
 
     /// The array of a variable whose numbers are from columns with these names.
@@ -163,16 +195,6 @@ impl DataArray {
 impl From<NamedArray> for DataArray {
     fn from(array: NamedArray) -> Self {
         DataArray::new(array.name, array.shape, array.data)
-    }
-}
-
-impl From<DataArray> for NamedArray {
-    fn from(array: DataArray) -> Self {
-        NamedArray {
-            name: array.name,
-            shape: array.shape,
-            data: array.numbers.double().into_owned(),
-        }
     }
 }
 
@@ -241,6 +263,31 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
     model.given().iter().any(|variable| variable.name == name)
 }
 
+/// The name of the only data variable that has none of the arrays `taken`, which takes `what`.
+///
+/// # Errors
+/// If there is no such variable, or there are several.
+pub fn remaining<'m>(model: &'m Model, taken: &[&str], what: &str, place: &str) -> Result<&'m str> {
+    let given = model.given().into_iter();
+    let data = given.filter(|variable| variable.role != Role::Label);
+    let names: Vec<&str> = data.map(|variable| variable.name.as_str()).collect();
+    let mut free = names.iter().copied().filter(|name| !taken.contains(name));
+    match (free.next(), free.next()) {
+        (Some(name), None) => Ok(name),
+        (None, _) => {
+            let message =
+                format!("{place}: every data variable has an array, so none takes {what}");
+            Err(Error::data(message).help("omit one of the arrays"))
+        }
+        (Some(first), Some(second)) => {
+            let message = format!("{place}: both `{first}` and `{second}` may take {what}");
+            Err(Error::data(message).help(format!(
+                "add an array for one of them: `{first}` or `{second}`"
+            )))
+        }
+    }
+}
+
 fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Result<Table> {
     let mut table = Table::default();
     // The array that sets the number of rows.
@@ -260,8 +307,11 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
             let names: Vec<&str> = arrays.iter().map(DataArray::name).collect();
             return Err(missing_array(&name, &names, place));
         };
-        let column = column(variable, array, &format!("{place}: `{name}`"))?;
         let rows = array.shape.first().copied().unwrap_or(0);
+        if u32::try_from(rows).is_err() {
+            return Err(too_many_rows(place, rows));
+        }
+        let column = column(variable, array, &format!("{place}: `{name}`"))?;
         let (first, expected) = first.get_or_insert_with(|| (name.clone(), rows));
         if rows != *expected {
             return Err(Error::data(format!(
@@ -289,13 +339,15 @@ pub fn unlabelled(label: &Variable, rows: usize) -> Column {
 
 fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column> {
     let name = variable.name.clone();
-    check_elements(place, &array.shape, array.numbers.len())?;
+    if let Some(len) = array.numbers.len() {
+        check_elements(place, &array.shape, len)?;
+    }
     if variable.domain == Domain::Class {
         if array.shape.len() != 1 {
             let message = format!("{place}: unexpected shape {:?}", array.shape);
             return Err(Error::data(message).help("expected one class per row, with shape [rows]"));
         }
-        let classes = check_classes(variable, &array.numbers.double(), place)?;
+        let classes = check_classes(variable, &array.numbers.double()?, place)?;
         return Ok(Column {
             name,
             width: 1,
@@ -303,11 +355,35 @@ fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column>
         });
     }
     check_shape(variable, array.shape.get(1..).unwrap_or(&[]), place)?;
-    let values = array.numbers.single();
-    check_values(variable, values.iter().copied(), place)?;
+    if let Numbers::Stored(stored) = &array.numbers
+        && variable.size() > 1
+    {
+        check_stored(variable, stored, place)?;
+        return Ok(Column {
+            name,
+            width: variable.size(),
+            values: Values::Stored(Arc::clone(stored)),
+        });
+    }
+    let values = array.numbers.single()?;
+    check_values(variable, 0, values.iter().copied(), place)?;
     Ok(Column {
         name,
         width: variable.size(),
         values: Values::Floats(values),
     })
+}
+
+/// Checks the values of an array of a file, in parts.
+fn check_stored(variable: &Variable, stored: &Stored, place: &str) -> Result<()> {
+    stored.check(place)?;
+    let width = variable.size();
+    let rows = stored.shape().first().copied().unwrap_or(0);
+    let mut values = Vec::new();
+    for chunk in chunks(rows, width) {
+        values.resize(chunk.len() * width, 0.0);
+        stored.read(&chunk, &mut values)?;
+        check_values(variable, chunk[0] as usize, values.iter().copied(), place)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,198 @@
+//! Data sets of arrays in files: npz files and folders of npy and npz files, with sparse matrices among
+//! them.
+//!
+//! A sparse matrix is the arrays `data`, `indices`, `indptr` and `shape` of an npz file that
+//! `scipy.sparse.save_npz` wrote, or `x.data`, `x.indices`, `x.indptr` and `x.shape` beside other arrays.
+
+use super::{
+    bytes::{Bytes, FileRange},
+    csr::{self, Csr, CsrParts},
+    npy,
+    npz::Npz,
+    stored::Stored,
+    tables::{DataArray, is_wanted, remaining},
+};
+use crate::{
+    error::{Error, Result},
+    files,
+    model::Model,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The arrays of a sparse matrix.
+const PARTS: [&str; 4] = ["data", "indices", "indptr", "shape"];
+/// The array with the format of a sparse matrix.
+const FORMAT: &str = "format";
+
+/// Reads the arrays of an npz file that the model uses. Others have a name alone.
+///
+/// # Errors
+/// If the file cannot be read, an array's type is not numeric, or arrays do not fit together.
+pub fn of_npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
+    let mut npz = Npz::open(path)?;
+    let place = path.display().to_string();
+    let names: Vec<String> = npz.names().map(str::to_string).collect();
+    let mut arrays = Vec::new();
+    // The matrices, and the beginnings of the names of their arrays.
+    let suffix = |name: &str| name.strip_suffix(".indptr").map(str::to_string);
+    let mut prefixes: Vec<String> = names.iter().filter_map(|name| suffix(name)).collect();
+    prefixes.retain(|name| is_wanted(model, name) && !npz.has(name));
+    for name in &prefixes {
+        arrays.push(DataArray::stored(
+            name,
+            matrix(&mut npz, &format!("{name}."), &place)?,
+        ));
+    }
+    let is_part = |name: &str| {
+        prefixes.iter().any(|prefix| {
+            let rest = name.strip_prefix(prefix.as_str());
+            let rest = rest.and_then(|rest| rest.strip_prefix('.'));
+            rest.is_some_and(|rest| rest == FORMAT || PARTS.contains(&rest))
+        })
+    };
+    let is_whole = is_matrix(&mut npz)?;
+    let is_part_of_whole = |name: &str| is_whole && (name == FORMAT || PARTS.contains(&name));
+    for name in &names {
+        if is_part(name) || is_part_of_whole(name) {
+            continue;
+        }
+        arrays.push(match is_wanted(model, name) {
+            true => DataArray::stored(name, Stored::Dense(npz.array(name)?)),
+            // The name is kept for suggestions if a variable is misspelt.
+            false => nameless(name),
+        });
+    }
+    if is_whole {
+        let taken: Vec<&str> = arrays.iter().map(DataArray::name).collect();
+        let name = remaining(model, &taken, "the sparse matrix", &place)?;
+        arrays.push(DataArray::stored(name, matrix(&mut npz, "", &place)?));
+    }
+    Ok(arrays)
+}
+
+/// The name of an array that is not read.
+fn nameless(name: &str) -> DataArray {
+    DataArray::new(name, [], Vec::<f32>::new())
+}
+
+/// Whether an npz file is a sparse matrix that scipy wrote, maybe with further arrays.
+///
+/// # Errors
+/// If the file cannot be read.
+fn is_matrix(npz: &mut Npz) -> Result<bool> {
+    let is_format = npz.has("shape") && npz.text(FORMAT)?.is_some();
+    Ok(is_format || PARTS.iter().all(|part| npz.has(part)))
+}
+
+/// Builds the sparse matrix whose arrays' names begin with `prefix`.
+fn matrix(npz: &mut Npz, prefix: &str, place: &str) -> Result<Stored> {
+    let names = PARTS.map(|part| format!("{prefix}{part}"));
+    let format = npz.text(&format!("{prefix}{FORMAT}"))?;
+    if let Some(format) = format.filter(|format| format != "csr") {
+        let format: String = format.chars().flat_map(char::escape_default).collect();
+        let message =
+            format!("{place}: expected a sparse matrix in the format csr, found {format}");
+        return Err(
+            Error::data(message).help("convert it with scipy's `tocsr()`, and save it again")
+        );
+    }
+    for name in &names {
+        if !npz.has(name) {
+            let message =
+                format!("{place}: expected an array `{name}` of a sparse matrix, found none");
+            return Err(Error::data(message).help(format!(
+                "give the arrays `{prefix}data`, `{prefix}indices`, `{prefix}indptr` and `{prefix}shape`"
+            )));
+        }
+    }
+    let [data, indices, indptr, shape] = &names;
+    let sizes = csr::shape(&npz.array(shape)?).map_err(|what| {
+        Error::data(format!("{place}: `{shape}`: {what}"))
+            .help("save the matrix again with `scipy.sparse.save_npz`")
+    })?;
+    let parts = CsrParts {
+        data: (data, npz.array(data)?),
+        indices: (indices, npz.array(indices)?),
+        indptr: (indptr, npz.array(indptr)?),
+        shape: (shape, sizes),
+    };
+    Ok(Stored::Sparse(Csr::new(parts, place)?))
+}
+
+/// Reads the arrays of a folder that the model uses: `x.npy`, or `x.npz` with a sparse matrix, for the
+/// variable `x`. `None` if the folder has no such files.
+///
+/// # Errors
+/// If a file cannot be read, or its array does not fit its header.
+pub fn of_folder(folder: &Path, model: &Model) -> Result<Option<Vec<DataArray>>> {
+    let unreadable = |error| Error::file(folder, "cannot be read", error);
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("npy" | "npz")) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut arrays = Vec::new();
+    for path in &files {
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if !is_wanted(model, name) {
+            arrays.push(nameless(name));
+            continue;
+        }
+        let is_npy = path.extension().is_some_and(|extension| extension == "npy");
+        let stored = if is_npy { dense(path)? } else { sparse(path)? };
+        arrays.push(DataArray::stored(name, stored));
+    }
+    Ok((!files.is_empty()).then_some(arrays))
+}
+
+/// The array of an npy file.
+fn dense(path: &Path) -> Result<Stored> {
+    let unreadable = |error| Error::file(path, "cannot be read", error);
+    let file = files::open(path).map_err(unreadable)?;
+    let len = file.metadata().map_err(unreadable)?.len();
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let bytes = Bytes::of_file(FileRange::new(&Arc::new(file), &path.into(), 0, len))?;
+    let array = npy::array(bytes).map_err(|what| {
+        Error::data(format!("{}: {what}", path.display()))
+            .help("save the array again with `np.save`")
+    })?;
+    Ok(Stored::Dense(array))
+}
+
+/// The sparse matrix of an npz file.
+fn sparse(path: &Path) -> Result<Stored> {
+    let mut npz = Npz::open(path)?;
+    let place = path.display().to_string();
+    if !is_matrix(&mut npz)? {
+        let message = format!("{place}: expected a sparse matrix, found other arrays");
+        return Err(Error::data(message).help(
+            "save a sparse matrix with `scipy.sparse.save_npz`, and other arrays as .npy files with \
+             `np.save`",
+        ));
+    }
+    matrix(&mut npz, "", &place)
+}
+
+/// Reads every array of an npz file.
+///
+/// # Errors
+/// If the file cannot be read, or an array's type is not numeric.
+pub fn every_array(path: &Path) -> Result<Vec<DataArray>> {
+    let mut npz = Npz::open(path)?;
+    let names: Vec<String> = npz.names().map(str::to_string).collect();
+    let arrays = names.into_iter().map(|name| {
+        let array = npz.array(&name)?;
+        Ok(DataArray::stored(name, Stored::Dense(array)))
+    });
+    arrays.collect()
+}
