@@ -412,6 +412,29 @@ model small {
 }
 ";
 
+/// A model of the rows in tests/fixtures/h5ad.
+const CELLS: &str = "\
+model cells {
+  data counts: count[7]
+  data library: positive
+  label kind: class[3]
+  latent z: real[2]
+  generative {
+    z ~ normal(0, 1)
+    kind ~ uniform
+    library ~ log_normal(linear)
+    kind, z -> counts ~ poisson(linear)
+  }
+  inference {
+    counts, library -> kind ~ categorical(linear)
+    counts, library, kind -> z ~ normal(linear)
+  }
+  objective {
+    sum kind
+  }
+}
+";
+
 fn text(error: dgc::Error) -> String {
     error.to_string()
 }
@@ -518,6 +541,44 @@ impl Files {
             }
             bytes
         });
+        let sparse = Box::new(|draws: &mut Draws| {
+            let mut entries: Vec<(&str, Vec<u8>)> = Vec::new();
+            let bytes = |numbers: &[u32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let parts: [(&str, &[u32]); 4] = [
+                ("x.indices.npy", &[1, 3, 0, 2, 3]),
+                ("x.indptr.npy", &[0, 2, 2, 5]),
+                ("x.shape.npy", &[3, 4]),
+                ("x.data.npy", &[1, 1, 0, 1, 1]),
+            ];
+            for (name, numbers) in parts {
+                let mut numbers: Vec<u8> = bytes(numbers);
+                if draws.below(6) == 0 {
+                    damage(draws, &mut numbers);
+                }
+                let (kind, len) = (["<u4", "<i4", "<f4"][draws.below(9) / 4], numbers.len() / 4);
+                let header =
+                    format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({len},), }}\n");
+                let start = [
+                    b"\x93NUMPY\x01\x00",
+                    &(header.len() as u16).to_le_bytes()[..],
+                ];
+                entries.push((
+                    name,
+                    [&start.concat(), header.as_bytes(), &numbers].concat(),
+                ));
+            }
+            let mut bytes = zip(&entries, draws.below(3) == 0);
+            if draws.below(4) == 0 {
+                damage(draws, &mut bytes);
+            }
+            bytes
+        });
+        let cells = Model::parse("cells.dgm", CELLS).expect("a model");
+        let h5ad = common::root().join("tests/fixtures/h5ad");
+        let h5ad = |name: &str| fs::read(h5ad.join(name)).expect("a fixture");
+        let read_cells = |cells: Model| -> Read<'_> {
+            Box::new(move |path| Dataset::open(path, &cells).map(drop).map_err(text))
+        };
         let idx_file = |draws: &mut Draws| {
             let mut bytes = idx(&[6, 2, 2], 24);
             if draws.below(4) > 0 {
@@ -546,6 +607,24 @@ impl Files {
         };
         vec![
             kind("npz", "data.npz", npz, Box::new(|path| self.data(path))),
+            kind(
+                "sparse",
+                "sparse.npz",
+                sparse,
+                Box::new(|path| self.data(path)),
+            ),
+            kind(
+                "h5ad",
+                "cells.h5ad",
+                damaged(h5ad("sparse.h5ad"), damage),
+                read_cells(cells.clone()),
+            ),
+            kind(
+                "old h5ad",
+                "old.h5ad",
+                damaged(h5ad("old.h5ad"), damage),
+                read_cells(cells),
+            ),
             kind(
                 "idx",
                 "idx/train-images-idx3-ubyte",

@@ -36,6 +36,7 @@ mod init;
 mod identifiers;
 mod interrupt;
 mod golden;
+mod h5ad;
 mod heads;
 mod language;
 mod laws;

@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The column that says which rows are for training, for testing and for validation.
-const SPLIT: &str = "split";
+pub(super) const SPLIT: &str = "split";
 
 /// The values that stand for a missing entry.
 const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];
@@ -399,47 +399,55 @@ impl<'a> Layout<'a> {
             let cells = parts.iter().flat_map(|part| &part.classes[index]);
             let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable);
             let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
-            // 1.0 is a whole number too: a column with missing values may be written so.
-            let whole = |text: &&String| {
-                let number = text.parse::<f64>().ok()?;
-                (number.fract() == 0.0).then_some(number as i64)
-            };
-            let in_range = |text| {
-                whole(text).is_some_and(|class| (0..variable.size() as i64).contains(&class))
-            };
-            // Whole numbers are the classes' numbers, unless they name every class.
-            let all_whole = occurring.iter().all(|text| whole(text).is_some());
-            if occurring.iter().all(in_range) || all_whole && occurring.len() != variable.size() {
-                continue;
+            let occurring = occurring.into_iter().map(String::as_str).collect();
+            let place = format!("{place}: column `{}`", variable.name);
+            if let Some(names) = names_of_classes(variable, &occurring, &place)? {
+                all.insert(variable.name.clone(), names);
             }
-            let mut names: Vec<String> = occurring.into_iter().cloned().collect();
-            names.sort_by(
-                |left, right| match (left.parse::<f64>(), right.parse::<f64>()) {
-                    (Ok(left), Ok(right)) => left.total_cmp(&right),
-                    _ => left.cmp(right),
-                },
-            );
-            if names.len() > variable.size() {
-                let message = format!(
-                    "{place}: column `{}` has {} classes: {}",
-                    variable.name,
-                    names.len(),
-                    listed(&names)
-                );
-                return Err(Error::data(message).help(format!(
-                    "declare `{}: class[{}]`, or correct the column",
-                    variable.name,
-                    names.len()
-                )));
-            }
-            check_lengths(
-                &names,
-                &format!("{place}: the classes of `{}`", variable.name),
-            )?;
-            all.insert(variable.name.clone(), names);
         }
         Ok(all)
     }
+}
+
+/// The names of a variable's classes: the values that occur in its column, sorted. `None` if they are
+/// the numbers of classes. `place` names the column.
+///
+/// # Errors
+/// If there are more names than classes, or they are too long.
+pub(super) fn names_of_classes(
+    variable: &Variable,
+    occurring: &BTreeSet<&str>,
+    place: &str,
+) -> Result<Option<Vec<String>>> {
+    // 1.0 is a whole number too: a column with missing values may be written so.
+    let whole = |text: &&str| {
+        let number = text.parse::<f64>().ok()?;
+        (number.fract() == 0.0).then_some(number as i64)
+    };
+    let in_range =
+        |text| whole(text).is_some_and(|class| (0..variable.size() as i64).contains(&class));
+    // Whole numbers are the classes' numbers, unless they name every class.
+    let all_whole = occurring.iter().all(|text| whole(text).is_some());
+    if occurring.iter().all(in_range) || all_whole && occurring.len() != variable.size() {
+        return Ok(None);
+    }
+    let mut names: Vec<String> = occurring.iter().map(|name| name.to_string()).collect();
+    names.sort_by(
+        |left, right| match (left.parse::<f64>(), right.parse::<f64>()) {
+            (Ok(left), Ok(right)) => left.total_cmp(&right),
+            _ => left.cmp(right),
+        },
+    );
+    if names.len() > variable.size() {
+        let count = names.len();
+        let message = format!("{place} has {count} classes: {}", listed(&names));
+        return Err(Error::data(message).help(format!(
+            "declare `{}: class[{count}]`, or correct the column",
+            variable.name
+        )));
+    }
+    check_lengths(&names, &format!("{place}: the classes"))?;
+    Ok(Some(names))
 }
 
 /// The places of the columns that a run knows.
@@ -504,7 +512,7 @@ fn wrong_columns(variable: &Variable, place: &str) -> Error {
 }
 
 /// The first names of a list.
-fn listed(names: &[impl AsRef<str>]) -> String {
+pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
     const MOST: usize = 12;
     let first = names.iter().take(MOST);
     let shown: Vec<String> = first
@@ -520,7 +528,7 @@ fn listed(names: &[impl AsRef<str>]) -> String {
 }
 
 /// The beginning of a text, for messages.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 40;
     let mut shown = String::new();
     for c in text.chars().take(MOST) {
@@ -539,10 +547,10 @@ fn shown(text: &str) -> String {
 const OTHER_SPLIT: &str = "give the column another name if it is no split into these parts";
 
 /// The values of the column `split`: rows to train on, to test on, and to hold out in training.
-const PARTS: [&str; 3] = ["train", "test", "validation"];
+pub(super) const PARTS: [&str; 3] = ["train", "test", "validation"];
 
 /// The place in [`PARTS`] of a value of the column `split`; `None` for other values.
-fn part_of(text: &str) -> Option<usize> {
+pub(super) fn part_of(text: &str) -> Option<usize> {
     PARTS
         .iter()
         .position(|part| text.eq_ignore_ascii_case(part))
@@ -570,11 +578,11 @@ fn check_lengths(names: &[impl AsRef<str>], what: &str) -> Result<()> {
 }
 
 /// Whether a class can have this name: not with control characters, as behind a quote that is not closed.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.len() <= MOST_NAME && !text.contains(char::is_control)
 }
 
-fn is_missing(text: &str) -> bool {
+pub(super) fn is_missing(text: &str) -> bool {
     MISSING.contains(&text)
 }
 
@@ -599,7 +607,7 @@ impl fmt::Display for Line<'_> {
 }
 
 /// Whether a class is unknown, where it may be: missing, or −1 as in arrays.
-fn is_unknown(text: &str, variable: &Variable) -> bool {
+pub(super) fn is_unknown(text: &str, variable: &Variable) -> bool {
     may_be_unknown(variable) && (is_missing(text) || ["-1", "-1.0"].contains(&text))
 }
 
