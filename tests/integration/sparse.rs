@@ -470,18 +470,19 @@ fn a_large_array_stays_in_its_file() {
     const WIDTH: usize = 1 << 16;
     const LARGE: usize = 1100;
     let text = "model wide {
-  data x: count[65536]
+  data x: real[65536]
   latent z: real[2]
   generative {
     z ~ normal(0, 1)
-    z -> x ~ poisson(linear)
+    z -> x ~ normal(linear)
   }
   inference {
-    x -> z ~ normal(linear)
+    x -> z ~ normal([layernorm > dense(3) > tanh])
   }
   train {
     batch 40
-    optimizer sgd(rate = 1e-6)
+    optimizer adam(rate = 1e-4)
+    clip norm 1
     epochs 1
   }
 }
