@@ -31,10 +31,13 @@ pub struct FieldRows {
     pub numbers: Vec<f32>,
 }
 
+/// Rows that were read, and whether that succeeded.
+type Outcome = (StepRows, Result<()>);
+
 /// A thread that reads batches of a source.
 pub struct Ahead {
     /// Both ends are taken when the thread is to end.
-    channels: Option<(Sender<StepRows>, Receiver<(StepRows, Result<()>)>)>,
+    channels: Option<(Sender<StepRows>, Receiver<Outcome>)>,
     thread: Option<JoinHandle<()>>,
     /// The step that the thread reads or has read.
     pending: Option<u64>,

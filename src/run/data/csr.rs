@@ -174,7 +174,7 @@ impl Csr {
                 sorted.clear();
                 sorted.extend_from_slice(columns);
                 sorted.sort_unstable();
-                if let Some(twice) = sorted.array_windows().find(|[a, b]| a == b) {
+                if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
                     let message = format!("{place}: row {row}: column {} is there twice", twice[0]);
                     return Err(Error::data(message)
                         .help("add such entries with scipy's `sum_duplicates()`, and save the matrix again"));
