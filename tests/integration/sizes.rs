@@ -67,7 +67,8 @@ fn a_size_is_found_in_the_data() {
         DataArray::new("x", [5, 2, 2], vec![0.5f64; 20]),
         DataArray::new("y", [5], vec![0.0f64, 1.0, -1.0, 6.0, 0.0]),
     ];
-    let arrays = arrays.map(dgc::run::arrays::NamedArray::from);
+    let arrays =
+        arrays.map(|array| dgc::run::arrays::NamedArray::try_from(array).expect("numbers"));
     dgc::run::arrays::NamedArray::write_all(&arrays, &at("arrays.safetensors"), false)
         .expect("a file");
     fine(
@@ -93,14 +94,17 @@ fn sizes_that_the_data_do_not_say_are_explained() {
     let said = fails(folder.path(), &["train", "open.dgm", "--data", "a.csv"]);
     assert!(said.contains("does not say the size `classes`"), "{said}");
     assert!(
-        said.contains("give `y` columns in the data, or write `--set classes=NUMBER`"),
+        said.contains("give `y` an array or columns in the data, or write `--set classes=NUMBER`"),
         "{said}"
     );
     let said = fails(folder.path(), &["compile", "open.dgm", "-o", "out"]);
     assert!(said.contains("size `features` has no value"), "{said}");
     assert!(said.contains("--set features=NUMBER"), "{said}");
     let said = fails(folder.path(), &["train", "open.dgm", "--data", "mnist"]);
-    assert!(said.contains("sizes are read from .csv"), "{said}");
+    assert!(
+        said.contains("mnist: does not say the size `features`"),
+        "{said}"
+    );
     // A size that is set is not looked for.
     std::fs::write(at("b.csv"), "a,b,y\n1,2,0\n1,3,1\n").expect("a table");
     let said = fails(

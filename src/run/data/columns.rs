@@ -103,3 +103,20 @@ pub fn number_of(column: &str, variable: &str) -> Option<usize> {
     let rest = rest.trim_start_matches(['_', '.', ' ', '[']);
     rest.trim_end_matches(']').parse().ok()
 }
+
+/// The number of classes of these values. Whole numbers that begin at 0 number the classes; other values
+/// name them. −1 is no class.
+pub fn classes<'v>(values: impl Iterator<Item = &'v str>) -> usize {
+    let known: Vec<&str> = values
+        .filter(|value| !["-1", "-1.0"].contains(value))
+        .collect();
+    let number = |value: &&str| {
+        let number = value.parse::<f64>().ok()?;
+        (number.fract() == 0.0 && number >= 0.0).then_some(number as usize)
+    };
+    let numbers: Option<Vec<usize>> = known.iter().map(number).collect();
+    match numbers {
+        Some(numbers) if numbers.contains(&0) => numbers.into_iter().max().unwrap_or(0) + 1,
+        _ => known.len(),
+    }
+}

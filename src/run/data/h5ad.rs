@@ -8,6 +8,7 @@
 use super::{
     bytes::Bytes,
     checks::{may_be_unknown, width},
+    columns::classes,
     csr::{Csr, CsrParts},
     csv::{
         PARTS, SPLIT, is_missing, is_name, is_unknown, listed, names_of_classes, part_of, shown,
@@ -23,6 +24,7 @@ use crate::{
     distribution::Domain,
     error::{Error, Result},
     model::{Model, Role, Variable},
+    syntax::Outline,
 };
 use hdf5_pure::DType;
 use std::{
@@ -106,6 +108,33 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
         .into_iter()
         .map(|name| DataArray::new(name, [], Vec::<f32>::new()));
     Ok(arrays.chain(unused).collect())
+}
+
+/// The number of features of a variable, or of its classes; `None` if the file does not have it.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn size_of(path: &Path, variable: &Outline) -> Result<Option<usize>> {
+    let file = open(path)?;
+    let name = &variable.name;
+    if variable.is_class {
+        if !file.names("obs")?.contains(name) {
+            return Ok(None);
+        }
+        let (codes, texts) = file.column(&format!("obs/{name}"))?.into_texts();
+        let occurring: BTreeSet<u32> = codes.into_iter().flatten().collect();
+        let texts = occurring
+            .into_iter()
+            .map(|code| texts[code as usize].as_str());
+        return Ok(Some(classes(texts.filter(|text| !is_missing(text)))));
+    }
+    let mut part = "X".to_string();
+    for group in ["layers", "obsm"] {
+        if file.names(group)?.contains(name) {
+            part = format!("{group}/{name}");
+        }
+    }
+    Ok(file.matrix(&part)?.shape().get(1).copied())
 }
 
 /// Opens a file and checks that it is one of AnnData.

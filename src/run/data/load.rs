@@ -6,12 +6,13 @@ use super::{
     columns::TableSummary,
     idx,
     table_file::TableFile,
-    tables::{DataArray, KnownNames, Tables},
+    tables::{DataArray, KnownNames, Tables, count_of_classes, variable_of},
 };
 use crate::{
     error::{Error, Result},
     model::Model,
     run::arrays::{self, NamedArray},
+    syntax::Outline,
 };
 use std::path::Path;
 
@@ -92,7 +93,7 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
 }
 
 /// Whether a file is a table by its name; standard input is one.
-fn is_table(path: &Path) -> bool {
+pub fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -118,9 +119,34 @@ pub fn read_arrays(path: &Path) -> Result<Vec<NamedArray>> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz") => {
             let arrays = every_array(path)?.into_iter();
-            arrays.map(DataArray::into_named).collect()
+            arrays.map(NamedArray::try_from).collect()
         }
         _ => NamedArray::read_all(path),
+    }
+}
+
+/// The number of features of a variable in a file of arrays, or of its classes; `None` if the file does
+/// not have the variable, or its format is not read for sizes.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn size_of(path: &Path, variable: &Outline) -> Result<Option<usize>> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        #[cfg(feature = "npz")]
+        Some("npz") => super::matrices::size_of(path, variable),
+        #[cfg(feature = "h5ad")]
+        Some("h5ad") => super::h5ad::size_of(path, variable),
+        Some("safetensors") => {
+            let mut arrays = NamedArray::read_all(path)?.into_iter();
+            let of_variable = |array: &NamedArray| variable_of(&array.name) == variable.name;
+            if !variable.is_class {
+                let array = arrays.find(of_variable);
+                return Ok(array.map(|array| array.shape.iter().skip(1).product()));
+            }
+            let classes = arrays.filter(of_variable).flat_map(|array| array.data);
+            Ok(count_of_classes(classes))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -10,12 +10,13 @@ use super::{
     npy,
     npz::Npz,
     stored::Stored,
-    tables::{DataArray, is_wanted, remaining},
+    tables::{DataArray, count_of_classes, is_wanted, remaining, variable_of},
 };
 use crate::{
     error::{Error, Result},
     files,
     model::Model,
+    syntax::Outline,
 };
 use std::{
     fs,
@@ -72,6 +73,33 @@ pub fn of_npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
         arrays.push(DataArray::stored(name, matrix(&mut npz, "", &place)?));
     }
     Ok(arrays)
+}
+
+/// The number of features of a variable in an npz file, or of its classes; `None` if it has none.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn size_of(path: &Path, variable: &Outline) -> Result<Option<usize>> {
+    let mut npz = Npz::open(path)?;
+    let name = &variable.name;
+    if variable.is_class {
+        let names: Vec<String> = npz.names().map(str::to_string).collect();
+        let mut classes = Vec::new();
+        for array in names.iter().filter(|array| variable_of(array) == name) {
+            classes.extend(npz.array(array)?.doubles()?);
+        }
+        return Ok(count_of_classes(classes.into_iter()));
+    }
+    if npz.has(name) {
+        return Ok(Some(npz.array(name)?.shape().iter().skip(1).product()));
+    }
+    let sparse = format!("{name}.shape");
+    let shape = match npz.has(&sparse) {
+        true => &sparse,
+        false if is_matrix(&mut npz)? => "shape",
+        false => return Ok(None),
+    };
+    Ok(csr::shape(&npz.array(shape)?).ok().map(|[_, width]| width))
 }
 
 /// The name of an array that is not read.

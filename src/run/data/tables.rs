@@ -161,18 +161,6 @@ impl DataArray {
         }
     }
 
-    /// The array with all of its numbers.
-    ///
-    /// # Errors
-    /// If its file cannot be read.
-    pub(super) fn into_named(self) -> Result<NamedArray> {
-        Ok(NamedArray {
-            data: self.numbers.double()?.into_owned(),
-            name: self.name,
-            shape: self.shape,
-        })
-    }
-
     /// The array of a variable whose numbers are from columns with these names.
     pub fn with_columns(self, columns: Vec<String>) -> Self {
         DataArray { columns, ..self }
@@ -189,6 +177,19 @@ impl DataArray {
     /// The array's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+}
+
+impl TryFrom<DataArray> for NamedArray {
+    type Error = Error;
+
+    /// The array with all of its numbers. An error if its file cannot be read.
+    fn try_from(array: DataArray) -> Result<Self> {
+        Ok(NamedArray {
+            data: array.numbers.double()?.into_owned(),
+            name: array.name,
+            shape: array.shape,
+        })
     }
 }
 
@@ -255,6 +256,12 @@ pub fn variable_of(name: &str) -> &str {
     part.iter()
         .find_map(|prefix| name.strip_prefix(prefix))
         .unwrap_or(name)
+}
+
+/// One more than the greatest number; `None` if all are below 0.
+pub fn count_of_classes(classes: impl Iterator<Item = f64>) -> Option<usize> {
+    let greatest = classes.fold(-1.0, f64::max);
+    (greatest >= 0.0).then_some(greatest as usize + 1)
 }
 
 /// Whether an array has the name of a variable of the model, for rows of any part.

@@ -89,7 +89,8 @@ pub fn write(folder: &Path) {
 }
 
 pub fn write_arrays(path: &Path, arrays: Vec<DataArray>) {
-    let arrays: Vec<NamedArray> = arrays.into_iter().map(NamedArray::from).collect();
+    let arrays = arrays.into_iter().map(NamedArray::try_from);
+    let arrays: Vec<NamedArray> = arrays.collect::<Result<_, _>>().expect("numbers");
     dgc::run::arrays::write(path, &arrays, Default::default(), false).expect("a file");
 }
 
