@@ -480,7 +480,7 @@ fn a_large_array_stays_in_its_file() {
     x -> z ~ normal([layernorm > dense(3) > tanh])
   }
   train {
-    batch 40
+    batch 100
     optimizer adam(rate = 1e-4)
     clip norm 1
     epochs 1
@@ -509,12 +509,12 @@ fn a_large_array_stays_in_its_file() {
     let array = dgc::DataArray::new("x", [LARGE, WIDTH], numbers);
     let in_memory = Dataset::from_arrays(&wide, [array]).expect("a data set");
     assert!(!in_memory.train().is_slow(0));
-    // Beyond the end of an epoch.
-    let expected = bits(&wide, shared(&in_memory), 30);
     for other in [&in_file, &in_npz, &expanded] {
         assert_eq!(other.fingerprint(), in_memory.fingerprint());
-        assert_eq!(bits(&wide, shared(other), 30), expected);
     }
+    // Beyond the end of an epoch.
+    let expected = bits(&wide, shared(&in_memory), 12);
+    assert_eq!(bits(&wide, shared(&in_file), 12), expected);
     // A file that is cut short while it is used is an error, and nothing worse.
     let cut = fs::OpenOptions::new()
         .write(true)
