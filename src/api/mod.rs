@@ -21,6 +21,7 @@ mod layout;
 mod run;
 mod calibrate;
 mod reconstruct;
+mod impute;
 mod sample;
 mod overview;
 mod picture;

@@ -12,10 +12,10 @@ use crate::{
     driver,
     error::{Error, Result},
     id::Id,
-    model::{Model, Variable},
+    model::{Model, Role, Variable},
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
-    run::programs,
+    run::{data::check_values, programs},
 };
 
 /// The maximum number of lines of drawn data.
@@ -48,7 +48,11 @@ impl Run {
                 .help("`Run::predict` computes classes, `Run::encode` latent variables"));
         }
         let layout = programs::parameters(model).with(&programs::generative_parameters(model));
-        let chosen = self.chosen_classes(&options.chosen)?;
+        let is_number = |(name, _): &&(String, String)| {
+            given_numbers(model).any(|(_, variable)| variable.name == *name)
+        };
+        let (numbers, chosen): (Vec<_>, Vec<_>) = options.chosen.iter().partition(is_number);
+        let chosen = self.chosen_classes(&chosen)?;
         let class_of = |id| chosen.iter().find(|(found, _)| *found == id);
         let (fixed_classes, classes): (Vec<_>, Vec<_>) = class_variables(model)
             .into_iter()
@@ -66,10 +70,21 @@ impl Run {
             let message = format!("expected at most {MOST_DRAWN} draws, found {columns} per line");
             return Err(Error::option("lines", lines, message).help("choose fewer lines"));
         }
-        let fixed = match analogy {
+        let mut fixed = match analogy {
             Some(rows) => self.fixed_latents(rows, lines, columns)?,
             None => Vec::new(),
         };
+        for (id, variable) in given_numbers(model) {
+            let values = match analogy {
+                Some(rows) => {
+                    let of_rows = originals(rows, variable, lines)?;
+                    let rows = of_rows.chunks(variable.size());
+                    rows.flat_map(|row| row.repeat(columns)).collect()
+                }
+                None => chosen_numbers(variable, &numbers)?.repeat(lines * columns),
+            };
+            fixed.push((id, values));
+        }
         let mut session = self.session(layout)?;
         let given: Vec<Id<Variable>> = fixed.iter().map(|(id, _)| *id).collect();
         let graph = driver::generate(model, lines * columns, &given);
@@ -150,7 +165,7 @@ impl Run {
     }
 
     /// The class of each variable that is chosen, by its name or number.
-    fn chosen_classes(&self, chosen: &[(String, String)]) -> Result<Vec<(Id<Variable>, usize)>> {
+    fn chosen_classes(&self, chosen: &[&(String, String)]) -> Result<Vec<(Id<Variable>, usize)>> {
         let classes = class_variables(&self.model);
         let name_of = |id: Id<Variable>| self.model.variables[id.index()].name.as_str();
         let mut found: Vec<(Id<Variable>, usize)> = Vec::new();
@@ -158,8 +173,13 @@ impl Run {
             let shown = format!("{name}={value}");
             let known = classes.iter().find(|(id, _)| name_of(*id) == name);
             let Some(&(id, size)) = known else {
-                let message = format!("the model has no class variable `{name}`");
-                let names: Vec<&str> = classes.iter().map(|(id, _)| name_of(*id)).collect();
+                let message = format!("the model has no class or given variable `{name}`");
+                let given = given_numbers(&self.model).map(|(_, variable)| variable.name.as_str());
+                let names: Vec<&str> = classes
+                    .iter()
+                    .map(|(id, _)| name_of(*id))
+                    .chain(given)
+                    .collect();
                 let help = suggest(name, names);
                 let help = help.unwrap_or_else(|| "omit the option".to_string());
                 return Err(Error::option("where", shown, message).help(help));
@@ -238,7 +258,8 @@ pub struct SampleOptions {
     /// class varies.
     pub analogy: Option<Rows>,
     /// The class of class variables, by name and value: the name of a class, or its number if classes
-    /// have no names. The other class variables take every class.
+    /// have no names. The other class variables take every class. The value of each given variable that
+    /// is a number: numbers separated by commas, one for each feature.
     pub chosen: Vec<(String, String)>,
     /// The number of columns for a model whose class variables are all chosen, or that has none; `None`
     /// takes as many as lines.
@@ -302,6 +323,50 @@ impl DrawnSamples {
             .find(|drawn| drawn.name == variable || drawn.variable.name == variable)
             .map(|drawn| drawn.means.as_slice())
     }
+}
+
+/// The given variables that are numbers.
+fn given_numbers(model: &Model) -> impl Iterator<Item = (Id<Variable>, &Variable)> {
+    let given = model.with_role(Role::Given);
+    given
+        .map(|id| (id, &model.variables[id.index()]))
+        .filter(|(_, variable)| variable.domain != Domain::Class)
+}
+
+/// The numbers that are chosen for a given variable: one, or one for each of its features.
+fn chosen_numbers(variable: &Variable, chosen: &[&(String, String)]) -> Result<Vec<f32>> {
+    let (name, size) = (&variable.name, variable.size());
+    let example = vec!["0.5"; size.min(3)].join(",");
+    let help = format!("for example: --where {name}={example}");
+    let mut values = chosen.iter().filter(|(other, _)| other == name);
+    let Some((_, text)) = values.next() else {
+        let message = format!("`{name}` is given, and draws depend on its value");
+        return Err(Error::option("where", "", message).help(help));
+    };
+    let shown = format!("{name}={text}");
+    if values.next().is_some() {
+        let message = format!("`{name}` has two values");
+        return Err(Error::option("where", shown, message).help("choose one value"));
+    }
+    let numbers: std::result::Result<Vec<f32>, _> = text
+        .split(',')
+        .map(|number| number.trim().parse())
+        .collect();
+    let s = if size == 1 { "" } else { "s" };
+    let numbers = numbers
+        .ok()
+        .filter(|numbers| numbers.len() == size)
+        .ok_or_else(|| {
+            let message = format!("expected {size} number{s}");
+            Error::option("where", &shown, message).help(&help)
+        })?;
+    check_values(
+        variable,
+        0,
+        numbers.iter().copied(),
+        &format!("--where {shown}"),
+    )?;
+    Ok(numbers)
 }
 
 fn originals(rows: &Rows, variable: &Variable, lines: usize) -> Result<Vec<f32>> {

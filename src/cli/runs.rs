@@ -394,6 +394,28 @@ impl Reconstruct {
     }
 }
 
+/// Fill in the missing values of rows, as CSV or npz
+///
+/// A value that is observed stays as it is. A missing one becomes its mean given what is inferred of the
+/// observed ones, as `dgc reconstruct` computes it. For a class variable, there is the probability of each
+/// class. The model's variables need `with missing` behind their types.
+#[derive(Args)]
+#[command(after_help = "Example:\n  dgc impute runs/blood --data blood.csv -o filled.csv")]
+pub(super) struct Impute {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Impute {
+    pub fn run(self) -> Result<()> {
+        let table = |run: &Run, rows: &Rows| Ok(run.impute(rows)?.table(rows));
+        self.source
+            .write_table(&self.target, TableFormat::Csv, Ok, table)
+    }
+}
+
 /// Calibrate the class probabilities of a run by a temperature
 ///
 /// The temperature of a label makes the log loss of the rows that the run held out the least (Guo et
@@ -451,8 +473,8 @@ pub(super) struct Sample {
     /// only the class
     #[arg(long)]
     analogy: bool,
-    /// Choose the class of a variable, by name or number; repeat the option for several variables
-    /// [default: every class]
+    /// Choose the class of a variable, by name or number, or the numbers of a given variable, separated by
+    /// commas; repeat the option for several variables [default: every class]
     #[arg(long = "where", value_name = "NAME=VALUE", value_parser = set)]
     chosen: Vec<(String, String)>,
     /// The number of rows in the picture; in a table, the number of rows of each class

@@ -108,19 +108,23 @@ fn least_loss(probabilities: &[f32], classes: usize, truth: &[i32]) -> f64 {
     if slope(RANGE.0) == 0.0 && slope(RANGE.1) == 0.0 {
         return 1.0;
     }
+    // A negative slope in β: the least loss has a larger β, a lower temperature. It is 0 at the lowest
+    // temperature if every row is right, where rounding leaves no difference from a loss of 0.
+    if slope(RANGE.0) <= 0.0 {
+        return RANGE.0;
+    }
+    if slope(RANGE.1) >= 0.0 {
+        return RANGE.1;
+    }
     let (mut low, mut high) = (RANGE.0.ln(), RANGE.1.ln());
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        // A negative slope in β: the least loss has a larger β, a lower temperature.
         match slope(middle.exp()) < 0.0 {
             true => high = middle,
             false => low = middle,
         }
     }
-    let found = (0.5 * (low + high)).exp();
-    let mut limits = [RANGE.0, RANGE.1].into_iter();
-    let limit = limits.find(|limit| (found / limit - 1.0).abs() < 1e-9);
-    limit.unwrap_or(found)
+    (0.5 * (low + high)).exp()
 }
 
 /// Calibrates probabilities (axes row, class): each row becomes proportional to p^(1/T). A temperature

@@ -47,7 +47,7 @@ fn write_data(model: &Model, path: &Path) {
 }
 
 /// What a command says of a model that has nothing for it to do.
-const NOTHING_TO_DO: [&str; 9] = [
+const NOTHING_TO_DO: [&str; 10] = [
     "has no label to predict",
     "cannot draw",
     "expected an image",
@@ -56,6 +56,7 @@ const NOTHING_TO_DO: [&str; 9] = [
     "has no likelihood of the data",
     "cannot reconstruct rows",
     "generates no data to reconstruct",
+    "no data variable of the model can have missing values",
     "the run held out no rows for validation",
 ];
 
@@ -137,6 +138,7 @@ fn every_command_runs_on_every_model() {
                 "encode" => on_run(&["encode", "-o", "latents.npz"]),
                 "score" => on_run(&["score", "-o", "scores.csv"]),
                 "reconstruct" => on_run(&["reconstruct", "-o", "means.npz"]),
+                "impute" => on_run(&["impute", "-o", "filled.csv"]),
                 "calibrate" => on_run(&["calibrate"]),
                 "sample" => {
                     on_run(&["sample", "--lines", "3", "-o", "samples.png"]);
@@ -189,6 +191,7 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
         "encode" => (vec!["encode", "run"], Some(output(".npz"))),
         "score" => (vec!["score", "run"], Some(output(".csv"))),
         "reconstruct" => (vec!["reconstruct", "run"], Some(output(".npz"))),
+        "impute" => (vec!["impute", "run"], Some(output(".csv"))),
         "calibrate" => (vec!["calibrate", "run"], None),
         "sample" => (vec!["sample", "run"], Some(output(".png"))),
         "bound" => (vec!["bound", "small.dgm"], None),
@@ -207,7 +210,7 @@ fn call(command: &str, option: &str, number: usize) -> Vec<String> {
             ("batch", "data.safetensors"),
         ],
         "calibrate" => &[("data", "other.safetensors"), ("threads", "1")],
-        "eval" | "predict" | "encode" | "score" | "reconstruct" | "sample" => {
+        "eval" | "predict" | "encode" | "score" | "reconstruct" | "impute" | "sample" => {
             &[("rows", "5"), ("threads", "1")]
         }
         _ => &[],

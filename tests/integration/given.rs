@@ -2,7 +2,10 @@
 
 use crate::common;
 
-use common::{batch, parameters};
+use common::{
+    batch, parameters,
+    program::{fails, fine},
+};
 use dgc::run::bound::{Arrays, Engine, Report, bound};
 
 /// A model with two variables that are always observed and that both graphs read.
@@ -83,4 +86,81 @@ fn only_the_terms_of_the_covariates_are_left_out() {
         );
     }
     common::finite_differences(&plain);
+}
+
+/// Data are drawn for chosen values of the covariates, in the units of the data.
+#[test]
+fn draws_depend_on_the_chosen_values() {
+    let text = "model growth {
+  given  age: real standardized
+  given  arm: class[2]
+  data   height: real standardized
+  latent z: real
+  generative {
+                z ~ normal(0, 1)
+    z, age, arm -> height ~ normal(mean = linear, log_variance = constant)
+  }
+  inference {
+    height, age, arm -> z ~ normal(linear)
+  }
+  train {
+    batch 50
+    optimizer adam(rate = 3e-2)
+    epochs 60
+  }
+}
+";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    std::fs::write(at.join("growth.dgm"), text).expect("a model");
+    let noise = common::numbers("noise", 200, 1.0);
+    let mut table = "age,arm,height\n".to_string();
+    for (row, noise) in noise.iter().enumerate() {
+        let (age, arm) = (20 + row % 50, row % 2);
+        let height = 100.0 + 2.0 * age as f64 + 30.0 * arm as f64 + noise;
+        table += &format!("{age},{},{height}\n", ["old", "new"][arm]);
+    }
+    std::fs::write(at.join("growth.csv"), table).expect("a table");
+    fine(
+        at,
+        &["train", "growth.dgm", "--data", "growth.csv", "-o", "run"],
+    );
+    let mean = |choices: &[&str]| {
+        let mut arguments = vec!["sample", "run", "-o", "drawn.csv", "--lines", "500"];
+        choices
+            .iter()
+            .for_each(|choice| arguments.extend(["--where", choice]));
+        fine(at, &arguments);
+        let drawn = std::fs::read_to_string(at.join("drawn.csv")).expect("a table");
+        let mut lines = drawn.lines();
+        let header = lines.next().expect("a header").split(',');
+        let column = header
+            .into_iter()
+            .position(|name| name == "height")
+            .expect("heights");
+        let heights: Vec<f64> = lines
+            .map(|line| line.split(',').nth(column).expect("a height"))
+            .map(|text| text.parse().expect("a number"))
+            .collect();
+        heights.iter().sum::<f64>() / heights.len() as f64
+    };
+    for (age, arm, wanted) in [("30", "old", 160.0), ("60", "new", 250.0)] {
+        let found = mean(&[&format!("age={age}"), &format!("arm={arm}")]);
+        assert!((found - wanted).abs() < 4.0, "{found}, not {wanted}");
+    }
+    let said = |choice: &str| {
+        let all = ["sample", "run", "-o", "drawn.csv", "--where", choice];
+        fails(at, &all)
+    };
+    assert!(said("arm=old").contains("`age` is given, and draws depend on its value"));
+    assert!(said("age=1,2").contains("expected 1 number"));
+    assert!(said("age=inf").contains("expected a finite number"));
+    assert!(said("ago=1").contains("`age`"));
+    // A row without a covariate is an error that names the place.
+    std::fs::write(at.join("gap.csv"), "age,arm,height\n,old,150\n").expect("a table");
+    let said = fails(at, &["score", "run", "--data", "gap.csv", "-o", "-"]);
+    assert!(
+        said.contains("line 2, column `age`: expected a number"),
+        "{said}"
+    );
 }

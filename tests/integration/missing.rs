@@ -426,6 +426,89 @@ fn a_table_with_empty_cells_trains_and_predicts() {
     assert_eq!(found["error of species"], 0.0, "{said}");
 }
 
+/// Observed values stay, and missing ones are near those that were hidden.
+#[test]
+fn missing_values_are_filled_in() {
+    let text = "model related {
+  data   x: real[3] standardized with missing
+  data   sign: class[2] with missing
+  latent z: real
+  net body = dense(16) > tanh
+  generative {
+         z ~ normal(0, 1)
+    z -> x ~ normal(mean = linear, log_variance = constant)
+    z -> sign ~ categorical(linear)
+  }
+  inference {
+    x, sign -> z ~ normal(body)
+  }
+  train {
+    batch 50
+    optimizer adam(rate = 1e-2)
+    initialize he
+    epochs 60
+  }
+}
+";
+    let model = common::check("related.dgm", text, &[]);
+    // Three measurements of one number, and its sign.
+    let number = common::numbers("number", 400, 1.0);
+    let noise = common::numbers("noise", 1200, 0.1);
+    let whole = |at: usize| {
+        let (row, feature) = (at / 3, at % 3);
+        [5.0, -20.0, 100.0][feature] + [1.0, 3.0, -10.0][feature] * (number[row] + noise[at])
+    };
+    let is_hidden = |at: usize| (at * 7) % 5 == 1;
+    let x: Vec<f64> = (0..1200)
+        .map(|at| if is_hidden(at) { f64::NAN } else { whole(at) })
+        .collect();
+    let sign = |row: usize| f64::from(u8::from(number[row] > 0.0));
+    let signs = (0..400).map(|row| if row % 3 == 0 { -1.0 } else { sign(row) });
+    let arrays = || {
+        [
+            DataArray::new("x", [400, 3], x.clone()),
+            DataArray::new("sign", [400], signs.clone().collect::<Vec<f64>>()),
+        ]
+    };
+    let data = Dataset::from_arrays(&model, arrays()).expect("a data set");
+    let mut trainer = Trainer::new(&model, &data, Options::default()).expect("a trainer");
+    while trainer.epoch().expect("an epoch").is_some() {}
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = trainer.finish(folder.path().join("run")).expect("a run");
+    let rows = dgc::Rows::from_arrays(&model, arrays()).expect("rows");
+    let filled = run.impute(&rows).expect("filled rows");
+    let found = &filled.get("x").expect("x").values;
+    let (mut squares, mut count) = (0.0, 0.0);
+    for (at, &value) in found.iter().enumerate() {
+        if is_hidden(at) {
+            let deviation = [1.0, 3.0, 10.0][at % 3];
+            squares += ((f64::from(value) - whole(at)) / deviation).powi(2);
+            count += 1.0;
+        } else {
+            assert_eq!(value, x[at] as f32);
+        }
+    }
+    // The means of the columns are off by 1. Other measurements say it to 0.1, if at least one is there.
+    let error = f64::sqrt(squares / count);
+    assert!(error < 0.3, "{error}");
+    let probabilities = &filled.get("sign").expect("the signs").values;
+    let (mut right, mut hidden) = (0, 0);
+    for (row, of_row) in probabilities.chunks(2).enumerate() {
+        assert!((of_row[0] + of_row[1] - 1.0).abs() < 1e-5);
+        let likeliest = f64::from(u8::from(of_row[1] > of_row[0]));
+        if row % 3 == 0 {
+            hidden += 1;
+            right += usize::from(likeliest == sign(row));
+        } else {
+            assert_eq!(f64::from(of_row[1]), sign(row));
+        }
+    }
+    assert!(10 * right > 9 * hidden, "{right} of {hidden}");
+    // The program writes the same, with empty cells filled.
+    let said = common::program::fine(folder.path(), &["impute", "--help"]);
+    assert!(said.contains("Fill in the missing values"), "{said}");
+}
+
 #[test]
 fn moments_leave_missing_values_out() {
     let text = "model one {

@@ -217,15 +217,14 @@ fn paths_in_pages_exist() {
     assert!(count >= 50, "{count} paths");
 }
 
-/// The commands of the tutorial on tables, with its files. Their output has every line of the page that
-/// has no number; numbers differ between machines.
-#[test]
-fn the_table_becomes_probabilities() {
-    let page = common::root().join("docs/tutorials/table.md");
+/// Runs the commands of a tutorial with its table. Their output has every line of the page that has no
+/// number; numbers differ between machines.
+fn follow(page: &str, table: &str, commands: usize) {
+    let page = common::root().join("docs/tutorials").join(page);
     let text = std::fs::read_to_string(page).expect("the page can be read");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
-    std::fs::copy(common::root().join("data/iris.csv"), at.join("iris.csv")).expect("a copy");
+    std::fs::copy(common::root().join("data").join(table), at.join(table)).expect("a copy");
     let fenced = |kind: &'static str| {
         let parts = text.split(kind).skip(1);
         parts.map(|part| part.split_once("```").expect("a block is closed").0)
@@ -242,10 +241,21 @@ fn the_table_becomes_probabilities() {
             assert!(output.contains(line), "no {line:?} in {output}");
         }
     }
-    assert_eq!(count, 5);
-    let model = std::fs::read_to_string(at.join("iris.dgm")).expect("a model");
+    assert_eq!(count, commands);
+    let model = Path::new(table).with_extension("dgm");
+    let model = std::fs::read_to_string(at.join(model)).expect("a model");
     assert!(
         text.contains(&model),
         "the page has the model that `dgc new` writes:\n{model}"
     );
+}
+
+#[test]
+fn the_table_becomes_probabilities() {
+    follow("table.md", "iris.csv", 5);
+}
+
+#[test]
+fn the_table_with_gaps_is_filled_in() {
+    follow("missing.md", "iris-gaps.csv", 6);
 }

@@ -315,9 +315,6 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
             return Err(missing_array(&name, &names, place));
         };
         let rows = array.shape.first().copied().unwrap_or(0);
-        if u32::try_from(rows).is_err() {
-            return Err(too_many_rows(place, rows));
-        }
         let column = column(variable, array, &format!("{place}: `{name}`"))?;
         let (first, expected) = first.get_or_insert_with(|| (name.clone(), rows));
         if rows != *expected {
@@ -348,6 +345,10 @@ fn column(variable: &Variable, array: &DataArray, place: &str) -> Result<Column>
     let name = variable.name.clone();
     if let Some(len) = array.numbers.len() {
         check_elements(place, &array.shape, len)?;
+    }
+    let rows = array.shape.first().copied().unwrap_or(0);
+    if u32::try_from(rows).is_err() {
+        return Err(too_many_rows(place, rows));
     }
     if variable.domain == Domain::Class {
         if array.shape.len() != 1 {
