@@ -1152,7 +1152,7 @@ fn the_list_is_written_as_in_a_model() {
     );
     assert_eq!(
         line("class     ").as_str(),
-        "class categorical(network): logits summed over"
+        "class categorical(probability, …) categorical(network): logits summed over"
     );
     assert_eq!(line("top "), "top VARIABLE count");
     assert!(line("dense").starts_with("dense(size, [height], [width])"));

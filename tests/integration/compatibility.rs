@@ -2,6 +2,8 @@
 //!
 //! `tests/fixtures` holds a run of each kind as `dgc train` left it, with what that program printed
 //! of it and what it logged when the run went on for an epoch; `tests/fixtures/record` made them.
+//! The numbers that depend on the noise of evaluation (bounds, encodings, probabilities of labels that
+//! read samples) were recorded again when that noise was keyed by the rows' values.
 //! Processors with other vector instructions round sums differently, so numbers are compared within
 //! a hundred-thousandth. On the machine that made the fixtures they are equal to the last bit.
 
