@@ -259,7 +259,8 @@ fn noise_of_different_rows_is_independent() {
         let draws = noise(rows, samples, seeds);
         let count = samples as f64;
         // Of m ~ N(0, 1 / samples): its mean, square and absolute value.
-        let statistics: [(fn(f64) -> f64, f64, f64); 2] = [
+        type Statistic = (fn(f64) -> f64, f64, f64);
+        let statistics: [Statistic; 2] = [
             (|m| m, 0.0, 1.0 / count),
             (|m| m * m, 1.0 / count, 2.0 / (count * count)),
         ];

@@ -164,7 +164,7 @@ fn seeds_without_a_step_are_begun_anew() {
     std::fs::remove_file(seeds.join("seeds.json")).expect("it is there");
     begin().expect("runs");
     std::fs::write(seeds.join("notes.txt"), "mine").expect("a file");
-    let error = begin().err().expect("other files");
+    let error = begin().expect_err("other files");
     assert!(
         error
             .message()
