@@ -63,7 +63,7 @@ fn a_draft_trains_without_edits() {
         "{predicted}"
     );
     let scores = fine(at, &["score", "run", "-o", "-"]);
-    assert!(scores.starts_with("row,log-likelihood\n0,"), "{scores}");
+    assert!(scores.starts_with("row,log-likelihood\n45,"), "{scores}");
     // A model is not replaced.
     assert!(fails(at, &["new", "animals.csv", "-o", "animals.dgm"]).contains("the file exists"));
     // Without a label, all columns are data. Some values are missing, also in test rows alone.

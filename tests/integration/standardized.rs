@@ -174,18 +174,20 @@ fn a_run_keeps_the_units_of_its_training_rows() {
         let predictions = run.predict(&rows).expect("predictions");
         (predictions.labels[0].probabilities.clone(), likelihood)
     };
+    // Noise depends on the values of a row, so only means over rows and samples agree.
+    let (run, other) = (run.with_samples(400), other.with_samples(400));
     let (found, in_units) = predict(&run, &raw, x);
     let (wanted, standard) = predict(&other, &plain, unit);
     for (found, wanted) in found.iter().zip(&wanted) {
         assert!((found - wanted).abs() < 1e-3, "{found}, not {wanted}");
     }
     let logs: f64 = log.iter().sum();
-    for (in_units, standard) in in_units.iter().zip(&standard) {
-        assert!(
-            (f64::from(in_units - standard) + logs).abs() < 2e-2,
-            "{in_units}, {standard}"
-        );
-    }
+    let mean = |values: &[f32]| values.iter().map(|&x| f64::from(x)).sum::<f64>() / 100.0;
+    let (in_units, standard) = (mean(&in_units), mean(&standard));
+    assert!(
+        (in_units - standard + logs).abs() < 2e-2,
+        "{in_units}, {standard}"
+    );
     let drawn = run.sample(&SampleOptions::default()).expect("samples");
     let means = drawn.means("x").expect("means of x");
     for row in means.chunks(3) {
@@ -214,7 +216,7 @@ fn only_real_data_can_be_standardized() {
         ),
         (
             "data   x: real[3] standardized standardized",
-            "unexpected `standardized`",
+            "`standardized` is written twice",
         ),
     ] {
         let said = mistakes(line);

@@ -4,13 +4,14 @@
 //! cuts short gives other numbers or an error, and nothing worse. Whoever takes positions from a file
 //! checks them each time that it reads them.
 
-use crate::{
-    error::{Error, Result},
-    files::{expands_too_far, most_expanded},
-};
+use crate::error::{Error, Result};
+#[cfg(feature = "npz")]
+use crate::files::{expands_too_far, most_expanded};
+#[cfg(feature = "npz")]
+use std::io::Read;
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::Path,
     sync::Arc,
 };

@@ -12,6 +12,10 @@ mod element;
 )]
 mod bytes;
 mod dense;
+#[cfg_attr(
+    not(any(feature = "npz", feature = "h5ad")),
+    allow(dead_code, reason = "no reader")
+)]
 mod csr;
 mod stored;
 mod table;

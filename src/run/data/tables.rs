@@ -151,6 +151,7 @@ impl DataArray {
     }
 
     /// An array of a file.
+    #[cfg(any(feature = "npz", feature = "h5ad"))]
     pub(super) fn stored(name: impl Into<String>, stored: Stored) -> Self {
         DataArray {
             name: name.into(),
