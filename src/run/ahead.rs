@@ -1,6 +1,6 @@
 //! Reading rows ahead: a thread reads the rows of the next step from a file while a step computes.
 //!
-//! The thread reads what it is told to and nothing else, so the numbers of a step do not depend on it.
+//! The thread reads only what is requested, so the numbers of a step do not depend on it.
 
 use super::data::Source;
 use crate::error::Result;
