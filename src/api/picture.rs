@@ -8,6 +8,7 @@ use crate::{
 
 /// The size of a variable's image.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "png"), allow(dead_code, reason = "no picture"))]
 struct Shape {
     /// 1 for grey, 3 for red, green and blue.
     channels: usize,

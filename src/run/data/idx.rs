@@ -63,11 +63,13 @@ pub fn folder(folder: &Path, model: &Model) -> Result<Tables> {
 }
 
 /// Whether a folder has the training images of MNIST's files.
+#[cfg(feature = "npz")]
 pub fn is_folder(folder: &Path) -> bool {
     find(folder, IMAGES).is_some()
 }
 
 /// The name of the file with the training images.
+#[cfg(feature = "npz")]
 const IMAGES: &str = "train-images-idx3-ubyte";
 
 /// The path of a file of MNIST in a folder, plain or compressed.

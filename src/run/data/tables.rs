@@ -275,6 +275,7 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
 ///
 /// # Errors
 /// If there is no such variable, or there are several.
+#[cfg(feature = "npz")]
 pub fn remaining<'m>(model: &'m Model, taken: &[&str], what: &str, place: &str) -> Result<&'m str> {
     let given = model.given().into_iter();
     let data = given.filter(|variable| variable.role != Role::Label);
