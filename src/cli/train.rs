@@ -489,7 +489,7 @@ fn without_data(error: Error, model: &Model) -> Error {
         error.message()
     );
     let help = "name the data set with --data".to_string();
-    let given = model.given();
+    let given = model.read_variables();
     let real = given
         .iter()
         .find(|variable| variable.role == Role::Data && variable.domain == Domain::Real);

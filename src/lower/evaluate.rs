@@ -12,7 +12,7 @@ use crate::{
     distribution::{Domain, LOG_BOUND},
     id::Id,
     model::{Model, Role, Variable},
-    names::OutputName,
+    names::{CaseKind, OutputName},
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
 
@@ -25,6 +25,25 @@ pub struct Evaluate {
     pub samples: usize,
     /// Whether to estimate the log-likelihood by importance weights.
     pub likelihood: bool,
+}
+
+impl Evaluate {
+    /// A pass over the rows of a batch in [`Mode::EVALUATE`].
+    pub(super) fn builder<'g>(
+        self,
+        graph: &'g mut Graph,
+        running: &'g mut RunningAverages,
+        case: CaseKind,
+    ) -> Builder<'g> {
+        Builder::new(
+            graph,
+            running,
+            Mode::EVALUATE,
+            self.samples,
+            case,
+            self.rows,
+        )
+    }
 }
 
 /// The evaluation of a batch of rows in [`Mode::EVALUATE`]. Every output has the row axis first:
@@ -49,14 +68,7 @@ pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
 /// has a bound.
 fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what: Evaluate) -> bool {
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
-    let builder = Builder::new(
-        graph,
-        &mut running,
-        Mode::EVALUATE,
-        what.samples,
-        bounds.kind,
-        what.rows,
-    );
+    let builder = what.builder(graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
     let row = case.builder.row();
     let entries = term::entries(&mut case, &bounds.exact);
@@ -103,14 +115,7 @@ fn share_at_limit(case: &mut Case, head: String, value: Node) {
 /// Adds the estimate of the log-likelihood of each row.
 fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Term, what: Evaluate) {
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
-    let builder = Builder::new(
-        graph,
-        &mut running,
-        Mode::EVALUATE,
-        what.samples,
-        bounds.kind,
-        what.rows,
-    );
+    let builder = what.builder(graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
     let entries = term::entries(&mut case, term);
     let row = case.builder.row();

@@ -14,14 +14,15 @@ use crate::{
     tensor::{Graph, OutputKind},
 };
 
-/// `rows` draws from p, parents before children. Class variables, `given` variables and those in the
-/// argument `given` are inputs, and the other latents are drawn. Each variable is an output `NAME` (axes row, feature); that of a data
+/// `rows` draws from p, parents before children. Class variables, variables with the role `given` and
+/// those in `fixed` are inputs, and the other latents are drawn. Each variable is an output `NAME` (axes
+/// row, feature); that of a data
 /// variable is its mean given its parents. A data variable `z` that another model infers is a latent:
 /// it is drawn, and that model's data `x` given `z` are the output `from.z.x`.
-pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
+pub fn generate(model: &Model, rows: usize, fixed: &[Id<Variable>]) -> Graph {
     let is_input = |id: &Id<Variable>| {
         let variable = &model.variables[id.index()];
-        given.contains(id) || variable.domain == Domain::Class || variable.role == Role::Given
+        fixed.contains(id) || variable.domain == Domain::Class || variable.role == Role::Given
     };
     let inputs: Vec<Id<Variable>> = (0..model.variables.len())
         .map(Id::new)
@@ -44,12 +45,12 @@ pub fn generate(model: &Model, rows: usize, given: &[Id<Variable>]) -> Graph {
     graph
 }
 
-/// Draws every variable of p except those in `given`, which have values.
-fn descend(case: &mut Case, given: &[Id<Variable>]) {
+/// Draws every variable of p except those in `fixed`, which have values.
+fn descend(case: &mut Case, fixed: &[Id<Variable>]) {
     let model = case.model;
     for (index, factor) in model.generative.iter().enumerate() {
         let child = factor.child;
-        if given.contains(&child) || !matches!(factor.kind, FactorKind::Distribution { .. }) {
+        if fixed.contains(&child) || !matches!(factor.kind, FactorKind::Distribution { .. }) {
             continue;
         }
         let id = FactorId {

@@ -1,8 +1,7 @@
 //! The program that reconstructs rows: the mean of each data variable given what is inferred.
 
 use super::{
-    Mode,
-    builder::{Builder, RunningAverages, empty_graph},
+    builder::{RunningAverages, empty_graph},
     case::{Cache, Case},
     evaluate::{Evaluate, average},
 };
@@ -13,21 +12,14 @@ use crate::{
     tensor::{Graph, OutputKind},
 };
 
-/// The reconstruction of a batch of rows in [`Mode::EVALUATE`]. For each data variable, the output
-/// `reconstruct.NAME` (axes row, feature) is its mean given its parents in p, which are observed or drawn from q:
-/// averaged over the samples, and over the classes by q's probabilities. The mean of a class is the
+/// The reconstruction of a batch of rows in evaluation. For each data variable, the output
+/// `reconstruct.NAME` (axes row, feature) is its mean given its parents in p, which are observed or
+/// drawn from q: averaged over the samples, and over the classes by q's probabilities. The mean of a class is the
 /// probability of each of its values. Means of standardized data are in the data's own units.
 pub fn reconstruct(model: &Model, bounds: &bound::Case, what: Evaluate) -> Graph {
     let (mut graph, mut running) = (empty_graph(), RunningAverages::new());
     let mut cache = Cache::default();
-    let builder = Builder::new(
-        &mut graph,
-        &mut running,
-        Mode::EVALUATE,
-        what.samples,
-        bounds.kind,
-        what.rows,
-    );
+    let builder = what.builder(&mut graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
     case.resample(model.inference.len(), |case| {
         for (index, factor) in model.generative.iter().enumerate() {

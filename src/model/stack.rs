@@ -232,13 +232,13 @@ impl Model {
 
     /// The variables whose values come from data: data, given variables and labels. A variable with an
     /// upstream model is replaced by those that the upstream model observes.
-    pub fn given(&self) -> Vec<&Variable> {
+    pub fn read_variables(&self) -> Vec<&Variable> {
         let inferred = |id: usize| {
             self.upstream
                 .iter()
                 .find(|upstream| upstream.variable == Id::new(id))
         };
-        let mut given: Vec<&Variable> = Vec::new();
+        let mut read: Vec<&Variable> = Vec::new();
         for (id, variable) in self.variables.iter().enumerate() {
             match (variable.role, inferred(id)) {
                 (Role::Data, Some(upstream)) => {
@@ -247,19 +247,19 @@ impl Model {
                         .variables
                         .iter()
                         .filter(|variable| variable.role.is_always_observed());
-                    given.extend(data);
+                    read.extend(data);
                 }
-                (Role::Data | Role::Given | Role::Label, _) => given.push(variable),
+                (Role::Data | Role::Given | Role::Label, _) => read.push(variable),
                 _ => {}
             }
         }
         // Two models may read the same data.
         let mut names: Vec<&str> = Vec::new();
-        given.retain(|variable| {
+        read.retain(|variable| {
             let new = !names.contains(&variable.name.as_str());
             names.push(&variable.name);
             new
         });
-        given
+        read
     }
 }

@@ -321,7 +321,7 @@ struct Cases {
 
 impl Cases {
     fn new(model: &Model, batch: &Arrays) -> Result<Self> {
-        let given = model.given();
+        let given = model.read_variables();
         let first = given.iter().find(|variable| variable.role == Role::Data);
         let first = first.ok_or_else(|| Error::data("the model has no data variable"))?;
         let count = batch

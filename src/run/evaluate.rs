@@ -101,7 +101,7 @@ impl Evaluator {
         let inputs = inputs
             .filter(|input| {
                 model
-                    .given()
+                    .read_variables()
                     .iter()
                     .any(|given| given.name == input.variable)
             })

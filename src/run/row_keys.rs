@@ -13,10 +13,13 @@ impl RowHash {
     /// The hash of no values: the basis of FNV-1a.
     pub const EMPTY: RowHash = RowHash(0xCBF2_9CE4_8422_2325);
 
-    /// Adds values. 0 and −0 are equal.
+    /// Adds values. 0 and −0 are equal, and so are all kinds of NaN, which is a missing value.
     pub fn add(&mut self, values: &[f32]) {
         for value in values {
-            let bits = (value + 0.0).to_bits();
+            let bits = match value.is_nan() {
+                true => f32::NAN.to_bits(),
+                false => (value + 0.0).to_bits(),
+            };
             for byte in bits.to_le_bytes() {
                 self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
             }
@@ -52,6 +55,8 @@ mod tests {
     fn keys_depend_on_the_values_and_the_seed() {
         let found = keys(&[0.0, 1.5], 3);
         assert_eq!(found, keys(&[-0.0, 1.5], 3));
+        let other_nan = f32::from_bits(0xFFC0_0001);
+        assert_eq!(keys(&[f32::NAN], 3), keys(&[other_nan], 3));
         for other in [keys(&[0.0, 1.5], 4), keys(&[1.5, 0.0], 3), keys(&[0.0], 3)] {
             let equal = found.iter().zip(&other).filter(|(a, b)| a == b).count();
             // One of 4,096 on average.

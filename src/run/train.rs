@@ -792,7 +792,7 @@ fn inputs(
     source: &dyn Source,
 ) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
-    for variable in model.given() {
+    for variable in model.read_variables() {
         let name = InputName::Observed(case, variable.name.clone()).to_string();
         if let Some(len) = session.len(loaded, &name) {
             let field = check_field(&variable.name, len / rows, source, "the training data")?;

@@ -98,7 +98,7 @@ fn store(folder: &Path, program: &str, stored: &Value) {
 
 /// Rows for a model, every class among them.
 fn table(model: &Model, rows: usize) -> Table {
-    let columns = model.given().into_iter().map(|variable| {
+    let columns = model.read_variables().into_iter().map(|variable| {
         let label = variable.role == Role::Label;
         let width = if label { 1 } else { variable.size() };
         let values = match label {

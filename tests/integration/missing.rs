@@ -243,6 +243,39 @@ fn a_missing_feature_is_as_if_the_model_did_not_have_it() {
     }
 }
 
+/// `smooth` moves observed features only: what the network would read of a feature that is missing in all
+/// rows changes nothing.
+#[test]
+fn missing_features_are_not_moved() {
+    let text = "model moved {
+  data   x: real[3] with missing
+  label  y: class[3]
+  inference {
+    x -> y ~ categorical([dense(5) > tanh])
+  }
+  objective {
+    smooth y by vat(radius = 2)
+  }
+}
+";
+    let model = common::check("moved.dgm", text, &[]);
+    let missing = 1;
+    let mut rows = batch(&model, 8, 3);
+    let x = rows.get_mut("x").expect("the data");
+    (0..8).for_each(|row| x.data[row * 3 + missing] = f64::NAN);
+    let loss = |change: f64, feature: usize| {
+        let mut parameters = parameters(&model);
+        let weight = parameters.get_mut("q.y.dense1.weight.x").expect("a weight");
+        (0..5).for_each(|out| weight.data[out * 3 + feature] += change);
+        common::loss(&model, &parameters, &rows)
+    };
+    let before = loss(0.0, missing);
+    assert!(before > 0.01, "{before}");
+    assert_eq!(loss(3.0, missing), before);
+    // The same change of an observed feature's weights matters.
+    assert!((loss(3.0, 0) - before).abs() > 1e-3);
+}
+
 /// x_i = w_i z + b_i + s_i ε with one latent number z: with the exact posterior as q, every sample's weight
 /// is the density of the observed entries.
 #[test]

@@ -120,7 +120,7 @@ fn grown(before: &NamedArray, shape: &[usize], fresh: &[f32]) -> Vec<f64> {
 /// Checks that the classes of the other run keep their numbers: their names are the first ones of the
 /// data, in the same order.
 fn check_classes(run: &str, model: &Model, data: &Dataset, other: &Settings) -> Result<()> {
-    for variable in model.given() {
+    for variable in model.read_variables() {
         let names = |all: &crate::run::data::ClassNames| all.get(&variable.name).cloned();
         let (Some(before), Some(now)) = (names(&other.class_names), names(data.class_names()))
         else {

@@ -39,7 +39,7 @@ impl<'s> Bits<'s> {
         let mut before = vec![None; source.field_count()];
         let mut count = 0;
         let mut has_greys = false;
-        for variable in model.given() {
+        for variable in model.read_variables() {
             if variable.domain != Domain::Binary {
                 continue;
             }

@@ -29,7 +29,7 @@ pub fn check_source(
     place: &str,
 ) -> Result<()> {
     for variable in model
-        .given()
+        .read_variables()
         .into_iter()
         .filter(|&variable| needed(variable))
     {

@@ -305,7 +305,7 @@ impl<'a> Layout<'a> {
     ) -> Result<Self> {
         let mut taken = vec![false; header.len()];
         let mut variables: Vec<(&Variable, Vec<usize>)> = Vec::new();
-        for variable in model.given() {
+        for variable in model.read_variables() {
             let names = known.and_then(|known| known.columns.get(&variable.name));
             let columns = match names {
                 Some(names) => known_columns(names, header, place)?,

@@ -72,7 +72,7 @@ impl Dataset {
     /// variable's domain; or if an array is named after a variable that the model infers.
     pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
         let arrays: Vec<DataArray> = arrays.into_iter().collect();
-        let given = model.given();
+        let given = model.read_variables();
         let inferred = arrays.iter().find_map(|array| {
             let name = variable_of(array.name());
             let is_given = given.iter().any(|variable| variable.name == name);

@@ -239,7 +239,7 @@ pub fn of_values(model: &Model, training: &dyn Source) -> Result<Vec<Note>> {
             Domain::Real | Domain::Positive | Domain::Unit
         )
     };
-    let given = model.given();
+    let given = model.read_variables();
     let data = given
         .into_iter()
         .filter(|variable| variable.role.is_always_observed());

@@ -51,7 +51,7 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
     let width_of_x = file.columns_of_x();
     let mut takes_x = Vec::new();
     let mut arrays = Vec::new();
-    let given = model.given();
+    let given = model.read_variables();
     let split = match given.iter().any(|variable| variable.name == SPLIT) {
         false => file.split(&columns)?,
         true => None,

@@ -112,7 +112,7 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
     }
     let width = images.bytes.len() / rows;
     let data: Vec<&Variable> = model
-        .given()
+        .read_variables()
         .into_iter()
         .filter(|variable| variable.role == Role::Data)
         .collect();
@@ -137,7 +137,7 @@ fn table(model: &Model, files: Files, part: &str) -> Result<Option<Table>> {
         values: Values::Bytes(images.bytes),
     }];
     let label = model
-        .given()
+        .read_variables()
         .into_iter()
         .find(|variable| variable.role == Role::Label);
     if let (Some(label), Some((place, bytes))) =

@@ -268,7 +268,10 @@ pub fn count_of_classes(classes: impl Iterator<Item = f64>) -> Option<usize> {
 /// Whether an array has the name of a variable of the model, for rows of any part.
 pub fn is_wanted(model: &Model, name: &str) -> bool {
     let name = variable_of(name);
-    model.given().iter().any(|variable| variable.name == name)
+    model
+        .read_variables()
+        .iter()
+        .any(|variable| variable.name == name)
 }
 
 /// The name of the only data variable that has none of the arrays `taken`, which takes `what`.
@@ -277,7 +280,7 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
 /// If there is no such variable, or there are several.
 #[cfg(feature = "npz")]
 pub fn remaining<'m>(model: &'m Model, taken: &[&str], what: &str, place: &str) -> Result<&'m str> {
-    let given = model.given().into_iter();
+    let given = model.read_variables().into_iter();
     let data = given.filter(|variable| variable.role != Role::Label);
     let names: Vec<&str> = data.map(|variable| variable.name.as_str()).collect();
     let mut free = names.iter().copied().filter(|name| !taken.contains(name));
@@ -303,7 +306,7 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
     let mut first = None;
     // A missing label becomes a column of unlabelled rows, with the number of rows of the others.
     let (labels, data): (Vec<&Variable>, Vec<&Variable>) = model
-        .given()
+        .read_variables()
         .into_iter()
         .partition(|variable| variable.role == Role::Label);
     for variable in data.into_iter().chain(labels) {
