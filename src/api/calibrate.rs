@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    note::Note,
     run::calibration::{Calibration, Temperature},
 };
 use std::collections::BTreeMap;
@@ -17,14 +16,16 @@ impl Run {
     /// [`Calibration`]. An earlier calibration is replaced.
     ///
     /// # Errors
-    /// If the rows are test rows, or training rows of the run; if a label is unknown in all rows; or if
-    /// the rows do not fit the model, or the file cannot be written.
+    /// If the rows are test rows, or training rows of the run; if a label is unknown in all rows, or no
+    /// temperature has the least loss, as when all predictions are right; or if the rows do not fit the
+    /// model, or the file cannot be written.
     pub fn calibrate(&mut self, rows: &Rows) -> Result<Calibration> {
         check_unseen(rows)?;
         // The probabilities as the model gives them.
         let run = Run::open_on(self.folder(), self.device())?
             .with_samples(self.samples)
             .with_seed(self.seed)
+            .with_checkpoint(self.checkpoint)
             .uncalibrated();
         let predictions = run.predict(rows)?;
         let mut labels = BTreeMap::new();
@@ -39,6 +40,9 @@ impl Run {
                 Error::data(format!("{message}, found none"))
                     .help("a temperature is fitted on rows whose class is known")
             })?;
+            if found.is_at_limit() {
+                return Err(without_best(&prediction.label, &found));
+            }
             labels.insert(prediction.label.clone(), found);
         }
         let calibration = Calibration {
@@ -84,19 +88,15 @@ fn check_unseen(rows: &Rows) -> Result<()> {
     ))
 }
 
-impl Calibration {
-    /// Notes about the result: the temperatures at the limit of their range.
-    pub fn notes(&self) -> Vec<Note> {
-        let at_limit = self.labels.iter().filter(|(_, found)| found.is_at_limit());
-        let notes = at_limit.map(|(label, found)| {
-            Note::new(format!(
-                "the temperature of `{label}` is at the limit of its range, {}",
-                found.temperature
-            ))
-            .help(
-                "all rows may be predicted rightly, or nearly all wrongly; calibrate on more rows",
-            )
-        });
-        notes.collect()
-    }
+/// The error of rows that have no best temperature.
+fn without_best(label: &str, found: &Temperature) -> Error {
+    let why = match found.temperature < 1.0 {
+        true => "all predictions are right, so it only falls with the temperature",
+        false => "predictions are wrong so often that it only falls with a higher temperature",
+    };
+    let message = format!(
+        "no temperature makes the log loss of `{label}` the least on these {} rows: {why}",
+        found.rows
+    );
+    Error::data(message).help("hold out more labelled rows, or name them with the option `data`")
 }

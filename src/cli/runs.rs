@@ -440,7 +440,6 @@ impl Calibrate {
         let part = self.source.part().unwrap_or(unseen);
         let rows = self.source.rows_of(&run, Some(part))?;
         let calibration = run.calibrate(&rows)?;
-        show_notes(&calibration.notes());
         print(&calibration.to_string())
     }
 }

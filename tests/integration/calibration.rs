@@ -251,3 +251,22 @@ fn a_calibration_is_checked_and_belongs_to_a_checkpoint() {
     fine(here, &["calibrate", "run", "--device", "cpu"]);
     fine(here, &predict);
 }
+
+/// Rows that are all predicted rightly want a temperature of 0, which would make every prediction certain.
+#[test]
+fn rows_without_a_best_temperature_are_refused() {
+    let folder = run("30");
+    let here = folder.path();
+    let one = "sepal_length,sepal_width,petal_length,petal_width,species\n5.1,3.5,1.4,0.2,setosa\n";
+    std::fs::write(here.join("one.csv"), one).expect("a table");
+    let said = fails(
+        here,
+        &["calibrate", "run", "--data", "one.csv", "--device", "cpu"],
+    );
+    assert!(
+        said.contains("no temperature makes the log loss of `species` the least"),
+        "{said}"
+    );
+    assert!(said.contains("all predictions are right"), "{said}");
+    assert!(!here.join("run/calibration.json").exists());
+}

@@ -47,7 +47,7 @@ fn write_data(model: &Model, path: &Path) {
 }
 
 /// What a command says of a model that has nothing for it to do.
-const NOTHING_TO_DO: [&str; 10] = [
+const NOTHING_TO_DO: [&str; 11] = [
     "has no label to predict",
     "cannot draw",
     "expected an image",
@@ -58,6 +58,7 @@ const NOTHING_TO_DO: [&str; 10] = [
     "generates no data to reconstruct",
     "no data variable of the model can have missing values",
     "the run held out no rows for validation",
+    "makes the log loss",
 ];
 
 fn check(folder: &Path, arguments: &[&str]) {
