@@ -112,6 +112,8 @@ impl fmt::Display for TermName {
 
 /// The metric of the lines that add a classification loss: the mean cross-entropy of a label.
 pub const CLASSIFICATION: &str = "classification";
+/// The metric of the lines that add a regression loss: the mean of −log q of a label.
+pub const REGRESSION: &str = "regression";
 
 /// An output of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -141,8 +143,10 @@ pub enum OutputName {
     Term(TermName),
     /// `likelihood`: the estimate of the log-likelihood of each row.
     Likelihood,
-    /// `predict.LABEL`: probabilities of the classes of each row.
+    /// `predict.LABEL`: probabilities of the classes of each row; for a numeric label, its mean.
     Predict(String),
+    /// `deviation.LABEL`: the standard deviation of a numeric label, for each row.
+    Deviation(String),
     /// `encode.LATENT`: the posterior mean of each row.
     Encode(String),
     /// `reconstruct.VARIABLE`: the mean of a data variable given what is inferred of each row.
@@ -209,6 +213,7 @@ impl fmt::Display for OutputName {
             OutputName::Term(term) => write!(f, "{term}"),
             OutputName::Likelihood => write!(f, "likelihood"),
             OutputName::Predict(label) => write!(f, "predict.{label}"),
+            OutputName::Deviation(label) => write!(f, "deviation.{label}"),
             OutputName::Encode(latent) => write!(f, "encode.{latent}"),
             OutputName::Reconstruct(variable) => write!(f, "reconstruct.{variable}"),
             OutputName::AtLimit(head) => write!(f, "at_limit.{head}"),
@@ -241,6 +246,7 @@ impl From<&str> for OutputName {
         }
         match text.split_once('.') {
             Some(("predict", label)) => OutputName::Predict(label.to_string()),
+            Some(("deviation", label)) => OutputName::Deviation(label.to_string()),
             Some(("encode", latent)) => OutputName::Encode(latent.to_string()),
             Some(("reconstruct", variable)) => OutputName::Reconstruct(variable.to_string()),
             Some(("at_limit", head)) => OutputName::AtLimit(head.to_string()),

@@ -20,6 +20,13 @@ impl Run {
     /// temperature has the least loss, as when all predictions are right; or if the rows do not fit the
     /// model, or the file cannot be written.
     pub fn calibrate(&mut self, rows: &Rows) -> Result<Calibration> {
+        if !self.model().labels().any(|label| label.is_class()) {
+            let message =
+                "the model has no class label, so there are no probabilities to calibrate";
+            return Err(Error::unsupported(message).help(
+                "the evaluation of the run says how many true numbers are within 1.96 deviations",
+            ));
+        }
         check_unseen(rows)?;
         // The probabilities as the model gives them.
         let run = Run::open_on(self.folder(), self.device())?

@@ -17,7 +17,7 @@ const STEPS: usize = 2000;
 
 /// Writes a model for a CSV file, with comments that explain each choice: all numeric columns are one
 /// variable of standardized real numbers, each column of names is a class variable, and the column
-/// `label`, if any, is the label. [`Dataset::open`](crate::Dataset::open) reads the file for the model.
+/// `label`, if any, is the label: a class, or a number if it has many different ones. [`Dataset::open`](crate::Dataset::open) reads the file for the model.
 ///
 /// # Errors
 /// If the file cannot be read or has no column `label`, or a column that becomes a variable has a name
@@ -183,7 +183,10 @@ impl<'a> Draft<'a> {
 
     /// The training rows whose label is known.
     fn labelled(&self) -> usize {
-        let known = |label: &ColumnSummary| self.rows - label.missing - label.minus_ones;
+        let known = |label: &ColumnSummary| match is_number(label) {
+            true => self.rows - label.missing,
+            false => self.rows - label.missing - label.minus_ones,
+        };
         self.label.map_or(0, known)
     }
 
@@ -236,8 +239,17 @@ impl<'a> Draft<'a> {
             let classes: Vec<&str> = classes(label).collect();
             let (labelled, rows) = (self.labelled(), self.rows);
             let listed = shortened(&classes);
-            let _ = writeln!(text, "  // Known in {labelled} of {rows} rows: {listed}");
-            let _ = writeln!(text, "  label  {}: class[{}]", label.name, classes.len());
+            let name = &label.name;
+            match is_number(label) {
+                true => {
+                    let _ = writeln!(text, "  // Known in {labelled} of {rows} rows.");
+                    let _ = writeln!(text, "  label  {name}: real standardized");
+                }
+                false => {
+                    let _ = writeln!(text, "  // Known in {labelled} of {rows} rows: {listed}");
+                    let _ = writeln!(text, "  label  {name}: class[{}]", classes.len());
+                }
+            }
         }
         let _ = writeln!(text, "  latent {z}: real[{latent}]\n");
         let _ = writeln!(text, "  net {body} = 2 * [dense({hidden}) > relu]");
@@ -262,11 +274,13 @@ impl<'a> Draft<'a> {
     fn graphs(&self, names: &Names) -> String {
         let Names { x, z, body, .. } = names;
         let label = self.label.map(|label| label.name.as_str());
+        let is_number = self.label.is_some_and(is_number);
         let data = self.data(names);
         let mut text = format!("  generative {{\n    {z} ~ normal(0, 1)\n");
         let mut parents = z.clone();
         if let Some(label) = label {
-            let _ = writeln!(text, "    {label} ~ uniform");
+            let prior = if is_number { "normal(0, 1)" } else { "uniform" };
+            let _ = writeln!(text, "    {label} ~ {prior}");
             parents = format!("{label}, {z}");
         }
         for name in &data {
@@ -276,7 +290,8 @@ impl<'a> Draft<'a> {
         let mut parents = data.join(", ");
         let _ = writeln!(text, "  }}\n\n  inference {{");
         if let Some(label) = label {
-            let _ = writeln!(text, "    {parents} -> {label} ~ categorical({body})");
+            let density = if is_number { "normal" } else { "categorical" };
+            let _ = writeln!(text, "    {parents} -> {label} ~ {density}({body})");
             parents = format!("{parents}, {label}");
         }
         let _ = writeln!(text, "    {parents} -> {z} ~ normal({body})\n  }}");
@@ -285,7 +300,12 @@ impl<'a> Draft<'a> {
 
     fn objective(&self) -> String {
         let mut lines = vec!["samples 1".to_string()];
-        if let Some(label) = self.label.map(|label| &label.name) {
+        if let Some(ColumnSummary { name, .. }) = self.label.filter(|label| is_number(label)) {
+            lines = vec![
+                "// The label is also learned from the labelled rows directly.".to_string(),
+                format!("regress {name} weight 10"),
+            ];
+        } else if let Some(label) = self.label.map(|label| &label.name) {
             lines = vec![
                 "// The bound sums over the classes where the label is unknown.".to_string(),
                 format!("sum {label}"),
@@ -355,19 +375,27 @@ fn classes(label: &ColumnSummary) -> impl Iterator<Item = &str> {
 
 fn check_label(label: &ColumnSummary, place: &str) -> Result<()> {
     let (name, count) = (&label.name, classes(label).count());
+    if is_number(label) {
+        return Ok(());
+    }
     if count < 2 {
         let s = if count == 1 { "" } else { "es" };
         let message = format!("{place}: the label `{name}` has {count} class{s}");
         return Err(Error::data(message)
             .help("a label needs at least two classes; -1 marks rows with an unknown label"));
     }
-    let is_number = label.is_numeric() && (count > MOST_NUMBERS || !label.is_whole);
-    if is_number || count > MOST_CLASSES {
+    if count > MOST_CLASSES {
         let message = format!("{place}: the label `{name}` has {count} different values");
-        return Err(Error::data(message)
-            .help("labels are classes; leave the option out to learn the column as data"));
+        return Err(Error::data(message).help(
+            "a label is a class or a number; leave the option out to learn the column as data",
+        ));
     }
     Ok(())
+}
+
+/// Whether a label is a number and not a class: it has many different numbers, or some that are not whole.
+fn is_number(label: &ColumnSummary) -> bool {
+    label.is_numeric() && (classes(label).count() > MOST_NUMBERS || !label.is_whole)
 }
 
 /// The first names of a list.

@@ -2,6 +2,7 @@
 
 use super::{
     evaluation::{Evaluation, LabelScores, Prediction, Predictions},
+    numeric::{NumericPrediction, NumericScores},
     run::Run,
     seeds::{SeedSpread, Seeds},
     selection::{DataPart, Rows},
@@ -127,7 +128,8 @@ impl Ensemble {
         self.first().rows_of(dataset, part)
     }
 
-    /// The mean over the runs of the class probabilities of each label.
+    /// The mean over the runs of the class probabilities of each class label, and of the distributions of
+    /// each numeric label.
     ///
     /// # Errors
     /// As [`Run::predict`].
@@ -145,8 +147,14 @@ impl Ensemble {
                 ..first.clone()
             }
         });
+        let numbers = (0..all[0].numbers.len()).map(|at| {
+            let members: Vec<&NumericPrediction> =
+                all.iter().map(|found| &found.numbers[at]).collect();
+            NumericPrediction::mixture(&members)
+        });
         Ok(Predictions {
             labels: labels.collect(),
+            numbers: numbers.collect(),
         })
     }
 
@@ -157,20 +165,23 @@ impl Ensemble {
     pub fn evaluate(&self, rows: &Rows) -> Result<EnsembleEvaluation> {
         let members = self.runs.iter().map(|run| run.evaluate(rows));
         let members: Vec<Evaluation> = members.collect::<Result<_>>()?;
-        let has_labels = members.iter().any(|member| !member.labels.is_empty());
-        let labels = match has_labels {
-            true => self
-                .predict(rows)?
-                .labels
-                .iter()
-                .filter_map(LabelScores::of)
-                .collect(),
-            false => Vec::new(),
+        let mut members_with_labels = members.iter();
+        let has_labels = members_with_labels
+            .any(|member| !member.labels.is_empty() || !member.numbers.is_empty());
+        let (labels, numbers) = match has_labels {
+            true => {
+                let found = self.predict(rows)?;
+                let labels = found.labels.iter().filter_map(LabelScores::of);
+                let numbers = found.numbers.iter().filter_map(NumericScores::of);
+                (labels.collect(), numbers.collect())
+            }
+            false => (Vec::new(), Vec::new()),
         };
         Ok(EnsembleEvaluation {
             part: rows.part(),
             rows: rows.len(),
             labels,
+            numbers,
             members,
         })
     }
@@ -194,6 +205,8 @@ pub struct EnsembleEvaluation {
     pub rows: usize,
     /// The scores of the averaged probabilities of each label that occurs in the rows.
     pub labels: Vec<LabelScores>,
+    /// The scores of the mixture of the distributions of each numeric label that occurs in the rows.
+    pub numbers: Vec<NumericScores>,
     /// The evaluation of each run.
     pub members: Vec<Evaluation>,
 }
@@ -210,6 +223,9 @@ impl EnsembleEvaluation {
         let part = self.part.map(|part| part.to_string());
         let mut json = json!({ "part": part, "rows": self.rows, "runs": self.members.len() });
         for label in &self.labels {
+            label.add_to(&mut json);
+        }
+        for label in &self.numbers {
             label.add_to(&mut json);
         }
         json["members"] = self.members.iter().map(Evaluation::to_json).collect();
@@ -241,11 +257,24 @@ impl fmt::Display for EnsembleEvaluation {
                 writeln!(f, "  error of {}: {spread} %", label.label)?;
             }
         }
-        if !self.labels.is_empty() {
-            writeln!(f, "all runs, their class probabilities averaged")?;
+        for label in &self.numbers {
+            let of = |member: &Evaluation| {
+                let mut numbers = member.numbers.iter();
+                let found = numbers.find(|found| found.label == label.label)?;
+                Some(found.rmse)
+            };
+            if let Some(spread) = self.spread(of) {
+                writeln!(f, "  RMSE of {}: {spread}", label.label)?;
+            }
         }
-        self.labels
+        if !self.labels.is_empty() || !self.numbers.is_empty() {
+            writeln!(f, "all runs, their predictions averaged")?;
+        }
+        for label in &self.labels {
+            label.fmt_with_confusion(f)?;
+        }
+        self.numbers
             .iter()
-            .try_for_each(|label| label.fmt_with_confusion(f))
+            .try_for_each(|label| write!(f, "{label}"))
     }
 }

@@ -73,9 +73,13 @@ fn errors(rows: &str, found: &Value) -> String {
         .flatten()
         .filter(|(name, _)| name.starts_with("error"));
     let shown = all.filter_map(|(name, value)| {
-        Some(format!("{rows} {name} {:.2} %  ", 100.0 * value.as_f64()?))
+        Some(format!("{rows} {name} {:.2} %", 100.0 * value.as_f64()?))
     });
-    shown.collect::<String>().trim_end().to_string()
+    let numeric = found.as_object().into_iter().flatten();
+    let numeric = numeric.filter(|(name, _)| name.starts_with("RMSE"));
+    let numeric =
+        numeric.filter_map(|(name, value)| Some(format!("{rows} {name} {:.4}", value.as_f64()?)));
+    shown.chain(numeric).collect::<Vec<_>>().join("  ")
 }
 
 impl fmt::Display for Epoch {

@@ -1,6 +1,9 @@
 //! Results of a run on rows: bounds, label errors, predictions and encodings.
 
-use super::selection::DataPart;
+use super::{
+    numeric::{NumericPrediction, NumericScores},
+    selection::DataPart,
+};
 use crate::{
     bound,
     model::Model,
@@ -28,8 +31,10 @@ pub struct Evaluation {
     pub labelled: Option<(usize, Means)>,
     /// The active units of each latent variable.
     pub latents: Vec<Latents>,
-    /// The scores of each label that occurs in the rows.
+    /// The scores of each class label that occurs in the rows.
     pub labels: Vec<LabelScores>,
+    /// The scores of each numeric label that occurs in the rows.
+    pub numbers: Vec<NumericScores>,
     /// The heads with values at the limits of their ranges.
     pub at_limit: Vec<HeadAtLimit>,
 }
@@ -177,6 +182,9 @@ impl Evaluation {
         for label in &self.labels {
             label.add_to(&mut json);
         }
+        for label in &self.numbers {
+            label.add_to(&mut json);
+        }
         json
     }
 }
@@ -299,7 +307,9 @@ impl fmt::Display for Evaluation {
         for label in &self.labels {
             label.fmt_with_confusion(f)?;
         }
-        Ok(())
+        self.numbers
+            .iter()
+            .try_for_each(|label| write!(f, "{label}"))
     }
 }
 
@@ -361,17 +371,24 @@ impl Prediction {
     }
 }
 
-/// The class probabilities of every label of a model.
+/// The predictions of every label of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
-    /// One prediction for each label, in the model's order.
+    /// One prediction for each class label, in the model's order.
     pub labels: Vec<Prediction>,
+    /// One prediction for each numeric label, in the model's order.
+    pub numbers: Vec<NumericPrediction>,
 }
 
 impl Predictions {
     /// The class probabilities of the label with this name.
     pub fn get(&self, label: &str) -> Option<&Prediction> {
         self.labels.iter().find(|found| found.label == label)
+    }
+
+    /// The prediction of the numeric label with this name.
+    pub fn number(&self, label: &str) -> Option<&NumericPrediction> {
+        self.numbers.iter().find(|found| found.label == label)
     }
 }
 

@@ -14,6 +14,7 @@ mod system;
 mod registries;
 mod epoch;
 mod selection;
+mod numeric;
 mod evaluation;
 mod files;
 mod results;
@@ -62,6 +63,7 @@ pub use layout::{ast, format_file, format_text};
 pub use model::Drawing;
 #[cfg(feature = "cli")]
 pub(crate) use model::{is_standard, read_text, shown_name};
+pub use numeric::{NumericPrediction, NumericScores};
 pub use overview::{Overview, RunOverview};
 pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};

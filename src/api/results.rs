@@ -40,7 +40,10 @@ impl Values {
     /// A value as text, by its row and the place in the row.
     fn text(&self, row: usize, place: usize, width: usize) -> String {
         match self {
-            Values::Numbers(numbers) => numbers[row * width + place].to_string(),
+            Values::Numbers(numbers) => match numbers[row * width + place] {
+                number if number.is_nan() => String::new(),
+                number => number.to_string(),
+            },
             Values::Classes(classes, names) => match usize::try_from(classes[row]) {
                 Ok(class) => class_name(names, class),
                 Err(_) => String::new(),
@@ -252,8 +255,10 @@ fn missing_feature(kind: &str, feature: &str) -> Error {
 }
 
 impl Predictions {
-    /// The table of the predictions. For each label: its most probable class, the probability of that
-    /// class, the true class if it is known for any row, and the probability of every class.
+    /// The table of the predictions. For each class label: its most probable class, the probability of
+    /// that class, the true class if it is known for any row, and the probability of every class. For
+    /// each numeric label: its mean, its standard deviation, and the true number if it is known for any
+    /// row.
     pub fn table(&self, rows: &Rows) -> ResultTable {
         let mut table = ResultTable::new(rows);
         for prediction in &self.labels {
@@ -279,6 +284,18 @@ impl Predictions {
             let probabilities = prediction.probabilities.clone();
             let name = format!("probabilities of {label}");
             table.add(&name, columns, Values::Numbers(probabilities));
+        }
+        for prediction in &self.numbers {
+            let mut add = |prefix: &str, numbers: &[f32]| {
+                let name = format!("{prefix}{}", prediction.label);
+                let values = Values::Numbers(numbers.to_vec());
+                table.add(&name, prediction.columns(prefix), values);
+            };
+            add("", &prediction.means);
+            add("deviation of ", &prediction.deviations);
+            if prediction.truth.iter().any(|number| !number.is_nan()) {
+                add("true ", &prediction.truth);
+            }
         }
         table
     }

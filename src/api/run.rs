@@ -4,6 +4,7 @@ use super::{
     evaluation::{
         Encoding, Encodings, Evaluation, LabelScores, Latents, Means, Prediction, Predictions,
     },
+    numeric::{NumericPrediction, NumericScores},
     results::probability_columns,
     selection::{DataPart, Rows},
 };
@@ -17,7 +18,7 @@ use crate::{
     names::{CaseKind, OutputName},
     run::{
         calibration::{self, Calibration},
-        data::{Bits, ClassNames, Dataset, RowView, label_classes},
+        data::{Bits, ClassNames, Dataset, KnownLabels, RowView, label_classes},
         evaluate::{Evaluator, Inferred, Scored, active_units, heads_at_limit},
         folder::{CheckpointChoice, Folder},
         programs,
@@ -302,6 +303,11 @@ impl Run {
             latents: latents.collect(),
             at_limit: heads_at_limit(&inferred).collect(),
             labels: self.label_scores(rows, &inferred)?,
+            numbers: self
+                .numeric_predictions(rows, &inferred)?
+                .iter()
+                .filter_map(NumericScores::of)
+                .collect(),
             means,
         })
     }
@@ -319,7 +325,8 @@ impl Run {
         Ok(scores.collect())
     }
 
-    /// Computes the class probabilities of each label.
+    /// Computes the class probabilities of each class label, and the mean and standard deviation of each
+    /// numeric label.
     ///
     /// # Errors
     /// If the model has no label, or the rows do not fit the model.
@@ -331,8 +338,10 @@ impl Run {
         let mut inferred = self.infer(rows)?;
         check_inferred(&inferred, rows)?;
         self.calibrate_all(&mut inferred)?;
-        let labels = self.predictions(rows, &inferred)?;
-        Ok(Predictions { labels })
+        Ok(Predictions {
+            labels: self.predictions(rows, &inferred)?,
+            numbers: self.numeric_predictions(rows, &inferred)?,
+        })
     }
 
     /// Applies the run's calibration to the class probabilities of each label.
@@ -340,7 +349,7 @@ impl Run {
         let Some(found) = self.calibration()? else {
             return Ok(());
         };
-        for label in self.model.labels() {
+        for label in self.class_labels() {
             let name = OutputName::Predict(label.name.clone());
             if let Some(probabilities) = inferred.get_mut(&name) {
                 let temperature = found.temperature(&label.name);
@@ -361,7 +370,30 @@ impl Run {
                 names: names.get(&label.name).cloned().unwrap_or_default(),
             })
         };
-        self.model.labels().map(prediction).collect()
+        self.class_labels().map(prediction).collect()
+    }
+
+    fn class_labels(&self) -> impl Iterator<Item = &Variable> {
+        self.model.labels().filter(|label| label.is_class())
+    }
+
+    fn numeric_predictions(
+        &self,
+        rows: &Rows,
+        inferred: &Inferred,
+    ) -> Result<Vec<NumericPrediction>> {
+        let prediction = |label: &Variable| {
+            let name = || label.name.clone();
+            Ok(NumericPrediction {
+                label: name(),
+                width: label.size(),
+                means: inferred[&OutputName::Predict(name())].clone(),
+                deviations: inferred[&OutputName::Deviation(name())].clone(),
+                truth: rows.source().values(&label.name)?.unwrap_or_default(),
+            })
+        };
+        let numeric = self.model.labels().filter(|label| !label.is_class());
+        numeric.map(prediction).collect()
     }
 
     /// Computes the posterior mean of every latent variable and the class probabilities of every
@@ -381,10 +413,21 @@ impl Run {
                     let columns = numbered.collect();
                     (latent, columns)
                 }
-                OutputName::Predict(label) => {
+                OutputName::Predict(label)
+                    if self.class_labels().any(|known| known.name == label) =>
+                {
                     let names = self.settings.class_names.get(&label);
                     let names = names.map_or(&[][..], |names| names);
                     let columns = probability_columns(&label, width, names);
+                    (label, columns)
+                }
+                OutputName::Predict(label) => {
+                    let columns = match width {
+                        1 => vec![label.clone()],
+                        _ => (0..width)
+                            .map(|feature| format!("{label}{feature}"))
+                            .collect(),
+                    };
                     (label, columns)
                 }
                 _ => return None,
@@ -443,16 +486,10 @@ impl Run {
         })
     }
 
-    /// The fully labelled rows; `None` if the model or the rows have no labels.
+    /// The labelled rows; `None` if the model or the rows have no labels.
     fn labelled(&self, rows: &Rows) -> Result<Option<Rows>> {
-        let mut labels = Vec::new();
-        for label in self.model.labels() {
-            labels.extend(label_classes(label, rows.source(), "rows")?);
-        }
-        let labelled: Vec<u32> = (0..rows.len() as u32)
-            .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0))
-            .collect();
-        if labelled.is_empty() || labels.is_empty() {
+        let labelled = KnownLabels::read(&self.model, rows.source(), "rows")?.labelled();
+        if labelled.is_empty() {
             return Ok(None);
         }
         let view = RowView::new(Arc::clone(rows.shared()), labelled);
@@ -556,7 +593,10 @@ pub(super) fn check_range(option: &str, value: usize, most: usize) -> Result<()>
 /// Checks that all class probabilities and posterior means are finite.
 fn check_inferred(inferred: &Inferred, rows: &Rows) -> Result<()> {
     for (name, values) in inferred {
-        let (OutputName::Encode(variable) | OutputName::Predict(variable)) = name else {
+        let (OutputName::Encode(variable)
+        | OutputName::Predict(variable)
+        | OutputName::Deviation(variable)) = name
+        else {
             continue;
         };
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {

@@ -169,7 +169,7 @@ impl Rows {
                 (None, Vec::new())
             }
             DataPart::Train => {
-                let split = split(&dataset.train, &[], None, validation, settings.seed)?;
+                let split = split(&dataset.train, None, validation, settings.seed)?;
                 (Some(split.train), split.kept)
             }
             DataPart::Validation if dataset.validation.is_some() => {
@@ -180,7 +180,7 @@ impl Rows {
                 (dataset.validation.clone(), (0..rows).collect())
             }
             DataPart::Validation => {
-                let split = split(&dataset.train, &[], None, validation, settings.seed)?;
+                let split = split(&dataset.train, None, validation, settings.seed)?;
                 (split.validation, split.held_out)
             }
         };

@@ -323,15 +323,13 @@ impl Trainer {
         device: Option<Device>,
         cancel: Option<Cancel>,
     ) -> Result<Self> {
-        let labels: Vec<&str> = model.labels().map(|label| label.name.as_str()).collect();
         let given = RowCounts::new(&model, &*data.train, data.class_names())?;
         for counts in &given.labels {
             findings::check_signs(counts, data.name().unwrap_or("data"))?;
         }
         let split = split(
             &data.train,
-            &labels,
-            settings.labels,
+            settings.labels.map(|count| (&model, count)),
             settings.validation,
             settings.seed,
         )?;

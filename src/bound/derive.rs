@@ -12,22 +12,26 @@ use std::collections::BTreeSet;
 pub fn derive(model: &Model) -> Bounds {
     let data = model.always_observed();
     let labels: Vec<Id<Variable>> = model.with_role(Role::Label).collect();
-    let case = |kind, observed: Vec<Id<Variable>>| {
-        let [bound, exact] = [false, true].map(|exact| bound(model, &observed, exact));
+    let case = |kind, observed: Vec<Id<Variable>>, partly: Vec<Id<Variable>>| {
+        let [bound, exact] = [false, true].map(|exact| bound(model, &observed, &partly, exact));
         Case {
             kind,
             observed,
+            partly,
             bound,
             exact,
         }
     };
     let cases = if labels.is_empty() {
-        vec![case(CaseKind::All, data)]
+        vec![case(CaseKind::All, data, Vec::new())]
     } else {
-        let seen = data.iter().chain(&labels).copied().collect();
+        let (partly, seen): (Vec<_>, Vec<_>) = labels
+            .into_iter()
+            .partition(|label| model.variables[label.index()].missing);
+        let seen = data.iter().copied().chain(seen).collect();
         vec![
-            case(CaseKind::Labelled, seen),
-            case(CaseKind::Unlabelled, data),
+            case(CaseKind::Labelled, seen, partly),
+            case(CaseKind::Unlabelled, data, Vec::new()),
         ]
     };
     Bounds { cases }
@@ -107,27 +111,33 @@ fn is_summed(model: &Model, variable: Id<Variable>, exact: bool) -> bool {
     is_class(model, variable) && (exact || model.objective.drawn(variable).is_none())
 }
 
-fn bound(model: &Model, observed: &[Id<Variable>], exact: bool) -> Term {
+fn bound(model: &Model, observed: &[Id<Variable>], partly: &[Id<Variable>], exact: bool) -> Term {
     if model.generative.is_empty() {
         // A classifier has no bound.
         return Term::Sum(Vec::new());
     }
     let scopes = scopes(model, observed);
     match model.objective.bound {
-        BoundKind::Evidence => evidence(model, observed, &scopes, exact),
+        BoundKind::Evidence => {
+            // A closed form has no value of the variable, so it cannot take one that is known.
+            let sampled = [observed, partly].concat();
+            evidence(model, observed, &sampled, &scopes, exact)
+        }
         BoundKind::Power(order) => importance(model, observed, &scopes, order, exact),
     }
 }
 
-/// E_q[Σ log p − Σ log q], each term in the outermost scope in which its variables have values.
-fn evidence(model: &Model, observed: &[Id<Variable>], scopes: &[FactorId], exact: bool) -> Term {
+/// E_q[Σ log p − Σ log q], each term in the outermost scope in which its variables have values. The terms
+/// of the variables in `sampled` have no closed form.
+fn evidence(
+    model: &Model,
+    observed: &[Id<Variable>],
+    sampled: &[Id<Variable>],
+    scopes: &[FactorId],
+    exact: bool,
+) -> Term {
     let mut levels: Vec<Vec<Term>> = vec![Vec::new(); scopes.len() + 1];
-    for term in analytic(
-        model,
-        log_weight(model, observed, |_| true),
-        observed,
-        exact,
-    ) {
+    for term in analytic(model, log_weight(model, observed, |_| true), sampled, exact) {
         levels[level(model, scopes, &term)].push(term);
     }
     let mut term: Option<Term> = None;
@@ -182,16 +192,17 @@ fn enter(model: &Model, factor: FactorId, body: Term, exact: bool) -> Term {
     }
 }
 
-/// Replaces terms by closed forms: for latents with an `analytic` line, and for drawn classes that
-/// have a closed form.
-fn analytic(model: &Model, terms: Vec<Term>, observed: &[Id<Variable>], exact: bool) -> Vec<Term> {
+/// Replaces terms by closed forms: for latents and labels in the list `analytic` of the objective, and
+/// for drawn classes that have a closed form. Those in `sampled` keep their terms.
+fn analytic(model: &Model, terms: Vec<Term>, sampled: &[Id<Variable>], exact: bool) -> Vec<Term> {
     let closed = |id: &FactorId| {
         let child = id.factor(model).child;
         let drawn = model
             .objective
             .drawn(child)
             .is_some_and(|discrete| discrete.closed);
-        model.objective.analytic.contains(&child) || drawn && !exact && !observed.contains(&child)
+        let has_closed_form = model.objective.analytic.contains(&child) || drawn && !exact;
+        has_closed_form && !sampled.contains(&child)
     };
     let prior = |q: FactorId| {
         factors(model, Side::Generative)

@@ -3,7 +3,7 @@
 
 use super::{
     Bounds,
-    print::{cases, loss, notation, samples, weighted},
+    print::{cases, loss, notation, partly, samples, weighted},
 };
 use crate::{
     model::{self, Factor, Model, Ramp},
@@ -33,6 +33,20 @@ fn sentences(model: &Model, bounds: &Bounds) -> Vec<String> {
         })
         .into_iter()
         .collect();
+    let partly_known = bounds.cases.iter().flat_map(|case| partly(model, case));
+    sentences.extend(partly_known.map(|label| {
+        format!(
+            "Where `{label}` of a labelled row is known, it replaces the draw from q or the sum \
+             weighted by q, and −log q of it is 0."
+        )
+    }));
+    sentences.extend(model.row_weight().map(|weight| {
+        format!(
+            "The bound of a row, and its part of `classify` and `regress`, are multiplied by its \
+             weight `{}`.",
+            weight.name
+        )
+    }));
     let costs = settings.costs.iter();
     sentences.extend(costs.filter_map(|cost| cost.remark(&notation)));
     for (target, ramp) in settings.ramps() {

@@ -1,6 +1,6 @@
 //! Bounds as terms: a small algebra over factors, which prints as mathematics before it is lowered.
 //!
-//! A case fixes the observed variables. Its bound nests one scope for each unobserved variable, in
+//! A case fixes the observed variables, and those that some of its rows have. Its bound nests one scope for each unobserved variable, in
 //! the order in which `q` draws them. Each log-density is in the outermost scope in which all of
 //! its variables have values.
 
@@ -31,8 +31,12 @@ pub struct Bounds {
 pub struct Case {
     /// Labelled and unlabelled rows, or all rows for a model without labels.
     pub kind: CaseKind,
-    /// Every data variable, and the labels if they are observed.
+    /// Every data variable, and the labels if each row has them.
     pub observed: Vec<Id<Variable>>,
+    /// The labels that some rows have and others lack. The scope of such a label stands in the bound:
+    /// where it is known, its value replaces the draw from q, or its one-hot vector the probabilities
+    /// of q, and −log q of it is 0.
+    pub partly: Vec<Id<Variable>>,
     /// The bound that training maximises.
     pub bound: Term,
     /// The bound that evaluation reports: every discrete variable is summed over.

@@ -16,13 +16,20 @@ pub(super) fn cases(model: &Model, bounds: &Bounds) -> String {
         let observed: Vec<_> = case
             .observed
             .iter()
-            .map(|id| model.variables[id.index()].name.as_str())
+            .map(|id| model.variables[id.index()].name.clone())
+            .chain(partly(model, case).map(|name| format!("{name} where known")))
             .collect();
         text += &format!("{}({}) =\n", case.kind, observed.join(", "));
         write(model, &case.bound, 1, &mut text);
         text.push('\n');
     }
     text
+}
+
+/// The names of the labels that some rows of a case have.
+pub(super) fn partly<'a>(model: &'a Model, case: &super::Case) -> impl Iterator<Item = &'a str> {
+    let partly = case.partly.clone().into_iter();
+    partly.map(|id| model.variables[id.index()].name.as_str())
 }
 
 /// A factor in mathematical notation: `p(x | y, z)`.

@@ -108,6 +108,7 @@ impl Checker<'_> {
     }
 
     pub fn declarations(&mut self, tree: &File) {
+        self.single_partly_known_label(tree);
         for item in &tree.items {
             if self.is_full() {
                 return;
@@ -256,14 +257,18 @@ impl Checker<'_> {
             self.untyped.insert(name.text.clone());
         }
         let domain = domain.unwrap_or(Domain::Real);
-        if role == Role::Label && domain != Domain::Class {
+        let may_be_label = matches!(domain, Domain::Class | Domain::Real | Domain::Positive);
+        if role == Role::Label && !may_be_label {
             self.report(
                 Diagnostic::error(
                     declared.domain.span,
-                    format!("label `{}` must be a class variable", name.text),
+                    format!("label `{}` cannot be `{}`", name.text, domain.name()),
                 )
-                .label(format!("expected `class`, found `{}`", domain.name()))
-                .help("write `class[10]` for ten classes, or declare the variable as `data`"),
+                .label("expected `class`, `real` or `positive`")
+                .help(
+                    "write `class[2]` for two classes or `real` for a number, or declare the \
+                     variable as `data`",
+                ),
             );
         }
         let shape: Vec<usize> = declared
@@ -295,6 +300,9 @@ impl Checker<'_> {
         }
         let shape = if shape.is_empty() { vec![1] } else { shape };
         let shape = self.checked_shape(shape, name);
+        if role == Role::Weight {
+            self.check_weight(declared, domain, &shape);
+        }
         self.add(Variable {
             name: name.text.clone(),
             role,
@@ -322,23 +330,25 @@ impl Checker<'_> {
                 continue;
             }
             modifiers.push(modifier);
-            let is_observed = role.is_always_observed();
+            let is_latent = matches!(role, Role::Latent | Role::Weight);
             let mistake = match modifier {
-                Modifier::Standardized if !is_observed || domain != Domain::Real => Some((
-                    "only real data can be standardized",
-                    match (is_observed, domain) {
-                        (true, Domain::Positive) => "the heads of its density find the scale",
-                        (true, _) => "such data have a scale",
-                        (false, _) => "it is for data",
+                Modifier::Standardized if is_latent || domain != Domain::Real => Some((
+                    "only real data and labels can be standardized",
+                    match (is_latent, domain) {
+                        (false, Domain::Positive) => "the heads of its density find the scale",
+                        (false, _) => "such data have a scale",
+                        (true, _) => match role {
+                            Role::Weight => "weights are taken as they are",
+                            _ => "a latent has no data",
+                        },
                     },
                 )),
-                Modifier::Missing if role == Role::Label => Some((
-                    "only data and given variables can have missing values",
-                    "a label is missing where it is -1 or empty",
-                )),
-                Modifier::Missing if !is_observed => Some((
-                    "only data and given variables can have missing values",
-                    "a latent is never observed",
+                Modifier::Missing if is_latent => Some((
+                    "only data, labels and given variables can have missing values",
+                    match role {
+                        Role::Weight => "every training row has a weight",
+                        _ => "a latent is never observed",
+                    },
                 )),
                 _ => None,
             };
@@ -352,6 +362,53 @@ impl Checker<'_> {
             }
         }
         modifiers
+    }
+
+    /// Reports weights of rows that are not one positive number, and a second declaration of weights.
+    fn check_weight(&mut self, declared: &ast::Declaration, domain: Domain, shape: &[usize]) {
+        let name = &declared.name;
+        if domain != Domain::Positive || shape != [1] {
+            let title = format!("weight `{}` must be a single positive number", name.text);
+            let help = format!("write `weight {}: positive`", name.text);
+            self.report(Diagnostic::error(declared.domain.span, title).help(help));
+        }
+        let mut variables = self.variables.iter();
+        let first = variables.find(|variable| variable.role == Role::Weight);
+        if let Some(first) = first.map(|variable| variable.span) {
+            let title = "a row has only one weight";
+            self.report(
+                Diagnostic::error(name.span, title)
+                    .label("declared again here")
+                    .note(first, "first declared here")
+                    .help("keep one of the two, or multiply them in the data"),
+            );
+        }
+    }
+
+    /// Reports a model's only label that rows may lack: a row without it is unlabelled anyway.
+    fn single_partly_known_label(&mut self, tree: &File) {
+        let declared = tree.items.iter().filter_map(|item| match item {
+            Item::Variable(declared) => Some(declared),
+            _ => None,
+        });
+        let labels = declared.filter(|declared| declared.role.text == Role::Label.name());
+        let labels: Vec<_> = labels.collect();
+        let [only] = labels.as_slice() else {
+            return;
+        };
+        let mut modifiers = only.modifiers.iter();
+        let Some((_, span)) = modifiers.find(|(modifier, _)| *modifier == Modifier::Missing) else {
+            return;
+        };
+        let name = &only.name.text;
+        let title = "`with missing` is for one of several labels";
+        let help =
+            format!("leave it out: a row where `{name}` is -1 or empty is unlabelled without it");
+        self.report(
+            Diagnostic::error(*span, title)
+                .label(format!("`{name}` is the only label"))
+                .help(help),
+        );
     }
 
     /// The shape, if its number of elements can be counted. Else reports it, and returns another.

@@ -83,6 +83,16 @@ fn parents(checker: &mut Checker, arrow: &Arrow) -> (Vec<Id<Variable>>, bool) {
             complete = false;
             continue;
         };
+        if checker.variable(parent).role == Role::Weight {
+            let title = format!(
+                "`{}` is the weight of a row, and cannot be a parent",
+                name.text
+            );
+            let help = "remove it from the arrow; a covariate is declared as `given`";
+            checker.report(Diagnostic::error(name.span, title).help(help));
+            complete = false;
+            continue;
+        }
         if parents.contains(&parent) {
             let title = format!("parent `{}` is named twice", name.text);
             checker.report(
@@ -194,7 +204,9 @@ fn supports(
         return;
     } else if variable.domain != distribution.support() {
         other_values(variable, side, arrow, distribution)
-    } else if variable.role == Role::Given || inferred && variable.role == Role::Data {
+    } else if matches!(variable.role, Role::Given | Role::Weight)
+        || inferred && variable.role == Role::Data
+    {
         explains_observed(variable, arrow)
     } else if inferred && variable.domain != Domain::Class && distribution.noise().is_none() {
         not_reparametrised(variable, arrow, distribution)
@@ -235,6 +247,11 @@ fn other_values(
 
 fn explains_observed(variable: &Variable, arrow: &Arrow) -> Diagnostic {
     let name = &variable.name;
+    if variable.role == Role::Weight {
+        let title = format!("`{name}` is the weight of a row, and cannot have a distribution");
+        let help = format!("declare `{name}` as `data`, or remove this factor");
+        return Diagnostic::error(arrow.span, title).help(help);
+    }
     if variable.role == Role::Given {
         let title = format!("`{name}` is given, and cannot have a distribution");
         let help = format!("declare `{name}` as `data`, or remove this factor");

@@ -92,7 +92,7 @@ fn missing(checker: &mut Checker, arrows: &Arrows) {
         let sides: &[Side] = match variable.role {
             Role::Data => &[Side::Generative],
             Role::Label | Role::Latent => &[Side::Generative, Side::Inference],
-            Role::Given | Role::Node => &[],
+            Role::Given | Role::Weight | Role::Node => &[],
         };
         for &side in sides {
             let has_factor = arrows.written.iter().any(|(written_side, arrow)| {

@@ -9,7 +9,7 @@ use crate::{
     Device, Error, Result,
     backend::Spent,
     distribution::Domain,
-    model::{Batch, Role, Variable},
+    model::{Batch, Variable},
     run::{
         data::{self, Column, Table, Values},
         programs::{self, Training},
@@ -277,7 +277,7 @@ fn random(variables: &[Variable], rows: usize) -> Result<Table> {
     };
     let observed = variables
         .iter()
-        .filter(|variable| variable.role.is_always_observed() || variable.role == Role::Label);
+        .filter(|variable| variable.role.is_always_observed() || variable.is_optional());
     Ok(Table {
         rows,
         columns: observed.map(column).collect::<Result<_>>()?,

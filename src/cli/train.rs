@@ -61,8 +61,8 @@ pub(super) struct Train {
     /// other commands use them. Needs validation rows. With --resume, a larger N trains on.
     #[arg(long, value_name = "N", value_parser = whole::<u64>, allow_negative_numbers = true)]
     patience: Option<u64>,
-    /// What makes an epoch the best one, on the validation rows [default with --patience: error if
-    /// they are labelled, else bound]
+    /// What makes an epoch the best one, on the validation rows [default with --patience: error, or
+    /// rmse for numeric labels, if they are labelled, else bound]
     ///
     /// Without --patience, the run trains all epochs and keeps the best one.
     #[arg(long, value_enum)]
@@ -121,6 +121,8 @@ enum CriterionName {
     Error,
     /// The least mean of −log of the probability of the true class
     LogLoss,
+    /// The least root mean squared error of numeric labels
+    Rmse,
     /// The highest bound
     Bound,
 }
@@ -130,6 +132,7 @@ impl From<CriterionName> for Criterion {
         match name {
             CriterionName::Error => Criterion::Error,
             CriterionName::LogLoss => Criterion::LogLoss,
+            CriterionName::Rmse => Criterion::RootMeanSquare,
             CriterionName::Bound => Criterion::Bound,
         }
     }

@@ -68,6 +68,13 @@ impl Distribution for Laplace {
         heads[0]
     }
 
+    /// 2 b².
+    fn variance(&self, graph: &mut Graph, heads: &[Node]) -> Option<Node> {
+        let double = graph.scale(heads[1], 2.0);
+        let square = graph.exp(double);
+        Some(graph.scale(square, 2.0))
+    }
+
     fn has_kl(&self, p: &dyn Distribution) -> bool {
         p.is::<Laplace>()
     }

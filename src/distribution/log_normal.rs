@@ -61,6 +61,16 @@ impl Distribution for LogNormal {
         graph.exp(sum)
     }
 
+    /// (exp(σ²) − 1) exp(2 μ + σ²).
+    fn variance(&self, graph: &mut Graph, heads: &[Node]) -> Option<Node> {
+        let variance = graph.exp(heads[1]);
+        let growth = graph.scalar(Scalar::ExpM1, &[variance]);
+        let location = graph.scale(heads[0], 2.0);
+        let exponent = graph.add(location, variance);
+        let square = graph.exp(exponent);
+        Some(graph.mul(growth, square))
+    }
+
     fn has_kl(&self, p: &dyn Distribution) -> bool {
         p.is::<LogNormal>()
     }

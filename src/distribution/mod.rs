@@ -202,6 +202,11 @@ pub trait Distribution: Any + Sync + Debug {
     /// `categorical`, the probabilities.
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node;
 
+    /// The variance of each feature. Every distribution with a [`Distribution::sample`] has it.
+    fn variance(&self, _graph: &mut Graph, _heads: &[Node]) -> Option<Node> {
+        None
+    }
+
     /// Whether [`Distribution::kl`] has a closed form for a prior `p`: `p.is::<Normal>()`.
     fn has_kl(&self, _p: &dyn Distribution) -> bool {
         false

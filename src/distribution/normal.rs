@@ -87,6 +87,10 @@ impl Distribution for Normal {
         heads[0]
     }
 
+    fn variance(&self, graph: &mut Graph, heads: &[Node]) -> Option<Node> {
+        Some(graph.exp(heads[1]))
+    }
+
     fn has_kl(&self, p: &dyn Distribution) -> bool {
         p.is::<Normal>()
     }

@@ -53,7 +53,7 @@ impl Line for Analytic {
         for (index, variable) in context.variables().iter().enumerate() {
             let latent = Id::new(index);
             let (p, q) = (context.generative(), context.inference());
-            if variable.role == Role::Latent
+            if matches!(variable.role, Role::Latent | Role::Label)
                 && variable.domain != Domain::Class
                 && !draft.objective.analytic.contains(&latent)
                 && !draft.is_sampled(latent)

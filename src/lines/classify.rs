@@ -70,20 +70,32 @@ impl CostTerm for Classify {
     }
 
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
-        let label = &context.model().variables[self.label.index()].name;
         let mut density = context.log_q(self.label);
         if self.balanced {
             let class_weight = context.class_weight(self.label);
             density = context.graph().mul(density, class_weight);
         }
-        let graph = context.graph();
-        let axes = graph.axes_of(density).clone();
-        let mean = graph.mean(density, &axes);
-        let cross_entropy = graph.neg(mean);
-        context.report(OutputName::metric(self.metric(), label), cross_entropy);
-        let weight = context.weight(self);
-        context.graph().mul(weight, cross_entropy)
+        weighted_loss(self, context, density)
     }
+}
+
+/// The cost of a label: its weight times the mean of −`density`, times the weights of rows, over the rows
+/// that have the label. Reports the mean.
+pub(super) fn weighted_loss(
+    cost: &dyn CostTerm,
+    context: &mut dyn CostContext<'_>,
+    density: Node,
+) -> Node {
+    let name = &context.model().variables[cost.subject().index()].name;
+    let density = match context.row_weight() {
+        Some(weight) => context.graph().mul(weight, density),
+        None => density,
+    };
+    let mean = context.mean_known(cost.subject(), density);
+    let loss = context.graph().neg(mean);
+    context.report(OutputName::metric(cost.metric(), name), loss);
+    let weight = context.weight(cost);
+    context.graph().mul(weight, loss)
 }
 
 #[derive(Debug)]
@@ -112,8 +124,15 @@ impl Line for ClassifyLine {
 
     fn parse(&self, reader: &mut Reader, draft: &mut Draft) -> Option<()> {
         let help = "`classify` applies to a `label` that q infers";
-        let (_, label) = reader.label(help)?;
-        let (weight, balanced) = options(reader)?;
+        let (name, label) = reader.label(help)?;
+        if !reader.context.variable(label).is_class() {
+            let title = format!("`{}` is not a class", name.text);
+            let help = format!("write `regress {}` for a numeric label", name.text);
+            let mistake = Diagnostic::error(name.span, title).label("expected a class label");
+            reader.report(mistake.help(help));
+            return None;
+        }
+        let (weight, balanced) = options(reader, "classify.weight", &["weight", BALANCED])?;
         let cost = Classify {
             label,
             weight,
@@ -135,11 +154,16 @@ impl Line for ClassifyLine {
     }
 }
 
-/// `weight 0.1 * rows / labelled` and `balanced`, each of which may be left out.
-fn options(reader: &mut Reader) -> Option<(Weight, bool)> {
+/// `weight 0.1 * rows / labelled` and `balanced`, each of which may be left out. `set` is the name of the
+/// weight in `--set`.
+pub(super) fn options(
+    reader: &mut Reader,
+    set: &'static str,
+    choices: &[&'static str],
+) -> Option<(Weight, bool)> {
     let (mut weight, mut span, mut balanced) = (None, reader.span(), false);
     while reader.peek().is_some() {
-        let option = reader.choice(&["weight", BALANCED])?;
+        let option = reader.choice(choices)?;
         let is_repeated = match option {
             BALANCED => std::mem::replace(&mut balanced, true),
             _ => {
@@ -157,12 +181,12 @@ fn options(reader: &mut Reader) -> Option<(Weight, bool)> {
         }
     }
     let written = weight.unwrap_or(Weight::Number(1.0));
-    Some((in_range(reader, written, span)?, balanced))
+    Some((in_range(reader, written, span, set)?, balanced))
 }
 
 /// The weight, or that of `--set`. Reports one that is negative or infinite.
-fn in_range(reader: &mut Reader, written: Weight, span: Span) -> Option<Weight> {
-    let argument = real("classify.weight", 0.0, 1e12);
+fn in_range(reader: &mut Reader, written: Weight, span: Span, set: &'static str) -> Option<Weight> {
+    let argument = real(set, 0.0, 1e12);
     let given = reader.context.set(argument.name, &argument, None);
     let weight = given.map_or(written, Weight::Number);
     let example = weight.value(60_000.0, 100.0);

@@ -47,6 +47,7 @@ mod labelled;
 mod matching;
 mod optimizer;
 mod prior;
+mod regress;
 mod sampled;
 mod samples;
 mod schedule;
@@ -230,6 +231,7 @@ pub const LINES: &[&dyn Line] = &[
     &choice::SCORE,
     &choice::TOP,
     &classify::ClassifyLine,
+    &regress::RegressLine,
     &smooth::SmoothLine,
     &inform::InformLine,
     &matching::MatchLine,

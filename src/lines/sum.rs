@@ -67,6 +67,20 @@ impl Line for Sum {
                         .help("keep one of `sum`, `relax`, `score` and `top`"),
                 );
             }
+            if let Some(drawn) = (draft.objective.drawn.iter())
+                .find(|discrete| discrete.variable == id && variable.role == Role::Label)
+                .filter(|_| variable.missing)
+            {
+                let name = &variable.name;
+                let title = format!("`{name}`, which labelled rows may lack, must be summed over");
+                context.report(
+                    Diagnostic::error(drawn.span, title)
+                        .note(variable.span, "declared here")
+                        .help(format!(
+                            "write `sum {name}`, or leave `with missing` out of its declaration"
+                        )),
+                );
+            }
             let is_hidden = matches!(variable.role, Role::Label | Role::Latent)
                 && variable.domain == Domain::Class;
             let is_inferred = factor_of(context.inference(), id).is_some();

@@ -28,7 +28,19 @@ pub(super) struct Cache {
     /// For each observed variable with missing values, 1 where a value is observed, else 0: axes row
     /// and feature, or row for a class.
     masks: BTreeMap<Id<Variable>, Node>,
+    /// The labels that some rows have.
+    known: BTreeMap<Id<Variable>, Known>,
     heads: BTreeMap<FactorId, Vec<Node>>,
+}
+
+/// A label that some rows have and others lack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// The value where it is known (axes row and feature); a class is one-hot, and 0 in rows without
+    /// it.
+    pub value: Node,
+    /// 1 in rows that have the label, else 0 (axes row).
+    pub is_known: Node,
 }
 
 /// A case of a model in a pass.
@@ -63,9 +75,14 @@ impl Standardization {
 
     /// The value in the units of the data: mean + deviation · value.
     pub fn invert(&self, graph: &mut Graph, value: Node) -> Node {
-        let deviation = graph.exp(self.log_deviation);
-        let scaled = graph.mul(deviation, value);
+        let scaled = self.scale(graph, value);
         graph.add(self.mean, scaled)
+    }
+
+    /// A standard deviation in the units of the data: deviation · value.
+    pub fn scale(&self, graph: &mut Graph, value: Node) -> Node {
+        let deviation = graph.exp(self.log_deviation);
+        graph.mul(deviation, value)
     }
 
     /// The log-density of the data from that of the standardized value: log p(x) = log p(u) − Σ log
@@ -123,6 +140,31 @@ impl<'m, 'g> Case<'m, 'g> {
         case
     }
 
+    /// Reads labels that some rows have and others lack.
+    pub(super) fn observe_partly(&mut self, labels: &[Id<Variable>]) {
+        for &label in labels {
+            let name = &self.variable(label).name;
+            let origin = format!("{} {name}", self.builder.rows.words());
+            self.builder.graph.set_origin(&origin);
+            let value = self.observe(label);
+            let masks = &mut self.cache.masks;
+            let mask = masks.remove(&label).expect("such a label has a mask");
+            let features = self.feature_axis(label);
+            let graph = &mut *self.builder.graph;
+            let is_known = match graph.axes_of(mask).contains(features) {
+                // A row has all numbers of a label or none.
+                true => graph.max(mask, &Axes::from(features)),
+                false => mask,
+            };
+            self.cache.known.insert(label, Known { value, is_known });
+        }
+    }
+
+    /// The value of a label in the rows that have it; `None` if all rows of the case are alike.
+    pub(super) fn known(&self, variable: Id<Variable>) -> Option<Known> {
+        self.cache.known.get(&variable).copied()
+    }
+
     /// The same case and values in a pass whose settings the caller may change.
     pub(super) fn inner(&mut self) -> Case<'m, '_> {
         Case {
@@ -149,6 +191,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let mut cache = Cache {
             values: self.cache.values.clone(),
             masks: self.cache.masks.clone(),
+            known: self.cache.known.clone(),
             heads: BTreeMap::new(),
         };
         cache
@@ -255,6 +298,16 @@ impl<'m, 'g> Case<'m, 'g> {
                 .scalar(Scalar::Greater, &[value, uniform]);
         }
         value
+    }
+
+    /// The weight of each row in training (axes row); `None` if the model has none.
+    pub(super) fn row_weight(&mut self) -> Option<Node> {
+        let name = &self.model.row_weight()?.name;
+        let rows = &self.builder.rows;
+        Some(rows.join(self.builder.graph, |graph, part| {
+            let input = InputName::Observed(part.case, name.clone()).to_string();
+            graph.input(&input, Axes::from(part.axis))
+        }))
     }
 
     /// 1 where an observed variable has a value, else 0 (axes row and feature, or row for a class).
@@ -683,18 +736,26 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// log p(child | parents), with all axes of the variables that it reads except features.
     pub(super) fn log_prob(&mut self, id: FactorId) -> Node {
-        let (distribution, heads) = self.distribution(id);
+        self.distribution(id);
         let child = id.factor(self.model).child;
         let axis = self.feature_axis(child);
         let value = self.value(child);
+        let value = self.with_origin(id, |case| match value {
+            Value::Dense(node) => node,
+            Value::Enumerated(class) => {
+                let index = case.builder.graph.iota(class);
+                case.builder.graph.one_hot(index, axis)
+            }
+        });
+        self.log_prob_at(id, value)
+    }
+
+    /// log p(value | parents) of a factor's child.
+    pub(super) fn log_prob_at(&mut self, id: FactorId, value: Node) -> Node {
+        let (distribution, heads) = self.distribution(id);
+        let child = id.factor(self.model).child;
+        let axis = self.feature_axis(child);
         self.with_origin(id, |case| {
-            let value = match value {
-                Value::Dense(node) => node,
-                Value::Enumerated(class) => {
-                    let index = case.builder.graph.iota(class);
-                    case.builder.graph.one_hot(index, axis)
-                }
-            };
             let mask = case.mask(child);
             let density = match mask {
                 Some(mask) => {
@@ -757,16 +818,26 @@ impl<'m, 'g> Case<'m, 'g> {
             .chain([self.builder.row(), axis])
             .chain(self.builder.sample)
             .collect();
+        let known = self.known(child);
         let sample = self.with_origin(id, |case| {
             let kind = distribution
                 .noise()
                 .expect("check wants a reparametrised sample of a latent");
-            let name = format!("{}{name}", case.builder.scope);
+            // The input with the known values has the variable's own name.
+            let draw = if known.is_some() { ".draw" } else { "" };
+            let name = format!("{}{name}{draw}", case.builder.scope);
             let noise = case.builder.noise(&name, kind, axes);
             distribution
                 .sample(case.builder.graph, &heads, noise)
                 .expect("check wants a reparametrised sample of a latent")
         });
+        let sample = match known {
+            Some(Known { value, is_known }) => {
+                let graph = &mut *self.builder.graph;
+                graph.scalar(Scalar::Select, &[is_known, value, sample])
+            }
+            None => sample,
+        };
         self.set(child, sample);
         sample
     }

@@ -4,7 +4,7 @@
 //! the variable has a value.
 
 use super::{
-    case::Case,
+    case::{Case, Known},
     entry::{Entry, total},
     network,
     weight::learning_signal,
@@ -40,7 +40,7 @@ pub(super) fn with_samples<'m>(
     entries
 }
 
-/// Σ_k q(k | …) · body. A term that does not depend on k is unchanged, since the probabilities sum to
+/// Σ_k q(k | …) · body, where the class of a row that has one has the probability 1. A term that does not depend on k is unchanged, since the probabilities sum to
 /// one.
 pub(super) fn enumerate<'m>(
     case: &mut Case<'m, '_>,
@@ -49,8 +49,7 @@ pub(super) fn enumerate<'m>(
 ) -> Vec<Entry> {
     let child = case.variable(factor.factor(case.model).child);
     let class = case.builder.class_axis(child);
-    let log_q = case.log_prob(factor);
-    let q = case.builder.graph.exp(log_q);
+    let q = case.class_weights(factor);
     let mut entries = body(case);
     let graph = &mut *case.builder.graph;
     for entry in &mut entries {
@@ -61,18 +60,27 @@ pub(super) fn enumerate<'m>(
     entries
 }
 
-/// Σ_k m_k (body − log m_k), where m is the mean of q over the samples.
+/// Σ_k m_k (body − log m_k), where m is the mean of q over the samples. In a row that has the label, m is
+/// its one-hot vector.
 pub(super) fn enumerate_mean<'m>(
     case: &mut Case<'m, '_>,
     factor: FactorId,
     body: impl FnOnce(&mut Case<'m, '_>) -> Vec<Entry>,
 ) -> Vec<Entry> {
-    let child = case.variable(factor.factor(case.model).child);
+    let variable = factor.factor(case.model).child;
+    let child = case.variable(variable);
     let class = Axes::from(case.builder.class_axis(child));
     let log_q = case.log_prob(factor);
     let log_m = log_mean(case, log_q);
-    let m = case.builder.graph.exp(log_m);
+    let mut m = case.builder.graph.exp(log_m);
     let negative = case.builder.graph.neg(log_m);
+    let negative = case.where_unknown(variable, negative);
+    if let Some(Known { value, is_known }) = case.known_class(variable) {
+        m = case
+            .builder
+            .graph
+            .scalar(Scalar::Select, &[is_known, value, m]);
+    }
     let name = TermName::NegLogQ(child.name.clone());
     let mut entries = vec![Entry::new(name, negative)];
     entries.extend(body(case));

@@ -90,7 +90,20 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
     }
 
     fn log_q(&mut self, label: Id<Variable>) -> Node {
-        self.case.log_prob(self.case.inference_of(label))
+        let factor = self.case.inference_of(label);
+        let density = match self.case.known(label) {
+            Some(known) => self.case.log_prob_at(factor, known.value),
+            None => self.case.log_prob(factor),
+        };
+        self.case.average_classes(density)
+    }
+
+    fn row_weight(&mut self) -> Option<Node> {
+        self.case.row_weight()
+    }
+
+    fn is_known(&self, label: Id<Variable>) -> Option<Node> {
+        self.case.known(label).map(|known| known.is_known)
     }
 
     fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node {
@@ -146,6 +159,9 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
 
 /// The value of a variable that is not a class.
 fn dense(case: &mut Case, variable: Id<Variable>) -> Node {
+    if let Some(known) = case.known(variable) {
+        return known.value;
+    }
     match case.value(variable) {
         Value::Dense(node) => node,
         Value::Enumerated(_) => unreachable!("check wants an observed variable here"),

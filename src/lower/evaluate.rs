@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bound::{self, Term},
-    distribution::{Domain, LOG_BOUND},
+    distribution::LOG_BOUND,
     id::Id,
     model::{Model, Role, Variable},
     names::{CaseKind, OutputName},
@@ -50,7 +50,9 @@ impl Evaluate {
 ///
 /// - `bound` and its terms, if the model has a bound (axes row);
 /// - `likelihood`, the estimate of the log-likelihood (axes row);
-/// - `predict.LABEL`, the mean over samples of q's probabilities (axes row, class);
+/// - `predict.LABEL`, the mean over samples of q's probabilities (axes row, class); for a label of
+///   numbers, its mean under q, and `deviation.LABEL`, its standard deviation, in the units of the data
+///   (axes row, feature);
 /// - `encode.LATENT`, the mean of q over samples and classes (axes row, feature);
 /// - `at_limit.HEAD`, the share of a head's values that are at the limit of its range (axes row).
 pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
@@ -70,6 +72,7 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = what.builder(graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
+    case.observe_partly(&bounds.partly);
     let row = case.builder.row();
     let entries = term::entries(&mut case, &bounds.exact);
     let graph = &mut *case.builder.graph;
@@ -117,6 +120,7 @@ fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Ter
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = what.builder(graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
+    case.observe_partly(&bounds.partly);
     let entries = term::entries(&mut case, term);
     let row = case.builder.row();
     let graph = &mut *case.builder.graph;
@@ -138,34 +142,41 @@ fn report(case: &mut Case, variable: Id<Variable>) {
     let factor = case.inference_of(variable);
     let (distribution, heads) = case.distribution(factor);
     let axis = case.feature_axis(variable);
-    let mean = distribution.mean(case.builder.graph, &heads, axis);
-    let mean = average(case, mean);
-    let name = declared.name.clone();
-    let name = if declared.domain == Domain::Class {
-        OutputName::Predict(name)
-    } else {
-        OutputName::Encode(name)
-    };
+    let given = distribution.mean(case.builder.graph, &heads, axis);
+    let mean = average(case, given);
     let order = vec![case.builder.row(), axis];
-    case.builder
-        .graph
-        .output(OutputKind::Value, name, mean, order);
+    let output = |case: &mut Case, name: OutputName, node: Node| {
+        let graph = &mut *case.builder.graph;
+        graph.output(OutputKind::Value, name, node, order.clone());
+    };
+    let name = declared.name.clone();
+    match (declared.role, declared.is_class()) {
+        (Role::Label, false) => {
+            // The variance of a mixture: the mean of the variances plus the variance of the means.
+            let graph = &mut *case.builder.graph;
+            let centred = graph.sub(given, mean);
+            let between = graph.square(centred);
+            let within = distribution.variance(graph, &heads);
+            let within = within.expect("a distribution with a sample has a variance");
+            let spread = graph.add(within, between);
+            let variance = average(case, spread);
+            let mut deviation = case.builder.graph.scalar(Scalar::Sqrt, &[variance]);
+            let mut mean = mean;
+            if let Some(standardization) = case.standardization(variable) {
+                mean = standardization.invert(case.builder.graph, mean);
+                deviation = standardization.scale(case.builder.graph, deviation);
+            }
+            output(case, OutputName::Predict(name.clone()), mean);
+            output(case, OutputName::Deviation(name), deviation);
+        }
+        (_, true) => output(case, OutputName::Predict(name), mean),
+        (_, false) => output(case, OutputName::Encode(name), mean),
+    }
 }
 
 /// The mean over samples, and over classes by q's probabilities, innermost class first.
-pub(super) fn average(case: &mut Case, mut value: Node) -> Node {
-    for factor in case.model.inference.iter().rev() {
-        let child = case.variable(factor.child);
-        if case.is_observed(factor.child) || child.domain != Domain::Class {
-            continue;
-        }
-        let class = case.builder.class_axis(child);
-        if case.builder.graph.axes_of(value).contains(class) {
-            let log_q = case.log_prob(case.inference_of(factor.child));
-            let q = case.builder.graph.exp(log_q);
-            value = case.builder.graph.contract(q, value, &Axes::from(class));
-        }
-    }
+pub(super) fn average(case: &mut Case, value: Node) -> Node {
+    let value = case.average_classes(value);
     let sample = Axes::from(case.builder.sample_axis());
     case.builder.graph.mean(value, &sample)
 }

@@ -15,6 +15,7 @@
 //! - `network`, `mixture`: layers, and heads of distributions;
 //! - `joint`: the networks that the rows of all cases pass through together;
 //! - `case`: the values, heads and densities of a case, each of which is lowered once;
+//! - `known`: labels that some rows of a case have and others lack;
 //! - `share`: gives a case its part of the joint networks;
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
 //! - `cost`: implements [`CostContext`](crate::model::CostContext) for a case, through which a cost
@@ -28,6 +29,7 @@ mod network;
 mod mixture;
 mod joint;
 mod case;
+mod known;
 mod share;
 mod entry;
 mod weight;

@@ -53,6 +53,7 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         }
         let mut cache = Cache::default();
         let mut lowered = Case::begin(model, builder, &case.observed, &mut cache);
+        lowered.observe_partly(&case.partly);
         lowered.joint = joint.as_ref();
         lowered.share();
         let is_left_out = mode == Mode::TRAIN && !is_last && weighs_nothing(model, case.kind);
@@ -113,10 +114,10 @@ fn weighs_nothing(model: &Model, kind: CaseKind) -> bool {
 }
 
 /// −(mean bound), with weights and free bits on the terms of inferred variables. Reports the bound
-/// without them. None for a classifier, which has no bound. A bound that is left out only declares its
+/// without them, but with the weights of rows. None for a classifier, which has no bound. A bound that is left out only declares its
 /// parameters, so that their layout does not depend on weights.
 fn case_loss(case: &mut Case, bounds: &bound::Case, is_left_out: bool) -> Option<Node> {
-    let entries = term::entries(case, &bounds.bound);
+    let mut entries = term::entries(case, &bounds.bound);
     if entries.is_empty() {
         // Evaluation needs the running averages of these rows, even if no cost reads them.
         case.infer();
@@ -127,6 +128,11 @@ fn case_loss(case: &mut Case, bounds: &bound::Case, is_left_out: bool) -> Option
     }
     let (kind, row) = (bounds.kind, Axes::from(case.builder.row()));
     case.builder.graph.set_origin(&format!("{kind} bound"));
+    if let Some(weight) = case.row_weight() {
+        for entry in &mut entries {
+            entry.node = case.builder.graph.mul(weight, entry.node);
+        }
+    }
     let per_row = total(case.builder.graph, &entries);
     let bound = case.builder.graph.mean(per_row, &row);
     let output = |case: &mut Case, name: OutputName, node: Node, axes: Vec<_>| {

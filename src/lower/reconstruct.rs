@@ -21,6 +21,7 @@ pub fn reconstruct(model: &Model, bounds: &bound::Case, what: Evaluate) -> Graph
     let mut cache = Cache::default();
     let builder = what.builder(&mut graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
+    case.observe_partly(&bounds.partly);
     case.resample(model.inference.len(), |case| {
         for (index, factor) in model.generative.iter().enumerate() {
             let child = case.variable(factor.child);

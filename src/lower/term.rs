@@ -21,6 +21,7 @@ pub(super) fn entries(case: &mut Case, term: &Term) -> Vec<Entry> {
         Term::NegativeLogProb(id) => {
             let density = case.log_prob(*id);
             let negative = case.builder.graph.neg(density);
+            let negative = case.where_unknown(id.factor(case.model).child, negative);
             vec![Entry::new(TermName::NegLogQ(child(case, *id)), negative)]
         }
         Term::NegativeKl { q, p } => {
@@ -45,6 +46,7 @@ pub(super) fn entries(case: &mut Case, term: &Term) -> Vec<Entry> {
         Term::LogSumExp { variable, body } => {
             let entries = entries(case, body);
             let weight = total(case.builder.graph, &entries);
+            let weight = case.only_known(*variable, weight);
             let variable = case.variable(*variable);
             let class = Axes::from(case.builder.class_axis(variable));
             let sum = case.builder.graph.log_sum_exp(weight, &class);

@@ -20,10 +20,10 @@ pub(super) fn ramp_value(case: &mut Case, target: WeightTarget, ramp: Ramp) -> N
     }
 }
 
-/// The weight of a variable's terms, if a line gives one. An observed label has no weight: its term is a
-/// likelihood that does not depend on q.
+/// The weight of a variable's terms, if a line gives one. A label of a labelled row has no weight: its
+/// term is a likelihood that does not depend on q, where it is observed.
 pub(super) fn term_weight(case: &mut Case, variable: Id<Variable>) -> Option<Node> {
-    if case.is_observed(variable) {
+    if case.is_observed(variable) || case.known(variable).is_some() {
         return None;
     }
     let mut betas = case.model.objective.betas.iter();

@@ -8,7 +8,7 @@ use super::{Model, Ramp, Side, Variable, Weight, WeightTarget, factor_of, factor
 use crate::{
     id::Id,
     names::{CaseKind, InputName, OutputName},
-    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind},
+    tensor::{Axes, Axis, AxisKind, Graph, Node, NoiseKind, OutputKind, Scalar},
 };
 use std::fmt::Debug;
 
@@ -113,8 +113,33 @@ pub trait CostContext<'m> {
     /// The feature axis of a variable; for a label, the axis of its classes.
     fn features(&mut self, variable: Id<Variable>) -> Id<Axis>;
 
-    /// log q(label | …) at the observed label, with axes row and sample.
+    /// log q(label | …) at the observed label, with axes row and sample. A row without the label has
+    /// some number.
     fn log_q(&mut self, label: Id<Variable>) -> Node;
+
+    /// The weight of each row in training (axes row); `None` if the model has none.
+    fn row_weight(&mut self) -> Option<Node>;
+
+    /// 1 in rows that have a label, else 0 (axes row); `None` if all rows have it.
+    fn is_known(&self, label: Id<Variable>) -> Option<Node>;
+
+    /// The mean of a value (axes row, and others) over the rows that have a label and over its other
+    /// axes; 0 if no row has it.
+    fn mean_known(&mut self, label: Id<Variable>, value: Node) -> Node {
+        let (is_known, row) = (self.is_known(label), Axes::from(self.row()));
+        let graph = self.graph();
+        let axes = graph.axes_of(value).clone();
+        let Some(is_known) = is_known else {
+            return graph.mean(value, &axes);
+        };
+        let per_row = graph.mean(value, &axes.minus(&row));
+        let zero = graph.constant(0.0);
+        let counted = graph.scalar(Scalar::Select, &[is_known, per_row, zero]);
+        let (total, rows) = (graph.sum(counted, &row), graph.sum(is_known, &row));
+        let one = graph.constant(1.0);
+        let rows = graph.scalar(Scalar::Max, &[rows, one]);
+        graph.scalar(Scalar::Div, &[total, rows])
+    }
 
     /// log q(k | …) of each class k of a label, with axes row, sample and the label's features, where
     /// the data variables in `moved` have these values. Running averages are not updated.

@@ -27,7 +27,7 @@ pub fn to_dot(model: &Model) -> String {
                 Role::Given => "shape=box style=\"filled,rounded\" fillcolor=lightgrey",
                 Role::Label => "shape=circle style=filled fillcolor=\"lightgrey;0.5:white\"",
                 Role::Latent => "shape=circle",
-                Role::Node => "shape=box",
+                Role::Node | Role::Weight => "shape=box",
             };
             text += &format!("    {name}_{0} [label=\"{0}\" {style}]\n", variable.name);
         }
@@ -146,7 +146,7 @@ fn half_width(variable: &Variable) -> f64 {
     let name = LETTER * variable.name.chars().count() as f64 / 2.0;
     // An ellipse is narrow where the name's upper and lower edges are.
     let padding = match variable.role {
-        Role::Node | Role::Given => PADDING,
+        Role::Node | Role::Given | Role::Weight => PADDING,
         Role::Data | Role::Label | Role::Latent => PADDING + 0.08 * name,
     };
     (name + padding).max(RADIUS)
@@ -186,7 +186,7 @@ fn border(variable: &Variable, centre: Point, towards: Point) -> Point {
     let (dx, dy) = (towards.0 - centre.0, towards.1 - centre.1);
     let (across, down) = (half_width(variable) + BORDER, RADIUS + BORDER);
     let part = match variable.role {
-        Role::Node | Role::Given => (across / dx.abs()).min(down / dy.abs()),
+        Role::Node | Role::Given | Role::Weight => (across / dx.abs()).min(down / dy.abs()),
         Role::Data | Role::Label | Role::Latent => 1.0 / (dx / across).hypot(dy / down),
     };
     (centre.0 + part * dx, centre.1 + part * dy)
@@ -216,7 +216,7 @@ fn node(variable: &Variable, (x, y): Point) -> String {
             y + RADIUS
         ),
         Role::Latent => ellipse(""),
-        Role::Node => rectangle(""),
+        Role::Node | Role::Weight => rectangle(""),
         Role::Given => rectangle(" class=\"seen\" rx=\"8\""),
     };
     format!(

@@ -22,7 +22,7 @@ pub struct Variable {
     /// Whether networks and densities read it with mean 0 and deviation 1 over the training rows.
     pub standardized: bool,
     /// Whether rows may lack some of its values. The missing ones have no density, and networks read
-    /// where they are.
+    /// where they are. For a label: whether rows with other labels may lack it.
     pub missing: bool,
     /// The span of its declaration.
     pub span: Span,
@@ -34,10 +34,34 @@ impl Variable {
         self.shape.iter().product()
     }
 
+    /// Whether it is a class.
+    pub fn is_class(&self) -> bool {
+        self.domain == Domain::Class
+    }
+
     /// Whether networks read its mask as a further parent: 1 where a feature is observed, else 0. A
-    /// missing class needs none, because its one-hot vector is 0.
+    /// missing class needs none, because its one-hot vector is 0. Nor does a label, which is inferred
+    /// where it is missing.
     pub fn has_mask(&self) -> bool {
-        self.missing && self.domain != Domain::Class
+        self.missing && !self.is_class() && self.role != Role::Label
+    }
+
+    /// Whether rows may lack it.
+    pub fn may_be_unknown(&self) -> bool {
+        self.missing || self.role == Role::Label
+    }
+
+    /// Whether data may have no array or column of it: labels, and weights, which only training reads.
+    pub fn is_optional(&self) -> bool {
+        matches!(self.role, Role::Label | Role::Weight)
+    }
+
+    /// What data have where its value is unknown.
+    pub fn unknown(&self) -> f32 {
+        match self.is_class() {
+            true => -1.0,
+            false => f32::NAN,
+        }
     }
 }
 
@@ -48,10 +72,12 @@ pub enum Role {
     Data,
     /// Always observed, without a factor: a covariate.
     Given,
-    /// Discrete, observed on some rows.
+    /// Observed on some rows: a class, or numbers.
     Label,
     /// Never observed.
     Latent,
+    /// The weight of each row in training: a positive number, in neither graph.
+    Weight,
     /// A function of its parents: `x -> h = body`. Its features are those of its network's last
     /// layer.
     Node,
@@ -65,6 +91,7 @@ impl Role {
             Role::Given => "given",
             Role::Label => "label",
             Role::Latent => "latent",
+            Role::Weight => "weight",
             Role::Node => "node",
         }
     }
@@ -76,9 +103,14 @@ impl Role {
 
     /// The role that is declared with this keyword.
     pub fn find(word: &str) -> Option<Role> {
-        [Role::Data, Role::Given, Role::Label, Role::Latent]
-            .into_iter()
-            .find(|role| role.name() == word)
+        let declared = [
+            Role::Data,
+            Role::Given,
+            Role::Label,
+            Role::Latent,
+            Role::Weight,
+        ];
+        declared.into_iter().find(|role| role.name() == word)
     }
 }
 

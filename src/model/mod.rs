@@ -91,6 +91,12 @@ impl Model {
         self.frozen.iter().any(matches)
     }
 
+    /// The weights of rows in training, if the model has them.
+    pub fn row_weight(&self) -> Option<&Variable> {
+        let mut variables = self.variables.iter();
+        variables.find(|variable| variable.role == Role::Weight)
+    }
+
     /// The labels, which are observed on some rows.
     pub fn labels(&self) -> impl Iterator<Item = &Variable> {
         self.variables

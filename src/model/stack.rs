@@ -230,7 +230,7 @@ impl Model {
         })
     }
 
-    /// The variables whose values come from data: data, given variables and labels. A variable with an
+    /// The variables whose values come from data: data, given variables, labels and weights. A variable with an
     /// upstream model is replaced by those that the upstream model observes.
     pub fn read_variables(&self) -> Vec<&Variable> {
         let inferred = |id: usize| {
@@ -249,7 +249,7 @@ impl Model {
                         .filter(|variable| variable.role.is_always_observed());
                     read.extend(data);
                 }
-                (Role::Data | Role::Given | Role::Label, _) => read.push(variable),
+                (Role::Data | Role::Given | Role::Label | Role::Weight, _) => read.push(variable),
                 _ => {}
             }
         }

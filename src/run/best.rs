@@ -19,13 +19,21 @@ pub enum Criterion {
     Error,
     /// The mean of −log of the probability of the true class; the least is best.
     LogLoss,
+    /// The root of the mean squared error of numeric labels; the least is best.
+    #[serde(rename = "rmse")]
+    RootMeanSquare,
     /// The bound with hidden labels; the greatest is best.
     Bound,
 }
 
 impl Criterion {
     /// All criteria.
-    pub const ALL: [Criterion; 3] = [Criterion::Error, Criterion::LogLoss, Criterion::Bound];
+    pub const ALL: [Criterion; 4] = [
+        Criterion::Error,
+        Criterion::LogLoss,
+        Criterion::RootMeanSquare,
+        Criterion::Bound,
+    ];
 
     /// The name of the number in the metrics of held-out rows. For a model with several labels, it
     /// begins the names of several numbers, whose mean is compared.
@@ -33,6 +41,7 @@ impl Criterion {
         match self {
             Criterion::Error => "error",
             Criterion::LogLoss => "log loss",
+            Criterion::RootMeanSquare => "RMSE",
             Criterion::Bound => "bound",
         }
     }
@@ -55,7 +64,7 @@ impl Criterion {
     /// Whether one number is better than another.
     fn is_better(self, found: f64, than: f64) -> bool {
         match self {
-            Criterion::Error | Criterion::LogLoss => found < than,
+            Criterion::Error | Criterion::LogLoss | Criterion::RootMeanSquare => found < than,
             Criterion::Bound => found > than,
         }
     }
@@ -66,6 +75,7 @@ impl fmt::Display for Criterion {
         f.write_str(match self {
             Criterion::Error => "error",
             Criterion::LogLoss => "log-loss",
+            Criterion::RootMeanSquare => "rmse",
             Criterion::Bound => "bound",
         })
     }

@@ -15,7 +15,7 @@ use crate::{
     id::Id,
     lower::Mode,
     model::{Model, Role, Scheduled, Variable},
-    names::{CLASSIFICATION, CaseKind, InputName, OutputName},
+    names::{CLASSIFICATION, CaseKind, InputName, OutputName, REGRESSION},
     plan::NoiseSource,
     tensor::{Axis, AxisKind, Graph, Node, Op, OutputKind, eval},
 };
@@ -238,13 +238,12 @@ fn report(
             json[case.word()] = case_report(*case, outputs);
         }
     }
-    let classified: Vec<f64> = outputs
-        .iter()
-        .filter(|(_, name, _)| name.is_metric(CLASSIFICATION))
-        .map(|(_, _, data)| data[0])
-        .collect();
-    if !classified.is_empty() {
-        json["classification"] = json!(classified.iter().sum::<f64>());
+    for metric in [CLASSIFICATION, REGRESSION] {
+        let of_labels = outputs.iter().filter(|(_, name, _)| name.is_metric(metric));
+        let losses: Vec<f64> = of_labels.map(|(_, _, data)| data[0]).collect();
+        if !losses.is_empty() {
+            json[metric] = json!(losses.iter().sum::<f64>());
+        }
     }
     json["loss"] = json!(output(outputs, &OutputName::Loss).map(|data| data[0]));
     Report {
@@ -397,35 +396,58 @@ impl Cases {
     }
 }
 
-/// The fully labelled rows and the unlabelled rows.
+/// The labelled rows and the unlabelled rows.
 ///
 /// # Errors
-/// If a row has only some of its labels, or an invalid class.
+/// If a row lacks a label that is not declared `with missing` but has others, or a label is invalid.
 fn split_by_labels(
     labels: &[&Variable],
     batch: &Arrays,
     count: usize,
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     let (mut labelled, mut unlabelled) = (Vec::new(), Vec::new());
-    let classes: Vec<Vec<i32>> = labels
+    let known: Vec<Vec<bool>> = labels
         .iter()
-        .map(|label| {
-            let values = find(batch, &label.name, &[count], "batch")?;
-            check_classes(label, &values, &format!("batch: `{}`", label.name))
-        })
+        .map(|label| known_rows(label, batch, count))
         .collect::<Result<_>>()?;
     for row in 0..count {
-        let seen = classes.iter().filter(|classes| classes[row] >= 0).count();
-        match seen {
-            0 => unlabelled.push(row),
-            all if all == labels.len() => labelled.push(row),
-            _ => {
+        let has = |known: &Vec<bool>| known[row];
+        let mut required = labels
+            .iter()
+            .zip(&known)
+            .filter(|(label, _)| !label.missing);
+        match (known.iter().any(has), required.all(|(_, known)| has(known))) {
+            (false, _) => unlabelled.push(row),
+            (true, true) => labelled.push(row),
+            (true, false) => {
                 let message = format!("batch: row {row}: expected all labels or none, found some");
-                return Err(Error::data(message).help("set all labels of the row, or -1 for each"));
+                return Err(Error::data(message).help(
+                    "set all labels of the row or none, or declare those that rows may lack \
+                     `with missing`",
+                ));
             }
         }
     }
     Ok((labelled, unlabelled))
+}
+
+/// The rows that have a label.
+fn known_rows(label: &Variable, batch: &Arrays, count: usize) -> Result<Vec<bool>> {
+    let place = format!("batch: `{}`", label.name);
+    if label.is_class() {
+        let values = find(batch, &label.name, &[count], "batch")?;
+        let classes = check_classes(label, &values, &place)?;
+        return Ok(classes.iter().map(|&class| class >= 0).collect());
+    }
+    let array = batch
+        .get(&label.name)
+        .ok_or_else(|| lacking(batch, &label.name, "batch"))?;
+    let values: Vec<f32> = array.data.iter().map(|&value| value as f32).collect();
+    check_values(label, 0, values.iter().copied(), &place)?;
+    let rows = values.chunks(label.size());
+    Ok(rows
+        .map(|row| row.iter().all(|value| !value.is_nan()))
+        .collect())
 }
 
 fn lacking(arrays: &Arrays, name: &str, what: &str) -> Error {

@@ -85,11 +85,15 @@ fn panels(epochs: &[Value]) -> Vec<Panel> {
             metrics["loss"].as_f64()
         })
     };
-    let mut errors = Vec::new();
+    let (mut errors, mut numeric) = (Vec::new(), Vec::new());
     for part in parts {
         let fields = epochs.last().and_then(|last| last[part].as_object());
-        let names = fields.into_iter().flatten().map(|(name, _)| name);
-        for name in names.filter(|name| *name == "error" || name.starts_with("error of ")) {
+        let names = || fields.into_iter().flatten().map(|(name, _)| name);
+        for name in names().filter(|name| *name == "RMSE" || name.starts_with("RMSE of ")) {
+            let title = format!("{part}{}", name.trim_start_matches("RMSE"));
+            numeric.extend(line(epochs, title, |metrics| metrics[part][name].as_f64()));
+        }
+        for name in names().filter(|name| *name == "error" || name.starts_with("error of ")) {
             let title = format!("{part}{}", name.trim_start_matches("error"));
             errors.extend(line(epochs, title, |metrics| {
                 Some(100.0 * metrics[part][name].as_f64()?)
@@ -110,7 +114,11 @@ fn panels(epochs: &[Value]) -> Vec<Panel> {
         title: "error, %",
         lines: errors,
     };
-    let mut panels = vec![first, errors];
+    let numeric = Panel {
+        title: "RMSE",
+        lines: numeric,
+    };
+    let mut panels = vec![first, errors, numeric];
     panels.retain(|panel| !panel.lines.is_empty());
     panels
 }

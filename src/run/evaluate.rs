@@ -243,6 +243,15 @@ pub fn error(predicted: &[usize], classes: &[i32]) -> Option<f64> {
     (rows > 0).then(|| wrong as f64 / rows as f64)
 }
 
+/// The root of the mean squared error of numbers; `None` if all true ones are NaN.
+pub fn rmse(predicted: &[f32], truth: &[f32]) -> Option<f64> {
+    let pairs = predicted.iter().zip(truth);
+    let known = pairs.filter(|(_, truth)| !truth.is_nan());
+    let errors = known.map(|(predicted, truth)| f64::from(*predicted) - f64::from(*truth));
+    let squares: Vec<f64> = errors.map(|error| error * error).collect();
+    (!squares.is_empty()).then(|| (squares.iter().sum::<f64>() / squares.len() as f64).sqrt())
+}
+
 /// The least variance over rows of an active unit.
 const ACTIVE: f64 = 0.01;
 

@@ -5,7 +5,7 @@ use super::{
     arrays::NamedArray,
     batches::Turns,
     checkpoint::{Checkpoint, Origin, Position, find, state_name},
-    data::{Source, check_field, chunks},
+    data::{KnownLabels, Source, check_field, chunks},
     divergence,
     initialize::{describe, initialize},
     population::Population,
@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     files::write_whole,
     id::Id,
-    model::{Batch, Model, Scheduled, scope},
+    model::{Batch, Model, Scheduled, Variable, scope},
     names::{AVERAGE, CaseKind, InputName, OutputName, PRIOR, RATE, STEP, UpdateArray},
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
@@ -143,6 +143,7 @@ impl Stepper {
     ) -> Result<Self> {
         let source = source.into();
         let labelled = labelled_rows(&model, &*source)?;
+        check_weights(&model, &*source)?;
         let every: Vec<u32> = (0..source.rows() as u32).collect();
         let cases = cases(&model, &labelled, every)?;
         let places: Vec<usize> = labelled.iter().map(|&row| row as usize).collect();
@@ -749,12 +750,18 @@ fn cases(
     let Some((case, ..)) = lacking else {
         return Ok(cases);
     };
-    let mut labels = model.labels();
-    let label = labels.next().map_or("y", |label| label.name.as_str());
-    let help = format!(
-        "add labels to the data: an array `{label}` with classes, -1 for unlabelled rows, or the \
-         labels file of MNIST; or train without labelled rows: set `batch.labelled` to 0"
-    );
+    let help = match model.labels().next() {
+        Some(label) if !label.is_class() => format!(
+            "add labels to the data: an array `{}`, NaN for unlabelled rows; or train without \
+             labelled rows: set `batch.labelled` to 0",
+            label.name
+        ),
+        label => format!(
+            "add labels to the data: an array `{}` with classes, -1 for unlabelled rows, or the \
+             labels file of MNIST; or train without labelled rows: set `batch.labelled` to 0",
+            label.map_or("y", |label| label.name.as_str())
+        ),
+    };
     Err(Error::data(format!(
         "the training data: expected {case} rows, found none"
     ))
@@ -771,7 +778,7 @@ fn turns(
 ) -> Result<Turns> {
     let is_balanced = matches!(model.train.batch, Batch::Cases { balanced: true, .. });
     let label = model.labels().next();
-    let label = label.filter(|_| is_balanced && case == CaseKind::Labelled);
+    let label = label.filter(|label| is_balanced && case == CaseKind::Labelled && label.is_class());
     let classes = match label {
         Some(label) => source.classes(&label.name)?,
         None => None,
@@ -806,26 +813,40 @@ fn inputs(
     Ok(inputs)
 }
 
-/// The fully labelled rows.
+/// Checks that every row has a weight, if the model has weights.
+fn check_weights(model: &Model, source: &dyn Source) -> Result<()> {
+    let Some(Variable { name, .. }) = model.row_weight() else {
+        return Ok(());
+    };
+    let weights = source.values(name)?;
+    if weights.is_some_and(|weights| weights.iter().all(|weight| !weight.is_nan())) {
+        return Ok(());
+    }
+    let message = format!("the training data: expected weights of rows `{name}`, found none");
+    Err(Error::data(message).help(format!(
+        "give an array or a column `{name}`, or remove `weight {name}: positive` from the model"
+    )))
+}
+
+/// The labelled rows.
 fn labelled_rows(model: &Model, source: &dyn Source) -> Result<Vec<u32>> {
-    let mut labels = Vec::new();
-    for label in model.labels() {
-        let classes = source.classes(&label.name)?;
-        labels.push(classes.ok_or_else(|| {
-            Error::data(format!(
+    if model.labels().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let known = KnownLabels::read(model, source, "the training data")?;
+    match known.lacking() {
+        None => Ok(known.labelled()),
+        Some(label) => {
+            let message = format!(
                 "the training data: expected a label `{}`, found none",
                 label.name
-            ))
-            .help("give the array, with -1 for unlabelled rows")
-        })?);
+            );
+            let unknown = label.unknown();
+            Err(Error::data(message).help(format!(
+                "give the array, with {unknown} for unlabelled rows"
+            )))
+        }
     }
-    let rows = (0..source.rows() as u32)
-        .filter(|&row| labels.iter().all(|classes| classes[row as usize] >= 0));
-    Ok(if labels.is_empty() {
-        Vec::new()
-    } else {
-        rows.collect()
-    })
 }
 
 /// Loads the optimiser's update program, with its state and the average of the parameters.

@@ -623,9 +623,9 @@ fn describe(rule: Rule) -> &'static str {
     match rule {
         Rule::file => "`model NAME { … }`",
         Rule::edition | Rule::size | Rule::variable | Rule::net | Rule::graph | Rule::settings => {
-            "a declaration: `size`, `data`, `given`, `label`, `latent`, `net`, `generative`, `inference`, `objective` or `train`"
+            "a declaration: `size`, `data`, `given`, `label`, `latent`, `weight`, `net`, `generative`, `inference`, `objective` or `train`"
         }
-        Rule::role => "`data`, `given`, `label` or `latent`",
+        Rule::role => "`data`, `given`, `label`, `latent` or `weight`",
         Rule::side => "`generative` or `inference`",
         Rule::section => "`objective` or `train`",
         Rule::shape => "a shape such as `[10]`",

@@ -390,7 +390,7 @@ fn a_row_has_all_labels_or_none() {
     assert_eq!(loaded.others, ["label", "test_x"]);
     // Labels that are left out are left out together.
     let loaded = load(&[("x", &[4, 9], 1.0), ("y", &[4], 2.0), ("w", &[4], 1.0)]).expect("data");
-    let split = data::split(&loaded.train.into(), &["y", "w"], Some(1), 0, 0)
+    let split = data::split(&loaded.train.into(), Some((&model, 1)), 0, 0)
         .expect("a split")
         .train;
     let (y, w) = (

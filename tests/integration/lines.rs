@@ -189,17 +189,20 @@ fn the_page_lists_every_estimator() {
 const MODEL: &str = "model all {
   data   x: binary[6]
   label  y: class[5]
+  label  w: real
   latent z: real[2]
   net body = [dense(4) > relu]
   generative {
             z ~ normal(0, 1)
             y ~ uniform
+            w ~ normal(0, 1)
     y, z -> x ~ bernoulli(body)
   }
   inference {
     x    -> h = body
     x    -> r = body
     h    -> y ~ categorical(body)
+    h    -> w ~ normal(linear)
     x, y -> z ~ normal(body)
   }
   objective {
@@ -374,6 +377,7 @@ const UNLABELLED: &str = "model unlabelled {
 /// A part of each cost's formula for its example in [`MODEL`].
 const FORMULAS: &[(&str, &str)] = &[
     ("classify", "mean labelled (− log q(y | h))"),
+    ("regress", "mean labelled (− log q(w | h))"),
     ("smooth", "KL(q(y | h) ‖"),
     ("inform", "H(mean unlabelled q(y | h))"),
     ("match", "mean unlabelled (r − clean h)²"),

@@ -38,6 +38,7 @@ mod interrupt;
 mod golden;
 mod h5ad;
 mod heads;
+mod labels;
 mod language;
 mod laws;
 mod limits;

@@ -475,6 +475,7 @@ fn columns_of_predictions_have_distinct_names() {
                 truth: vec![0],
                 names: vec!["no".to_string()],
             }],
+            numbers: Vec::new(),
         };
         let rows = Rows::new(Table {
             rows: 1,

@@ -208,7 +208,7 @@ fn only_real_data_can_be_standardized() {
     for (line, wanted) in [
         (
             "data   x: positive[3] standardized",
-            "only real data can be standardized",
+            "only real data and labels can be standardized",
         ),
         (
             "data   x: real[3] standardised",

@@ -37,7 +37,7 @@ fn adgm(sets: &[(&str, &str)]) -> Model {
 fn table(model: &Model) -> Arc<dyn Source> {
     let dataset = data::load(None, model).expect("the excerpt is there");
     let rows: Vec<usize> = (0..200).collect();
-    data::split(&dataset.train.select(&rows).into(), &["y"], Some(40), 0, 0)
+    data::split(&dataset.train.select(&rows).into(), Some((model, 40)), 0, 0)
         .expect("a split")
         .train
 }

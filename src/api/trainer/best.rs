@@ -5,7 +5,7 @@ use super::{EarlyStopping, Trainer};
 use crate::{
     error::{Error, Result},
     files::write_whole,
-    model::Decay,
+    model::{Decay, Variable},
     names::OutputName,
     note::Note,
     run::{
@@ -69,30 +69,44 @@ impl Trainer {
     pub(super) fn begin_choice(&mut self, wanted: EarlyStopping) -> Result<()> {
         let held_out = self.summary.held_out.as_ref();
         let held_out = held_out.filter(|(part, _)| *part == VALIDATION);
-        let labels = held_out.map_or(&[][..], |(_, counts)| &counts.labels);
-        let is_labelled = labels.iter().any(|label| label.labelled() > 0);
-        let has_bound = self.evaluator.computes(&OutputName::Bound);
-        let criterion = wanted.criterion.unwrap_or(match is_labelled {
-            true => Criterion::Error,
-            false => Criterion::Bound,
-        });
-        let missing = match criterion {
-            Criterion::Bound if !has_bound => Some("the model is a classifier, which has no bound"),
-            Criterion::Error | Criterion::LogLoss if labels.is_empty() => {
-                Some("the model has no label")
-            }
-            Criterion::Error | Criterion::LogLoss if !is_labelled => {
-                Some("no validation row is labelled")
-            }
-            _ => None,
+        let counts = held_out.map_or(&[][..], |(_, counts)| &counts.labels);
+        let is_labelled = |label: &Variable| {
+            let mut counts = counts.iter();
+            counts.any(|counts| counts.label == label.name && counts.labelled() > 0)
         };
-        if let Some(message) = missing {
+        let model = &self.stepper.model;
+        // Whether the criterion has a number on the validation rows; else the reason.
+        let lacks = |criterion: Criterion| {
+            let (is_wanted, kind): (fn(&Variable) -> bool, _) = match criterion {
+                Criterion::Bound if self.evaluator.computes(&OutputName::Bound) => return None,
+                Criterion::Bound => return Some("the model is a classifier, which has no bound"),
+                Criterion::Error | Criterion::LogLoss => {
+                    (Variable::is_class, "the model has no class label")
+                }
+                Criterion::RootMeanSquare => {
+                    (|label| !label.is_class(), "the model has no numeric label")
+                }
+            };
+            let labels = || model.labels().filter(|label| is_wanted(label));
+            match (labels().next(), labels().any(is_labelled)) {
+                (None, _) => Some(kind),
+                (_, false) => Some("no validation row is labelled"),
+                (_, true) => None,
+            }
+        };
+        let preferred = [
+            Criterion::Error,
+            Criterion::RootMeanSquare,
+            Criterion::Bound,
+        ];
+        let default = preferred
+            .into_iter()
+            .find(|criterion| lacks(*criterion).is_none());
+        let criterion = wanted.criterion.or(default).unwrap_or(Criterion::Bound);
+        if let Some(message) = lacks(criterion) {
             let listed: Vec<String> = Criterion::ALL
                 .into_iter()
-                .filter(|criterion| match criterion {
-                    Criterion::Bound => has_bound,
-                    _ => is_labelled,
-                })
+                .filter(|criterion| lacks(*criterion).is_none())
                 .map(|criterion| format!("`criterion {criterion}`"))
                 .collect();
             let help = match listed.is_empty() {

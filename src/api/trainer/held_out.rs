@@ -8,7 +8,7 @@ use crate::{
     run::{
         classification::log_loss,
         data::Source,
-        evaluate::{Inferred, Scored, active_units, error, likeliest, mean},
+        evaluate::{Inferred, Scored, active_units, error, likeliest, mean, rmse},
     },
 };
 use serde_json::{Value, json};
@@ -59,13 +59,19 @@ pub(super) fn held_out_metrics(
     }
     let labels: Vec<_> = model.labels().collect();
     for label in &labels {
-        let classes = source.classes(&label.name)?.unwrap_or_default();
-        let probabilities = &inferred[&OutputName::Predict(label.name.clone())];
-        let predicted = likeliest(probabilities, label.size());
         let key = |what: &str| match labels.len() {
             1 => what.to_string(),
             _ => format!("{what} of {}", label.name),
         };
+        let predicted = &inferred[&OutputName::Predict(label.name.clone())];
+        if !label.is_class() {
+            let truth = source.values(&label.name)?.unwrap_or_default();
+            found[key("RMSE")] = json!(rmse(predicted, &truth));
+            continue;
+        }
+        let classes = source.classes(&label.name)?.unwrap_or_default();
+        let probabilities = predicted;
+        let predicted = likeliest(probabilities, label.size());
         found[key("error")] = json!(error(&predicted, &classes));
         if let Some(loss) = log_loss(probabilities, label.size(), &classes) {
             found[key("log loss")] = json!(loss);

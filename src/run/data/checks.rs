@@ -104,32 +104,6 @@ pub fn label_classes(
     check_classes(label, &values, &format!("{place}: `{}`", label.name)).map(Some)
 }
 
-/// Checks that each row has all of its labels, or none.
-///
-/// # Errors
-/// With the first row that has only some of its labels, or a class that is out of range.
-pub fn check_labels(model: &Model, source: &dyn Source, place: &str) -> Result<()> {
-    let mut labels: Vec<(&str, Vec<i32>)> = Vec::new();
-    for label in model.labels() {
-        if let Some(classes) = label_classes(label, source, place)? {
-            labels.push((label.name.as_str(), classes));
-        }
-    }
-    // A single label cannot be incomplete.
-    let rows = if labels.len() < 2 { 0 } else { source.rows() };
-    for row in 0..rows {
-        let (seen, unseen): (Vec<_>, Vec<_>) =
-            labels.iter().partition(|(_, classes)| classes[row] >= 0);
-        if let ([(seen, _), ..], [(unseen, _), ..]) = (&seen[..], &unseen[..]) {
-            let message = format!(
-                "{place}: row {row}: expected all labels or none, found `{seen}` but not `{unseen}`"
-            );
-            return Err(Error::data(message).help("set all labels of the row, or -1 for each"));
-        }
-    }
-    Ok(())
-}
-
 /// Checks that all values are in the variable's domain. They are those of the rows from `first` on.
 ///
 /// # Errors
@@ -151,7 +125,7 @@ pub fn check_values(
         ),
         Domain::Class => return Ok(()),
     };
-    let is_missing = |value: f32| variable.missing && value.is_nan();
+    let is_missing = |value: f32| variable.may_be_unknown() && value.is_nan();
     let is_wrong = |&(_, value): &(usize, f32)| !fits(value) && !is_missing(value);
     match (0..).zip(&mut values).find(is_wrong) {
         None => Ok(()),
@@ -221,11 +195,6 @@ pub fn check_shape(variable: &Variable, shape: &[usize], place: &str) -> Result<
     Err(Error::data(message).help(help))
 }
 
-/// Whether a row may lack the class of a variable.
-pub fn may_be_unknown(variable: &Variable) -> bool {
-    variable.role == Role::Label || variable.missing
-}
-
 /// Converts classes to integers. Each is from 0 to the number of classes minus 1. It is −1 for an
 /// unlabelled row, and where a variable with missing values has none.
 ///
@@ -236,7 +205,7 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
     let is_label = variable.role == Role::Label;
     let is_class = |&value: &f64| {
         let is_known = value.fract() == 0.0 && (0.0..classes).contains(&value);
-        is_known || may_be_unknown(variable) && value == -1.0
+        is_known || variable.may_be_unknown() && value == -1.0
     };
     let Some(row) = values.iter().position(|value| !is_class(value)) else {
         return Ok(values.iter().map(|&value| value as i32).collect());
@@ -258,7 +227,7 @@ pub fn check_classes(variable: &Variable, values: &[f64], place: &str) -> Result
     let whole = || values.iter().filter(|value| value.fract() == 0.0);
     let most = whole().copied().fold(f64::NEG_INFINITY, f64::max);
     let counts_from_one = most == classes && !values.contains(&0.0);
-    let help = if found.is_nan() && may_be_unknown(variable) {
+    let help = if found.is_nan() && variable.may_be_unknown() {
         format!("write -1 where `{name}` was not observed")
     } else if found.is_nan() || found == -1.0 && variable.role.is_always_observed() {
         format!(

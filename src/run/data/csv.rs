@@ -6,7 +6,7 @@
 //! column `split` says which rows are for training, for testing and for validation.
 
 use super::{
-    checks::{may_be_unknown, width},
+    checks::width,
     columns::{ColumnSummary, TableSummary, number_of},
     table_file::TableFile,
     tables::{ClassNames, DataArray, KnownNames},
@@ -327,7 +327,8 @@ impl<'a> Layout<'a> {
         let mut takes_rest = None;
         let mut without = variables
             .iter_mut()
-            .filter(|(variable, columns)| width(variable) > 1 && columns.is_empty());
+            .filter(|(variable, columns)| width(variable) > 1 && columns.is_empty())
+            .filter(|(variable, _)| !variable.is_optional());
         if let (Some((variable, columns)), None) = (without.next(), without.next()) {
             let numeric = numeric()?;
             let is_free = |column: &usize| !taken[*column] && numeric.contains(header[*column]);
@@ -345,7 +346,7 @@ impl<'a> Layout<'a> {
             *columns = free;
             takes_rest = Some(variable.name.as_str());
         }
-        variables.retain(|(variable, columns)| variable.role != Role::Label || !columns.is_empty());
+        variables.retain(|(variable, columns)| !variable.is_optional() || !columns.is_empty());
         for (variable, columns) in &variables {
             if columns.len() != width(variable) {
                 return Err(wrong_columns(variable, place));
@@ -608,7 +609,7 @@ impl fmt::Display for Line<'_> {
 
 /// Whether a class is unknown, where it may be: missing, or −1 as in arrays.
 pub(super) fn is_unknown(text: &str, variable: &Variable) -> bool {
-    may_be_unknown(variable) && (is_missing(text) || ["-1", "-1.0"].contains(&text))
+    variable.may_be_unknown() && (is_missing(text) || ["-1", "-1.0"].contains(&text))
 }
 
 /// A value and its place.
@@ -641,7 +642,7 @@ impl Cell<'_> {
                     variable.name
                 )
             };
-            return match variable.missing {
+            return match variable.may_be_unknown() {
                 true => Ok(f32::NAN),
                 false => Err(self.error("a number").help(way_out())),
             };

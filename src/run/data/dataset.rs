@@ -1,7 +1,8 @@
 //! A data set for a model: training rows and optional test rows.
 
 use super::{
-    checks::{check_labels, check_source},
+    checks::check_source,
+    labels::KnownLabels,
     load::{load_with, whole_path},
     source::Source,
     table::Table,
@@ -139,7 +140,7 @@ impl Dataset {
                     &|variable| variable.role.is_always_observed(),
                     place,
                 )?;
-                check_labels(model, &**source, place)?;
+                KnownLabels::read(model, &**source, place)?.check(place)?;
             }
         }
         Ok(())

@@ -147,7 +147,7 @@ pub fn of_labels(
         );
         let help = "label rows of other classes; −1 marks a row without a label";
         notes.push(Note::new(message).help(help));
-    } else if labelled < FEW_LABELLED {
+    } else if labelled < FEW_LABELLED && !counts.classes.is_empty() {
         let noun = if labelled == 1 { "row" } else { "rows" };
         let message = format!(
             "{part}: the error of `{label}` rests on {labelled} labelled {noun}; one row is {:.1} \

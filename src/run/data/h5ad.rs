@@ -7,7 +7,7 @@
 
 use super::{
     bytes::Bytes,
-    checks::{may_be_unknown, width},
+    checks::width,
     columns::classes,
     csr::{Csr, CsrParts},
     csv::{
@@ -58,7 +58,8 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
     };
     for variable in &given {
         let name = &variable.name;
-        if variable.domain == Domain::Class || width(variable) == 1 && columns.contains(name) {
+        let is_column = width(variable) == 1 && columns.contains(name);
+        if variable.domain == Domain::Class || is_column || variable.is_optional() {
             if columns.contains(name) {
                 arrays.push(file.column_of(variable, known)?);
             }
@@ -313,7 +314,7 @@ impl Hdf5File {
             None => text.parse::<f64>().ok(),
         };
         let numbers: Vec<Option<f64>> = texts.iter().map(number).collect();
-        let missing = may_be_unknown(variable).then_some(-1.0);
+        let missing = variable.may_be_unknown().then_some(-1.0);
         let mut classes = Vec::with_capacity(codes.len());
         for (row, code) in codes.iter().enumerate() {
             let class = match code {

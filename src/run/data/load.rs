@@ -2,9 +2,9 @@
 //! arrays or of columns.
 
 use super::{
-    checks::check_labels,
     columns::TableSummary,
     idx,
+    labels::KnownLabels,
     table_file::TableFile,
     tables::{DataArray, KnownNames, Tables, count_of_classes, variable_of},
 };
@@ -40,7 +40,8 @@ pub fn load_with(source: Option<&str>, model: &Model, known: Option<KnownNames>)
     ] {
         // A single label cannot be incomplete.
         if let Some(table) = table.filter(|_| model.labels().count() > 1) {
-            check_labels(model, table, &format!("{place}{part}"))?;
+            let place = format!("{place}{part}");
+            KnownLabels::read(model, table, &place)?.check(&place)?;
         }
     }
     Ok(tables)

@@ -23,6 +23,7 @@ mod checks;
 mod bits;
 mod table_file;
 mod tables;
+mod labels;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod idx;
@@ -43,17 +44,14 @@ mod load;
 mod sizes;
 mod dataset;
 mod split;
-mod labels;
 mod moments;
 pub mod findings;
 
 pub use bits::Bits;
-pub use checks::{
-    check_classes, check_field, check_labels, check_source, check_values, label_classes, width,
-};
+pub use checks::{check_classes, check_field, check_source, check_values, label_classes, width};
 pub use columns::{ColumnSummary, TableSummary};
 pub use dataset::Dataset;
-pub use labels::LabelCounts;
+pub use labels::{KnownLabels, LabelCounts};
 pub use load::{column, columns, load, read_arrays, whole_path};
 pub use moments::{Feature, features};
 pub use sizes::sizes;

@@ -2,9 +2,9 @@
 //!
 //! A source has a fixed number of rows, with a value of every variable for each row. Reading a row
 //! twice gives the same values. Numbers are f32: grey values from 0 to 1, and classes as whole
-//! numbers, with −1 for an unlabelled row.
+//! numbers, with −1 for an unlabelled row. A numeric label is NaN there.
 
-use crate::error::Result;
+use crate::{error::Result, model::Variable};
 use std::{fmt::Debug, sync::Arc};
 
 /// A variable of a source, with the number of its floats in each row.
@@ -140,8 +140,8 @@ impl dyn Source + '_ {
 pub struct RowView {
     source: Arc<dyn Source>,
     rows: Vec<u32>,
-    /// The fields that are labels.
-    labels: Vec<usize>,
+    /// The fields that are labels, each with what it has where it is unknown.
+    labels: Vec<(usize, f32)>,
     /// Whether each row keeps its labels; empty if all rows do.
     keeps: Vec<bool>,
 }
@@ -158,10 +158,13 @@ impl RowView {
     }
 
     /// Hides the labels of the rows for which `keeps` is false.
-    pub fn hiding(self, labels: &[&str], keeps: Vec<bool>) -> Self {
-        let position = |name: &&str| self.source.position(name);
+    pub fn hiding(self, labels: &[&Variable], keeps: Vec<bool>) -> Self {
+        let hidden = |label: &&Variable| {
+            let field = self.source.position(&label.name)?;
+            Some((field, label.unknown()))
+        };
         RowView {
-            labels: labels.iter().filter_map(position).collect(),
+            labels: labels.iter().filter_map(hidden).collect(),
             keeps,
             ..self
         }
@@ -187,7 +190,9 @@ impl Source for RowView {
 
     fn read(&self, field: usize, rows: &[u32], out: &mut [f32]) -> Result<()> {
         let width = self.field(field).width;
-        let hides = !self.keeps.is_empty() && self.labels.contains(&field);
+        let mut labels = self.labels.iter();
+        let hidden = labels.find(|(label, _)| *label == field);
+        let hidden = hidden.filter(|_| !self.keeps.is_empty());
         // In parts, so that nothing is allocated.
         let mut places = [0; 256];
         for (rows, out) in rows
@@ -200,8 +205,10 @@ impl Source for RowView {
             }
             self.source.read(field, places, out)?;
             for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
-                if hides && !self.keeps[row as usize] {
-                    out.fill(-1.0);
+                if let Some((_, unknown)) = hidden
+                    && !self.keeps[row as usize]
+                {
+                    out.fill(*unknown);
                 }
             }
         }

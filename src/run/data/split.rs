@@ -1,12 +1,16 @@
 //! Splitting rows into training and validation rows, and selecting the rows that keep their labels.
 
-use super::source::{RowView, Source};
+use super::{
+    labels::KnownLabels,
+    source::{RowView, Source},
+};
 use crate::{
     error::{Error, Result},
+    model::{Model, Variable},
     run::batches::shuffled,
     tensor::philox,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The training rows, with only the kept labels, and the held-out rows with all labels.
 #[derive(Clone, Debug)]
@@ -21,16 +25,15 @@ pub struct Split {
     pub held_out: Vec<usize>,
 }
 
-/// Holds out `validation` rows, and keeps the labels of `labels` of the others, as evenly over the
-/// classes as possible. Both are drawn from the seed. `names` are the names of the labels. A row
-/// keeps all of its labels or none; the classes of the first label are balanced.
+/// Holds out `validation` rows. With `labels`, that many of the others keep the labels of a model, as
+/// evenly over the classes as possible. Both are drawn from the seed. A row keeps all of its labels or none; the
+/// classes of the first label are balanced.
 ///
 /// # Errors
 /// If there are fewer rows than are held out, or too few labels.
 pub fn split(
     source: &Arc<dyn Source>,
-    names: &[&str],
-    labels: Option<usize>,
+    labels: Option<(&Model, usize)>,
     validation: usize,
     seed: u64,
 ) -> Result<Split> {
@@ -50,10 +53,12 @@ pub fn split(
     let positions = |rows: &[u32]| rows.iter().map(|&row| row as usize).collect();
     let (kept_at, held_out_at) = (positions(&kept), positions(&held_out));
     let all = RowView::new(Arc::clone(source), kept);
-    let train: Arc<dyn Source> = match (names.first(), labels) {
-        (Some(label), Some(labels)) => {
-            let keeps = kept_labels(&all, label, labels, validation, seed)?;
-            Arc::new(all.hiding(names, keeps))
+    let first = labels.and_then(|(model, _)| model.labels().next());
+    let train: Arc<dyn Source> = match (labels, first) {
+        (Some((model, count)), Some(label)) => {
+            let keeps = kept_labels(&all, model, label, count, validation, seed)?;
+            let labels: Vec<&Variable> = model.labels().collect();
+            Arc::new(all.hiding(&labels, keeps))
         }
         _ if validation == 0 => Arc::clone(source),
         _ => Arc::new(all),
@@ -71,28 +76,37 @@ pub fn split(
 /// Whether each row keeps its labels.
 fn kept_labels(
     source: &dyn Source,
-    label: &str,
+    model: &Model,
+    label: &Variable,
     labels: usize,
     validation: usize,
     seed: u64,
 ) -> Result<Vec<bool>> {
-    let classes = source.classes(label)?.ok_or_else(|| {
-        Error::data(format!(
-            "the data: expected an array of labels `{label}`, found none"
+    let known = KnownLabels::read(model, source, "the data")?;
+    if let Some(Variable { name, .. }) = known.lacking() {
+        return Err(Error::data(format!(
+            "the data: expected an array of labels `{name}`, found none"
         ))
-        .help("give the array, with -1 for unlabelled rows, or omit the option `labels`")
-    })?;
-    let count = classes
-        .iter()
-        .max()
-        .map_or(0, |&most| (most + 1).max(0) as usize);
-    let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); count];
+        .help("give the array, with -1 for unlabelled rows, or omit the option `labels`"));
+    }
+    let classes = match label.is_class() {
+        true => source.classes(&label.name)?.unwrap_or_default(),
+        false => vec![0; source.rows()],
+    };
+    let mut is_labelled = vec![false; source.rows()];
+    for row in known.labelled() {
+        is_labelled[row as usize] = true;
+    }
+    // Rows that lack the first label, but have another, are a group of their own.
+    let mut by_class: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for row in shuffled(source.rows(), seed, philox::stream("labels"), 0) {
-        if let Ok(class) = usize::try_from(classes[row as usize]) {
-            by_class[class].push(row as usize);
+        let row = row as usize;
+        if is_labelled[row] {
+            by_class.entry(classes[row]).or_default().push(row);
         }
     }
-    let available: usize = by_class.iter().map(Vec::len).sum();
+    let label = &label.name;
+    let available: usize = by_class.values().map(Vec::len).sum();
     if available == 0 && validation > 0 {
         let message = format!("no row besides the {validation} held-out rows is labelled");
         return Err(Error::option("labels", labels, message).help("hold out fewer rows"));
@@ -103,7 +117,7 @@ fn kept_labels(
         );
         return Err(Error::option("labels", labels, "the data have no labelled row").help(help));
     }
-    let present = by_class.iter().filter(|rows| !rows.is_empty()).count();
+    let present = by_class.len();
     if labels > available || labels < present {
         let message = format!("expected {present} to {available} labels");
         let besides = match validation {
@@ -121,7 +135,7 @@ fn kept_labels(
     let mut wanted = labels;
     let mut round = 0;
     while wanted > 0 {
-        for rows in &by_class {
+        for rows in by_class.values() {
             if let Some(&row) = rows.get(round).filter(|_| wanted > 0) {
                 kept[row] = true;
                 wanted -= 1;

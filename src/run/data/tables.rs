@@ -1,7 +1,9 @@
 //! Building tables from arrays that are named after a model's variables.
 
 use super::{
-    checks::{check_classes, check_shape, check_values, missing_array, no_rows, too_many_rows},
+    checks::{
+        check_classes, check_shape, check_values, missing_array, no_rows, too_many_rows, width,
+    },
     source::chunks,
     stored::Stored,
     table::{Column, Table, Values},
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     distribution::Domain,
     error::{Error, Result},
-    model::{Model, Role, Variable},
+    model::{Model, Variable},
     run::arrays::{NamedArray, check_elements},
 };
 use std::{
@@ -281,7 +283,7 @@ pub fn is_wanted(model: &Model, name: &str) -> bool {
 #[cfg(feature = "npz")]
 pub fn remaining<'m>(model: &'m Model, taken: &[&str], what: &str, place: &str) -> Result<&'m str> {
     let given = model.read_variables().into_iter();
-    let data = given.filter(|variable| variable.role != Role::Label);
+    let data = given.filter(|variable| !variable.is_optional());
     let names: Vec<&str> = data.map(|variable| variable.name.as_str()).collect();
     let mut free = names.iter().copied().filter(|name| !taken.contains(name));
     match (free.next(), free.next()) {
@@ -305,14 +307,14 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
     // The array that sets the number of rows.
     let mut first = None;
     // A missing label becomes a column of unlabelled rows, with the number of rows of the others.
-    let (labels, data): (Vec<&Variable>, Vec<&Variable>) = model
+    let (optional, data): (Vec<&Variable>, Vec<&Variable>) = model
         .read_variables()
         .into_iter()
-        .partition(|variable| variable.role == Role::Label);
-    for variable in data.into_iter().chain(labels) {
+        .partition(|variable| variable.is_optional());
+    for variable in data.into_iter().chain(optional) {
         let name = format!("{prefix}{}", variable.name);
         let Some(array) = arrays.iter().find(|array| array.name == name) else {
-            if variable.role == Role::Label && !table.columns.is_empty() {
+            if variable.is_optional() && !table.columns.is_empty() {
                 table.columns.push(unlabelled(variable, table.rows));
                 continue;
             }
@@ -337,12 +339,15 @@ fn table(model: &Model, arrays: &[DataArray], prefix: &str, place: &str) -> Resu
     Ok(table)
 }
 
-/// The column of a label that all rows lack.
+/// The column of a label, or of weights, that all rows lack.
 pub fn unlabelled(label: &Variable, rows: usize) -> Column {
     Column {
         name: label.name.clone(),
-        width: 1,
-        values: Values::Classes(vec![-1; rows]),
+        width: width(label),
+        values: match label.is_class() {
+            true => Values::Classes(vec![-1; rows]),
+            false => Values::Floats(vec![label.unknown(); rows * width(label)]),
+        },
     }
 }
 

@@ -199,7 +199,7 @@ pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
         let (name, size) = (variable.name.clone(), variable.size());
         let is_observed = variable.role.is_always_observed();
         let (shape, mut data): (Vec<usize>, Vec<f64>) = match (variable.role, variable.domain) {
-            (Role::Label, _) => {
+            (Role::Label, Domain::Class) => {
                 let class = |row: usize| {
                     if row < labelled {
                         (row % size) as f64
@@ -208,6 +208,11 @@ pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
                     }
                 };
                 (vec![rows], (0..rows).map(class).collect())
+            }
+            (Role::Label, _) => {
+                let mut data = numbers(&name, rows * size, 1.0);
+                data[labelled * size..].fill(f64::NAN);
+                (vec![rows, size], data)
             }
             (_, Domain::Class) if is_observed => (
                 vec![rows],
@@ -237,7 +242,7 @@ pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
             }
             _ => continue,
         };
-        if variable.missing {
+        if variable.missing && variable.role != Role::Label {
             let (width, none) = match variable.domain {
                 Domain::Class => (1, -1.0),
                 _ => (size, f64::NAN),
@@ -283,8 +288,12 @@ pub fn loss(model: &Model, parameters: &Arrays, batch: &Arrays) -> f64 {
 
 /// Every gradient against central differences along a random direction.
 pub fn finite_differences(model: &Model) {
-    let (parameters, batch) = (parameters(model), batch(model, 5, 2));
-    let report = bound(model, &parameters, &batch, None, 3, &Engine::Reference).expect("a bound");
+    slopes_of(model, &parameters(model), &batch(model, 5, 2));
+}
+
+/// Every gradient on these rows against central differences along a random direction.
+pub fn slopes_of(model: &Model, parameters: &Arrays, batch: &Arrays) {
+    let report = bound(model, parameters, batch, None, 3, &Engine::Reference).expect("a bound");
     assert!(
         !report.gradients.is_empty(),
         "{} has parameters",
@@ -307,7 +316,7 @@ pub fn finite_differences(model: &Model) {
                 .iter_mut()
                 .zip(&direction)
                 .for_each(|(x, d)| *x += sign * step * d);
-            loss(model, &moved, &batch)
+            loss(model, &moved, batch)
         };
         let wanted = (at(1.0) - at(-1.0)) / (2.0 * step);
         let found: f64 = gradient
