@@ -51,7 +51,7 @@ pub use crate::{
 };
 pub use cancel::Cancel;
 pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
-pub use draft::draft;
+pub use draft::{Recipe, draft};
 pub use ensemble::{Ensemble, EnsembleEvaluation};
 pub use epoch::Epoch;
 pub use evaluation::{

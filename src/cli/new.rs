@@ -4,7 +4,7 @@ use super::{
     arguments::check_file,
     terminal::{print, write_output},
 };
-use crate::{Error, Result, draft, is_standard};
+use crate::{Error, Recipe, Result, draft, is_standard};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ impl New {
             let message = format!("{}: the file exists", self.output.display());
             return Err(Error::usage(message).help("choose another name, or remove the file"));
         }
-        let text = draft(&self.data, self.label.as_deref())?;
+        let text = draft(&self.data, self.label.as_deref(), Recipe::Joint)?;
         write_output(&self.output, text.as_bytes())?;
         if is_standard(&self.output) {
             return Ok(());

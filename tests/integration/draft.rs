@@ -1,6 +1,7 @@
 //! `dgc new`: a first model for a table.
 
 use crate::common::program::{fails, fine};
+use dgc::{Dataset, Ensemble, Model, Options, Recipe, Rows, Trainer};
 use std::path::Path;
 
 /// A table of 60 rows: two numeric columns, a column of names, and a label that a third of the rows have.
@@ -193,4 +194,45 @@ fn a_draft_of_a_numeric_label_trains() {
         said.contains("labels of price: 20 labelled training rows"),
         "{said}"
     );
+}
+
+/// The models of all recipes train on one table, and their predictions are averaged.
+#[test]
+fn every_recipe_trains() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write(at, "animals.csv", &table());
+    let mut runs = Vec::new();
+    for recipe in Recipe::ALL {
+        let text = dgc::draft(at.join("animals.csv"), Some("species"), recipe).expect("a draft");
+        insta::assert_snapshot!(recipe.name(), text);
+        let model = Model::parse("animals.dgm", &text).expect("a model");
+        let data = Dataset::open(at.join("animals.csv"), &model).expect("data");
+        let options = Options {
+            epochs: Some(50),
+            ..Options::default()
+        };
+        let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
+        while trainer.epoch().expect("an epoch").is_some() {}
+        runs.push(trainer.finish(at.join(recipe.name())).expect("a run"));
+    }
+    let rows: Rows = runs[0].rows(None).expect("rows");
+    let single: Vec<_> = runs
+        .iter()
+        .map(|run| run.predict(&rows).expect("predictions").labels.remove(0))
+        .collect();
+    let ensemble = Ensemble::new(runs).expect("runs with the same label");
+    let together = ensemble
+        .predict(&rows)
+        .expect("predictions")
+        .labels
+        .remove(0);
+    for (at, mean) in together.probabilities.iter().enumerate() {
+        let wanted: f32 = single
+            .iter()
+            .map(|found| found.probabilities[at])
+            .sum::<f32>()
+            / 4.0;
+        assert!((mean - wanted).abs() < 1e-6);
+    }
 }
