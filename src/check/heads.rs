@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Span, suggest},
-    distribution::Distribution,
+    distribution::{Distribution, HeadExtent},
     id::Id,
     layer::{self, Argument},
     model::{Factor, Head, Heads, Role, Variable},
@@ -42,7 +42,11 @@ pub(super) fn read(
     {
         return named_heads(checker, parents, arrow, call, distribution);
     }
-    if distribution.has_probabilities() && probabilities::are_given(checker, call) {
+    let takes_constants = !distribution.arguments().is_empty();
+    if distribution.has_probabilities()
+        && takes_constants
+        && probabilities::are_given(checker, call)
+    {
         return probabilities::read(checker, child, parents, arrow, call);
     }
     let net = match call.arguments.as_slice() {
@@ -335,16 +339,21 @@ pub(super) fn check(
         }
         Heads::Constants(_) | Heads::Probabilities(_) | Heads::Mixture(_) => {}
         Heads::Each(heads) => {
-            for (name, head) in distribution.head_names().into_iter().zip(heads) {
-                let (size, wanted) = match head {
+            for (spec, head) in distribution.heads().iter().zip(heads) {
+                let name = spec.name;
+                let wanted = match spec.extent {
+                    HeadExtent::Features => child.size(),
+                    HeadExtent::Single => 1,
+                };
+                let size = match head {
                     Head::Network(network) => {
                         let outputs = features::fits(checker, network, &factor.inputs, factor.span);
                         let Some([shape]) = outputs.as_deref() else {
                             continue;
                         };
-                        (shape.iter().product::<usize>(), child.size())
+                        shape.iter().product::<usize>()
                     }
-                    Head::Node(node) => (checker.variable(*node).size(), child.size()),
+                    Head::Node(node) => checker.variable(*node).size(),
                     Head::Linear | Head::Constant | Head::Number(_) => continue,
                 };
                 if size == wanted {
@@ -355,7 +364,14 @@ pub(super) fn check(
                     _ => "network".to_string(),
                 };
                 let title = format!("the {source} of `{name}` does not fit `{}`", child.name);
-                let label = format!("outputs {size} features, but `{}` has {wanted}", child.name);
+                let label = match spec.extent {
+                    HeadExtent::Features => {
+                        format!("outputs {size} features, but `{}` has {wanted}", child.name)
+                    }
+                    HeadExtent::Single => {
+                        format!("outputs {size} features, but `{name}` is a single number")
+                    }
+                };
                 let help = format!(
                     "the output of the {source} is the head itself: end it with `dense({wanted})`"
                 );

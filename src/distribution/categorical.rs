@@ -1,9 +1,9 @@
 //! The categorical distribution over the classes of a variable, with logits as its parameters.
 
-use super::{Distribution, Domain, HeadSpec, uniform::Uniform};
+use super::{Distribution, Domain, HeadSpec, classes};
 use crate::{
     id::Id,
-    tensor::{Axes, Axis, Graph, Node},
+    tensor::{Axis, Graph, Node},
 };
 
 #[derive(Debug)]
@@ -35,30 +35,30 @@ impl Distribution for Categorical {
         vec![0.0]
     }
 
-    /// log p(y) = Σ_k y_k log softmax(l)_k, for a one-hot or relaxed y.
+    /// log softmax(l).
+    fn log_probabilities(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Option<Node> {
+        Some(graph.log_softmax(heads[0], axis))
+    }
+
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
-        let logs = graph.log_softmax(heads[0], axis);
-        graph.contract(value, logs, &Axes::from(axis))
+        classes::log_prob(self, graph, heads, value, axis)
     }
 
     fn has_kl(&self, p: &dyn Distribution) -> bool {
-        p.is::<Categorical>() || p.is::<Uniform>()
+        p.support() == Domain::Class
     }
 
-    /// Σ_k q_k (log q_k − log p_k). `uniform` has no heads.
-    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
-        let log_q = graph.log_softmax(q[0], axis);
-        let probabilities = graph.exp(log_q);
-        let log_p = match p.first() {
-            Some(&logits) => graph.log_softmax(logits, axis),
-            None => graph.constant(-(graph.axis(axis).size as f64).ln()),
-        };
-        let ratio = graph.sub(log_q, log_p);
-        Some(graph.contract(probabilities, ratio, &Axes::from(axis)))
+    fn kl(
+        &self,
+        graph: &mut Graph,
+        q: &[Node],
+        (p, heads): (&dyn Distribution, &[Node]),
+        axis: Id<Axis>,
+    ) -> Option<Node> {
+        classes::kl(graph, (self, q), (p, heads), axis)
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node {
-        let logs = graph.log_softmax(heads[0], axis);
-        graph.exp(logs)
+        classes::mean(self, graph, heads, axis)
     }
 }

@@ -81,7 +81,13 @@ impl Distribution for Laplace {
 
     /// KL(q ‖ p) = Σ log bp/bq + |μq − μp| / bp + bq/bp · exp(−|μq − μp| / bq) − 1 (Gil et al.
     /// 2013).
-    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+    fn kl(
+        &self,
+        graph: &mut Graph,
+        q: &[Node],
+        (_, p): (&dyn Distribution, &[Node]),
+        axis: Id<Axis>,
+    ) -> Option<Node> {
         let logs = graph.sub(p[1], q[1]);
         let centred = graph.sub(q[0], p[0]);
         let distance = graph.scalar(Scalar::Abs, &[centred]);

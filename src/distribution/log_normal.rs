@@ -75,7 +75,13 @@ impl Distribution for LogNormal {
         p.is::<LogNormal>()
     }
 
-    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+    fn kl(
+        &self,
+        graph: &mut Graph,
+        q: &[Node],
+        (_, p): (&dyn Distribution, &[Node]),
+        axis: Id<Axis>,
+    ) -> Option<Node> {
         Some(normal::divergence(graph, q, p, axis))
     }
 }

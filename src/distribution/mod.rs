@@ -8,12 +8,14 @@ mod arguments;
 mod bernoulli;
 mod beta;
 mod uniform;
+mod classes;
 mod categorical;
 mod gamma;
 mod laplace;
 mod negative_binomial;
 mod normal;
 mod log_normal;
+mod ordinal;
 mod poisson;
 mod student_t;
 mod von_mises;
@@ -93,6 +95,29 @@ pub struct HeadSpec {
     pub name: &'static str,
     /// The numbers that it takes.
     pub range: HeadRange,
+    /// How many numbers it has.
+    pub extent: HeadExtent,
+}
+
+/// How many numbers a head has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadExtent {
+    /// One for each feature of the child: each feature has a mean, each class a logit.
+    Features,
+    /// A single one, whatever the size of the child. It has no bias, whose place a
+    /// [`Shared`] parameter takes.
+    Single,
+}
+
+/// A learned parameter of a distribution that is the same for all rows, such as thresholds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shared {
+    /// The name behind that of the factor: `threshold.first`.
+    pub name: &'static str,
+    /// How many numbers it has.
+    pub size: usize,
+    /// Their initial value.
+    pub start: f64,
 }
 
 impl HeadSpec {
@@ -101,6 +126,16 @@ impl HeadSpec {
         HeadSpec {
             name,
             range: HeadRange::Unbounded,
+            extent: HeadExtent::Features,
+        }
+    }
+
+    /// A head that is a single number, whatever the size of the child, and takes any value.
+    pub const fn single(name: &'static str) -> Self {
+        HeadSpec {
+            name,
+            range: HeadRange::Unbounded,
+            extent: HeadExtent::Single,
         }
     }
 
@@ -109,6 +144,7 @@ impl HeadSpec {
         HeadSpec {
             name,
             range: HeadRange::Log,
+            extent: HeadExtent::Features,
         }
     }
 
@@ -148,19 +184,31 @@ pub trait Distribution: Any + Sync + Debug {
         false
     }
 
-    /// The outputs of the linear layers after a network, such as `mean` and `log_variance`. Each
-    /// has the child's features. The first is the location, if the distribution has one.
+    /// The outputs of the linear layers after a network, such as `mean` and `log_variance`. The
+    /// first is the location, if the distribution has one.
     fn heads(&self) -> &'static [HeadSpec];
+
+    /// Learned parameters of a child of this size that are the same for all rows. Where a function
+    /// takes heads, these stand behind them, each with a feature axis of its own.
+    fn shared(&self, _size: usize) -> Vec<Shared> {
+        Vec::new()
+    }
 
     /// The names of [`Distribution::heads`].
     fn head_names(&self) -> Vec<&'static str> {
         self.heads().iter().map(|head| head.name).collect()
     }
 
-    /// Whether its only head is a logit for each class, so that a network on the parents can
+    /// Whether it is a distribution over classes with heads, so that a network on the parents can
     /// predict the class.
     fn has_probabilities(&self) -> bool {
         false
+    }
+
+    /// log p of each class along `axis`, of a distribution over classes.
+    fn log_probabilities(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Option<Node> {
+        let _ = (graph, heads, axis);
+        None
     }
 
     /// The names of constant arguments: `["mean", "scale"]` for `normal(0, 1)`. Empty if the
@@ -212,9 +260,15 @@ pub trait Distribution: Any + Sync + Debug {
         false
     }
 
-    /// KL(q ‖ p) in closed form, summed over `axis`, for the heads of `self`, which is q, and of a
-    /// p that [`Distribution::has_kl`] accepts.
-    fn kl(&self, _graph: &mut Graph, _q: &[Node], _p: &[Node], _axis: Id<Axis>) -> Option<Node> {
+    /// KL(q ‖ p) in closed form, summed over `axis`, for the heads of `self`, which is q, and for a
+    /// p that [`Distribution::has_kl`] accepts, with its heads.
+    fn kl(
+        &self,
+        _graph: &mut Graph,
+        _q: &[Node],
+        _p: (&dyn Distribution, &[Node]),
+        _axis: Id<Axis>,
+    ) -> Option<Node> {
         None
     }
 }
@@ -237,6 +291,7 @@ pub const DISTRIBUTIONS: &[&dyn Distribution] = &[
     &von_mises::VonMises,
     &bernoulli::Bernoulli,
     &categorical::Categorical,
+    &ordinal::Ordinal,
     &uniform::Uniform,
     &poisson::Poisson,
     &negative_binomial::NegativeBinomial,

@@ -95,7 +95,13 @@ impl Distribution for Normal {
         p.is::<Normal>()
     }
 
-    fn kl(&self, graph: &mut Graph, q: &[Node], p: &[Node], axis: Id<Axis>) -> Option<Node> {
+    fn kl(
+        &self,
+        graph: &mut Graph,
+        q: &[Node],
+        (_, p): (&dyn Distribution, &[Node]),
+        axis: Id<Axis>,
+    ) -> Option<Node> {
         Some(divergence(graph, q, p, axis))
     }
 }

@@ -26,6 +26,12 @@ impl Distribution for Uniform {
         Vec::new()
     }
 
+    /// −log K.
+    fn log_probabilities(&self, graph: &mut Graph, _: &[Node], axis: Id<Axis>) -> Option<Node> {
+        let classes = graph.axis(axis).size as f64;
+        Some(graph.constant(-classes.ln()))
+    }
+
     /// log p(y) = −log K.
     fn log_prob(&self, graph: &mut Graph, _: &[Node], _: Node, axis: Id<Axis>) -> Node {
         let classes = graph.axis(axis).size as f64;

@@ -81,6 +81,21 @@ pub fn linear(
     total(context, terms)
 }
 
+/// Σ over parts of weight · part, as [`linear`] without a bias; 0 without parts.
+pub fn weighted(
+    context: &mut dyn Context,
+    parts: &[Part],
+    out: Id<Axis>,
+    start: &dyn Fn(usize, usize) -> Start,
+) -> Node {
+    let mut terms = Vec::new();
+    for part in parts {
+        let part = flat(context, part);
+        terms.push(term(context, &part, out, start));
+    }
+    total(context, terms)
+}
+
 /// weight · part, for a part that is a vector.
 pub(super) fn term(
     context: &mut dyn Context,

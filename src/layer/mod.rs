@@ -20,7 +20,7 @@ mod softmax;
 mod guide_example;
 
 pub use conv::{matches, pointwise};
-pub use dense::linear;
+pub use dense::{linear, weighted};
 pub use image::{flat, image};
 
 use crate::{

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bound::{self, FactorId},
-    distribution::{Distribution, Domain},
+    distribution::{Distribution, Domain, HeadExtent, HeadSpec},
     id::Id,
     layer::{self, Part, Value},
     model::{
@@ -531,7 +531,7 @@ impl<'m, 'g> Case<'m, 'g> {
         if let Some(heads) = self.cache.heads.get(&id) {
             return (*distribution, heads.clone());
         }
-        let nodes = self.with_origin(id, |case| match heads {
+        let mut nodes = self.with_origin(id, |case| match heads {
             Heads::Network(network) => case.network_heads(factor, *distribution, network),
             Heads::Each(each) => case.each_head(factor, *distribution, each),
             Heads::Mixture(mixture) => case.component_heads(factor, *distribution, mixture),
@@ -544,6 +544,9 @@ impl<'m, 'g> Case<'m, 'g> {
                     .collect()
             }
         });
+        let (prefix, child) = (self.factor_name(factor), self.variable(factor.child));
+        let shared = distribution.shared(child.size());
+        nodes.extend(network::shared(&mut self.builder, &prefix, &shared));
         self.cache.heads.insert(id, nodes.clone());
         (*distribution, nodes)
     }
@@ -606,9 +609,7 @@ impl<'m, 'g> Case<'m, 'g> {
                     let Value::Dense(value) = self.value(*node) else {
                         unreachable!("a node is a network's output")
                     };
-                    let out = self.feature_axis(factor.child);
-                    let value = self.builder.graph.rename(value, from, out);
-                    clamp_head(&mut self.builder, head, value)
+                    self.whole_head(factor.child, head, value, from)
                 }
                 Head::Network(network) => {
                     let prefix = format!("{prefix}.{}", head.name);
@@ -618,13 +619,29 @@ impl<'m, 'g> Case<'m, 'g> {
                     };
                     let part = layer::flat(&mut self.builder.layer(prefix), part);
                     let value = part.dense(self.builder.graph);
-                    let out = self.feature_axis(factor.child);
-                    let value = self.builder.graph.rename(value, part.axes[0], out);
-                    clamp_head(&mut self.builder, head, value)
+                    self.whole_head(factor.child, head, value, part.axes[0])
                 }
             });
         }
         nodes
+    }
+
+    /// A head that is the output of a network, over the axis `from`.
+    fn whole_head(
+        &mut self,
+        child: Id<Variable>,
+        head: &HeadSpec,
+        value: Node,
+        from: Id<Axis>,
+    ) -> Node {
+        let value = match head.extent {
+            HeadExtent::Features => {
+                let out = self.feature_axis(child);
+                self.builder.graph.rename(value, from, out)
+            }
+            HeadExtent::Single => self.builder.graph.sum(value, &Axes::from(from)),
+        };
+        clamp_head(&mut self.builder, head, value)
     }
 
     /// The logarithms of the probabilities of a variable's classes (axes class), which no network
@@ -844,11 +861,12 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// −KL(q ‖ p) in closed form.
     pub(super) fn negative_kl(&mut self, q: FactorId, p: FactorId) -> Node {
-        let ((distribution, q_heads), (_, p_heads)) = (self.distribution(q), self.distribution(p));
+        let (distribution, q_heads) = self.distribution(q);
+        let (prior, p_heads) = self.distribution(p);
         let axis = self.feature_axis(q.factor(self.model).child);
         self.with_origin(q, |case| {
             let kl = distribution
-                .kl(case.builder.graph, &q_heads, &p_heads, axis)
+                .kl(case.builder.graph, &q_heads, (prior, &p_heads), axis)
                 .expect("check wants a closed form for an analytic KL");
             case.builder.graph.neg(kl)
         })

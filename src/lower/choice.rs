@@ -175,10 +175,12 @@ pub(super) fn choose<'m>(
         .drawn(child)
         .expect("the bound chooses what is drawn");
     with_samples(case, |case| {
-        let (_, heads) = case.distribution(factor);
+        let (distribution, heads) = case.distribution(factor);
         let axis = case.feature_axis(child);
         let (choice, drawn) = case.with_origin(factor, |case| {
-            let log_q = case.builder.graph.log_softmax(heads[0], axis);
+            let log_q = distribution
+                .log_probabilities(case.builder.graph, &heads, axis)
+                .expect("check wants a q over classes");
             draw(case, discrete, log_q, axis)
         });
         case.set(child, drawn.value);

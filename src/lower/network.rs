@@ -2,10 +2,10 @@
 
 use super::builder::Builder;
 use crate::{
-    distribution::{Domain, HeadRange, HeadSpec, LOG_BOUND},
-    layer::{self, Part},
+    distribution::{Domain, HeadExtent, HeadRange, HeadSpec, LOG_BOUND, Shared},
+    layer::{self, Context, Part},
     model::{LayerUse, Role, Variable},
-    tensor::{Node, Scalar, Start},
+    tensor::{Axes, AxisKind, Node, Scalar, Start},
 };
 
 /// Applies layers to the values that a factor reads. The result is one part, or a part for each parent
@@ -70,6 +70,10 @@ pub(super) fn linear_head(
     head: &HeadSpec,
     parts: &[Part],
 ) -> Node {
+    if head.extent == HeadExtent::Single {
+        let value = single_head(builder, prefix, head, parts);
+        return clamp_head(builder, head, value);
+    }
     let out = builder.feature_axis(variable);
     let is_latent = variable.role == Role::Latent && variable.domain != Domain::Class;
     let shape = layer::features(&variable.shape);
@@ -88,6 +92,25 @@ pub(super) fn linear_head(
         false => layer::linear(&mut context, parts, out, &start, bias),
     };
     clamp_head(builder, head, value)
+}
+
+/// A head that is one number of each row: a linear layer with one output and without a bias.
+fn single_head(builder: &mut Builder, prefix: &str, head: &HeadSpec, parts: &[Part]) -> Node {
+    let start = |inputs, outputs| Start::DataHeadWeight { inputs, outputs };
+    let mut context = builder.layer(format!("{prefix}.{}", head.name));
+    let out = context.new_axis("", 1, AxisKind::Feature);
+    let value = layer::weighted(&mut context, parts, out, &start);
+    builder.graph.sum(value, &Axes::from(out))
+}
+
+/// The parameters of a factor that are the same for all rows, each over an axis of its own.
+pub(super) fn shared(builder: &mut Builder, prefix: &str, shared: &[Shared]) -> Vec<Node> {
+    let mut context = builder.layer(prefix);
+    let parameter = |shared: &Shared| {
+        let axis = context.new_axis(shared.name, shared.size, AxisKind::Feature);
+        context.parameter(shared.name, &[axis], Start::Constant(shared.start))
+    };
+    shared.iter().map(parameter).collect()
 }
 
 /// A learned head, clamped to its range. NaN stays NaN.

@@ -49,6 +49,7 @@ mod mixture;
 mod names;
 mod notes;
 mod oracle;
+mod ordinal;
 mod outputs;
 mod overview;
 mod precision;

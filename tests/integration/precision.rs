@@ -6,7 +6,7 @@ use crate::common;
 
 use common::{
     distance, emulator, estimator_models, layer_models, parameters,
-    slopes::{Outputs, Slopes, combinations, named_columns},
+    slopes::{self, Outputs, Slopes, combinations, named_columns},
 };
 use dgc::{
     backend::{Device, Precision},
@@ -31,7 +31,7 @@ fn gpu(test: &str) -> Option<Device> {
 
 /// The log-density of a distribution at rows of heads and a value, with its gradients by the heads and,
 /// where the value may be drawn, by the value. A class is one-hot, and its logits are the row's first
-/// numbers.
+/// numbers, or for `ordinal` the location, the first threshold and the increments.
 fn density(distribution: &'static dyn Distribution, rows: &[Vec<f64>]) -> Slopes {
     let heads = distribution.heads().len();
     let is_class = distribution.support() == Domain::Class;
@@ -60,7 +60,8 @@ fn density(distribution: &'static dyn Distribution, rows: &[Vec<f64>]) -> Slopes
         features,
         by,
         |graph, nodes, feature| {
-            let density = distribution.log_prob(graph, &nodes[..heads], nodes[heads], feature);
+            let given = slopes::heads(distribution, graph, &nodes[..heads], feature);
+            let density = distribution.log_prob(graph, &given, nodes[heads], feature);
             // `uniform` reads nothing.
             let zero = graph.scale(nodes[heads], 0.0);
             let zero = graph.sum(zero, &Axes::from(feature));

@@ -4,7 +4,7 @@ use crate::common;
 
 use common::{
     check, distance,
-    slopes::{Slopes, combinations, named_columns, row_and_feature},
+    slopes::{self, Slopes, combinations, named_columns, row_and_feature},
 };
 use dgc::{
     backend::Device,
@@ -164,7 +164,7 @@ fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
     let of_q = distribution.log_prob(&mut graph, &q, value, feature);
     let of_p = distribution.log_prob(&mut graph, &p, value, feature);
     let kl = distribution
-        .kl(&mut graph, &q, &p, feature)
+        .kl(&mut graph, &q, (distribution, &p), feature)
         .expect("a closed form");
     let xs: Vec<f64> = points.iter().map(|(x, _)| *x).collect();
     let mut run = |node, axes| {
@@ -201,7 +201,8 @@ fn class_densities_sum_to_one() {
         let logits = graph.input("logits", Axes::from(feature));
         let index = graph.iota(row);
         let value = graph.one_hot(index, feature);
-        let density = distribution.log_prob(&mut graph, &[logits], value, feature);
+        let heads = slopes::heads(*distribution, &mut graph, &[logits], feature);
+        let density = distribution.log_prob(&mut graph, &heads, value, feature);
         graph.output(OutputKind::Value, "density", density, vec![row]);
         let found = evaluate(&graph, &[("logits", vec![0.3, -1.0, 2.0, 0.0])]);
         let total: f64 = found.iter().map(|x| x.exp()).sum();
@@ -292,7 +293,8 @@ fn gradients_of_every_distribution_match_finite_differences() {
         let by = heads + usize::from(distribution.noise().is_some());
         let name = format!("log_prob of {}", distribution.name());
         let density = |graph: &mut Graph, inputs: &[Node], feature| {
-            distribution.log_prob(graph, &inputs[..heads], inputs[heads], feature)
+            let given = slopes::heads(*distribution, graph, &inputs[..heads], feature);
+            distribution.log_prob(graph, &given, inputs[heads], feature)
         };
         check_slopes(&Slopes::new(name, inputs, features, by, density), by);
 

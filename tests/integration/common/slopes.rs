@@ -2,6 +2,7 @@
 
 use dgc::{
     backend::{Build, Device, NoiseKey},
+    distribution::Distribution,
     driver, gradient,
     id::Id,
     plan::NoiseSource,
@@ -137,6 +138,41 @@ impl Slopes {
         });
         outputs.collect()
     }
+}
+
+/// The heads of a distribution, and its shared parameters, of the inputs of a function. The input of a
+/// class variable has a number for each of four classes: its logits, or for `ordinal` the location, the
+/// first threshold and the increments.
+pub fn heads(
+    distribution: &dyn Distribution,
+    graph: &mut Graph,
+    inputs: &[Node],
+    feature: Id<Axis>,
+) -> Vec<Node> {
+    let shared = distribution.shared(graph.axis(feature).size);
+    if shared.is_empty() {
+        return inputs.to_vec();
+    }
+    let &[vector] = inputs else {
+        panic!("one input has all numbers")
+    };
+    let mut place = 0;
+    let mut part = |graph: &mut Graph, size| {
+        let axis = graph.new_axis(Axis {
+            name: format!("part_{place}"),
+            size,
+            kind: AxisKind::Feature,
+        });
+        let index = graph.iota(axis);
+        let index = graph.shift(index, place as f64);
+        let chosen = graph.one_hot(index, feature);
+        place += size;
+        (graph.contract(vector, chosen, &Axes::from(feature)), axis)
+    };
+    let (location, axis) = part(graph, 1);
+    let mut heads = vec![graph.sum(location, &Axes::from(axis))];
+    heads.extend(shared.iter().map(|shared| part(graph, shared.size).0));
+    heads
 }
 
 /// Every row of a table with these columns: each number of one with each of the others.
