@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     gradient,
     id::Id,
-    lower::{self, Evaluate, Mode},
+    lower::{self, Evaluate, Given, Mode},
     model::{self, Model},
     names::{OutputName, ParameterGroup},
     plan::{self, NoiseSource, VerifiedPlan},
@@ -159,9 +159,20 @@ pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     simplify(&verified(lower::evaluate(model, case, what)))
 }
 
-/// The mean of each data variable of each row of a case, given what is inferred.
-pub fn reconstruct(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
-    simplify(&verified(lower::reconstruct(model, case, what)))
+/// The mean of each data variable of each row of a case, given what is inferred, for these values of given
+/// variables in p.
+pub fn reconstruct(
+    model: &Model,
+    case: &bound::Case,
+    what: Evaluate,
+    given: &[Vec<Given>],
+) -> Graph {
+    simplify(&verified(lower::reconstruct(model, case, what, given)))
+}
+
+/// The heads of each data variable given draws of latents and classes, for each row of a case.
+pub fn predictive(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
+    simplify(&verified(lower::predictive(model, case, what)))
 }
 
 /// Data drawn from the generative graph.

@@ -151,6 +151,14 @@ pub enum OutputName {
     Encode(String),
     /// `reconstruct.VARIABLE`: the mean of a data variable given what is inferred of each row.
     Reconstruct(String),
+    /// `head.VARIABLE.HEAD`: a head of a data variable given what is drawn for each row.
+    Head {
+        /// The data variable.
+        variable: String,
+        /// The head, such as `log_rate`; `probabilities` of a class, `data.mean` and `data.deviation` of
+        /// standardized data.
+        head: String,
+    },
     /// `at_limit.HEAD`: the share of the values of a head, such as `p.x.log_rate`, that are at the limit
     /// of its range, for each row.
     AtLimit(String),
@@ -216,6 +224,7 @@ impl fmt::Display for OutputName {
             OutputName::Deviation(label) => write!(f, "deviation.{label}"),
             OutputName::Encode(latent) => write!(f, "encode.{latent}"),
             OutputName::Reconstruct(variable) => write!(f, "reconstruct.{variable}"),
+            OutputName::Head { variable, head } => write!(f, "head.{variable}.{head}"),
             OutputName::AtLimit(head) => write!(f, "at_limit.{head}"),
             OutputName::Array(name) => write!(f, "{name}"),
         }
@@ -250,6 +259,13 @@ impl From<&str> for OutputName {
             Some(("encode", latent)) => OutputName::Encode(latent.to_string()),
             Some(("reconstruct", variable)) => OutputName::Reconstruct(variable.to_string()),
             Some(("at_limit", head)) => OutputName::AtLimit(head.to_string()),
+            Some(("head", rest)) => match rest.split_once('.') {
+                None => array(),
+                Some((variable, head)) => OutputName::Head {
+                    variable: variable.to_string(),
+                    head: head.to_string(),
+                },
+            },
             // `from.z.x` is a variable of an upstream model.
             None | Some(("from", _)) => array(),
             Some((metric, rest)) => {

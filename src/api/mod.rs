@@ -21,6 +21,7 @@ mod results;
 mod layout;
 mod run;
 mod calibrate;
+mod chosen;
 mod reconstruct;
 mod impute;
 mod sample;
@@ -58,6 +59,7 @@ pub use evaluation::{
     Encoding, Encodings, Evaluation, LabelScores, Latents, Means, Prediction, Predictions,
 };
 pub use files::check_output;
+pub use impute::{ImputedDraws, ImputedVariable};
 pub use inherited::Inherited;
 pub use layout::{ast, format_file, format_text};
 pub use model::Drawing;

@@ -23,21 +23,22 @@ impl Run {
     /// If the model generates no data, infers a data variable with another model, or the rows do not
     /// fit the model.
     pub fn reconstruct(&self, rows: &Rows) -> Result<Encodings> {
-        if let Some(upstream) = self.model.upstream.first() {
-            let name = &self.model.variables[upstream.variable.index()].name;
-            let message = format!("`{name}` is inferred by another model");
-            return Err(
-                Error::unsupported(format!("cannot reconstruct rows: {message}"))
-                    .help("reconstruct rows with that model's run"),
-            );
-        }
-        if self.model.generative.is_empty() {
-            return Err(
-                Error::unsupported("the model generates no data to reconstruct")
-                    .help("`Run::predict` computes its class probabilities"),
-            );
-        }
-        let mut inferred = self.run_program(Program::Reconstruct, rows)?;
+        self.reconstruct_where(rows, &[])
+    }
+
+    /// As [`Run::reconstruct`], where p reads chosen values of `given` variables instead of those of the
+    /// rows: `("batch", "0")` by the name of a class, or its number if classes have no names;
+    /// `("library", "10000")` for numbers, separated by commas. q reads the values of the rows, so that
+    /// only what p makes of the latent variables changes. The means are averaged over several values of a
+    /// variable. The rows need no variable that is chosen and that q does not read: see
+    /// [`Run::open_data_where`].
+    ///
+    /// # Errors
+    /// As [`Run::reconstruct`], or if a value does not fit the model.
+    pub fn reconstruct_where(&self, rows: &Rows, chosen: &[(String, String)]) -> Result<Encodings> {
+        self.check_generates("reconstruct rows")?;
+        let given = self.chosen_given(chosen)?;
+        let mut inferred = self.run_program(Program::Reconstruct(given), rows)?;
         let mut variables = Vec::new();
         let data = self.model.variables.iter();
         for variable in data.filter(|variable| variable.role == Role::Data) {
@@ -61,6 +62,22 @@ impl Run {
             });
         }
         Ok(Encodings { variables })
+    }
+
+    /// Checks that the model generates its own data.
+    pub(super) fn check_generates(&self, what: &str) -> Result<()> {
+        if let Some(upstream) = self.model.upstream.first() {
+            let name = &self.model.variables[upstream.variable.index()].name;
+            let message = format!("cannot {what}: `{name}` is inferred by another model");
+            return Err(Error::unsupported(message).help("use that model's run"));
+        }
+        if self.model.generative.is_empty() {
+            return Err(
+                Error::unsupported("the model generates no data to reconstruct")
+                    .help("`Run::predict` computes its class probabilities"),
+            );
+        }
+        Ok(())
     }
 
     /// The names of the columns of a data variable: those of the table that the run was trained on, or

@@ -7,11 +7,14 @@ use super::{
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// Results for each row: columns of numbers or classes, one line for each row.
+/// Results for each row: columns of numbers or classes, one line for each row, or for each draw of each
+/// row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultTable {
     /// The number of each row, see [`Rows::numbers`].
     numbers: Vec<usize>,
+    /// The number of draws of each row; `None` for results that are no draws.
+    draws: Option<usize>,
     results: Vec<RowResult>,
 }
 
@@ -27,9 +30,9 @@ struct RowResult {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Values {
-    /// Numbers with axes row, column.
+    /// Numbers with axes row, column; or row, draw, column.
     Numbers(Vec<f32>),
-    /// The class of each row, −1 where it is unknown, and the names of the classes, if they have any.
+    /// The class of each row, or row and draw: −1 where it is unknown, and the names of the classes, if they have any.
     Classes(Vec<i64>, Vec<String>),
     /// A text of each row.
     Texts(Vec<String>),
@@ -37,14 +40,14 @@ enum Values {
 
 #[cfg(feature = "csv")]
 impl Values {
-    /// A value as text, by its row and the place in the row.
-    fn text(&self, row: usize, place: usize, width: usize) -> String {
+    /// A value as text, by its row, its line, and the place in the line.
+    fn text(&self, row: usize, line: usize, place: usize, width: usize) -> String {
         match self {
-            Values::Numbers(numbers) => match numbers[row * width + place] {
+            Values::Numbers(numbers) => match numbers[line * width + place] {
                 number if number.is_nan() => String::new(),
                 number => number.to_string(),
             },
-            Values::Classes(classes, names) => match usize::try_from(classes[row]) {
+            Values::Classes(classes, names) => match usize::try_from(classes[line]) {
                 Ok(class) => class_name(names, class),
                 Err(_) => String::new(),
             },
@@ -77,7 +80,16 @@ impl ResultTable {
     fn new(rows: &Rows) -> Self {
         ResultTable {
             numbers: rows.numbers().to_vec(),
+            draws: None,
             results: Vec::new(),
+        }
+    }
+
+    /// A table with so many draws of each row.
+    pub(super) fn of_draws(rows: &Rows, draws: usize) -> Self {
+        ResultTable {
+            draws: Some(draws),
+            ..ResultTable::new(rows)
         }
     }
 
@@ -85,6 +97,7 @@ impl ResultTable {
     pub(super) fn numbered(rows: usize) -> Self {
         ResultTable {
             numbers: (0..rows).collect(),
+            draws: None,
             results: Vec::new(),
         }
     }
@@ -179,18 +192,26 @@ impl ResultTable {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let names = || self.results.iter().flat_map(|result| &result.columns);
         // A variable may be called `row`.
-        let has_row = names().any(|name| name == "row");
-        let number = String::from(if has_row { "row number" } else { "row" });
+        let free = |name: &str| match names().any(|other| other == name) {
+            true => format!("{name} number"),
+            false => name.to_string(),
+        };
+        let mut header = vec![free("row")];
+        header.extend(self.draws.map(|_| free("draw")));
         writer
-            .write_record(std::iter::once(&number).chain(names()))
+            .write_record(header.iter().chain(names()))
             .map_err(failed)?;
-        for (row, number) in self.numbers.iter().enumerate() {
-            let mut record = vec![number.to_string()];
+        let draws = self.draws.unwrap_or(1);
+        for line in 0..self.numbers.len() * draws {
+            let (row, draw) = (line / draws, line % draws);
+            let mut record = vec![self.numbers[row].to_string()];
+            record.extend(self.draws.map(|_| draw.to_string()));
             for RowResult {
                 columns, values, ..
             } in &self.results
             {
-                let texts = (0..columns.len()).map(|place| values.text(row, place, columns.len()));
+                let width = columns.len();
+                let texts = (0..width).map(|place| values.text(row, line, place, width));
                 record.extend(texts);
             }
             writer.write_record(&record).map_err(failed)?;
@@ -207,12 +228,14 @@ impl ResultTable {
 
     #[cfg(feature = "npz")]
     fn to_npz(&self) -> Result<Vec<u8>> {
-        use ndarray::{Array1, ArrayView1, ArrayView2};
+        use ndarray::{Array1, ArrayViewD};
         use ndarray_npy::{NpzWriter, WriteNpzError};
         use std::io::Cursor;
         let failed = |error: WriteNpzError| Error::new(format!("results as npz: {error}"));
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = NpzWriter::new_compressed(&mut bytes);
+        let mut lines = vec![self.numbers.len()];
+        lines.extend(self.draws);
         for RowResult {
             name,
             columns,
@@ -221,13 +244,15 @@ impl ResultTable {
         {
             match values {
                 Values::Numbers(numbers) => {
-                    let shape = (self.numbers.len(), columns.len());
-                    let array = ArrayView2::from_shape(shape, numbers);
-                    let array = array.expect("every row has a number for each column");
+                    let shape = [&lines[..], &[columns.len()]].concat();
+                    let array = ArrayViewD::from_shape(shape, numbers);
+                    let array = array.expect("every line has a number for each column");
                     writer.add_array(name.as_str(), &array)
                 }
                 Values::Classes(classes, _) => {
-                    writer.add_array(name.as_str(), &ArrayView1::from(classes))
+                    let array = ArrayViewD::from_shape(lines.clone(), classes);
+                    let array = array.expect("every line has a class");
+                    writer.add_array(name.as_str(), &array)
                 }
                 Values::Texts(_) => {
                     let message = format!("an npz file cannot have the text of column `{name}`");

@@ -13,7 +13,7 @@ use crate::{
     bound::Case,
     driver,
     error::{Error, Result},
-    lower::Evaluate,
+    lower::{Evaluate, Given},
     model::{Model, Variable},
     names::{CaseKind, OutputName},
     run::{
@@ -25,6 +25,7 @@ use crate::{
         session::{Layout, Session},
         settings::{IN_MEMORY, MOST_SAMPLES, Settings},
     },
+    tensor::Graph,
 };
 use std::{
     path::Path,
@@ -56,7 +57,7 @@ struct Inference {
 }
 
 /// The properties that identify an evaluator.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 struct Key {
     case: CaseKind,
     rows: usize,
@@ -65,14 +66,16 @@ struct Key {
 }
 
 /// What a program computes of each row.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Program {
     /// The bound, its terms, predictions and encodings.
     Infer,
     /// The same, and the log-likelihood.
     Score,
-    /// The means of the data variables.
-    Reconstruct,
+    /// The means of the data variables, for these values of given variables in p.
+    Reconstruct(Vec<Vec<Given>>),
+    /// The heads of the data variables, for so many draws of what is inferred.
+    Predictive(usize),
 }
 
 /// The maximum number of loaded programs; beyond it, the device is opened anew.
@@ -486,6 +489,18 @@ impl Run {
         })
     }
 
+    /// The graph of [`Program::Reconstruct`] for one row.
+    pub(super) fn reconstruction(&self, given: &[Vec<Given>]) -> Graph {
+        let objective = driver::derive(&self.model);
+        let case = objective.cases.last().expect("a model has a case");
+        let what = Evaluate {
+            rows: 1,
+            samples: 1,
+            likelihood: false,
+        };
+        driver::reconstruct(&self.model, case, what, given)
+    }
+
     /// The labelled rows; `None` if the model or the rows have no labels.
     fn labelled(&self, rows: &Rows) -> Result<Option<Rows>> {
         let labelled = KnownLabels::read(&self.model, rows.source(), "rows")?.labelled();
@@ -508,14 +523,18 @@ impl Run {
             return Err(Error::data("expected at least one row, found none")
                 .help("give rows to use the run on"));
         }
-        check_samples(self.samples)?;
+        let samples = match program {
+            Program::Predictive(draws) => draws,
+            _ => self.samples,
+        };
+        check_samples(samples)?;
         let key = Key {
             case: case.kind,
             // The rows per batch shrink with the samples, so that working memory stays constant. They do
             // not depend on the number of rows: sums in kernels for other batches may have another
             // order, and a row's results must not depend on how many rows stand beside it.
-            rows: (1000 / self.samples).clamp(1, 200),
-            samples: self.samples,
+            rows: (1000 / samples).clamp(1, 200),
+            samples,
             program,
         };
         let mut guard = self
@@ -542,7 +561,7 @@ impl Run {
         {
             Some(at) => at,
             None => {
-                let evaluator = self.evaluator(&mut open.session, case, key)?;
+                let evaluator = self.evaluator(&mut open.session, case, &key)?;
                 open.evaluators.push((key, evaluator));
                 open.evaluators.len() - 1
             }
@@ -559,14 +578,15 @@ impl Run {
             .session(settings, model, self.checkpoint, layout, &self.device)
     }
 
-    fn evaluator(&self, session: &mut Session, case: &Case, key: Key) -> Result<Evaluator> {
+    fn evaluator(&self, session: &mut Session, case: &Case, key: &Key) -> Result<Evaluator> {
         let what = Evaluate {
             rows: key.rows,
             samples: key.samples,
             likelihood: key.program == Program::Score,
         };
-        let build = match key.program {
-            Program::Reconstruct => programs::reconstruct(&self.model, case, what)?,
+        let build = match &key.program {
+            Program::Reconstruct(given) => programs::reconstruct(&self.model, case, what, given)?,
+            Program::Predictive(_) => programs::predictive(&self.model, case, what)?,
             Program::Infer | Program::Score => programs::evaluate(&self.model, case, what)?,
         };
         Evaluator::new(session, &self.model, case, &build)

@@ -1,7 +1,7 @@
 //! Sampling from a run's generative graph.
 
 use super::{
-    evaluation::class_name,
+    chosen::{example, given_numbers, numbers},
     run::{Run, check_range},
     selection::Rows,
 };
@@ -12,10 +12,10 @@ use crate::{
     driver,
     error::{Error, Result},
     id::Id,
-    model::{Model, Role, Variable},
+    model::{Model, Variable},
     names::{CaseKind, InputName, OutputName},
     plan::NoiseSource,
-    run::{data::check_values, programs},
+    run::programs,
 };
 
 /// The maximum number of lines of drawn data.
@@ -172,7 +172,7 @@ impl Run {
         for (name, value) in chosen {
             let shown = format!("{name}={value}");
             let known = classes.iter().find(|(id, _)| name_of(*id) == name);
-            let Some(&(id, size)) = known else {
+            let Some(&(id, _)) = known else {
                 let message = format!("the model has no class or given variable `{name}`");
                 let given = given_numbers(&self.model).map(|(_, variable)| variable.name.as_str());
                 let names: Vec<&str> = classes
@@ -188,18 +188,7 @@ impl Run {
                 let message = format!("`{name}` has two values");
                 return Err(Error::option("where", shown, message).help("choose one value"));
             }
-            let names = self.settings.class_names.get(name);
-            let names = names.map_or(&[][..], |names| names);
-            let class = (0..size).find(|&class| class_name(names, class) == *value);
-            let Some(class) = class else {
-                let all: Vec<String> = (0..size.min(12))
-                    .map(|class| class_name(names, class))
-                    .collect();
-                let more = if size > 12 { ", …" } else { "" };
-                let message = format!("expected a class of `{name}`");
-                let help = format!("the classes are {}{more}", all.join(", "));
-                return Err(Error::option("where", shown, message).help(help));
-            };
+            let class = self.chosen_class(&self.model.variables[id.index()], value)?;
             found.push((id, class));
         }
         Ok(found)
@@ -325,48 +314,20 @@ impl DrawnSamples {
     }
 }
 
-/// The given variables that are numbers.
-fn given_numbers(model: &Model) -> impl Iterator<Item = (Id<Variable>, &Variable)> {
-    let given = model.with_role(Role::Given);
-    given
-        .map(|id| (id, &model.variables[id.index()]))
-        .filter(|(_, variable)| variable.domain != Domain::Class)
-}
-
 /// The numbers that are chosen for a given variable: one, or one for each of its features.
 fn chosen_numbers(variable: &Variable, chosen: &[&(String, String)]) -> Result<Vec<f32>> {
-    let (name, size) = (&variable.name, variable.size());
-    let example = vec!["0.5"; size.min(3)].join(",");
-    let help = format!("for example: --where {name}={example}");
+    let name = &variable.name;
     let mut values = chosen.iter().filter(|(other, _)| other == name);
     let Some((_, text)) = values.next() else {
         let message = format!("`{name}` is given, and draws depend on its value");
-        return Err(Error::option("where", "", message).help(help));
+        return Err(Error::option("where", "", message).help(example(variable)));
     };
-    let shown = format!("{name}={text}");
     if values.next().is_some() {
         let message = format!("`{name}` has two values");
+        let shown = format!("{name}={text}");
         return Err(Error::option("where", shown, message).help("choose one value"));
     }
-    let numbers: std::result::Result<Vec<f32>, _> = text
-        .split(',')
-        .map(|number| number.trim().parse())
-        .collect();
-    let s = if size == 1 { "" } else { "s" };
-    let numbers = numbers
-        .ok()
-        .filter(|numbers| numbers.len() == size)
-        .ok_or_else(|| {
-            let message = format!("expected {size} number{s}");
-            Error::option("where", &shown, message).help(&help)
-        })?;
-    check_values(
-        variable,
-        0,
-        numbers.iter().copied(),
-        &format!("--where {shown}"),
-    )?;
-    Ok(numbers)
+    numbers(variable, text)
 }
 
 fn originals(rows: &Rows, variable: &Variable, lines: usize) -> Result<Vec<f32>> {

@@ -170,6 +170,7 @@ impl Source {
         &self,
         Target { output, id }: &Target,
         usual: TableFormat,
+        chosen: &[(String, String)],
         prepare: impl FnOnce(Run) -> Result<Run>,
         make: impl FnOnce(&Run, &Rows) -> Result<ResultTable>,
     ) -> Result<()> {
@@ -183,7 +184,7 @@ impl Source {
             let message = "--id: an npz file cannot have columns of text";
             return Err(Error::usage(message).help("write a .csv file"));
         }
-        let rows = self.rows(&run)?;
+        let rows = self.rows_where(&run, chosen)?;
         let mut copied = Vec::new();
         for name in id {
             copied.push((name, rows.column(name)?));
@@ -226,6 +227,15 @@ impl Source {
 
     fn rows(&self, run: &Run) -> Result<Rows> {
         self.rows_of(run, self.part())
+    }
+
+    /// The rows, which need no variable that is chosen and that q does not read.
+    fn rows_where(&self, run: &Run, chosen: &[(String, String)]) -> Result<Rows> {
+        let rows = match &self.data {
+            Some(data) => run.rows_of(&run.open_data_where(data, chosen)?, self.part())?,
+            None => run.rows(self.part())?,
+        };
+        Ok(self.first_of(rows))
     }
 
     fn rows_of(&self, run: &Run, part: Option<DataPart>) -> Result<Rows> {
@@ -299,7 +309,7 @@ impl Predict {
         let prepare = |run| self.calibrated.prepare(run);
         let table = |run: &Run, rows: &Rows| Ok(run.predict(rows)?.table(rows));
         self.source
-            .write_table(&self.target, TableFormat::Csv, prepare, table)
+            .write_table(&self.target, TableFormat::Csv, &[], prepare, table)
     }
 }
 
@@ -324,7 +334,7 @@ impl Encode {
         let prepare = |run| self.calibrated.prepare(run);
         let table = |run: &Run, rows: &Rows| Ok(run.encode(rows)?.table(rows));
         self.source
-            .write_table(&self.target, TableFormat::Npz, prepare, table)
+            .write_table(&self.target, TableFormat::Npz, &[], prepare, table)
     }
 }
 
@@ -346,7 +356,7 @@ pub(super) struct Score {
 impl Score {
     pub fn run(self) -> Result<()> {
         self.source
-            .write_table(&self.target, TableFormat::Csv, Ok, |run, rows| {
+            .write_table(&self.target, TableFormat::Csv, &[], Ok, |run, rows| {
                 let scores = run.log_likelihood(rows)?;
                 Ok(ResultTable::of_numbers(rows, "log-likelihood", &scores))
             })
@@ -378,19 +388,27 @@ fn format_of(output: &Path, usual: TableFormat) -> TableFormat {
 /// with the probabilities of q. Labels are hidden. The arrays of an npz file have axes row, feature; a
 /// CSV file has the names of the columns of the training table, if there was one.
 #[derive(Args)]
-#[command(after_help = "Example:\n  dgc reconstruct runs/vae -o means.npz")]
+#[command(
+    after_help = "Examples:\n  dgc reconstruct runs/vae -o means.npz\n  dgc reconstruct runs/cells -o normalized.npz --where library=10000 --where batch=0"
+)]
 pub(super) struct Reconstruct {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
     target: Target,
+    /// Let p read this value of a given variable instead of those of the rows: a class by name or
+    /// number, or numbers separated by commas; repeat the option for several variables. The means are
+    /// averaged over several values of a variable. q reads the values of the rows
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = set)]
+    chosen: Vec<(String, String)>,
 }
 
 impl Reconstruct {
     pub fn run(self) -> Result<()> {
-        let table = |run: &Run, rows: &Rows| Ok(run.reconstruct(rows)?.table(rows));
+        let chosen = &self.chosen;
+        let table = |run: &Run, rows: &Rows| Ok(run.reconstruct_where(rows, chosen)?.table(rows));
         self.source
-            .write_table(&self.target, TableFormat::Npz, Ok, table)
+            .write_table(&self.target, TableFormat::Npz, chosen, Ok, table)
     }
 }
 
@@ -399,20 +417,33 @@ impl Reconstruct {
 /// A value that is observed stays as it is. A missing one becomes its mean given what is inferred of the
 /// observed ones, as `dgc reconstruct` computes it. For a class variable, there is the probability of each
 /// class. The model's variables need `with missing` behind their types.
+///
+/// With --draws, each missing value is drawn several times from its distribution given the observed ones,
+/// for multiple imputation. The values of one draw of a row are drawn jointly. A CSV file has a line for
+/// each draw of each row, with its number in the column `draw`; the arrays of an npz file have axes row,
+/// draw, feature.
 #[derive(Args)]
-#[command(after_help = "Example:\n  dgc impute runs/blood --data blood.csv -o filled.csv")]
+#[command(
+    after_help = "Examples:\n  dgc impute runs/blood --data blood.csv -o filled.csv\n  dgc impute runs/blood --data blood.csv -o draws.csv --draws 20"
+)]
 pub(super) struct Impute {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
     target: Target,
+    /// Write N draws of each missing value instead of its mean; --samples has no effect
+    #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
+    draws: Option<usize>,
 }
 
 impl Impute {
     pub fn run(self) -> Result<()> {
-        let table = |run: &Run, rows: &Rows| Ok(run.impute(rows)?.table(rows));
+        let table = |run: &Run, rows: &Rows| match self.draws {
+            Some(draws) => Ok(run.impute_draws(rows, draws)?.table(rows)),
+            None => Ok(run.impute(rows)?.table(rows)),
+        };
         self.source
-            .write_table(&self.target, TableFormat::Csv, Ok, table)
+            .write_table(&self.target, TableFormat::Csv, &[], Ok, table)
     }
 }
 

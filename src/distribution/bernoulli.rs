@@ -1,7 +1,7 @@
 //! The Bernoulli distribution, with the logit as its parameter. Values between 0 and 1 count as
 //! probabilities of 1.
 
-use super::{Distribution, Domain, HeadSpec, arguments::within_unit};
+use super::{Distribution, Domain, HeadSpec, arguments::within_unit, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -41,6 +41,10 @@ impl Distribution for Bernoulli {
         let normaliser = graph.scalar(Scalar::Softplus, &[heads[0]]);
         let density = graph.sub(product, normaliser);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some(random.bernoulli(heads[0]))
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

@@ -1,7 +1,7 @@
 //! The beta distribution, with log α and log β as its parameters. It has a density, but no
 //! reparametrised sample.
 
-use super::{Distribution, Domain, HeadSpec, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -40,6 +40,12 @@ impl Distribution for Beta {
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
         let density = graph.scalar(Scalar::Beta, &[value, heads[0], heads[1]]);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        let alpha = random.log_gamma_variable(heads[0].exp());
+        let beta = random.log_gamma_variable(heads[1].exp());
+        Some(1.0 / (1.0 + (beta - alpha).exp()))
     }
 
     /// α / (α + β).

@@ -1,7 +1,7 @@
 //! The gamma distribution, with the logs of the shape α and of the rate β as its parameters. It has
 //! a density, but no reparametrised sample.
 
-use super::{Distribution, Domain, HeadSpec, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -40,6 +40,10 @@ impl Distribution for Gamma {
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
         let density = graph.scalar(Scalar::Gamma, &[value, heads[0], heads[1]]);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some((random.log_gamma_variable(heads[0].exp()) - heads[1]).exp())
     }
 
     /// α / β.

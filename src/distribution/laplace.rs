@@ -1,6 +1,6 @@
 //! The Laplace distribution, with the mean and the log of the scale as its parameters.
 
-use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -62,6 +62,12 @@ impl Distribution for Laplace {
         let scale = graph.exp(heads[1]);
         let scaled = graph.mul(scale, unit);
         Some(graph.sub(heads[0], scaled))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        let centred = random.uniform() - 0.5;
+        let size = -(1.0 - 2.0 * centred.abs()).ln();
+        Some(heads[0] + heads[1].exp() * size.copysign(centred))
     }
 
     fn mean(&self, _: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

@@ -1,6 +1,8 @@
 //! The log-normal distribution: the exponential of a normal variable.
 
-use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, normal};
+use super::{
+    Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, normal, random::Random,
+};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -51,6 +53,10 @@ impl Distribution for LogNormal {
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
         let normal = normal::draw(graph, heads[0], heads[1], noise);
         Some(graph.exp(normal))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some((heads[0] + (0.5 * heads[1]).exp() * random.normal()).exp())
     }
 
     /// exp(μ + σ²/2).

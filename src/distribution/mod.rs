@@ -5,6 +5,7 @@
 //! line to [`DISTRIBUTIONS`]. `docs/contributing/distribution.md` works through an example.
 
 mod arguments;
+mod random;
 mod bernoulli;
 mod beta;
 mod uniform;
@@ -246,6 +247,13 @@ pub trait Distribution: Any + Sync + Debug {
         None
     }
 
+    /// Draws one value, of the heads in double precision. `None` for a distribution over classes, which
+    /// are drawn from their probabilities, and for one that cannot be drawn.
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        let _ = (heads, random);
+        None
+    }
+
     /// The mean of the distribution, for pictures and reconstructions. For `bernoulli` and
     /// `categorical`, the probabilities.
     fn mean(&self, graph: &mut Graph, heads: &[Node], axis: Id<Axis>) -> Node;
@@ -281,6 +289,7 @@ impl dyn Distribution {
 }
 
 pub use crate::tensor::NoiseKind;
+pub use random::Random;
 
 /// Every distribution, in the order of `dgc list`.
 pub const DISTRIBUTIONS: &[&dyn Distribution] = &[

@@ -1,7 +1,7 @@
 //! The negative binomial distribution, with the logs of the mean m and of the dispersion r as its
 //! parameters. Its variance is m + m²/r.
 
-use super::{Distribution, Domain, HeadSpec, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -15,6 +15,12 @@ pub(super) fn log_density(graph: &mut Graph, heads: &[Node], value: Node) -> Nod
     let likely = graph.scalar(Scalar::NegativeBinomial, &[value, heads[0], heads[1]]);
     let remainder = graph.scalar(Scalar::LogFactorialRemainder, &[value]);
     graph.sub(likely, remainder)
+}
+
+/// A count: a Poisson variable whose rate is a gamma variable.
+pub(super) fn count(random: &mut Random, heads: &[f64]) -> f64 {
+    let log_rate = random.log_gamma_variable(heads[1].exp()) + heads[0] - heads[1];
+    random.poisson(log_rate.exp())
 }
 
 impl Distribution for NegativeBinomial {
@@ -47,6 +53,10 @@ impl Distribution for NegativeBinomial {
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
         let density = log_density(graph, heads, value);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some(count(random, heads))
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

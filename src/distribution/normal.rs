@@ -1,6 +1,6 @@
 //! The normal distribution, with the mean and the log of the variance as its parameters.
 
-use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, NoiseKind, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node},
@@ -81,6 +81,10 @@ impl Distribution for Normal {
 
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
         Some(draw(graph, heads[0], heads[1], noise))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some(heads[0] + (0.5 * heads[1]).exp() * random.normal())
     }
 
     fn mean(&self, _: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

@@ -1,6 +1,6 @@
 //! The Poisson distribution, with the log of the rate as its parameter.
 
-use super::{Distribution, Domain, HeadSpec, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -47,6 +47,10 @@ impl Distribution for Poisson {
         let sum = negative_log_density(graph, heads[0], value);
         let sum = graph.sum(sum, &Axes::from(axis));
         graph.neg(sum)
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some(random.poisson(heads[0].exp()))
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

@@ -1,7 +1,7 @@
 //! Student's t-distribution, with the mean, the log of the scale and the log of the degrees of freedom
 //! as its parameters. It has a density, but no reparametrised sample.
 
-use super::{Distribution, Domain, HeadSpec, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -48,6 +48,14 @@ impl Distribution for StudentT {
         let centred = graph.sub(value, heads[0]);
         let density = graph.scalar(Scalar::StudentT, &[centred, heads[1], heads[2]]);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        let degrees = heads[2].exp();
+        // A normal variable over the root of a chi-squared one by its degrees of freedom.
+        let spread = random.log_gamma_variable(0.5 * degrees) - (0.5 * degrees).ln();
+        let unit = random.normal() * (-0.5 * spread).exp();
+        Some(heads[0] + heads[1].exp() * unit)
     }
 
     /// μ, about which the density is symmetric. It is no mean for degrees of freedom up to 1.

@@ -2,7 +2,7 @@
 //! concentration as its parameters. Angles that differ by 2π are the same, and the density is one over
 //! a circle. It has no reparametrised sample.
 
-use super::{Distribution, Domain, HeadSpec, arguments::positive};
+use super::{Distribution, Domain, HeadSpec, arguments::positive, random::Random};
 use crate::{
     id::Id,
     tensor::{Axes, Axis, Graph, Node, Scalar},
@@ -49,6 +49,10 @@ impl Distribution for VonMises {
     fn log_prob(&self, graph: &mut Graph, heads: &[Node], value: Node, axis: Id<Axis>) -> Node {
         let density = graph.scalar(Scalar::VonMises, &[value, heads[0], heads[1]]);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        Some(heads[0] + random.von_mises(heads[1].exp()))
     }
 
     /// μ, the direction of the mean.

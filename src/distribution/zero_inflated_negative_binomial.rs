@@ -5,6 +5,7 @@ use super::{
     Distribution, Domain, HeadSpec,
     arguments::{positive, within_unit},
     negative_binomial,
+    random::Random,
     zero_inflated_poisson::{ZERO_LOGITS, inflate, inflated_mean, logit},
 };
 use crate::{
@@ -53,6 +54,15 @@ impl Distribution for ZeroInflatedNegativeBinomial {
         let density = negative_binomial::log_density(graph, &heads[..2], value);
         let density = inflate(graph, heads[2], value, density);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        let is_zero = random.bernoulli(heads[2]) == 1.0;
+        Some(if is_zero {
+            0.0
+        } else {
+            negative_binomial::count(random, heads)
+        })
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

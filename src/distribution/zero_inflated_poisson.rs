@@ -5,6 +5,7 @@ use super::{
     Distribution, Domain, HeadSpec,
     arguments::{positive, within_unit},
     poisson,
+    random::Random,
 };
 use crate::{
     id::Id,
@@ -72,6 +73,15 @@ impl Distribution for ZeroInflatedPoisson {
         let density = graph.neg(negative);
         let density = inflate(graph, heads[1], value, density);
         graph.sum(density, &Axes::from(axis))
+    }
+
+    fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
+        let is_zero = random.bernoulli(heads[1]) == 1.0;
+        Some(if is_zero {
+            0.0
+        } else {
+            random.poisson(heads[0].exp())
+        })
     }
 
     fn mean(&self, graph: &mut Graph, heads: &[Node], _: Id<Axis>) -> Node {

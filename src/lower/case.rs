@@ -107,6 +107,16 @@ fn filler(domain: Domain) -> f64 {
     }
 }
 
+/// The number `first` at place 0, and those of `rest` at the places that follow: each replaces the number
+/// of all places from its own on.
+fn steps(graph: &mut Graph, place: Node, first: Node, rest: impl Iterator<Item = f64>) -> Node {
+    rest.enumerate().fold(first, |vector, (before, number)| {
+        let (before, number) = (graph.constant(before as f64), graph.constant(number));
+        let is_beyond = graph.scalar(Scalar::Greater, &[place, before]);
+        graph.scalar(Scalar::Select, &[is_beyond, number, vector])
+    })
+}
+
 /// 1 for each element of an axis.
 fn ones(graph: &mut Graph, axis: Id<Axis>) -> Node {
     let index = graph.iota(axis);
@@ -198,6 +208,43 @@ impl<'m, 'g> Case<'m, 'g> {
             .values
             .retain(|variable, _| self.observed.contains(variable));
         cache
+    }
+
+    /// A cache that has only the values and masks of the random variables: nodes and heads are computed
+    /// anew.
+    pub(super) fn drawn_values(&self) -> Cache {
+        let mut cache = self.cached(|role| role != Role::Node);
+        cache.heads.clear();
+        cache
+    }
+
+    /// Sets a variable that is always observed to the same value in all rows, in the units of the data:
+    /// the number of a class, or a number for each feature.
+    pub(super) fn set_given(&mut self, variable: Id<Variable>, values: &[f64]) {
+        let features = self.feature_axis(variable);
+        let value = if self.variable(variable).domain == Domain::Class {
+            let class = self.builder.graph.constant(values[0]);
+            self.builder.graph.one_hot(class, features)
+        } else {
+            let value = self.vector(features, values);
+            match self.standardization(variable) {
+                Some(standardization) => standardization.apply(self.builder.graph, value),
+                None => value,
+            }
+        };
+        self.cache.masks.remove(&variable);
+        self.set(variable, value);
+    }
+
+    /// These numbers along an axis.
+    fn vector(&mut self, axis: Id<Axis>, values: &[f64]) -> Node {
+        let graph = &mut *self.builder.graph;
+        let place = graph.iota(axis);
+        let (first, rest) = values.split_first().expect("an axis has elements");
+        // 0 · place has the axis, also if there is one number.
+        let zeros = graph.scale(place, 0.0);
+        let first = graph.shift(zeros, *first);
+        steps(graph, place, first, rest.iter().copied())
     }
 
     /// The heads so far, and the values of variables whose role fits.
@@ -396,7 +443,7 @@ impl<'m, 'g> Case<'m, 'g> {
 
     /// The unobserved children of the first `count` factors of q, in the order in which they are
     /// drawn.
-    fn drawn_before(&self, count: usize) -> Vec<(Id<Variable>, FactorId)> {
+    pub(super) fn drawn_before(&self, count: usize) -> Vec<(Id<Variable>, FactorId)> {
         let before = (0..count).map(|index| FactorId {
             side: Side::Inference,
             index,
@@ -656,12 +703,7 @@ impl<'m, 'g> Case<'m, 'g> {
         let place = graph.iota(axis);
         let mut logs = values.iter().map(|probability| probability.ln());
         let first = graph.constant(logs.next().expect("a class variable has classes"));
-        // Each class replaces the number of those from its place on.
-        logs.enumerate().fold(first, |head, (before, log)| {
-            let (before, log) = (graph.constant(before as f64), graph.constant(log));
-            let is_beyond = graph.scalar(Scalar::Greater, &[place, before]);
-            graph.scalar(Scalar::Select, &[is_beyond, log, head])
-        })
+        steps(graph, place, first, logs)
     }
 
     /// Heads with an axis of components.
@@ -819,14 +861,22 @@ impl<'m, 'g> Case<'m, 'g> {
         graph.sum(observed, &Axes::from(features))
     }
 
+    /// The heads of a factor; those of a component that is drawn for each row, if it has several.
+    pub(super) fn drawn_heads(&mut self, id: FactorId) -> (&'static dyn Distribution, Vec<Node>) {
+        let (distribution, heads) = self.distribution(id);
+        let name = &self.variable(id.factor(self.model).child).name;
+        let heads = match self.weights(id) {
+            Some(weights) => weights.draw(&mut self.builder, name, heads),
+            None => heads,
+        };
+        (distribution, heads)
+    }
+
     /// Draws the child of a factor. If there are several samples, the builder has the sample axis.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
-        let (distribution, mut heads) = self.distribution(id);
+        let (distribution, heads) = self.drawn_heads(id);
         let child = id.factor(self.model).child;
         let name = &self.variable(child).name;
-        if let Some(weights) = self.weights(id) {
-            heads = weights.draw(&mut self.builder, name, heads);
-        }
         let axis = self.feature_axis(child);
         let batch = heads
             .iter()

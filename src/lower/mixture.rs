@@ -114,9 +114,10 @@ impl Weights {
             .contract(weights, value, &Axes::from(self.component))
     }
 
-    /// Draws a component for each row, and gives its heads. `name` is the variable's.
+    /// Draws a component for each row and sample, and gives its heads. `name` is the variable's.
     pub(super) fn draw(self, builder: &mut Builder, name: &str, heads: Vec<Node>) -> Vec<Node> {
         let axes = Axes::from(builder.row()).with(self.component);
+        let axes: Axes = axes.iter().chain(builder.sample).collect();
         let uniform = builder.noise(&format!("{name}.component"), NoiseKind::Uniform, axes);
         let graph = &mut *builder.graph;
         let noise = gumbel(graph, uniform);

@@ -20,7 +20,7 @@
 //! - `entry`, `weight`, `choice`, `term`: a bound as named numbers per row;
 //! - `cost`: implements [`CostContext`](crate::model::CostContext) for a case, through which a cost
 //!   of the objective lowers itself ([`CostTerm::lower`](crate::model::CostTerm::lower));
-//! - `objective`, `evaluate`, `reconstruct`, `generate`, `update`: the programs of a run;
+//! - `objective`, `evaluate`, `reconstruct`, `predictive`, `generate`, `update`: the programs of a run;
 //! - `freeze`: parameters that training does not change.
 
 mod row_noise;
@@ -39,6 +39,7 @@ mod cost;
 mod objective;
 mod evaluate;
 mod reconstruct;
+mod predictive;
 mod generate;
 mod update;
 mod freeze;
@@ -47,7 +48,8 @@ pub use evaluate::{Evaluate, evaluate};
 pub use freeze::freeze;
 pub use generate::generate;
 pub use objective::train;
-pub use reconstruct::reconstruct;
+pub use predictive::predictive;
+pub use reconstruct::{Given, reconstruct};
 pub use update::update;
 
 /// How networks run: in training, for `dgc bound` and in evaluation.

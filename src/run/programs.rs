@@ -6,7 +6,7 @@ use crate::{
     bound::Case,
     driver,
     error::Result,
-    lower::{Evaluate, Mode},
+    lower::{Evaluate, Given, Mode},
     model::{Batch, Model},
     plan::NoiseSource,
     tensor::Graph,
@@ -113,8 +113,22 @@ pub fn evaluation(model: &Model) -> (Case, Evaluate) {
 ///
 /// # Errors
 /// If the model is too large to be planned.
-pub fn reconstruct(model: &Model, case: &Case, what: Evaluate) -> Result<Build> {
-    planned("reconstruct", &driver::reconstruct(model, case, what))
+pub fn reconstruct(
+    model: &Model,
+    case: &Case,
+    what: Evaluate,
+    given: &[Vec<Given>],
+) -> Result<Build> {
+    let graph = driver::reconstruct(model, case, what, given);
+    planned("reconstruct", &graph)
+}
+
+/// The program that draws latents of a batch of rows, and computes the heads of their data.
+///
+/// # Errors
+/// If the model is too large to be planned.
+pub fn predictive(model: &Model, case: &Case, what: Evaluate) -> Result<Build> {
+    planned("predictive", &driver::predictive(model, case, what))
 }
 
 /// The program that infers a batch of rows.

@@ -8,7 +8,7 @@ use common::{
 };
 use dgc::{
     backend::Device,
-    distribution::{DISTRIBUTIONS, Distribution, Domain},
+    distribution::{DISTRIBUTIONS, Distribution, Domain, Random},
     driver,
     names::ParameterGroup,
     optimizer::OPTIMIZERS,
@@ -144,6 +144,119 @@ fn sample_has_the_mean(distribution: &dyn Distribution, mean: f64) {
         "{}: samples have mean {found}, not {mean}",
         distribution.name()
     );
+}
+
+/// Numbers that are drawn have the distribution function of the density, at nine of its quantiles.
+#[test]
+fn draws_follow_the_density() {
+    const DRAWS: usize = 40_000;
+    let numbers = DISTRIBUTIONS
+        .iter()
+        .filter(|known| known.support() != Domain::Class);
+    for distribution in numbers {
+        let name = distribution.name();
+        let (heads, points) = quadrature(*distribution);
+        let mut graph = Graph::new();
+        let (row, feature) = row_and_feature(&mut graph, points.len(), 1);
+        let nodes: Vec<Node> = heads.iter().map(|&head| graph.constant(head)).collect();
+        let value = graph.input("value", Axes::from([row, feature]));
+        let density = distribution.log_prob(&mut graph, &nodes, value, feature);
+        graph.output(OutputKind::Value, "density", density, vec![row]);
+        let xs = points.iter().map(|(x, _)| *x).collect();
+        let densities = evaluate(&graph, &[("value", xs)]);
+        let mut random = Random::new(3, 0, name);
+        let draw = |_| distribution.draw(&heads, &mut random);
+        let draws: Option<Vec<f64>> = (0..DRAWS).map(draw).collect();
+        let mut draws = draws.unwrap_or_else(|| panic!("`{name}` cannot be drawn"));
+        if distribution.is_periodic() {
+            // The points are one turn around the location.
+            let turn = std::f64::consts::TAU;
+            let around = |x: f64| x - turn * ((x - heads[0]) / turn).round();
+            draws.iter_mut().for_each(|x| *x = around(*x));
+        }
+        draws.sort_by(f64::total_cmp);
+        let (mut sum, mut next) = (0.0, 1);
+        for ((x, weight), density) in points.iter().zip(densities) {
+            sum += density.exp() * weight;
+            if sum > 0.1 * f64::from(next) && next < 10 {
+                let below = draws.partition_point(|drawn| drawn <= x) as f64 / DRAWS as f64;
+                // Four standard errors, and the width of a cell of the quadrature.
+                assert!(
+                    (below - sum).abs() < 0.012,
+                    "{name} at {x}: {below} instead of {sum}"
+                );
+                next = (10.0 * sum).floor() as i32 + 1;
+            }
+        }
+        assert!(next > 1, "{name} has quantiles");
+    }
+}
+
+/// Over the whole range of heads, numbers that are drawn are in the domain: at most infinite or 0 in
+/// double precision, where a value is beyond single precision.
+#[test]
+fn draws_are_in_the_domain() {
+    for distribution in DISTRIBUTIONS {
+        let ends: &[f64] = &[-30.0, -8.0, 0.0, 2.4, 8.0, 20.0, 30.0];
+        let rows = combinations(&vec![ends; distribution.heads().len()]);
+        let mut random = Random::new(1, 0, distribution.name());
+        for heads in rows {
+            let Some(drawn) = distribution.draw(&heads, &mut random) else {
+                assert_eq!(distribution.support(), Domain::Class, "{distribution:?}");
+                continue;
+            };
+            let fits = match distribution.support() {
+                Domain::Positive => drawn >= 0.0,
+                Domain::Unit => (0.0..=1.0).contains(&drawn),
+                Domain::Binary => drawn == 0.0 || drawn == 1.0,
+                Domain::Count => drawn >= 0.0 && drawn.fract() == 0.0,
+                Domain::Real | Domain::Class => !drawn.is_nan(),
+            };
+            assert!(fits, "{} with {heads:?}: {drawn}", distribution.name());
+        }
+    }
+}
+
+/// Poisson and von Mises variables of several sizes have the mean and the variance of the distribution,
+/// whichever algorithm draws them.
+#[test]
+fn draws_of_every_size_have_their_moments() {
+    let moments = |name: &'static str, heads: &[f64]| {
+        let distribution = dgc::distribution::find(name).expect("a distribution");
+        let mut random = Random::new(2, 0, name);
+        let draws: Vec<f64> = (0..40_000)
+            .map(|_| distribution.draw(heads, &mut random).expect("a number"))
+            .collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        let squares = draws.iter().map(|x| (x - mean).powi(2));
+        (mean, squares.sum::<f64>() / draws.len() as f64)
+    };
+    for rate in [0.02, 3.0, 9.9, 10.1, 60.0, 1e4, 1e7, 1e9] {
+        let (mean, variance) = moments("poisson", &[f64::ln(rate)]);
+        assert!((mean - rate).abs() < 0.025 * rate.sqrt(), "{rate}: {mean}");
+        // The variance of a small rate has a larger error: (1 / rate + 2) / draws, by the kurtosis.
+        let most = 5.0 * ((1.0 / rate + 2.0) / 40_000.0).sqrt();
+        assert!((variance / rate - 1.0).abs() < most, "{rate}: {variance}");
+    }
+    for concentration in [1e4, 9e5, 2e6, 1e12] {
+        let (mean, variance) = moments("von_mises", &[0.7, f64::ln(concentration)]);
+        let wanted = 1.0 / concentration;
+        assert!(
+            (mean - 0.7).abs() < 0.025 * wanted.sqrt(),
+            "{concentration}: {mean}"
+        );
+        assert!(
+            (variance / wanted - 1.0).abs() < 0.05,
+            "{concentration}: {variance}"
+        );
+    }
+    // A gamma variable of a small shape: E[log x] = digamma(a), which is −1 / a for a small a.
+    let mut random = Random::new(5, 0, "gamma");
+    let mean = (0..40_000)
+        .map(|_| random.log_gamma_variable(1e-3))
+        .sum::<f64>()
+        / 40_000.0;
+    assert!((mean / -1000.576 - 1.0).abs() < 0.025, "{mean}");
 }
 
 fn closed_form_kl(distribution: &dyn Distribution, points: &[(f64, f64)]) {
