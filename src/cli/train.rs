@@ -91,7 +91,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "RUN")]
     init: Option<PathBuf>,
     /// Do not change the parameters whose names match a pattern, such as 'p.*'; repeat the option to
-    /// freeze more
+    /// freeze more. '!PATTERN' excepts parameters; the last pattern that matches decides
     #[arg(long, value_name = "PATTERN")]
     freeze: Vec<String>,
     /// Also write the metrics as events for TensorBoard, in the run's folder: `tensorboard --logdir

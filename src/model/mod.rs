@@ -82,13 +82,20 @@ impl Model {
         data.chain(self.with_role(Role::Given)).collect()
     }
 
-    /// Whether training leaves the parameter of this name as it is. In a pattern, `*` stands for any
-    /// text and `?` for one letter.
+    /// Whether training leaves the parameter of this name as it is: the last pattern that matches it
+    /// decides, and one that begins with `!` excepts it. In a pattern, `*` stands for any text and `?` for
+    /// one letter.
     pub fn is_frozen(&self, parameter: &str) -> bool {
-        let matches = |pattern: &String| {
-            glob::Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(parameter))
+        let decides = |pattern: &String| {
+            let (text, freezes) = match pattern.strip_prefix('!') {
+                Some(text) => (text, false),
+                None => (pattern.as_str(), true),
+            };
+            let matches = glob::Pattern::new(text).is_ok_and(|parsed| parsed.matches(parameter));
+            matches.then_some(freezes)
         };
-        self.frozen.iter().any(matches)
+        let mut patterns = self.frozen.iter().rev();
+        patterns.find_map(decides).unwrap_or(false)
     }
 
     /// The weights of rows in training, if the model has them.

@@ -1,5 +1,5 @@
-//! The learning curves of a run as an SVG picture: the bound, or else the loss, and the errors over
-//! the epochs.
+//! The learning curves of a run as an SVG picture: the bound, or else the loss, the errors, and the log
+//! losses of labels over the epochs.
 //!
 //! The picture needs no script, and follows the light or dark colours of its reader.
 
@@ -85,21 +85,26 @@ fn panels(epochs: &[Value]) -> Vec<Panel> {
             metrics["loss"].as_f64()
         })
     };
-    let (mut errors, mut numeric) = (Vec::new(), Vec::new());
-    for part in parts {
-        let fields = epochs.last().and_then(|last| last[part].as_object());
-        let names = || fields.into_iter().flatten().map(|(name, _)| name);
-        for name in names().filter(|name| *name == "RMSE" || name.starts_with("RMSE of ")) {
-            let title = format!("{part}{}", name.trim_start_matches("RMSE"));
-            numeric.extend(line(epochs, title, |metrics| metrics[part][name].as_f64()));
-        }
-        for name in names().filter(|name| *name == "error" || name.starts_with("error of ")) {
-            let title = format!("{part}{}", name.trim_start_matches("error"));
-            errors.extend(line(epochs, title, |metrics| {
-                Some(100.0 * metrics[part][name].as_f64()?)
-            }));
-        }
+    let of_parts = |score: &str, scale: f64| -> Vec<Line> {
+        let lines = parts.map(|part| of_labels(epochs, part, score, scale));
+        lines.into_iter().flatten().collect()
+    };
+    let (errors, numeric) = (of_parts("error", 100.0), of_parts("RMSE", 1.0));
+    // The steps have the cross-entropy of labelled rows, if the model has the line `classify`.
+    let last = epochs.last().map(|last| &last["classification"]);
+    let labels = last.and_then(Value::as_object).into_iter().flatten();
+    let labels: Vec<&String> = labels.map(|(label, _)| label).collect();
+    let mut log_losses = Vec::new();
+    for label in &labels {
+        let name = match labels.len() {
+            1 => "training".to_string(),
+            _ => format!("training of {label}"),
+        };
+        log_losses.extend(line(epochs, name, |metrics| {
+            metrics["classification"][label].as_f64()
+        }));
     }
+    log_losses.extend(of_parts("log loss", 1.0));
     let first = match bounds.is_empty() {
         true => Panel {
             title: "loss",
@@ -118,9 +123,30 @@ fn panels(epochs: &[Value]) -> Vec<Panel> {
         title: "RMSE",
         lines: numeric,
     };
-    let mut panels = vec![first, errors, numeric];
+    let log_losses = Panel {
+        title: "log loss of labels, nats",
+        lines: log_losses,
+    };
+    let mut panels = vec![first, errors, numeric, log_losses];
     panels.retain(|panel| !panel.lines.is_empty());
     panels
+}
+
+/// The lines of a score of each label on held-out rows, times `scale`: such as `error`, or `error of y`
+/// if there are several labels.
+fn of_labels(epochs: &[Value], part: &str, score: &str, scale: f64) -> Vec<Line> {
+    let fields = epochs.last().and_then(|last| last[part].as_object());
+    let names = fields.into_iter().flatten().map(|(name, _)| name);
+    let of_score = |name: &&String| {
+        let rest = name.strip_prefix(score);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" of "))
+    };
+    let lines = names.filter(of_score).filter_map(|name| {
+        let title = format!("{part}{}", &name[score.len()..]);
+        let value = |metrics: &Value| Some(scale * metrics[part][name].as_f64()?);
+        line(epochs, title, value)
+    });
+    lines.collect()
 }
 
 /// A line of the epochs that have a finite number; `None` if none has.

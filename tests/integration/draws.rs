@@ -104,7 +104,7 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
 }
 
 /// The draws of a variable of a row.
-fn of_row<'d>(drawn: &'d ImputedDraws, variable: usize, row: usize) -> Vec<&'d [f32]> {
+fn of_row(drawn: &ImputedDraws, variable: usize, row: usize) -> Vec<&[f32]> {
     let variable = &drawn.variables[variable];
     let size = drawn.draws * variable.width;
     let values = &variable.values[row * size..(row + 1) * size];
@@ -217,10 +217,10 @@ fn draws_have_the_mean_and_the_covariance_of_the_model() {
     let run = run.with_samples(5000);
     let probabilities = run.impute(&rows).expect("means");
     let probabilities = &probabilities.get("c").expect("the classes").values;
-    for class in 0..3 {
+    for (class, &wanted) in probabilities[..3].iter().enumerate() {
         let drawn = of_row(&drawn, 1, 0).into_iter();
         let often = drawn.filter(|draw| draw[0] as usize == class).count() as f64 / count;
-        let wanted = f64::from(probabilities[class]);
+        let wanted = f64::from(wanted);
         assert!(
             (often - wanted).abs() < 0.03,
             "class {class}: {often} instead of {wanted}"

@@ -55,6 +55,7 @@ mod ordinal;
 mod outputs;
 mod overview;
 mod precision;
+mod query;
 mod records;
 mod registries;
 mod reconstruction;

@@ -195,6 +195,8 @@ fn a_run_has_its_learning_curves() {
     for text in [
         "bound, nats per row",
         "error, %",
+        "log loss of labels, nats",
+        ">training<",
         ">validation<",
         ">training, labelled<",
         "best epoch: ",

@@ -217,6 +217,33 @@ fn paths_in_pages_exist() {
     assert!(count >= 50, "{count} paths");
 }
 
+/// The blocks of a page that begin with a fence.
+fn fenced<'t>(text: &'t str, fence: &str) -> Vec<&'t str> {
+    let parts = text.split(fence).skip(1);
+    let blocks = parts.map(|part| part.split_once("```").expect("a block is closed").0);
+    blocks.collect()
+}
+
+/// Runs the commands of a page in a folder. Their output has every line of the page that has no number;
+/// numbers differ between machines.
+fn run_commands(text: &str, at: &Path, commands: usize) {
+    let (mut count, mut output) = (0, String::new());
+    for line in fenced(text, "```console\n")
+        .into_iter()
+        .flat_map(str::lines)
+    {
+        if let Some(command) = line.strip_prefix("$ dgc ") {
+            let words = command.split_whitespace();
+            let words: Vec<&str> = words.map(|word| word.trim_matches('\'')).collect();
+            output = common::program::fine(at, &words);
+            count += 1;
+        } else if !line.contains(|c: char| c.is_ascii_digit() || c == '…') {
+            assert!(output.contains(line), "no {line:?} in {output}");
+        }
+    }
+    assert_eq!(count, commands);
+}
+
 /// Runs the commands of a tutorial with its table. Their output has every line of the page that has no
 /// number; numbers differ between machines.
 fn follow(page: &str, table: &str, commands: usize) {
@@ -225,23 +252,9 @@ fn follow(page: &str, table: &str, commands: usize) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     std::fs::copy(common::root().join("data").join(table), at.join(table)).expect("a copy");
-    let fenced = |kind: &'static str| {
-        let parts = text.split(kind).skip(1);
-        parts.map(|part| part.split_once("```").expect("a block is closed").0)
-    };
-    let new = fenced("```csv\n").last().expect("the page has new rows");
-    std::fs::write(at.join("new.csv"), new).expect("a file is written");
-    let (mut count, mut output) = (0, String::new());
-    for line in fenced("```console\n").flat_map(str::lines) {
-        if let Some(command) = line.strip_prefix("$ dgc ") {
-            let words: Vec<&str> = command.split_whitespace().collect();
-            output = common::program::fine(at, &words);
-            count += 1;
-        } else if !line.contains(|c: char| c.is_ascii_digit() || c == '…') {
-            assert!(output.contains(line), "no {line:?} in {output}");
-        }
-    }
-    assert_eq!(count, commands);
+    let new = fenced(&text, "```csv\n").pop();
+    std::fs::write(at.join("new.csv"), new.expect("the page has new rows")).expect("a file");
+    run_commands(&text, at, commands);
     let model = Path::new(table).with_extension("dgm");
     let model = std::fs::read_to_string(at.join(model)).expect("a model");
     assert!(
@@ -253,6 +266,38 @@ fn follow(page: &str, table: &str, commands: usize) {
 #[test]
 fn the_table_becomes_probabilities() {
     follow("table.md", "iris.csv", 5);
+}
+
+/// Cells and a query: the page has the script of its data and the model.
+#[test]
+fn cells_and_a_new_batch_get_types() {
+    let root = common::root();
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file can be read");
+    let text = read("docs/tutorials/cells.md");
+    assert_eq!(fenced(&text, "```python\n"), [read("data/cells.py")]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    for file in ["cells.h5ad", "query.h5ad"] {
+        std::fs::copy(root.join("data").join(file), at.join(file)).expect("a copy");
+    }
+    let model = fenced(&text, "```dgm\n");
+    std::fs::write(at.join("cells.dgm"), model[0]).expect("a model");
+    run_commands(&text, at, 7);
+    let arrays = dgc::run::data::read_arrays(&at.join("normalized.npz")).expect("arrays");
+    let counts = arrays.iter().find(|array| array.name == "counts");
+    let counts = counts.expect("the means of the counts");
+    assert_eq!(counts.shape, [400, 50]);
+    for cell in counts.data.chunks(50) {
+        let total: f64 = cell.iter().sum();
+        assert!((total - 10_000.0).abs() < 1.0, "{total}");
+    }
+    // The page says that most of the types are right.
+    for run in ["runs/cells", "runs/query"] {
+        let said = common::program::fine(at, &["eval", run, "--json", "--threads", "1"]);
+        let found: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let error = found["error of cell_type"].as_f64().expect("an error");
+        assert!(error < 0.1, "{run}: {error}");
+    }
 }
 
 #[test]

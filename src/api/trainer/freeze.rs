@@ -34,7 +34,9 @@ pub(super) fn frozen(model: Model, options: &Options) -> Result<Model> {
         .filter(|name| !is_upstream(&model, name))
         .collect();
     for pattern in &options.freeze {
-        let parsed = glob::Pattern::new(pattern).map_err(|error| {
+        // `!` excepts the parameters that match.
+        let text = pattern.strip_prefix('!').unwrap_or(pattern);
+        let parsed = glob::Pattern::new(text).map_err(|error| {
             Error::option("freeze", pattern, format!("not a pattern: {}", error.msg))
                 .help("`*` stands for any text, `?` for one letter")
         })?;
@@ -43,7 +45,7 @@ pub(super) fn frozen(model: Model, options: &Options) -> Result<Model> {
             let groups = groups(&names);
             let candidates = groups.iter().map(String::as_str);
             let candidates = candidates.chain(names.iter().copied());
-            let help = suggest(pattern, candidates).unwrap_or_default();
+            let help = suggest(text, candidates).unwrap_or_default();
             return Err(Error::option("freeze", pattern, message).help(help));
         }
     }

@@ -25,6 +25,7 @@ impl Trainer {
         let (folder, settings) = Folder::open(path)?;
         let other = folder.model(&settings)?;
         check_classes(&shown, &self.stepper.model, data, &settings)?;
+        self.adopt_names(data, &settings)?;
         let checkpoint = folder.read_chosen(&settings, &other, CheckpointChoice::Best)?;
         let arrays = checkpoint.evaluated();
         let model = &self.stepper.model;
@@ -82,6 +83,43 @@ impl Trainer {
             checkpoint: checkpoint.checksum.clone(),
         });
         self.summary.init = Some(inherited);
+        Ok(())
+    }
+}
+
+impl Trainer {
+    /// Takes the names of a label's classes from the other run, if no row of the data is labelled.
+    ///
+    /// # Errors
+    /// If the rows cannot be read.
+    fn adopt_names(&mut self, data: &Dataset, other: &Settings) -> Result<()> {
+        // Data in memory have their names themselves.
+        if data.name().is_none() {
+            return Ok(());
+        }
+        for label in self.stepper.model.labels() {
+            let (name, known) = (&label.name, &mut self.settings.class_names);
+            let Some(names) = other
+                .class_names
+                .get(name)
+                .filter(|_| !known.contains_key(name))
+            else {
+                continue;
+            };
+            let parts = [
+                Some(&data.train),
+                data.test.as_ref(),
+                data.validation.as_ref(),
+            ];
+            let mut is_unlabelled = true;
+            for part in parts.into_iter().flatten() {
+                let classes = part.classes(name)?.unwrap_or_default();
+                is_unlabelled &= classes.iter().all(|class| *class < 0);
+            }
+            if is_unlabelled && names.len() <= label.size() {
+                known.insert(name.clone(), names.clone());
+            }
+        }
         Ok(())
     }
 }

@@ -43,7 +43,8 @@ pub struct Options {
     pub init: Option<PathBuf>,
     /// Patterns of the names of parameters that training does not change, such as `p.*`: no update, no
     /// weight decay, and no change of batch norm's running averages. `*` stands for any text, `?` for one
-    /// letter.
+    /// letter. `!` before a pattern excepts the parameters that match it; the last pattern that matches a name
+    /// decides.
     pub freeze: Vec<String>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,

@@ -179,7 +179,8 @@ fn missing_classes(training: &LabelCounts) -> Option<Note> {
     }
     if labelled == 0 {
         let message = format!("labels of `{label}`: no training row is labelled");
-        let help = "the classes are clusters in any order, so the label error means nothing";
+        let help = "unless the run begins with another one that knows the classes, they are clusters in \
+                    any order, and the label error means nothing";
         return Some(Note::new(message).help(help));
     }
     let noun = if missing.len() == 1 {
