@@ -35,18 +35,18 @@ impl Distribution for Ordinal {
     /// At first, the first and the last of K classes have probability 1 / K at the location 0, and
     /// thresholds are equally far apart.
     fn shared(&self, classes: usize) -> Vec<Shared> {
-        let outermost = (classes as f64 - 1.0).ln();
+        let farthest = (classes as f64 - 1.0).ln();
         let mut shared = Vec::new();
         if classes > 1 {
             shared.push(Shared {
                 name: "threshold.first",
                 size: 1,
-                start: -outermost,
+                start: -farthest,
             });
         }
         if classes > 2 {
             let size = classes - 2;
-            let distance = 2.0 * outermost / size as f64;
+            let distance = 2.0 * farthest / size as f64;
             shared.push(Shared {
                 name: "threshold.increment",
                 size,

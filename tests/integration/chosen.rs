@@ -2,7 +2,10 @@
 
 use crate::common;
 
-use common::program::{fails, fine};
+use common::{
+    emulator,
+    program::{fails, fine},
+};
 use dgc::{DataArray, Dataset, Device, Model, NamedArray, Options, Rows, Run, Trainer};
 use std::{collections::BTreeMap, path::Path};
 
@@ -228,6 +231,21 @@ fn files_need_no_chosen_columns() {
     fine(folder.path(), &[&csv[..], &both[..]].concat());
     let read = |name: &str| std::fs::read_to_string(path(name)).expect("a table");
     assert_eq!(read("bare_means.csv"), read("whole_means.csv"));
+    // The emulated GPU has the same means.
+    let csv = ["reconstruct", "one", "--data", "bare.csv", "-o", "gpu.csv"];
+    let device = ["--device", "cuda"];
+    let arguments = [&csv[..], &both[..], &device[..]].concat();
+    emulator::fine(folder.path(), &arguments, &[]);
+    let (found, wanted) = (read("gpu.csv"), read("bare_means.csv"));
+    let cells = |table: &str| -> Vec<f32> {
+        let lines = table.lines().skip(1).flat_map(|line| line.split(','));
+        lines.map(|cell| cell.parse().expect("a number")).collect()
+    };
+    let (found, wanted) = (cells(&found), cells(&wanted));
+    assert_eq!(found.len(), wanted.len());
+    for (found, wanted) in found.iter().zip(&wanted) {
+        close(*found, f64::from(*wanted), "the GPU");
+    }
     let said = fails(
         folder.path(),
         &reconstruct("one", "bare.csv", &["--where", "batch=b"]),

@@ -2,7 +2,10 @@
 
 use crate::common;
 
-use common::program::{fails, fine};
+use common::{
+    emulator,
+    program::{fails, fine},
+};
 use dgc::{
     DataArray, Dataset, Device, ImputedDraws, Model, NamedArray, Options, Rows, Run, Trainer,
 };
@@ -350,6 +353,23 @@ fn the_program_writes_draws() {
     };
     assert_eq!(shape("size"), [30, 3, 1]);
     assert_eq!(shape("kind"), [30, 3]);
+    // The emulated GPU has the same noise, and the same draws up to rounding.
+    let gpu = [
+        "impute", "run", "-o", "gpu.csv", "--draws", "3", "--device", "cuda",
+    ];
+    emulator::fine(folder.path(), &gpu, &[]);
+    let written = std::fs::read_to_string(path("gpu.csv")).expect("a table");
+    for (found, wanted) in written.lines().zip(&lines).skip(1) {
+        let size = |line: &str, column: usize| -> f64 {
+            let cell = line.split(',').nth(column).expect("a cell");
+            cell.parse().expect("a number")
+        };
+        let (found, wanted) = (size(found, 2), size(wanted, 3));
+        assert!(
+            (found - wanted).abs() < 1e-3 * wanted,
+            "{found} instead of {wanted}"
+        );
+    }
     let said = fails(folder.path(), &["impute", "run", "-o", "-", "--draws", "0"]);
     assert!(said.contains("expected at least 1, found 0"), "{said}");
     let said = fails(
