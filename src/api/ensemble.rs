@@ -68,6 +68,11 @@ impl Ensemble {
         &self.runs
     }
 
+    /// The runs, to be members of another ensemble.
+    pub fn into_runs(self) -> Vec<Run> {
+        self.runs
+    }
+
     /// Changes every run, for example its number of samples with [`Run::with_samples`].
     pub fn map(self, change: impl FnMut(Run) -> Run) -> Self {
         Ensemble {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 struct Source {
     /// The folder of a run, such as runs/adgm; `dgc predict` and `dgc eval` also take the folder of
-    /// several seeds, and average the class probabilities of its runs
+    /// several seeds, and average the predictions of its runs
     run: PathBuf,
     /// The data set: `mnist`, a folder of arrays or idx files, or an .npz, .safetensors, .csv or .h5ad
     /// file [default: the run's data set]
@@ -119,14 +119,32 @@ enum CheckpointName {
     Last,
 }
 
+/// Further runs of an ensemble.
+#[derive(Args)]
+struct Others {
+    /// Further runs with the same labels, of any models: their predictions and those of the first are
+    /// averaged
+    #[arg(value_name = "RUN")]
+    others: Vec<PathBuf>,
+}
+
 impl Source {
-    /// The runs of a folder of several seeds, whose predictions are averaged; `None` for one run.
-    fn ensemble(&self) -> Result<Option<Ensemble>> {
-        if !Seeds::is_in(&self.run) {
+    /// The runs whose predictions are averaged: those of a folder of several seeds, and `others`; `None`
+    /// for one run.
+    fn ensemble(&self, Others { others }: &Others) -> Result<Option<Ensemble>> {
+        let folders = || std::iter::once(&self.run).chain(others);
+        if others.is_empty() && !Seeds::is_in(&self.run) {
             return Ok(None);
         }
-        let ensemble = Ensemble::open_on(&self.run, &self.device.choice()?)?;
-        Ok(Some(ensemble.map(|run| self.applied(run))))
+        let device = self.device.choice()?;
+        let mut runs = Vec::new();
+        for folder in folders() {
+            match Seeds::is_in(folder) {
+                true => runs.extend(Ensemble::open_on(folder, &device)?.into_runs()),
+                false => runs.push(Run::open_on(folder, &device)?),
+            }
+        }
+        Ok(Some(Ensemble::new(runs)?.map(|run| self.applied(run))))
     }
 
     /// The rows to use several runs on.
@@ -256,6 +274,8 @@ pub(super) struct Eval {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
+    others: Others,
+    #[command(flatten)]
     calibrated: Calibrated,
     /// Print the evaluation as JSON
     #[arg(long)]
@@ -264,7 +284,7 @@ pub(super) struct Eval {
 
 impl Eval {
     pub fn run(self) -> Result<()> {
-        if let Some(ensemble) = self.source.ensemble()? {
+        if let Some(ensemble) = self.source.ensemble(&self.others)? {
             let ensemble = self.calibrated.prepare_all(ensemble)?;
             let rows = self.source.rows_of_ensemble(&ensemble)?;
             let evaluation = ensemble.evaluate(&rows)?;
@@ -295,6 +315,8 @@ pub(super) struct Predict {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
+    others: Others,
+    #[command(flatten)]
     target: Target,
     #[command(flatten)]
     calibrated: Calibrated,
@@ -302,7 +324,7 @@ pub(super) struct Predict {
 
 impl Predict {
     pub fn run(self) -> Result<()> {
-        if let Some(ensemble) = self.source.ensemble()? {
+        if let Some(ensemble) = self.source.ensemble(&self.others)? {
             let ensemble = self.calibrated.prepare_all(ensemble)?;
             return self.source.write_averages(&self.target, &ensemble);
         }

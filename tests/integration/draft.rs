@@ -236,3 +236,30 @@ fn every_recipe_trains() {
         assert!((mean - wanted).abs() < 1e-6);
     }
 }
+
+/// `dgc new --recipe all` writes a folder of models, and `dgc predict` averages several runs.
+#[test]
+fn models_of_all_recipes_are_averaged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    write(at, "animals.csv", &table());
+    let new = ["new", "animals.csv", "--recipe", "all", "-o", "animals"];
+    assert!(fails(at, &new).contains("expected a label"));
+    let said = fine(at, &[&new[..], &["--label", "species"]].concat());
+    assert!(fails(at, &[&new[..], &["--label", "species"]].concat()).contains("the folder exists"));
+    let commands: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("  dgc "))
+        .collect();
+    assert_eq!(commands.len(), 5, "{said}");
+    for command in &commands[..4] {
+        let words: Vec<&str> = command.split(' ').chain(["--epochs", "20"]).collect();
+        fine(at, &words);
+    }
+    fine(at, &commands[4].split(' ').collect::<Vec<_>>());
+    let averaged = std::fs::read_to_string(at.join("labels.csv")).expect("predictions");
+    assert_eq!(averaged.lines().count(), 16, "{averaged}");
+    let runs = ["runs/animals/joint", "runs/animals/linear"];
+    let said = fine(at, &[&["eval"], &runs[..]].concat());
+    assert!(said.contains("2 runs"), "{said}");
+}
