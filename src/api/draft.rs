@@ -15,7 +15,7 @@ const MOST_NUMBERS: usize = 100;
 /// About how many steps a draft trains for.
 const STEPS: usize = 2000;
 
-/// Writes a model for a CSV file, with comments that explain each choice: all numeric columns are one
+/// Writes a model for a table, with comments that explain each choice: all numeric columns are one
 /// variable of standardized real numbers, each column of names is a class variable, and the column
 /// `label`, if any, is the label: a class, or a number if it has many different ones. Without a class
 /// label, all recipes are [`Recipe::Joint`]. [`Dataset::open`](crate::Dataset::open) reads the file for the model.
@@ -166,6 +166,12 @@ impl<'a> Draft<'a> {
     /// Adds a column that is not the label.
     fn add(&mut self, column: &'a ColumnSummary, place: &str) -> Result<()> {
         let (name, count) = (&column.name, column.values.len());
+        if column.list.is_some() {
+            self.notes.push(format!(
+                "column `{name}` is not used: it has lists of numbers"
+            ));
+            return Ok(());
+        }
         if count == 0 {
             self.notes.push(format!(
                 "column `{name}` is not used: it has no value in the training rows"

@@ -46,7 +46,7 @@ pub use crate::{
         calibration::{Calibration, Temperature},
         classification::ClassScores,
         compiled::Compiled,
-        data::{ClassNames, DataArray, Dataset, Field, LabelCounts, Numbers, Source},
+        data::{ClassNames, DataArray, DataFiles, Dataset, Field, LabelCounts, Numbers, Source},
         folder::CheckpointChoice,
     },
 };

@@ -1,11 +1,17 @@
 //! Results for each row as a table, in the formats that it can be written in.
 
+#[cfg(feature = "parquet")]
+mod parquet;
+
 use super::{
     evaluation::{Encodings, Predictions, class_name},
     selection::Rows,
 };
 use crate::error::{Error, Result};
 use std::path::Path;
+
+/// The column with the file of each row, if the rows are images.
+const FILE: &str = "file";
 
 /// Results for each row: columns of numbers or classes, one line for each row, or for each draw of each
 /// row.
@@ -36,6 +42,8 @@ enum Values {
     Classes(Vec<i64>, Vec<String>),
     /// A text of each row.
     Texts(Vec<String>),
+    /// The file of each row, which npz files leave out.
+    Files(Vec<String>),
 }
 
 #[cfg(feature = "csv")]
@@ -51,7 +59,7 @@ impl Values {
                 Ok(class) => class_name(names, class),
                 Err(_) => String::new(),
             },
-            Values::Texts(texts) => texts[row].clone(),
+            Values::Texts(texts) | Values::Files(texts) => texts[row].clone(),
         }
     }
 }
@@ -64,6 +72,8 @@ pub enum TableFormat {
     Csv,
     /// NumPy's npz: an array for each result, with axes row, value. Classes are numbers.
     Npz,
+    /// Apache Parquet, with the columns of a CSV file. Classes without names are whole numbers.
+    Parquet,
 }
 
 impl TableFormat {
@@ -71,6 +81,7 @@ impl TableFormat {
     pub fn of(path: &Path) -> Self {
         match path.extension() {
             Some(ending) if ending == "npz" => TableFormat::Npz,
+            Some(ending) if ending == "parquet" => TableFormat::Parquet,
             _ => TableFormat::Csv,
         }
     }
@@ -78,11 +89,15 @@ impl TableFormat {
 
 impl ResultTable {
     fn new(rows: &Rows) -> Self {
-        ResultTable {
+        let mut table = ResultTable {
             numbers: rows.numbers().to_vec(),
             draws: None,
             results: Vec::new(),
+        };
+        if let Some(files) = rows.files() {
+            table.add(FILE, vec![FILE.to_string()], Values::Files(files));
         }
+        table
     }
 
     /// A table with so many draws of each row.
@@ -148,7 +163,7 @@ impl ResultTable {
         let at = self
             .results
             .iter()
-            .take_while(|result| matches!(result.values, Values::Texts(_)));
+            .take_while(|result| matches!(result.values, Values::Texts(_) | Values::Files(_)));
         let at = at.count();
         let column = RowResult {
             name: name.to_string(),
@@ -160,6 +175,13 @@ impl ResultTable {
     }
 
     fn add(&mut self, name: &str, columns: Vec<String>, values: Values) {
+        if let [first, ..] = &mut self.results[..]
+            && matches!(first.values, Values::Files(_))
+            && columns.iter().any(|column| column == FILE)
+        {
+            // A variable may be called `file`.
+            first.columns = vec!["file name".to_string()];
+        }
         self.results.push(RowResult {
             name: name.to_string(),
             columns,
@@ -183,6 +205,7 @@ impl ResultTable {
         match format {
             TableFormat::Csv => self.to_csv(),
             TableFormat::Npz => self.to_npz(),
+            TableFormat::Parquet => self.to_parquet(),
         }
     }
 
@@ -190,16 +213,10 @@ impl ResultTable {
     fn to_csv(&self) -> Result<Vec<u8>> {
         let failed = |error: csv::Error| Error::new(format!("results as CSV: {error}"));
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let names = || self.results.iter().flat_map(|result| &result.columns);
-        // A variable may be called `row`.
-        let free = |name: &str| match names().any(|other| other == name) {
-            true => format!("{name} number"),
-            false => name.to_string(),
-        };
-        let mut header = vec![free("row")];
-        header.extend(self.draws.map(|_| free("draw")));
+        let names = self.results.iter().flat_map(|result| &result.columns);
+        let header = self.key_columns();
         writer
-            .write_record(header.iter().chain(names()))
+            .write_record(header.iter().chain(names))
             .map_err(failed)?;
         let draws = self.draws.unwrap_or(1);
         for line in 0..self.numbers.len() * draws {
@@ -254,9 +271,10 @@ impl ResultTable {
                     let array = array.expect("every line has a class");
                     writer.add_array(name.as_str(), &array)
                 }
+                Values::Files(_) => continue,
                 Values::Texts(_) => {
                     let message = format!("an npz file cannot have the text of column `{name}`");
-                    return Err(Error::unsupported(message).help("write a .csv file"));
+                    return Err(Error::unsupported(message).help("write a .csv or .parquet file"));
                 }
             }
             .map_err(failed)?;
@@ -271,9 +289,36 @@ impl ResultTable {
     fn to_npz(&self) -> Result<Vec<u8>> {
         Err(missing_feature("npz", "npz"))
     }
+
+    #[cfg(feature = "parquet")]
+    fn to_parquet(&self) -> Result<Vec<u8>> {
+        parquet::to_bytes(self)
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn to_parquet(&self) -> Result<Vec<u8>> {
+        Err(missing_feature("Parquet", "parquet"))
+    }
+
+    /// The names of the columns in front of the results: that of the rows' numbers, and that of the draws
+    /// if there are several of each row.
+    #[cfg(any(feature = "csv", feature = "parquet"))]
+    fn key_columns(&self) -> Vec<String> {
+        // A variable may be called `row`.
+        let free = |name: &str| {
+            let mut names = self.results.iter().flat_map(|result| &result.columns);
+            match names.any(|other| other == name) {
+                true => format!("{name} number"),
+                false => name.to_string(),
+            }
+        };
+        let mut header = vec![free("row")];
+        header.extend(self.draws.map(|_| free("draw")));
+        header
+    }
 }
 
-#[cfg(not(all(feature = "csv", feature = "npz")))]
+#[cfg(not(all(feature = "csv", feature = "npz", feature = "parquet")))]
 fn missing_feature(kind: &str, feature: &str) -> Error {
     let message = format!("this build of dgc cannot write {kind} files");
     Error::unsupported(message).help(format!("build dgc with the feature `{feature}`"))

@@ -18,7 +18,7 @@ use crate::{
     names::{CaseKind, OutputName},
     run::{
         calibration::{self, Calibration},
-        data::{Bits, ClassNames, Dataset, KnownLabels, RowView, label_classes},
+        data::{Bits, ClassNames, DataFiles, Dataset, KnownLabels, RowView, label_classes},
         evaluate::{Evaluator, Inferred, Scored, active_units, heads_at_limit},
         folder::{CheckpointChoice, Folder},
         programs,
@@ -195,6 +195,11 @@ impl Run {
             Some(IN_MEMORY) => None,
             name => name,
         }
+    }
+
+    /// The files of the data set that the run was trained on; none if it was in memory.
+    pub fn data_files(&self) -> Option<DataFiles> {
+        self.data().map(|_| self.settings.files())
     }
 
     /// The names of the classes of each variable whose classes have names in the data.

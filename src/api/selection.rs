@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     model::Model,
     run::{
-        data::{DataArray, Dataset, RowView, Source, TableFile, column, split},
+        data::{DataArray, Dataset, RowOrigin, RowView, Source, column, split},
         settings::Settings,
     },
 };
@@ -39,8 +39,8 @@ pub struct Rows {
     numbers: Vec<usize>,
     /// Whether the run trained on the rows.
     is_trained_on: bool,
-    /// The file with the rows, if it is a table.
-    file: Option<Arc<TableFile>>,
+    /// Where the rows come from, if they have names or numbers there.
+    origin: Option<Arc<RowOrigin>>,
 }
 
 impl Rows {
@@ -52,7 +52,7 @@ impl Rows {
             part: None,
             source,
             is_trained_on: false,
-            file: None,
+            origin: None,
         }
     }
 
@@ -105,12 +105,14 @@ impl Rows {
     /// # Errors
     /// If the rows are not from a table, or the table has no such column or cannot be read.
     pub fn column(&self, name: &str) -> Result<Vec<String>> {
-        let file = self.file.as_ref().ok_or_else(|| {
-            Error::data(format!(
+        let Some(RowOrigin::Table(file, _)) = self.origin.as_deref() else {
+            let message = format!(
                 "expected a table with a column `{name}`, found data without named columns"
-            ))
-            .help("read the rows from a .csv or .tsv file, or omit the option `id`")
-        })?;
+            );
+            return Err(
+                Error::data(message).help("read the rows from a table, or omit the option `id`")
+            );
+        };
         let values = column(file, name)?;
         let of_row = |&row: &usize| {
             values.get(row).cloned().ok_or_else(|| {
@@ -120,6 +122,17 @@ impl Rows {
             })
         };
         self.numbers.iter().map(of_row).collect()
+    }
+
+    /// The file of each row in its folder, if the rows are images.
+    pub fn files(&self) -> Option<Vec<String>> {
+        match self.origin.as_deref() {
+            Some(RowOrigin::Images(files)) => {
+                let numbers = self.numbers.iter();
+                Some(numbers.map(|&number| files[number].clone()).collect())
+            }
+            _ => None,
+        }
     }
 
     /// The part of the data set that the rows come from; `None` for rows in memory.
@@ -159,7 +172,6 @@ impl Rows {
             (None, None, 0) => DataPart::Train,
             (None, ..) => DataPart::Validation,
         });
-        let file = dataset.file.clone();
         let (source, mut numbers) = match part {
             DataPart::Test => {
                 let rows = dataset.test.as_ref().map_or(0, |source| source.rows());
@@ -184,13 +196,13 @@ impl Rows {
                 (split.validation, split.held_out)
             }
         };
-        if let Some(file) = &file {
-            let [training, test, marked] = &file.parts;
-            let places = match part {
-                DataPart::Test => test,
-                DataPart::Validation if dataset.validation.is_some() => marked,
-                DataPart::Train | DataPart::Validation => training,
-            };
+        let [training, test, marked] = &dataset.origins;
+        let origin = match part {
+            DataPart::Test => test,
+            DataPart::Validation if dataset.validation.is_some() => marked,
+            DataPart::Train | DataPart::Validation => training,
+        };
+        if let Some(RowOrigin::Table(_, places)) = origin.as_deref() {
             numbers
                 .iter_mut()
                 .for_each(|number| *number = places[*number]);
@@ -210,7 +222,7 @@ impl Rows {
             part: Some(part),
             numbers,
             is_trained_on: is_training_data && part == DataPart::Train,
-            file,
+            origin: origin.clone(),
         })
     }
 }

@@ -34,11 +34,11 @@ use crate::{
         best::{Best, VALIDATION},
         checkpoint::{Checkpoint, Origin},
         compiled::Compiled,
-        data::{Dataset, RowView, Source, findings, split},
+        data::{DataFiles, Dataset, RowView, Source, findings, split},
         evaluate::{Evaluator, HeadAtLimit, Scored, heads_at_limit, mean},
         folder::{CheckpointChoice, Folder, Lock},
         programs::{self, Training},
-        settings::{self, From, IN_MEMORY, RESUMABLE, Settings},
+        settings::{self, From, RESUMABLE, Settings},
         train::Stepper,
     },
 };
@@ -232,9 +232,11 @@ impl Trainer {
             check_same_model(&folder, &model, compiled)?;
         }
         let data = match options.data {
-            Some(DataPlace::Named(name)) => {
-                let data = Dataset::open_with(name, &model, Some(settings.known_names()))?;
-                settings.data = data.name().map(str::to_string);
+            Some(DataPlace::Named(files)) => {
+                let files = files.or(&settings.files());
+                let known = Some(settings.known_names());
+                let data = Dataset::open_files_with(&files, &model, known)?;
+                settings.set_files(data.files());
                 data
             }
             Some(DataPlace::Loaded(data)) => data,
@@ -817,7 +819,7 @@ fn summary(
         false => freeze::count_unfrozen(model) - parameters,
     };
     Ok(Summary {
-        data: data.name().map(str::to_string),
+        data: data.files().map(DataFiles::to_string),
         training,
         held_out,
         model: model.name.clone(),
@@ -894,18 +896,16 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
             Error::usage(message).help("omit the option `samples`, or compile the model again")
         );
     }
-    Ok(Settings {
+    let mut settings = Settings {
         format: settings::FORMAT,
         version: env!("CARGO_PKG_VERSION").to_string(),
         file: model.file.clone(),
         edition: model.edition.number(),
         model: Some(hash(model.source.as_bytes())),
         sets: model.sets.clone(),
-        data: match data.name() {
-            Some("mnist") => None,
-            Some(name) => Some(name.to_string()),
-            None => Some(IN_MEMORY.to_string()),
-        },
+        data: None,
+        validation_data: None,
+        test_data: None,
         fingerprint: None,
         class_names: data.class_names().clone(),
         columns: data.columns().clone(),
@@ -921,7 +921,9 @@ fn new_settings(model: &Model, data: &Dataset, options: &Options) -> Result<Sett
         kernels: Vec::new(),
         resolved: model.settings.clone(),
         from,
-    })
+    };
+    settings.set_files(data.files());
+    Ok(settings)
 }
 
 /// Whether compiled programs belong to a model. They do not depend on its epochs and rate.

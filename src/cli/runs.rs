@@ -6,8 +6,8 @@ use super::{
     terminal::{note, print, print_json, show_notes, write_output},
 };
 use crate::{
-    CheckpointChoice, DataPart, Ensemble, Error, Result, ResultTable, Rows, Run, SampleOptions,
-    Seeds, TableFormat, is_standard,
+    CheckpointChoice, DataFiles, DataPart, Ensemble, Error, Result, ResultTable, Rows, Run,
+    SampleOptions, Seeds, TableFormat, is_standard,
 };
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ struct Source {
     /// The folder of a run, such as runs/adgm; `dgc predict` and `dgc eval` also take the folder of
     /// several seeds, and average the predictions of its runs
     run: PathBuf,
-    /// The data set: `mnist`, a folder of arrays or idx files, or an .npz, .safetensors, .csv or .h5ad
-    /// file [default: the run's data set]
+    /// The data set: `mnist`, a folder of images, arrays or idx files, or a .csv, .parquet, .npz,
+    /// .safetensors or .h5ad file [default: the run's data set]
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
     data: Option<String>,
     /// The rows of the data set to use [default: test rows if there are any, else the validation
@@ -92,11 +92,11 @@ impl Calibrated {
 /// A table of results to write.
 #[derive(Args)]
 struct Target {
-    /// The file to write, NAME.csv or NAME.npz; `-` is standard output
+    /// The file to write, NAME.csv, NAME.parquet or NAME.npz; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Copy this column of the table with the rows to the results, as CSV; repeat the option to copy
-    /// several
+    /// Copy this column of the table with the rows to the results; repeat the option to copy several.
+    /// An npz file cannot have such columns
     #[arg(long, value_name = "COLUMN")]
     id: Vec<String>,
 }
@@ -177,9 +177,18 @@ impl Source {
     fn open_for(&self, output: &Path, endings: &[&str]) -> Result<Run> {
         check_file(output, endings, &[])?;
         let run = self.open()?;
-        let data = self.data.as_deref().or(run.data()).map(Path::new);
-        check_file(output, endings, data.as_slice())?;
+        self.check_not_data(output, endings, &run)?;
         Ok(run)
+    }
+
+    /// Checks that a file to write is none of the data set.
+    fn check_not_data(&self, output: &Path, endings: &[&str], run: &Run) -> Result<()> {
+        let files = match &self.data {
+            Some(data) => Some(DataFiles::from(data.as_str())),
+            None => run.data_files(),
+        };
+        let names = files.iter().flat_map(DataFiles::names).map(Path::new);
+        check_file(output, endings, &names.collect::<Vec<_>>())
     }
 
     /// Writes the table that `make` computes, with copied columns, in the format of the output's ending,
@@ -194,13 +203,13 @@ impl Source {
     ) -> Result<()> {
         // The first is named in the example of a message.
         let endings = match usual {
-            TableFormat::Csv => ["csv", "npz"],
-            TableFormat::Npz => ["npz", "csv"],
+            TableFormat::Csv | TableFormat::Parquet => ["csv", "npz", "parquet"],
+            TableFormat::Npz => ["npz", "csv", "parquet"],
         };
         let run = prepare(self.open_for(output, &endings)?)?;
         if format_of(output, usual) == TableFormat::Npz && !id.is_empty() {
             let message = "--id: an npz file cannot have columns of text";
-            return Err(Error::usage(message).help("write a .csv file"));
+            return Err(Error::usage(message).help("write a .csv or .parquet file"));
         }
         let rows = self.rows_where(&run, chosen)?;
         let mut copied = Vec::new();
@@ -216,10 +225,8 @@ impl Source {
 
     /// Writes the averaged predictions of several runs.
     fn write_averages(&self, target: &Target, ensemble: &Ensemble) -> Result<()> {
-        let data = self.data.as_deref().or(ensemble.runs()[0].data());
-        let data = data.map(Path::new);
         let Target { output, id } = target;
-        check_file(output, &["csv", "npz"], data.as_slice())?;
+        self.check_not_data(output, &["csv", "npz", "parquet"], &ensemble.runs()[0])?;
         let rows = self.rows_of_ensemble(ensemble)?;
         let mut table = ensemble.predict(&rows)?.table(&rows);
         for name in id {
@@ -304,7 +311,7 @@ impl Eval {
     }
 }
 
-/// Write the labels of each row and the probability of every class, as CSV or npz
+/// Write the labels of each row and the probability of every class, as CSV, Parquet or npz
 ///
 /// The columns are `row`, the number of the row in its table or array, from 0, and for each label: its
 /// most probable class, the probability of that class, the true class where the data have it, and the
@@ -335,7 +342,7 @@ impl Predict {
     }
 }
 
-/// Write the posterior means of the latent variables, as npz or CSV
+/// Write the posterior means of the latent variables, as npz, CSV or Parquet
 ///
 /// An npz file has an array with axes row, feature for each latent variable, an array of class
 /// probabilities for each label, and `row number`: the rows' numbers in their array, from 0. A CSV
@@ -360,7 +367,7 @@ impl Encode {
     }
 }
 
-/// Write the log-likelihood of each row, as CSV or npz
+/// Write the log-likelihood of each row, as CSV, Parquet or npz
 ///
 /// The log-likelihood is in nats, with labels hidden: the logarithm of the mean importance weight over
 /// the samples. A row that is unlike the training rows has a low one. The columns are `row`, the number
@@ -404,7 +411,7 @@ fn format_of(output: &Path, usual: TableFormat) -> TableFormat {
     }
 }
 
-/// Write the mean of each data variable given what is inferred of the row, as npz or CSV
+/// Write the mean of each data variable given what is inferred of the row, as npz, CSV or Parquet
 ///
 /// The means are those of p(x | z, …), averaged over samples of the latent variables, and over classes
 /// with the probabilities of q. Labels are hidden. The arrays of an npz file have axes row, feature; a
@@ -434,7 +441,7 @@ impl Reconstruct {
     }
 }
 
-/// Fill in the missing values of rows, as CSV or npz
+/// Fill in the missing values of rows, as CSV, Parquet or npz
 ///
 /// A value that is observed stays as it is. A missing one becomes its mean given what is inferred of the
 /// observed ones, as `dgc reconstruct` computes it. For a class variable, there is the probability of each
@@ -505,7 +512,7 @@ fn print_written(what: &str, output: &Path) -> Result<()> {
     print(&format!("wrote {what} to {}\n", output.display()))
 }
 
-/// Draw data from the generative graph, as a PNG picture, npz or CSV
+/// Draw data from the generative graph, as a PNG picture, npz, CSV or Parquet
 ///
 /// Latent variables are drawn, and the result is the mean of each data variable given them. A picture
 /// has a column for each class; it needs a model of one image, grey or of three channels. A table has
@@ -518,7 +525,7 @@ fn print_written(what: &str, output: &Path) -> Result<()> {
 pub(super) struct Sample {
     #[command(flatten)]
     source: Source,
-    /// The file to write, NAME.png, NAME.npz or NAME.csv; `-` is standard output, as PNG
+    /// The file to write, NAME.png, NAME.npz, NAME.csv or NAME.parquet; `-` is standard output, as PNG
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Infer the latent variables from the first rows, shown in the first column of a picture, and vary
@@ -536,9 +543,11 @@ pub(super) struct Sample {
 
 impl Sample {
     pub fn run(self) -> Result<()> {
-        let run = self.source.open_for(&self.output, &["png", "npz", "csv"])?;
+        let run = self
+            .source
+            .open_for(&self.output, &["png", "npz", "csv", "parquet"])?;
         let rows = self.analogy.then(|| self.source.rows(&run)).transpose()?;
-        let is_table = ["npz", "csv"].map(Some).contains(
+        let is_table = ["npz", "csv", "parquet"].map(Some).contains(
             &self
                 .output
                 .extension()

@@ -8,8 +8,8 @@ use super::{
     terminal::{print, show_notes},
 };
 use crate::{
-    Cancel, Compiled, Criterion, DataPlace, Dataset, Device, EarlyStopping, Error, ErrorKind,
-    Model, Options, Outcome, Result, ResumeOptions, Run, RunOverview, Seeds, Trainer,
+    Cancel, Compiled, Criterion, DataFiles, DataPlace, Dataset, Device, EarlyStopping, Error,
+    ErrorKind, Model, Options, Outcome, Result, ResumeOptions, Run, RunOverview, Seeds, Trainer,
     ValidationRows, distribution::Domain, model::Role, read_text,
 };
 use clap::{Args, ValueEnum};
@@ -41,8 +41,8 @@ pub(super) struct Train {
     epochs: Option<usize>,
     /// The data set [default: that of the --from run, else mnist]
     ///
-    /// One of: `mnist`, the bundled excerpt of 10,000 rows; a folder of idx files; a .csv or .tsv table; an .npz or
-    /// .safetensors file with an array for each observed variable, such as `x` and `y`, and test
+    /// One of: `mnist`, the bundled excerpt of 10,000 rows; a folder of images or idx files; a .csv, .tsv or
+    /// .parquet table; an .npz or .safetensors file with an array for each observed variable, such as `x` and `y`, and test
     /// rows in `test.x` and `test.y`; a folder with such arrays as .npy files, or as .npz files of sparse
     /// matrices; an .h5ad file of AnnData. With --resume, the new place of the run's data set.
     #[arg(long, value_name = "NAME|FOLDER|FILE")]
@@ -52,9 +52,12 @@ pub(super) struct Train {
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     labels: Option<usize>,
     /// Hold out training rows, and report on them instead of the test rows: a number such as 500, or
-    /// a share such as 0.1 or 10% [default: 0]
-    #[arg(long, value_name = "N|SHARE", value_parser = held_out, allow_negative_numbers = true)]
-    validation: Option<ValidationRows>,
+    /// a share such as 0.1 or 10%; or the file or folder with the validation rows [default: 0]
+    #[arg(long, value_name = "N|SHARE|FOLDER|FILE", value_parser = held_out, allow_negative_numbers = true)]
+    validation: Option<Validation>,
+    /// The file or folder with the test rows, if the data set does not have them
+    #[arg(long, value_name = "FOLDER|FILE")]
+    test: Option<String>,
     /// Stop when N epochs in a row are no better on the validation rows than the best one
     ///
     /// The run then keeps the parameters of its best epoch in best.safetensors, and `dgc eval` and
@@ -138,9 +141,24 @@ impl From<CriterionName> for Criterion {
     }
 }
 
-/// Reads the number of validation rows.
-fn held_out(text: &str) -> std::result::Result<ValidationRows, String> {
-    text.parse()
+/// Where validation rows come from.
+#[derive(Clone, Debug)]
+enum Validation {
+    /// The training rows.
+    HeldOut(ValidationRows),
+    /// A file or folder of their own.
+    Data(String),
+}
+
+/// Reads the number of validation rows, or the name of their data set.
+fn held_out(text: &str) -> std::result::Result<Validation, String> {
+    match text.parse() {
+        Ok(rows) => Ok(Validation::HeldOut(rows)),
+        Err(_) if Path::new(text).exists() => Ok(Validation::Data(text.to_string())),
+        Err(message) => Err(format!(
+            "{message}, and there is no file or folder of that name"
+        )),
+    }
 }
 
 impl Train {
@@ -233,9 +251,10 @@ impl Train {
         let from = from.map(|(variable, run)| (variable.clone(), PathBuf::from(run)));
         let options = Options {
             labels: self.labels,
-            validation: self
-                .validation
-                .map_or(0, |rows| rows.of(data.train().rows())),
+            validation: match self.validation {
+                Some(Validation::HeldOut(rows)) => rows.of(data.train().rows()),
+                Some(Validation::Data(_)) | None => 0,
+            },
             early_stopping: self.early_stopping(),
             seed: self.seed.unwrap_or(0),
             epochs: None,
@@ -265,7 +284,7 @@ impl Train {
         match self.seeds {
             None if self.resume && Seeds::is_in(folder) => Ok(Some(SeedRuns {
                 seeds: Seeds::open(folder)?,
-                data: self.data.clone().map(DataPlace::Named),
+                data: self.files().map(DataPlace::Named),
             })),
             None => Ok(None),
             Some(_) if self.resume => Err(ResumeOptions::fixed("seeds")),
@@ -287,10 +306,30 @@ impl Train {
         })
     }
 
+    /// The files of the data set, if any is named.
+    fn files(&self) -> Option<DataFiles> {
+        let validation = match &self.validation {
+            Some(Validation::Data(data)) => Some(data.clone()),
+            Some(Validation::HeldOut(_)) | None => None,
+        };
+        let files = DataFiles {
+            data: self.data.clone(),
+            validation,
+            test: self.test.clone(),
+        };
+        Some(files).filter(|files| *files != DataFiles::default())
+    }
+
     /// The data set of --data, else that of the --from runs, else the bundled excerpt.
     fn dataset(&self, model: &Model) -> Result<Dataset> {
-        let data = match &self.data {
-            Some(data) => Dataset::open(data, model)?,
+        let data = match self.files() {
+            Some(files) if self.data.is_some() || self.from.is_empty() => {
+                Dataset::open_files(&files, model)?
+            }
+            Some(_) => {
+                let message = "--validation and --test need --data if there is --from";
+                return Err(Error::usage(message).help("name the training rows with --data"));
+            }
             None => {
                 let runs: Vec<&str> = self.from.iter().map(|(_, run)| run.as_str()).collect();
                 let data = Dataset::of_runs(&runs, model);
@@ -310,12 +349,7 @@ impl Train {
             Some(output) if !is_run => output,
             _ => &self.file,
         };
-        self.resume_in(
-            folder,
-            compiled,
-            cancel,
-            self.data.clone().map(DataPlace::Named),
-        )
+        self.resume_in(folder, compiled, cancel, self.files().map(DataPlace::Named))
     }
 
     /// Resumes the run in a folder, which may be one of several seeds.
@@ -330,7 +364,10 @@ impl Train {
         // These options determine the random draws of a run, so they cannot change.
         let fixed = [
             ("labels", self.labels.is_some()),
-            ("validation", self.validation.is_some()),
+            (
+                "validation",
+                matches!(self.validation, Some(Validation::HeldOut(_))),
+            ),
             ("criterion", self.criterion.is_some()),
             ("seed", self.seed.is_some()),
             ("samples", self.samples.is_some()),

@@ -5,7 +5,7 @@
 
 use super::{
     best::StoppingRule,
-    data::{ClassNames, ColumnNames, Dataset, KnownNames},
+    data::{ClassNames, ColumnNames, DataFiles, Dataset, KnownNames},
     fields::Fields,
 };
 use crate::{
@@ -46,6 +46,12 @@ pub struct Settings {
     pub sets: Vec<(String, String)>,
     /// The name of the data set; `None` is the bundled MNIST excerpt.
     pub data: Option<String>,
+    /// The names of the validation and of the test rows, where they have files of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_data: Option<String>,
+    /// See `validation_data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_data: Option<String>,
     /// The fingerprint of the data's values, see [`Dataset::fingerprint`]; `None` in runs of
     /// earlier versions.
     pub fingerprint: Option<String>,
@@ -174,6 +180,8 @@ impl Settings {
             },
             sets: fields.take("sets")?,
             data: fields.take("data")?,
+            validation_data: fields.take_optional("validation_data")?,
+            test_data: fields.take_optional("test_data")?,
             fingerprint: if is_old {
                 fields.take_optional("fingerprint")?
             } else {
@@ -346,7 +354,7 @@ impl Settings {
     /// # Errors
     /// If the runs have different data sets.
     pub fn shared_dataset(runs: &[Settings], model: &Model) -> Result<Dataset> {
-        if runs.iter().any(|run| run.data != runs[0].data) {
+        if runs.iter().any(|run| run.files() != runs[0].files()) {
             let message = "expected runs with the same data set, found different ones";
             return Err(Error::option("from", "", message)
                 .help("choose the data set of the new run with `Dataset::open`"));
@@ -366,8 +374,26 @@ impl Settings {
             let message = "the run was trained on data in memory, which it does not store";
             return Err(Error::data(message).help("pass the data set to the operation"));
         }
-        let source = self.data.as_deref().unwrap_or("mnist");
-        Dataset::open_with(source, model, Some(self.known_names()))
+        Dataset::open_files_with(&self.files(), model, Some(self.known_names()))
+    }
+
+    /// The names of the data set that the run was started with.
+    pub fn files(&self) -> DataFiles {
+        DataFiles {
+            data: self.data.clone(),
+            validation: self.validation_data.clone(),
+            test: self.test_data.clone(),
+        }
+    }
+
+    /// Changes the names of the data set; `None` is one in memory.
+    pub fn set_files(&mut self, files: Option<&DataFiles>) {
+        self.data = match files {
+            Some(files) => Some(files.name().to_string()).filter(|name| name != "mnist"),
+            None => Some(IN_MEMORY.to_string()),
+        };
+        self.validation_data = files.and_then(|files| files.validation.clone());
+        self.test_data = files.and_then(|files| files.test.clone());
     }
 
     /// The names that data for the run must have.

@@ -4,6 +4,7 @@
 use crate::common;
 
 use dgc::{
+    Dataset,
     model::Model,
     run::{arrays, bound, data},
     tensor::philox,
@@ -172,6 +173,52 @@ fn safetensors_files() {
         &folder.path().join("data.safetensors"),
     );
     assert!(refused >= bytes.len(), "every cut is noticed");
+}
+
+/// Arrays of safetensors files keep their type, and large ones stay in the file.
+#[test]
+fn large_safetensors_stay_in_their_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("data.safetensors");
+    let rows = 2_000_000;
+    let header = format!(
+        "{{\"x\":{{\"dtype\":\"F32\",\"shape\":[{rows},9],\"data_offsets\":[0,{0}]}},\
+         \"y\":{{\"dtype\":\"U8\",\"shape\":[{rows}],\"data_offsets\":[{0},{1}]}},\
+         \"z\":{{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[{1},{2}]}}}}",
+        rows * 36,
+        rows * 37,
+        rows * 37 + 4
+    );
+    let mut file = std::fs::File::create(&path).expect("a file");
+    file.write_all(&(header.len() as u64).to_le_bytes())
+        .expect("written");
+    file.write_all(header.as_bytes()).expect("written");
+    let start = 8 + header.len() as u64;
+    file.set_len(start + rows * 37 + 4)
+        .expect("a file with holes");
+    // The last row; the others are 0.
+    let mut last = std::io::Cursor::new(Vec::new());
+    (1..=9u8).for_each(|x| {
+        last.write_all(&(f32::from(x) / 16.0).to_le_bytes())
+            .expect("written")
+    });
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start + (rows - 1) * 36))
+        .expect("a place");
+    file.write_all(last.get_ref()).expect("written");
+    let data = Dataset::open(&path, &model()).expect("a data set");
+    let field = data.train().field_count();
+    let x = (0..field)
+        .find(|&at| data.train().field(at).name == "x")
+        .expect("the array");
+    assert!(data.train().is_slow(x), "the array is not in memory");
+    let mut out = [7.0; 18];
+    data.train()
+        .read(x, &[rows as u32 - 1, 3], &mut out)
+        .expect("readable");
+    let expected: Vec<f32> = (1..=9u8).map(|x| f32::from(x) / 16.0).collect();
+    assert_eq!(out[..9], expected);
+    assert_eq!(out[9..], [0.0; 9]);
+    assert_eq!(data.others(), ["z"]);
 }
 
 /// A header may promise more than there is memory for.

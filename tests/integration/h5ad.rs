@@ -25,8 +25,14 @@ fn files_train_to_the_bits_of_dense_arrays() {
     let reference = sparse::dense_dataset(folder.path());
     let expected = sparse::bits_of(&reference);
     let mut fingerprints = Vec::new();
-    // Compressed and not, dense, and of AnnData 0.7.
-    for name in ["sparse.h5ad", "plain.h5ad", "dense.h5ad", "old.h5ad"] {
+    // Compressed and not, dense, of AnnData 0.7, and by columns.
+    for name in [
+        "sparse.h5ad",
+        "plain.h5ad",
+        "dense.h5ad",
+        "old.h5ad",
+        "csc.h5ad",
+    ] {
         let dataset = open(name).expect(name);
         sparse::check_values(&dataset);
         assert_eq!(sparse::bits_of(&dataset), expected, "{name}");
@@ -104,7 +110,7 @@ fn damaged_files_are_refused_by_file_and_part() {
         ),
         (
             "columns.h5ad",
-            "`X`: expected a matrix by rows (csr), found one by columns (csc)",
+            "`X/indptr`: expected 7 + 1 numbers for the shape [60, 7], found 61",
         ),
     ] {
         let error = open(name).expect_err(name).to_string();

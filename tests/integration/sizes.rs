@@ -100,9 +100,10 @@ fn sizes_that_the_data_do_not_say_are_explained() {
     let said = fails(folder.path(), &["compile", "open.dgm", "-o", "out"]);
     assert!(said.contains("size `features` has no value"), "{said}");
     assert!(said.contains("--set features=NUMBER"), "{said}");
-    let said = fails(folder.path(), &["train", "open.dgm", "--data", "mnist"]);
+    std::fs::create_dir(at("nothing")).expect("a folder");
+    let said = fails(folder.path(), &["train", "open.dgm", "--data", "nothing"]);
     assert!(
-        said.contains("mnist: does not say the size `features`"),
+        said.contains("nothing: does not say the size `features`"),
         "{said}"
     );
     // A size that is set is not looked for.
@@ -119,4 +120,70 @@ fn sizes_that_the_data_do_not_say_are_explained() {
         ],
     );
     assert!(said.contains("`x` has 3 numbers per row"), "{said}");
+}
+
+/// An npy file of whole numbers from 0 to 255.
+fn npy(shape: &[usize], numbers: &[u8]) -> Vec<u8> {
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({sizes}), }}\n");
+    let len = header.len() as u16;
+    [
+        b"\x93NUMPY\x01\x00",
+        len.to_le_bytes().as_slice(),
+        header.as_bytes(),
+        numbers,
+    ]
+    .concat()
+}
+
+/// An idx file.
+fn idx(shape: &[u32], numbers: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, shape.len() as u8];
+    shape
+        .iter()
+        .for_each(|size| bytes.extend(size.to_be_bytes()));
+    bytes.extend(numbers);
+    bytes
+}
+
+#[test]
+fn folders_say_their_sizes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    let binary = MODEL.replace("real[features]", "binary[features]");
+    std::fs::write(at("open.dgm"), binary).expect("a model");
+    for name in ["arrays", "idx"] {
+        std::fs::create_dir(at(name)).expect("a folder");
+    }
+    let images: Vec<u8> = (0..30).map(|at| at % 2).collect();
+    // The greatest class is among the test rows.
+    for (name, bytes) in [
+        ("arrays/x.npy", npy(&[5, 2, 3], &images)),
+        ("arrays/y.npy", npy(&[5], &[0, 1, 1, 2, 0])),
+        ("arrays/test.x.npy", npy(&[5, 2, 3], &images)),
+        ("arrays/test.y.npy", npy(&[5], &[0, 1, 1, 3, 0])),
+        ("idx/train-images-idx3-ubyte", idx(&[5, 2, 3], &images)),
+        ("idx/train-labels-idx1-ubyte", idx(&[5], &[0, 1, 1, 2, 0])),
+        ("idx/t10k-images-idx3-ubyte", idx(&[5, 2, 3], &images)),
+        ("idx/t10k-labels-idx1-ubyte", idx(&[5], &[0, 1, 1, 3, 0])),
+    ] {
+        std::fs::write(at(name), bytes).expect("a file");
+    }
+    for (data, wanted) in [("arrays", [6, 4]), ("idx", [6, 4])] {
+        let output = format!("run-{data}");
+        fine(
+            folder.path(),
+            &["train", "open.dgm", "--data", data, "-o", &output],
+        );
+        assert_eq!(sizes(&at(&output)), wanted, "{data}");
+    }
+    let excerpt = dgc::Model::open_for(&at("open.dgm"), "mnist", &[])
+        .expect("a model")
+        .0;
+    let found: Vec<usize> = excerpt
+        .variables
+        .iter()
+        .map(|variable| variable.size())
+        .collect();
+    assert_eq!(found, [784, 10]);
 }

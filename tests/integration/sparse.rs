@@ -146,6 +146,24 @@ impl Sparse {
         }
     }
 
+    /// The same matrix by columns, as scipy's `csc_matrix`.
+    fn by_columns() -> Self {
+        let (mut data, mut indices, mut indptr) = (Vec::new(), Vec::new(), vec![0]);
+        for gene in 0..GENES {
+            for row in (0..ROWS).rev().filter(|&row| counts(row)[gene] > 0) {
+                data.push(counts(row)[gene] as f32);
+                indices.push(row as i32);
+            }
+            indptr.push(data.len() as i64);
+        }
+        Sparse {
+            data,
+            indices,
+            indptr,
+            shape: vec![ROWS as i64, GENES as i64],
+        }
+    }
+
     /// The arrays, with names that begin with `prefix`.
     fn arrays(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         let data = bytes(&self.data, |x| x.to_le_bytes());
@@ -289,6 +307,17 @@ fn dense_sparse_and_folder_train_to_the_same_bits() {
         }
         check(&write(&path, arrays, compressed));
     }
+    // By columns.
+    for compressed in [false, true] {
+        let csc = Sparse::by_columns();
+        let format = |prefix: &str| (format!("{prefix}format"), npy("|S3", &[], b"csc"));
+        let path = folder.join(format!("columns{compressed}.npz"));
+        let arrays = [csc.arrays("counts."), others(""), vec![format("counts.")]].concat();
+        check(&write(&path, arrays, compressed));
+        let path = folder.join(format!("whole-columns{compressed}.npz"));
+        let arrays = [csc.arrays(""), others(""), vec![format("")]].concat();
+        check(&write(&path, arrays, compressed));
+    }
     // A folder with a file for each array, of which one is dense or sparse.
     for is_sparse in [false, true] {
         let arrays = folder.join(format!("folder{is_sparse}"));
@@ -415,7 +444,11 @@ fn damaged_matrices_are_refused_by_file_and_array() {
         ),
         (
             replaced("counts.format", npy("|S3", &[], b"csc")),
-            "expected a sparse matrix in the format csr, found csc",
+            "`counts.indptr`: expected 7 + 1 numbers for the shape [60, 7], found 61",
+        ),
+        (
+            replaced("counts.format", npy("|S3", &[], b"coo")),
+            "expected a sparse matrix in the format csr or csc, found coo",
         ),
         (
             [matrix()[..3].to_vec(), others("")].concat(),

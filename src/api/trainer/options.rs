@@ -4,7 +4,11 @@ use crate::{
     api::cancel::Cancel,
     backend::Device,
     error::Error,
-    run::{best::Criterion, compiled::Compiled, data::Dataset},
+    run::{
+        best::Criterion,
+        compiled::Compiled,
+        data::{DataFiles, Dataset},
+    },
 };
 use std::path::PathBuf;
 
@@ -78,8 +82,8 @@ pub struct ResumeOptions {
 /// The data set of a resumed run.
 #[derive(Clone, Debug)]
 pub enum DataPlace {
-    /// A name, folder or file for [`Dataset::open`].
-    Named(String),
+    /// Names, folders or files for [`Dataset::open_files`]; the run's where there are none.
+    Named(DataFiles),
     /// The data set itself.
     Loaded(Dataset),
 }

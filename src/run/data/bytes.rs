@@ -210,7 +210,6 @@ impl Spool {
     ///
     /// # Errors
     /// If the temporary file cannot be written.
-    #[cfg(feature = "h5ad")]
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.spool.write_all(bytes)?;
         self.len += bytes.len();

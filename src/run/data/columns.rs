@@ -16,6 +16,8 @@ pub struct TableSummary {
 pub struct ColumnSummary {
     /// The column's name.
     pub name: String,
+    /// The length of the lists in a column of lists of numbers; `None` for other columns.
+    pub list: Option<usize>,
     /// The number of training rows without a value.
     pub missing: usize,
     /// The number of training rows with −1, which marks an unknown label.
@@ -58,6 +60,7 @@ impl ColumnSummary {
     pub fn new(name: &str) -> Self {
         ColumnSummary {
             name: name.to_string(),
+            list: None,
             missing: 0,
             minus_ones: 0,
             misses_in_test: false,
@@ -76,11 +79,31 @@ impl ColumnSummary {
 
     /// Whether at least half of the values are numbers, so that the others may be mistakes.
     pub fn is_mostly_numeric(&self) -> bool {
-        self.numbers >= self.texts
+        self.list.is_none() && self.numbers >= self.texts
+    }
+
+    /// Counts all values as texts, even those that are written as numbers.
+    #[cfg(feature = "parquet")]
+    pub fn be_text(&mut self) {
+        self.texts += std::mem::take(&mut self.numbers);
+        self.is_whole = false;
+        if self.first_text.is_none() {
+            self.first_text = self.values.first().cloned();
+        }
+    }
+
+    /// Adds a row with a value, or with none.
+    pub fn add_row(&mut self, value: Option<&str>, is_test: bool) {
+        match (value, is_test) {
+            (None, true) => self.misses_in_test = true,
+            (None, false) => self.missing += 1,
+            (Some(value), _) => self.add(value),
+        }
+        self.minus_ones += usize::from(value == Some("-1") && !is_test);
     }
 
     /// Adds a value that is not missing.
-    pub fn add(&mut self, value: &str) {
+    fn add(&mut self, value: &str) {
         let number = value.parse::<f64>().ok();
         let number = number.filter(|number| number.is_finite());
         match number {

@@ -1,9 +1,12 @@
 //! Sparse matrices in compressed rows, as scipy's `csr_matrix`: the columns and the numbers of the entries
 //! of all rows, and for each row the place of its first entry.
 
-use super::dense::{DenseArray, MOST_AT_ONCE, runs};
+use super::{
+    csc::{ByRows, Csc},
+    dense::{DenseArray, MOST_AT_ONCE, runs},
+};
 use crate::error::{Error, Result};
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 /// A sparse matrix, whose entries are in memory or in a file. Numbers without an entry are 0.
 ///
@@ -28,7 +31,28 @@ impl fmt::Debug for Csr {
     }
 }
 
-/// The arrays of a sparse matrix, with their names for messages.
+/// The axis by which the entries of a sparse matrix are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Row after row, as in CSR.
+    Rows,
+    /// Column after column, as in CSC.
+    Columns,
+}
+
+impl Order {
+    /// The order that a format's name says, as scipy and AnnData write it.
+    pub fn of_format(name: &str) -> Option<Self> {
+        match name {
+            "csr" | "csr_matrix" => Some(Order::Rows),
+            "csc" | "csc_matrix" => Some(Order::Columns),
+            _ => None,
+        }
+    }
+}
+
+/// The arrays of a sparse matrix, with their names for messages. In a matrix by columns, rows and columns
+/// change places.
 pub struct CsrParts<'a> {
     /// The numbers of the entries.
     pub data: (&'a str, DenseArray),
@@ -38,15 +62,18 @@ pub struct CsrParts<'a> {
     pub indptr: (&'a str, DenseArray),
     /// The numbers of rows and of columns.
     pub shape: (&'a str, [usize; 2]),
+    /// How the entries are stored.
+    pub order: Order,
 }
 
 impl Csr {
-    /// Builds a matrix from its arrays and checks the places of the rows. `place` names the file in
-    /// messages. [`Csr::check`] checks the columns of the entries.
+    /// Builds a matrix from its arrays and checks the places of the rows. `path` names the file in
+    /// messages. [`Csr::check`] checks the columns of the entries. A matrix by columns is converted.
     ///
     /// # Errors
     /// With the first array that does not fit.
-    pub fn new(parts: CsrParts, place: &str) -> Result<Self> {
+    pub fn new(parts: CsrParts, path: &Path) -> Result<Self> {
+        let place = path.display();
         let wrong = |name: &str, what: String| {
             Error::data(format!("{place}: `{name}`: {what}"))
                 .help("save the matrix again with `scipy.sparse.save_npz`")
@@ -56,7 +83,12 @@ impl Csr {
             indices: (indices_name, indices),
             indptr: (indptr_name, indptr),
             shape: (shape_name, [rows, width]),
+            order,
         } = parts;
+        let outer = match order {
+            Order::Rows => rows,
+            Order::Columns => width,
+        };
         for (name, array) in [
             (data_name, &data),
             (indices_name, &indices),
@@ -77,9 +109,9 @@ impl Csr {
                 "expected at least one column, found none".to_string(),
             ));
         }
-        if Some(indptr.len()) != rows.checked_add(1) {
+        if Some(indptr.len()) != outer.checked_add(1) {
             let what = format!(
-                "expected {rows} + 1 numbers for the shape [{rows}, {width}], found {}",
+                "expected {outer} + 1 numbers for the shape [{rows}, {width}], found {}",
                 indptr.len()
             );
             return Err(wrong(indptr_name, what));
@@ -117,10 +149,24 @@ impl Csr {
             }
             Ok(())
         })?;
+        let rows = match order {
+            Order::Rows => ByRows {
+                starts,
+                columns: indices,
+                numbers: data,
+            },
+            Order::Columns => Csc {
+                starts,
+                rows: (indices_name.to_string(), indices),
+                numbers: data,
+                height: rows,
+            }
+            .into_rows(path)?,
+        };
         Ok(Csr {
-            starts: starts.into(),
-            columns: indices,
-            numbers: data,
+            starts: rows.starts.into(),
+            columns: rows.columns,
+            numbers: rows.numbers,
             width,
         })
     }
@@ -256,6 +302,7 @@ fn changed(row: usize) -> Error {
 ///
 /// # Errors
 /// What is wrong with it.
+#[cfg(feature = "npz")]
 pub fn shape(array: &DenseArray) -> std::result::Result<[usize; 2], String> {
     let mut sizes = Vec::new();
     if array.len() == 2 && array.element().is_integer() {
@@ -280,7 +327,7 @@ mod tests {
         },
         tensor::philox,
     };
-    use std::{io::Write, path::Path};
+    use std::io::Write;
 
     const ROWS: usize = 300;
     const WIDTH: usize = 11;
@@ -330,8 +377,9 @@ mod tests {
             indices: ("indices", array('u', 1, indices)),
             indptr: ("indptr", array('u', 4, indptr)),
             shape: ("shape", [ROWS, WIDTH]),
+            order: Order::Rows,
         };
-        let csr = Csr::new(parts, "test").expect("a matrix");
+        let csr = Csr::new(parts, "test".as_ref()).expect("a matrix");
         csr.check("test: `x`").expect("the columns are in range");
         (csr, file)
     }

@@ -7,29 +7,20 @@
 
 use super::{
     checks::width,
-    columns::{ColumnSummary, TableSummary, number_of},
-    table_file::TableFile,
-    tables::{ClassNames, DataArray, KnownNames},
+    columns::{ColumnSummary, TableSummary},
+    layout::{ColumnLayout, missing_column},
+    names::{MOST_NAME, is_missing, is_name, is_unknown, listed, names_of_classes, shown},
+    origin::{RowOrigin, TableFile},
+    parts::{OTHER_SPLIT, PARTS, SPLIT, no_training_rows, part_of},
+    tables::{ClassNames, DataArray, FileArrays, KnownNames},
 };
 use crate::{
-    diagnostic::suggest,
     distribution::Domain,
     error::{Error, Result},
     files,
     model::{Model, Role, Variable},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    io::Read,
-    path::Path,
-};
-
-/// The column that says which rows are for training, for testing and for validation.
-pub(super) const SPLIT: &str = "split";
-
-/// The values that stand for a missing entry.
-const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];
+use std::{collections::BTreeSet, fmt, io::Read, path::Path};
 
 /// Reads the columns that the model uses. A column of classes has whole numbers from 0 on, or names: the
 /// names that occur, sorted. Data for a run have the names that it knows.
@@ -37,18 +28,14 @@ const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];
 /// # Errors
 /// If the file cannot be read or is no table, a variable has no columns, or a value cannot be read: with
 /// its line and column.
-pub fn arrays(
-    path: &Path,
-    model: &Model,
-    known: Option<KnownNames>,
-) -> Result<(Vec<DataArray>, TableFile)> {
+pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<FileArrays> {
     let place = path.display().to_string();
     let text = &contents(path)?;
     let (mut reader, header) = reader(path, text)?;
     let broken = |error: ::csv::Error| broken(&place, text, &error);
     let header: Vec<&str> = header.iter().collect();
     let numeric = || Ok(summary_of(path, text)?.numeric_names());
-    let layout = Layout::new(model, &header, known, &numeric, &place)?;
+    let layout = ColumnLayout::new(model, &header, &BTreeSet::new(), known, &numeric, &place)?;
     let mut parts = PARTS.map(|_| Part::new(&layout));
     for (number, record) in reader.records().enumerate() {
         let record = record.map_err(broken)?;
@@ -76,12 +63,13 @@ pub fn arrays(
     let file = TableFile {
         path: path.to_path_buf(),
         text: is_standard(path).then(|| text.as_slice().into()),
-        parts: parts.each_ref().map(|part| part.places.clone()),
     };
+    let origins = RowOrigin::of_table(&file, parts.each_ref().map(|part| part.places.clone()));
     // Test rows that stand alone are read as training rows are.
-    let test_prefix = if parts[0].rows == 0 { "" } else { "test." };
+    let is_test = parts[0].rows == 0;
+    let test_prefix = if is_test { "" } else { "test." };
     let mut arrays = Vec::new();
-    let names = layout.class_names(&parts, known, &place)?;
+    let names = class_names(&layout, &parts, known, &place)?;
     let prefixes = ["", test_prefix, "validation."];
     for (prefix, part) in prefixes.into_iter().zip(parts) {
         if part.rows > 0 {
@@ -93,10 +81,13 @@ pub fn arrays(
             part.finish(&layout, prefix, (&names, known), at, &mut arrays)?;
         }
     }
-    // The names are kept for a note.
     let unused = layout.unused.iter();
-    arrays.extend(unused.map(|name| DataArray::new(*name, [], Vec::<f32>::new())));
-    Ok((arrays, file))
+    arrays.extend(unused.map(|name| DataArray::unread(name)));
+    Ok(FileArrays {
+        arrays,
+        origins,
+        is_test,
+    })
 }
 
 /// The values of a column as text: of all rows, in the order of the file.
@@ -124,6 +115,25 @@ pub fn column(file: &TableFile, name: &str) -> Result<Vec<String>> {
     values.collect()
 }
 
+/// The names of all columns, and their values as text, column after column.
+///
+/// # Errors
+/// If the file cannot be read or is no table.
+#[cfg(feature = "images")]
+pub fn all_columns(path: &Path) -> Result<(Vec<String>, Vec<Vec<String>>)> {
+    let place = path.display().to_string();
+    let text = contents(path)?;
+    let (mut reader, header) = reader(path, &text)?;
+    let mut columns = vec![Vec::new(); header.len()];
+    for record in reader.records() {
+        let record = record.map_err(|error| broken(&place, &text, &error))?;
+        for (column, value) in columns.iter_mut().zip(&record) {
+            column.push(value.to_string());
+        }
+    }
+    Ok((header.iter().map(str::to_string).collect(), columns))
+}
+
 /// Describes the columns of a file, except the one that says which rows are for training.
 ///
 /// # Errors
@@ -147,12 +157,7 @@ fn summary_of(path: &Path, text: &[u8]) -> Result<TableSummary> {
         let is_test = part.is_some_and(|part| part > 0);
         table.rows += usize::from(!is_test);
         for (column, value) in table.columns.iter_mut().zip(&record) {
-            match (is_missing(value), is_test) {
-                (true, true) => column.misses_in_test = true,
-                (true, false) => column.missing += 1,
-                (false, _) => column.add(value),
-            }
-            column.minus_ones += usize::from(value == "-1" && !is_test);
+            column.add_row(Some(value).filter(|value| !is_missing(value)), is_test);
         }
     }
     if table.rows == 0 {
@@ -284,307 +289,33 @@ fn broken(place: &str, text: &[u8], error: &::csv::Error) -> Error {
     }
 }
 
-/// Which columns each variable takes.
-struct Layout<'a> {
-    variables: Vec<(&'a Variable, Vec<usize>)>,
-    split: Option<usize>,
-    /// The variable that took all columns that nothing else took.
-    takes_rest: Option<&'a str>,
-    /// The names of all columns.
-    names: Vec<&'a str>,
-    unused: Vec<&'a str>,
-}
-
-impl<'a> Layout<'a> {
-    fn new(
-        model: &'a Model,
-        header: &[&'a str],
-        known: Option<KnownNames>,
-        numeric: &dyn Fn() -> Result<BTreeSet<String>>,
-        place: &str,
-    ) -> Result<Self> {
-        let mut taken = vec![false; header.len()];
-        let mut variables: Vec<(&Variable, Vec<usize>)> = Vec::new();
-        for variable in model.read_variables() {
-            let names = known.and_then(|known| known.columns.get(&variable.name));
-            let columns = match names {
-                Some(names) => known_columns(names, header, place)?,
-                None => own_columns(variable, header),
-            };
-            columns.iter().for_each(|&column| taken[column] = true);
-            variables.push((variable, columns));
-        }
-        for (variable, columns) in &variables {
-            if width(variable) == 1 && variable.role.is_always_observed() && columns.is_empty() {
-                return Err(missing_column(&variable.name, header, place));
-            }
-        }
-        let split = header.iter().position(|name| *name == SPLIT);
-        let split = split.filter(|&column| !taken[column]);
-        if let Some(column) = split {
-            taken[column] = true;
-        }
-        let mut takes_rest = None;
-        let mut without = variables
-            .iter_mut()
-            .filter(|(variable, columns)| width(variable) > 1 && columns.is_empty())
-            .filter(|(variable, _)| !variable.is_optional());
-        if let (Some((variable, columns)), None) = (without.next(), without.next()) {
-            let numeric = numeric()?;
-            let is_free = |column: &usize| !taken[*column] && numeric.contains(header[*column]);
-            let free: Vec<usize> = (0..header.len()).filter(is_free).collect();
-            if free.len() != width(variable) {
-                let names: Vec<&str> = free.iter().map(|&column| header[column]).collect();
-                return Err(other_count(variable, &names, place));
-            }
-            let names: Vec<&str> = free.iter().map(|&column| header[column]).collect();
-            check_lengths(
-                &names,
-                &format!("{place}: the columns of `{}`", variable.name),
-            )?;
-            free.iter().for_each(|&column| taken[column] = true);
-            *columns = free;
-            takes_rest = Some(variable.name.as_str());
-        }
-        variables.retain(|(variable, columns)| !variable.is_optional() || !columns.is_empty());
-        for (variable, columns) in &variables {
-            if columns.len() != width(variable) {
-                return Err(wrong_columns(variable, place));
-            }
-        }
-        let unused = (0..header.len()).filter(|&column| !taken[column]);
-        Ok(Layout {
-            variables,
-            split,
-            takes_rest,
-            names: header.to_vec(),
-            unused: unused.map(|column| header[column]).collect(),
-        })
-    }
-
-    /// The names of the columns that a run must know: of a variable that took what nothing else did, or
-    /// whose columns the run knows already.
-    fn columns_to_keep(
-        &self,
-        variable: &Variable,
-        columns: &[usize],
-        known: Option<KnownNames>,
-    ) -> Vec<String> {
-        let is_known = known.is_some_and(|known| known.columns.contains_key(&variable.name));
-        match is_known || self.takes_rest == Some(variable.name.as_str()) {
-            true => columns
-                .iter()
-                .map(|&column| self.names[column].to_string())
-                .collect(),
-            false => Vec::new(),
-        }
-    }
-
-    /// The names of the classes of each variable whose column has names.
-    fn class_names(
-        &self,
-        parts: &[Part],
-        known: Option<KnownNames>,
-        place: &str,
-    ) -> Result<ClassNames> {
-        let mut all = ClassNames::new();
-        for (index, (variable, _)) in self.variables.iter().enumerate() {
-            if variable.domain != Domain::Class {
-                continue;
-            }
-            if let Some(known) = known {
-                let names = known.classes.get(&variable.name);
-                all.extend(names.map(|names| (variable.name.clone(), names.clone())));
-                continue;
-            }
-            let cells = parts.iter().flat_map(|part| &part.classes[index]);
-            let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable);
-            let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
-            let occurring = occurring.into_iter().map(String::as_str).collect();
-            let place = format!("{place}: column `{}`", variable.name);
-            if let Some(names) = names_of_classes(variable, &occurring, &place)? {
-                all.insert(variable.name.clone(), names);
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// The names of a variable's classes: the values that occur in its column, sorted. `None` if they are
-/// the numbers of classes. `place` names the column.
-///
-/// # Errors
-/// If there are more names than classes, or they are too long.
-pub(super) fn names_of_classes(
-    variable: &Variable,
-    occurring: &BTreeSet<&str>,
+/// The names of the classes of each variable whose column has names.
+fn class_names(
+    layout: &ColumnLayout,
+    parts: &[Part],
+    known: Option<KnownNames>,
     place: &str,
-) -> Result<Option<Vec<String>>> {
-    // 1.0 is a whole number too: a column with missing values may be written so.
-    let whole = |text: &&str| {
-        let number = text.parse::<f64>().ok()?;
-        (number.fract() == 0.0).then_some(number as i64)
-    };
-    let in_range =
-        |text| whole(text).is_some_and(|class| (0..variable.size() as i64).contains(&class));
-    // Whole numbers are the classes' numbers, unless they name every class.
-    let all_whole = occurring.iter().all(|text| whole(text).is_some());
-    if occurring.iter().all(in_range) || all_whole && occurring.len() != variable.size() {
-        return Ok(None);
-    }
-    let mut names: Vec<String> = occurring.iter().map(|name| name.to_string()).collect();
-    names.sort_by(
-        |left, right| match (left.parse::<f64>(), right.parse::<f64>()) {
-            (Ok(left), Ok(right)) => left.total_cmp(&right),
-            _ => left.cmp(right),
-        },
-    );
-    if names.len() > variable.size() {
-        let count = names.len();
-        let message = format!("{place} has {count} classes: {}", listed(&names));
-        return Err(Error::data(message).help(format!(
-            "declare `{}: class[{count}]`, or correct the column",
-            variable.name
-        )));
-    }
-    check_lengths(&names, &format!("{place}: the classes"))?;
-    Ok(Some(names))
-}
-
-/// The places of the columns that a run knows.
-fn known_columns(names: &[String], header: &[&str], place: &str) -> Result<Vec<usize>> {
-    let places = names.iter().map(|name| {
-        let found = header.iter().position(|column| column == name);
-        found.ok_or_else(|| missing_column(name, header, place))
-    });
-    places.collect()
-}
-
-/// The columns that are named after a variable: that of its name, or those of its name and a number if
-/// there is one for each of its numbers.
-fn own_columns(variable: &Variable, header: &[&str]) -> Vec<usize> {
-    let exact = header.iter().position(|name| *name == variable.name);
-    if width(variable) == 1 {
-        return exact.into_iter().collect();
-    }
-    let numbered = header
-        .iter()
-        .enumerate()
-        .filter_map(|(column, name)| Some((number_of(name, &variable.name)?, column)));
-    let numbered: Vec<(usize, usize)> = numbered.collect();
-    let columns: BTreeMap<usize, usize> = numbered.iter().copied().collect();
-    match columns.len() == width(variable) && numbered.len() == columns.len() {
-        true => columns.into_values().collect(),
-        false => Vec::new(),
-    }
-}
-
-/// The error of a table without a column.
-fn missing_column(name: &str, header: &[&str], place: &str) -> Error {
-    let error = Error::data(format!("{place}: expected a column `{name}`, found none"));
-    let help = suggest(name, header.iter().copied());
-    error.help(help.unwrap_or_else(|| format!("the columns are {}", listed(header))))
-}
-
-/// The error of a variable that would take all columns that are left, but whose size is another number.
-fn other_count(variable: &Variable, left: &[&str], place: &str) -> Error {
-    let (name, size) = (&variable.name, width(variable));
-    let message = format!(
-        "{place}: `{name}` has {size} numbers per row, but the numeric columns that are left for it are \
-         {}: {}",
-        left.len(),
-        listed(left)
-    );
-    Error::data(message).help(format!(
-        "remove or add columns, change the size of `{name}` in the model, or name its columns \
-         `{name}0` to `{name}{}`",
-        size - 1
-    ))
-}
-
-/// The error of a variable with several numbers that has no columns, where several variables have none.
-fn wrong_columns(variable: &Variable, place: &str) -> Error {
-    let (name, size) = (&variable.name, width(variable));
-    let message = format!("{place}: expected {size} columns for `{name}`, found none");
-    Error::data(message).help(format!(
-        "name the columns `{name}0` to `{name}{}`",
-        size - 1
-    ))
-}
-
-/// The first names of a list.
-pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
-    const MOST: usize = 12;
-    let first = names.iter().take(MOST);
-    let shown: Vec<String> = first
-        .map(|name| format!("`{}`", shown(name.as_ref())))
-        .collect();
-    let more = names.len().saturating_sub(MOST);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    shown.join(", ") + &more
-}
-
-/// The beginning of a text, for messages.
-pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 40;
-    let mut shown = String::new();
-    for c in text.chars().take(MOST) {
-        match c.is_control() {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
+) -> Result<ClassNames> {
+    let mut all = ClassNames::new();
+    for (index, (variable, _)) in layout.variables.iter().enumerate() {
+        if variable.domain != Domain::Class {
+            continue;
+        }
+        if let Some(known) = known {
+            let names = known.classes.get(&variable.name);
+            all.extend(names.map(|names| (variable.name.clone(), names.clone())));
+            continue;
+        }
+        let cells = parts.iter().flat_map(|part| &part.classes[index]);
+        let is_known = |text: &&String| !is_missing(text) && !is_unknown(text, variable);
+        let occurring: BTreeSet<&String> = cells.filter(is_known).collect();
+        let occurring = occurring.into_iter().map(String::as_str).collect();
+        let place = format!("{place}: column `{}`", variable.name);
+        if let Some(names) = names_of_classes(variable, &occurring, &place)? {
+            all.insert(variable.name.clone(), names);
         }
     }
-    if text.chars().count() > MOST {
-        shown.push('…');
-    }
-    shown
-}
-
-/// The way out for a column `split` of another meaning.
-const OTHER_SPLIT: &str = "give the column another name if it is no split into these parts";
-
-/// The values of the column `split`: rows to train on, to test on, and to hold out in training.
-pub(super) const PARTS: [&str; 3] = ["train", "test", "validation"];
-
-/// The place in [`PARTS`] of a value of the column `split`; `None` for other values.
-pub(super) fn part_of(text: &str) -> Option<usize> {
-    PARTS
-        .iter()
-        .position(|part| text.eq_ignore_ascii_case(part))
-}
-
-/// The error of a table without training rows.
-fn no_training_rows(place: &str) -> Error {
-    Error::data(format!("{place}: expected a row for training, found none")).help(
-        "add lines below the line of column names, which are not all marked `test` or `validation`",
-    )
-}
-
-/// The most bytes of a class's name, and of all of a variable's.
-const MOST_NAME: usize = 200;
-const MOST_NAMES: usize = 1 << 20;
-
-/// Checks that a run's settings have room for names.
-fn check_lengths(names: &[impl AsRef<str>], what: &str) -> Result<()> {
-    let bytes: usize = names.iter().map(|name| name.as_ref().len() + 12).sum();
-    if bytes <= MOST_NAMES {
-        return Ok(());
-    }
-    let message = format!("{what} have names of {bytes} bytes in all, more than {MOST_NAMES}");
-    Err(Error::data(message).help("use numbers from 0 in place of the names, or shorter names"))
-}
-
-/// Whether a class can have this name: not with control characters, as behind a quote that is not closed.
-pub(super) fn is_name(text: &str) -> bool {
-    text.len() <= MOST_NAME && !text.contains(char::is_control)
-}
-
-pub(super) fn is_missing(text: &str) -> bool {
-    MISSING.contains(&text)
+    Ok(all)
 }
 
 /// The line of a row. `Display` prints its number, from 1.
@@ -605,11 +336,6 @@ impl fmt::Display for Line<'_> {
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         write!(f, "{}: line {line}", self.place)
     }
-}
-
-/// Whether a class is unknown, where it may be: missing, or −1 as in arrays.
-pub(super) fn is_unknown(text: &str, variable: &Variable) -> bool {
-    variable.may_be_unknown() && (is_missing(text) || ["-1", "-1.0"].contains(&text))
 }
 
 /// A value and its place.
@@ -677,7 +403,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(layout: &Layout) -> Self {
+    fn new(layout: &ColumnLayout) -> Self {
         let count = layout.variables.len();
         Part {
             rows: 0,
@@ -690,7 +416,7 @@ impl Part {
 
     fn push<'c>(
         &mut self,
-        layout: &Layout,
+        layout: &ColumnLayout,
         place: usize,
         start: usize,
         cell: impl Fn(usize) -> Cell<'c>,
@@ -721,7 +447,7 @@ impl Part {
     /// Adds the array of each variable.
     fn finish<'t>(
         self,
-        layout: &Layout,
+        layout: &ColumnLayout,
         prefix: &str,
         (names, known): (&ClassNames, Option<KnownNames>),
         at: impl Fn(usize) -> Line<'t>,

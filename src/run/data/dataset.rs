@@ -2,11 +2,12 @@
 
 use super::{
     checks::check_source,
+    data_files::DataFiles,
     labels::KnownLabels,
-    load::{load_with, whole_path},
+    load::{load_files, whole_path},
+    origin::RowOrigins,
     source::Source,
     table::Table,
-    table_file::TableFile,
     tables::{ClassNames, ColumnNames, DataArray, KnownNames, Tables, variable_of},
 };
 use crate::{
@@ -26,21 +27,21 @@ pub struct Dataset {
     pub(crate) validation: Option<Arc<dyn Source>>,
     /// The names of arrays that are not variables of the model.
     others: Vec<String>,
-    /// The name or path that the data were read from; `None` for data in memory.
-    name: Option<String>,
+    /// The names or paths that the data were read from; `None` for data in memory.
+    files: Option<DataFiles>,
     class_names: ClassNames,
     columns: ColumnNames,
-    /// The file with the rows, if it is a table.
-    pub(crate) file: Option<Arc<TableFile>>,
+    /// Where the training, test and validation rows come from, as far as it is known.
+    pub(crate) origins: RowOrigins,
 }
 
 impl Dataset {
-    /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows, a folder of
-    /// idx files, an `.npz` or `.safetensors` file with an array for each observed variable, such as
-    /// `x` and `y`, a folder with such arrays as `.npy` files, a `.csv` or `.tsv` file with columns for
-    /// each, which may be compressed as `.csv.gz`, or an `.h5ad` file of AnnData. Arrays named `test.x`
-    /// and `test.y` hold the test rows, `validation.x` and `validation.y` rows that are held out. A
-    /// matrix may be sparse; large arrays stay in their files.
+    /// Reads a data set for a model: `mnist` for the bundled excerpt of 10,000 rows; a folder of PNG and
+    /// JPEG images or of idx files; an `.npz` or `.safetensors` file with an array for each observed
+    /// variable, such as `x` and `y`, or a folder with such arrays as `.npy` files; a `.csv`, `.tsv` or
+    /// `.parquet` table with columns for each; or an `.h5ad` file of AnnData. Arrays named `test.x` and
+    /// `test.y` hold the test rows, `validation.x` and `validation.y` rows that are held out. A matrix may
+    /// be sparse; large arrays stay in files.
     ///
     /// # Errors
     /// If there is no such data set, it cannot be read, or it does not fit the model.
@@ -58,8 +59,30 @@ impl Dataset {
         known: Option<KnownNames>,
     ) -> Result<Self> {
         let source = source.as_ref().display().to_string();
-        let tables = load_with(Some(&source), model, known)?;
-        Ok(Self::of_tables(tables, Some(whole_path(&source))))
+        Self::open_files_with(&source.into(), model, known)
+    }
+
+    /// As [`Dataset::open`], for a data set whose validation and test rows may be in files of their own.
+    /// Each of these has the rows of one part. Its columns and the names of its classes are those of the
+    /// training rows.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`], or if the files do not fit together.
+    pub fn open_files(files: &DataFiles, model: &Model) -> Result<Self> {
+        Self::open_files_with(files, model, None)
+    }
+
+    /// As [`Dataset::open_files`], for a run: columns and classes by name are those that the run knows.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_files`], or if a column is missing or a class has another name.
+    pub(crate) fn open_files_with(
+        files: &DataFiles,
+        model: &Model,
+        known: Option<KnownNames>,
+    ) -> Result<Self> {
+        let tables = load_files(files, model, known)?;
+        Ok(Self::of_tables(tables, Some(files.map(whole_path))))
     }
 
     /// A data set from arrays in memory: one for each observed variable, whose first axis is the
@@ -104,26 +127,26 @@ impl Dataset {
             test,
             validation: None,
             others: Vec::new(),
-            name: None,
+            files: None,
             class_names: ClassNames::new(),
             columns: ColumnNames::new(),
-            file: None,
+            origins: RowOrigins::default(),
         };
         dataset.check(model)?;
         Ok(dataset)
     }
 
-    pub(crate) fn of_tables(tables: Tables, name: Option<String>) -> Self {
+    pub(crate) fn of_tables(tables: Tables, files: Option<DataFiles>) -> Self {
         let share = |table: Table| -> Arc<dyn Source> { table.into() };
         Dataset {
             train: share(tables.train),
             test: tables.test.map(share),
             validation: tables.validation.map(share),
             others: tables.others,
-            name,
+            files,
             class_names: tables.class_names,
             columns: tables.columns,
-            file: tables.file.map(Arc::new),
+            origins: tables.origins,
         }
     }
 
@@ -178,7 +201,12 @@ impl Dataset {
 
     /// The name or path for [`Dataset::open`]; `None` for data in memory.
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.files.as_ref().map(DataFiles::name)
+    }
+
+    /// The names or paths for [`Dataset::open_files`]; `None` for data in memory.
+    pub fn files(&self) -> Option<&DataFiles> {
+        self.files.as_ref()
     }
 
     /// A fingerprint of the values: the first 16 hexadecimal digits of their SHA-256 hash.

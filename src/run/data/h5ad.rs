@@ -6,31 +6,27 @@
 //! rows are test rows, as in CSV tables.
 
 use super::{
-    bytes::Bytes,
     checks::width,
     columns::classes,
-    csr::{Csr, CsrParts},
-    csv::{
-        PARTS, SPLIT, is_missing, is_name, is_unknown, listed, names_of_classes, part_of, shown,
-    },
-    dense::DenseArray,
-    element::ElementType,
+    csr::{Csr, CsrParts, Order},
     hdf5::{Hdf5File, sizes_of, text_of},
+    names::{is_missing, listed, shown},
+    parts::{RowParts, SPLIT, check_parts, is_test},
     stored::Stored,
-    tables::{DataArray, KnownNames},
+    tables::{DataArray, FileArrays, KnownNames},
+    values::{ColumnValues, stored_numbers},
 };
 use crate::{
     diagnostic::suggest,
     distribution::Domain,
     error::{Error, Result},
-    model::{Model, Role, Variable},
+    model::{Model, Variable},
     syntax::Outline,
 };
-use hdf5_pure::DType;
+use hdf5_pure::{AttrValue, DType};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     path::Path,
-    sync::Arc,
 };
 
 /// The folder of the names of categories in files of AnnData 0.7.
@@ -41,7 +37,7 @@ const OLD_CATEGORIES: &str = "__categories";
 /// # Errors
 /// If the file cannot be read or is no AnnData file, a variable is neither a matrix nor a column, or a
 /// matrix or column does not fit its variable.
-pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<FileArrays> {
     let file = open(path)?;
     let layers = file.names("layers")?;
     let fields = file.names("obsm")?;
@@ -82,33 +78,24 @@ pub fn arrays(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<V
         [variable] => arrays.push((variable.name.clone(), file.matrix("X")?, vec![])),
         _ => return Err(file.several(&takes_x, &layers, &columns)),
     }
+    if let Some(parts) = &split {
+        check_parts(parts, known.is_some(), &file.place())?;
+    }
     let mut all = Vec::new();
     for (name, stored, class_names) in arrays {
-        let stored = Arc::new(stored);
-        match &split {
-            None => all.push((name, Stored::clone(&stored), class_names)),
-            Some(parts) => {
-                for (prefix, rows) in ["", "test.", "validation."].into_iter().zip(parts) {
-                    if prefix.is_empty() || !rows.is_empty() {
-                        let part_name = format!("{prefix}{name}");
-                        all.push((part_name, stored.select(rows.clone()), class_names.clone()));
-                    }
-                }
-            }
-        }
+        let arrays = DataArray::in_parts(&name, stored, split.as_ref()).into_iter();
+        all.extend(arrays.map(|array| array.with_class_names(class_names.clone())));
     }
-    let arrays = all.into_iter().map(|(name, stored, class_names)| {
-        DataArray::stored(name, stored).with_class_names(class_names)
-    });
     let is_used = |name: &&String| given.iter().any(|variable| variable.name == **name);
     let unused = layers.iter().chain(&columns).filter(|name| !is_used(name));
     let unused = unused.filter(|name| split.is_none() || *name != SPLIT);
     // The names are kept for a note, each once.
     let unused: BTreeSet<&String> = unused.collect();
-    let unused = unused
-        .into_iter()
-        .map(|name| DataArray::new(name, [], Vec::<f32>::new()));
-    Ok(arrays.chain(unused).collect())
+    all.extend(unused.into_iter().map(|name| DataArray::unread(name)));
+    Ok(FileArrays {
+        is_test: split.as_ref().is_some_and(is_test),
+        ..all.into()
+    })
 }
 
 /// The number of features of a variable, or of its classes; `None` if the file does not have it.
@@ -135,7 +122,7 @@ pub fn size_of(path: &Path, variable: &Outline) -> Result<Option<usize>> {
             part = format!("{group}/{name}");
         }
     }
-    Ok(file.matrix(&part)?.shape().get(1).copied())
+    file.width_of(&part)
 }
 
 /// Opens a file and checks that it is one of AnnData.
@@ -148,42 +135,6 @@ fn open(path: &Path) -> Result<Hdf5File> {
     Err(Error::data(message).help(
         "write the file with AnnData's `write_h5ad`; files of versions before 0.7 cannot be read",
     ))
-}
-
-/// A column of the rows.
-enum Column {
-    /// A number in each row; NaN where it is missing.
-    Numbers(Vec<f64>),
-    /// A text in each row, by its place in a list of texts; `None` where it is missing.
-    Texts(Vec<Option<u32>>, Vec<String>),
-}
-
-impl Column {
-    /// The column with numbers as texts.
-    fn into_texts(self) -> (Vec<Option<u32>>, Vec<String>) {
-        match self {
-            Column::Texts(codes, texts) => (codes, texts),
-            Column::Numbers(numbers) => {
-                let text = |number: f64| (!number.is_nan()).then(|| number.to_string());
-                of_texts(numbers.into_iter().map(text))
-            }
-        }
-    }
-}
-
-/// The places of texts in the list of different ones, and the list.
-fn of_texts(texts: impl Iterator<Item = Option<String>>) -> (Vec<Option<u32>>, Vec<String>) {
-    let (mut codes, mut different) = (Vec::new(), Vec::new());
-    let mut places = BTreeMap::new();
-    for text in texts {
-        codes.push(text.map(|text| {
-            *places.entry(text).or_insert_with_key(|text| {
-                different.push(text.clone());
-                different.len() as u32 - 1
-            })
-        }));
-    }
-    (codes, different)
 }
 
 /// The name, rows and class names of a variable.
@@ -239,110 +190,35 @@ impl Hdf5File {
     }
 
     /// The numbers of the training, test and validation rows, if a column says which are which.
-    fn split(&self, columns: &BTreeSet<String>) -> Result<Option<[Vec<u32>; PARTS.len()]>> {
+    fn split(&self, columns: &BTreeSet<String>) -> Result<Option<RowParts>> {
         if !columns.contains(SPLIT) {
             return Ok(None);
         }
         let part = format!("obs/{SPLIT}");
-        let (codes, texts) = self.column(&part)?.into_texts();
-        let parts: Vec<Option<usize>> = texts.iter().map(|text| part_of(text)).collect();
-        let mut rows = PARTS.map(|_| Vec::new());
-        for (row, code) in (0..).zip(codes) {
-            let text = code.map(|code| code as usize);
-            let Some(part_of_row) = text.and_then(|code| parts[code]) else {
-                let found = text.map_or("", |code| &texts[code]);
-                let what = format!(
-                    "row {row}: expected `train`, `test` or `validation`, found `{}`",
-                    shown(found)
-                );
-                return Err(self
-                    .wrong(&part, what)
-                    .help("give the column another name if it is no split into these parts"));
-            };
-            rows[part_of_row].push(row);
-        }
-        Ok(Some(rows))
+        let place = self.place_of(&part);
+        self.column(&part)?.into_parts(&place).map(Some)
+    }
+
+    /// The name of a part of the file in messages.
+    fn place_of(&self, part: &str) -> String {
+        format!("{}: `{part}`", self.place())
     }
 
     /// The column of a variable.
     fn column_of(&self, variable: &Variable, known: Option<KnownNames>) -> Result<Array> {
         let part = format!("obs/{}", variable.name);
         let column = self.column(&part)?;
-        let name = variable.name.clone();
-        let of_numbers = |numbers: &[f64]| {
-            let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-            let shape = vec![numbers.len()];
-            let dense = DenseArray::new(Bytes::from(bytes), ElementType::F64, shape);
-            Stored::Dense(dense.expect("as many bytes as numbers"))
-        };
+        let (name, place) = (variable.name.clone(), self.place_of(&part));
         if variable.domain != Domain::Class {
-            return match column {
-                Column::Numbers(numbers) => Ok((name, of_numbers(&numbers), Vec::new())),
-                Column::Texts(..) => Err(self
-                    .wrong(&part, format!("expected numbers for `{name}`, found texts"))
-                    .help(format!(
-                        "declare `{name}` with the type `class`, or store numbers"
-                    ))),
-            };
+            let numbers = column.into_numbers(variable, &place)?;
+            return Ok((name, stored_numbers(&numbers), Vec::new()));
         }
-        let (codes, texts) = column.into_texts();
-        let is_known = |text: &str| !is_missing(text) && !is_unknown(text, variable);
-        let occurring: BTreeSet<u32> = codes.iter().flatten().copied().collect();
-        let occurring = occurring
-            .into_iter()
-            .map(|code| texts[code as usize].as_str());
-        let occurring: BTreeSet<&str> = occurring.filter(|text| is_known(text)).collect();
-        if let Some(text) = occurring.iter().find(|text| !is_name(text)) {
-            let what = format!("`{}` is no name of a class", shown(text));
-            return Err(self
-                .wrong(&part, what)
-                .help("use names of at most 200 bytes without control characters"));
-        }
-        let names = match known {
-            Some(known) => known.classes.get(&name).cloned(),
-            None => {
-                let place = format!("{}: column `{part}`", self.place());
-                names_of_classes(variable, &occurring, &place)?
-            }
-        };
-        let number = |text: &String| match &names {
-            _ if is_unknown(text, variable) => Some(-1.0),
-            Some(names) => names
-                .iter()
-                .position(|name| name == text)
-                .map(|at| at as f64),
-            None => text.parse::<f64>().ok(),
-        };
-        let numbers: Vec<Option<f64>> = texts.iter().map(number).collect();
-        let missing = variable.may_be_unknown().then_some(-1.0);
-        let mut classes = Vec::with_capacity(codes.len());
-        for (row, code) in codes.iter().enumerate() {
-            let class = match code {
-                Some(code) => numbers[*code as usize],
-                None => missing,
-            };
-            let Some(class) = class else {
-                let found = match code {
-                    Some(code) => format!("`{}`", shown(&texts[*code as usize])),
-                    None => "a missing value".to_string(),
-                };
-                let expected = match &names {
-                    Some(names) => format!("one of {}", listed(names)),
-                    None => format!("a class from 0 to {}", variable.size() - 1),
-                };
-                let what = format!("row {row}: expected {expected}, found {found}");
-                return Err(self.wrong(&part, what).help(match variable.role {
-                    Role::Label => "correct the value, or leave it out if the label is unknown",
-                    _ => "correct the value, or remove the row",
-                }));
-            };
-            classes.push(class);
-        }
-        Ok((name, of_numbers(&classes), names.unwrap_or_default()))
+        let classes = column.into_classes(variable, known, &place)?;
+        Ok((name, stored_numbers(&classes.numbers), classes.names))
     }
 
     /// Reads a column of numbers, of texts, or of categories.
-    fn column(&self, part: &str) -> Result<Column> {
+    fn column(&self, part: &str) -> Result<ColumnValues> {
         let (group_name, name) = part.rsplit_once('/').unwrap_or(("", part));
         if self.group(part).is_some() {
             let codes = format!("{part}/codes");
@@ -353,17 +229,17 @@ impl Hdf5File {
             let is_missing = self.numbers(&mask)?;
             let masks = |row: usize| is_missing.get(row).is_some_and(|mask| *mask != 0.0);
             return Ok(match self.plain_column(&values)? {
-                Column::Numbers(mut numbers) => {
+                ColumnValues::Numbers(mut numbers) => {
                     let rows = numbers.iter_mut().enumerate();
                     let masked = rows.filter(|(row, _)| masks(*row));
                     masked.for_each(|(_, number)| *number = f64::NAN);
-                    Column::Numbers(numbers)
+                    ColumnValues::Numbers(numbers)
                 }
-                Column::Texts(mut codes, texts) => {
+                ColumnValues::Texts(mut codes, texts) => {
                     let rows = codes.iter_mut().enumerate();
                     rows.filter(|(row, _)| masks(*row))
                         .for_each(|(_, code)| *code = None);
-                    Column::Texts(codes, texts)
+                    ColumnValues::Texts(codes, texts)
                 }
             });
         }
@@ -375,10 +251,10 @@ impl Hdf5File {
     }
 
     /// A column whose numbers are places in a list of categories.
-    fn categories(&self, codes: &str, categories: &str) -> Result<Column> {
+    fn categories(&self, codes: &str, categories: &str) -> Result<ColumnValues> {
         let texts = match self.plain_column(categories)? {
-            Column::Numbers(numbers) => numbers.iter().map(f64::to_string).collect(),
-            Column::Texts(places, texts) => {
+            ColumnValues::Numbers(numbers) => numbers.iter().map(f64::to_string).collect(),
+            ColumnValues::Texts(places, texts) => {
                 // A list of categories has each text once.
                 if places.len() != texts.len() {
                     return Err(self.wrong(categories, "expected different texts"));
@@ -400,19 +276,18 @@ impl Hdf5File {
                 }
             });
         }
-        Ok(Column::Texts(rows, texts))
+        Ok(ColumnValues::Texts(rows, texts))
     }
 
     /// A column that is an array of numbers or of texts.
-    fn plain_column(&self, part: &str) -> Result<Column> {
+    fn plain_column(&self, part: &str) -> Result<ColumnValues> {
         let dataset = self.dataset(part)?;
         match dataset.dtype().map_err(self.broken(part))? {
             DType::String | DType::VariableLengthString => {
                 let texts = self.texts(part, &dataset)?.into_iter().map(Some);
-                let (codes, texts) = of_texts(texts);
-                Ok(Column::Texts(codes, texts))
+                Ok(ColumnValues::of_texts(texts))
             }
-            _ => Ok(Column::Numbers(self.numbers(part)?)),
+            _ => Ok(ColumnValues::Numbers(self.numbers(part)?)),
         }
     }
 
@@ -430,30 +305,16 @@ impl Hdf5File {
         let text = |name: &str| attributes.get(name).and_then(text_of);
         // The names of AnnData 0.7 and of earlier versions.
         let format = text("encoding-type").or_else(|| text("h5sparse_format"));
-        match format.as_deref() {
-            Some("csr_matrix" | "csr") => {}
-            Some("csc_matrix" | "csc") => {
-                return Err(self
-                    .wrong(
-                        part,
-                        "expected a matrix by rows (csr), found one by columns (csc)",
-                    )
-                    .help("convert it with `.tocsr()`, and write the file again"));
-            }
-            other => {
-                let found = other.map_or("nothing of both".to_string(), |other| {
-                    format!("`{}`", shown(other))
-                });
-                let what = format!("expected an array or a sparse matrix, found {found}");
-                return Err(self.wrong(part, what));
-            }
-        }
-        let shape = attributes
-            .get("shape")
-            .or_else(|| attributes.get("h5sparse_shape"));
-        let Some(shape) = shape.and_then(sizes_of) else {
-            return Err(self.wrong(part, "expected its shape, two numbers, found none"));
-        };
+        let order = format.as_deref().and_then(Order::of_format);
+        let order = order.ok_or_else(|| {
+            let found = match &format {
+                Some(format) => format!("`{}`", shown(format)),
+                None => "nothing of both".to_string(),
+            };
+            let what = format!("expected an array or a sparse matrix, found {found}");
+            self.wrong(part, what)
+        })?;
+        let shape = self.sparse_shape(part, &attributes)?;
         let names = ["data", "indices", "indptr"].map(|name| format!("{part}/{name}"));
         let [data, indices, indptr] = &names;
         let parts = CsrParts {
@@ -461,7 +322,31 @@ impl Hdf5File {
             indices: (indices, self.dense(indices)?),
             indptr: (indptr, self.dense(indptr)?),
             shape: (part, shape),
+            order,
         };
-        Ok(Stored::Sparse(Csr::new(parts, &self.place())?))
+        Ok(Stored::Sparse(Csr::new(parts, self.path())?))
+    }
+
+    /// The numbers of rows and columns of a sparse matrix, from the attributes of its group.
+    fn sparse_shape(
+        &self,
+        part: &str,
+        attributes: &HashMap<String, AttrValue>,
+    ) -> Result<[usize; 2]> {
+        let shape = attributes
+            .get("shape")
+            .or_else(|| attributes.get("h5sparse_shape"));
+        let shape = shape.and_then(sizes_of);
+        shape.ok_or_else(|| self.wrong(part, "expected its shape, two numbers, found none"))
+    }
+
+    /// The numbers of a row of a matrix; `None` if it has one axis.
+    fn width_of(&self, part: &str) -> Result<Option<usize>> {
+        let Some(group) = self.group(part) else {
+            let shape = self.dataset(part)?.shape().map_err(self.broken(part))?;
+            return Ok(shape.get(1).map(|&width| width as usize));
+        };
+        let attributes = group.attrs().map_err(self.broken(part))?;
+        Ok(Some(self.sparse_shape(part, &attributes)?[1]))
     }
 }

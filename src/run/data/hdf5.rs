@@ -62,6 +62,11 @@ impl Hdf5File {
         self.path.display().to_string()
     }
 
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// An error about a part of the file.
     pub fn wrong(&self, part: &str, what: impl Display) -> Error {
         Error::data(format!("{}: `{part}`: {what}", self.place()))

@@ -2,6 +2,7 @@
 
 use super::{
     checks::{check_classes, check_shape, check_values, no_rows},
+    origin::RowOrigins,
     table::{Column, Table, Values},
     tables::{ClassNames, ColumnNames, Tables, unlabelled},
 };
@@ -9,6 +10,7 @@ use crate::{
     error::{Error, Result},
     files,
     model::{Model, Role, Variable},
+    syntax::Outline,
 };
 use std::path::{Path, PathBuf};
 
@@ -44,32 +46,71 @@ const EXCERPT: &[(&str, &[u8])] = &[
 ];
 
 pub fn excerpt(model: &Model) -> Result<Tables> {
-    dataset(model, "mnist", &|name| {
-        let found = EXCERPT.iter().find(|(file, _)| *file == name);
-        Ok(found.map(|(name, bytes)| (name.to_string(), bytes.to_vec())))
-    })
+    dataset(model, "mnist", &bundled)
 }
 
 pub fn folder(folder: &Path, model: &Model) -> Result<Tables> {
     let place = folder.display().to_string();
-    dataset(model, &place, &|name| {
-        let Some(path) = find(folder, name) else {
-            return Ok(None);
-        };
-        let bytes =
-            files::read(&path).map_err(|error| Error::file(&path, "cannot be read", error))?;
-        Ok(Some((path.display().to_string(), bytes)))
-    })
+    dataset(model, &place, &|name| stored(folder, name))
+}
+
+/// A file of the excerpt.
+fn bundled(name: &str) -> Result<Option<(String, Vec<u8>)>> {
+    let found = EXCERPT.iter().find(|(file, _)| *file == name);
+    Ok(found.map(|(name, bytes)| (name.to_string(), bytes.to_vec())))
+}
+
+/// A file of a folder.
+fn stored(folder: &Path, name: &str) -> Result<Option<(String, Vec<u8>)>> {
+    let Some(path) = find(folder, name) else {
+        return Ok(None);
+    };
+    let bytes = files::read(&path).map_err(|error| Error::file(&path, "cannot be read", error))?;
+    Ok(Some((path.display().to_string(), bytes)))
+}
+
+/// The number of features of the images in the excerpt, or of classes of the labels.
+///
+/// # Errors
+/// If the excerpt cannot be decompressed.
+pub fn size_in_excerpt(variable: &Outline) -> Result<Option<usize>> {
+    size(variable, &bundled)
+}
+
+/// The number of features of the images in a folder, or of classes of the labels; `None` if the folder has
+/// no such files.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn size_of(folder: &Path, variable: &Outline) -> Result<Option<usize>> {
+    size(variable, &|name| stored(folder, name))
+}
+
+fn size(variable: &Outline, files: Files) -> Result<Option<usize>> {
+    if !variable.is_class {
+        let images = files("train-images-idx3-ubyte")?;
+        let images = images
+            .map(|(place, bytes)| parse(&place, &bytes))
+            .transpose()?;
+        return Ok(images.map(|images| images.shape.iter().skip(1).product()));
+    }
+    let mut most = None;
+    for part in ["train", "t10k"] {
+        if let Some((place, bytes)) = files(&format!("{part}-labels-idx1-ubyte"))? {
+            most = most.max(parse(&place, &bytes)?.bytes.into_iter().max());
+        }
+    }
+    Ok(most.map(|most| usize::from(most) + 1))
 }
 
 /// Whether a folder has the training images of MNIST's files.
-#[cfg(feature = "npz")]
+#[cfg(any(feature = "npz", feature = "images"))]
 pub fn is_folder(folder: &Path) -> bool {
     find(folder, IMAGES).is_some()
 }
 
 /// The name of the file with the training images.
-#[cfg(feature = "npz")]
+#[cfg(any(feature = "npz", feature = "images"))]
 const IMAGES: &str = "train-images-idx3-ubyte";
 
 /// The path of a file of MNIST in a folder, plain or compressed.
@@ -88,7 +129,7 @@ fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
         Error::data(format!(
             "{place}: expected a file train-images-idx3-ubyte, plain or .gz, found none"
         ))
-        .help("name a folder with the files of MNIST, or an .npz or .safetensors file")
+        .help("name a folder with images, with arrays as .npy files, or with the files of MNIST")
     })?;
     Ok(Tables {
         train,
@@ -97,7 +138,7 @@ fn dataset(model: &Model, place: &str, files: Files) -> Result<Tables> {
         others: Vec::new(),
         class_names: ClassNames::new(),
         columns: ColumnNames::new(),
-        file: None,
+        origins: RowOrigins::default(),
     })
 }
 

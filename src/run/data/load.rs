@@ -1,23 +1,25 @@
-//! Reading a data set by name: the bundled MNIST excerpt, a folder of arrays or idx files, or a file of
-//! arrays or of columns.
+//! Reading a data set by name: the bundled MNIST excerpt, a folder of images, arrays or idx files, or a file
+//! of arrays or of columns.
 
 use super::{
     columns::TableSummary,
+    data_files::DataFiles,
     idx,
     labels::KnownLabels,
-    table_file::TableFile,
-    tables::{DataArray, KnownNames, Tables, count_of_classes, variable_of},
+    origin::TableFile,
+    tables::{DataArray, FileArrays, KnownNames, Tables},
+    tensors,
 };
 use crate::{
     error::{Error, Result},
     model::Model,
-    run::arrays::{self, NamedArray},
+    run::arrays::NamedArray,
     syntax::Outline,
 };
 use std::path::Path;
 
-/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of arrays or idx
-/// files, an npz or safetensors file with arrays named after the model's variables, a CSV file with
+/// Reads a data set for a model: `mnist` or `None` for the bundled excerpt, a folder of images, arrays or
+/// idx files, an npz or safetensors file with arrays named after the model's variables, a table with
 /// columns named after them, or an AnnData file.
 ///
 /// # Errors
@@ -47,6 +49,86 @@ pub fn load_with(source: Option<&str>, model: &Model, known: Option<KnownNames>)
     Ok(tables)
 }
 
+/// As [`load_with`], for a data set whose parts may have files of their own. Columns and classes by name
+/// are those of the training rows.
+///
+/// # Errors
+/// As [`load_with`], or if a file does not have the rows of one part alone.
+pub fn load_files(files: &DataFiles, model: &Model, known: Option<KnownNames>) -> Result<Tables> {
+    if let (Some(test), Some(validation)) = (&files.test, &files.validation)
+        && whole_path(test) == whole_path(validation)
+    {
+        let message = "the validation rows have the same file";
+        return Err(Error::option("test", test, message)
+            .help("omit one of the options; rows that choose an epoch have too low an error"));
+    }
+    let mut tables = load_with(files.data.as_deref(), model, known)?;
+    for (option, index, source) in [
+        ("test", 1, &files.test),
+        ("validation", 2, &files.validation),
+    ] {
+        let Some(source) = source else { continue };
+        if !Path::new(source).exists() {
+            let message = "expected a data set, found no such file or folder";
+            return Err(Error::option(option, source, message)
+                .help("name a folder or file as for the option `data`"));
+        }
+        if whole_path(source) == whole_path(files.name()) {
+            let message = "the training rows have the same file";
+            return Err(Error::option(option, source, message)
+                .help("name another file, or mark the rows in a column `split`"));
+        }
+        let names = (tables.class_names.clone(), tables.columns.clone());
+        let of_training = KnownNames {
+            classes: &names.0,
+            columns: &names.1,
+        };
+        let part = load_with(Some(source), model, Some(known.unwrap_or(of_training)))?;
+        add_part(&mut tables, index, part, option, [files.name(), source])?;
+    }
+    Ok(tables)
+}
+
+/// Adds the rows of a file as those of a part. `data` and `source` are the names of the files.
+fn add_part(
+    tables: &mut Tables,
+    index: usize,
+    mut part: Tables,
+    option: &str,
+    [data, source]: [&str; 2],
+) -> Result<()> {
+    let place = match index {
+        1 => &mut tables.test,
+        _ => &mut tables.validation,
+    };
+    if place.is_some() {
+        let message = format!("{data} has {option} rows of its own");
+        return Err(Error::option(option, source, message)
+            .help("omit the option, or remove these rows from the data"));
+    }
+    // The rows of a table may all be marked as test rows.
+    let (from, rows) = match part.train.rows {
+        0 => (1, part.test.take()),
+        _ => (0, Some(part.train)),
+    };
+    let Some(rows) = rows.filter(|_| part.test.is_none() && part.validation.is_none()) else {
+        let message = "expected the rows of one part, found training rows and others";
+        return Err(Error::option(option, source, message).help(
+            "remove the column `split` or the arrays of other parts, or name the file with the option \
+             `data` alone",
+        ));
+    };
+    *place = Some(rows);
+    tables.origins[index] = part.origins[from].take();
+    let new = part
+        .others
+        .into_iter()
+        .filter(|name| !tables.others.contains(name));
+    let new: Vec<String> = new.collect();
+    tables.others.extend(new);
+    Ok(())
+}
+
 fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Result<Tables> {
     let Some(source) = source.filter(|source| *source != "mnist") else {
         return idx::excerpt(model);
@@ -59,9 +141,16 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
         return Err(Error::option("data", source, message).help("name a file"));
     }
     if path.is_dir() {
-        return match arrays_of(path, model)? {
-            Some(arrays) => Tables::new(model, &arrays, &place),
-            None => idx::folder(path, model),
+        return match kind_of_folder(path)? {
+            FolderKind::Idx => idx::folder(path, model),
+            #[cfg(feature = "npz")]
+            FolderKind::Arrays => {
+                Tables::new(model, &super::matrices::of_folder(path, model)?, &place)
+            }
+            #[cfg(feature = "images")]
+            FolderKind::Images => {
+                Tables::of_file(model, super::images::arrays(path, model, known)?, &place)
+            }
         };
     }
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -69,17 +158,20 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
             Tables::new(model, &npz(path, model)?, &place)
         }
         Some("safetensors") if path.exists() => {
-            let arrays = arrays::read(path)?.0.into_iter().map(DataArray::from);
-            Tables::new(model, &arrays.collect::<Vec<_>>(), &place)
+            Tables::new(model, &tensors::arrays(path, model)?, &place)
         }
-        _ if is_table(path) && (path.exists() || is_standard) => table(path, model, known),
-        Some("h5ad") if path.exists() => Tables::new(model, &h5ad(path, model, known)?, &place),
+        _ if is_table(path) && (path.exists() || is_standard) => {
+            Tables::of_file(model, table(path, model, known)?, &place)
+        }
+        Some("h5ad") if path.exists() => {
+            Tables::of_file(model, h5ad(path, model, known)?, &place)
+        }
         _ if !path.exists() => Err(Error::option(
             "data",
             source,
             "expected a data set, found no such file or folder",
         )
-        .help("name `mnist`, a folder, or an .npz, .safetensors, .csv or .h5ad file")),
+        .help("name `mnist`, a folder, or an .npz, .safetensors, .csv, .parquet or .h5ad file")),
         Some("npy") => Err(Error::data(format!(
             "{source}: a single array is no data set"
         ))
@@ -88,28 +180,27 @@ fn read(source: Option<&str>, model: &Model, known: Option<KnownNames>) -> Resul
             "{source}: the format of the data set is not supported"
         ))
         .help(
-            "name a folder of arrays or idx files, or an .npz, .safetensors, .csv, .tsv or .h5ad file",
+            "name a folder of images, arrays or idx files, or an .npz, .safetensors, .csv, .tsv, .parquet or .h5ad file",
         )),
     }
 }
 
 /// Whether a file is a table by its name; standard input is one.
 pub fn is_table(path: &Path) -> bool {
+    is_parquet(path) || is_text_table(path)
+}
+
+/// Whether a file is a Parquet table by its name.
+fn is_parquet(path: &Path) -> bool {
+    let ending = path.extension();
+    ending.is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
+}
+
+fn is_text_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     name == "-" || name.ends_with(".csv") || name.ends_with(".tsv")
-}
-
-/// Reads a table. In data for a run, all rows may be test rows; then there are no training rows.
-fn table(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Tables> {
-    let (arrays, file) = csv(path, model, known)?;
-    let mut tables = Tables::new(model, &arrays, &path.display().to_string())?;
-    if file.parts[0].is_empty() {
-        tables.test = Some(std::mem::take(&mut tables.train));
-    }
-    tables.file = Some(file);
-    Ok(tables)
 }
 
 /// Reads every array of an npz or safetensors file; any other ending is read as safetensors.
@@ -126,27 +217,30 @@ pub fn read_arrays(path: &Path) -> Result<Vec<NamedArray>> {
     }
 }
 
-/// The number of features of a variable in a file of arrays, or of its classes; `None` if the file does
-/// not have the variable, or its format is not read for sizes.
+/// The number of features of a variable in a data set that is no table, or of its classes; `None` if it does
+/// not have the variable.
 ///
 /// # Errors
-/// If the file cannot be read.
+/// If it cannot be read.
 pub fn size_of(path: &Path, variable: &Outline) -> Result<Option<usize>> {
+    if path == Path::new("mnist") {
+        return idx::size_in_excerpt(variable);
+    }
+    if path.is_dir() {
+        return match kind_of_folder(path)? {
+            FolderKind::Idx => idx::size_of(path, variable),
+            #[cfg(feature = "npz")]
+            FolderKind::Arrays => super::matrices::size_of_folder(path, variable),
+            #[cfg(feature = "images")]
+            FolderKind::Images => super::images::size_of(path, variable),
+        };
+    }
     match path.extension().and_then(|extension| extension.to_str()) {
         #[cfg(feature = "npz")]
         Some("npz") => super::matrices::size_of(path, variable),
         #[cfg(feature = "h5ad")]
         Some("h5ad") => super::h5ad::size_of(path, variable),
-        Some("safetensors") => {
-            let mut arrays = NamedArray::read_all(path)?.into_iter();
-            let of_variable = |array: &NamedArray| variable_of(&array.name) == variable.name;
-            if !variable.is_class {
-                let array = arrays.find(of_variable);
-                return Ok(array.map(|array| array.shape.iter().skip(1).product()));
-            }
-            let classes = arrays.filter(of_variable).flat_map(|array| array.data);
-            Ok(count_of_classes(classes))
-        }
+        Some("safetensors") => tensors::size_of(path, variable),
         _ => Ok(None),
     }
 }
@@ -180,63 +274,91 @@ fn no_npz(path: &Path) -> Error {
     .help("build dgc with the feature `npz`, or use a .safetensors file")
 }
 
-/// The arrays of a folder of npy and npz files; `None` if it has none, or has the images of MNIST.
-#[cfg(feature = "npz")]
-fn arrays_of(folder: &Path, model: &Model) -> Result<Option<Vec<DataArray>>> {
-    match idx::is_folder(folder) {
-        true => Ok(None),
-        false => super::matrices::of_folder(folder, model),
+/// What a folder holds.
+enum FolderKind {
+    /// The idx files of MNIST.
+    Idx,
+    /// Arrays.
+    #[cfg(feature = "npz")]
+    Arrays,
+    /// Images.
+    #[cfg(feature = "images")]
+    Images,
+}
+
+/// What a folder holds. A folder without known files is read as one of idx files, whose absence is an error.
+#[cfg_attr(
+    not(any(feature = "images", feature = "npz")),
+    allow(unused_variables, reason = "no reader")
+)]
+fn kind_of_folder(folder: &Path) -> Result<FolderKind> {
+    #[cfg(feature = "npz")]
+    if !idx::is_folder(folder) && super::matrices::is_folder(folder)? {
+        return Ok(FolderKind::Arrays);
+    }
+    #[cfg(feature = "images")]
+    if !idx::is_folder(folder) && super::images::is_folder(folder)? {
+        return Ok(FolderKind::Images);
+    }
+    Ok(FolderKind::Idx)
+}
+
+/// Reads a table.
+fn table(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<FileArrays> {
+    match is_parquet(path) {
+        true => parquet(path, model, known),
+        false => csv(path, model, known),
     }
 }
 
-#[cfg(not(feature = "npz"))]
-fn arrays_of(_folder: &Path, _model: &Model) -> Result<Option<Vec<DataArray>>> {
-    Ok(None)
-}
-
 #[cfg(feature = "csv")]
-fn csv(
-    path: &Path,
-    model: &Model,
-    known: Option<KnownNames>,
-) -> Result<(Vec<DataArray>, TableFile)> {
+fn csv(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<FileArrays> {
     super::csv::arrays(path, model, known)
 }
 
 #[cfg(not(feature = "csv"))]
-fn csv(
-    path: &Path,
-    _model: &Model,
-    _known: Option<KnownNames>,
-) -> Result<(Vec<DataArray>, TableFile)> {
+fn csv(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<FileArrays> {
     Err(no_csv(path))
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<FileArrays> {
+    super::parquet::arrays(path, model, known)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<FileArrays> {
+    Err(no_parquet(path))
 }
 
 /// The values of a column of a table, as text: of all rows, in the order of the file.
 ///
 /// # Errors
 /// If the file cannot be read, or has no such column.
-#[cfg(feature = "csv")]
+#[cfg_attr(
+    not(any(feature = "csv", feature = "parquet")),
+    allow(unused_variables, reason = "no reader")
+)]
 pub fn column(file: &TableFile, name: &str) -> Result<Vec<String>> {
-    super::csv::column(file, name)
-}
-
-/// Needs the feature `csv`.
-///
-/// # Errors
-/// Always: this build cannot read CSV files.
-#[cfg(not(feature = "csv"))]
-pub fn column(file: &TableFile, _name: &str) -> Result<Vec<String>> {
-    Err(no_csv(&file.path))
+    match is_parquet(&file.path) {
+        #[cfg(feature = "parquet")]
+        true => super::parquet::column(&file.path, name),
+        #[cfg(not(feature = "parquet"))]
+        true => Err(no_parquet(&file.path)),
+        #[cfg(feature = "csv")]
+        false => super::csv::column(file, name),
+        #[cfg(not(feature = "csv"))]
+        false => Err(no_csv(&file.path)),
+    }
 }
 
 #[cfg(feature = "h5ad")]
-fn h5ad(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+fn h5ad(path: &Path, model: &Model, known: Option<KnownNames>) -> Result<FileArrays> {
     super::h5ad::arrays(path, model, known)
 }
 
 #[cfg(not(feature = "h5ad"))]
-fn h5ad(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<Vec<DataArray>> {
+fn h5ad(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<FileArrays> {
     Err(Error::unsupported(format!(
         "{}: this build of dgc cannot read h5ad files",
         path.display()
@@ -244,22 +366,21 @@ fn h5ad(path: &Path, _model: &Model, _known: Option<KnownNames>) -> Result<Vec<D
     .help("build dgc with the feature `h5ad`, or save the arrays as an .npz file"))
 }
 
-/// Describes the columns of a CSV file.
+/// Describes the columns of a table.
 ///
 /// # Errors
-/// If the file cannot be read or is no table, or this build cannot read CSV files.
-#[cfg(feature = "csv")]
+/// If the file cannot be read or is no table, or this build cannot read such files.
 pub fn columns(path: &Path) -> Result<TableSummary> {
-    super::csv::summary(path)
-}
-
-/// Needs the feature `csv`.
-///
-/// # Errors
-/// Always: this build cannot read CSV files.
-#[cfg(not(feature = "csv"))]
-pub fn columns(path: &Path) -> Result<TableSummary> {
-    Err(no_csv(path))
+    match is_parquet(path) {
+        #[cfg(feature = "parquet")]
+        true => super::parquet::summary(path),
+        #[cfg(not(feature = "parquet"))]
+        true => Err(no_parquet(path)),
+        #[cfg(feature = "csv")]
+        false => super::csv::summary(path),
+        #[cfg(not(feature = "csv"))]
+        false => Err(no_csv(path)),
+    }
 }
 
 #[cfg(not(feature = "csv"))]
@@ -269,6 +390,15 @@ fn no_csv(path: &Path) -> Error {
         path.display()
     ))
     .help("build dgc with the feature `csv`, or use a .safetensors file")
+}
+
+#[cfg(not(feature = "parquet"))]
+fn no_parquet(path: &Path) -> Error {
+    Error::unsupported(format!(
+        "{}: this build of dgc cannot read Parquet files",
+        path.display()
+    ))
+    .help("build dgc with the feature `parquet`, or save the table as a .csv file")
 }
 
 /// The absolute path of a source, which is valid in any working directory.

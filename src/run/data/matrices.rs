@@ -6,9 +6,10 @@
 
 use super::{
     bytes::{Bytes, FileRange},
-    csr::{self, Csr, CsrParts},
+    csr::{self, Csr, CsrParts, Order},
     npy,
     npz::Npz,
+    parts::PREFIXES,
     stored::Stored,
     tables::{DataArray, count_of_classes, is_wanted, remaining, variable_of},
 };
@@ -45,7 +46,7 @@ pub fn of_npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
     for name in &prefixes {
         arrays.push(DataArray::stored(
             name,
-            matrix(&mut npz, &format!("{name}."), &place)?,
+            matrix(&mut npz, &format!("{name}."), path)?,
         ));
     }
     let is_part = |name: &str| {
@@ -63,14 +64,13 @@ pub fn of_npz(path: &Path, model: &Model) -> Result<Vec<DataArray>> {
         }
         arrays.push(match is_wanted(model, name) {
             true => DataArray::stored(name, Stored::Dense(npz.array(name)?)),
-            // The name is kept for suggestions if a variable is misspelt.
-            false => nameless(name),
+            false => DataArray::unread(name),
         });
     }
     if is_whole {
         let taken: Vec<&str> = arrays.iter().map(DataArray::name).collect();
         let name = remaining(model, &taken, "the sparse matrix", &place)?;
-        arrays.push(DataArray::stored(name, matrix(&mut npz, "", &place)?));
+        arrays.push(DataArray::stored(name, matrix(&mut npz, "", path)?));
     }
     Ok(arrays)
 }
@@ -102,11 +102,6 @@ pub fn size_of(path: &Path, variable: &Outline) -> Result<Option<usize>> {
     Ok(csr::shape(&npz.array(shape)?).ok().map(|[_, width]| width))
 }
 
-/// The name of an array that is not read.
-fn nameless(name: &str) -> DataArray {
-    DataArray::new(name, [], Vec::<f32>::new())
-}
-
 /// Whether an npz file is a sparse matrix that scipy wrote, maybe with further arrays.
 ///
 /// # Errors
@@ -117,17 +112,18 @@ fn is_matrix(npz: &mut Npz) -> Result<bool> {
 }
 
 /// Builds the sparse matrix whose arrays' names begin with `prefix`.
-fn matrix(npz: &mut Npz, prefix: &str, place: &str) -> Result<Stored> {
+fn matrix(npz: &mut Npz, prefix: &str, path: &Path) -> Result<Stored> {
     let names = PARTS.map(|part| format!("{prefix}{part}"));
     let format = npz.text(&format!("{prefix}{FORMAT}"))?;
-    if let Some(format) = format.filter(|format| format != "csr") {
-        let format: String = format.chars().flat_map(char::escape_default).collect();
-        let message =
-            format!("{place}: expected a sparse matrix in the format csr, found {format}");
-        return Err(
-            Error::data(message).help("convert it with scipy's `tocsr()`, and save it again")
+    let place = path.display();
+    let format = format.as_deref().unwrap_or("csr");
+    let order = Order::of_format(format).ok_or_else(|| {
+        let message = format!(
+            "{place}: expected a sparse matrix in the format csr or csc, found {}",
+            format.escape_default()
         );
-    }
+        Error::data(message).help("convert it with scipy's `tocsr()`, and save it again")
+    })?;
     for name in &names {
         if !npz.has(name) {
             let message =
@@ -147,16 +143,13 @@ fn matrix(npz: &mut Npz, prefix: &str, place: &str) -> Result<Stored> {
         indices: (indices, npz.array(indices)?),
         indptr: (indptr, npz.array(indptr)?),
         shape: (shape, sizes),
+        order,
     };
-    Ok(Stored::Sparse(Csr::new(parts, place)?))
+    Ok(Stored::Sparse(Csr::new(parts, path)?))
 }
 
-/// Reads the arrays of a folder that the model uses: `x.npy`, or `x.npz` with a sparse matrix, for the
-/// variable `x`. `None` if the folder has no such files.
-///
-/// # Errors
-/// If a file cannot be read, or its array does not fit its header.
-pub fn of_folder(folder: &Path, model: &Model) -> Result<Option<Vec<DataArray>>> {
+/// The npy and npz files of a folder, sorted.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let unreadable = |error| Error::file(folder, "cannot be read", error);
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -167,20 +160,63 @@ pub fn of_folder(folder: &Path, model: &Model) -> Result<Option<Vec<DataArray>>>
         }
     }
     files.sort();
+    Ok(files)
+}
+
+/// Whether a folder has npy or npz files.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn is_folder(folder: &Path) -> Result<bool> {
+    Ok(!files_of(folder)?.is_empty())
+}
+
+/// Reads the arrays of a folder that the model uses: `x.npy`, or `x.npz` with a sparse matrix, for the
+/// variable `x`.
+///
+/// # Errors
+/// If a file cannot be read, or its array does not fit its header.
+pub fn of_folder(folder: &Path, model: &Model) -> Result<Vec<DataArray>> {
     let mut arrays = Vec::new();
-    for path in &files {
+    for path in &files_of(folder)? {
         let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
             continue;
         };
         if !is_wanted(model, name) {
-            arrays.push(nameless(name));
+            arrays.push(DataArray::unread(name));
             continue;
         }
         let is_npy = path.extension().is_some_and(|extension| extension == "npy");
         let stored = if is_npy { dense(path)? } else { sparse(path)? };
         arrays.push(DataArray::stored(name, stored));
     }
-    Ok((!files.is_empty()).then_some(arrays))
+    Ok(arrays)
+}
+
+/// The number of features of a variable in a folder of arrays, or of its classes; `None` if it has none.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn size_of_folder(folder: &Path, variable: &Outline) -> Result<Option<usize>> {
+    let name = &variable.name;
+    if variable.is_class {
+        let mut classes = Vec::new();
+        for prefix in PREFIXES {
+            let path = folder.join(format!("{prefix}{name}.npy"));
+            if path.exists() {
+                classes.extend(dense(&path)?.doubles()?);
+            }
+        }
+        return Ok(count_of_classes(classes.into_iter()));
+    }
+    let [npy, npz] = ["npy", "npz"].map(|ending| folder.join(format!("{name}.{ending}")));
+    if npy.exists() {
+        return Ok(Some(dense(&npy)?.shape().iter().skip(1).product()));
+    }
+    match npz.exists() {
+        true => size_of(&npz, variable),
+        false => Ok(None),
+    }
 }
 
 /// The array of an npy file.
@@ -208,7 +244,7 @@ fn sparse(path: &Path) -> Result<Stored> {
              `np.save`",
         ));
     }
-    matrix(&mut npz, "", &place)
+    matrix(&mut npz, "", path)
 }
 
 /// Reads every array of an npz file.

@@ -1,17 +1,14 @@
 //! Data sets: rows of a model's variables, from files or from memory.
 
 mod source;
-#[cfg_attr(
-    not(any(feature = "npz", feature = "h5ad")),
-    allow(dead_code, reason = "no reader")
-)]
 mod element;
-#[cfg_attr(
-    not(any(feature = "npz", feature = "h5ad")),
-    allow(dead_code, reason = "no reader")
-)]
 mod bytes;
 mod dense;
+#[cfg_attr(
+    not(any(feature = "npz", feature = "h5ad")),
+    allow(dead_code, reason = "no reader")
+)]
+mod csc;
 #[cfg_attr(
     not(any(feature = "npz", feature = "h5ad")),
     allow(dead_code, reason = "no reader")
@@ -21,12 +18,18 @@ mod stored;
 mod table;
 mod checks;
 mod bits;
-mod table_file;
+mod origin;
+#[cfg_attr(
+    not(any(feature = "h5ad", feature = "images", feature = "parquet")),
+    allow(dead_code, reason = "no reader")
+)]
+mod parts;
 mod tables;
 mod labels;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod idx;
+mod tensors;
 #[cfg(feature = "npz")]
 mod npy;
 #[cfg(feature = "npz")]
@@ -34,12 +37,32 @@ mod npz;
 #[cfg(feature = "npz")]
 mod matrices;
 mod columns;
+#[cfg_attr(
+    not(any(feature = "csv", feature = "h5ad", feature = "parquet")),
+    allow(dead_code, reason = "no reader")
+)]
+mod names;
+#[cfg(any(feature = "csv", feature = "parquet"))]
+mod layout;
+#[cfg(any(feature = "h5ad", feature = "images", feature = "parquet"))]
+mod values;
 #[cfg(feature = "csv")]
 mod csv;
+#[cfg(feature = "images")]
+mod image;
+#[cfg(feature = "images")]
+mod images;
+#[cfg(feature = "parquet")]
+mod parquet_values;
+#[cfg(feature = "parquet")]
+mod parquet_file;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(feature = "h5ad")]
 mod hdf5;
 #[cfg(feature = "h5ad")]
 mod h5ad;
+mod data_files;
 mod load;
 mod sizes;
 mod dataset;
@@ -50,14 +73,15 @@ pub mod findings;
 pub use bits::Bits;
 pub use checks::{check_classes, check_field, check_source, check_values, label_classes, width};
 pub use columns::{ColumnSummary, TableSummary};
+pub use data_files::DataFiles;
 pub use dataset::Dataset;
 pub use labels::{KnownLabels, LabelCounts};
 pub use load::{column, columns, load, read_arrays, whole_path};
 pub use moments::{Feature, features};
+pub use origin::{RowOrigin, TableFile};
 pub use sizes::sizes;
 pub use source::{Field, RowView, Source, chunks};
 pub use split::{Split, split};
 pub use stored::Stored;
 pub use table::{Column, Table, Values};
-pub use table_file::TableFile;
 pub use tables::{ClassNames, ColumnNames, DataArray, KnownNames, Numbers, Tables};

@@ -63,6 +63,11 @@ fn of_table(table: &TableSummary, variable: &Outline, all: &[Outline]) -> Option
 
 /// The columns of a variable: those of its name and a number, else all numeric ones that no variable names.
 fn features(table: &TableSummary, name: &str, all: &[Outline]) -> usize {
+    let mut columns = table.columns.iter();
+    let of_lists = columns.find(|column| column.name == name && column.list.is_some());
+    if let Some(width) = of_lists.and_then(|column| column.list) {
+        return width;
+    }
     let numbered = |column: &&ColumnSummary, name: &str| number_of(&column.name, name).is_some();
     let numbered_columns = table.columns.iter().filter(|column| numbered(column, name));
     let count = numbered_columns.count();

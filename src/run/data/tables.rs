@@ -4,10 +4,11 @@ use super::{
     checks::{
         check_classes, check_shape, check_values, missing_array, no_rows, too_many_rows, width,
     },
+    origin::RowOrigins,
+    parts::{PREFIXES, RowParts, is_test},
     source::chunks,
     stored::Stored,
     table::{Column, Table, Values},
-    table_file::TableFile,
 };
 use crate::{
     distribution::Domain,
@@ -51,8 +52,28 @@ pub struct Tables {
     pub class_names: ClassNames,
     /// The columns of variables that took all columns that nothing else took.
     pub columns: ColumnNames,
-    /// The file with the rows, if it is a table.
-    pub file: Option<TableFile>,
+    /// Where the rows of each part come from, if they have names or numbers there.
+    pub origins: RowOrigins,
+}
+
+/// The arrays of a data set that was read for a model.
+pub struct FileArrays {
+    /// The arrays.
+    pub arrays: Vec<DataArray>,
+    /// Where the rows come from.
+    pub origins: RowOrigins,
+    /// Whether all rows are test rows. Their arrays are then named as those of training rows are.
+    pub is_test: bool,
+}
+
+impl From<Vec<DataArray>> for FileArrays {
+    fn from(arrays: Vec<DataArray>) -> Self {
+        FileArrays {
+            arrays,
+            origins: RowOrigins::default(),
+            is_test: false,
+        }
+    }
 }
 
 /// The array of a variable: its first axis is the row, and the others are the variable's axes.
@@ -153,7 +174,6 @@ impl DataArray {
     }
 
     /// An array of a file.
-    #[cfg(any(feature = "npz", feature = "h5ad"))]
     pub(super) fn stored(name: impl Into<String>, stored: Stored) -> Self {
         DataArray {
             name: name.into(),
@@ -162,6 +182,37 @@ impl DataArray {
             class_names: Vec::new(),
             columns: Vec::new(),
         }
+    }
+
+    /// An array that is not read. Its name is kept for notes, and for suggestions if a variable is
+    /// misspelt.
+    pub(super) fn unread(name: &str) -> Self {
+        DataArray::new(name, [], Vec::<f32>::new())
+    }
+
+    /// The arrays of the rows of each part of an array, for the parts that have rows. If all rows are
+    /// test rows, their array has the name of training rows.
+    #[cfg_attr(
+        not(any(feature = "h5ad", feature = "images", feature = "parquet")),
+        allow(dead_code, reason = "no reader")
+    )]
+    pub(super) fn in_parts(name: &str, stored: Stored, parts: Option<&RowParts>) -> Vec<Self> {
+        let Some(parts) = parts else {
+            return vec![DataArray::stored(name, stored)];
+        };
+        let stored = Arc::new(stored);
+        let named = parts
+            .iter()
+            .zip(PREFIXES)
+            .filter(|(rows, _)| !rows.is_empty());
+        let arrays = named.map(|(rows, prefix)| {
+            let prefix = match is_test(parts) && prefix == PREFIXES[1] {
+                true => "",
+                false => prefix,
+            };
+            DataArray::stored(format!("{prefix}{name}"), stored.select(rows.clone()))
+        });
+        arrays.collect()
     }
 
     /// The array of a variable whose numbers are from columns with these names.
@@ -203,6 +254,19 @@ impl From<NamedArray> for DataArray {
 }
 
 impl Tables {
+    /// Builds the tables of the arrays of a file, as [`Tables::new`].
+    ///
+    /// # Errors
+    /// As [`Tables::new`].
+    pub fn of_file(model: &Model, file: FileArrays, place: &str) -> Result<Self> {
+        let mut tables = Tables::new(model, &file.arrays, place)?;
+        if file.is_test {
+            tables.test = Some(std::mem::take(&mut tables.train));
+        }
+        tables.origins = file.origins;
+        Ok(tables)
+    }
+
     /// Builds the tables of a model's variables. Messages use `place` as the name of the data.
     ///
     /// # Errors
@@ -236,7 +300,7 @@ impl Tables {
             others,
             class_names: names(|array| &array.class_names),
             columns: names(|array| &array.columns),
-            file: None,
+            origins: RowOrigins::default(),
         })
     }
 }
