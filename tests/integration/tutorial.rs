@@ -225,7 +225,7 @@ fn fenced<'t>(text: &'t str, fence: &str) -> Vec<&'t str> {
 }
 
 /// Runs the commands of a page in a folder. Their output has every line of the page that has no number;
-/// numbers differ between machines.
+/// numbers differ between machines. Python runs scripts of the repository.
 fn run_commands(text: &str, at: &Path, commands: usize) {
     let (mut count, mut output) = (0, String::new());
     for line in fenced(text, "```console\n")
@@ -237,6 +237,15 @@ fn run_commands(text: &str, at: &Path, commands: usize) {
             let words: Vec<&str> = words.map(|word| word.trim_matches('\'')).collect();
             output = common::program::fine(at, &words);
             count += 1;
+        } else if let Some(script) = line.strip_prefix("$ python3 ") {
+            let python = std::process::Command::new("python3")
+                .arg(common::root().join(script))
+                .current_dir(at)
+                .output()
+                .expect("Python starts");
+            assert!(python.status.success(), "{python:?}");
+            output = String::from_utf8_lossy(&python.stdout).into_owned();
+            count += 1;
         } else if !line.contains(|c: char| c.is_ascii_digit() || c == '…') {
             assert!(output.contains(line), "no {line:?} in {output}");
         }
@@ -244,11 +253,14 @@ fn run_commands(text: &str, at: &Path, commands: usize) {
     assert_eq!(count, commands);
 }
 
-/// Runs the commands of a tutorial with its table. Their output has every line of the page that has no
-/// number; numbers differ between machines.
-fn follow(page: &str, table: &str, commands: usize) {
+fn tutorial(page: &str) -> String {
     let page = common::root().join("docs/tutorials").join(page);
-    let text = std::fs::read_to_string(page).expect("the page can be read");
+    std::fs::read_to_string(page).expect("the page can be read")
+}
+
+/// Runs the commands of a tutorial with its table.
+fn follow(page: &str, table: &str, commands: usize) {
+    let text = tutorial(page);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
     std::fs::copy(common::root().join("data").join(table), at.join(table)).expect("a copy");
@@ -263,6 +275,39 @@ fn follow(page: &str, table: &str, commands: usize) {
     );
 }
 
+/// Runs the commands of the tutorial on images with its model.
+#[test]
+fn a_folder_of_images_becomes_a_classifier() {
+    let python = std::process::Command::new("python3")
+        .arg("--version")
+        .output();
+    if !python.is_ok_and(|python| python.status.success()) {
+        eprintln!("SKIPPED: the tutorial on images needs `python3`, which does not run here");
+        return;
+    }
+    let text = tutorial("images.md");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let model = fenced(&text, "```dgm\n");
+    std::fs::write(at.join("digits.dgm"), model[0]).expect("a file is written");
+    run_commands(&text, at, 7);
+    let error = error_of(&common::program::fine(at, &["eval", "runs/digits"]));
+    // Guesses are wrong in 90 %.
+    assert!(error < 25.0, "a test error of {error} %");
+}
+
+/// The error of a label that `dgc eval` prints, in percent.
+fn error_of(evaluation: &str) -> f64 {
+    let line = evaluation
+        .lines()
+        .find_map(|line| line.strip_prefix("error of digit: "));
+    let number = line.and_then(|line| line.strip_suffix(" %"));
+    number
+        .expect("a line with the error")
+        .parse()
+        .expect("a number")
+}
+
 #[test]
 fn the_table_becomes_probabilities() {
     follow("table.md", "iris.csv", 5);
@@ -273,7 +318,7 @@ fn the_table_becomes_probabilities() {
 fn cells_and_a_new_batch_get_types() {
     let root = common::root();
     let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file can be read");
-    let text = read("docs/tutorials/cells.md");
+    let text = tutorial("cells.md");
     assert_eq!(fenced(&text, "```python\n"), [read("data/cells.py")]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path();
