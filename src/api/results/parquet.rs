@@ -36,7 +36,9 @@ pub fn to_bytes(table: &ResultTable) -> Result<Vec<u8>> {
     // Each row has a line for each of its draws.
     let lines = || (0..table.numbers.len() * draws).map(|line| (line / draws, line % draws));
     let keys: [Vec<Option<i64>>; 2] = [
-        lines().map(|(row, _)| Some(table.numbers[row] as i64)).collect(),
+        lines()
+            .map(|(row, _)| Some(table.numbers[row] as i64))
+            .collect(),
         lines().map(|(_, draw)| Some(draw as i64)).collect(),
     ];
     let keys = header.iter().zip(keys).map(|(name, numbers)| Column {
@@ -75,7 +77,9 @@ fn columns_of(result: &RowResult, draws: usize) -> Vec<Column<'_>> {
                 }
             }
             Values::Texts(texts) | Values::Files(texts) => {
-                let repeated = texts.iter().flat_map(|text| std::iter::repeat_n(text, draws));
+                let repeated = texts
+                    .iter()
+                    .flat_map(|text| std::iter::repeat_n(text, draws));
                 ColumnValues::Text(repeated.cloned().map(Some).collect())
             }
         },

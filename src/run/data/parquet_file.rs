@@ -21,11 +21,12 @@ use ::parquet::{
     },
 };
 use std::{
+    cell::Cell,
     collections::BTreeSet,
     fs::File,
     panic::{self, AssertUnwindSafe},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Once},
 };
 
 /// The most rows and numbers that are decoded at once.
@@ -56,12 +57,33 @@ fn broken(path: &Path, error: ParquetError) -> Error {
         .help("the file may be truncated or have another format")
 }
 
+thread_local! {
+    /// Whether this thread calls a function whose panics become errors.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets panics of guarded calls print nothing.
+fn silence_guarded() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |found| {
+            if !GUARDED.get() {
+                print(found);
+            }
+        }));
+    });
+}
+
 /// Calls a function of the crate `parquet`, which panics on some damaged files.
 fn guarded<T>(
     path: &Path,
     call: impl FnOnce() -> std::result::Result<T, ParquetError>,
 ) -> Result<T> {
+    silence_guarded();
+    GUARDED.set(true);
     let called = panic::catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(false);
     let damaged = |_| Err(ParquetError::General("it is damaged".to_string()));
     called
         .unwrap_or_else(damaged)
