@@ -386,7 +386,7 @@ impl<'a> Draft<'a> {
             None => lines.push("samples 1".to_string()),
             Some(label) if is_number(label) => {
                 lines.push("// The label is also learned from the labelled rows directly.".into());
-                lines.push(format!("regress {} weight 10", label.name));
+                lines.push(format!("regress {}", label.name));
             }
             Some(ColumnSummary { name, .. }) if self.recipe.generates() => lines.extend([
                 "// The bound sums over the classes where the label is unknown.".to_string(),
@@ -436,12 +436,20 @@ impl<'a> Draft<'a> {
                 labelled.max(unlabelled),
             ),
         };
-        let prior = match self.recipe {
-            Recipe::Linear => "prior weights normal(0, 1)\n    ",
+        let prior = match (self.recipe, self.label) {
+            (Recipe::Linear, _) => "prior weights normal(0, 1)\n    ",
+            // Without it, networks memorise the labelled rows, and deviations become far too small.
+            (_, Some(label)) if is_number(label) => "prior weights normal(0, 0.1)\n    ",
             _ => "",
         };
         let steps = largest.div_ceil(batch(largest));
-        let epochs = (STEPS / steps).clamp(5, STEPS);
+        // Small tables need fewer steps, except the linear model, whose loss is convex.
+        let most = if self.recipe == Recipe::Linear {
+            STEPS
+        } else {
+            500
+        };
+        let epochs = (STEPS / steps).clamp(5, most);
         let all = epochs * steps;
         format!(
             "  train {{\n    {batches}\n    optimizer adam(rate = 3e-3)\n    schedule cosine\n    \

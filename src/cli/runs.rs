@@ -311,7 +311,7 @@ impl Eval {
     }
 }
 
-/// Write the labels of each row and the probability of every class, as CSV, Parquet or npz
+/// Write the label of each row and the probability of every class, as a table
 ///
 /// The columns are `row`, the number of the row in its table or array, from 0, and for each label: its
 /// most probable class, the probability of that class, the true class where the data have it, and the
@@ -411,7 +411,7 @@ fn format_of(output: &Path, usual: TableFormat) -> TableFormat {
     }
 }
 
-/// Write the mean of each data variable given what is inferred of the row, as npz, CSV or Parquet
+/// Write the mean of each data variable given what is inferred of the row
 ///
 /// The means are those of p(x | z, …), averaged over samples of the latent variables, and over classes
 /// with the probabilities of q. Labels are hidden. The arrays of an npz file have axes row, feature; a

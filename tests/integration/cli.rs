@@ -924,12 +924,18 @@ fn the_ending_of_an_output_file_is_checked() {
         &["train", "one.dgm", "--data", "one.safetensors", "-o", "run"],
     );
     for (arguments, ending) in [
-        (vec!["predict", "run", "-o", "kept.png"], ".csv or .npz"),
-        (vec!["encode", "run", "-o", "kept.txt"], ".npz or .csv"),
-        (vec!["score", "run", "-o", "kept"], ".csv or .npz"),
+        (
+            vec!["predict", "run", "-o", "kept.png"],
+            ".csv, .npz or .parquet",
+        ),
+        (
+            vec!["encode", "run", "-o", "kept.txt"],
+            ".npz, .csv or .parquet",
+        ),
+        (vec!["score", "run", "-o", "kept"], ".csv, .npz or .parquet"),
         (
             vec!["sample", "run", "-o", "kept.txt"],
-            ".png, .npz or .csv",
+            ".png, .npz, .csv or .parquet",
         ),
         (
             vec!["graph", "one.dgm", "-o", "kept.csv"],

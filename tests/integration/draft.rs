@@ -177,7 +177,8 @@ fn a_draft_of_a_numeric_label_trains() {
     for line in [
         "// Known in 20 of 80 rows.",
         "label  price: real standardized",
-        "regress price weight 10",
+        "regress price\n",
+        "prior weights normal(0, 0.1)",
     ] {
         assert!(text.contains(line), "{text}");
     }

@@ -260,7 +260,7 @@ fn the_program_writes_means_with_the_names_of_columns() {
         here,
         &["reconstruct", "run", "-o", "means.txt", "--device", "cpu"],
     );
-    assert!(said.contains(".npz or .csv"), "{said}");
+    assert!(said.contains(".npz, .csv or .parquet"), "{said}");
     // A classifier has no data to generate.
     let classifier = "model c {\n  data  x: real[4]\n  label species: class[3]\n  inference {\n\
         x -> species ~ categorical(linear)\n  }\n  objective {\n    classify species\n  }\n}\n";

@@ -197,7 +197,7 @@ pub fn batch(model: &Model, rows: usize, labelled: usize) -> Arrays {
     let mut arrays = Arrays::new();
     for variable in &model.variables {
         let (name, size) = (variable.name.clone(), variable.size());
-        let is_observed = variable.role.is_always_observed();
+        let is_observed = variable.role.is_always_observed() || variable.role == Role::Weight;
         let (shape, mut data): (Vec<usize>, Vec<f64>) = match (variable.role, variable.domain) {
             (Role::Label, Domain::Class) => {
                 let class = |row: usize| {
