@@ -20,9 +20,9 @@ mod bench;
 mod doctor;
 mod shell;
 
-use crate::Result;
+use crate::{ErrorKind, Result};
 use clap::{CommandFactory, Parser, Subcommand};
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 /// Compile, train and use deep generative models.
 ///
@@ -82,14 +82,30 @@ enum Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
+    ExitCode::from(main_with(std::env::args_os()))
+}
+
+/// Runs the program with these arguments, the first of which is the program's name. Returns its exit
+/// code. From then on, Ctrl-C ends the process, or training in it.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     interrupt::install();
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let done = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => run(arguments.command),
         // Help and versions are results, so a failure to print them is one of the program.
-        Err(shown) if !shown.use_stderr() => return exit(terminal::printed(shown.print())),
-        Err(mistake) => mistake.exit(),
+        Err(shown) if !shown.use_stderr() => terminal::printed(shown.print()),
+        Err(mistake) => {
+            // If standard error cannot be written, there is no other place to say so.
+            let _ = mistake.print();
+            return ErrorKind::Usage.exit_code();
+        }
     };
-    exit(run(arguments.command))
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            terminal::show_error(&error);
+            error.kind().exit_code()
+        }
+    }
 }
 
 /// The program's arguments, as the parser knows them.
@@ -121,15 +137,5 @@ fn run(command: Command) -> Result<()> {
         Command::Bound(command) => command.run(),
         Command::Completions(command) => command.run(arguments()),
         Command::Man(command) => command.run(arguments()),
-    }
-}
-
-fn exit(done: Result<()>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::show_error(&error);
-            ExitCode::from(error.kind().exit_code())
-        }
     }
 }
