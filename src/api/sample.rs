@@ -283,19 +283,23 @@ pub struct DrawnSamples {
 
 /// The class of a variable in each line and column.
 #[derive(Clone, Debug)]
-pub(super) struct DrawnClasses {
+pub struct DrawnClasses {
+    /// The variable's name.
     pub name: String,
     /// The names of the classes; empty if they have none.
     pub names: Vec<String>,
+    /// The classes, with axes line, column.
     pub classes: Vec<i64>,
 }
 
+/// The draws of a data variable.
 #[derive(Clone, Debug)]
-pub(super) struct DrawnVariable {
+pub struct DrawnVariable {
     /// The variable's name, or `from.z.x` for the data of a model that infers `z`.
     pub name: String,
     /// The names of the columns in a table.
     pub columns: Vec<String>,
+    /// The variable.
     pub variable: Variable,
     /// Means with axes line, column, feature.
     pub means: Vec<f32>,
@@ -304,6 +308,16 @@ pub(super) struct DrawnVariable {
 }
 
 impl DrawnSamples {
+    /// The class variables.
+    pub fn classes(&self) -> &[DrawnClasses] {
+        &self.classes
+    }
+
+    /// The data variables.
+    pub fn variables(&self) -> &[DrawnVariable] {
+        &self.drawn
+    }
+
     /// The means of a data variable, with axes line, column, feature.
     pub fn means(&self, variable: &str) -> Option<&[f32]> {
         let drawn = self.drawn.iter();
