@@ -46,7 +46,10 @@ pub use crate::{
         calibration::{Calibration, Temperature},
         classification::ClassScores,
         compiled::Compiled,
-        data::{ClassNames, DataArray, DataFiles, Dataset, Field, LabelCounts, Numbers, Source},
+        data::{
+            ClassNames, DataArray, DataFiles, Dataset, ElementType, Field, LabelCounts, Memory,
+            MemoryArray, Numbers, Source,
+        },
         folder::CheckpointChoice,
     },
 };
@@ -71,7 +74,7 @@ pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, R
 pub use report::{CostReport, KernelCost, LaunchReport, ProgramCost};
 pub use results::{ResultTable, TableFormat};
 pub use run::Run;
-pub use sample::{DrawnSamples, SampleOptions};
+pub use sample::{DrawnClasses, DrawnSamples, DrawnVariable, SampleOptions};
 pub use seeds::{SeedScores, SeedSpread, Seeds};
 pub use selection::{DataPart, Rows};
 pub use stage::Stage;

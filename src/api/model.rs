@@ -9,11 +9,11 @@ use crate::{
     model::{self, Model},
     run::{
         bound::{Arrays, Engine, Report, bound},
-        data::{Dataset, sizes},
+        data::{DataArray, Dataset, sizes, sizes_of_arrays},
         folder::Folder,
         settings::Settings,
     },
-    syntax::{self, OpenSize},
+    syntax::{self, OpenSize, Outline},
 };
 use std::{fs, io, path::Path};
 
@@ -58,19 +58,32 @@ impl Model {
         data: &str,
         sets: &[(String, String)],
     ) -> Result<(Self, Diagnostics)> {
-        let is_set = |size: &OpenSize| sets.iter().any(|(name, _)| *name == size.name);
         let text = read_text(path)?;
-        let (variables, mut open) = match syntax::parse(&text) {
-            Ok(file) => syntax::outline(&file),
-            // The mistakes are reported below.
-            Err(_) => Default::default(),
-        };
-        open.retain(|size| !is_set(size));
+        let (variables, open) = open_sizes(&text, sets);
         let found = match open.is_empty() {
             true => Vec::new(),
             false => sizes(data, &open, &variables)?,
         };
         check_file(path, &text, &[&found, sets].concat())
+    }
+
+    /// As [`Model::open_for`], for a text and arrays in memory. Messages use `name` as the file's name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) with the diagnostics if the text has mistakes, or
+    /// if the arrays do not say a size.
+    pub fn parse_for(
+        name: &str,
+        text: &str,
+        arrays: &[DataArray],
+        sets: &[(String, String)],
+    ) -> Result<(Self, Diagnostics)> {
+        let (_, open) = open_sizes(text, sets);
+        let found = match open.is_empty() {
+            true => Vec::new(),
+            false => sizes_of_arrays(arrays, &open)?,
+        };
+        check_text(name, name, text, &[&found, sets].concat())
     }
 
     /// Checks a model's text; messages use `name` as the file's name.
@@ -191,6 +204,18 @@ impl Dataset {
         }
         Settings::shared_dataset(&all, model)
     }
+}
+
+/// The variables of a model's text, and its sizes without a value, also in `sets`. None if the text
+/// has mistakes.
+fn open_sizes(text: &str, sets: &[(String, String)]) -> (Vec<Outline>, Vec<OpenSize>) {
+    let is_set = |size: &OpenSize| sets.iter().any(|(name, _)| *name == size.name);
+    let (variables, mut open) = match syntax::parse(text) {
+        Ok(file) => syntax::outline(&file),
+        Err(_) => Default::default(),
+    };
+    open.retain(|size| !is_set(size));
+    (variables, open)
 }
 
 /// Connects a variable of the model to the upstream model that infers it; `refused` makes the error

@@ -37,6 +37,7 @@ mod images;
 mod imbalance;
 mod init;
 mod identifiers;
+mod in_memory;
 mod interrupt;
 mod golden;
 mod h5ad;

@@ -1,15 +1,18 @@
-//! The bytes of an array: in memory, or in a file that stays open and is read where it is needed.
+//! The bytes of an array: in memory, maybe of another owner, or in a file that stays open and is read
+//! where it is needed.
 //!
 //! Files are read with positioned reads and never mapped, so a file that another program changes or
 //! cuts short gives other numbers or an error, and nothing worse. Whoever takes positions from a file
 //! checks them each time that it reads them.
 
+use super::memory::Memory;
 use crate::error::{Error, Result};
 #[cfg(feature = "npz")]
 use crate::files::{expands_too_far, most_expanded};
 #[cfg(feature = "npz")]
 use std::io::Read;
 use std::{
+    fmt,
     fs::File,
     io::{self, Seek, SeekFrom, Write},
     path::Path,
@@ -21,10 +24,12 @@ use tempfile::{SpooledData, SpooledTempFile};
 pub const MOST_IN_MEMORY: usize = 64 << 20;
 
 /// Bytes in memory, or a range of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Bytes {
     /// In memory, from this place on.
     Memory(Arc<Vec<u8>>, usize),
+    /// In memory of another owner, from this place on.
+    Shared(Arc<dyn Memory>, usize),
     /// In a file.
     File(FileRange),
 }
@@ -94,6 +99,7 @@ impl Bytes {
         let count = count.min(self.len());
         match self {
             Bytes::Memory(bytes, start) => Bytes::Memory(bytes, start + count),
+            Bytes::Shared(memory, start) => Bytes::Shared(memory, start + count),
             Bytes::File(range) => Bytes::File(FileRange {
                 start: range.start + count as u64,
                 len: range.len - count,
@@ -106,16 +112,17 @@ impl Bytes {
     pub fn len(&self) -> usize {
         match self {
             Bytes::Memory(bytes, start) => bytes.len() - start,
+            Bytes::Shared(memory, start) => memory.len() - start,
             Bytes::File(range) => range.len,
         }
     }
 
     /// Whether the bytes are in memory.
     pub fn is_in_memory(&self) -> bool {
-        matches!(self, Bytes::Memory(..))
+        !matches!(self, Bytes::File(_))
     }
 
-    /// `len` bytes from `at` on. `scratch` holds them if they come from a file.
+    /// `len` bytes from `at` on. `scratch` holds them if they come from a file or another owner.
     ///
     /// # Errors
     /// If the file cannot be read, or the range is not within the bytes.
@@ -126,12 +133,27 @@ impl Bytes {
                 let found = end.and_then(|end| bytes[*start..].get(at..end));
                 found.ok_or_else(|| Error::data("a range is not within its array"))
             }
+            Bytes::Shared(memory, start) => {
+                let end = at.checked_add(len);
+                if end.is_none_or(|end| end > memory.len() - start) {
+                    return Err(Error::data("a range is not within its array"));
+                }
+                scratch.resize(len, 0);
+                memory.read(start + at, scratch);
+                Ok(scratch)
+            }
             Bytes::File(range) => {
                 scratch.resize(len, 0);
                 range.read(at, scratch)?;
                 Ok(scratch)
             }
         }
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod source;
 mod element;
+mod memory;
 mod bytes;
 mod dense;
 #[cfg_attr(
@@ -9,10 +10,6 @@ mod dense;
     allow(dead_code, reason = "no reader")
 )]
 mod csc;
-#[cfg_attr(
-    not(any(feature = "npz", feature = "h5ad")),
-    allow(dead_code, reason = "no reader")
-)]
 mod csr;
 mod stored;
 mod table;
@@ -75,11 +72,13 @@ pub use checks::{check_classes, check_field, check_source, check_values, label_c
 pub use columns::{ColumnSummary, TableSummary};
 pub use data_files::DataFiles;
 pub use dataset::Dataset;
+pub use element::ElementType;
 pub use labels::{KnownLabels, LabelCounts};
 pub use load::{column, columns, load, read_arrays, whole_path};
+pub use memory::{Memory, MemoryArray};
 pub use moments::{Feature, features};
 pub use origin::{RowOrigin, TableFile};
-pub use sizes::sizes;
+pub use sizes::{sizes, sizes_of_arrays};
 pub use source::{Field, RowView, Source, chunks};
 pub use split::{Split, split};
 pub use stored::Stored;

@@ -3,6 +3,7 @@
 use super::{
     columns::{ColumnSummary, TableSummary, classes, number_of},
     load::{self, columns},
+    tables::{DataArray, count_of_classes, variable_of},
 };
 use crate::{
     error::{Error, Result},
@@ -20,25 +21,54 @@ pub fn sizes(source: &str, open: &[OpenSize], all: &[Outline]) -> Result<Vec<(St
         true => Some(columns(path)?),
         false => None,
     };
+    found(source, open, |variable| match &table {
+        Some(table) => Ok(of_table(table, variable, all)),
+        None => load::size_of(path, variable),
+    })
+}
+
+/// As [`sizes`], in arrays in memory.
+///
+/// # Errors
+/// If the arrays do not say a size.
+pub fn sizes_of_arrays(arrays: &[DataArray], open: &[OpenSize]) -> Result<Vec<(String, String)>> {
+    found("data", open, |variable| {
+        let mut arrays = arrays
+            .iter()
+            .filter(|array| variable_of(array.name()) == variable.name);
+        if !variable.is_class {
+            return Ok(arrays.next().map(DataArray::width));
+        }
+        let mut classes = Vec::new();
+        for array in arrays {
+            classes.extend_from_slice(&array.doubles()?);
+        }
+        Ok(count_of_classes(classes.into_iter()))
+    })
+}
+
+/// The value of each size; `size_of` is that of a variable. `place` names the data in messages.
+fn found(
+    place: &str,
+    open: &[OpenSize],
+    size_of: impl Fn(&Outline) -> Result<Option<usize>>,
+) -> Result<Vec<(String, String)>> {
     let mut values = Vec::new();
     for size in open {
         let mut value = None;
         for variable in &size.variables {
-            value = value.or(match &table {
-                Some(table) => of_table(table, variable, all),
-                None => load::size_of(path, variable)?,
-            });
+            value = value.or(size_of(variable)?);
         }
         let value = value.filter(|&value| value > 0);
-        let value = value.ok_or_else(|| does_not_say(source, size))?;
+        let value = value.ok_or_else(|| does_not_say(place, size))?;
         values.push((size.name.clone(), value.to_string()));
     }
     Ok(values)
 }
 
-fn does_not_say(source: &str, size: &OpenSize) -> Error {
+fn does_not_say(place: &str, size: &OpenSize) -> Error {
     let name = &size.name;
-    let message = format!("{source}: does not say the size `{name}`");
+    let message = format!("{place}: does not say the size `{name}`");
     Error::data(message).help(match size.variables.first() {
         None => format!(
             "a size is found in the data if a variable has it as its only one, as in `x: real[{name}]`; \

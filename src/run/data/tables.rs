@@ -1,9 +1,13 @@
 //! Building tables from arrays that are named after a model's variables.
 
 use super::{
+    bytes::Bytes,
     checks::{
         check_classes, check_shape, check_values, missing_array, no_rows, too_many_rows, width,
     },
+    csr::{Csr, CsrParts, Order},
+    dense::DenseArray,
+    memory::MemoryArray,
     origin::RowOrigins,
     parts::{PREFIXES, RowParts, is_test},
     source::chunks,
@@ -173,7 +177,52 @@ impl DataArray {
         }
     }
 
-    /// An array of a file.
+    /// The array of the variable `name` whose numbers stay in the memory where they lie, row-major, in
+    /// their type.
+    ///
+    /// # Errors
+    /// If the shape has another number of numbers.
+    pub fn in_memory(
+        name: impl Into<String>,
+        shape: impl AsRef<[usize]>,
+        numbers: impl Into<MemoryArray>,
+    ) -> Result<Self> {
+        let (name, shape, numbers) = (name.into(), shape.as_ref(), numbers.into());
+        check_elements(&format!("data: `{name}`"), shape, numbers.len())?;
+        let dense = dense(numbers, shape.to_vec());
+        Ok(Self::stored(name, Stored::Dense(dense)))
+    }
+
+    /// The array of the variable `name` as a sparse matrix in compressed rows, as scipy's `csr_matrix`:
+    /// the numbers that are not 0, the column of each, and for each row the place of its first number,
+    /// with the end of the last row. `shape` is the numbers of rows and of columns.
+    ///
+    /// # Errors
+    /// If the arrays do not fit together.
+    pub fn sparse(
+        name: impl Into<String>,
+        shape: [usize; 2],
+        numbers: impl Into<MemoryArray>,
+        columns: impl Into<MemoryArray>,
+        starts: impl Into<MemoryArray>,
+    ) -> Result<Self> {
+        let name = name.into();
+        let flat = |array: MemoryArray| {
+            let len = array.len();
+            dense(array, vec![len])
+        };
+        let parts = CsrParts {
+            data: ("data", flat(numbers.into())),
+            indices: ("indices", flat(columns.into())),
+            indptr: ("indptr", flat(starts.into())),
+            shape: ("shape", shape),
+            order: Order::Rows,
+        };
+        let csr = Csr::new(parts, format!("data: `{name}`").as_ref())?;
+        Ok(Self::stored(name, Stored::Sparse(csr)))
+    }
+
+    /// An array that stays where it lies.
     pub(super) fn stored(name: impl Into<String>, stored: Stored) -> Self {
         DataArray {
             name: name.into(),
@@ -232,6 +281,27 @@ impl DataArray {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The sizes of the axes; the first is the row.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The numbers of a row.
+    pub(super) fn width(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// All numbers, in double precision.
+    pub(super) fn doubles(&self) -> Result<Cow<'_, [f64]>> {
+        self.numbers.double()
+    }
+}
+
+/// An array of numbers in memory, which are as many as its shape says.
+fn dense(numbers: MemoryArray, shape: Vec<usize>) -> DenseArray {
+    let bytes = Bytes::Shared(numbers.memory, 0);
+    DenseArray::new(bytes, numbers.element, shape).expect("the shape was checked")
 }
 
 impl TryFrom<DataArray> for NamedArray {
