@@ -68,6 +68,7 @@ impl Model {
     }
 
     /// As [`Model::open_for`], for a text and arrays in memory. Messages use `name` as the file's name.
+    /// Without arrays, the text must say all sizes.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) with the diagnostics if the text has mistakes, or
@@ -79,7 +80,7 @@ impl Model {
         sets: &[(String, String)],
     ) -> Result<(Self, Diagnostics)> {
         let (_, open) = open_sizes(text, sets);
-        let found = match open.is_empty() {
+        let found = match open.is_empty() || arrays.is_empty() {
             true => Vec::new(),
             false => sizes_of_arrays(arrays, &open)?,
         };

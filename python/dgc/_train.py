@@ -1,0 +1,232 @@
+"""Training."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import _data, _dgc
+from ._device import choice
+from ._model import Model, changes
+from ._progress import bar
+from ._run import Run, new_folder
+
+log = logging.getLogger("dgc")
+
+Callback = Callable[[dict[str, Any]], Any]
+
+
+def train(
+    model: Model | str | os.PathLike[str],
+    data: Any,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    labels: int | None = None,
+    validation: Any = None,
+    patience: int | None = None,
+    criterion: str | None = None,
+    samples: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str | None = None,
+    kernel_family: str | None = None,
+    from_: Mapping[str, Any] | None = None,
+    init: Any = None,
+    freeze: Sequence[str] = (),
+    tensorboard: bool = False,
+    callback: Callback | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Train a model.
+
+    Parameters
+    ----------
+    model : Model, str or path
+        The model, its text or its file. Sizes without a value are found in the data.
+    data : dict of arrays, or str or path
+        For each observed variable an array of shape ``(rows, ...)``, named after it. Classes are
+        whole numbers of shape ``(rows,)``, with −1 for an unlabelled row. Arrays ``test.x`` and
+        ``test.y`` hold test rows. A text is the path of a data set, or ``mnist``. The arrays must
+        not change during training.
+    epochs : int, optional
+        The number of passes over the training rows; by default the model's.
+    seed : int
+        The seed of all random numbers. The same seed gives the same bits, in the program as well.
+    labels : int, optional
+        Keep this number of labels, as evenly over the classes as possible, and hide the others.
+    validation : int, float, str or dict of arrays, optional
+        Training rows to hold out: a number, a share such as ``0.1`` or ``"10%"``; or other rows.
+    patience : int, optional
+        Stop when so many epochs in a row are no better on the validation rows than the best one.
+    criterion : {"error", "log-loss", "bound"}, optional
+        What makes an epoch the best one, on the validation rows.
+    samples : int, optional
+        Samples per row in the evaluation after each epoch.
+    settings : dict, optional
+        Values of sizes and settings that replace those of the model.
+    out : path, optional
+        The folder of the run, which gets a checkpoint after each epoch. Without it, the run is in a
+        temporary folder that lasts as long as the result; :meth:`Run.save` keeps it.
+    device : {"auto", "cpu", "cuda"}
+        The device.
+    threads : int, optional
+        The number of CPU threads. By default all cores that the process may use.
+    precision : {"f32", "bf16", "tf32"}, optional
+        The precision of the operands of matrix products.
+    kernel_family : str, optional
+        The kernels of the CPU, such as ``avx2``.
+    from_ : dict of runs, optional
+        For each variable that another run infers, that run or its folder.
+    init : Run or path, optional
+        A run whose parameters this one begins with.
+    freeze : sequence of str
+        Patterns of the names of parameters that do not change, such as ``p.*``.
+    tensorboard : bool
+        Whether the run's folder also gets the metrics as events for TensorBoard.
+    callback : callable, optional
+        Called with the metrics of each epoch, a dict. A true result stops training.
+    progress : bool, optional
+        Whether to show a bar of tqdm, or lines if tqdm is not installed. By default in notebooks.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    dgc.Error
+        If the data do not fit the model, an option is out of range, or training diverged.
+    KeyboardInterrupt
+        After the current step, once a checkpoint is written to `out`; :func:`resume` continues.
+    """
+    held_out = None
+    if validation is not None and not isinstance(validation, (int, float, str)):
+        held_out, validation = validation, None
+    given = _data.source(data, held_out)
+    sets = dict(settings or {})
+    if epochs is not None:
+        sets["epochs"] = epochs
+    if not isinstance(model, Model):
+        model = Model(model, data=given, settings=sets)
+    elif sets:
+        model = model.set(**sets)
+    upstream = [(variable, os.fspath(run)) for variable, run in (from_ or {}).items()]
+    for variable, run in upstream:
+        model = model.on_run(variable, run)
+    dataset = given.dataset(model._model)
+    options = {
+        "labels": labels,
+        "validation": None if validation is None else str(validation),
+        "patience": patience,
+        "criterion": criterion,
+        "seed": seed,
+        "samples": samples,
+        "out": None if out is None else os.fspath(out),
+        "from_": upstream,
+        "init": None if init is None else os.fspath(init),
+        "freeze": list(freeze),
+        "tensorboard": tensorboard,
+    }
+    temporary = new_folder() if out is None else None
+    folder = os.fspath(out) if temporary is None else temporary.path
+    chosen = choice(device, threads, precision, kernel_family)
+    with Watch(callback, progress) as watch:
+        run = _dgc.train(model._model, dataset, options, chosen, folder, watch.functions())
+    return Run._of(run, chosen, temporary, watch.notes)
+
+
+def resume(
+    run: Any,
+    *,
+    data: Any = None,
+    epochs: int | None = None,
+    rate: float | None = None,
+    patience: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    kernel_family: str | None = None,
+    callback: Callback | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Resume a run from its last checkpoint, with the bits of an uninterrupted run.
+
+    Parameters
+    ----------
+    run : Run or path
+        The run's folder.
+    data : dict of arrays, or str or path, optional
+        The data of the run, if they were in memory; or their new place.
+    epochs : int, optional
+        The number of passes over the training rows, counting those done.
+    rate : float, optional
+        Another learning rate.
+    patience : int, optional
+        Another number of epochs without a better one that end training.
+    device, threads, kernel_family, callback, progress
+        As in :func:`train`.
+
+    Returns
+    -------
+    Run
+    """
+    folder = os.fspath(run)
+    chosen = choice(device, threads, None, kernel_family)
+    dataset, place = None, None
+    if data is not None:
+        given = _data.source(data)
+        if given.arrays is None:
+            place = given.path
+        else:
+            opened = _dgc.Run.open(folder, chosen, 10, 0, "best", False)
+            dataset = given.dataset(opened.model, opened)
+    sets = changes({"epochs": epochs} if epochs is not None else None)
+    sets += changes({"rate": rate} if rate is not None else None)
+    with Watch(callback, progress) as watch:
+        resumed = _dgc.resume(
+            folder, dataset, place, sets, patience, chosen, watch.functions()
+        )
+    owner = run._folder if isinstance(run, Run) else None
+    return Run._of(resumed, chosen, owner, watch.notes)
+
+
+class Watch:
+    """Shows training: notes to the log, metrics to the callback, and progress to a bar."""
+
+    def __init__(self, callback: Callback | None, progress: bool | None) -> None:
+        self.callback = callback
+        self.bar = bar(progress)
+        self.notes: list[str] = []
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.bar.close()
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions that the library calls."""
+        return {"begun": self.begun, "step": self.step, "epoch": self.epoch}
+
+    def begun(self, summary: str, notes: list[str]) -> None:
+        if summary:
+            log.info(summary.rstrip())
+        for note in notes:
+            log.warning("note: %s", note)
+        self.notes += notes
+
+    def step(
+        self, step: int, steps: int, epochs: float, bounds: list[tuple[str, float]]
+    ) -> bool:
+        self.bar.step(step, steps, bounds)
+        return False
+
+    def epoch(self, metrics: str, line: str) -> bool:
+        self.bar.epoch(line)
+        log.info(line)
+        return self.callback is not None and bool(self.callback(json.loads(metrics)))

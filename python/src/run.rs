@@ -1,0 +1,233 @@
+//! Trained runs.
+
+use crate::{data::Dataset, device::DeviceChoice, error::OrRaise, model::Model};
+use dgc::{CheckpointChoice, DataPart, Encodings, Error, Rows, SampleOptions};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use std::path::PathBuf;
+
+/// A trained run.
+#[pyclass(frozen, module = "dgc._dgc")]
+pub struct Run {
+    run: dgc::Run,
+}
+
+impl Run {
+    pub fn new(run: dgc::Run) -> Self {
+        Run { run }
+    }
+}
+
+/// Values of a variable: its name, the number of values in a row, their names, and the values.
+type Values<'py> = (String, usize, Vec<String>, Bound<'py, PyArray1<f32>>);
+
+/// Drawn classes of a variable: its name, the names of the classes, and the class of each draw.
+type Classes<'py> = (String, Vec<String>, Bound<'py, PyArray1<i64>>);
+
+#[pymethods]
+impl Run {
+    /// Opens the run in a folder.
+    #[staticmethod]
+    fn open(
+        py: Python<'_>,
+        folder: PathBuf,
+        device: DeviceChoice,
+        samples: usize,
+        seed: u64,
+        checkpoint: &str,
+        calibrated: bool,
+    ) -> PyResult<Self> {
+        let opened = py.detach(|| -> dgc::Result<dgc::Run> {
+            let checkpoint = match checkpoint {
+                "best" => CheckpointChoice::Best,
+                "last" => CheckpointChoice::Last,
+                other => {
+                    return Err(
+                        Error::option("checkpoint", other, "there is no such checkpoint")
+                            .help("the checkpoints are best and last"),
+                    );
+                }
+            };
+            let precision = dgc::Run::precision_of(&folder)?;
+            let run = dgc::Run::open_on(&folder, &device.device(precision)?)?
+                .with_samples(samples)
+                .with_seed(seed)
+                .with_checkpoint(checkpoint);
+            Ok(if calibrated { run } else { run.uncalibrated() })
+        });
+        Ok(Run::new(opened.or_raise(py)?))
+    }
+
+    #[getter]
+    fn folder(&self) -> PathBuf {
+        self.run.folder().to_path_buf()
+    }
+
+    #[getter]
+    fn data(&self) -> Option<&str> {
+        self.run.data()
+    }
+
+    #[getter]
+    fn model(&self) -> Model {
+        let model = self.run.model().clone();
+        Model { model }
+    }
+
+    #[getter]
+    fn class_names(&self) -> Vec<(String, Vec<String>)> {
+        let names = self.run.class_names().iter();
+        names
+            .map(|(name, classes)| (name.clone(), classes.clone()))
+            .collect()
+    }
+
+    /// Reads other data for the run.
+    fn open_data(&self, py: Python<'_>, source: &str) -> PyResult<Dataset> {
+        let dataset = py.detach(|| self.run.open_data(source)).or_raise(py)?;
+        Ok(Dataset { dataset })
+    }
+
+    /// The number of each row.
+    fn numbers(
+        &self,
+        py: Python<'_>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Vec<usize>> {
+        let rows = py.detach(|| self.rows(data, part)).or_raise(py)?;
+        Ok(rows.numbers().to_vec())
+    }
+
+    /// The evaluation as JSON and as text.
+    fn evaluate(
+        &self,
+        py: Python<'_>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<(String, String)> {
+        let found = py.detach(|| self.run.evaluate(&self.rows(data, part)?));
+        let found = found.or_raise(py)?;
+        Ok((found.to_json().to_string(), found.to_string()))
+    }
+
+    /// The class probabilities of each label.
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Vec<Values<'py>>> {
+        let found = py.detach(|| self.run.predict(&self.rows(data, part)?));
+        let labels = found.or_raise(py)?.labels.into_iter();
+        let values = labels.map(|label| {
+            let probabilities = label.probabilities.into_pyarray(py);
+            (label.label, label.classes, label.names, probabilities)
+        });
+        Ok(values.collect())
+    }
+
+    /// The posterior means of the latent variables and the class probabilities of the labels.
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Vec<Values<'py>>> {
+        let found = py.detach(|| self.run.encode(&self.rows(data, part)?));
+        Ok(arrays(py, found.or_raise(py)?))
+    }
+
+    /// The means of the data variables.
+    fn reconstruct<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Vec<Values<'py>>> {
+        let found = py.detach(|| self.run.reconstruct(&self.rows(data, part)?));
+        Ok(arrays(py, found.or_raise(py)?))
+    }
+
+    /// The data variables with missing values filled in.
+    fn impute<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Vec<Values<'py>>> {
+        let found = py.detach(|| self.run.impute(&self.rows(data, part)?));
+        Ok(arrays(py, found.or_raise(py)?))
+    }
+
+    /// The log-likelihood of each row.
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let found = py.detach(|| self.run.log_likelihood(&self.rows(data, part)?));
+        Ok(found.or_raise(py)?.into_pyarray(py))
+    }
+
+    /// Draws data: the number of columns, the drawn classes, and the means of each data variable.
+    #[expect(clippy::type_complexity, reason = "the types have names")]
+    fn sample<'py>(
+        &self,
+        py: Python<'py>,
+        lines: usize,
+        chosen: Vec<(String, String)>,
+        columns: Option<usize>,
+        seed: u64,
+    ) -> PyResult<(usize, Vec<Classes<'py>>, Vec<Values<'py>>)> {
+        let options = SampleOptions {
+            lines,
+            chosen,
+            columns,
+            seed,
+            analogy: None,
+        };
+        let drawn = py.detach(|| self.run.sample(&options)).or_raise(py)?;
+        let classes = drawn.classes().iter().map(|drawn| {
+            let classes = drawn.classes.to_vec().into_pyarray(py);
+            (drawn.name.to_string(), drawn.names.to_vec(), classes)
+        });
+        let means = drawn.variables().iter().map(|drawn| {
+            let means = drawn.means.to_vec().into_pyarray(py);
+            let names = drawn.columns.to_vec();
+            (drawn.name.to_string(), names.len(), names, means)
+        });
+        let (classes, means) = (classes.collect(), means.collect());
+        Ok((drawn.columns, classes, means))
+    }
+}
+
+impl Run {
+    /// The rows of a data set, or of the run's own.
+    fn rows(&self, data: Option<&Dataset>, part: Option<&str>) -> dgc::Result<Rows> {
+        let part = match part {
+            None => None,
+            Some("test") => Some(DataPart::Test),
+            Some("validation") => Some(DataPart::Validation),
+            Some("train") => Some(DataPart::Train),
+            Some(other) => {
+                return Err(Error::option("part", other, "there is no such part")
+                    .help("the parts are test, validation and train"));
+            }
+        };
+        match data {
+            Some(data) => self.run.rows_of(&data.dataset, part),
+            None => self.run.rows(part),
+        }
+    }
+}
+
+fn arrays(py: Python<'_>, encodings: Encodings) -> Vec<Values<'_>> {
+    let variables = encodings.variables.into_iter();
+    let values = variables.map(|found| {
+        let values = found.values.into_pyarray(py);
+        (found.variable, found.width, found.columns, values)
+    });
+    values.collect()
+}
