@@ -57,6 +57,7 @@ class Run:
     _folder: Folder | None
     _options: dict[str, Any]
     _notes: list[str]
+    _summary: str
     _pid: int
 
     def __init__(
@@ -72,7 +73,7 @@ class Run:
     ) -> None:
         """Open the run in a folder; see :meth:`load`."""
         self._folder = None
-        self._notes = []
+        self._notes, self._summary = [], ""
         self._options = {
             "device": choice(device, threads),
             "samples": samples,
@@ -112,11 +113,12 @@ class Run:
         device: dict[str, Any],
         folder: Folder | None,
         notes: list[str],
+        summary: str,
     ) -> Run:
         made = cls.__new__(cls)
         made._run = run
         made._folder = folder
-        made._notes = notes
+        made._notes, made._summary = notes, summary
         made._options = {
             "device": {**device, "precision": None},
             "samples": 10,
@@ -154,7 +156,7 @@ class Run:
             "calibrated": calibrated,
         }
         other = Run.__new__(Run)
-        other._folder, other._notes = self._folder, self._notes
+        other._folder, other._notes, other._summary = self._folder, self._notes, self._summary
         other._options = {
             name: value if changed.get(name) is None else changed[name]
             for name, value in self._options.items()
@@ -183,6 +185,11 @@ class Run:
         return list(self._notes)
 
     @property
+    def summary(self) -> str:
+        """What training understood of its data and options: the first lines of ``dgc train``."""
+        return self._summary
+
+    @property
     def metrics(self) -> list[dict[str, Any]]:
         """The metrics of each epoch."""
         text = (self.folder / "metrics.jsonl").read_text(encoding="utf-8")
@@ -195,7 +202,7 @@ class Run:
         ignored = shutil.ignore_patterns(LOCK)
         shutil.copytree(self.folder, folder, ignore=ignored, dirs_exist_ok=True)
         other = Run.__new__(Run)
-        other._folder, other._notes = None, self._notes
+        other._folder, other._notes, other._summary = None, self._notes, self._summary
         other._options = self._options
         other._open(os.fspath(folder))
         return other
@@ -375,10 +382,16 @@ class Run:
             for path in sorted(self.folder.iterdir()):
                 if path.is_file() and path.name != LOCK:
                     archive.write(path, path.name)
-        return {"options": self._options, "notes": self._notes, "files": packed.getvalue()}
+        return {
+            "options": self._options,
+            "notes": self._notes,
+            "summary": self._summary,
+            "files": packed.getvalue(),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._options, self._notes = state["options"], state["notes"]
+        self._summary = state["summary"]
         self._folder = new_folder()
         with zipfile.ZipFile(io.BytesIO(state["files"])) as archive:
             archive.extractall(self._folder.path)

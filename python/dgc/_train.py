@@ -42,6 +42,7 @@ def train(
     tensorboard: bool = False,
     callback: Callback | None = None,
     progress: bool | None = None,
+    quiet: bool = False,
 ) -> Run:
     """Train a model.
 
@@ -93,6 +94,9 @@ def train(
         Called with the metrics of each epoch, a dict. A true result stops training.
     progress : bool, optional
         Whether to show a bar of tqdm, or lines if tqdm is not installed. By default in notebooks.
+    quiet : bool
+        Whether to leave notes about the data and the result out of the log ``dgc``; the run has them
+        anyway.
 
     Returns
     -------
@@ -136,9 +140,9 @@ def train(
     temporary = new_folder() if out is None else None
     folder = os.fspath(out) if temporary is None else temporary.path
     chosen = choice(device, threads, precision, kernel_family)
-    with Watch(callback, progress) as watch:
+    with Watch(callback, progress, quiet) as watch:
         run = _dgc.train(model._model, dataset, options, chosen, folder, watch.functions())
-    return Run._of(run, chosen, temporary, watch.notes)
+    return Run._of(run, chosen, temporary, watch.notes, watch.summary)
 
 
 def resume(
@@ -192,16 +196,20 @@ def resume(
             folder, dataset, place, sets, patience, chosen, watch.functions()
         )
     owner = run._folder if isinstance(run, Run) else None
-    return Run._of(resumed, chosen, owner, watch.notes)
+    return Run._of(resumed, chosen, owner, watch.notes, watch.summary)
 
 
 class Watch:
     """Shows training: notes to the log, metrics to the callback, and progress to a bar."""
 
-    def __init__(self, callback: Callback | None, progress: bool | None) -> None:
+    def __init__(
+        self, callback: Callback | None, progress: bool | None, quiet: bool = False
+    ) -> None:
         self.callback = callback
+        self.quiet = quiet
         self.bar = bar(progress)
         self.notes: list[str] = []
+        self.summary = ""
 
     def __enter__(self) -> Watch:
         return self
@@ -215,10 +223,12 @@ class Watch:
 
     def begun(self, summary: str, notes: list[str]) -> None:
         if summary:
+            self.summary = summary
             log.info(summary.rstrip())
-        for note in notes:
-            log.warning("note: %s", note)
         self.notes += notes
+        if not self.quiet:
+            for note in notes:
+                log.warning("note: %s", note)
 
     def step(
         self, step: int, steps: int, epochs: float, bounds: list[tuple[str, float]]

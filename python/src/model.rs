@@ -11,6 +11,13 @@ pub struct Model {
     pub model: dgc::Model,
 }
 
+/// The text of a first model for arrays; `label` is the array with the classes to predict.
+#[pyfunction]
+pub fn draft(py: Python<'_>, name: &str, arrays: &Arrays, label: Option<&str>) -> PyResult<String> {
+    let text = py.detach(|| dgc::draft_arrays(name, &arrays.arrays, label));
+    text.or_raise(py)
+}
+
 /// A variable: name, role, type, shape, whether it is standardized, whether it may miss values, and
 /// the number of its numbers in a row of the data.
 type Variable = (

@@ -3,7 +3,7 @@
 use crate::{
     driver,
     error::{Error, Result},
-    run::data::{ColumnSummary, TableSummary, columns},
+    run::data::{ColumnSummary, DataArray, TableSummary, columns, summary_of_arrays},
     syntax::format,
 };
 use std::{fmt::Write, path::Path};
@@ -25,8 +25,30 @@ const STEPS: usize = 2000;
 /// that the language does not allow.
 pub fn draft(path: impl AsRef<Path>, label: Option<&str>, recipe: Recipe) -> Result<String> {
     let path = path.as_ref();
-    let table = columns(path)?;
-    let draft = Draft::new(&table, label, recipe, path)?;
+    drafted(&columns(path)?, label, recipe, path)
+}
+
+/// As [`draft`], for arrays in memory: each number of a row is a column. Messages use `name` as the
+/// name of the data, and the model is named after it.
+///
+/// # Errors
+/// As [`draft`].
+pub fn draft_arrays(
+    name: &str,
+    arrays: &[DataArray],
+    label: Option<&str>,
+    recipe: Recipe,
+) -> Result<String> {
+    drafted(&summary_of_arrays(arrays)?, label, recipe, name.as_ref())
+}
+
+fn drafted(
+    table: &TableSummary,
+    label: Option<&str>,
+    recipe: Recipe,
+    path: &Path,
+) -> Result<String> {
+    let draft = Draft::new(table, label, recipe, path)?;
     let text = draft.text();
     // Names of columns may be words of the language.
     match driver::check("draft", &text, &[]) {

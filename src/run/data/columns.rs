@@ -1,6 +1,8 @@
 //! What the columns of a table hold.
 
-use std::collections::BTreeSet;
+use super::tables::{DataArray, variable_of};
+use crate::error::Result;
+use std::collections::{BTreeSet, HashSet};
 
 /// The columns of a table.
 #[derive(Clone, Debug)]
@@ -102,6 +104,23 @@ impl ColumnSummary {
         self.minus_ones += usize::from(value == Some("-1") && !is_test);
     }
 
+    /// Adds numbers of training rows; NaN is a missing one.
+    fn add_numbers(&mut self, numbers: impl Iterator<Item = f64>) {
+        let mut different = HashSet::new();
+        for number in numbers {
+            if number.is_nan() {
+                self.missing += 1;
+                continue;
+            }
+            self.numbers += 1;
+            self.minus_ones += usize::from(number == -1.0);
+            self.is_whole &= number.fract() == 0.0;
+            if different.len() < MOST_VALUES && different.insert(number.to_bits()) {
+                self.values.insert(number.to_string());
+            }
+        }
+    }
+
     /// Adds a value that is not missing.
     fn add(&mut self, value: &str) {
         let number = value.parse::<f64>().ok();
@@ -118,6 +137,35 @@ impl ColumnSummary {
             self.values.insert(value.to_string());
         }
     }
+}
+
+/// Describes arrays: each number of a row is a column, which is named after its array, with the number's
+/// place behind the name if there are several.
+///
+/// # Errors
+/// If memory or a file with the numbers cannot be read.
+pub fn summary_of_arrays(arrays: &[DataArray]) -> Result<TableSummary> {
+    let mut table = TableSummary {
+        rows: 0,
+        columns: Vec::new(),
+    };
+    let of_training = arrays
+        .iter()
+        .filter(|array| variable_of(array.name()) == array.name());
+    for array in of_training {
+        let (name, width) = (array.name(), array.width());
+        let numbers = array.doubles()?;
+        table.rows = array.shape().first().copied().unwrap_or(0);
+        for place in 0..width {
+            let mut column = match width {
+                1 => ColumnSummary::new(name),
+                _ => ColumnSummary::new(&format!("{name}{place}")),
+            };
+            column.add_numbers(numbers.iter().skip(place).step_by(width).copied());
+            table.columns.push(column);
+        }
+    }
+    Ok(table)
 }
 
 /// The number behind a variable's name in the name of a column: `x0`, `x_0`, `x.0` or `x[0]`.

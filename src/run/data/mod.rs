@@ -69,7 +69,7 @@ pub mod findings;
 
 pub use bits::Bits;
 pub use checks::{check_classes, check_field, check_source, check_values, label_classes, width};
-pub use columns::{ColumnSummary, TableSummary};
+pub use columns::{ColumnSummary, TableSummary, summary_of_arrays};
 pub use data_files::DataFiles;
 pub use dataset::Dataset;
 pub use element::ElementType;

@@ -1,0 +1,214 @@
+"""The estimators for scikit-learn."""
+
+import pickle
+import warnings
+from collections import Counter
+
+import dgc
+import numpy as np
+import pytest
+from conftest import M2, VAE, clusters
+
+pytest.importorskip("sklearn")
+
+from dgc.sklearn import DensityEstimator, Encoder, SemiSupervisedClassifier
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+#: Checks of scikit-learn that an estimator fails, with the reason.
+EXPECTED_FAILURES = {
+    SemiSupervisedClassifier: {
+        "check_classifiers_classes": "the check takes -1 for a class, which marks unlabelled rows",
+    },
+}
+#: Checks that do not run, with the reason.
+SKIPPED = {"check_array_api_input": "the variable SCIPY_ARRAY_API is not set"}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "passed"),
+    [(SemiSupervisedClassifier, 58), (DensityEstimator, 39), (Encoder, 45)],
+)
+def test_checks_of_scikit_learn(estimator, passed):
+    failures = EXPECTED_FAILURES.get(estimator, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(
+            estimator(epochs=40, random_state=0), expected_failed_checks=failures, on_skip=None
+        )
+    names = {status: set() for status in ("passed", "skipped", "xfail")}
+    for result in results:
+        names[result["status"]].add(result["check_name"])
+    assert names["xfail"] == set(failures)
+    assert names["skipped"] == set(SKIPPED)
+    counts = Counter(result["status"] for result in results)
+    assert counts["passed"] == passed, counts
+
+
+def few_labels(y, count, seed=0):
+    """The classes with all but `count` replaced by −1."""
+    hidden = np.random.default_rng(seed).permutation(len(y))[count:]
+    kept = y.copy()
+    kept[hidden] = -1
+    return kept
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x, y = load_digits(return_X_y=True)
+    return train_test_split(x, y, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def classifier(digits):
+    train, _, labels, _ = digits
+    return SemiSupervisedClassifier(epochs=60, random_state=0).fit(train, few_labels(labels, 100))
+
+
+def test_few_labels_classify(digits, classifier):
+    _, test, _, labels = digits
+    assert classifier.score(test, labels) > 0.8
+    probabilities = classifier.predict_proba(test)
+    assert probabilities.shape == (450, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (classifier.predict(test) == probabilities.argmax(axis=1)).all()
+
+
+def test_unlabelled_rows_are_left_out_of_the_score(digits, classifier):
+    _, test, _, labels = digits
+    known = labels < 5
+    hidden = np.where(known, labels, -1)
+    assert classifier.score(test, hidden) == classifier.score(test[known], labels[known])
+
+
+def test_latents_and_draws(digits, classifier):
+    _, test, _, _ = digits
+    assert classifier.transform(test).shape == (450, 10)
+    assert len(classifier.get_feature_names_out()) == 10
+    x, y = classifier.sample(25)
+    assert x.shape == (25, 64) and y.shape == (25,)
+    # A drawn row looks like its class.
+    assert (classifier.predict(x) == y).mean() > 0.8
+
+
+@pytest.mark.parametrize("unknown", [-1, None, np.nan])
+def test_every_mark_of_unlabelled_rows(unknown):
+    x, y, truth = clusters()
+    marked = np.array([unknown if label < 0 else label for label in y], dtype=object)
+    if unknown is not None:
+        marked = marked.astype(type(unknown))
+    estimator = SemiSupervisedClassifier(epochs=20, random_state=0)
+    wanted = clone(estimator).fit(x, y).predict_proba(x)
+    np.testing.assert_array_equal(estimator.fit(x, marked).predict_proba(x), wanted)
+    assert estimator.score(x, truth) > 0.9
+
+
+def test_names_of_classes():
+    x, y, truth = clusters()
+    names = np.array(["cat", "dog", "emu"], dtype=object)
+    marked = np.where(y < 0, None, names[y])
+    estimator = SemiSupervisedClassifier(epochs=20, random_state=0).fit(x, marked)
+    assert list(estimator.classes_) == ["cat", "dog", "emu"]
+    assert (estimator.predict(x) == names[truth]).mean() > 0.9
+    assert set(estimator.sample(6)[1]) == {"cat", "dog", "emu"}
+
+
+def test_a_model_of_ones_own():
+    x, y, truth = clusters()
+    for model in (M2, dgc.Model(M2, settings={"features": 4})):
+        estimator = SemiSupervisedClassifier(model=model, settings={"hidden": 24}, random_state=1)
+        estimator.fit(x, y)
+        assert estimator.model_.settings["hidden"] == "24"
+        assert estimator.score(x, truth) > 0.9
+    two = M2.replace("class[3]", "class[4]")
+    estimator = SemiSupervisedClassifier(model=two, random_state=1).fit(x, y)
+    assert list(estimator.classes_) == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="`y` has 4 classes in the model, and y has 3"):
+        SemiSupervisedClassifier(model=two).fit(x, np.array(["a", "b", "c"])[truth])
+
+
+def test_the_seed_is_that_of_train():
+    x, y, _ = clusters()
+    fitted = SemiSupervisedClassifier(model=M2, random_state=7).fit(x, y)
+    run = dgc.train(M2, {"x": x, "y": y}, seed=7)
+    np.testing.assert_array_equal(fitted.predict_proba(x), run.predict_proba({"x": x}))
+
+
+def test_pipelines_searches_and_cross_validation():
+    x, y, _ = clusters()
+    estimator = make_pipeline(StandardScaler(), SemiSupervisedClassifier(epochs=10, random_state=0))
+    assert cross_val_score(estimator, x, y, cv=3).min() > 0.8
+    grid = {"semisupervisedclassifier__epochs": [2, 10]}
+    search = GridSearchCV(estimator, grid, cv=2, n_jobs=2).fit(x, y)
+    assert search.best_score_ > 0.8
+    encoder = make_pipeline(Encoder(epochs=20, random_state=0), LogisticRegression())
+    assert encoder.fit(x[:90], y[:90]).score(x[:90], y[:90]) > 0.6
+
+
+def test_pickles_and_clones():
+    x, y, _ = clusters()
+    estimator = SemiSupervisedClassifier(epochs=5, random_state=0).fit(x, y)
+    copy = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(copy.predict_proba(x), estimator.predict_proba(x))
+    with pytest.raises(NotFittedError):
+        clone(estimator).predict(x)
+
+
+def test_densities():
+    x, _, _ = clusters()
+    estimator = DensityEstimator(epochs=40, random_state=0).fit(x)
+    scores = estimator.score_samples(x)
+    assert scores.shape == (300,)
+    assert estimator.score(x) == pytest.approx(scores.mean(), rel=1e-5)
+    assert (estimator.score_samples(x + 20) < scores).all()
+    assert estimator.sample(5).shape == (5, 4)
+
+
+def test_missing_values_and_sparse_matrices():
+    sparse = pytest.importorskip("scipy.sparse")
+    x, y, truth = clusters()
+    gaps = np.where(np.random.default_rng(0).random(x.shape) < 0.1, np.nan, x)
+    estimator = SemiSupervisedClassifier(epochs=20, random_state=0).fit(gaps, y)
+    assert estimator.score(gaps, truth) > 0.85
+    dense = SemiSupervisedClassifier(epochs=5, random_state=0).fit(x, y)
+    other = clone(dense).fit(sparse.csr_array(x), y)
+    np.testing.assert_array_equal(
+        other.predict_proba(sparse.csr_array(x)), dense.predict_proba(x)
+    )
+
+
+def threads():
+    import os
+
+    from dgc._device import default_threads
+
+    return default_threads() or len(os.sched_getaffinity(0))
+
+
+def test_workers_share_the_cores():
+    """With n_jobs workers, each has its part of the cores, so that none waits for another."""
+    import os
+
+    joblib = pytest.importorskip("joblib")
+    cores = len(os.sched_getaffinity(0))
+    found = joblib.Parallel(n_jobs=2)(joblib.delayed(threads)() for _ in range(2))
+    assert max(found) <= max(1, cores // 2)
+
+
+def test_threads_follow_the_affinity():
+    import os
+
+    allowed = os.sched_getaffinity(0)
+    x, _, _ = clusters()
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        run = dgc.train(VAE, {"x": x}, epochs=1, device="cpu")
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert "CPU, 1 thread" in run.summary
