@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,10 +156,12 @@ class Model:
         variables = ", ".join(variable.name for variable in self.variables)
         return f"<dgc.Model {self.name}: {variables}>"
 
+    def _repr_html_(self) -> str:
+        """Both graphs as a picture, and the bound as mathematics."""
+        return f"<div>{self.graph('svg')}<pre>{html.escape(self.explain())}</pre></div>"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._model.sets:
-            return _parsed, (self.text, self._model.file, self._model.sets)
-        return _parsed, (self.text, self._model.file, [])
+        return _parsed, (self.text, self._model.file, self._model.sets)
 
 
 def _parsed(text: str, name: str, sets: list[tuple[str, str]]) -> Model:

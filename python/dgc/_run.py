@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -32,6 +33,9 @@ class Evaluation(dict):
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.text)}</pre>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Evaluation, (dict(self), self.text)
@@ -374,6 +378,12 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<dgc.Run of {self.model.name} in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The model, and the learning curves."""
+        curves = self.folder / "curves.svg"
+        drawn = curves.read_text(encoding="utf-8") if curves.exists() else ""
+        return f"<div>{html.escape(repr(self))}{drawn}{self.model._repr_html_()}</div>"
 
     def __getstate__(self) -> dict[str, Any]:
         """The options and the files of the run's folder."""

@@ -1,0 +1,99 @@
+"""The extension module: the library as classes that the package wraps."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+_Sets = Sequence[tuple[str, str]]
+_Flat = tuple[str, int, NDArray[np.uint8]]
+_Values = tuple[str, int, list[str], NDArray[np.float32]]
+_Classes = tuple[str, list[str], NDArray[np.int64]]
+_Functions = dict[str, Callable[..., Any]]
+
+class Error(ValueError):
+    """An error of dgc. Its text is that of the terminal: what happened, where, and a way out."""
+
+    kind: str
+    message: str
+    help: str | None
+
+class Arrays:
+    def __new__(
+        cls,
+        dense: Sequence[tuple[str, Sequence[int], _Flat]],
+        sparse: Sequence[tuple[str, Sequence[int], _Flat, _Flat, _Flat]],
+    ) -> Arrays: ...
+
+class Dataset:
+    others: list[str]
+    def __new__(cls, model: Model, arrays: Arrays) -> Dataset: ...
+    @staticmethod
+    def open(model: Model, source: str) -> Dataset: ...
+
+class Model:
+    name: str
+    file: str
+    text: str
+    sets: list[tuple[str, str]]
+    settings: list[tuple[str, str]]
+    variables: list[tuple[str, str, str, list[int], bool, bool, int]]
+    @staticmethod
+    def parse(name: str, text: str, sets: _Sets, arrays: Arrays | None) -> Model: ...
+    @staticmethod
+    def open(path: str | PathLike[str], sets: _Sets, data: str | None) -> Model: ...
+    def set(self, sets: _Sets) -> Model: ...
+    def on_run(self, variable: str, folder: str | PathLike[str]) -> Model: ...
+    def explain(self) -> str: ...
+    def graph(self, drawing: str) -> str: ...
+    def warnings(self) -> str | None: ...
+
+class Run:
+    folder: PathLike[str]
+    data: str | None
+    model: Model
+    class_names: list[tuple[str, list[str]]]
+    @staticmethod
+    def open(
+        folder: str | PathLike[str],
+        device: dict[str, Any],
+        samples: int,
+        seed: int,
+        checkpoint: str,
+        calibrated: bool,
+    ) -> Run: ...
+    def open_data(self, source: str) -> Dataset: ...
+    def numbers(self, data: Dataset | None, part: str | None) -> list[int]: ...
+    def evaluate(self, data: Dataset | None, part: str | None) -> tuple[str, str]: ...
+    def predict(self, data: Dataset | None, part: str | None) -> list[_Values]: ...
+    def encode(self, data: Dataset | None, part: str | None) -> list[_Values]: ...
+    def reconstruct(self, data: Dataset | None, part: str | None) -> list[_Values]: ...
+    def impute(self, data: Dataset | None, part: str | None) -> list[_Values]: ...
+    def score(self, data: Dataset | None, part: str | None) -> NDArray[np.float32]: ...
+    def sample(
+        self, lines: int, chosen: _Sets, columns: int | None, seed: int
+    ) -> tuple[int, list[_Classes], list[_Values]]: ...
+
+def train(
+    model: Model,
+    data: Dataset,
+    options: dict[str, Any],
+    device: dict[str, Any],
+    folder: str,
+    watch: _Functions,
+) -> Run: ...
+def resume(
+    folder: str,
+    data: Dataset | None,
+    place: str | None,
+    sets: _Sets,
+    patience: int | None,
+    device: dict[str, Any],
+    watch: _Functions,
+) -> Run: ...
+def draft(name: str, arrays: Arrays, label: str | None) -> str: ...
+def main(arguments: Sequence[str]) -> int: ...
