@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 __version__: str
 
 _Sets = Sequence[tuple[str, str]]
-_Flat = tuple[str, int, NDArray[np.uint8]]
+_Flat = tuple[str, int, NDArray[Any]]
+_Texts = tuple[NDArray[np.int64], list[str]]
+_Files = tuple[str | None, str | None, str | None]
 _Values = tuple[str, int, list[str], NDArray[np.float32]]
 _Classes = tuple[str, list[str], NDArray[np.int64]]
 _Functions = dict[str, Callable[..., Any]]
@@ -22,18 +24,23 @@ class Error(ValueError):
     message: str
     help: str | None
 
-class Arrays:
-    def __new__(
-        cls,
+class Data:
+    @staticmethod
+    def arrays(
         dense: Sequence[tuple[str, Sequence[int], _Flat]],
-        sparse: Sequence[tuple[str, Sequence[int], _Flat, _Flat, _Flat]],
-    ) -> Arrays: ...
+        sparse: Sequence[tuple[str, tuple[int, int], _Flat, _Flat, _Flat]],
+        texts: Sequence[tuple[str, _Texts]],
+    ) -> Data: ...
+    @staticmethod
+    def table(
+        columns: Sequence[tuple[str, NDArray[np.float64] | None, _Texts | None]],
+    ) -> Data: ...
 
 class Dataset:
     others: list[str]
-    def __new__(cls, model: Model, arrays: Arrays) -> Dataset: ...
+    def __new__(cls, model: Model, data: Data, run: Run | None) -> Dataset: ...
     @staticmethod
-    def open(model: Model, source: str) -> Dataset: ...
+    def open(model: Model, files: _Files) -> Dataset: ...
 
 class Model:
     name: str
@@ -43,9 +50,11 @@ class Model:
     settings: list[tuple[str, str]]
     variables: list[tuple[str, str, str, list[int], bool, bool, int]]
     @staticmethod
-    def parse(name: str, text: str, sets: _Sets, arrays: Arrays | None) -> Model: ...
+    def parse(
+        name: str, text: str, sets: _Sets, data: Data | None, place: str | None
+    ) -> Model: ...
     @staticmethod
-    def open(path: str | PathLike[str], sets: _Sets, data: str | None) -> Model: ...
+    def open(path: str | PathLike[str], sets: _Sets) -> Model: ...
     def set(self, sets: _Sets) -> Model: ...
     def on_run(self, variable: str, folder: str | PathLike[str]) -> Model: ...
     def explain(self) -> str: ...
@@ -89,11 +98,13 @@ def train(
 def resume(
     folder: str,
     data: Dataset | None,
-    place: str | None,
+    place: _Files | None,
     sets: _Sets,
     patience: int | None,
     device: dict[str, Any],
     watch: _Functions,
 ) -> Run: ...
-def draft(name: str, arrays: Arrays, label: str | None) -> str: ...
+def draft(name: str, data: Data, label: str | None) -> str: ...
+def declared(text: str) -> list[tuple[str, str, str]]: ...
+def read_model(path: str | PathLike[str]) -> str: ...
 def main(arguments: Sequence[str]) -> int: ...

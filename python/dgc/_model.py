@@ -60,19 +60,22 @@ class Model:
         name: str | None = None,
     ) -> None:
         sets = changes(settings)
-        given = None if data is None else _data.source(data)
-        if is_text(source):
-            if given is not None and given.arrays is None:
-                raise TypeError("data: a model in memory finds its sizes in data in memory")
-            arrays = None if given is None else given.arrays
-            self._model = _dgc.Model.parse(name or "model.dgm", source, sets, arrays)
-        elif given is not None and given.arrays is not None:
-            path = Path(source)
-            text = path.read_text(encoding="utf-8")
-            self._model = _dgc.Model.parse(name or path.name, text, sets, given.arrays)
+        if isinstance(source, str) and is_text(source):
+            text, file = source, name or "model.dgm"
         else:
-            path = None if given is None else given.path
-            self._model = _dgc.Model.open(os.fspath(source), sets, path)
+            path = Path(source)
+            if data is None:
+                self._model = _dgc.Model.open(path, sets)
+                return
+            text, file = _dgc.read_model(path), name or path.name
+        given = data if data is None or isinstance(data, _data.Source) else _data.Source(data)
+        if given is None:
+            self._model = _dgc.Model.parse(file, text, sets, None, None)
+        elif given.is_file:
+            self._model = _dgc.Model.parse(file, text, sets, None, given.files[0])
+        else:
+            contents = given.contents(_dgc.declared(text))
+            self._model = _dgc.Model.parse(file, text, sets, contents, None)
 
     @classmethod
     def _of(cls, model: _dgc.Model) -> Model:
@@ -99,8 +102,8 @@ class Model:
     def variables(self) -> list[Variable]:
         """The variables, in the order of their declarations."""
         return [
-            Variable(name, role, domain, tuple(shape), *rest)
-            for name, role, domain, shape, *rest in self._model.variables
+            Variable(name, role, domain, tuple(shape), standardized, missing, width)
+            for name, role, domain, shape, standardized, missing, width in self._model.variables
         ]
 
     @property
@@ -165,12 +168,19 @@ class Model:
 
 
 def _parsed(text: str, name: str, sets: list[tuple[str, str]]) -> Model:
-    return Model._of(_dgc.Model.parse(name, text, sets, None))
+    return Model._of(_dgc.Model.parse(name, text, sets, None, None))
 
 
-def is_text(source: str | os.PathLike[str]) -> bool:
+def is_text(source: str) -> bool:
     """Whether a source is the text of a model, rather than a path."""
-    return isinstance(source, str) and ("\n" in source or "{" in source)
+    return "\n" in source or "{" in source
+
+
+def text_of(source: str | os.PathLike[str]) -> str:
+    """The text of a model that is a text or a path."""
+    if isinstance(source, str) and is_text(source):
+        return source
+    return _dgc.read_model(Path(source))
 
 
 def changes(settings: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -19,12 +19,13 @@ import numpy as np
 from . import _data, _dgc
 from ._device import choice
 from ._model import Model
+from ._table import frame, series
 
 #: The lock of a run's folder.
 LOCK = ".lock"
 
 
-class Evaluation(dict):
+class Evaluation(dict[str, Any]):
     """The scores of rows, by name: bounds, log-likelihood, label errors. Prints as ``dgc eval``."""
 
     def __init__(self, scores: Mapping[str, Any], text: str) -> None:
@@ -219,8 +220,8 @@ class Run:
         Evaluation
             A dict that prints as ``dgc eval``. Bounds are in nats per row.
         """
-        with self._rows(data, part) as rows:
-            scores, text = self._native.evaluate(rows.dataset, rows.part)
+        rows = self._rows(data, part)
+        scores, text = self._native.evaluate(rows.dataset, rows.part)
         return Evaluation(json.loads(scores), text)
 
     def predict_proba(
@@ -370,8 +371,8 @@ class Run:
     def _rows(self, data: Any, part: str | None) -> Rows:
         if data is None:
             return Rows(None, part, None)
-        source = _data.source(data)
-        return Rows(source.dataset(self._run.model, self._run), part, source.like)
+        source = _data.Source(data)
+        return Rows(source.dataset(self._run.model, self._native, part), part, source.like)
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -421,25 +422,21 @@ class Rows:
         self.part = part
         self.like = like
 
-    def __enter__(self) -> Rows:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        pass
-
     def table(
         self,
-        values: np.ndarray,
+        values: np.ndarray[Any, Any],
         width: int,
         columns: list[str],
         shape: tuple[int, ...] | None = None,
     ) -> Any:
-        """Values with axes row, column."""
+        """Values with axes row, column: a table if the rows are one, else an array."""
+        if self.like is not None:
+            return frame(values.reshape(-1, width), columns, self.like)
         return values.reshape(-1, *(shape or (width,)))
 
-    def series(self, values: np.ndarray, name: str) -> Any:
-        """A value of each row."""
-        return values
+    def series(self, values: np.ndarray[Any, Any], name: str) -> Any:
+        """A value of each row: a column if the rows are a table, else an array."""
+        return series(values, name, self.like)
 
 
 def only(found: dict[str, Any], variable: str | None, what: str) -> Any:

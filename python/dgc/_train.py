@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from . import _data, _dgc
 from ._device import choice
 from ._model import Model, changes
@@ -27,6 +29,7 @@ def train(
     seed: int = 0,
     labels: int | None = None,
     validation: Any = None,
+    test: Any = None,
     patience: int | None = None,
     criterion: str | None = None,
     samples: int | None = None,
@@ -50,19 +53,32 @@ def train(
     ----------
     model : Model, str or path
         The model, its text or its file. Sizes without a value are found in the data.
-    data : dict of arrays, or str or path
-        For each observed variable an array of shape ``(rows, ...)``, named after it. Classes are
-        whole numbers of shape ``(rows,)``, with −1 for an unlabelled row. Arrays ``test.x`` and
-        ``test.y`` hold test rows. A text is the path of a data set, or ``mnist``. The arrays must
-        not change during training.
+    data : dict of arrays, table, AnnData, or str or path
+        A dict has for each observed variable an array of shape ``(rows, ...)``, named after it, or
+        a sparse matrix. Classes have the shape ``(rows,)``: whole numbers, with −1 for an
+        unlabelled row; or texts, with ``None``. Arrays ``test.x`` and ``test.y`` hold test rows.
+        The arrays are not copied, if they are row-major, and must not change during training.
+
+        The columns of a table of pandas, polars or Arrow become variables as those of a CSV file
+        do: a variable takes the column of its name, or the columns of its name and a number
+        (``x0``, ``x1``), or all numeric columns that nothing else takes. A column ``split`` says
+        which rows are for ``train``, ``test`` and ``validation``.
+
+        AnnData is read as its files are: classes and single numbers from ``obs``, other variables
+        from the layer or the array of ``obsm`` of their name, or else from ``X``.
+
+        A text is the path of a data set, or ``mnist``.
     epochs : int, optional
         The number of passes over the training rows; by default the model's.
     seed : int
         The seed of all random numbers. The same seed gives the same bits, in the program as well.
     labels : int, optional
         Keep this number of labels, as evenly over the classes as possible, and hide the others.
-    validation : int, float, str or dict of arrays, optional
-        Training rows to hold out: a number, a share such as ``0.1`` or ``"10%"``; or other rows.
+    validation : int, float, str, or data, optional
+        Training rows to hold out: a number, or a share such as ``0.1`` or ``"10%"``; or other rows
+        in the form of `data`.
+    test : data, optional
+        Test rows, in the form of `data`.
     patience : int, optional
         Stop when so many epochs in a row are no better on the validation rows than the best one.
     criterion : {"error", "log-loss", "bound"}, optional
@@ -110,9 +126,9 @@ def train(
         After the current step, once a checkpoint is written to `out`; :func:`resume` continues.
     """
     held_out = None
-    if validation is not None and not isinstance(validation, (int, float, str)):
+    if validation is not None and not is_share(validation):
         held_out, validation = validation, None
-    given = _data.source(data, held_out)
+    given = _data.Source(data, held_out, test)
     sets = dict(settings or {})
     if epochs is not None:
         sets["epochs"] = epochs
@@ -149,6 +165,8 @@ def resume(
     run: Any,
     *,
     data: Any = None,
+    validation: Any = None,
+    test: Any = None,
     epochs: int | None = None,
     rate: float | None = None,
     patience: int | None = None,
@@ -164,7 +182,7 @@ def resume(
     ----------
     run : Run or path
         The run's folder.
-    data : dict of arrays, or str or path, optional
+    data, validation, test : data, optional
         The data of the run, if they were in memory; or their new place.
     epochs : int, optional
         The number of passes over the training rows, counting those done.
@@ -183,12 +201,15 @@ def resume(
     chosen = choice(device, threads, None, kernel_family)
     dataset, place = None, None
     if data is not None:
-        given = _data.source(data)
-        if given.arrays is None:
-            place = given.path
+        given = _data.Source(data, validation, test)
+        if given.is_file:
+            place = given.files
         else:
             opened = _dgc.Run.open(folder, chosen, 10, 0, "best", False)
-            dataset = given.dataset(opened.model, opened)
+            contents = given.contents(
+                [(role, name, domain) for name, role, domain, *_ in opened.model.variables]
+            )
+            dataset = _dgc.Dataset(opened.model, contents, opened)
     sets = changes({"epochs": epochs} if epochs is not None else None)
     sets += changes({"rate": rate} if rate is not None else None)
     with Watch(callback, progress) as watch:
@@ -197,6 +218,13 @@ def resume(
         )
     owner = run._folder if isinstance(run, Run) else None
     return Run._of(resumed, chosen, owner, watch.notes, watch.summary)
+
+
+def is_share(validation: Any) -> bool:
+    """Whether validation rows are a number or a share of the training rows."""
+    if isinstance(validation, str):
+        return validation.rstrip("%").replace(".", "", 1).strip().isdigit()
+    return isinstance(validation, (int, float, np.integer, np.floating))
 
 
 class Watch:

@@ -30,7 +30,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _data, _dgc, _train
-from ._model import Model, is_text
+from ._model import Model, text_of
 from ._run import Run
 
 __all__ = ["DensityEstimator", "Encoder", "SemiSupervisedClassifier"]
@@ -113,7 +113,7 @@ class _Estimator(BaseEstimator):
         model = self.model
         if model is None:
             label = None if y is None else "y"
-            model = _dgc.draft("model", _data.arrays(given), label)
+            model = _dgc.draft("model", _data.arrays_of(given), label)
         self._data, self._label = _names(model, y is not None)
         arrays = {self._data: X}
         if y is not None:
@@ -320,9 +320,7 @@ def _names(model: Model | str | os.PathLike[str], labelled: bool) -> tuple[str, 
     if isinstance(model, Model):
         declared = [(variable.role, variable.name) for variable in model.variables]
     else:
-        text = model if is_text(model) else open(model, encoding="utf-8").read()
-        plain = re.sub(r"//[^\n]*", "", text)
-        declared = re.findall(r"\b(data|given|label)\s+(\w+)\s*:", plain)
+        declared = [(role, name) for role, name, _ in _dgc.declared(text_of(model))]
     data = [name for role, name in declared if role in ("data", "given")]
     labels = [name for role, name in declared if role == "label"]
     if len(data) != 1:
@@ -341,6 +339,5 @@ def _classes_of(model: Any) -> int | None:
         return None
     if isinstance(model, Model):
         return model.labels[0].shape[0] if model.labels else None
-    text = model if is_text(model) else open(model, encoding="utf-8").read()
-    found = re.search(r"\blabel\s+\w+\s*:\s*class\s*\[\s*(\d+)\s*\]", text)
+    found = re.search(r"\blabel\s+\w+\s*:\s*class\s*\[\s*(\d+)\s*\]", text_of(model))
     return int(found[1]) if found else None

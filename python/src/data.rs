@@ -1,8 +1,8 @@
 //! Arrays of NumPy as the library's data.
 
-use crate::{error::OrRaise, model::Model};
-use dgc::{DataArray, ElementType, Memory, MemoryArray};
-use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
+use crate::{error::OrRaise, model::Model, run::Run};
+use dgc::{ColumnValues, DataArray, DataFiles, ElementType, Frame, Memory, MemoryArray};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::{exceptions::PyTypeError, prelude::*};
 
 /// The bytes of a NumPy array, which stays alive as long as they are used.
@@ -55,21 +55,38 @@ fn memory((letter, size, bytes): Flat<'_>) -> PyResult<MemoryArray> {
     Ok(MemoryArray::new(element, owned))
 }
 
-/// Arrays that are named after the variables of a model.
+/// Data in memory before a model reads them.
 #[pyclass(frozen, module = "dgc._dgc")]
-pub struct Arrays {
-    pub arrays: Vec<DataArray>,
+pub struct Data {
+    pub contents: Contents,
 }
 
+/// Arrays that are named after the variables of a model, or a table.
+pub enum Contents {
+    Arrays(Vec<DataArray>),
+    Frame(Frame),
+}
+
+/// Texts: of each row the place in a list of texts, −1 where there is none.
+type Texts<'py> = (PyReadonlyArray1<'py, i64>, Vec<String>);
+
+/// A column of a table: its name, and numbers or texts.
+type Column<'py> = (
+    String,
+    Option<PyReadonlyArray1<'py, f64>>,
+    Option<Texts<'py>>,
+);
+
 #[pymethods]
-impl Arrays {
-    /// Dense arrays: name, shape and numbers; and sparse matrices: name, numbers of rows and columns,
-    /// and the numbers, columns and starts of its entries.
-    #[new]
-    fn new(
+impl Data {
+    /// Dense arrays: name, shape and numbers; sparse matrices: name, numbers of rows and columns, and the
+    /// numbers, columns and starts of its entries; and the classes of rows as texts.
+    #[staticmethod]
+    fn arrays(
         py: Python<'_>,
         dense: Vec<(String, Vec<usize>, Flat<'_>)>,
         sparse: Vec<(String, [usize; 2], Flat<'_>, Flat<'_>, Flat<'_>)>,
+        texts: Vec<(String, Texts<'_>)>,
     ) -> PyResult<Self> {
         let mut arrays = Vec::new();
         for (name, shape, numbers) in dense {
@@ -80,8 +97,41 @@ impl Arrays {
             let array = DataArray::sparse(name, shape, numbers, columns, starts);
             arrays.push(array.or_raise(py)?);
         }
-        Ok(Arrays { arrays })
+        for (name, texts) in texts {
+            let values = values(texts)?;
+            arrays.push(DataArray::new(name, [values.len()], values));
+        }
+        Ok(Data {
+            contents: Contents::Arrays(arrays),
+        })
     }
+
+    /// A table.
+    #[staticmethod]
+    fn table(py: Python<'_>, columns: Vec<Column<'_>>) -> PyResult<Self> {
+        let mut named = Vec::new();
+        for (name, numbers, texts) in columns {
+            let values = match (numbers, texts) {
+                (Some(numbers), _) => ColumnValues::Numbers(numbers.as_array().to_vec()),
+                (None, Some(texts)) => values(texts)?,
+                (None, None) => return Err(PyTypeError::new_err("a column has values")),
+            };
+            named.push((name, values));
+        }
+        Ok(Data {
+            contents: Contents::Frame(Frame::new(named).or_raise(py)?),
+        })
+    }
+}
+
+fn values((codes, texts): Texts<'_>) -> PyResult<ColumnValues> {
+    let place = |&code: &i64| match usize::try_from(code) {
+        Ok(place) if place < texts.len() => Ok(Some(place as u32)),
+        Ok(_) => Err(PyTypeError::new_err("a code is out of range")),
+        Err(_) => Ok(None),
+    };
+    let codes: PyResult<Vec<Option<u32>>> = codes.as_array().iter().map(place).collect();
+    Ok(ColumnValues::Texts(codes?, texts))
 }
 
 /// A data set for a model.
@@ -92,18 +142,26 @@ pub struct Dataset {
 
 #[pymethods]
 impl Dataset {
+    /// A data set in memory; for a run, with the columns and classes that it knows.
     #[new]
-    fn new(py: Python<'_>, model: &Model, arrays: &Arrays) -> PyResult<Self> {
-        let arrays = arrays.arrays.clone();
-        let dataset = py.detach(|| dgc::Dataset::from_arrays(&model.model, arrays));
+    fn new(py: Python<'_>, model: &Model, data: &Data, run: Option<&Run>) -> PyResult<Self> {
+        let dataset = py.detach(|| match (&data.contents, run) {
+            (Contents::Arrays(arrays), None) => {
+                dgc::Dataset::from_arrays(&model.model, arrays.clone())
+            }
+            (Contents::Arrays(arrays), Some(run)) => run.run.read_arrays(arrays.clone()),
+            (Contents::Frame(frame), None) => dgc::Dataset::from_frame(&model.model, frame),
+            (Contents::Frame(frame), Some(run)) => run.run.read_frame(frame),
+        });
         let dataset = dataset.or_raise(py)?;
         Ok(Dataset { dataset })
     }
 
-    /// Reads a data set from a file or folder, or `mnist`.
+    /// Reads a data set from a file or folder, or `mnist`; the validation and test rows may have files
+    /// of their own.
     #[staticmethod]
-    fn open(py: Python<'_>, model: &Model, source: &str) -> PyResult<Self> {
-        let dataset = py.detach(|| dgc::Dataset::open(source, &model.model));
+    fn open(py: Python<'_>, model: &Model, files: Files) -> PyResult<Self> {
+        let dataset = py.detach(|| dgc::Dataset::open_files(&files.into(), &model.model));
         let dataset = dataset.or_raise(py)?;
         Ok(Dataset { dataset })
     }
@@ -112,5 +170,19 @@ impl Dataset {
     #[getter]
     fn others(&self) -> Vec<String> {
         self.dataset.others().to_vec()
+    }
+}
+
+/// The files of the training, validation and test rows.
+#[derive(Clone, Debug, pyo3::FromPyObject)]
+pub struct Files(Option<String>, Option<String>, Option<String>);
+
+impl From<Files> for DataFiles {
+    fn from(Files(data, validation, test): Files) -> Self {
+        DataFiles {
+            data,
+            validation,
+            test,
+        }
     }
 }

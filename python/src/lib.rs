@@ -20,13 +20,15 @@ use std::{
 fn _dgc(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Error", module.py().get_type::<error::Error>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<data::Arrays>()?;
+    module.add_class::<data::Data>()?;
     module.add_class::<data::Dataset>()?;
     module.add_class::<model::Model>()?;
     module.add_class::<run::Run>()?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     module.add_function(wrap_pyfunction!(train::resume, module)?)?;
     module.add_function(wrap_pyfunction!(model::draft, module)?)?;
+    module.add_function(wrap_pyfunction!(model::declared, module)?)?;
+    module.add_function(wrap_pyfunction!(model::read_model, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)
 }
 

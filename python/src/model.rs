@@ -1,7 +1,10 @@
 //! Models.
 
-use crate::{data::Arrays, error::OrRaise};
-use dgc::Drawing;
+use crate::{
+    data::{Contents, Data},
+    error::OrRaise,
+};
+use dgc::{Drawing, syntax::ast::Item};
 use pyo3::{exceptions::PyValueError, prelude::*};
 use std::path::PathBuf;
 
@@ -11,11 +14,41 @@ pub struct Model {
     pub model: dgc::Model,
 }
 
-/// The text of a first model for arrays; `label` is the array with the classes to predict.
+/// The text of a first model for data; `label` is the array or column with the classes to predict.
 #[pyfunction]
-pub fn draft(py: Python<'_>, name: &str, arrays: &Arrays, label: Option<&str>) -> PyResult<String> {
-    let text = py.detach(|| dgc::draft_arrays(name, &arrays.arrays, label));
+pub fn draft(py: Python<'_>, name: &str, data: &Data, label: Option<&str>) -> PyResult<String> {
+    let text = py.detach(|| match &data.contents {
+        Contents::Arrays(arrays) => dgc::draft_arrays(name, arrays, label),
+        Contents::Frame(frame) => dgc::draft_frame(name, frame, label),
+    });
     text.or_raise(py)
+}
+
+/// The text of a model file.
+#[pyfunction]
+pub fn read_model(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    dgc::read_text(&path).or_raise(py)
+}
+
+/// The role, the name and the type of each variable that a text declares; none if it has mistakes.
+#[pyfunction]
+pub fn declared(text: &str) -> Vec<(String, String, String)> {
+    let Ok(file) = dgc::syntax::parse(text) else {
+        return Vec::new();
+    };
+    let variables = file.items.iter().filter_map(|item| match item {
+        Item::Variable(variable) => Some(variable),
+        _ => None,
+    });
+    let described = variables.map(|variable| {
+        let role = variable.role.text.clone();
+        (
+            role,
+            variable.name.text.clone(),
+            variable.domain.text.clone(),
+        )
+    });
+    described.collect()
 }
 
 /// A variable: name, role, type, shape, whether it is standardized, whether it may miss values, and
@@ -32,34 +65,32 @@ type Variable = (
 
 #[pymethods]
 impl Model {
-    /// Checks a text; sizes without a value are those of `arrays`.
+    /// Checks a text; sizes without a value are those of `data`, or of a data set `place`.
     #[staticmethod]
     fn parse(
         py: Python<'_>,
         name: &str,
         text: &str,
         sets: Vec<(String, String)>,
-        arrays: Option<&Arrays>,
+        data: Option<&Data>,
+        place: Option<&str>,
     ) -> PyResult<Self> {
-        let arrays = arrays.map_or(&[][..], |arrays| &arrays.arrays);
-        let model = dgc::Model::parse_for(name, text, arrays, &sets);
+        let model = match (data.map(|data| &data.contents), place) {
+            (None, None) => dgc::Model::parse_for(name, text, &[], &sets),
+            (None, Some(place)) => dgc::Model::parse_for_data(name, text, place, &sets),
+            (Some(Contents::Arrays(arrays)), _) => dgc::Model::parse_for(name, text, arrays, &sets),
+            (Some(Contents::Frame(frame)), _) => {
+                dgc::Model::parse_for_frame(name, text, frame, &sets)
+            }
+        };
         let (model, _) = model.or_raise(py)?;
         Ok(Model { model })
     }
 
-    /// Reads a file; sizes without a value are those of the data set `data`, a name or path.
+    /// Reads a file, which says all sizes.
     #[staticmethod]
-    fn open(
-        py: Python<'_>,
-        path: PathBuf,
-        sets: Vec<(String, String)>,
-        data: Option<&str>,
-    ) -> PyResult<Self> {
-        let model = match data {
-            Some(data) => dgc::Model::open_for(&path, data, &sets),
-            None => dgc::Model::open_with(&path, &sets),
-        };
-        let (model, _) = model.or_raise(py)?;
+    fn open(py: Python<'_>, path: PathBuf, sets: Vec<(String, String)>) -> PyResult<Self> {
+        let (model, _) = dgc::Model::open_with(&path, &sets).or_raise(py)?;
         Ok(Model { model })
     }
 

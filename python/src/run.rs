@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// A trained run.
 #[pyclass(frozen, module = "dgc._dgc")]
 pub struct Run {
-    run: dgc::Run,
+    pub run: dgc::Run,
 }
 
 impl Run {
@@ -172,7 +172,6 @@ impl Run {
     }
 
     /// Draws data: the number of columns, the drawn classes, and the means of each data variable.
-    #[expect(clippy::type_complexity, reason = "the types have names")]
     fn sample<'py>(
         &self,
         py: Python<'py>,

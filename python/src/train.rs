@@ -1,7 +1,7 @@
 //! Training.
 
 use crate::{
-    data::Dataset,
+    data::{Dataset, Files},
     device::DeviceChoice,
     error::{OrRaise, raised},
     model::Model,
@@ -76,7 +76,7 @@ pub fn resume(
     py: Python<'_>,
     folder: PathBuf,
     data: Option<&Dataset>,
-    place: Option<String>,
+    place: Option<Files>,
     sets: Vec<(String, String)>,
     patience: Option<u64>,
     device: DeviceChoice,
@@ -88,7 +88,7 @@ pub fn resume(
         let options = ResumeOptions {
             patience,
             sets,
-            data: data.or(place.map(DataPlace::Named)),
+            data: data.or(place.map(|files| DataPlace::Named(files.into()))),
             device: Some(device.device(precision)?),
             ..ResumeOptions::default()
         };

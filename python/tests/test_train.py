@@ -133,7 +133,7 @@ def test_mistakes_are_errors_with_a_way_out(data):
     with pytest.raises(dgc.Error, match="the devices are auto, cpu and cuda"):
         dgc.train(M2, data, device="tpu")
     with pytest.raises(dgc.Error, match="validation"):
-        dgc.train(M2, data, validation="x")
+        dgc.train(M2, data, validation=1.5)
     with pytest.raises(TypeError, match="expected numbers"):
         dgc.train(VAE, {"x": data["x"].astype(np.complex64)})
     with pytest.raises(TypeError, match="expected a dict of arrays"):

@@ -3,7 +3,7 @@
 use crate::{
     driver,
     error::{Error, Result},
-    run::data::{ColumnSummary, DataArray, TableSummary, columns, summary_of_arrays},
+    run::data::{ColumnSummary, DataArray, Frame, TableSummary, columns, summary_of_arrays},
     syntax::format,
 };
 use std::{fmt::Write, path::Path};
@@ -40,6 +40,20 @@ pub fn draft_arrays(
     recipe: Recipe,
 ) -> Result<String> {
     drafted(&summary_of_arrays(arrays)?, label, recipe, name.as_ref())
+}
+
+/// As [`draft`], for a table in memory. Messages use `name` as the name of the data, and the model is
+/// named after it.
+///
+/// # Errors
+/// As [`draft`].
+pub fn draft_frame(
+    name: &str,
+    frame: &Frame,
+    label: Option<&str>,
+    recipe: Recipe,
+) -> Result<String> {
+    drafted(&frame.summary()?, label, recipe, name.as_ref())
 }
 
 fn drafted(

@@ -47,15 +47,15 @@ pub use crate::{
         classification::ClassScores,
         compiled::Compiled,
         data::{
-            ClassNames, DataArray, DataFiles, Dataset, ElementType, Field, LabelCounts, Memory,
-            MemoryArray, Numbers, Source,
+            ClassNames, ColumnValues, DataArray, DataFiles, Dataset, ElementType, Field, Frame,
+            LabelCounts, Memory, MemoryArray, Numbers, Source,
         },
         folder::CheckpointChoice,
     },
 };
 pub use cancel::Cancel;
 pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
-pub use draft::{Recipe, draft, draft_arrays};
+pub use draft::{Recipe, draft, draft_arrays, draft_frame};
 pub use ensemble::{Ensemble, EnsembleEvaluation};
 pub use epoch::Epoch;
 pub use evaluation::{
@@ -65,9 +65,9 @@ pub use files::check_output;
 pub use impute::{ImputedDraws, ImputedVariable};
 pub use inherited::Inherited;
 pub use layout::{ast, format_file, format_text};
-pub use model::Drawing;
+pub use model::{Drawing, read_text};
 #[cfg(feature = "cli")]
-pub(crate) use model::{is_standard, read_text, shown_name};
+pub(crate) use model::{is_standard, shown_name};
 pub use numeric::{NumericPrediction, NumericScores};
 pub use overview::{Overview, RunOverview};
 pub use registries::{DistributionEntry, EstimatorEntry, LineEntry, Registries, RegistryEntry};

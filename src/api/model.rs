@@ -9,7 +9,7 @@ use crate::{
     model::{self, Model},
     run::{
         bound::{Arrays, Engine, Report, bound},
-        data::{DataArray, Dataset, sizes, sizes_of_arrays},
+        data::{DataArray, Dataset, Frame, sizes, sizes_of_arrays, sizes_of_frame},
         folder::Folder,
         settings::Settings,
     },
@@ -59,12 +59,22 @@ impl Model {
         sets: &[(String, String)],
     ) -> Result<(Self, Diagnostics)> {
         let text = read_text(path)?;
-        let (variables, open) = open_sizes(&text, sets);
-        let found = match open.is_empty() {
-            true => Vec::new(),
-            false => sizes(data, &open, &variables)?,
-        };
+        let found = sizes_in(data, &text, sets)?;
         check_file(path, &text, &[&found, sets].concat())
+    }
+
+    /// As [`Model::open_for`], for a text. Messages use `name` as the file's name.
+    ///
+    /// # Errors
+    /// As [`Model::open_for`].
+    pub fn parse_for_data(
+        name: &str,
+        text: &str,
+        data: &str,
+        sets: &[(String, String)],
+    ) -> Result<(Self, Diagnostics)> {
+        let found = sizes_in(data, text, sets)?;
+        check_text(name, name, text, &[&found, sets].concat())
     }
 
     /// As [`Model::open_for`], for a text and arrays in memory. Messages use `name` as the file's name.
@@ -83,6 +93,24 @@ impl Model {
         let found = match open.is_empty() || arrays.is_empty() {
             true => Vec::new(),
             false => sizes_of_arrays(arrays, &open)?,
+        };
+        check_text(name, name, text, &[&found, sets].concat())
+    }
+
+    /// As [`Model::parse_for`], for a table in memory.
+    ///
+    /// # Errors
+    /// As [`Model::parse_for`].
+    pub fn parse_for_frame(
+        name: &str,
+        text: &str,
+        frame: &Frame,
+        sets: &[(String, String)],
+    ) -> Result<(Self, Diagnostics)> {
+        let (variables, open) = open_sizes(text, sets);
+        let found = match open.is_empty() {
+            true => Vec::new(),
+            false => sizes_of_frame(frame, &open, &variables)?,
         };
         check_text(name, name, text, &[&found, sets].concat())
     }
@@ -207,6 +235,15 @@ impl Dataset {
     }
 }
 
+/// The values of the sizes without a value, also in `sets`, in a data set.
+fn sizes_in(data: &str, text: &str, sets: &[(String, String)]) -> Result<Vec<(String, String)>> {
+    let (variables, open) = open_sizes(text, sets);
+    match open.is_empty() {
+        true => Ok(Vec::new()),
+        false => sizes(data, &open, &variables),
+    }
+}
+
 /// The variables of a model's text, and its sizes without a value, also in `sets`. None if the text
 /// has mistakes.
 fn open_sizes(text: &str, sets: &[(String, String)]) -> (Vec<Outline>, Vec<OpenSize>) {
@@ -272,7 +309,7 @@ pub(crate) fn shown_name(file: &Path) -> String {
 ///
 /// # Errors
 /// If the file cannot be read, or is not UTF-8.
-pub(crate) fn read_text(file: &Path) -> Result<String> {
+pub fn read_text(file: &Path) -> Result<String> {
     let shown = shown_name(file);
     let read = if is_standard(file) {
         files::read_at_most(io::stdin(), syntax::MOST_TEXT)

@@ -18,7 +18,10 @@ use crate::{
     names::{CaseKind, OutputName},
     run::{
         calibration::{self, Calibration},
-        data::{Bits, ClassNames, DataFiles, Dataset, KnownLabels, RowView, label_classes},
+        data::{
+            Bits, ClassNames, DataArray, DataFiles, Dataset, Frame, KnownLabels, RowView,
+            label_classes,
+        },
         evaluate::{Evaluator, Inferred, Scored, active_units, heads_at_limit},
         folder::{CheckpointChoice, Folder},
         programs,
@@ -240,6 +243,25 @@ impl Run {
     /// As [`Dataset::open`], or if a column is missing or a class has another name.
     pub fn open_data(&self, source: impl AsRef<Path>) -> Result<Dataset> {
         Dataset::open_with(source, &self.model, Some(self.settings.known_names()))
+    }
+
+    /// A data set from arrays in memory, as [`Dataset::from_arrays`]. Classes by name are those of the
+    /// data that the run was trained on.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_arrays`], or if a class has another name.
+    pub fn read_arrays(&self, arrays: impl IntoIterator<Item = DataArray>) -> Result<Dataset> {
+        let known = Some(self.settings.known_names());
+        Dataset::from_arrays_with(&self.model, arrays.into_iter().collect(), known)
+    }
+
+    /// A data set from a table in memory, as [`Dataset::from_frame`]. Columns and classes by name are
+    /// those of the data that the run was trained on.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_frame`], or if a column is missing or a class has another name.
+    pub fn read_frame(&self, frame: &Frame) -> Result<Dataset> {
+        Dataset::from_frame_with(&self.model, frame, Some(self.settings.known_names()))
     }
 
     /// Rows of another data set.

@@ -1,7 +1,10 @@
-//! Data in memory of another owner: arrays that stay where they lie, sparse matrices, and sizes that a
-//! model finds in them.
+//! Data in memory of another owner: arrays that stay where they lie, sparse matrices, tables, and sizes
+//! that a model finds in them.
 
-use dgc::{DataArray, Dataset, ElementType, ErrorKind, Memory, MemoryArray, Model, Result};
+use dgc::{
+    ColumnValues, DataArray, Dataset, ElementType, ErrorKind, Frame, Memory, MemoryArray, Model,
+    Result, draft_arrays, draft_frame,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -173,4 +176,114 @@ fn a_model_finds_its_sizes_in_arrays() {
         error.message().contains("does not say the size `classes`"),
         "{error}"
     );
+}
+
+fn texts(texts: &[&str]) -> ColumnValues {
+    let text = |text: &&str| (!text.is_empty()).then(|| text.to_string());
+    ColumnValues::of_texts(texts.iter().map(text))
+}
+
+#[test]
+fn texts_name_the_classes_of_all_parts() {
+    let array = |name: &str, values: &[&str]| DataArray::new(name, [values.len()], texts(values));
+    let arrays = vec![
+        DataArray::in_memory("x", [4, 3], x()).expect("an array"),
+        array("y", &["dog", "", "cat", "dog"]),
+        DataArray::new("test.x", [1, 3], vec![0f32; 3]),
+        array("test.y", &["bee"]),
+    ];
+    let model = model(&arrays).expect("a model");
+    let data = Dataset::from_arrays(&model, arrays).expect("data");
+    assert_eq!(data.class_names()["y"], ["bee", "cat", "dog"]);
+    assert_eq!(
+        data.train().classes("y").expect("readable"),
+        Some(vec![2, -1, 1, 2])
+    );
+    let test = data.test().expect("test rows");
+    assert_eq!(test.classes("y").expect("readable"), Some(vec![0]));
+    let arrays = vec![array("x", &["1", "2", "3", "4"]), y()];
+    let error = Dataset::from_arrays(&model, arrays).expect_err("x has numbers");
+    assert_eq!(error.kind(), ErrorKind::Data);
+}
+
+fn frame() -> Frame {
+    let numbers = |numbers: [f64; 4]| ColumnValues::Numbers(numbers.to_vec());
+    let columns = [
+        ("length", numbers([1.0, 2.0, 3.0, 4.0])),
+        ("split", texts(&["train", "train", "test", "train"])),
+        ("width", numbers([5.0, f64::NAN, 7.0, 8.0])),
+        ("y", texts(&["dog", "", "cat", "bee"])),
+    ];
+    let columns = columns.map(|(name, values)| (name.to_string(), values));
+    Frame::new(columns.to_vec()).expect("a table")
+}
+
+#[test]
+fn columns_of_a_table_become_variables() {
+    let text = MODEL.replace("real[features]", "real[features] with missing");
+    let (model, _) = Model::parse_for_frame("m.dgm", &text, &frame(), &[]).expect("a model");
+    let data = Dataset::from_frame(&model, &frame()).expect("data");
+    let x = data
+        .train()
+        .values("x")
+        .expect("readable")
+        .expect("an array x");
+    assert_eq!(x.len(), 6);
+    assert_eq!((x[0], x[1], x[2], x[5]), (1.0, 5.0, 2.0, 8.0));
+    assert!(x[3].is_nan());
+    assert_eq!(data.class_names()["y"], ["bee", "cat", "dog"]);
+    assert_eq!(
+        data.train().classes("y").expect("readable"),
+        Some(vec![2, -1, 0])
+    );
+    let plain = Model::parse_for_frame("m.dgm", MODEL, &frame(), &[])
+        .expect("a model")
+        .0;
+    let error = Dataset::from_frame(&plain, &frame()).expect_err("a value is missing");
+    assert!(
+        error
+            .suggestion()
+            .is_some_and(|help| help.contains("with missing")),
+        "{error}"
+    );
+}
+
+#[test]
+fn tables_that_are_none_are_errors() {
+    let column = |name: &str, rows| (name.to_string(), ColumnValues::Numbers(vec![0.0; rows]));
+    let refused = |columns: Vec<(String, ColumnValues)>, part: &str| {
+        let error = Frame::new(columns).expect_err("an error");
+        assert!(error.message().contains(part), "{error}");
+    };
+    refused(vec![], "expected a table with columns");
+    refused(vec![column("a", 2), column("a", 2)], "two columns `a`");
+    refused(
+        vec![column("a", 2), column("b", 3)],
+        "`a` has 2 rows, but `b` has 3",
+    );
+}
+
+#[test]
+fn drafts_describe_data_in_memory() {
+    let text = draft_frame("animals", &frame(), Some("y")).expect("a model");
+    for line in [
+        "model animals",
+        "data   x: real[2] standardized with missing",
+        "// 1 of 6 training values are missing.",
+        "// Known in 2 of 3 rows: bee, cat, dog",
+        "label  y: class[3]",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    let (model, _) = Model::parse_for_frame("m.dgm", &text, &frame(), &[]).expect("a model");
+    Dataset::from_frame(&model, &frame()).expect("the draft fits its data");
+    let arrays = [
+        DataArray::in_memory("x", [4, 3], x()).expect("an array"),
+        y(),
+    ];
+    let text = draft_arrays("points", &arrays, Some("y")).expect("a model");
+    assert!(text.contains("data   x: real[3] standardized\n"), "{text}");
+    assert!(text.contains("// Known in 3 of 4 rows: 0, 1, 2"), "{text}");
+    let (model, _) = Model::parse_for("m.dgm", &text, &arrays, &[]).expect("a model");
+    Dataset::from_arrays(&model, arrays).expect("the draft fits its data");
 }

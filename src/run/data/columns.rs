@@ -1,6 +1,10 @@
 //! What the columns of a table hold.
 
-use super::tables::{DataArray, variable_of};
+use super::{
+    names::is_missing,
+    tables::{DataArray, variable_of},
+    values::ColumnValues,
+};
 use crate::error::Result;
 use std::collections::{BTreeSet, HashSet};
 
@@ -85,7 +89,6 @@ impl ColumnSummary {
     }
 
     /// Counts all values as texts, even those that are written as numbers.
-    #[cfg(feature = "parquet")]
     pub fn be_text(&mut self) {
         self.texts += std::mem::take(&mut self.numbers);
         self.is_whole = false;
@@ -104,16 +107,36 @@ impl ColumnSummary {
         self.minus_ones += usize::from(value == Some("-1") && !is_test);
     }
 
-    /// Adds numbers of training rows; NaN is a missing one.
-    fn add_numbers(&mut self, numbers: impl Iterator<Item = f64>) {
+    /// Adds the values of these rows of a column.
+    pub fn add_values(&mut self, values: &ColumnValues, rows: &[u32], is_test: bool) {
+        let rows = rows.iter().map(|&row| row as usize);
+        match values {
+            ColumnValues::Numbers(numbers) => {
+                self.add_numbers(rows.map(|row| numbers[row]), is_test);
+            }
+            ColumnValues::Texts(codes, texts) => {
+                let text = |row: usize| codes[row].map(|code| texts[code as usize].as_str());
+                for text in rows.map(text) {
+                    self.add_row(text.filter(|text| !is_missing(text)), is_test);
+                }
+                self.be_text();
+            }
+        }
+    }
+
+    /// Adds numbers; NaN is a missing one.
+    fn add_numbers(&mut self, numbers: impl Iterator<Item = f64>, is_test: bool) {
         let mut different = HashSet::new();
         for number in numbers {
             if number.is_nan() {
-                self.missing += 1;
+                match is_test {
+                    true => self.misses_in_test = true,
+                    false => self.missing += 1,
+                }
                 continue;
             }
             self.numbers += 1;
-            self.minus_ones += usize::from(number == -1.0);
+            self.minus_ones += usize::from(number == -1.0 && !is_test);
             self.is_whole &= number.fract() == 0.0;
             if different.len() < MOST_VALUES && different.insert(number.to_bits()) {
                 self.values.insert(number.to_string());
@@ -161,7 +184,8 @@ pub fn summary_of_arrays(arrays: &[DataArray]) -> Result<TableSummary> {
                 1 => ColumnSummary::new(name),
                 _ => ColumnSummary::new(&format!("{name}{place}")),
             };
-            column.add_numbers(numbers.iter().skip(place).step_by(width).copied());
+            let numbers = numbers.iter().skip(place).step_by(width);
+            column.add_numbers(numbers.copied(), false);
             table.columns.push(column);
         }
     }

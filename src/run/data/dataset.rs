@@ -3,6 +3,7 @@
 use super::{
     checks::check_source,
     data_files::DataFiles,
+    frame::{Frame, name_classes},
     labels::KnownLabels,
     load::{load_files, whole_path},
     origin::RowOrigins,
@@ -86,7 +87,8 @@ impl Dataset {
     }
 
     /// A data set from arrays in memory: one for each observed variable, whose first axis is the
-    /// row. The array of a label has classes from 0, and −1 for unlabelled rows; it is optional.
+    /// row. The array of a label has classes from 0, and −1 for unlabelled rows, or the names of classes
+    /// as texts; it is optional.
     /// Arrays named `test.x` and `test.y` hold the test rows, `validation.x` and `validation.y` rows
     /// that are held out. Arrays that are not variables of the
     /// model are ignored; [`Dataset::others`] lists them.
@@ -95,7 +97,18 @@ impl Dataset {
     /// If an array is missing, is given twice, has the wrong shape, or has values outside its
     /// variable's domain; or if an array is named after a variable that the model infers.
     pub fn from_arrays(model: &Model, arrays: impl IntoIterator<Item = DataArray>) -> Result<Self> {
-        let arrays: Vec<DataArray> = arrays.into_iter().collect();
+        Self::from_arrays_with(model, arrays.into_iter().collect(), None)
+    }
+
+    /// As [`Dataset::from_arrays`], for a run: classes by name are those that the run knows.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_arrays`], or if a class has another name.
+    pub(crate) fn from_arrays_with(
+        model: &Model,
+        arrays: Vec<DataArray>,
+        known: Option<KnownNames>,
+    ) -> Result<Self> {
         let given = model.read_variables();
         let inferred = arrays.iter().find_map(|array| {
             let name = variable_of(array.name());
@@ -107,9 +120,44 @@ impl Dataset {
             let message = format!("data: the model infers `{}`", variable.name);
             return Err(Error::data(message).help("omit the array"));
         }
+        let arrays = name_classes(model, arrays, known)?;
         let tables = Tables::new(model, &arrays, "data")?;
         let dataset = Self::of_tables(tables, None);
         dataset.check(model)?;
+        Ok(dataset)
+    }
+
+    /// A data set from a table in memory. Its columns become variables as those of a CSV file do: a
+    /// variable takes the column of its name, or the columns of its name and a number, or all numeric
+    /// columns that nothing else takes. A column `split` says which rows are for training, for testing
+    /// and for validation.
+    ///
+    /// # Errors
+    /// If a variable has no columns, or a value does not fit its variable.
+    pub fn from_frame(model: &Model, frame: &Frame) -> Result<Self> {
+        Self::from_frame_with(model, frame, None)
+    }
+
+    /// As [`Dataset::from_frame`], for a run: columns and classes by name are those that the run knows.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_frame`], or if a column is missing or a class has another name.
+    pub(crate) fn from_frame_with(
+        model: &Model,
+        frame: &Frame,
+        known: Option<KnownNames>,
+    ) -> Result<Self> {
+        let tables = Tables::of_file(model, frame.arrays(model, known)?, "data")?;
+        let dataset = Self::of_tables(tables, None);
+        for rows in [
+            Some(&dataset.train),
+            dataset.test.as_ref(),
+            dataset.validation.as_ref(),
+        ] {
+            if let Some(rows) = rows.filter(|rows| rows.rows() > 0) {
+                KnownLabels::read(model, &**rows, "data")?.check("data")?;
+            }
+        }
         Ok(dataset)
     }
 

@@ -120,14 +120,12 @@ impl ElementType {
     };
 
     /// Single precision, little-endian.
-    #[cfg(feature = "parquet")]
     pub const F32: ElementType = ElementType {
         kind: Kind::F32,
         is_big_endian: false,
     };
 
     /// Double precision, little-endian.
-    #[cfg(any(feature = "h5ad", feature = "images", feature = "parquet"))]
     pub const F64: ElementType = ElementType {
         kind: Kind::F64,
         is_big_endian: false,

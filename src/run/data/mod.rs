@@ -16,11 +16,9 @@ mod table;
 mod checks;
 mod bits;
 mod origin;
-#[cfg_attr(
-    not(any(feature = "h5ad", feature = "images", feature = "parquet")),
-    allow(dead_code, reason = "no reader")
-)]
 mod parts;
+mod names;
+mod values;
 mod tables;
 mod labels;
 #[cfg(feature = "gzip")]
@@ -34,15 +32,8 @@ mod npz;
 #[cfg(feature = "npz")]
 mod matrices;
 mod columns;
-#[cfg_attr(
-    not(any(feature = "csv", feature = "h5ad", feature = "parquet")),
-    allow(dead_code, reason = "no reader")
-)]
-mod names;
-#[cfg(any(feature = "csv", feature = "parquet"))]
 mod layout;
-#[cfg(any(feature = "h5ad", feature = "images", feature = "parquet"))]
-mod values;
+mod frame;
 #[cfg(feature = "csv")]
 mod csv;
 #[cfg(feature = "images")]
@@ -73,14 +64,16 @@ pub use columns::{ColumnSummary, TableSummary, summary_of_arrays};
 pub use data_files::DataFiles;
 pub use dataset::Dataset;
 pub use element::ElementType;
+pub use frame::Frame;
 pub use labels::{KnownLabels, LabelCounts};
 pub use load::{column, columns, load, read_arrays, whole_path};
 pub use memory::{Memory, MemoryArray};
 pub use moments::{Feature, features};
 pub use origin::{RowOrigin, TableFile};
-pub use sizes::{sizes, sizes_of_arrays};
+pub use sizes::{sizes, sizes_of_arrays, sizes_of_frame};
 pub use source::{Field, RowView, Source, chunks};
 pub use split::{Split, split};
 pub use stored::Stored;
 pub use table::{Column, Table, Values};
 pub use tables::{ClassNames, ColumnNames, DataArray, KnownNames, Numbers, Tables};
+pub use values::ColumnValues;

@@ -1,10 +1,25 @@
-//! Texts in the columns of tables: missing values, and the names of classes.
+//! Texts in the columns of tables: missing values, and the names of classes and of columns.
 
 use crate::{
     error::{Error, Result},
     model::Variable,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The names of the classes of some variables, by variable; the place of a name is its class.
+pub type ClassNames = BTreeMap<String, Vec<String>>;
+
+/// The columns that variables with several numbers take, by variable; in the order of the numbers.
+pub type ColumnNames = BTreeMap<String, Vec<String>>;
+
+/// The names that a run knows: data that it is used on must have them.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownNames<'a> {
+    /// The names of classes. A variable without names has classes by number.
+    pub classes: &'a ClassNames,
+    /// The names of columns.
+    pub columns: &'a ColumnNames,
+}
 
 /// The values that stand for a missing entry.
 pub const MISSING: [&str; 6] = ["", "NA", "N/A", "NaN", "nan", "null"];

@@ -2,6 +2,7 @@
 
 use super::{
     columns::{ColumnSummary, TableSummary, classes, number_of},
+    frame::Frame,
     load::{self, columns},
     tables::{DataArray, count_of_classes, variable_of},
 };
@@ -9,7 +10,7 @@ use crate::{
     error::{Error, Result},
     syntax::{OpenSize, Outline},
 };
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// The value of each size in a data set: the features of a variable that has this size, or its classes.
 ///
@@ -39,12 +40,31 @@ pub fn sizes_of_arrays(arrays: &[DataArray], open: &[OpenSize]) -> Result<Vec<(S
         if !variable.is_class {
             return Ok(arrays.next().map(DataArray::width));
         }
-        let mut classes = Vec::new();
+        let (mut numbers, mut texts) = (Vec::new(), BTreeSet::new());
         for array in arrays {
-            classes.extend_from_slice(&array.doubles()?);
+            match array.texts() {
+                Some(values) => texts.extend(values.texts()),
+                None => numbers.extend_from_slice(&array.doubles()?),
+            }
         }
-        Ok(count_of_classes(classes.into_iter()))
+        Ok(match texts.is_empty() {
+            true => count_of_classes(numbers.into_iter()),
+            false => Some(classes(texts.into_iter())),
+        })
     })
+}
+
+/// As [`sizes`], in a table in memory.
+///
+/// # Errors
+/// If the table does not say a size.
+pub fn sizes_of_frame(
+    frame: &Frame,
+    open: &[OpenSize],
+    all: &[Outline],
+) -> Result<Vec<(String, String)>> {
+    let table = frame.summary()?;
+    found("data", open, |variable| Ok(of_table(&table, variable, all)))
 }
 
 /// The value of each size; `size_of` is that of a variable. `place` names the data in messages.

@@ -1,5 +1,6 @@
 //! Building tables from arrays that are named after a model's variables.
 
+pub use super::names::{ClassNames, ColumnNames, KnownNames};
 use super::{
     bytes::Bytes,
     checks::{
@@ -13,6 +14,7 @@ use super::{
     source::chunks,
     stored::Stored,
     table::{Column, Table, Values},
+    values::ColumnValues,
 };
 use crate::{
     distribution::Domain,
@@ -20,26 +22,7 @@ use crate::{
     model::{Model, Variable},
     run::arrays::{NamedArray, check_elements},
 };
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
-
-/// The names of the classes of some variables, by variable; the place of a name is its class.
-pub type ClassNames = BTreeMap<String, Vec<String>>;
-
-/// The columns that variables with several numbers take, by variable; in the order of the numbers.
-pub type ColumnNames = BTreeMap<String, Vec<String>>;
-
-/// The names that a run knows: data that it is used on must have them.
-#[derive(Clone, Copy, Debug)]
-pub struct KnownNames<'a> {
-    /// The names of classes. A variable without names has classes by number.
-    pub classes: &'a ClassNames,
-    /// The names of columns.
-    pub columns: &'a ColumnNames,
-}
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 /// The training rows and, if the data have them, the test and the validation rows.
 #[derive(Clone, Debug)]
@@ -101,6 +84,8 @@ pub enum Numbers {
     U8(Vec<u8>),
     /// Whole numbers, such as classes.
     I64(Vec<i64>),
+    /// The texts of a class variable, which name its classes.
+    Texts(ColumnValues),
     /// Numbers from a file, in its type.
     #[doc(hidden)]
     Stored(Arc<Stored>),
@@ -109,6 +94,15 @@ pub enum Numbers {
 impl From<Vec<f32>> for Numbers {
     fn from(numbers: Vec<f32>) -> Self {
         Numbers::F32(numbers)
+    }
+}
+
+impl From<ColumnValues> for Numbers {
+    fn from(values: ColumnValues) -> Self {
+        match values {
+            ColumnValues::Numbers(numbers) => Numbers::F64(numbers),
+            texts => Numbers::Texts(texts),
+        }
     }
 }
 
@@ -138,6 +132,7 @@ impl Numbers {
             Numbers::F64(numbers) => Some(numbers.len()),
             Numbers::U8(numbers) => Some(numbers.len()),
             Numbers::I64(numbers) => Some(numbers.len()),
+            Numbers::Texts(texts) => Some(texts.len()),
             Numbers::Stored(_) => None,
         }
     }
@@ -148,6 +143,10 @@ impl Numbers {
             Numbers::F64(numbers) => Cow::Borrowed(numbers),
             Numbers::U8(numbers) => numbers.iter().map(|&x| f64::from(x)).collect(),
             Numbers::I64(numbers) => numbers.iter().map(|&x| x as f64).collect(),
+            Numbers::Texts(_) => {
+                return Err(Error::data("expected numbers, found texts")
+                    .help("texts name the classes of variables of the type `class`"));
+            }
             Numbers::Stored(stored) => Cow::Owned(stored.doubles()?),
         })
     }
@@ -274,6 +273,14 @@ impl DataArray {
         DataArray {
             class_names,
             ..self
+        }
+    }
+
+    /// The texts of a class variable, if the array has any.
+    pub(super) fn texts(&self) -> Option<&ColumnValues> {
+        match &self.numbers {
+            Numbers::Texts(texts) => Some(texts),
+            _ => None,
         }
     }
 

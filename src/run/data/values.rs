@@ -5,10 +5,9 @@ use super::{
     bytes::Bytes,
     dense::DenseArray,
     element::ElementType,
-    names::{is_missing, is_name, is_unknown, listed, names_of_classes, shown},
+    names::{KnownNames, is_missing, is_name, is_unknown, listed, names_of_classes, shown},
     parts::{OTHER_SPLIT, RowParts, part_of},
     stored::Stored,
-    tables::KnownNames,
 };
 use crate::{
     error::{Error, Result},
@@ -47,6 +46,38 @@ impl ColumnValues {
             }));
         }
         ColumnValues::Texts(codes, different)
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            ColumnValues::Numbers(numbers) => numbers.len(),
+            ColumnValues::Texts(codes, _) => codes.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The texts that occur and are not missing; none for numbers.
+    pub fn texts(&self) -> BTreeSet<&str> {
+        let ColumnValues::Texts(codes, texts) = self else {
+            return BTreeSet::new();
+        };
+        let occurring: BTreeSet<u32> = codes.iter().flatten().copied().collect();
+        let texts = occurring
+            .into_iter()
+            .map(|code| texts[code as usize].as_str());
+        texts.filter(|text| !is_missing(text)).collect()
+    }
+
+    /// The texts that occur, except those that mark a class as unknown; none for numbers.
+    pub fn known(&self, variable: &Variable) -> BTreeSet<&str> {
+        let mut texts = self.texts();
+        texts.retain(|text| !is_unknown(text, variable));
+        texts
     }
 
     /// The column with numbers as texts.
