@@ -19,7 +19,7 @@ from ._table import is_table, table, without
 Declared = list[tuple[str, str, str]]
 
 #: The role of a variable that the data have.
-OBSERVED = ("data", "given", "label")
+OBSERVED = ("data", "given", "label", "weight")
 
 #: The values of the column ``split``, with the beginnings of the names of their arrays.
 PARTS = {"train": "", "test": "test.", "validation": "validation."}
@@ -129,7 +129,7 @@ def annotated(data: Any, declared: Declared, is_whole: bool) -> dict[str, Any]:
             continue
         if name in data.obs:
             arrays[name] = data.obs[name].to_numpy()
-        elif domain == "class":
+        elif domain == "class" or role == "weight":
             continue
         elif name in data.layers:
             arrays[name] = data.layers[name]

@@ -243,11 +243,13 @@ class Run:
     def predict(
         self, data: Any = None, variable: str | None = None, *, part: str | None = None
     ) -> Any:
-        """The most probable class of each label: its name, or its number if it has none.
+        """The prediction of each label.
 
         Returns
         -------
         array of shape (rows,), or dict of them
+            The name of the most probable class, or its number if it has none; of a numeric label,
+            the mean, of shape (rows, features) if it has several numbers.
         """
         rows = self._rows(data, part)
         found = {}
@@ -255,7 +257,34 @@ class Run:
             likeliest = values.reshape(-1, classes).argmax(axis=1)
             named = np.array(names, dtype=object)[likeliest] if names else likeliest
             found[label] = rows.series(named, label)
+        if any(label.domain != "class" for label in self.model.labels):
+            found.update(self._numbers(rows, deviations=False))
         return only(found, variable, "label")
+
+    def predict_std(
+        self, data: Any = None, variable: str | None = None, *, part: str | None = None
+    ) -> Any:
+        """The standard deviation of each numeric label, in the units of the data.
+
+        Returns
+        -------
+        array of shape (rows,) or (rows, features), or dict of them
+        """
+        found = self._numbers(self._rows(data, part), deviations=True)
+        return only(found, variable, "numeric label")
+
+    def _numbers(self, rows: Rows, deviations: bool) -> dict[str, Any]:
+        """The means of numeric labels, or their deviations."""
+        found = {}
+        shapes = {label.name: label.shape for label in self.model.labels}
+        for label, width, means, spread in self._native.predict_numbers(rows.dataset, rows.part):
+            values = spread if deviations else means
+            if width == 1:
+                found[label] = rows.series(values, label)
+            else:
+                columns = [f"{label}{feature}" for feature in range(width)]
+                found[label] = rows.table(values, width, columns, shapes[label])
+        return found
 
     def encode(
         self, data: Any = None, variable: str | None = None, *, part: str | None = None

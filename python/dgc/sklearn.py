@@ -2,6 +2,7 @@
 
 =================================  ==========================================================
 :class:`SemiSupervisedClassifier`  classes from few labels; unlabelled rows are −1 or ``None``
+:class:`SemiSupervisedRegressor`   numbers from few labels; unlabelled rows are NaN
 :class:`DensityEstimator`          log-likelihoods of rows, and draws
 :class:`Encoder`                   latent variables as features
 =================================  ==========================================================
@@ -22,9 +23,10 @@ from sklearn.base import (
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     DensityMixin,
+    RegressorMixin,
     TransformerMixin,
 )
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -33,7 +35,12 @@ from . import _data, _dgc, _train
 from ._model import Model, text_of
 from ._run import Run
 
-__all__ = ["DensityEstimator", "Encoder", "SemiSupervisedClassifier"]
+__all__ = [
+    "DensityEstimator",
+    "Encoder",
+    "SemiSupervisedClassifier",
+    "SemiSupervisedRegressor",
+]
 
 
 class _Estimator(BaseEstimator):
@@ -241,6 +248,52 @@ class SemiSupervisedClassifier(_Transformer, ClassifierMixin, _Estimator):
         return drawn[self._data][:n_samples], self.classes_[classes]
 
 
+class SemiSupervisedRegressor(_Transformer, RegressorMixin, _Estimator):
+    """A deep generative model that predicts numbers from few labels and many unlabelled rows.
+
+    The numbers of unlabelled rows are NaN or ``None``. ``transform`` gives the latent variables.
+    """
+
+    __doc__ += "\n" + (_Estimator.__doc__ or "").split("\n", 1)[1]
+
+    def fit(self, X: Any, y: Any) -> SemiSupervisedRegressor:
+        """Train on rows of which some have a number.
+
+        Parameters
+        ----------
+        X : array, sparse matrix or table of shape (rows, features)
+            Numbers; NaN is a missing value.
+        y : array of shape (rows,)
+            The number of each row; NaN or ``None`` for an unlabelled row.
+        """
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        X = self._rows(X, reset=True)
+        y = _numbers(y, X.shape[0])
+        known = y[~np.isnan(y)]
+        if len(known) == 0:
+            raise ValueError("y: expected the number of some rows, found none; NaN is unlabelled")
+        if not np.isfinite(known).all():
+            raise ValueError("y: expected finite numbers, found infinity")
+        self._train(X, y)
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The mean of each row, shape (rows,); with `return_std` also the standard deviations."""
+        rows = self._given(X)
+        means = self.run_.predict(rows, self._label)
+        return (means, self.run_.predict_std(rows, self._label)) if return_std else means
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The coefficient of determination R² of the labelled rows."""
+        y = _numbers(y, np.shape(X)[0])
+        known = ~np.isnan(y)
+        weights = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(r2_score(y[known], self.predict(X)[known], sample_weight=weights))
+
+
 class DensityEstimator(DensityMixin, _Estimator):
     """A deep generative model of rows: their log-likelihoods, and draws."""
 
@@ -293,6 +346,18 @@ def _unknown(y: np.ndarray) -> np.ndarray:
     if y.dtype.kind == "O":
         return np.array([c is None or c != c or (not isinstance(c, str) and c == -1) for c in y])
     return np.zeros(len(y), dtype=bool)
+
+
+def _numbers(y: Any, rows: int) -> np.ndarray:
+    """The number of each row, NaN where it is unknown."""
+    y = column_or_1d(y, warn=True)
+    if len(y) != rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: [{rows}, {len(y)}]"
+        )
+    if y.dtype.kind == "O":
+        y = np.array([np.nan if number is None else number for number in y])
+    return y.astype(np.float64)
 
 
 def _encode(y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:

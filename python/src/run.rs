@@ -21,6 +21,14 @@ impl Run {
 /// Values of a variable: its name, the number of values in a row, their names, and the values.
 type Values<'py> = (String, usize, Vec<String>, Bound<'py, PyArray1<f32>>);
 
+/// A numeric label: its name, the numbers of a row, and their means and standard deviations.
+type Numbers<'py> = (
+    String,
+    usize,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f32>>,
+);
+
 /// Drawn classes of a variable: its name, the names of the classes, and the class of each draw.
 type Classes<'py> = (String, Vec<String>, Bound<'py, PyArray1<i64>>);
 
@@ -123,6 +131,27 @@ impl Run {
         let values = labels.map(|label| {
             let probabilities = label.probabilities.into_pyarray(py);
             (label.label, label.classes, label.names, probabilities)
+        });
+        Ok(values.collect())
+    }
+
+    /// The mean and the standard deviation of each numeric label.
+    fn predict_numbers<'py>(
+        &self,
+        py: Python<'py>,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<Vec<Numbers<'py>>> {
+        let found = py.detach(|| self.run.predict(&self.rows(data, part)?));
+        let labels = found.or_raise(py)?.numbers.into_iter();
+        let values = labels.map(|label| {
+            let (means, deviations) = (label.means, label.deviations);
+            (
+                label.label,
+                label.width,
+                means.into_pyarray(py),
+                deviations.into_pyarray(py),
+            )
         });
         Ok(values.collect())
     }

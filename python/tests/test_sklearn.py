@@ -11,7 +11,12 @@ from conftest import M2, VAE, clusters
 
 pytest.importorskip("sklearn")
 
-from dgc.sklearn import DensityEstimator, Encoder, SemiSupervisedClassifier
+from dgc.sklearn import (
+    DensityEstimator,
+    Encoder,
+    SemiSupervisedClassifier,
+    SemiSupervisedRegressor,
+)
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
@@ -33,7 +38,12 @@ SKIPPED = {"check_array_api_input": "the variable SCIPY_ARRAY_API is not set"}
 
 @pytest.mark.parametrize(
     ("estimator", "passed"),
-    [(SemiSupervisedClassifier, 58), (DensityEstimator, 39), (Encoder, 45)],
+    [
+        (SemiSupervisedClassifier, 58),
+        (SemiSupervisedRegressor, 56),
+        (DensityEstimator, 39),
+        (Encoder, 45),
+    ],
 )
 def test_checks_of_scikit_learn(estimator, passed):
     failures = EXPECTED_FAILURES.get(estimator, {})
@@ -158,6 +168,24 @@ def test_pickles_and_clones():
     np.testing.assert_array_equal(copy.predict_proba(x), estimator.predict_proba(x))
     with pytest.raises(NotFittedError):
         clone(estimator).predict(x)
+
+
+def test_numbers_from_few_labels():
+    x, _, _ = clusters()
+    truth = 3.0 * x[:, 0] - x[:, 1] ** 2 + 100
+    y = np.where(np.arange(300) < 80, truth, np.nan)
+    estimator = SemiSupervisedRegressor(epochs=150, random_state=0).fit(x, y)
+    assert estimator.score(x[80:], truth[80:]) > 0.8
+    assert estimator.score(x, y) == pytest.approx(estimator.score(x[:80], truth[:80]))
+    means, deviations = estimator.predict(x, return_std=True)
+    assert means.shape == deviations.shape == (300,) and (deviations > 0).all()
+    assert estimator.transform(x).shape == (300, 2)
+    # Whole numbers are numbers too, and None is unlabelled.
+    whole = [None if number != number else int(number) for number in y]
+    rounded = clone(estimator).fit(x, np.array(whole, dtype=object))
+    assert rounded.score(x[80:], truth[80:]) > 0.8
+    with pytest.raises(ValueError, match="found none"):
+        estimator.fit(x, np.full(300, np.nan))
 
 
 def test_densities():

@@ -28,8 +28,9 @@ pub fn draft(path: impl AsRef<Path>, label: Option<&str>, recipe: Recipe) -> Res
     drafted(&columns(path)?, label, recipe, path)
 }
 
-/// As [`draft`], for arrays in memory: each number of a row is a column. Messages use `name` as the
-/// name of the data, and the model is named after it.
+/// As [`draft`], for arrays in memory: each number of a row is a column. A label of whole numbers is a
+/// class, and another one a number. Messages use `name` as the name of the data, and the model is named
+/// after it.
 ///
 /// # Errors
 /// As [`draft`].
@@ -538,9 +539,14 @@ fn check_label(label: &ColumnSummary, place: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a label is a number and not a class: it has many different numbers, or some that are not whole.
+/// Whether a label is a number and not a class: its type says so, or it has many different numbers, or
+/// some that are not whole.
 fn is_number(label: &ColumnSummary) -> bool {
-    label.is_numeric() && (classes(label).count() > MOST_NUMBERS || !label.is_whole)
+    let is_number = || classes(label).count() > MOST_NUMBERS || !label.is_whole;
+    match label.is_class {
+        Some(is_class) => !is_class,
+        None => label.is_numeric() && is_number(),
+    }
 }
 
 /// The first names of a list.

@@ -285,5 +285,12 @@ fn drafts_describe_data_in_memory() {
     assert!(text.contains("data   x: real[3] standardized\n"), "{text}");
     assert!(text.contains("// Known in 3 of 4 rows: 0, 1, 2"), "{text}");
     let (model, _) = Model::parse_for("m.dgm", &text, &arrays, &[]).expect("a model");
-    Dataset::from_arrays(&model, arrays).expect("the draft fits its data");
+    Dataset::from_arrays(&model, arrays.clone()).expect("the draft fits its data");
+    let [x, _] = arrays;
+    let numbers = [x, DataArray::new("y", [4], vec![1.0, f64::NAN, 3.0, 2.0])];
+    let text = draft_arrays("points", &numbers, Some("y")).expect("a model");
+    assert!(text.contains("// Known in 3 of 4 rows."), "{text}");
+    assert!(text.contains("label  y: real standardized"), "{text}");
+    let (model, _) = Model::parse_for("m.dgm", &text, &numbers, &[]).expect("a model");
+    Dataset::from_arrays(&model, numbers).expect("the draft fits its data");
 }

@@ -24,6 +24,8 @@ pub struct ColumnSummary {
     pub name: String,
     /// The length of the lists in a column of lists of numbers; `None` for other columns.
     pub list: Option<usize>,
+    /// Whether the values are classes, if the type of an array says so: whole numbers are, others are not.
+    pub is_class: Option<bool>,
     /// The number of training rows without a value.
     pub missing: usize,
     /// The number of training rows with −1, which marks an unknown label.
@@ -67,6 +69,7 @@ impl ColumnSummary {
         ColumnSummary {
             name: name.to_string(),
             list: None,
+            is_class: None,
             missing: 0,
             minus_ones: 0,
             misses_in_test: false,
@@ -184,6 +187,7 @@ pub fn summary_of_arrays(arrays: &[DataArray]) -> Result<TableSummary> {
                 1 => ColumnSummary::new(name),
                 _ => ColumnSummary::new(&format!("{name}{place}")),
             };
+            column.is_class = Some(array.is_whole());
             let numbers = numbers.iter().skip(place).step_by(width);
             column.add_numbers(numbers.copied(), false);
             table.columns.push(column);

@@ -38,6 +38,15 @@ impl Stored {
         }
     }
 
+    /// Whether the type of the numbers is one of whole numbers.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Stored::Dense(dense) => dense.element().is_integer(),
+            Stored::Selected(stored, _) => stored.is_whole(),
+            _ => false,
+        }
+    }
+
     /// Whether the numbers are in memory.
     pub fn is_in_memory(&self) -> bool {
         match self {

@@ -299,6 +299,15 @@ impl DataArray {
         self.shape.iter().skip(1).product()
     }
 
+    /// Whether the type of the numbers is one of whole numbers.
+    pub(super) fn is_whole(&self) -> bool {
+        match &self.numbers {
+            Numbers::F32(_) | Numbers::F64(_) | Numbers::Texts(_) => false,
+            Numbers::U8(_) | Numbers::I64(_) => true,
+            Numbers::Stored(stored) => stored.is_whole(),
+        }
+    }
+
     /// All numbers, in double precision.
     pub(super) fn doubles(&self) -> Result<Cow<'_, [f64]>> {
         self.numbers.double()
