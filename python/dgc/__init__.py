@@ -23,7 +23,7 @@ resulting :class:`Run` predicts, encodes, reconstructs, imputes, scores and draw
 """
 
 from ._dgc import Error, __version__
-from ._model import Model, Variable
+from ._model import Model, Variable, draft
 from ._run import Evaluation, Run, load
 from ._train import resume, train
 
@@ -34,6 +34,7 @@ __all__ = [
     "Run",
     "Variable",
     "__version__",
+    "draft",
     "load",
     "resume",
     "train",

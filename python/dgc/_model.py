@@ -167,6 +167,32 @@ class Model:
         return _parsed, (self.text, self._model.file, self._model.sets)
 
 
+def draft(data: Any, label: str | None = None, *, name: str = "model") -> str:
+    """Write the text of a first model for data, with comments that explain each choice.
+
+    All numbers are one variable of standardized real numbers, each column of texts is a class, and
+    `label` is the label: a class, or a number. The model trains as it is.
+
+    Parameters
+    ----------
+    data : dict of arrays, or table
+        The data.
+    label : str, optional
+        The array or column to predict.
+    name : str
+        The name of the model.
+
+    Returns
+    -------
+    str
+        The text, for :class:`Model` or :func:`dgc.train`.
+    """
+    source = _data.Source(data)
+    if source.is_file:
+        raise TypeError("data: expected data in memory; `dgc new` writes a model for a file")
+    return _dgc.draft(name, source.contents([]), label)
+
+
 def _parsed(text: str, name: str, sets: list[tuple[str, str]]) -> Model:
     return Model._of(_dgc.Model.parse(name, text, sets, None, None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -35,7 +36,8 @@ class Bar(Silent):
     def step(self, step: int, steps: int, bounds: list[tuple[str, float]]) -> None:
         if self.bar is None:
             self.bar = self.tqdm(total=steps, unit="step")
-        self.bar.set_postfix({name: f"{bound:.2f}" for name, bound in bounds}, refresh=False)
+        if bounds:
+            self.bar.set_postfix({name: f"{bound:.2f}" for name, bound in bounds}, refresh=False)
         self.bar.update(step - self.bar.n)
 
     def close(self) -> None:
@@ -47,10 +49,12 @@ def bar(progress: bool | None) -> Silent:
     """What shows the progress; ``None`` is a bar in notebooks and nothing elsewhere."""
     if progress is False or progress is None and not in_notebook():
         return Silent()
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
+    if find_spec("tqdm") is None:
         return Lines()
+    if in_notebook() and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm import tqdm
     return Bar(tqdm)
 
 
@@ -60,4 +64,4 @@ def in_notebook() -> bool:
         shell = get_ipython()  # type: ignore[name-defined]
     except NameError:
         return False
-    return shell.__class__.__name__ == "ZMQInteractiveShell"
+    return bool(shell.__class__.__name__ == "ZMQInteractiveShell")
