@@ -18,8 +18,9 @@ def test_examples_of_a_page(name, tmp_path, monkeypatch, capsys):
     assert blocks, f"{name} has no example"
     os.symlink(ROOT / "models", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
+    names = {}
     for block in blocks:
-        exec(compile(block, name, "exec"), {})
+        exec(compile(block, name, "exec"), names)
 
 
 def test_examples_of_docstrings():
