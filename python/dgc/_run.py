@@ -333,6 +333,21 @@ class Run:
         rows = self._rows(data, part)
         return self._means(self._native.impute(rows.dataset, rows.part), rows, variable)
 
+    def calibrate(self, data: Any = None, *, part: str | None = None) -> dict[str, Any]:
+        """Fit a temperature for each label on rows that the run did not train on.
+
+        From then on, class probabilities are calibrated; the run's folder keeps the temperatures.
+
+        Returns
+        -------
+        dict
+            The temperatures, and the scores before and after.
+        """
+        rows = self._rows(data, part)
+        found = _dgc.Run.calibrate(self.folder, self._options["device"], rows.dataset, rows.part)
+        self._open(str(self.folder))
+        return dict(json.loads(found))
+
     def score(self, data: Any = None, *, part: str | None = None) -> Any:
         """The log-likelihood of each row, in nats, by importance sampling.
 

@@ -96,6 +96,25 @@ impl Run {
         Ok(Dataset { dataset })
     }
 
+    /// Fits temperatures on rows that the run did not train on, and stores them in the run's folder.
+    /// Returns them as JSON.
+    #[staticmethod]
+    fn calibrate(
+        py: Python<'_>,
+        folder: PathBuf,
+        device: DeviceChoice,
+        data: Option<&Dataset>,
+        part: Option<&str>,
+    ) -> PyResult<String> {
+        let found = py.detach(|| -> dgc::Result<dgc::Calibration> {
+            let precision = dgc::Run::precision_of(&folder)?;
+            let mut run = dgc::Run::open_on(&folder, &device.device(precision)?)?;
+            let rows = rows_of(&run, data, part)?;
+            run.calibrate(&rows)
+        });
+        Ok(found.or_raise(py)?.to_json().to_string())
+    }
+
     /// The number of each row.
     fn numbers(
         &self,
@@ -232,22 +251,26 @@ impl Run {
 }
 
 impl Run {
-    /// The rows of a data set, or of the run's own.
     fn rows(&self, data: Option<&Dataset>, part: Option<&str>) -> dgc::Result<Rows> {
-        let part = match part {
-            None => None,
-            Some("test") => Some(DataPart::Test),
-            Some("validation") => Some(DataPart::Validation),
-            Some("train") => Some(DataPart::Train),
-            Some(other) => {
-                return Err(Error::option("part", other, "there is no such part")
-                    .help("the parts are test, validation and train"));
-            }
-        };
-        match data {
-            Some(data) => self.run.rows_of(&data.dataset, part),
-            None => self.run.rows(part),
+        rows_of(&self.run, data, part)
+    }
+}
+
+/// The rows of a data set, or of the run's own.
+fn rows_of(run: &dgc::Run, data: Option<&Dataset>, part: Option<&str>) -> dgc::Result<Rows> {
+    let part = match part {
+        None => None,
+        Some("test") => Some(DataPart::Test),
+        Some("validation") => Some(DataPart::Validation),
+        Some("train") => Some(DataPart::Train),
+        Some(other) => {
+            return Err(Error::option("part", other, "there is no such part")
+                .help("the parts are test, validation and train"));
         }
+    };
+    match data {
+        Some(data) => run.rows_of(&data.dataset, part),
+        None => run.rows(part),
     }
 }
 

@@ -202,7 +202,14 @@ fn notes(trainer: &Trainer, from: usize) -> Vec<String> {
 /// Shows the progress to Python. Whether training is to stop.
 fn show(py: Python<'_>, progress: &Progress, watch: &Watch) -> PyResult<bool> {
     py.check_signals()?;
-    let bounds: Vec<(&str, f64)> = progress.bounds().collect();
+    // The means of an epoch end with it.
+    let bounds: Vec<(&str, f64)> = match progress.ended {
+        None => progress.bounds().collect(),
+        Some(epoch) => ["all", "labelled", "unlabelled"]
+            .into_iter()
+            .filter_map(|case| Some((case, epoch.bound(case)?)))
+            .collect(),
+    };
     let step = (progress.step, progress.steps, progress.epochs, bounds);
     let stops = watch.step.call1(py, step)?.is_truthy(py)?;
     let Some(epoch) = progress.ended else {

@@ -42,7 +42,7 @@ def test_a_run_predicts_held_out_rows(run):
     assert (predicted == truth).mean() > 0.95
     scores = run.evaluate({"x": x, "y": truth})
     assert scores["error of y"] == pytest.approx((predicted != truth).mean())
-    assert "error of y" in str(scores)
+    assert "error of y" in str(scores) and str(scores).startswith("300 rows")
 
 
 def test_shapes_of_results(run):
@@ -274,6 +274,22 @@ def test_other_samples_and_seeds(run):
     np.testing.assert_array_equal(first, run.score({"x": x}))
     assert (run.using(seed=1).score({"x": x}) != first).any()
     assert (run.using(samples=100).score({"x": x}) != first).any()
+
+
+def test_calibration_is_kept(tmp_path, data):
+    rows = {"x": data["x"], "y": data["y"]}
+    run = dgc.train(M2, rows, epochs=3, out=tmp_path / "run")
+    x, _, truth = clusters(rows=500, seed=9)
+    before = run.predict_proba({"x": x})
+    found = run.calibrate({"x": x, "y": truth})
+    assert "y" in str(found)
+    after = run.predict_proba({"x": x})
+    assert (after != before).any() and (after.argmax(1) == before.argmax(1)).all()
+    np.testing.assert_array_equal(dgc.load(tmp_path / "run").predict_proba({"x": x}), after)
+    plain = run.using(calibrated=False).predict_proba({"x": x})
+    np.testing.assert_array_equal(plain, before)
+    with pytest.raises(dgc.Error, match="expected rows with the label `y`"):
+        run.calibrate({"x": x})
 
 
 def test_held_out_rows_as_arrays(data):

@@ -264,7 +264,8 @@ impl Run {
         Dataset::from_frame_with(&self.model, frame, Some(self.settings.known_names()))
     }
 
-    /// Rows of another data set.
+    /// Rows of another data set. All rows of data in memory are no part, unless `part` names one or some
+    /// are test or validation rows.
     ///
     /// # Errors
     /// If the data set has no such rows, or other names of classes than the run.
@@ -277,6 +278,10 @@ impl Run {
         if let Some((variable, _)) = other {
             let message = format!("the data have other classes of `{variable}` than the run");
             return Err(Error::data(message).help("read the data with `Run::open_data`"));
+        }
+        let has_parts = dataset.test.is_some() || dataset.validation.is_some();
+        if part.is_none() && !has_parts && dataset.name().is_none() {
+            return Ok(Rows::new(Arc::clone(&dataset.train)));
         }
         let rows = Rows::select(dataset, &self.settings, false, part)?;
         match dataset.name().is_some() && dataset.name() == self.data() {
