@@ -167,7 +167,9 @@ class Model:
         return _parsed, (self.text, self._model.file, self._model.sets)
 
 
-def draft(data: Any, label: str | None = None, *, name: str = "model") -> str:
+def draft(
+    data: Any, label: str | None = None, *, recipe: str = "joint", name: str = "model"
+) -> str:
     """Write the text of a first model for data, with comments that explain each choice.
 
     All numbers are one variable of standardized real numbers, each column of texts is a class, and
@@ -179,6 +181,8 @@ def draft(data: Any, label: str | None = None, *, name: str = "model") -> str:
         The data.
     label : str, optional
         The array or column to predict.
+    recipe : {"joint", "generative", "consistent", "linear"}
+        The kind of model for a label that is a class.
     name : str
         The name of the model.
 
@@ -190,7 +194,7 @@ def draft(data: Any, label: str | None = None, *, name: str = "model") -> str:
     source = _data.Source(data)
     if source.is_file:
         raise TypeError("data: expected data in memory; `dgc new` writes a model for a file")
-    return _dgc.draft(name, source.contents([]), label)
+    return _dgc.draft(name, source.contents([]), label, recipe)
 
 
 def _parsed(text: str, name: str, sets: list[tuple[str, str]]) -> Model:

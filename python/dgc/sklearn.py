@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+#: The recipes of a first model for classes; the first has latent variables and draws rows.
+RECIPES = ("joint", "generative", "consistent", "linear")
+
+
 class _Estimator(BaseEstimator):
     """What the estimators share: a run that is trained on one data variable, and maybe a label.
 
@@ -114,31 +118,35 @@ class _Estimator(BaseEstimator):
             ensure_min_samples=2 if reset else 1,
         )
 
-    def _train(self, X: Any, y: np.ndarray | None = None) -> None:
-        """Train on rows, and on the class of each row as a number from 0, or −1."""
+    def _train(self, X: Any, y: np.ndarray | None = None, recipe: str = RECIPES[0]) -> Run:
+        """Train on rows, and on the class or number of each row."""
         given = {"x": X} if y is None else {"x": X, "y": y}
-        model = self.model
+        model, settings = self.model, dict(self.settings or {})
         if model is None:
             label = None if y is None else "y"
-            model = _dgc.draft("model", _data.arrays_of(given), label)
+            model = Model(_dgc.draft("model", _data.arrays_of(given), label, recipe))
+            if y is not None and recipe in RECIPES[1:]:
+                # Other recipes lack some sizes of the first.
+                known = model.settings
+                settings = {name: value for name, value in settings.items() if name in known}
         self._data, self._label = _names(model, y is not None)
         arrays = {self._data: X}
-        if y is not None:
+        if self._label is not None and y is not None:
             arrays[self._label] = y
         run = _train.train(
             model,
             arrays,
             epochs=self.epochs,
-            seed=_seed(self.random_state),
+            seed=self._seed,
             validation=self.validation,
             patience=self.patience,
-            settings=self.settings,
+            settings=settings,
             device=self.device,
             threads=self.n_jobs,
             progress=self.verbose,
             quiet=True,
         )
-        self.run_: Run = run if self.samples == 10 else run.using(samples=self.samples)
+        return run if self.samples == 10 else run.using(samples=self.samples)
 
     def _given(self, X: Any) -> dict[str, Any]:
         """Rows for the run."""
@@ -178,11 +186,46 @@ class SemiSupervisedClassifier(_Transformer, ClassifierMixin, _Estimator):
 
     The classes of unlabelled rows are −1, ``None`` or NaN. ``transform`` gives the latent variables,
     and ``sample`` draws rows of each class.
+
+    By default, four kinds of models are trained, and their class probabilities are averaged: each errs
+    on other data. `recipe` chooses one: ``joint``, a generative model with virtual adversarial
+    training; ``generative``, the model alone; ``consistent``, a classifier with virtual adversarial
+    training; or ``linear``, logistic regression. The latent variables and draws are those of ``joint``.
+    With `model`, that model alone is trained.
     """
 
     __doc__ += "\n" + (_Estimator.__doc__ or "").split("\n", 1)[1]
 
     classes_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        recipe: str = "all",
+        model: Model | str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        epochs: int | None = None,
+        validation: int | float | str | None = None,
+        patience: int | None = None,
+        samples: int = 10,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            model=model,
+            settings=settings,
+            epochs=epochs,
+            validation=validation,
+            patience=patience,
+            samples=samples,
+            device=device,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.recipe = recipe
 
     def fit(self, X: Any, y: Any) -> SemiSupervisedClassifier:
         """Train on rows of which some have a class.
@@ -201,7 +244,11 @@ class SemiSupervisedClassifier(_Transformer, ClassifierMixin, _Estimator):
         X = self._rows(X, reset=True)
         self.classes_, codes = _encode(y, len(X) if not hasattr(X, "shape") else X.shape[0])
         codes = self._numbered(codes)
-        self._train(X, codes)
+        self._seed = _seed(self.random_state)
+        own = self.model is not None or self.recipe != "all"
+        recipes = (self.recipe,) if own else RECIPES
+        self.runs_ = [self._train(X, codes, recipe) for recipe in recipes]
+        self.run_ = self.runs_[0]
         known = len(self.classes_)
         label = next(label for label in self.model_.labels if label.name == self._label)
         if label.shape[0] != known:
@@ -224,7 +271,8 @@ class SemiSupervisedClassifier(_Transformer, ClassifierMixin, _Estimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, shape (rows, classes)."""
         rows = self._given(X)
-        return self.run_.predict_proba(rows, self._label)
+        found = [run.predict_proba(rows, self._label) for run in self.runs_]
+        return np.mean(found, axis=0) if len(found) > 1 else found[0]
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, shape (rows,)."""
@@ -277,7 +325,8 @@ class SemiSupervisedRegressor(_Transformer, RegressorMixin, _Estimator):
             raise ValueError("y: expected the number of some rows, found none; NaN is unlabelled")
         if not np.isfinite(known).all():
             raise ValueError("y: expected finite numbers, found infinity")
-        self._train(X, y)
+        self._seed = _seed(self.random_state)
+        self.run_ = self._train(X, y)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -301,7 +350,8 @@ class DensityEstimator(DensityMixin, _Estimator):
 
     def fit(self, X: Any, y: Any = None) -> DensityEstimator:
         """Train on rows of shape (rows, features); `y` is ignored."""
-        self._train(self._rows(X, reset=True))
+        self._seed = _seed(self.random_state)
+        self.run_ = self._train(self._rows(X, reset=True))
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -326,7 +376,8 @@ class Encoder(_Transformer, _Estimator):
 
     def fit(self, X: Any, y: Any = None) -> Encoder:
         """Train on rows of shape (rows, features); `y` is ignored."""
-        self._train(self._rows(X, reset=True))
+        self._seed = _seed(self.random_state)
+        self.run_ = self._train(self._rows(X, reset=True))
         return self
 
 

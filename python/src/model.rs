@@ -2,9 +2,9 @@
 
 use crate::{
     data::{Contents, Data},
-    error::OrRaise,
+    error::{OrRaise, raised},
 };
-use dgc::{Drawing, syntax::ast::Item};
+use dgc::{Drawing, Error, Recipe, syntax::ast::Item};
 use pyo3::{exceptions::PyValueError, prelude::*};
 use std::path::PathBuf;
 
@@ -16,10 +16,23 @@ pub struct Model {
 
 /// The text of a first model for data; `label` is the array or column with the classes to predict.
 #[pyfunction]
-pub fn draft(py: Python<'_>, name: &str, data: &Data, label: Option<&str>) -> PyResult<String> {
+pub fn draft(
+    py: Python<'_>,
+    name: &str,
+    data: &Data,
+    label: Option<&str>,
+    recipe: &str,
+) -> PyResult<String> {
+    let mut all = Recipe::ALL.into_iter();
+    let found = all.find(|known| known.name() == recipe);
+    let recipe = found.ok_or_else(|| {
+        let names = Recipe::ALL.map(Recipe::name).join(", ");
+        let error = Error::option("recipe", recipe, "there is no such recipe");
+        raised(py, &error.help(format!("the recipes are {names}")))
+    })?;
     let text = py.detach(|| match &data.contents {
-        Contents::Arrays(arrays) => dgc::draft_arrays(name, arrays, label),
-        Contents::Frame(frame) => dgc::draft_frame(name, frame, label),
+        Contents::Arrays(arrays) => dgc::draft_arrays(name, arrays, label, recipe),
+        Contents::Frame(frame) => dgc::draft_frame(name, frame, label, recipe),
     });
     text.or_raise(py)
 }

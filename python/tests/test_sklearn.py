@@ -143,6 +143,21 @@ def test_a_model_of_ones_own():
         SemiSupervisedClassifier(model=two).fit(x, np.array(["a", "b", "c"])[truth])
 
 
+def test_the_default_averages_models_of_all_recipes():
+    x, y, truth = clusters()
+    average = SemiSupervisedClassifier(epochs=20, random_state=3).fit(x, y)
+    assert len(average.runs_) == 4
+    found = []
+    for recipe in ("joint", "generative", "consistent", "linear"):
+        estimator = SemiSupervisedClassifier(recipe=recipe, epochs=20, random_state=3).fit(x, y)
+        found.append(estimator.predict_proba(x))
+    np.testing.assert_allclose(average.predict_proba(x), np.mean(found, axis=0), atol=1e-6)
+    assert average.score(x, truth) > 0.9
+    assert average.transform(x).shape == (300, 2) and average.sample(3)[0].shape == (3, 4)
+    with pytest.raises(dgc.Error, match="the recipes are joint, generative, consistent, linear"):
+        SemiSupervisedClassifier(recipe="best").fit(x, y)
+
+
 def test_the_seed_is_that_of_train():
     x, y, _ = clusters()
     fitted = SemiSupervisedClassifier(model=M2, random_state=7).fit(x, y)

@@ -3,7 +3,7 @@
 
 use dgc::{
     ColumnValues, DataArray, Dataset, ElementType, ErrorKind, Frame, Memory, MemoryArray, Model,
-    Result, draft_arrays, draft_frame,
+    Recipe, Result, draft_arrays, draft_frame,
 };
 use std::sync::{
     Arc,
@@ -265,7 +265,7 @@ fn tables_that_are_none_are_errors() {
 
 #[test]
 fn drafts_describe_data_in_memory() {
-    let text = draft_frame("animals", &frame(), Some("y")).expect("a model");
+    let text = draft_frame("animals", &frame(), Some("y"), Recipe::Joint).expect("a model");
     for line in [
         "model animals",
         "data   x: real[2] standardized with missing",
@@ -281,14 +281,14 @@ fn drafts_describe_data_in_memory() {
         DataArray::in_memory("x", [4, 3], x()).expect("an array"),
         y(),
     ];
-    let text = draft_arrays("points", &arrays, Some("y")).expect("a model");
+    let text = draft_arrays("points", &arrays, Some("y"), Recipe::Joint).expect("a model");
     assert!(text.contains("data   x: real[3] standardized\n"), "{text}");
     assert!(text.contains("// Known in 3 of 4 rows: 0, 1, 2"), "{text}");
     let (model, _) = Model::parse_for("m.dgm", &text, &arrays, &[]).expect("a model");
     Dataset::from_arrays(&model, arrays.clone()).expect("the draft fits its data");
     let [x, _] = arrays;
     let numbers = [x, DataArray::new("y", [4], vec![1.0, f64::NAN, 3.0, 2.0])];
-    let text = draft_arrays("points", &numbers, Some("y")).expect("a model");
+    let text = draft_arrays("points", &numbers, Some("y"), Recipe::Joint).expect("a model");
     assert!(text.contains("// Known in 3 of 4 rows."), "{text}");
     assert!(text.contains("label  y: real standardized"), "{text}");
     let (model, _) = Model::parse_for("m.dgm", &text, &numbers, &[]).expect("a model");
