@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class Error(ValueError):
     message: str
     help: str | None
 
+@final
 class Data:
     @staticmethod
     def arrays(
@@ -37,12 +38,14 @@ class Data:
         columns: Sequence[tuple[str, NDArray[np.float64] | None, _Texts | None]],
     ) -> Data: ...
 
+@final
 class Dataset:
     others: list[str]
     def __new__(cls, model: Model, data: Data, run: Run | None) -> Dataset: ...
     @staticmethod
     def open(model: Model, files: _Files) -> Dataset: ...
 
+@final
 class Model:
     name: str
     file: str
@@ -62,6 +65,7 @@ class Model:
     def graph(self, drawing: str) -> str: ...
     def warnings(self) -> str | None: ...
 
+@final
 class Run:
     folder: PathLike[str]
     data: str | None

@@ -154,7 +154,7 @@ def train(
         "tensorboard": tensorboard,
     }
     temporary = new_folder() if out is None else None
-    folder = os.fspath(out) if temporary is None else temporary.path
+    folder = temporary.path if temporary is not None else os.fspath(out or "")
     chosen = choice(device, threads, precision, kernel_family)
     with Watch(callback, progress, quiet) as watch:
         run = _dgc.train(model._model, dataset, options, chosen, folder, watch.functions())
