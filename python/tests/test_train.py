@@ -94,10 +94,30 @@ def test_types_and_layouts_give_the_same_bits(data):
         assert parameters(dgc.train(M2, other, epochs=2)) == wanted
 
 
-def test_arrays_are_not_copied(data):
-    x = np.ascontiguousarray(data["x"])
-    flat = dgc._data.flat(x, "x")[2]
-    assert np.shares_memory(flat, x)
+COPIES = """
+import os, sys, dgc, numpy as np
+sys.path.insert(0, sys.argv[1])
+from conftest import VAE
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+x = np.zeros((500_000, 64), dtype=np.float32)
+x[:, 0] = np.linspace(-1, 1, len(x))
+dgc.train(VAE, {"x": x[:1000]}, epochs=1)
+before, most = resident(), []
+dgc.train(VAE, {"x": x}, epochs=1, settings={"batch": 2000}, callback=lambda _: most.append(resident()))
+print(x.nbytes, most[0] - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+def test_arrays_are_not_copied():
+    command = [sys.executable, "-c", COPIES, str(Path(__file__).parent)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    size, growth = map(int, found.split())
+    assert growth < size / 4, f"{growth} bytes beside an array of {size}"
 
 
 def test_a_run_survives_its_arrays():
