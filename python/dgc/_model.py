@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import os
 from collections.abc import Mapping
@@ -161,10 +162,16 @@ class Model:
 
     def _repr_html_(self) -> str:
         """Both graphs as a picture, and the bound as mathematics."""
-        return f"<div>{self.graph('svg')}<pre>{html.escape(self.explain())}</pre></div>"
+        return f"<div>{picture(self.graph('svg'))}<pre>{html.escape(self.explain())}</pre></div>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _parsed, (self.text, self._model.file, self._model.sets)
+
+
+def picture(svg: str) -> str:
+    """A picture as an image of HTML, whose styles do not change those of the page."""
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}"/>'
 
 
 def draft(

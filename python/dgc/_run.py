@@ -18,7 +18,7 @@ import numpy as np
 
 from . import _data, _dgc
 from ._device import choice
-from ._model import Model
+from ._model import Model, picture
 from ._table import frame, series
 
 #: The lock of a run's folder.
@@ -427,7 +427,7 @@ class Run:
     def _repr_html_(self) -> str:
         """The model, and the learning curves."""
         curves = self.folder / "curves.svg"
-        drawn = curves.read_text(encoding="utf-8") if curves.exists() else ""
+        drawn = picture(curves.read_text(encoding="utf-8")) if curves.exists() else ""
         return f"<div>{html.escape(repr(self))}{drawn}{self.model._repr_html_()}</div>"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -41,3 +41,20 @@ def test_a_model_is_pickled_with_its_settings():
     model = dgc.Model(M2, settings={"features": 4, "hidden": 5})
     copy = pickle.loads(pickle.dumps(model))
     assert copy.settings == model.settings and copy.text == model.text
+
+
+def test_a_model_shows_its_graphs_and_its_bound_in_a_notebook():
+    import base64
+    import re
+    from xml.etree import ElementTree
+
+    shown = dgc.Model(M2, settings={"features": 4})._repr_html_()
+    (svg,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', shown)
+    texts = [node.text for node in ElementTree.fromstring(base64.b64decode(svg)).iter()]
+    assert texts.count("x") == 2 and texts.count("z") == 2, "both graphs"
+    assert "log p(x | y, z)" in shown and "q(z | x, y) ‖ p(z)" in shown
+
+
+def test_a_run_shows_its_model_and_curves(run):
+    shown = run._repr_html_()
+    assert "m2" in shown and shown.count("data:image/svg+xml") == 2
