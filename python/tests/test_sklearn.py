@@ -37,20 +37,23 @@ SKIPPED = {"check_array_api_input": "the variable SCIPY_ARRAY_API is not set"}
 
 
 @pytest.mark.parametrize(
-    ("estimator", "passed"),
+    ("estimator", "epochs", "passed"),
     [
-        (SemiSupervisedClassifier, 58),
-        (SemiSupervisedRegressor, 56),
-        (DensityEstimator, 39),
-        (Encoder, 45),
+        (SemiSupervisedClassifier, 40, 58),
+        # A check wants R² above 0.5 on the training rows.
+        (SemiSupervisedRegressor, 300, 56),
+        (DensityEstimator, 40, 39),
+        (Encoder, 40, 45),
     ],
 )
-def test_checks_of_scikit_learn(estimator, passed):
+def test_checks_of_scikit_learn(estimator, epochs, passed):
     failures = EXPECTED_FAILURES.get(estimator, {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = check_estimator(
-            estimator(epochs=40, random_state=0), expected_failed_checks=failures, on_skip=None
+            estimator(epochs=epochs, random_state=0),
+            expected_failed_checks=failures,
+            on_skip=None,
         )
     names = {status: set() for status in ("passed", "skipped", "xfail")}
     for result in results:
