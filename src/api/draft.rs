@@ -473,10 +473,11 @@ impl<'a> Draft<'a> {
                 labelled.max(unlabelled),
             ),
         };
-        let prior = match (self.recipe, self.label) {
-            (Recipe::Linear, _) => "prior weights normal(0, 1)\n    ",
-            // Without it, networks memorise the labelled rows, and deviations become far too small.
-            (_, Some(label)) if is_number(label) => "prior weights normal(0, 0.1)\n    ",
+        // Without it, networks memorise the labelled rows of a numeric label, or of wide tables.
+        let is_wide = self.numbers.len() > labelled;
+        let prior = match self.label {
+            Some(label) if is_wide || is_number(label) => "prior weights normal(0, 0.1)\n    ",
+            Some(_) if self.recipe == Recipe::Linear => "prior weights normal(0, 1)\n    ",
             _ => "",
         };
         let steps = largest.div_ceil(batch(largest));

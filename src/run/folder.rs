@@ -24,6 +24,8 @@ use crate::{
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 /// A lock on a run's folder, so that only one trainer at a time trains the run.
@@ -140,16 +142,19 @@ impl Folder {
             .append(true)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => {
+        // A process that this one has just forked holds a copy of an old lock until it starts its
+        // program, so a lock that was given back may be taken for a moment.
+        let mut waits = LOCK_WAITS;
+        while let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+            if waits == 0 {
                 return Err(Error::usage(format!(
                     "{}: the run is being trained already",
                     self.path.display()
                 ))
                 .help("wait for the training to end; a new run may have another folder"));
             }
-            // A file system may not support locks.
-            Err(fs::TryLockError::Error(_)) | Ok(()) => {}
+            waits -= 1;
+            thread::sleep(LOCK_WAIT);
         }
         let begun = fs::read_dir(&self.path).into_iter().flatten().flatten();
         for entry in begun.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp")) {
@@ -378,6 +383,9 @@ impl Folder {
 /// The list of seeds in a folder of runs that differ in their seed.
 pub const SEEDS: &str = "seeds.json";
 const LOCK: &str = ".lock";
+/// How often and how long a trainer waits for a lock: half a second in all.
+const LOCK_WAITS: u32 = 50;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 const MODEL: &str = "model.dgm";
 const SETTINGS: &str = "settings.json";
 const METRICS: &str = "metrics.jsonl";
