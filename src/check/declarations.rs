@@ -402,8 +402,7 @@ impl Checker<'_> {
         };
         let name = &only.name.text;
         let title = "`with missing` is for one of several labels";
-        let help =
-            format!("leave it out: a row where `{name}` is -1 or empty is unlabelled without it");
+        let help = format!("leave it out: a row without `{name}` is unlabelled anyway");
         self.report(
             Diagnostic::error(*span, title)
                 .label(format!("`{name}` is the only label"))

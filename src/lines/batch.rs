@@ -4,7 +4,7 @@ use super::{Block, Draft, Line, LineContext, Reader, reader::whole};
 use crate::{
     diagnostic::{Diagnostic, Span},
     layer::Argument,
-    model::Batch,
+    model::{Batch, Role},
     syntax::ast::ExpressionKind,
 };
 
@@ -119,6 +119,13 @@ fn cases(reader: &mut Reader) -> Option<Batch> {
                 let title = "unlabelled rows cannot be balanced: their classes are unknown";
                 let help = "write `balanced` behind the number of labelled rows: \
                             `batch labelled 100 balanced, unlabelled 100`";
+                let span = reader.span();
+                reader.report(Diagnostic::error(span, title).help(help));
+            }
+            let mut variables = reader.context.variables().iter();
+            if !variables.any(|variable| variable.role == Role::Label && variable.is_class()) {
+                let title = "`balanced` needs a label of type `class`";
+                let help = "leave `balanced` out: a numeric label has no classes";
                 let span = reader.span();
                 reader.report(Diagnostic::error(span, title).help(help));
             }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bound::{self, Bounds, CaseKind},
     id::Id,
-    model::{CostRows, CostTerm, Model, WeightTarget},
+    model::{CostRows, CostTerm, Model, Role, WeightTarget},
     names::OutputName,
     tensor::{Axes, Graph, Node, OutputKind, Scalar},
 };
@@ -56,6 +56,10 @@ pub fn train(model: &Model, bounds: &Bounds, rows: &[usize], mode: Mode) -> Grap
         lowered.observe_partly(&case.partly);
         lowered.joint = joint.as_ref();
         lowered.share();
+        // Evaluation reads the statistics of labels, which steps on unlabelled rows may not.
+        for label in model.with_role(Role::Label) {
+            lowered.standardization(label);
+        }
         let is_left_out = mode == Mode::TRAIN && !is_last && weighs_nothing(model, case.kind);
         loss.extend(case_loss(&mut lowered, case, is_left_out));
         costs(&mut lowered, case.kind, is_last, &mut loss);

@@ -777,8 +777,10 @@ fn turns(
     source: &dyn Source,
 ) -> Result<Turns> {
     let is_balanced = matches!(model.train.batch, Batch::Cases { balanced: true, .. });
-    let label = model.labels().next();
-    let label = label.filter(|label| is_balanced && case == CaseKind::Labelled && label.is_class());
+    let mut labels = model.labels().filter(|label| label.is_class());
+    let label = labels
+        .next()
+        .filter(|_| is_balanced && case == CaseKind::Labelled);
     let classes = match label {
         Some(label) => source.classes(&label.name)?,
         None => None,

@@ -439,6 +439,27 @@ fn a_numeric_label_trains_and_predicts() {
     }
     assert_eq!(rows, 100);
     assert!(((squares / 100.0f64).sqrt() - rmse).abs() < 0.01);
+    // Steps on unlabelled rows alone do not read the statistics of the label; evaluation does.
+    let train = [
+        "train",
+        "houses.dgm",
+        "--data",
+        "houses.csv",
+        "--epochs",
+        "1",
+    ];
+    let unlabelled = ["--set", "batch.labelled=0", "-o", "unlabelled"];
+    common::program::fine(folder.path(), &[&train[..], &unlabelled].concat());
+    // Columns of another number than the label's are no label that all rows lack.
+    let pairs = text.replace("price: real ", "price: real[2] ");
+    std::fs::write(at("pairs.dgm"), pairs).expect("a model");
+    let table = std::fs::read_to_string(at("houses.csv")).expect("a table");
+    std::fs::write(at("pairs.csv"), table.replace("a,b,price", "x0,x1,price0")).expect("a table");
+    for model in ["pairs.dgm", "houses.dgm"] {
+        let train = ["train", model, "--data", "pairs.csv", "-o", "pairs"];
+        let wrong = common::program::fails(folder.path(), &train);
+        assert!(wrong.contains("found `price0`"), "{wrong}");
+    }
     let wrong =
         common::program::fails(folder.path(), &["calibrate", "run", "--data", "houses.csv"]);
     assert!(wrong.contains("no class label"), "{wrong}");

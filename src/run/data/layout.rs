@@ -85,6 +85,16 @@ impl<'a> ColumnLayout<'a> {
             *columns = free;
             takes_rest = Some(variable.name.as_str());
         }
+        for (variable, _) in variables.iter().filter(|(_, columns)| columns.is_empty()) {
+            let is_like =
+                |name: &str| name == variable.name || number_of(name, &variable.name).is_some();
+            let like =
+                (0..header.len()).filter(|&column| !taken[column] && is_like(header[column]));
+            let like: Vec<&str> = like.map(|column| header[column]).collect();
+            if variable.is_optional() && !like.is_empty() {
+                return Err(unlike_columns(variable, &like, place));
+            }
+        }
         variables.retain(|(variable, columns)| !variable.is_optional() || !columns.is_empty());
         for (variable, columns) in &variables {
             let is_list = matches!(columns[..], [column] if lists.contains(&column));
@@ -169,6 +179,19 @@ fn other_count(variable: &Variable, left: &[&str], place: &str) -> Error {
         "remove or add columns, change the size of `{name}` in the model, or name its columns \
          `{name}0` to `{name}{}`",
         size - 1
+    ))
+}
+
+/// The error of a label whose columns are not as many as its numbers.
+fn unlike_columns(variable: &Variable, found: &[&str], place: &str) -> Error {
+    let (name, size) = (&variable.name, width(variable));
+    let wanted = match size {
+        1 => format!("a column `{name}`"),
+        _ => format!("{size} columns `{name}0` to `{name}{}`", size - 1),
+    };
+    let message = format!("{place}: expected {wanted}, found {}", listed(found));
+    Error::data(message).help(format!(
+        "rename the columns, or change the size of `{name}` in the model"
     ))
 }
 

@@ -26,7 +26,7 @@ pub struct Split {
 }
 
 /// Holds out `validation` rows. With `labels`, that many of the others keep the labels of a model, as
-/// evenly over the classes as possible. Both are drawn from the seed. A row keeps all of its labels or none; the
+/// evenly over the classes of its first class label as possible. Both are drawn from the seed. A row keeps all of its labels or none; the
 /// classes of the first label are balanced.
 ///
 /// # Errors
@@ -53,7 +53,10 @@ pub fn split(
     let positions = |rows: &[u32]| rows.iter().map(|&row| row as usize).collect();
     let (kept_at, held_out_at) = (positions(&kept), positions(&held_out));
     let all = RowView::new(Arc::clone(source), kept);
-    let first = labels.and_then(|(model, _)| model.labels().next());
+    let first = labels.and_then(|(model, _)| {
+        let mut classes = model.labels().filter(|label| label.is_class());
+        classes.next().or(model.labels().next())
+    });
     let train: Arc<dyn Source> = match (labels, first) {
         (Some((model, count)), Some(label)) => {
             let keeps = kept_labels(&all, model, label, count, validation, seed)?;
@@ -124,10 +127,13 @@ fn kept_labels(
             0 => String::new(),
             held_out => format!(" besides the {held_out} held-out rows"),
         };
-        let help = format!(
-            "the data have {available} labelled rows of {present} classes{besides}; keep at least \
-             one label of each class"
-        );
+        let help = match present {
+            1 => format!("the data have {available} labelled rows{besides}"),
+            _ => format!(
+                "the data have {available} labelled rows of {present} classes{besides}; keep at \
+                 least one label of each class"
+            ),
+        };
         return Err(Error::option("labels", labels, message).help(help));
     }
     // In each round, every class with rows left contributes one row.
