@@ -55,6 +55,8 @@ pub struct RunOverview {
     pub bound: Option<f64>,
     /// The error of each label after the last epoch, or the best one, as a fraction, by label.
     pub errors: BTreeMap<String, f64>,
+    /// The root mean squared error of each numeric label, in the same way.
+    pub rmse: BTreeMap<String, f64>,
     /// The least error of the first label, and its epoch.
     pub least_error: Option<(u64, f64)>,
 }
@@ -122,9 +124,11 @@ impl RunOverview {
         let part = ["validation", "test"]
             .into_iter()
             .find(|part| last.is_some_and(|epoch| epoch.get(part).is_some()));
-        let scores = |epoch: &Value| part.map_or(BTreeMap::new(), |part| errors(&epoch[part]));
+        let scores = |epoch: &Value, name: &str| {
+            part.map_or(BTreeMap::new(), |part| by_label(&epoch[part], name))
+        };
         let least = epochs.iter().filter_map(|epoch| {
-            let error = scores(epoch).into_values().next()?;
+            let error = scores(epoch, "error").into_values().next()?;
             Some((epoch["epoch"].as_u64()?, error))
         });
         Ok(RunOverview {
@@ -145,7 +149,8 @@ impl RunOverview {
             bound: used
                 .zip(part)
                 .and_then(|(epoch, part)| epoch[part]["bound"].as_f64()),
-            errors: used.map(scores).unwrap_or_default(),
+            errors: used.map(|epoch| scores(epoch, "error")).unwrap_or_default(),
+            rmse: used.map(|epoch| scores(epoch, "RMSE")).unwrap_or_default(),
             least_error: least.min_by(|(_, left), (_, right)| left.total_cmp(right)),
             changed: settings.sets,
         })
@@ -160,11 +165,11 @@ fn data(settings: &Settings) -> Option<String> {
     }
 }
 
-/// The errors of an epoch by label. A single label's has no name in the metrics.
-fn errors(scores: &Value) -> BTreeMap<String, f64> {
+/// The scores of this name of an epoch, by label. A single label's has no name in the metrics.
+fn by_label(scores: &Value, name: &str) -> BTreeMap<String, f64> {
     let fields = scores.as_object().into_iter().flatten();
     let named = fields.filter_map(|(key, value)| {
-        let label = match key.strip_prefix("error")? {
+        let label = match key.strip_prefix(name)? {
             "" => "",
             rest => rest.strip_prefix(" of ")?,
         };

@@ -220,25 +220,31 @@ pub struct SeedScores {
     pub part: Option<&'static str>,
     /// The error of each label, as a fraction, by label; a single label has no name.
     pub errors: BTreeMap<String, SeedSpread>,
+    /// The root mean squared error of each numeric label, by label; a single label has no name.
+    pub rmse: BTreeMap<String, SeedSpread>,
     /// The bound, in nats per row.
     pub bound: Option<SeedSpread>,
 }
 
 impl SeedScores {
     fn new(runs: &[RunOverview]) -> Self {
-        let labels = runs
-            .first()
-            .map_or(Vec::new(), |run| run.errors.keys().cloned().collect());
-        let error_of = |label: &String| {
-            let errors = runs.iter().filter_map(|run| run.errors.get(label).copied());
-            let errors: Vec<f64> = errors.collect();
-            Some((label.clone(), SeedSpread::of(&errors)?))
+        let spreads = |scores: fn(&RunOverview) -> &BTreeMap<String, f64>| {
+            let labels = runs.first().into_iter().flat_map(|run| scores(run).keys());
+            let spread = |label: &String| {
+                let each = runs
+                    .iter()
+                    .filter_map(|run| scores(run).get(label).copied());
+                let each: Vec<f64> = each.collect();
+                Some((label.clone(), SeedSpread::of(&each)?))
+            };
+            labels.filter_map(spread).collect()
         };
         let bounds: Vec<f64> = runs.iter().filter_map(|run| run.bound).collect();
         SeedScores {
             runs: runs.len(),
             part: runs.iter().find_map(|run| run.part),
-            errors: labels.iter().filter_map(error_of).collect(),
+            errors: spreads(|run| &run.errors),
+            rmse: spreads(|run| &run.rmse),
             bound: SeedSpread::of(&bounds),
         }
     }
@@ -249,16 +255,20 @@ impl fmt::Display for SeedScores {
         let part = self.part.unwrap_or("held-out");
         let seeds = if self.runs == 1 { "seed" } else { "seeds" };
         writeln!(f, "{} {seeds}, mean ± standard deviation", self.runs)?;
+        let of = |label: &str| match label {
+            "" => String::new(),
+            label => format!(" of {label}"),
+        };
         for (label, error) in &self.errors {
-            let of = match label.as_str() {
-                "" => String::new(),
-                label => format!(" of {label}"),
-            };
+            let of = of(label);
             let percent = SeedSpread {
                 mean: 100.0 * error.mean,
                 deviation: error.deviation.map(|deviation| 100.0 * deviation),
             };
             writeln!(f, "  {part} error{of}: {percent} %")?;
+        }
+        for (label, rmse) in &self.rmse {
+            writeln!(f, "  {part} RMSE{}: {rmse}", of(label))?;
         }
         match &self.bound {
             Some(bound) => writeln!(f, "  {part} bound: {bound} nats per row"),

@@ -3,7 +3,7 @@
 use super::terminal::{note, print, print_json};
 use crate::{Error, Overview, Result, RunOverview};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Compare runs: a table of their settings, epochs, held-out errors and bounds
 ///
@@ -27,7 +27,7 @@ pub(super) struct Runs {
 enum Order {
     /// By the name of the folder
     Name,
-    /// The least error first
+    /// The least error first, or the least RMSE for runs with numeric labels alone
     Error,
     /// The highest bound first
     Bound,
@@ -48,7 +48,8 @@ impl Runs {
             let message = format!("{}: found no run", folders.join(", "));
             return Err(Error::usage(message).help("`dgc train MODEL -o FOLDER` makes one"));
         }
-        let error = |run: &RunOverview| run.errors.values().next().copied();
+        let error =
+            |run: &RunOverview| run.errors.values().chain(run.rmse.values()).next().copied();
         match self.sort {
             Order::Name => {}
             Order::Error => overview.runs.sort_by(|left, right| {
@@ -71,16 +72,15 @@ impl Runs {
 /// out.
 fn table(runs: &[RunOverview]) -> String {
     let percent = |error: f64| format!("{:.2} %", 100.0 * error);
-    let errors = |run: &RunOverview| {
-        let each = run
-            .errors
-            .iter()
-            .map(|(label, error)| match label.as_str() {
-                "" => percent(*error),
-                label => format!("{label} {}", percent(*error)),
-            });
+    let by_label = |scores: &BTreeMap<String, f64>, text: &dyn Fn(f64) -> String| {
+        let each = scores.iter().map(|(label, score)| match label.as_str() {
+            "" => text(*score),
+            label => format!("{label} {}", text(*score)),
+        });
         each.collect::<Vec<_>>().join(", ")
     };
+    let errors = |run: &RunOverview| by_label(&run.errors, &percent);
+    let rmse = |run: &RunOverview| by_label(&run.rmse, &|score| format!("{score:.4}"));
     let labels = |run: &RunOverview| {
         run.labels
             .map_or("all".to_string(), |count| count.to_string())
@@ -93,7 +93,7 @@ fn table(runs: &[RunOverview]) -> String {
         each.collect::<Vec<_>>().join(" ")
     };
     type Cell<'a> = &'a dyn Fn(&RunOverview) -> String;
-    let columns: [(&str, bool, Cell); 11] = [
+    let columns: [(&str, bool, Cell); 12] = [
         ("run", true, &|run| run.folder.display().to_string()),
         ("model", false, &|run| run.model.clone()),
         ("data", false, &|run| {
@@ -107,6 +107,7 @@ fn table(runs: &[RunOverview]) -> String {
         }),
         ("minutes", true, &|run| format!("{:.1}", run.seconds / 60.0)),
         ("error", false, &errors),
+        ("RMSE", false, &rmse),
         ("least error", false, &|run| {
             let least = run.least_error;
             least.map_or(String::new(), |(epoch, error)| {

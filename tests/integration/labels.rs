@@ -450,6 +450,17 @@ fn a_numeric_label_trains_and_predicts() {
     ];
     let unlabelled = ["--set", "batch.labelled=0", "-o", "unlabelled"];
     common::program::fine(folder.path(), &[&train[..], &unlabelled].concat());
+    // Seeds are compared by the RMSE, and so are runs.
+    let seeds = ["--seeds", "2", "-o", "seeds"];
+    let said = common::program::fine(folder.path(), &[&train[..], &seeds].concat());
+    assert!(said.contains("test RMSE: "), "{said}");
+    let said = common::program::fine(
+        folder.path(),
+        &["runs", "seeds", "--sort", "error", "--json"],
+    );
+    let runs: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let rmse = |run: usize| runs[run]["rmse"][""].as_f64().expect("an RMSE");
+    assert!(rmse(0) <= rmse(1), "{said}");
     // Columns of another number than the label's are no label that all rows lack.
     let pairs = text.replace("price: real ", "price: real[2] ");
     std::fs::write(at("pairs.dgm"), pairs).expect("a model");
