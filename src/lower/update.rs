@@ -9,9 +9,18 @@ use crate::{
     tensor::{Axes, Axis, AxisKind, Graph, Node, OutputKind, Parameter, Scalar, Start},
 };
 
+/// A parameter of a smaller magnitude becomes 0 in an update. One that only its prior moves would decay
+/// without end, and CPUs take a hundred times as long for products below the least normal number.
+const LEAST_PARAMETER: f64 = 1e-18;
+/// A smaller number of the optimiser's state becomes 0: the least positive normal number of single
+/// precision.
+const LEAST_STATE: f64 = f32::MIN_POSITIVE as f64;
+
 /// Reads parameters `weights` and `others` and their optimiser state `weights.STATE`, inputs
 /// `weights.gradient`, `rate`, `step` and, if there is a prior on weights, `prior`, its precision
 /// per training row; writes the next values, and the output `gradient_norm` before clipping.
+///
+/// Numbers close to 0 become 0 ([`LEAST_PARAMETER`], [`LEAST_STATE`]).
 ///
 /// If the parameters are averaged, it also reads the parameters `untrained`, the averages
 /// `weights.average` and so on, and the input `average`, [the weight of the new
@@ -59,6 +68,7 @@ pub fn update(model: &Model, len: impl Fn(ParameterGroup) -> usize) -> Graph {
             arguments: &model.train.optimizer_arguments,
         };
         let (next, next_state) = model.train.optimizer.update(&mut graph, &update);
+        let next = flush(&mut graph, next, LEAST_PARAMETER);
         updated.push((group.kind, group.axis, next));
         graph.output(
             OutputKind::Next,
@@ -67,6 +77,7 @@ pub fn update(model: &Model, len: impl Fn(ParameterGroup) -> usize) -> Graph {
             vec![group.axis],
         );
         for ((name, _), next) in state.iter().zip(next_state) {
+            let next = flush(&mut graph, next, LEAST_STATE);
             graph.output(OutputKind::Next, name.clone(), next, vec![group.axis]);
         }
     }
@@ -82,6 +93,14 @@ pub fn update(model: &Model, len: impl Fn(ParameterGroup) -> usize) -> Graph {
     graph
 }
 
+/// The value, or 0 where its magnitude is below `least`. NaN stays.
+fn flush(graph: &mut Graph, value: Node, least: f64) -> Node {
+    let (least, zero) = (graph.constant(least), graph.constant(0.0));
+    let size = graph.scalar(Scalar::Abs, &[value]);
+    let below = graph.sub(least, size);
+    graph.scalar(Scalar::Select, &[below, zero, value])
+}
+
 /// Moves the average of the parameters of each group, on its axis, towards their new values. Where
 /// both are equal, the average keeps its bits.
 fn average(graph: &mut Graph, updated: &[(ParameterGroup, Id<Axis>, Node)]) {
@@ -93,6 +112,7 @@ fn average(graph: &mut Graph, updated: &[(ParameterGroup, Id<Axis>, Node)]) {
         let difference = graph.sub(value, average);
         let change = graph.mul(weight, difference);
         let next = graph.add(average, change);
+        let next = flush(graph, next, LEAST_PARAMETER);
         graph.output(OutputKind::Next, name.to_string(), next, vec![axis]);
     }
 }

@@ -11,7 +11,7 @@ use dgc::{
     distribution::{DISTRIBUTIONS, Distribution, Domain, Random},
     driver,
     names::ParameterGroup,
-    optimizer::OPTIMIZERS,
+    optimizer::{OPTIMIZERS, Optimizer},
     tensor::{Axes, Graph, Node, NoiseKind, OutputKind, Scalar, eval, philox, scalar_table},
 };
 use std::collections::HashMap;
@@ -505,25 +505,30 @@ fn clamped_heads_return() {
     }
 }
 
+/// The update of two weights and another parameter.
+fn update_with(optimizer: &dyn Optimizer) -> Graph {
+    let text = format!(
+        "model steps {{\n data x: real[1]\n latent z: real[1]\n generative {{\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}}\n\
+         inference {{\n x -> z ~ normal(linear)\n}}\n train {{\n optimizer {}(rate = 0.1)\n}}\n}}\n",
+        optimizer.name()
+    );
+    let text = if optimizer.name() == "sgd" {
+        text.replace("rate = 0.1", "rate = 0.1, momentum = 0.9")
+    } else {
+        text
+    };
+    let model = check("steps.dgm", &text, &[]);
+    driver::update(&model, |group| match group {
+        ParameterGroup::Weights => 2,
+        _ => 1,
+    })
+}
+
 /// Five steps of each optimiser against a loop over numbers, after PyTorch's definitions.
 #[test]
 fn optimisers_follow_their_definitions() {
     for optimizer in OPTIMIZERS {
-        let text = format!(
-            "model steps {{\n data x: real[1]\n latent z: real[1]\n generative {{\n z ~ normal(0, 1)\n z -> x ~ normal(linear)\n}}\n\
-             inference {{\n x -> z ~ normal(linear)\n}}\n train {{\n optimizer {}(rate = 0.1)\n}}\n}}\n",
-            optimizer.name()
-        );
-        let text = if optimizer.name() == "sgd" {
-            text.replace("rate = 0.1", "rate = 0.1, momentum = 0.9")
-        } else {
-            text
-        };
-        let model = check("steps.dgm", &text, &[]);
-        let graph = driver::update(&model, |group| match group {
-            ParameterGroup::Weights => 2,
-            _ => 1,
-        });
+        let graph = update_with(*optimizer);
         let names = optimizer.state();
         let mut values: HashMap<String, Vec<f64>> = HashMap::new();
         values.insert("weights".to_string(), vec![0.5, -1.0]);
@@ -589,5 +594,44 @@ fn optimisers_follow_their_definitions() {
             "{}: {found:?} instead of {wanted:?}",
             optimizer.name()
         );
+    }
+}
+
+/// Parameters that decay, and their state, become 0 before they are too small for fast arithmetic. A NaN
+/// stays, so that training that diverges is seen.
+#[test]
+fn updates_round_tiny_numbers_to_zero() {
+    for optimizer in OPTIMIZERS {
+        let graph = update_with(*optimizer);
+        let state = |group: &str, values: &[f64]| {
+            let names = optimizer.state().iter();
+            let named = names.map(|name| (format!("{group}.{name}"), values.to_vec()));
+            named.collect::<Vec<_>>()
+        };
+        let mut values: HashMap<String, Vec<f64>> = HashMap::new();
+        values.extend(state("weights", &[1e-39, 1e-40]));
+        values.extend(state("others", &[0.0]));
+        let given = [
+            ("weights", vec![9e-19, -1e-30]),
+            ("weights.gradient", vec![0.0, 0.0]),
+            ("others", vec![1.0]),
+            ("others.gradient", vec![f64::NAN]),
+            ("rate", vec![0.0]),
+            ("step", vec![1.0]),
+        ];
+        values.extend(given.map(|(name, value)| (name.to_string(), value)));
+        let next: HashMap<String, Vec<f64>> = eval::run(&graph, &values, None)
+            .expect("values for everything")
+            .into_iter()
+            .filter(|(kind, ..)| *kind == OutputKind::Next)
+            .map(|(_, name, array)| (name, array.data))
+            .collect();
+        assert_eq!(next["weights"], [0.0, 0.0], "{}", optimizer.name());
+        for (name, _) in state("weights", &[]) {
+            let is_norm = name.ends_with("infinity_norm");
+            let wanted = if is_norm { 1e-8 } else { 0.0 };
+            assert_eq!(next[&name], [wanted; 2], "{name}");
+        }
+        assert!(next["others"][0].is_nan(), "{}", optimizer.name());
     }
 }
