@@ -12,20 +12,40 @@ use std::{fmt::Write, path::Path};
 const MOST_CLASSES: usize = 1000;
 /// A label whose numbers are not whole, or which has more different numbers than this, is no class.
 const MOST_NUMBERS: usize = 100;
+/// In tables with more numeric columns, the bound of a row outweighs its label.
+const MANY_COLUMNS: usize = 100;
 /// About how many steps a draft trains for.
 const STEPS: usize = 2000;
 
 /// Writes a model for a table, with comments that explain each choice: all numeric columns are one
 /// variable of standardized real numbers, each column of names is a class variable, and the column
-/// `label`, if any, is the label: a class, or a number if it has many different ones. Without a class
-/// label, all recipes are [`Recipe::Joint`]. [`Dataset::open`](crate::Dataset::open) reads the file for the model.
+/// `label`, if any, is the label: a class, or a number if it has many different ones. `Recipe::default()`
+/// fits every table. [`Dataset::open`](crate::Dataset::open) reads the file for the model.
 ///
 /// # Errors
-/// If the file cannot be read or has no column `label`, or a column that becomes a variable has a name
-/// that the language does not allow.
+/// If the file cannot be read or has no column `label`, the recipe is for another kind of label, or a
+/// column that becomes a variable has a name that the language does not allow.
 pub fn draft(path: impl AsRef<Path>, label: Option<&str>, recipe: Recipe) -> Result<String> {
     let path = path.as_ref();
     drafted(&columns(path)?, label, recipe, path)
+}
+
+/// The models for a table with a class label whose predictions are averaged, as [`draft`] writes them; see
+/// [`Recipe::averaged`].
+///
+/// # Errors
+/// As [`draft`].
+pub fn drafts(path: impl AsRef<Path>, label: &str) -> Result<Vec<(Recipe, String)>> {
+    let path = path.as_ref();
+    let table = columns(path)?;
+    let draft = Draft::new(&table, Some(label), Recipe::Joint, path)?;
+    if draft.recipe == Recipe::Regression {
+        let message = format!("the label `{label}` is a number in {}", path.display());
+        return Err(Error::option("recipe", "all", message).help("choose the recipe `regression`"));
+    }
+    let recipes = Recipe::averaged(draft.numbers.len(), draft.labelled());
+    let text = |recipe| Ok((recipe, drafted(&table, Some(label), recipe, path)?));
+    recipes.into_iter().map(text).collect()
 }
 
 /// As [`draft`], for arrays in memory: each number of a row is a column. A label of whole numbers is a
@@ -78,13 +98,14 @@ fn drafted(
     }
 }
 
-/// A kind of model for a table with a class label. Each errs on other data, so that the mean of the
-/// predictions of all errs less than any: [`Recipe::ALL`] is the default of the Python package's
-/// classifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A kind of model for a table. Those for class labels err on different data, so that the mean of the
+/// predictions of several errs less than each: see [`Recipe::averaged`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Recipe {
-    /// M2 (Kingma et al. 2014), which generates the data from the class and latent variables, with
-    /// virtual adversarial training (Miyato et al. 2019).
+    /// For class labels, M2 (Kingma et al. 2014), which generates the data from the class and latent variables, with
+    /// virtual adversarial training (Miyato et al. 2019). For a label with many different numbers,
+    /// [`Recipe::Regression`]; without a label, a variational autoencoder.
+    #[default]
     Joint,
     /// M2 alone.
     Generative,
@@ -92,16 +113,38 @@ pub enum Recipe {
     Consistent,
     /// Logistic regression on the labelled rows.
     Linear,
+    /// A label that is a number, which the model infers where it is unknown.
+    Regression,
 }
 
 impl Recipe {
-    /// All recipes.
-    pub const ALL: [Recipe; 4] = [
+    /// The recipes for class labels.
+    pub const CLASSIFIERS: [Recipe; 4] = [
         Recipe::Joint,
         Recipe::Generative,
         Recipe::Consistent,
         Recipe::Linear,
     ];
+
+    /// All recipes.
+    pub const ALL: [Recipe; 5] = [
+        Recipe::Joint,
+        Recipe::Generative,
+        Recipe::Consistent,
+        Recipe::Linear,
+        Recipe::Regression,
+    ];
+
+    /// The recipes for class labels whose mean prediction is the default of the Python package's
+    /// classifier, for a table with so many numeric columns and labelled rows: all of them, or those that
+    /// do not generate the data if there are more than 100 columns, and more than labelled rows. There,
+    /// the classifiers of generative models err more; `docs/notes/recipes.md` has the numbers.
+    pub fn averaged(columns: usize, labelled: usize) -> Vec<Recipe> {
+        let is_wide = is_wide(columns, labelled);
+        let mut recipes = Recipe::CLASSIFIERS.to_vec();
+        recipes.retain(|recipe| !(is_wide && recipe.generates()));
+        recipes
+    }
 
     /// A name for files: `joint`.
     pub fn name(self) -> &'static str {
@@ -110,12 +153,43 @@ impl Recipe {
             Recipe::Generative => "generative",
             Recipe::Consistent => "consistent",
             Recipe::Linear => "linear",
+            Recipe::Regression => "regression",
         }
     }
 
     /// Whether the model has a density of the data.
     fn generates(self) -> bool {
-        matches!(self, Recipe::Joint | Recipe::Generative)
+        !matches!(self, Recipe::Consistent | Recipe::Linear)
+    }
+
+    /// The recipe for this label, or for none.
+    fn fitting(self, label: Option<&ColumnSummary>, place: &str) -> Result<Self> {
+        let unfit = |message: String, help: &str| {
+            let message = format!("{message} {place}");
+            Err(Error::option("recipe", self.name(), message).help(help))
+        };
+        match (self, label) {
+            (Recipe::Joint, None) => Ok(self),
+            (_, None) => unfit(
+                "expected a label in".to_string(),
+                "name the column to predict",
+            ),
+            (Recipe::Regression, Some(label)) if !label.is_numeric() => {
+                let message = format!("the label `{}` is not a number in", label.name);
+                unfit(message, "choose another recipe")
+            }
+            (Recipe::Regression, Some(label)) if label.values.is_empty() => unfit(
+                format!("the label `{}` has no value in", label.name),
+                "choose another label",
+            ),
+            (Recipe::Joint, Some(label)) if is_number(label) => Ok(Recipe::Regression),
+            (Recipe::Joint | Recipe::Regression, Some(_)) => Ok(self),
+            (_, Some(label)) if is_number(label) => {
+                let message = format!("the label `{}` is a number in", label.name);
+                unfit(message, "choose the recipe `regression`")
+            }
+            (_, Some(_)) => Ok(self),
+        }
     }
 }
 
@@ -150,11 +224,7 @@ impl<'a> Draft<'a> {
                 })?)
             }
         };
-        // Other recipes predict classes.
-        let recipe = match label {
-            Some(label) if !is_number(label) => recipe,
-            _ => Recipe::Joint,
-        };
+        let recipe = recipe.fitting(label, &place.to_string())?;
         let mut draft = Draft {
             recipe,
             model: identifier(&path.file_stem().unwrap_or_default().to_string_lossy()),
@@ -169,7 +239,7 @@ impl<'a> Draft<'a> {
             classes: Vec::new(),
             notes: Vec::new(),
         };
-        if let Some(label) = label {
+        if let Some(label) = label.filter(|_| recipe != Recipe::Regression) {
             check_label(label, &place.to_string())?;
         }
         for column in &table.columns {
@@ -280,7 +350,7 @@ impl<'a> Draft<'a> {
 
     /// The training rows whose label is known.
     fn labelled(&self) -> usize {
-        let known = |label: &ColumnSummary| match is_number(label) {
+        let known = |label: &ColumnSummary| match self.recipe == Recipe::Regression {
             true => self.rows - label.missing,
             false => self.rows - label.missing - label.minus_ones,
         };
@@ -318,7 +388,7 @@ impl<'a> Draft<'a> {
         }
         let latents = (count / 2).clamp(2, 10);
         match self.recipe {
-            Recipe::Joint | Recipe::Generative => {
+            Recipe::Joint | Recipe::Generative | Recipe::Regression => {
                 let _ = writeln!(text, "  size {hidden} = 64, {latent} = {latents}\n");
             }
             Recipe::Consistent => {
@@ -345,7 +415,7 @@ impl<'a> Draft<'a> {
             let (labelled, rows) = (self.labelled(), self.rows);
             let listed = shortened(&classes);
             let name = &label.name;
-            match is_number(label) {
+            match self.recipe == Recipe::Regression {
                 true => {
                     let _ = writeln!(text, "  // Known in {labelled} of {rows} rows.");
                     let _ = writeln!(text, "  label  {name}: real standardized");
@@ -383,7 +453,7 @@ impl<'a> Draft<'a> {
     fn graphs(&self, names: &Names) -> String {
         let Names { x, z, body, .. } = names;
         let label = self.label.map(|label| label.name.as_str());
-        let is_number = self.label.is_some_and(is_number);
+        let is_number = self.recipe == Recipe::Regression;
         let data = self.data(names);
         if !self.recipe.generates() {
             let network = match self.recipe {
@@ -421,38 +491,51 @@ impl<'a> Draft<'a> {
         let mut lines = Vec::new();
         match self.label {
             None => lines.push("samples 1".to_string()),
-            Some(label) if is_number(label) => {
+            Some(label) if self.recipe == Recipe::Regression => {
                 lines.push("// The label is also learned from the labelled rows directly.".into());
                 lines.push(format!("regress {}", label.name));
             }
-            Some(ColumnSummary { name, .. }) if self.recipe.generates() => lines.extend([
+            Some(ColumnSummary { name, .. }) => self.classification(name, &mut lines),
+        }
+        format!("  objective {{\n    {}\n  }}\n", lines.join("\n    "))
+    }
+
+    /// The lines of the objective for a class label.
+    fn classification(&self, name: &str, lines: &mut Vec<String>) {
+        // The bound is a sum over the columns; the other terms keep up with it.
+        let columns = self.numbers.len();
+        let (classify, others) = match self.recipe {
+            Recipe::Joint if columns > MANY_COLUMNS => (columns / 8, columns / 8),
+            Recipe::Joint | Recipe::Generative => (10, 1),
+            _ => (1, 1),
+        };
+        if self.recipe.generates() {
+            lines.extend([
                 "// The bound sums over the classes where the label is unknown.".to_string(),
                 format!("sum {name}"),
                 "// The label is also learned from the labelled rows directly.".to_string(),
-                format!("classify {name} weight 10"),
-            ]),
-            Some(ColumnSummary { name, .. }) => lines.push(format!("classify {name}")),
+                format!("classify {name} weight {classify}"),
+            ]);
+        } else {
+            lines.push(format!("classify {name}"));
         }
-        let label = self.label.filter(|label| !is_number(label));
         let smooths = matches!(self.recipe, Recipe::Joint | Recipe::Consistent);
-        if let Some(ColumnSummary { name, .. }) = label.filter(|_| smooths) {
-            if !self.numbers.is_empty() {
-                let radius = radius(self.numbers.len());
-                lines.push(
-                    "// Predictions change little between neighbours, which spreads labels to \
-                     unlabelled rows."
-                        .to_string(),
-                );
-                lines.push(format!(
-                    "smooth {name} by vat(radius = {radius}, weight = 1)"
-                ));
-            }
-            if self.recipe == Recipe::Consistent {
-                lines.push("// Predictions are certain, and not all the same.".to_string());
-                lines.push(format!("inform {name} weight 0.3"));
-            }
+        if smooths && columns > 0 {
+            let radius = radius(columns);
+            lines.push(
+                "// Predictions change little between neighbours, which spreads labels to \
+                 unlabelled rows."
+                    .to_string(),
+            );
+            lines.push(format!(
+                "smooth {name} by vat(radius = {radius}, weight = {others})"
+            ));
         }
-        format!("  objective {{\n    {}\n  }}\n", lines.join("\n    "))
+        if self.recipe == Recipe::Consistent || others > 1 {
+            let weight = 0.3 * others as f64;
+            lines.push("// Predictions are certain, and not all the same.".to_string());
+            lines.push(format!("inform {name} weight {weight:.1}"));
+        }
     }
 
     fn training(&self) -> String {
@@ -474,11 +557,17 @@ impl<'a> Draft<'a> {
             ),
         };
         // Without it, networks memorise the labelled rows of a numeric label, or of wide tables.
-        let is_wide = self.numbers.len() > labelled;
+        let is_wide = is_wide(self.numbers.len(), labelled);
         let prior = match self.label {
-            Some(label) if is_wide || is_number(label) => "prior weights normal(0, 0.1)\n    ",
+            Some(_) if is_wide || self.recipe == Recipe::Regression => {
+                "prior weights normal(0, 0.1)\n    "
+            }
             Some(_) if self.recipe == Recipe::Linear => "prior weights normal(0, 1)\n    ",
             _ => "",
+        };
+        let clip = match self.recipe.generates() {
+            true => "clip norm 3000  // Against rare spikes of the loss\n    ",
+            false => "",
         };
         let steps = largest.div_ceil(batch(largest));
         // Small tables need fewer steps, except the linear model, whose loss is convex.
@@ -491,7 +580,7 @@ impl<'a> Draft<'a> {
         let all = epochs * steps;
         format!(
             "  train {{\n    {batches}\n    optimizer adam(rate = 3e-3)\n    schedule cosine\n    \
-             {prior}epochs {epochs}  // {all} steps in all\n  }}\n"
+             {clip}{prior}epochs {epochs}  // {all} steps in all\n  }}\n"
         )
     }
 }
@@ -503,6 +592,11 @@ struct Names {
     body: String,
     hidden: String,
     latent: String,
+}
+
+/// Whether a table has many columns, and more than labelled rows.
+fn is_wide(columns: usize, labelled: usize) -> bool {
+    columns > MANY_COLUMNS.max(labelled)
 }
 
 /// How far a row moves in virtual adversarial training: a part of the length of a standardized row.
@@ -522,9 +616,6 @@ fn classes(label: &ColumnSummary) -> impl Iterator<Item = &str> {
 
 fn check_label(label: &ColumnSummary, place: &str) -> Result<()> {
     let (name, count) = (&label.name, classes(label).count());
-    if is_number(label) {
-        return Ok(());
-    }
     if count < 2 {
         let s = if count == 1 { "" } else { "es" };
         let message = format!("{place}: the label `{name}` has {count} class{s}");

@@ -55,7 +55,7 @@ pub use crate::{
 };
 pub use cancel::Cancel;
 pub use compile::{CompileOptions, EARLIEST_ARCHITECTURE, Programs, check_architecture};
-pub use draft::{Recipe, draft, draft_arrays, draft_frame};
+pub use draft::{Recipe, draft, draft_arrays, draft_frame, drafts};
 pub use ensemble::{Ensemble, EnsembleEvaluation};
 pub use epoch::Epoch;
 pub use evaluation::{

@@ -4,7 +4,7 @@ use super::{
     arguments::{check_file, check_folder},
     terminal::{print, write_output},
 };
-use crate::{Error, Recipe, Result, draft, is_standard};
+use crate::{Error, Recipe, Result, draft, drafts, is_standard};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub(super) struct New {
     /// The column to predict; its values are classes or numbers, and may be missing in some rows
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// The kind of model for a label of classes
+    /// The kind of model
     #[arg(long, value_enum, default_value_t = RecipeName::Joint)]
     recipe: RecipeName,
     /// The model file to write, NAME.dgm; `-` is standard output. With `--recipe all`, a new folder
@@ -32,15 +32,17 @@ pub(super) struct New {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum RecipeName {
-    /// M2 with virtual adversarial training: a density of the data and a classifier
+    /// A density of the data and, for a label of classes, M2 with virtual adversarial training
     Joint,
-    /// M2 alone
+    /// For classes: M2 alone
     Generative,
-    /// A classifier with virtual adversarial training and information maximisation
+    /// For classes: a classifier with virtual adversarial training and information maximisation
     Consistent,
-    /// Logistic regression on the labelled rows
+    /// For classes: logistic regression on the labelled rows
     Linear,
-    /// All of them, in a folder; the mean of their predictions errs less than any on most tables
+    /// For a label that is a number, even if it has few different values
+    Regression,
+    /// Several for classes, in a folder; the mean of their predictions errs less than each on most tables
     All,
 }
 
@@ -51,6 +53,7 @@ impl From<Recipe> for RecipeName {
             Recipe::Generative => RecipeName::Generative,
             Recipe::Consistent => RecipeName::Consistent,
             Recipe::Linear => RecipeName::Linear,
+            Recipe::Regression => RecipeName::Regression,
         }
     }
 }
@@ -91,19 +94,12 @@ impl New {
         let folder = &self.output;
         check_folder(folder, "models")?;
         check_new(folder, "folder")?;
-        let mut texts = Vec::new();
-        for recipe in Recipe::ALL {
-            let path = folder.join(format!("{}.dgm", recipe.name()));
-            let text = draft(&self.data, Some(label), recipe)?;
-            // A numeric label has one recipe.
-            if texts.iter().all(|(_, other)| *other != text) {
-                texts.push((path, text));
-            }
-        }
+        let texts = drafts(&self.data, label)?;
         std::fs::create_dir_all(folder)
             .map_err(|error| Error::file(folder, "cannot be created", error))?;
         let (mut trained, mut runs) = (String::new(), String::new());
-        for (path, text) in texts {
+        for (recipe, text) in texts {
+            let path = folder.join(format!("{}.dgm", recipe.name()));
             write_output(&path, text.as_bytes())?;
             let run = path.with_extension("");
             let run = Path::new("runs").join(run);

@@ -204,7 +204,7 @@ fn every_recipe_trains() {
     let at = folder.path();
     write(at, "animals.csv", &table());
     let mut runs = Vec::new();
-    for recipe in Recipe::ALL {
+    for recipe in Recipe::CLASSIFIERS {
         let text = dgc::draft(at.join("animals.csv"), Some("species"), recipe).expect("a draft");
         insta::assert_snapshot!(recipe.name(), text);
         let model = Model::parse("animals.dgm", &text).expect("a model");
@@ -263,4 +263,85 @@ fn models_of_all_recipes_are_averaged() {
     let runs = ["runs/animals/joint", "runs/animals/linear"];
     let said = fine(at, &[&["eval"], &runs[..]].concat());
     assert!(said.contains("2 runs"), "{said}");
+}
+
+/// In tables with many columns, the objective's terms for the label keep up with the bound, and only models
+/// without a density of the data are averaged.
+#[test]
+fn wide_tables_have_other_weights() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let header: Vec<String> = (0..112).map(|column| format!("gene{column}")).collect();
+    let mut text = format!("{},kind\n", header.join(","));
+    for row in 0..30 {
+        let numbers: Vec<String> = (0..112)
+            .map(|column| format!("{}.5", (row * column) % 13))
+            .collect();
+        let kind = ["a", "b", ""][row % 3];
+        text += &format!("{},{kind}\n", numbers.join(","));
+    }
+    write(at, "cells.csv", &text);
+    let of = |recipe| dgc::draft(at.join("cells.csv"), Some("kind"), recipe).expect("a draft");
+    let joint = of(Recipe::Joint);
+    for line in [
+        "classify kind weight 14\n",
+        "smooth kind by vat(radius = 2.1, weight = 14)\n",
+        "inform kind weight 4.2\n",
+        "prior weights normal(0, 0.1)\n",
+    ] {
+        assert!(joint.contains(line), "{joint}");
+    }
+    assert!(of(Recipe::Consistent).contains("inform kind weight 0.3\n"));
+    let averaged = dgc::drafts(at.join("cells.csv"), "kind").expect("drafts");
+    let recipes: Vec<Recipe> = averaged.iter().map(|(recipe, _)| *recipe).collect();
+    assert_eq!(recipes, [Recipe::Consistent, Recipe::Linear]);
+    // As many labelled rows as columns carry the other models too.
+    assert_eq!(Recipe::averaged(112, 112), Recipe::CLASSIFIERS);
+    assert_eq!(Recipe::averaged(100, 10), Recipe::CLASSIFIERS);
+}
+
+/// A recipe says which labels it is for.
+#[test]
+fn recipes_for_other_labels_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let mut text = String::from("rooms,colour,stars,price\n");
+    for row in 0..40 {
+        let colour = ["red", "blue"][row % 2];
+        text += &format!("{}.5,{colour},{},{}.25\n", row % 7, row % 5, 100 + row);
+    }
+    write(at, "houses.csv", &text);
+    let new = |label: &'static str, recipe: &'static str| {
+        let mut words = vec!["new", "houses.csv", "-o", "-", "--recipe", recipe];
+        if !label.is_empty() {
+            words.extend(["--label", label]);
+        }
+        words
+    };
+    let said = fails(at, &new("price", "linear"));
+    assert!(
+        said.contains("the label `price` is a number in houses.csv"),
+        "{said}"
+    );
+    let all = [
+        "new",
+        "houses.csv",
+        "--label",
+        "price",
+        "--recipe",
+        "all",
+        "-o",
+        "houses",
+    ];
+    assert!(fails(at, &all).contains("--recipe all"));
+    let said = fails(at, &new("colour", "regression"));
+    assert!(
+        said.contains("the label `colour` is not a number in houses.csv"),
+        "{said}"
+    );
+    let said = fails(at, &new("", "generative"));
+    assert!(said.contains("expected a label in houses.csv"), "{said}");
+    assert!(fine(at, &new("stars", "joint")).contains("label  stars: class[5]"));
+    assert!(fine(at, &new("stars", "regression")).contains("label  stars: real standardized"));
+    assert!(fine(at, &new("price", "joint")).contains("regress price\n"));
 }
