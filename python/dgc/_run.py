@@ -152,8 +152,9 @@ class Run:
         seed: int | None = None,
         checkpoint: str | None = None,
         calibrated: bool | None = None,
+        threads: int | None = None,
     ) -> Run:
-        """The run with another number of samples, another seed or other parameters."""
+        """The run with other numbers of samples and CPU threads, another seed or other parameters."""
         changed = {
             "samples": samples,
             "seed": seed,
@@ -166,6 +167,8 @@ class Run:
             name: value if changed.get(name) is None else changed[name]
             for name, value in self._options.items()
         }
+        if threads is not None:
+            other._options["device"] = {**self._options["device"], "threads": threads}
         other._open(str(self.folder))
         return other
 

@@ -25,6 +25,54 @@ def is_table(data: Any) -> bool:
     )
 
 
+def has_texts(data: Any) -> bool:
+    """Whether data are a table with columns that are not numbers."""
+    if not is_table(data):
+        return False
+    if library(data) == "pandas":
+        return any(not _is_numeric(values) for _, values in data.items())
+    # Types alone tell.
+    none = data.head(0) if library(data) == "polars" else data.slice(0, 0)
+    return any(texts is not None for _, _, texts in columns(none))
+
+
+def with_column(data: Any, name: str, values: np.ndarray[Any, Any]) -> Any:
+    """A table with a further column."""
+    if library(data) == "pandas":
+        return data.assign(**{name: values})
+    if library(data) == "polars":
+        return data.with_columns(series(values, name, data))
+    return data.append_column(name, series(values, name, data))
+
+
+def with_texts(data: Any, names: list[str]) -> Any:
+    """A table whose columns of these names are texts. The columns of pandas may look like numbers in some
+    rows alone."""
+    if library(data) != "pandas":
+        return data
+    return data.assign(
+        **{
+            str(name): values.astype(object).map(str, na_action="ignore")
+            for name, values in data.items()
+            if str(name) in names and values.dtype != "category"
+        }
+    )
+
+
+def filtered(data: Any, kept: np.ndarray[Any, Any]) -> Any:
+    """The rows of a table that are kept."""
+    return data[kept] if library(data) == "pandas" else data.filter(kept)
+
+
+def renamed(data: Any, others: Mapping[str, str]) -> Any:
+    """A table with other names for some columns."""
+    if library(data) == "pandas":
+        return data.rename(columns={name: others.get(str(name), name) for name in data.columns})
+    if library(data) == "polars":
+        return data.rename(dict(others))
+    return data.rename_columns([others.get(name, name) for name in names(data)])
+
+
 def without(data: Any, column: str) -> Any:
     """A table without a column."""
     if not is_table(data) or column not in names(data):
@@ -81,13 +129,21 @@ def columns(data: Any) -> list[Column]:
     return [(name, *_of_arrow(data.column(name))) for name in data.schema.names]
 
 
+def _is_numeric(series: Any) -> bool:
+    """Whether a column of pandas has numbers; those of the type ``object`` may."""
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(series.infer_objects().dtype))
+
+
 def _of_pandas(name: str, series: Any) -> tuple[Any, Any]:
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
         codes = series.cat.codes.to_numpy().astype(np.int64)
         return None, (codes, [str(category) for category in series.cat.categories])
-    if pd.api.types.is_numeric_dtype(series.dtype):
+    series = series.infer_objects()
+    if _is_numeric(series):
         if pd.api.types.is_complex_dtype(series.dtype):
             raise TypeError(f"data: column `{name}`: expected real numbers, found complex ones")
         return series.to_numpy(dtype=np.float64, na_value=np.nan), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def train(
     init: Any = None,
     freeze: Sequence[str] = (),
     tensorboard: bool = False,
-    callback: Callback | None = None,
+    callback: Callback | Watch | None = None,
     progress: bool | None = None,
     quiet: bool = False,
 ) -> Run:
@@ -156,7 +157,8 @@ def train(
     temporary = new_folder() if out is None else None
     folder = temporary.path if temporary is not None else os.fspath(out or "")
     chosen = choice(device, threads, precision, kernel_family)
-    with Watch(callback, progress, quiet) as watch:
+    watch = callback if isinstance(callback, Watch) else Watch(callback, progress, quiet)
+    with watch:
         run = _dgc.train(model._model, dataset, options, chosen, folder, watch.functions())
     return Run._of(run, chosen, temporary, watch.notes, watch.summary)
 
@@ -228,12 +230,20 @@ def is_share(validation: Any) -> bool:
 
 
 class Watch:
-    """Shows training: notes to the log, metrics to the callback, and progress to a bar."""
+    """Shows training: notes to the log, metrics to the callback, and progress to a bar.
+
+    Training stops after the step in which another thread sets `stop`.
+    """
 
     def __init__(
-        self, callback: Callback | None, progress: bool | None, quiet: bool = False
+        self,
+        callback: Callback | None = None,
+        progress: bool | None = None,
+        quiet: bool = False,
+        stop: threading.Event | None = None,
     ) -> None:
         self.callback = callback
+        self.stop = stop
         self.quiet = quiet
         self.bar = bar(progress)
         self.notes: list[str] = []
@@ -262,7 +272,7 @@ class Watch:
         self, step: int, steps: int, epochs: float, bounds: list[tuple[str, float]]
     ) -> bool:
         self.bar.step(step, steps, bounds)
-        return False
+        return self.stop is not None and self.stop.is_set()
 
     def epoch(self, metrics: str, line: str) -> bool:
         self.bar.epoch(line)

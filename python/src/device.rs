@@ -1,10 +1,12 @@
 //! The choice of a device by its name.
 
+use crate::error::OrRaise;
 use dgc::{Device, Error, KernelFamily, Precision, Result};
-use std::path::PathBuf;
+use pyo3::prelude::*;
+use std::{num::NonZero, path::PathBuf, thread::available_parallelism};
 
 /// A device as Python names it.
-#[derive(Clone, Debug, Default, pyo3::FromPyObject)]
+#[derive(Clone, Debug, Default, FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct DeviceChoice {
     device: String,
@@ -52,6 +54,16 @@ impl DeviceChoice {
             }
         })
     }
+}
+
+/// The number of CPU threads of a device; `None` for a GPU.
+#[pyfunction]
+pub fn cpu_threads(py: Python<'_>, device: DeviceChoice) -> PyResult<Option<usize>> {
+    Ok(match device.device(None).or_raise(py)? {
+        Device::Cpu { threads: 0, .. } => Some(available_parallelism().map_or(1, NonZero::get)),
+        Device::Cpu { threads, .. } => Some(threads),
+        _ => None,
+    })
 }
 
 fn named_precision(name: &str) -> Result<Precision> {

@@ -26,6 +26,8 @@ fn _dgc(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<run::Run>()?;
     module.add_function(wrap_pyfunction!(train::train, module)?)?;
     module.add_function(wrap_pyfunction!(train::resume, module)?)?;
+    module.add_function(wrap_pyfunction!(device::cpu_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(model::averaged, module)?)?;
     module.add_function(wrap_pyfunction!(model::draft, module)?)?;
     module.add_function(wrap_pyfunction!(model::declared, module)?)?;
     module.add_function(wrap_pyfunction!(model::read_model, module)?)?;

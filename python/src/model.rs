@@ -37,6 +37,13 @@ pub fn draft(
     text.or_raise(py)
 }
 
+/// The recipes whose predictions are averaged, for a table with so many numeric columns and labelled rows.
+#[pyfunction]
+pub fn averaged(columns: usize, labelled: usize) -> Vec<&'static str> {
+    let recipes = Recipe::averaged(columns, labelled);
+    recipes.into_iter().map(Recipe::name).collect()
+}
+
 /// The text of a model file.
 #[pyfunction]
 pub fn read_model(py: Python<'_>, path: PathBuf) -> PyResult<String> {
