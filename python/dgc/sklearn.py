@@ -43,7 +43,6 @@ from ._table import (
     filtered,
     has_texts,
     is_table,
-    names,
     renamed,
     with_column,
     with_texts,
@@ -133,8 +132,9 @@ class _Estimator(BaseEstimator):
             if not is_table(X):
                 raise TypeError("X: expected a table, as in `fit`")
             if reset:
-                self._renamed = _other_names(X)
-                self._texts = [name for name, _, texts in columns(X) if texts is not None]
+                listed = columns(X)
+                self._texts = [name for name, _, texts in listed if texts is not None]
+                self._renamed = _other_names([name for name, *_ in listed], self._texts)
             return renamed(with_texts(X, self._texts), self._renamed)
         X = validate_data(
             self,
@@ -162,7 +162,9 @@ class _Estimator(BaseEstimator):
         model, settings = self.model, dict(self.settings or {})
         known = {"label": y, "weight": weights}
         known = {role: values for role, values in known.items() if values is not None}
-        found = DRAFTED if model is None else _names(model, [*known, *self._data_role])
+        # A table's columns are several variables.
+        roles = [*known] if self._is_table else [*known, "data"]
+        found = DRAFTED if model is None else _names(model, roles)
         self._data, self._label = found.get("data"), found.get("label")
         data = X if self._is_table else {self._data: X}
         if y is not None:
@@ -211,11 +213,6 @@ class _Estimator(BaseEstimator):
             raise ValueError("sample_weight: expected a weight above 0, found none")
         rows = filtered(X, kept) if self._is_table else X[kept]
         return rows, None if y is None else y[kept], weights[kept]
-
-    @property
-    def _data_role(self) -> list[str]:
-        """The role of the variable with the rows; a table's columns are several."""
-        return [] if self._is_table else ["data"]
 
     def _train_each(
         self, X: Any, y: np.ndarray, weights: np.ndarray | None, recipes: Sequence[str]
@@ -387,7 +384,8 @@ class SemiSupervisedClassifier(_Transformer, ClassifierMixin, _Estimator):
         if self.model is not None:
             averaged = [RECIPES[0]]
         elif self.recipe == "all":
-            averaged = _dgc.averaged(_numeric_columns(X), int((codes >= 0).sum()))
+            numbers = X.shape[1] - (len(self._texts) if self._is_table else 0)
+            averaged = _dgc.averaged(numbers, int((codes >= 0).sum()))
         # The first recipe has the latent variables.
         recipes = list(dict.fromkeys([RECIPES[0], *averaged])) if len(averaged) > 1 else averaged
         runs = dict(zip(recipes, self._train_each(X, codes, weights, recipes)))
@@ -542,18 +540,17 @@ class Encoder(_Transformer, _Estimator):
         return self
 
 
-def _other_names(table: Any) -> dict[str, str]:
-    """Other names for the columns whose names cannot be those of variables."""
+def _other_names(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
+    """Other names for the columns of a table whose names cannot be those of variables."""
     found: dict[str, str] = {}
-    listed = columns(table)
-    numbers = [name for name, _, texts in listed if texts is None]
-    for place, (name, _, texts) in enumerate(listed):
+    numbers = len(names) - len(texts)
+    for place, name in enumerate(names):
         # Numbers are one variable, unless there is only one.
-        is_variable = texts is not None or numbers == [name]
+        is_variable = name in texts or numbers == 1
         reserved = name in ("split", DRAFTED["label"], DRAFTED["weight"])
         if reserved or is_variable and not _is_name(name):
             found[name] = f"column{place}"
-            while found[name] in names(table):
+            while found[name] in names:
                 found[name] += "_"
     return found
 
@@ -564,13 +561,6 @@ def _means(X: Any) -> np.ndarray | None:
         return None
     means = X.mean(axis=0, dtype=np.float64)
     return None if np.isnan(means).any() else means.astype(X.dtype)
-
-
-def _numeric_columns(X: Any) -> int:
-    """The number of numeric columns of rows."""
-    if not is_table(X):
-        return int(X.shape[1])
-    return sum(texts is None for _, _, texts in columns(X))
 
 
 def _is_name(name: str) -> bool:

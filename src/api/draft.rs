@@ -102,9 +102,9 @@ fn drafted(
 /// predictions of several errs less than each: see [`Recipe::averaged`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Recipe {
-    /// For class labels, M2 (Kingma et al. 2014), which generates the data from the class and latent variables, with
-    /// virtual adversarial training (Miyato et al. 2019). For a label with many different numbers,
-    /// [`Recipe::Regression`]; without a label, a variational autoencoder.
+    /// For class labels, M2 (Kingma et al. 2014), which generates the data from the class and latent
+    /// variables, with virtual adversarial training (Miyato et al. 2019). For a label with many different
+    /// numbers, [`Recipe::Regression`]; without a label, a variational autoencoder.
     #[default]
     Joint,
     /// M2 alone.

@@ -20,7 +20,7 @@ const LEAST_STATE: f64 = f32::MIN_POSITIVE as f64;
 /// `weights.gradient`, `rate`, `step` and, if there is a prior on weights, `prior`, its precision
 /// per training row; writes the next values, and the output `gradient_norm` before clipping.
 ///
-/// Numbers close to 0 become 0 ([`LEAST_PARAMETER`], [`LEAST_STATE`]).
+/// Parameters below 10⁻¹⁸ and states below the least normal number become 0.
 ///
 /// If the parameters are averaged, it also reads the parameters `untrained`, the averages
 /// `weights.average` and so on, and the input `average`, [the weight of the new
