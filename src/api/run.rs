@@ -13,7 +13,7 @@ use crate::{
     bound::Case,
     driver,
     error::{Error, Result},
-    lower::{Evaluate, Given},
+    lower::{Evaluate, Given, Outputs},
     model::{Model, Variable},
     names::{CaseKind, OutputName},
     run::{
@@ -71,10 +71,8 @@ struct Key {
 /// What a program computes of each row.
 #[derive(Clone, PartialEq)]
 pub(super) enum Program {
-    /// The bound, its terms, predictions and encodings.
-    Infer,
-    /// The same, and the log-likelihood.
-    Score,
+    /// What is inferred, and how good the model is.
+    Evaluate(Outputs),
     /// The means of the data variables, for these values of given variables in p.
     Reconstruct(Vec<Vec<Given>>),
     /// The heads of the data variables, for so many draws of what is inferred.
@@ -298,14 +296,15 @@ impl Run {
     /// # Errors
     /// If the rows do not fit the model, or a number is not finite.
     pub fn evaluate(&self, rows: &Rows) -> Result<Evaluation> {
-        let score = |case: &Case, rows: &Rows, program: Program| {
+        let score = |case: &Case, rows: &Rows, outputs: Outputs| {
+            let program = Program::Evaluate(outputs);
             self.with_evaluator(case, rows, program, |evaluator, session| {
                 evaluator.score(session, &self.model, rows.source(), self.seed)
             })
         };
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        let mut scored = score(case, rows, Program::Score)?;
+        let mut scored = score(case, rows, Outputs::Likelihood)?;
         check_finite(&scored, rows)?;
         self.calibrate_all(&mut scored.inferred)?;
         let means = Means::new(&self.model, &scored);
@@ -316,7 +315,7 @@ impl Run {
         };
         let labelled = match labelled {
             Some((case, rows)) => {
-                let scored = score(case, &rows, Program::Infer)?;
+                let scored = score(case, &rows, Outputs::Bound)?;
                 check_finite(&scored, &rows)?;
                 // A classifier has no bound, so it has no means either.
                 let means = Means::new(&self.model, &scored);
@@ -370,7 +369,8 @@ impl Run {
             return Err(Error::unsupported("the model has no label to predict")
                 .help("`Run::encode` computes its latent variables"));
         }
-        let mut inferred = self.infer(rows)?;
+        let program = Program::Evaluate(Outputs::Predictions);
+        let mut inferred = self.run_program(program, rows)?;
         check_inferred(&inferred, rows)?;
         self.calibrate_all(&mut inferred)?;
         Ok(Predictions {
@@ -487,12 +487,12 @@ impl Run {
     pub fn log_likelihood(&self, rows: &Rows) -> Result<Vec<f32>> {
         let objective = driver::derive(&self.model);
         let case = objective.cases.last().expect("a model has a case");
-        let mut inferred =
-            self.with_evaluator(case, rows, Program::Score, |evaluator, session| {
-                let bits = Bits::of(&self.model, rows.source())?;
-                let source = bits.as_ref().map_or(rows.source(), |bits| bits);
-                evaluator.run(session, source, self.seed)
-            })?;
+        let program = Program::Evaluate(Outputs::Likelihood);
+        let mut inferred = self.with_evaluator(case, rows, program, |evaluator, session| {
+            let bits = Bits::of(&self.model, rows.source())?;
+            let source = bits.as_ref().map_or(rows.source(), |bits| bits);
+            evaluator.run(session, source, self.seed)
+        })?;
         let likelihood = inferred.remove(&OutputName::Likelihood).ok_or_else(|| {
             Error::unsupported("a classifier has no likelihood of the data")
                 .help("`Run::predict` computes its class probabilities")
@@ -507,9 +507,9 @@ impl Run {
         }
     }
 
-    /// Infers every row with its labels hidden.
+    /// Infers the latents and labels of every row with its labels hidden.
     pub(super) fn infer(&self, rows: &Rows) -> Result<Inferred> {
-        self.run_program(Program::Infer, rows)
+        self.run_program(Program::Evaluate(Outputs::Encodings), rows)
     }
 
     /// Runs a program on every row with its labels hidden.
@@ -528,7 +528,7 @@ impl Run {
         let what = Evaluate {
             rows: 1,
             samples: 1,
-            likelihood: false,
+            outputs: Outputs::Predictions,
         };
         driver::reconstruct(&self.model, case, what, given)
     }
@@ -614,12 +614,15 @@ impl Run {
         let what = Evaluate {
             rows: key.rows,
             samples: key.samples,
-            likelihood: key.program == Program::Score,
+            outputs: match key.program {
+                Program::Evaluate(outputs) => outputs,
+                Program::Reconstruct(_) | Program::Predictive(_) => Outputs::Predictions,
+            },
         };
         let build = match &key.program {
             Program::Reconstruct(given) => programs::reconstruct(&self.model, case, what, given)?,
             Program::Predictive(_) => programs::predictive(&self.model, case, what)?,
-            Program::Infer | Program::Score => programs::evaluate(&self.model, case, what)?,
+            Program::Evaluate(_) => programs::evaluate(&self.model, case, what)?,
         };
         Evaluator::new(session, &self.model, case, &build)
     }

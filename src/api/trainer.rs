@@ -26,7 +26,7 @@ use crate::{
     driver,
     error::{Error, ErrorKind, Result},
     files::hash,
-    lower::Evaluate,
+    lower::{Evaluate, Outputs},
     model::{Batch, Model},
     names::OutputName,
     note::Note,
@@ -772,7 +772,7 @@ fn evaluator(
     let what = Evaluate {
         rows,
         samples,
-        likelihood: false,
+        outputs: Outputs::Bound,
     };
     let build = match compiled {
         Some(build) => build,

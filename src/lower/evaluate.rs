@@ -23,8 +23,21 @@ pub struct Evaluate {
     pub rows: usize,
     /// The joint samples of q.
     pub samples: usize,
-    /// Whether to estimate the log-likelihood by importance weights.
-    pub likelihood: bool,
+    /// What is computed of each row.
+    pub outputs: Outputs,
+}
+
+/// What [`evaluate`] computes of each row; each includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outputs {
+    /// Predictions of the labels, by q.
+    Predictions,
+    /// Encodings, by q.
+    Encodings,
+    /// The bound, its terms, and the shares of heads at their limits.
+    Bound,
+    /// The estimate of the log-likelihood by importance weights.
+    Likelihood,
 }
 
 impl Evaluate {
@@ -48,33 +61,38 @@ impl Evaluate {
 
 /// The evaluation of a batch of rows in [`Mode::EVALUATE`]. Every output has the row axis first:
 ///
-/// - `bound` and its terms, if the model has a bound (axes row);
-/// - `likelihood`, the estimate of the log-likelihood (axes row);
 /// - `predict.LABEL`, the mean over samples of q's probabilities (axes row, class); for a label of
 ///   numbers, its mean under q, and `deviation.LABEL`, its standard deviation, in the units of the data
 ///   (axes row, feature);
 /// - `encode.LATENT`, the mean of q over samples and classes (axes row, feature);
-/// - `at_limit.HEAD`, the share of a head's values that are at the limit of its range (axes row).
+/// - `bound` and its terms, if the model has a bound (axes row);
+/// - `at_limit.HEAD`, the share of a head's values that are at the limit of its range (axes row);
+/// - `likelihood`, the estimate of the log-likelihood (axes row).
 pub fn evaluate(model: &Model, case: &bound::Case, what: Evaluate) -> Graph {
     let mut graph = empty_graph();
     let has_bound = bound_and_means(&mut graph, model, case, what);
     // A classifier has no density of data.
-    if what.likelihood && has_bound {
+    if what.outputs == Outputs::Likelihood && has_bound {
         let term = bound::likelihood(model, &case.observed);
         likelihood(&mut graph, model, case, &term, what);
     }
     graph
 }
 
-/// Adds the bound of each row, its terms, the predictions and the encodings. Returns whether the model
-/// has a bound.
+/// Adds the predictions of each row, and the encodings, the bound and its terms if they are among the
+/// outputs. Returns whether they are, and the model has a bound.
 fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what: Evaluate) -> bool {
     let (mut running, mut cache) = (RunningAverages::new(), Cache::default());
     let builder = what.builder(graph, &mut running, bounds.kind);
     let mut case = Case::begin(model, builder, &bounds.observed, &mut cache);
     case.observe_partly(&bounds.partly);
     let row = case.builder.row();
-    let entries = term::entries(&mut case, &bounds.exact);
+    // The terms draw the latents. Nodes that no output needs are removed when the graph is simplified.
+    let mut entries = term::entries(&mut case, &bounds.exact);
+    let has_bound = what.outputs >= Outputs::Bound;
+    if !has_bound {
+        entries.clear();
+    }
     let graph = &mut *case.builder.graph;
     if !entries.is_empty() {
         let bound = total(graph, &entries);
@@ -87,10 +105,12 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
         }
     }
     for index in 0..model.variables.len() {
-        report(&mut case, Id::new(index));
+        report(&mut case, Id::new(index), what.outputs);
     }
-    for (head, value) in case.clamped_heads() {
-        share_at_limit(&mut case, head, value);
+    if has_bound {
+        for (head, value) in case.clamped_heads() {
+            share_at_limit(&mut case, head, value);
+        }
     }
     !entries.is_empty()
 }
@@ -129,14 +149,19 @@ fn likelihood(graph: &mut Graph, model: &Model, bounds: &bound::Case, term: &Ter
     graph.output(OutputKind::Value, name, estimate, vec![row]);
 }
 
-/// Adds the prediction of a label, or the encoding of a latent.
-fn report(case: &mut Case, variable: Id<Variable>) {
+/// Adds the prediction of a label, or the encoding of a latent if it is among the outputs.
+fn report(case: &mut Case, variable: Id<Variable>, outputs: Outputs) {
     let (model, declared) = (case.model, case.variable(variable));
+    let is_reported = match declared.role {
+        Role::Label => true,
+        Role::Latent => outputs >= Outputs::Encodings,
+        _ => false,
+    };
     let is_inferred = model
         .inference
         .iter()
         .any(|factor| factor.child == variable);
-    if !is_inferred || !matches!(declared.role, Role::Label | Role::Latent) {
+    if !is_inferred || !is_reported {
         return;
     }
     let factor = case.inference_of(variable);

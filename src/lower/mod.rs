@@ -44,7 +44,7 @@ mod generate;
 mod update;
 mod freeze;
 
-pub use evaluate::{Evaluate, evaluate};
+pub use evaluate::{Evaluate, Outputs, evaluate};
 pub use freeze::freeze;
 pub use generate::generate;
 pub use objective::train;

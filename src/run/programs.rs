@@ -6,7 +6,7 @@ use crate::{
     bound::Case,
     driver,
     error::Result,
-    lower::{Evaluate, Given, Mode},
+    lower::{Evaluate, Given, Mode, Outputs},
     model::{Batch, Model},
     plan::NoiseSource,
     tensor::Graph,
@@ -104,7 +104,7 @@ pub fn evaluation(model: &Model) -> (Case, Evaluate) {
     let what = Evaluate {
         rows: 200,
         samples: model.objective.samples,
-        likelihood: false,
+        outputs: Outputs::Bound,
     };
     (case, what)
 }

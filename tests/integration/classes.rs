@@ -6,7 +6,7 @@ use crate::common;
 use common::load;
 use dgc::{
     driver,
-    lower::Evaluate,
+    lower::{Evaluate, Outputs},
     model::Model,
     plan::{NoiseSource, Plan},
     run::programs,
@@ -69,7 +69,7 @@ fn plans(model: &Model) -> Vec<(String, [f64; 2])> {
         let what = Evaluate {
             rows: 6,
             samples: 2,
-            likelihood: true,
+            outputs: Outputs::Likelihood,
         };
         let graph = driver::evaluate(model, case, what);
         plans.push((format!("evaluation of {} rows", case.kind), planned(&graph)));

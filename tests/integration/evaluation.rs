@@ -8,11 +8,12 @@ use dgc::{
     DataArray, Dataset, Options, Rows, Run, Trainer,
     backend::Device,
     driver,
-    lower::Evaluate,
+    lower::{Evaluate, Outputs},
     model::Model,
+    names::OutputName,
     run::{
         data::{Bits, Column, Source, Table, Values},
-        evaluate::{Evaluator, Units, active_units},
+        evaluate::{Evaluator, Inferred, Units, active_units},
         programs,
         session::Session,
     },
@@ -57,7 +58,7 @@ fn active(
     let what = Evaluate {
         rows: 7,
         samples,
-        likelihood: false,
+        outputs: Outputs::Bound,
     };
     let build = programs::evaluate(model, case, what).expect("a program");
     let evaluator = Evaluator::new(&mut session, model, case, &build).expect("an evaluator");
@@ -344,4 +345,103 @@ fn many_classes_have_no_confusion_matrix() {
     assert!(!found.to_string().contains("confusion"));
     assert!(found.to_json().get("confusion of y").is_none());
     assert!(found.to_json()["error of y"].is_f64());
+}
+
+/// What is inferred of three rows of a small model with labels hidden, and the buffers that the program
+/// reads or writes.
+fn inferred(model: &Model, outputs: Outputs) -> (Inferred, Vec<String>) {
+    let mut session =
+        Session::new(programs::parameters(model), &Device::cpu(1)).expect("a session");
+    let into = session.parameters;
+    for (name, array) in common::parameters(model) {
+        let Some(entry) = session.layout.find(&name).cloned() else {
+            continue;
+        };
+        let mut values = array.data;
+        if name.ends_with("running_var") {
+            values
+                .iter_mut()
+                .for_each(|value| *value = value.abs() + 0.5);
+        }
+        session.set(into, &entry, &values).expect("a parameter");
+    }
+    let arrays = common::batch(model, 3, 0);
+    let columns = model.read_variables().into_iter().map(|variable| {
+        let values = arrays[&variable.name].data.iter();
+        Column {
+            name: variable.name.clone(),
+            width: if variable.is_class() {
+                1
+            } else {
+                variable.size()
+            },
+            values: match variable.is_class() {
+                true => Values::Classes(values.map(|&class| class as i32).collect()),
+                false => Values::Floats(values.map(|&value| value as f32).collect()),
+            },
+        }
+    });
+    let table = Table {
+        rows: 3,
+        columns: columns.collect(),
+    };
+    let objective = driver::derive(model);
+    let case = objective.cases.last().expect("a case");
+    let what = Evaluate {
+        rows: 3,
+        samples: 2,
+        outputs,
+    };
+    let build = programs::evaluate(model, case, what).expect("a program");
+    let evaluator = Evaluator::new(&mut session, model, case, &build).expect("an evaluator");
+    let inferred = evaluator.run(&mut session, &table, 5).expect("numbers");
+    let buffers = build.plan.buffers.iter().map(|read| read.name.clone());
+    (inferred, buffers.collect())
+}
+
+/// Kernels of other programs may fuse other operations, so the last bits may differ.
+fn assert_close(found: &Inferred, wanted: &Inferred, model: &str) {
+    let same_names = found.keys().eq(wanted.keys());
+    let lengths = |of: &Inferred| of.values().map(Vec::len).collect::<Vec<_>>();
+    assert!(same_names && lengths(found) == lengths(wanted), "{model}");
+    let pairs = found.values().flatten().zip(wanted.values().flatten());
+    for (found, wanted) in pairs {
+        assert!((found - wanted).abs() < 1e-5, "{model}: {found}, {wanted}");
+    }
+}
+
+/// `dgc predict` and `dgc encode` compute no bound, and so little that p is not read.
+#[test]
+fn predictions_and_encodings_are_those_beside_the_bound() {
+    let mut compared = 0;
+    for file in common::models() {
+        let model = common::small(&file);
+        let (all, _) = inferred(&model, Outputs::Bound);
+        let (encodings, used) = inferred(&model, Outputs::Encodings);
+        let is_inferred = |name: &OutputName| {
+            matches!(
+                name,
+                OutputName::Predict(_) | OutputName::Deviation(_) | OutputName::Encode(_)
+            )
+        };
+        let wanted: Inferred = all
+            .into_iter()
+            .filter(|(name, _)| is_inferred(name))
+            .collect();
+        assert_close(&encodings, &wanted, &model.name);
+        assert!(
+            !used.iter().any(|name| name.starts_with("p.")),
+            "{} uses {used:?}",
+            model.name
+        );
+        if model.labels().next().is_none() {
+            continue;
+        }
+        let (predictions, _) = inferred(&model, Outputs::Predictions);
+        let mut wanted = wanted;
+        wanted.retain(|name, _| !matches!(name, OutputName::Encode(_)));
+        assert_close(&predictions, &wanted, &model.name);
+        compared += 1;
+    }
+    assert!(compared > 10, "most models have a label");
 }

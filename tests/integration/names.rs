@@ -9,7 +9,7 @@ use dgc::{
     backend::{Build, Device, NoiseKey},
     driver,
     lines::LINES,
-    lower::{Evaluate, Mode},
+    lower::{Evaluate, Mode, Outputs},
     model::Model,
     names::OutputName,
     plan::NoiseSource,
@@ -72,7 +72,7 @@ fn graphs(model: &Model) -> [Graph; 2] {
     let what = Evaluate {
         rows: 2,
         samples: 2,
-        likelihood: true,
+        outputs: Outputs::Likelihood,
     };
     let case = bounds.cases.last().expect("a case");
     [
@@ -151,9 +151,9 @@ fn values(original: &Graph, names: &BTreeMap<&str, &str>) -> eval::NamedValues {
     given(original).into_iter().map(value).collect()
 }
 
-type Outputs = BTreeMap<String, Vec<f64>>;
+type Numbers = BTreeMap<String, Vec<f64>>;
 
-fn interpreted(graph: &Graph, values: &eval::NamedValues) -> Outputs {
+fn interpreted(graph: &Graph, values: &eval::NamedValues) -> Numbers {
     let outputs = eval::run(graph, values, None).expect("values for everything");
     let outputs = outputs.into_iter();
     outputs
@@ -161,7 +161,7 @@ fn interpreted(graph: &Graph, values: &eval::NamedValues) -> Outputs {
         .collect()
 }
 
-fn on_cpu(graph: &Graph, values: &eval::NamedValues) -> Outputs {
+fn on_cpu(graph: &Graph, values: &eval::NamedValues) -> Numbers {
     let plan = driver::plan(graph, NoiseSource::Given).expect("a plan");
     let layout = Layout::new(&graph.parameters, &graph.axes);
     let mut session = Session::new(layout, &Device::cpu(1)).expect("a device");
@@ -184,7 +184,7 @@ fn on_cpu(graph: &Graph, values: &eval::NamedValues) -> Outputs {
     }
     let key = NoiseKey { seed: 0, step: 0 };
     session.run(&loaded, key).expect("it runs");
-    let mut outputs = Outputs::new();
+    let mut outputs = Numbers::new();
     for output in &graph.outputs {
         let name = output.name.to_string();
         if let Some(floats) = session.read(&loaded, &name).expect("it is read") {
@@ -332,7 +332,7 @@ fn trained(names: [&str; 2]) -> Vec<f64> {
     let what = Evaluate {
         rows: 4,
         samples: 1,
-        likelihood: false,
+        outputs: Outputs::Bound,
     };
     let build = programs::evaluate(&model, case, what).expect("a program");
     let session = &mut stepper.session;

@@ -5,7 +5,7 @@ use crate::common;
 use common::{emulator, numbers};
 use dgc::{
     DataArray, Device, KernelFamily, Model, Options, Precision, Rows, Run, Trainer, driver,
-    lower::Evaluate,
+    lower::{Evaluate, Outputs},
     names::OutputName,
     run::{
         data::{Column, Table, Values},
@@ -207,7 +207,7 @@ fn noise(rows: usize, samples: usize, seeds: u64) -> Vec<Vec<f32>> {
     let what = Evaluate {
         rows: 100,
         samples,
-        likelihood: false,
+        outputs: Outputs::Bound,
     };
     let build = programs::evaluate(&model, case, what).expect("a program");
     let evaluator = Evaluator::new(&mut session, &model, case, &build).expect("an evaluator");
