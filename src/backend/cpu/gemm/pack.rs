@@ -26,10 +26,16 @@ impl Lines {
                 // SAFETY: as the caller's; the floats have just been written.
                 unsafe {
                     self.pack_floats(isa, out, stride);
-                    for k in 0..self.depth {
-                        let line = std::slice::from_raw_parts_mut(out.add(k * stride), self.count);
-                        line.iter_mut()
-                            .for_each(|float| *float = half::bf16::from_f32(*float).to_f32());
+                    // Without gaps, all lines are rounded at once.
+                    let (count, len) = match self.count == stride {
+                        true => (1, self.depth * stride),
+                        false => (self.depth, self.count),
+                    };
+                    for at in 0..count {
+                        round(
+                            isa,
+                            std::slice::from_raw_parts_mut(out.add(at * stride), len),
+                        );
                     }
                 }
             }
@@ -152,6 +158,40 @@ impl Lines {
             };
         }
     }
+}
+
+/// Rounds floats to the nearest bf16, ties to even; NaN stays NaN.
+fn round(isa: Isa, floats: &mut [f32]) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the value proves that the CPU has the instructions.
+        Isa::Avx512(_) => unsafe { round_avx512(floats) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the value proves that the CPU has the instructions.
+        Isa::Avx2(_) => unsafe { round_avx2(floats) },
+        _ => floats.iter_mut().for_each(|float| *float = nearest(*float)),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl")]
+fn round_avx512(floats: &mut [f32]) {
+    floats.iter_mut().for_each(|float| *float = nearest(*float));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn round_avx2(floats: &mut [f32]) {
+    floats.iter_mut().for_each(|float| *float = nearest(*float));
+}
+
+/// The nearest bf16, without a branch, so that loops become vector instructions.
+#[inline(always)]
+fn nearest(float: f32) -> f32 {
+    let bits = float.to_bits();
+    let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1));
+    let quiet = bits | 0x0040_0000;
+    f32::from_bits(if float.is_nan() { quiet } else { rounded } & 0xFFFF_0000)
 }
 
 /// Other architectures have no tiles, so there is no value of `Amx`.
