@@ -43,11 +43,13 @@ macro_rules! avx512_kernel {
                     segment.a_strides == (1, ROWS),
                     "strips are packed for these kernels"
                 );
-                let (mut a, mut b) = (segment.a, segment.b);
+                let (mut a, mut b, mut next) = (segment.a, segment.b, segment.next);
                 for _ in 0..segment.depth {
-                    // SAFETY: `b` walks through a panel, `a` through a strip; the CPU has the
-                    // instructions.
+                    // SAFETY: `b` walks through a panel, `a` through a strip; what is prefetched is
+                    // not accessed; the CPU has the instructions.
                     unsafe {
+                        _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                        next = next.wrapping_add(self.next_step);
                         let columns: [__m512; VECTORS] =
                             std::array::from_fn(|i| _mm512_loadu_ps(b.add(16 * i)));
                         for (row, sums) in sums.iter_mut().enumerate() {
@@ -96,6 +98,9 @@ pub struct Segment {
     pub depth: usize,
     /// Floats between rows of the strip, and between one k and the next.
     pub a_strides: (usize, usize),
+    /// What is prefetched into the second-level cache: a part of the next panel, of which each k takes
+    /// [`MicroTile::next_step`] floats.
+    pub next: *const f32,
 }
 
 impl Segment {
@@ -105,12 +110,14 @@ impl Segment {
         b: std::ptr::null(),
         depth: 0,
         a_strides: (0, 0),
+        next: std::ptr::null(),
     };
 }
 
 /// Strips times panels, added up.
 pub struct MicroTile<'a> {
     pub segments: &'a [Segment],
+    pub next_step: usize,
     pub c: *mut f32,
     pub row_stride: usize,
     pub column_stride: usize,

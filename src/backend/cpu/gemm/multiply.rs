@@ -250,9 +250,17 @@ impl Block<'_> {
     unsafe fn multiply(&self, registers: &Registers, strips: [Option<Strips>; MOST_SEGMENTS]) {
         let (blocking, n) = (self.by.blocking(), self.n);
         let mut segments = [Segment::EMPTY; MOST_SEGMENTS];
-        for panel in 0..self.by.panels(n) {
+        let panels = self.by.panels(n);
+        let strips_of_block = self.rows.len().div_ceil(blocking.rows);
+        for panel in 0..panels {
             let column = panel * blocking.width;
-            for (row, end) in blocking.strips(self.rows.len()) {
+            // While a panel is multiplied, its strips request the next one, a part each.
+            let is_last = panel + 1 == panels;
+            let next_step = match is_last {
+                true => 0,
+                false => blocking.width.div_ceil(strips_of_block),
+            };
+            for (strip, (row, end)) in blocking.strips(self.rows.len()).enumerate() {
                 let both = self.group.pieces().zip(strips.iter().flatten());
                 for ((piece, strips), segment) in both.zip(&mut segments) {
                     let depth = piece.floats.len();
@@ -262,15 +270,24 @@ impl Block<'_> {
                     };
                     let b = panel * self.by.panel_len(piece.factors.k)
                         + piece.floats.start * blocking.width;
+                    let b = piece.factors.packed.wrapping_add(b);
+                    let next = match is_last {
+                        true => b,
+                        false => b
+                            .wrapping_add(self.by.panel_len(piece.factors.k))
+                            .wrapping_add(strip * depth * next_step),
+                    };
                     *segment = Segment {
                         a,
-                        b: piece.factors.packed.wrapping_add(b),
+                        b,
                         depth,
                         a_strides,
+                        next,
                     };
                 }
                 let tile = MicroTile {
                     segments: &segments[..self.group.count],
+                    next_step,
                     c: self.c.at(self.rows.start + row, column),
                     row_stride: self.c.row_stride,
                     column_stride: self.c.column_stride,
