@@ -117,6 +117,7 @@ impl Segment {
 /// Strips times panels, added up.
 pub struct MicroTile<'a> {
     pub segments: &'a [Segment],
+    /// The floats of the next panel that are prefetched for each k; 0 if this is the last panel.
     pub next_step: usize,
     pub c: *mut f32,
     pub row_stride: usize,
@@ -226,10 +227,13 @@ impl MicroTile<'_> {
             // One offset for all rows.
             let starts: [*const f32; ROWS] =
                 std::array::from_fn(|row| segment.a.wrapping_add(row * segment.a_strides.0));
-            let (mut along, mut b) = (0, segment.b);
+            let (mut along, mut b, mut next) = (0, segment.b, segment.next);
             for _ in 0..segment.depth {
-                // SAFETY: `b` walks through a panel, `along` through a strip.
+                // SAFETY: `b` walks through a panel, `along` through a strip; what is prefetched is not
+                // accessed.
                 unsafe {
+                    _mm_prefetch::<_MM_HINT_T1>(next.cast());
+                    next = next.wrapping_add(self.next_step);
                     let columns: [__m256; VECTORS] =
                         std::array::from_fn(|i| _mm256_loadu_ps(b.add(8 * i)));
                     for (start, sums) in starts.iter().zip(&mut sums) {

@@ -24,8 +24,9 @@
 //! they read most often: with AVX2 a panel, while the strip comes from the second-level cache, or
 //! from A itself where the elements of a row are neighbours; with AVX-512, whose strips are higher,
 //! the same if the first-level cache has 48 KiB, else a block is one strip, and the panels come from
-//! the second-level cache. The sums of a strip and a panel stay in registers, through all products of
-//! a contraction that fit into a block along k.
+//! the second-level cache. While a panel is multiplied, the kernels for vectors prefetch the next one into
+//! the second-level cache, a part with each strip. The sums of a strip and a panel stay in registers,
+//! through all products of a contraction that fit into a block along k.
 
 mod blocking;
 mod lines;
