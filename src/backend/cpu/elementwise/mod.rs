@@ -7,7 +7,8 @@
 //! **Native code.** With AVX-512, neighbouring steps become a function in native code when the plan
 //! is loaded ([`lower`], [`native`]): its results stay in registers from step to step, and have the
 //! same bits as those of the steps. [`functions`] are written once for both, in terms of [`number`].
-//! What has no native code (noise, windows, functions of double precision) remains a step.
+//! What has no native code (noise, windows, functions of double precision) remains a step. Loops that
+//! only place an array in another through windows are copies ([`window_copy`]).
 //!
 //! **Threads.** A tiled loop runs for one tile at a time, on one thread. An element of a result
 //! belongs to one tile, and is computed by the same steps whichever thread runs them; a reduction
@@ -24,6 +25,7 @@ mod tape;
 mod writer;
 mod lower;
 mod run;
+mod window_copy;
 mod nest;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::{
     run::Run,
     tape::{Needs, Scratch, Tape},
     walk::{Walk, hoisted, interchanged, leveled},
+    window_copy::WindowCopy,
     writer,
 };
 use crate::{
@@ -30,6 +31,8 @@ pub struct Nest {
     per_index: usize,
     tape: Tape,
     resets: Vec<Reset>,
+    /// What runs instead of the tape, if the loop only copies through windows.
+    copy: Option<WindowCopy>,
 }
 
 /// The initial values of a reduction's results.
@@ -109,6 +112,8 @@ impl Nest {
     /// If the nest has more axes than the CPU back end supports, or reduces into an array with
     /// gaps.
     pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place], isa: Isa) -> Result<Self> {
+        let tiled = nest.tiled && tile.is_some();
+        let copy = WindowCopy::new(nest, places).filter(|_| nest.tiled == tiled);
         let mut nest = hoisted(leveled(nest), places);
         if matches!(isa, Isa::Avx512(_)) {
             nest = interchanged(nest, places);
@@ -128,7 +133,6 @@ impl Nest {
             sizes.push(1);
         }
         let row = sizes[sizes.len() - 1];
-        let tiled = nest.tiled && tile.is_some();
         let per_index = if tiled {
             nest.sizes[groups[0].start + 1..groups[0].end]
                 .iter()
@@ -150,12 +154,16 @@ impl Nest {
             tape: lower::lower(writer::write(nest, places, &walk, isa)?, row),
             sizes,
             per_index,
+            copy,
         })
     }
 
     /// Reads the array at `address` from a thread's [`Scratch::results`] instead, which hold a tile's
     /// part of it: `per_index` floats for each index of the tile axis.
     pub fn read_locally(&mut self, address: Address, per_index: usize) {
+        if let Some(copy) = &mut self.copy {
+            copy.read_locally(address, per_index);
+        }
         let sources = self.tape.sources.iter_mut();
         sources
             .filter(|source| source.address == address)
@@ -181,6 +189,10 @@ impl Nest {
     /// says. No other thread may use what this tile writes, or write what it reads. The scratch
     /// memory must have room for [`Nest::needs`].
     pub unsafe fn run(&self, tile: TileRange, key: NoiseKey, scratch: &mut Scratch) {
+        if let Some(copy) = &self.copy {
+            // SAFETY: as the caller's.
+            return unsafe { copy.run(tile, scratch.results()) };
+        }
         for reset in &self.resets {
             // SAFETY: as the caller's.
             unsafe { reset.run(tile) };
