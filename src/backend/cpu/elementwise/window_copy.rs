@@ -47,6 +47,7 @@ impl WindowCopy {
             || windows.is_empty()
             || windows.iter().any(|window| window.divisor != 1)
             || ![from, to].into_iter().all(is_plain)
+            || place(from).address == place(to).address
             || nest.sizes.contains(&0)
         {
             return None;
@@ -164,23 +165,24 @@ impl WindowCopy {
             let start = self.to.pointer();
             start.wrapping_offset(to + at as isize * to_stride)
         };
-        // SAFETY, of all copies: the plan verifier checks that the elements of a loop lie in their
-        // buffers, at every place inside the windows; what is loaded and what is stored are different
-        // buffers, and no other thread uses this tile's parts of them.
-        match self.run {
-            1 => range.for_each(|at| unsafe { *target(at) = *source(at) }),
-            run if run % 16 == 0 => range.for_each(|at| {
-                for start in (0..run).step_by(16) {
-                    let (from, to) = (
-                        source(at).wrapping_add(start),
-                        target(at).wrapping_add(start),
-                    );
-                    unsafe { std::ptr::copy_nonoverlapping(from, to, 16) };
-                }
-            }),
-            run => range.for_each(|at| unsafe {
-                std::ptr::copy_nonoverlapping(source(at), target(at), run);
-            }),
+        // SAFETY: the plan verifier checks that the elements of a loop lie in their buffers, at every
+        // place inside the windows, and that buffers that are used together are apart; no other thread
+        // uses this tile's parts of them.
+        unsafe {
+            match self.run {
+                1 => range.for_each(|at| *target(at) = *source(at)),
+                // Whole vectors, which the compiler sees.
+                run if run % 16 == 0 => range.for_each(|at| {
+                    for start in (0..run).step_by(16) {
+                        let from = source(at).wrapping_add(start);
+                        let to = target(at).wrapping_add(start);
+                        std::ptr::copy_nonoverlapping(from, to, 16);
+                    }
+                }),
+                run => range.for_each(|at| {
+                    std::ptr::copy_nonoverlapping(source(at), target(at), run);
+                }),
+            }
         }
     }
 }
@@ -304,12 +306,15 @@ mod tests {
 
     #[test]
     fn other_loops_are_no_copies() {
-        let floats = Floats::new(1).expect("memory");
-        let place = Place {
-            address: floats.address(),
+        let floats = Floats::new(2).expect("memory");
+        let place = |offset: usize| Place {
+            // SAFETY: the array has two floats.
+            address: unsafe { floats.address().add(offset) },
             element: Element::F32,
         };
-        let places = [place, place];
+        let places = [0, 1].map(place);
+        assert!(WindowCopy::new(&nest(16, (6, 8)), &places).is_some());
+        assert!(WindowCopy::new(&nest(16, (6, 8)), &[place(0); 2]).is_none());
         let mut computes = nest(16, (6, 8));
         computes.instructions.insert(0, Instruction::Constant(1.0));
         assert!(WindowCopy::new(&computes, &places).is_none());
