@@ -13,8 +13,9 @@ use crate::{
     bound::Case,
     driver,
     error::{Error, Result},
+    id::Id,
     lower::{Evaluate, Given, Outputs},
-    model::{Model, Variable},
+    model::{Model, Role, Variable},
     names::{CaseKind, OutputName},
     run::{
         calibration::{self, Calibration},
@@ -507,8 +508,16 @@ impl Run {
         }
     }
 
-    /// Infers the latents and labels of every row with its labels hidden.
+    /// Infers the latents and labels of every row with its labels hidden; nothing if the model has none.
     pub(super) fn infer(&self, rows: &Rows) -> Result<Inferred> {
+        let mut children = self.model.inference.iter().map(|factor| factor.child);
+        let is_inferred = |child: Id<Variable>| {
+            let role = self.model.variables[child.index()].role;
+            matches!(role, Role::Label | Role::Latent)
+        };
+        if !children.any(is_inferred) {
+            return Ok(Inferred::new());
+        }
         self.run_program(Program::Evaluate(Outputs::Encodings), rows)
     }
 

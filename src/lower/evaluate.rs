@@ -89,8 +89,8 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
     let row = case.builder.row();
     // The terms draw the latents. Nodes that no output needs are removed when the graph is simplified.
     let mut entries = term::entries(&mut case, &bounds.exact);
-    let has_bound = what.outputs >= Outputs::Bound;
-    if !has_bound {
+    let wants_bound = what.outputs >= Outputs::Bound;
+    if !wants_bound {
         entries.clear();
     }
     let graph = &mut *case.builder.graph;
@@ -107,7 +107,7 @@ fn bound_and_means(graph: &mut Graph, model: &Model, bounds: &bound::Case, what:
     for index in 0..model.variables.len() {
         report(&mut case, Id::new(index), what.outputs);
     }
-    if has_bound {
+    if wants_bound {
         for (head, value) in case.clamped_heads() {
             share_at_limit(&mut case, head, value);
         }

@@ -10,7 +10,7 @@ use crate::{
     bound::Case,
     distribution::LOG_BOUND,
     error::Result,
-    model::Model,
+    model::{Model, Variable},
     names::{InputName, OutputName},
     note::Note,
     plan::Buffer,
@@ -37,9 +37,11 @@ struct KeyInput {
     width: usize,
 }
 
-/// An input that a program reads from each row.
+/// A variable of each row. The noise of a row depends on its values, whether the program reads them or
+/// not: programs with other outputs have the same noise.
 struct Input {
-    name: String,
+    /// The program's input, if it reads the variable.
+    name: Option<String>,
     variable: String,
     /// Floats per row.
     width: usize,
@@ -88,24 +90,30 @@ impl Evaluator {
             .map(|axis| axis.size)
             .max()
             .expect("a bound has rows");
-        let inputs = loaded
-            .inputs()
-            .filter_map(|name| match InputName::parse(name)? {
-                InputName::Observed(kind, variable) if kind == case.kind => Some(Input {
-                    name: name.to_string(),
-                    variable,
-                    width: session.len(&loaded, name)? / rows,
-                }),
-                _ => None,
-            });
-        let inputs = inputs
-            .filter(|input| {
-                model
-                    .read_variables()
-                    .iter()
-                    .any(|given| given.name == input.variable)
+        let input_of = |variable: &Variable| {
+            let is_wanted = |name: &&str| match InputName::parse(name) {
+                Some(InputName::Observed(kind, observed)) => {
+                    kind == case.kind && observed == variable.name
+                }
+                _ => false,
+            };
+            loaded.inputs().find(is_wanted).map(str::to_string)
+        };
+        let inputs = model.read_variables().into_iter().filter_map(|variable| {
+            let name = input_of(variable);
+            let width = match &name {
+                Some(name) => session.len(&loaded, name)? / rows,
+                None if !variable.role.is_always_observed() => return None,
+                None if variable.is_class() => 1,
+                None => variable.size(),
+            };
+            Some(Input {
+                name,
+                variable: variable.name.clone(),
+                width,
             })
-            .collect();
+        });
+        let inputs = inputs.collect();
         let keys = loaded.inputs().filter_map(|name| {
             let InputName::RowKey(_) = InputName::parse(name)? else {
                 return None;
@@ -188,9 +196,11 @@ impl Evaluator {
                 for (hash, values) in hashes.iter_mut().zip(values.chunks_exact(input.width)) {
                     hash.add(values);
                 }
-                session.fill(&self.loaded, &input.name, &mut |floats| {
-                    floats.copy_from_slice(&values);
-                })?;
+                if let Some(name) = &input.name {
+                    session.fill(&self.loaded, name, &mut |floats| {
+                        floats.copy_from_slice(&values);
+                    })?;
+                }
             }
             for key in &self.keys {
                 session.fill(&self.loaded, &key.name, &mut |floats| {

@@ -445,3 +445,50 @@ fn predictions_and_encodings_are_those_beside_the_bound() {
     }
     assert!(compared > 10, "most models have a label");
 }
+
+/// The noise of a row depends on all its values, so that `dgc predict` and `dgc eval` have the same.
+#[test]
+fn predictions_do_not_depend_on_what_their_program_reads() {
+    let model = check(
+        "covariate.dgm",
+        "model covariate {\n given g: class[3]\n data x: real[2]\n label y: class[2]\n latent z: real[2]\n\
+         generative {\n z ~ normal(0, 1)\n y ~ uniform\n g, y, z -> x ~ normal(linear)\n}\n\
+         inference {\n x -> z ~ normal(linear)\n z -> y ~ categorical(linear)\n}\n\
+         objective {\n sum y\n}\n}\n",
+        &[],
+    );
+    let (mut wanted, of_bound) = inferred(&model, Outputs::Bound);
+    let (found, used) = inferred(&model, Outputs::Predictions);
+    let reads = |buffers: &[String]| buffers.iter().any(|name| name.ends_with(".g"));
+    assert!(reads(&of_bound) && !reads(&used), "{of_bound:?}, {used:?}");
+    wanted.retain(|name, _| matches!(name, OutputName::Predict(_)));
+    assert_close(&found, &wanted, &model.name);
+}
+
+#[test]
+fn a_model_that_infers_nothing_encodes_nothing() {
+    let model = check(
+        "density.dgm",
+        "model density {\n given g: class[3]\n data x: real[2]\n\
+         generative {\n g -> x ~ normal(linear)\n}\n train {\n batch 5\n epochs 1\n}\n}\n",
+        &[],
+    );
+    let arrays = || {
+        let classes: Vec<i64> = (0..10).map(|row| row % 3).collect();
+        [
+            DataArray::new("g", [10], classes),
+            DataArray::new("x", [10, 2], vec![0.5f32; 20]),
+        ]
+    };
+    let data = Dataset::from_arrays(&model, arrays()).expect("data");
+    let options = Options {
+        device: Some(Device::cpu(1)),
+        ..Default::default()
+    };
+    let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
+    trainer.epoch().expect("it trains");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = trainer.finish(folder.path().join("run")).expect("a run");
+    let rows = Rows::from_arrays(&model, arrays()).expect("rows");
+    assert!(run.encode(&rows).expect("encodings").variables.is_empty());
+}
