@@ -199,12 +199,20 @@ impl Model {
     }
 
     /// A variable that p would have to sample but cannot, because its distribution has only a
-    /// density. In an upstream model, every class variable counts.
+    /// density. In an upstream model, every class variable counts, and every given variable that p reads.
     pub fn not_drawn(&self) -> Option<String> {
         self.not_drawn_except(None)
     }
 
     fn not_drawn_except(&self, given: Option<Id<Variable>>) -> Option<String> {
+        let mut read = self.generative.iter().flat_map(|factor| &factor.parents);
+        let is_given = |id: &&Id<Variable>| self.variables[id.index()].role == Role::Given;
+        if given.is_some()
+            && let Some(covariate) = read.find(is_given)
+        {
+            let name = &self.variables[covariate.index()].name;
+            return Some(format!("`{name}` of {}, which is given", self.name));
+        }
         self.generative.iter().find_map(|factor| {
             let variable = &self.variables[factor.child.index()];
             let upstream = self

@@ -38,7 +38,7 @@ struct KeyInput {
 }
 
 /// A variable of each row. The noise of a row depends on its values, whether the program reads them or
-/// not: programs with other outputs have the same noise.
+/// not: programs with other outputs have the same noise for the same rows.
 struct Input {
     /// The program's input, if it reads the variable.
     name: Option<String>,
@@ -175,7 +175,11 @@ impl Evaluator {
     pub fn run(&self, session: &mut Session, source: &dyn Source, seed: u64) -> Result<Inferred> {
         let mut fields = Vec::with_capacity(self.inputs.len());
         for input in &self.inputs {
-            fields.push(check_field(&input.variable, input.width, source, "rows")?);
+            // Rows need not have what the program does not read.
+            if input.name.is_some() || source.position(&input.variable).is_some() {
+                let field = check_field(&input.variable, input.width, source, "rows")?;
+                fields.push((input, field));
+            }
         }
         let mut inferred: Inferred = self
             .outputs
@@ -190,7 +194,7 @@ impl Evaluator {
             let slots = (0..self.rows).map(|slot| if slot < count { first + slot } else { first });
             let rows: Vec<u32> = slots.map(|row| row as u32).collect();
             let mut hashes = vec![RowHash::EMPTY; self.rows];
-            for (input, &field) in self.inputs.iter().zip(&fields) {
+            for &(input, field) in &fields {
                 values.resize(self.rows * input.width, 0.0);
                 source.read(field, &rows, &mut values)?;
                 for (hash, values) in hashes.iter_mut().zip(values.chunks_exact(input.width)) {

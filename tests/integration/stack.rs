@@ -10,6 +10,7 @@ use dgc::{
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, Report, bound},
+        programs,
     },
     tensor::eval,
 };
@@ -247,6 +248,28 @@ fn what_cannot_be_drawn_is_reported() {
         stacked.not_drawn().as_deref(),
         Some("`c` of lower from uniform")
     );
+    // The lower model's covariates are not known where data are drawn.
+    let with_covariate = "model lower {
+  given  g: real
+  data   x: real[4]
+  latent z: real[2]
+  generative {
+         z ~ normal(0, 1)
+    g, z -> x ~ normal(linear)
+  }
+  inference {
+    x -> z ~ normal(linear)
+  }
+}
+";
+    let stacked = upper()
+        .with_upstream("z", check("lower.dgm", with_covariate, &[]))
+        .expect("they fit");
+    assert_eq!(
+        stacked.not_drawn().as_deref(),
+        Some("`g` of lower, which is given")
+    );
+    assert!(programs::generative_parameters(&stacked).entries.is_empty());
 }
 
 #[test]
