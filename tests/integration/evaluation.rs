@@ -302,6 +302,20 @@ fn bounds_are_of_bits_and_errors_of_greys() {
     assert_eq!(few.means.get("bound"), same.means.get("bound"));
 }
 
+/// A run of one epoch, and the folder that it is in.
+fn trained(model: &Model, arrays: Vec<DataArray>) -> (Run, tempfile::TempDir) {
+    let data = Dataset::from_arrays(model, arrays).expect("data");
+    let options = Options {
+        device: Some(Device::cpu(1)),
+        ..Default::default()
+    };
+    let mut trainer = Trainer::new(model, &data, options).expect("a trainer");
+    trainer.epoch().expect("it trains");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = trainer.finish(folder.path().join("run")).expect("a run");
+    (run, folder)
+}
+
 #[test]
 fn many_classes_have_no_confusion_matrix() {
     let text = "model many {
@@ -330,15 +344,7 @@ fn many_classes_have_no_confusion_matrix() {
             DataArray::new("y", [20], labels),
         ]
     };
-    let data = Dataset::from_arrays(&model, arrays()).expect("data");
-    let options = Options {
-        device: Some(Device::cpu(1)),
-        ..Default::default()
-    };
-    let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
-    trainer.epoch().expect("it trains");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = trainer.finish(folder.path().join("run")).expect("a run");
+    let (run, _folder) = trained(&model, arrays().into());
     let rows = Rows::from_arrays(&model, arrays()).expect("rows");
     let found = run.evaluate(&rows).expect("it evaluates");
     assert!(found.labels[0].confusion.is_empty());
@@ -480,15 +486,7 @@ fn a_model_that_infers_nothing_encodes_nothing() {
             DataArray::new("x", [10, 2], vec![0.5f32; 20]),
         ]
     };
-    let data = Dataset::from_arrays(&model, arrays()).expect("data");
-    let options = Options {
-        device: Some(Device::cpu(1)),
-        ..Default::default()
-    };
-    let mut trainer = Trainer::new(&model, &data, options).expect("a trainer");
-    trainer.epoch().expect("it trains");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = trainer.finish(folder.path().join("run")).expect("a run");
+    let (run, _folder) = trained(&model, arrays().into());
     let rows = Rows::from_arrays(&model, arrays()).expect("rows");
     assert!(run.encode(&rows).expect("encodings").variables.is_empty());
 }

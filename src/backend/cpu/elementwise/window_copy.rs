@@ -48,7 +48,6 @@ impl WindowCopy {
             || windows.iter().any(|window| window.divisor != 1)
             || ![from, to].into_iter().all(is_plain)
             || place(from).address == place(to).address
-            || nest.sizes.contains(&0)
         {
             return None;
         }
