@@ -8,10 +8,7 @@
 //! as it was, with the same results.
 
 use super::{
-    super::{
-        isa::Isa,
-        memory::{Address, Element},
-    },
+    super::memory::{Address, Element},
     native::{self, NativeLoop, Recorder, Traced, ValueId},
     tape::{LONG_CHUNK, MOST_POINTERS, Native, Operand, Pointer, Source, Step, Tape},
 };
@@ -22,13 +19,8 @@ use std::{
 
 /// The tape of a loop whose innermost size is `row`, with native code if possible.
 pub fn lower(tape: Tape, row: usize) -> Tape {
-    match tape.isa {
-        Isa::Avx512(_) => {
-            let groups = Lowering::new(&tape).groups(row);
-            replace(tape, groups)
-        }
-        _ => tape,
-    }
+    let groups = Lowering::new(&tape).groups(row);
+    replace(tape, groups)
 }
 
 /// Native code for some of a tape's steps.
@@ -164,7 +156,7 @@ impl<'a> Lowering<'a> {
 
     /// Native code for steps that have code; `None` if they do nothing or need too many pointers.
     fn group(&self, steps: Range<usize>, takes_rows: bool) -> Option<Group> {
-        let recorder = Recorder::default();
+        let recorder = Recorder::new(self.tape.isa);
         let mut body = Body {
             lowering: self,
             recorder: &recorder,

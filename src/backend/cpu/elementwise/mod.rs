@@ -4,7 +4,7 @@
 //! ([`walk`]), and the innermost loop's body becomes a tape of steps ([`writer`], [`tape`]) that
 //! runs on chunks of elements ([`run`]), each step a function of [`vector`].
 //!
-//! **Native code.** With AVX-512, neighbouring steps become a function in native code when the plan
+//! **Native code.** With AVX-512 or AVX2, neighbouring steps become a function in native code when the plan
 //! is loaded ([`lower`], [`native`]): its results stay in registers from step to step, and have the
 //! same bits as those of the steps. [`functions`] are written once for both, in terms of [`number`].
 //! What has no native code (noise, windows, functions of double precision) remains a step. Loops that

@@ -112,10 +112,26 @@ impl Nest {
     /// If the nest has more axes than the CPU back end supports, or reduces into an array with
     /// gaps.
     pub fn new(nest: &Loop, tile: Option<Tile>, places: &[Place], isa: Isa) -> Result<Self> {
+        Self::load(nest, tile, places, isa, isa != Isa::Portable)
+    }
+
+    /// The same, without native code.
+    #[cfg(test)]
+    pub fn with_steps(nest: &Loop, tile: Option<Tile>, places: &[Place], isa: Isa) -> Result<Self> {
+        Self::load(nest, tile, places, isa, false)
+    }
+
+    fn load(
+        nest: &Loop,
+        tile: Option<Tile>,
+        places: &[Place],
+        isa: Isa,
+        is_native: bool,
+    ) -> Result<Self> {
         let tiled = nest.tiled && tile.is_some();
         let copy = WindowCopy::new(nest, places).filter(|_| nest.tiled == tiled);
         let mut nest = hoisted(leveled(nest), places);
-        if matches!(isa, Isa::Avx512(_)) {
+        if is_native {
             nest = interchanged(nest, places);
         }
         let nest = &nest;
@@ -149,9 +165,13 @@ impl Nest {
                 }
                 _ => None,
             });
+        let mut tape = writer::write(nest, places, &walk, isa)?;
+        if is_native {
+            tape = lower::lower(tape, row);
+        }
         Ok(Nest {
             resets: resets.collect::<Result<_>>()?,
-            tape: lower::lower(writer::write(nest, places, &walk, isa)?, row),
+            tape,
             sizes,
             per_index,
             copy,

@@ -48,7 +48,21 @@ pub trait Number:
 
     /// self · 2ⁿ, for a whole n between −200 and 200 and a result whose rounding is that of two
     /// products with normal powers of two.
-    fn scale(self, n: Self) -> Self;
+    #[inline(always)]
+    fn scale(self, n: Self) -> Self {
+        self.scale_by_products(n)
+    }
+
+    /// The same, as these two products.
+    #[inline(always)]
+    fn scale_by_products(self, n: Self) -> Self {
+        // The last bits of n + ROUND are n as an integer. A conversion would be slower.
+        let round = n.constant(ROUND);
+        let whole = (n + round).sub_bits(round);
+        let half = whole.shift_right(1);
+        let power_of_two = |n: Self| n.add_bits(n.bits(127)).shift_left(23);
+        self * power_of_two(half) * power_of_two(whole.sub_bits(half))
+    }
 
     /// The bits that are set in both.
     fn and_bits(self, other: Self) -> Self;
@@ -64,6 +78,9 @@ pub trait Number:
 
     /// The bits as a signed integer, divided by 2 to this power and rounded down.
     fn shift_right(self, places: u8) -> Self;
+
+    /// The bits, shifted left.
+    fn shift_left(self, places: u8) -> Self;
 
     /// The number that the bits are as a signed integer.
     fn number(self) -> Self;
@@ -104,12 +121,6 @@ pub(super) fn whole(rounded: f32) -> i32 {
         .to_bits()
         .wrapping_sub(ROUND.to_bits())
         .cast_signed()
-}
-
-/// 2ⁿ for n between −126 and 127.
-#[inline(always)]
-fn power_of_two(n: i32) -> f32 {
-    f32::from_bits((n.wrapping_add(127)).cast_unsigned() << 23)
 }
 
 impl<const F: bool> Number for Plain<F> {
@@ -159,13 +170,6 @@ impl<const F: bool> Number for Plain<F> {
     }
 
     #[inline(always)]
-    fn scale(self, n: Self) -> Self {
-        let whole = whole(n.0 + ROUND);
-        let half = whole >> 1;
-        Plain(self.0 * power_of_two(half) * power_of_two(whole.wrapping_sub(half)))
-    }
-
-    #[inline(always)]
     fn and_bits(self, other: Self) -> Self {
         Plain(f32::from_bits(self.0.to_bits() & other.0.to_bits()))
     }
@@ -193,6 +197,11 @@ impl<const F: bool> Number for Plain<F> {
     fn shift_right(self, places: u8) -> Self {
         let shifted = self.0.to_bits().cast_signed() >> places;
         Plain(f32::from_bits(shifted.cast_unsigned()))
+    }
+
+    #[inline(always)]
+    fn shift_left(self, places: u8) -> Self {
+        Plain(f32::from_bits(self.0.to_bits() << places))
     }
 
     #[inline(always)]

@@ -126,7 +126,7 @@ macro_rules! compiled {
             body::<true>(out, x, y, z);
         }
         match $isa {
-            // With AVX-512, most loops are native code.
+            // Most loops are native code.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) | Isa::Avx2(_) => avx2 as Function,
             _ => body::<false>,

@@ -1,7 +1,17 @@
-//! Encoding x86-64 instructions: those of AVX-512 that work on sixteen floats, and the few others
-//! that a loop needs. See Intel's Software Developer's Manual, volume 2, for the encodings.
+//! VectorEncoding x86-64 instructions: those of AVX-512 that work on sixteen floats or those of AVX2 that
+//! work on eight, and the few others that a loop needs. See Intel's Software Developer's Manual,
+//! volume 2, for the encodings.
 
-/// A vector register, 0 to 31.
+/// How vector instructions are encoded, and so how many floats they work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VectorEncoding {
+    /// AVX-512: sixteen floats, 32 registers and masks.
+    Evex,
+    /// AVX2: eight floats, 16 registers.
+    Vex,
+}
+
+/// A vector register, 0 to 31; with AVX2, 0 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vector(pub u8);
 
@@ -18,7 +28,7 @@ pub const RBP: General = General(5);
 pub const RSI: General = General(6);
 pub const RDI: General = General(7);
 
-/// A mask register, 1 to 7; 0 stands for none.
+/// A mask register of AVX-512, 1 to 7; 0 stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mask(pub u8);
 
@@ -34,32 +44,33 @@ pub enum Operand {
         index: Option<(General, u8)>,
         displacement: i32,
     },
-    /// One float for all elements.
+    /// One float for all elements. With AVX2, only `vbroadcastss` takes it.
     Broadcast {
         base: General,
         displacement: i32,
     },
     /// A constant for all elements.
     Constant(u32),
-    /// Sixteen multiples of a number: 0, 1, 2 and so on times it.
-    Multiples(u32),
+    /// Integers with this first one, and this distance between neighbours.
+    Series(u32, u32),
 }
 
-/// A vector instruction: its opcode's map, mandatory prefix, width bit, and opcode.
+/// A vector instruction: its opcode's map, mandatory prefix, and opcode.
 #[derive(Clone, Copy, Debug)]
 pub struct Opcode {
     map: u8,
     prefix: u8,
-    wide: bool,
     code: u8,
+    /// Whether it works on 128 bits. This matters with AVX2 only.
+    short: bool,
 }
 
 const fn opcode(map: u8, prefix: u8, code: u8) -> Opcode {
     Opcode {
         map,
         prefix,
-        wide: false,
         code,
+        short: false,
     }
 }
 
@@ -83,9 +94,14 @@ pub const VPORD: Opcode = opcode(1, 1, 0xEB);
 pub const VPXORD: Opcode = opcode(1, 1, 0xEF);
 pub const VPADDD: Opcode = opcode(1, 1, 0xFE);
 pub const VPSUBD: Opcode = opcode(1, 1, 0xFA);
-/// A shift by a constant: the result is the middle operand, and the register operand the number 4
-/// for a shift to the right that keeps the sign, 6 for one to the left.
+/// A shift by a constant: the result is the middle operand, and the register operand is [`RIGHT`]
+/// or [`LEFT`].
 pub const SHIFT: Opcode = opcode(1, 1, 0x72);
+/// To the right; the sign stays.
+pub const RIGHT: Vector = Vector(4);
+pub const LEFT: Vector = Vector(6);
+/// The relation of two numbers one of which is NaN.
+pub const IS_NAN: u8 = 3;
 /// Reads 16-bit numbers to the lower halves of elements.
 pub const VPMOVZXWD: Opcode = opcode(2, 1, 0x33);
 /// Writes the lower halves of elements.
@@ -100,6 +116,27 @@ pub const VFMADD213PS: Opcode = opcode(2, 1, 0xA8);
 pub const VFMADD231PS: Opcode = opcode(2, 1, 0xB8);
 pub const VSHUFF32X4: Opcode = opcode(3, 1, 0x23);
 pub const VPERMILPS: Opcode = opcode(3, 1, 0x04);
+// Of AVX2 alone:
+pub const VANDPS: Opcode = opcode(1, 0, 0x54);
+pub const VBLENDVPS: Opcode = opcode(3, 1, 0x4A);
+pub const VMASKMOVPS: Opcode = opcode(2, 1, 0x2C);
+pub const VMASKMOVPS_STORE: Opcode = opcode(2, 1, 0x2E);
+pub const VGATHERDPS: Opcode = opcode(2, 1, 0x92);
+pub const VPCMPEQD: Opcode = opcode(1, 1, 0x76);
+pub const VPCMPGTD: Opcode = opcode(1, 1, 0x66);
+pub const VPERM2F128: Opcode = opcode(3, 1, 0x06);
+/// Writes one half of a register, which is the first operand.
+pub const VEXTRACTF128: Opcode = opcode(3, 1, 0x19);
+/// Narrows integers to 16 bits each, those of one register and of another, in each half.
+pub const VPACKUSDW: Opcode = opcode(2, 1, 0x2B);
+pub const VPINSRW: Opcode = Opcode {
+    short: true,
+    ..opcode(1, 1, 0xC4)
+};
+pub const VPEXTRW: Opcode = Opcode {
+    short: true,
+    ..opcode(3, 1, 0x15)
+};
 
 /// A place in the code to jump to.
 #[derive(Clone, Copy, Debug)]
@@ -115,8 +152,8 @@ pub enum Condition {
 }
 
 /// Code, and constants that follow it.
-#[derive(Default)]
 pub struct Assembler {
+    encoding: VectorEncoding,
     code: Vec<u8>,
     constants: Vec<Vec<u32>>,
     /// Displacements of constants: where, up to where they count, and the constant's number.
@@ -130,47 +167,157 @@ fn bit(number: u8, place: u8) -> u8 {
     (number >> place) & 1
 }
 
+/// The same, inverted, as prefixes have it.
+fn no_bit(number: u8, place: u8) -> u8 {
+    bit(number, place) ^ 1
+}
+
+impl Operand {
+    /// Memory behind this memory.
+    pub fn after(self, bytes: usize) -> Self {
+        match self {
+            Operand::Memory {
+                base,
+                index,
+                displacement,
+            } => Operand::Memory {
+                base,
+                index,
+                displacement: displacement + bytes as i32,
+            },
+            other => unreachable!("{other:?} has no memory"),
+        }
+    }
+
+    /// The numbers of the register or the base, and of the index; of a register, the index has its
+    /// highest bit.
+    fn numbers(self) -> (u8, u8) {
+        const RELATIVE: u8 = RBP.0;
+        match self {
+            Operand::Register(Vector(number)) => (number, bit(number, 4) << 3),
+            Operand::Memory { base, index, .. } => {
+                (base.0, index.map_or(0, |(General(index), _)| index))
+            }
+            Operand::Broadcast { base, .. } => (base.0, 0),
+            Operand::Constant(_) | Operand::Series(..) => (RELATIVE, 0),
+        }
+    }
+}
+
+/// The prefix of AVX-512 and the opcode. A vector register as an index has its highest bit in that
+/// of `middle`.
+fn evex(
+    opcode: Opcode,
+    (register, middle, base, index): (u8, u8, u8, u8),
+    (mask, zero, broadcast): (Mask, bool, bool),
+) -> [u8; 5] {
+    [
+        0x62,
+        no_bit(register, 3) << 7
+            | no_bit(index, 3) << 6
+            | no_bit(base, 3) << 5
+            | no_bit(register, 4) << 4
+            | opcode.map,
+        (!middle & 0xF) << 3 | 1 << 2 | opcode.prefix,
+        u8::from(zero) << 7
+            | 0b10 << 5
+            | u8::from(broadcast) << 4
+            | no_bit(middle, 4) << 3
+            | mask.0,
+        opcode.code,
+    ]
+}
+
+/// The prefix of AVX2 and the opcode.
+fn vex(opcode: Opcode, register: u8, middle: u8, (base, index): (u8, u8)) -> [u8; 4] {
+    let long = u8::from(!opcode.short);
+    [
+        0xC4,
+        no_bit(register, 3) << 7 | no_bit(index, 3) << 6 | no_bit(base, 3) << 5 | opcode.map,
+        (!middle & 0xF) << 3 | long << 2 | opcode.prefix,
+        opcode.code,
+    ]
+}
+
 impl Assembler {
-    /// A vector instruction on sixteen floats: `register` and `middle` are the first two operands
-    /// (0 where there is none). With a mask, elements that it lacks become 0 (`zero`), or stay.
+    pub fn new(encoding: VectorEncoding) -> Self {
+        Assembler {
+            encoding,
+            code: Vec::new(),
+            constants: Vec::new(),
+            references: Vec::new(),
+            labels: Vec::new(),
+            jumps: Vec::new(),
+        }
+    }
+
+    /// A vector instruction: `register` and `middle` are the first two operands (0 where there is
+    /// none).
     pub fn vector(
+        &mut self,
+        opcode: Opcode,
+        (register, middle, last): (u8, u8, Operand),
+        immediate: Option<u8>,
+    ) {
+        match self.encoding {
+            VectorEncoding::Evex => {
+                self.masked(
+                    opcode,
+                    (register, middle, last),
+                    (NO_MASK, false),
+                    immediate,
+                );
+            }
+            VectorEncoding::Vex => {
+                let (base, index) = last.numbers();
+                let prefix = vex(opcode, register, middle, (base, index));
+                self.code.extend(prefix);
+                self.operands(register, last, immediate);
+            }
+        }
+    }
+
+    /// The same of AVX-512, with a mask: elements that it lacks become 0 (`zero`), or stay.
+    pub fn masked(
         &mut self,
         opcode: Opcode,
         (register, middle, last): (u8, u8, Operand),
         (mask, zero): (Mask, bool),
         immediate: Option<u8>,
     ) {
-        let (base, index, broadcast) = match last {
-            Operand::Register(Vector(number)) => (number, bit(number, 4) << 3, false),
-            Operand::Memory { base, index, .. } => {
-                (base.0, index.map_or(0, |(General(index), _)| index), false)
-            }
-            Operand::Broadcast { base, .. } => (base.0, 0, true),
-            Operand::Constant(_) => (5, 0, true),
-            Operand::Multiples(_) => (5, 0, false),
-        };
+        let (base, index) = last.numbers();
         // `vbroadcastss` reads one float by itself.
-        let broadcast = broadcast && opcode.code != VBROADCASTSS.code;
-        let inverted = |bit: u8| bit ^ 1;
-        self.code.push(0x62);
-        self.code.push(
-            inverted(bit(register, 3)) << 7
-                | inverted(bit(index, 3)) << 6
-                | inverted(bit(base, 3)) << 5
-                | inverted(bit(register, 4)) << 4
-                | opcode.map,
+        let broadcast = matches!(last, Operand::Broadcast { .. } | Operand::Constant(_))
+            && opcode.code != VBROADCASTSS.code;
+        let prefix = evex(
+            opcode,
+            (register, middle, base, index),
+            (mask, zero, broadcast),
         );
-        let wide = u8::from(opcode.wide);
-        self.code
-            .push(wide << 7 | (!middle & 0xF) << 3 | 1 << 2 | opcode.prefix);
-        self.code.push(
-            u8::from(zero) << 7
-                | 0b10 << 5
-                | u8::from(broadcast) << 4
-                | inverted(bit(middle, 4)) << 3
-                | mask.0,
+        self.code.extend(prefix);
+        self.operands(register, last, immediate);
+    }
+
+    /// Reads the elements of a mask of AVX-512, each at its index in floats from a place, and clears
+    /// the mask. Other elements stay.
+    pub fn gather(&mut self, to: Vector, base: General, index: Vector, mask: Mask) {
+        let above = bit(index.0, 4) << 4;
+        let prefix = evex(
+            VGATHERDPS,
+            (to.0, above, base.0, index.0),
+            (mask, false, false),
         );
-        self.code.push(opcode.code);
+        self.code.extend(prefix);
+        let last = Operand::Memory {
+            base,
+            index: Some((General(index.0), 2)),
+            displacement: 0,
+        };
+        self.operands(to.0, last, None);
+    }
+
+    /// The bytes that name the first and the last operand, and the immediate.
+    fn operands(&mut self, register: u8, last: Operand, immediate: Option<u8>) {
         let register = (register & 7) << 3;
         match last {
             Operand::Register(Vector(number)) => self.code.push(0xC0 | register | (number & 7)),
@@ -182,10 +329,21 @@ impl Assembler {
             Operand::Broadcast { base, displacement } => {
                 self.memory(register, base, None, displacement);
             }
-            Operand::Constant(bits) => self.constant(register, vec![bits], immediate.is_some()),
-            Operand::Multiples(factor) => {
-                let multiples = (0..16).map(|number| factor.wrapping_mul(number));
-                self.constant(register, multiples.collect(), immediate.is_some());
+            Operand::Constant(bits) => {
+                let constant = match self.encoding {
+                    VectorEncoding::Evex => vec![bits],
+                    VectorEncoding::Vex => vec![bits; 8],
+                };
+                self.constant(register, constant, immediate.is_some());
+            }
+            Operand::Series(first, distance) => {
+                let count = match self.encoding {
+                    VectorEncoding::Evex => 16,
+                    VectorEncoding::Vex => 8,
+                };
+                let series =
+                    (0..count).map(|number| first.wrapping_add(distance.wrapping_mul(number)));
+                self.constant(register, series.collect(), immediate.is_some());
             }
         }
         self.code.extend(immediate);
@@ -203,24 +361,6 @@ impl Assembler {
         let end = place + 4 + usize::from(has_immediate);
         self.references.push((place, end, number));
         self.code.extend([0; 4]);
-    }
-
-    /// Reads the elements of a mask, each at its index in floats from a place, and clears the mask.
-    /// Other elements stay.
-    pub fn gather(&mut self, to: Vector, base: General, index: Vector, mask: Mask) {
-        let inverted = |bit: u8| bit ^ 1;
-        self.code.extend([
-            0x62,
-            inverted(bit(to.0, 3)) << 7
-                | inverted(bit(index.0, 3)) << 6
-                | inverted(bit(base.0, 3)) << 5
-                | inverted(bit(to.0, 4)) << 4
-                | 2,
-            0xF << 3 | 1 << 2 | 1,
-            0b10 << 5 | inverted(bit(index.0, 4)) << 3 | mask.0,
-            0x92,
-        ]);
-        self.memory((to.0 & 7) << 3, base, Some((General(index.0), 2)), 0);
     }
 
     /// Sets all elements of a mask.
@@ -273,6 +413,17 @@ impl Assembler {
     /// Reads a register from memory.
     pub fn load(&mut self, register: General, base: General, displacement: i32) {
         self.general(0x8B, register.0, base, displacement);
+    }
+
+    /// Writes a register to memory.
+    pub fn store(&mut self, register: General, base: General, displacement: i32) {
+        self.general(0x89, register.0, base, displacement);
+    }
+
+    /// Compares 64 bits in memory with a number.
+    pub fn compare_memory(&mut self, base: General, displacement: i32, number: i32) {
+        self.general(0x81, 7, base, displacement);
+        self.code.extend(number.to_le_bytes());
     }
 
     /// Adds a number to 64 bits in memory.

@@ -11,18 +11,22 @@
 //! add the sources' strides to the table
 //! ```
 //!
+//! If a register holds fewer than sixteen elements, the trace follows for each part of them. A fold
+//! adds to as many lanes all the same, so its result does not depend on the instructions.
+//!
 //! A value stays in its register to its last use. If none is free, the value whose next use is
-//! furthest moves to the stack. Constants and numbers that are the same for a whole row need no
-//! register: most instructions read one from memory for all elements.
+//! furthest moves to the stack. Constants, and with AVX-512 numbers that are the same for a whole
+//! row, need no register: most instructions read one from memory for all elements.
 
 use super::{
     super::super::memory::Element,
     assembler::{
-        self as asm, Assembler, Condition, General, Label, Mask, NO_MASK, Opcode, Operand, RAX,
-        RBP, RBX, RCX, RDI, RDX, RSI, RSP, Vector,
+        self as asm, Assembler, Condition, General, Label, Opcode, Operand, RAX, RBP, RBX, RCX,
+        RDI, RDX, RSI, RSP, Vector, VectorEncoding,
     },
     trace::{BinaryOperation, TraceItem, UnaryOperation, ValueId},
 };
+use std::marker::PhantomData;
 
 /// Registers that hold the pointers of the first sources; others are read from the table.
 const POINTERS: [General; 9] = [
@@ -39,45 +43,91 @@ const POINTERS: [General; 9] = [
 /// How many of them need not be preserved for the caller.
 const VOLATILE: usize = 4;
 
-/// The mask of the elements that are left at the end of a row, and one for comparisons.
-const REST: Mask = Mask(7);
-const HOLDS: Mask = Mask(1);
-/// The mask of elements to gather.
-const GATHERED: Mask = Mask(2);
-
-const REGISTERS: usize = 32;
 /// The maximum number of values on the stack: they take less than the page that guards its end.
 const MOST_SLOTS: usize = 60;
-/// Elements of a vector register.
-const LANES: i32 = 16;
-/// Bytes of a vector register.
-const WIDTH: i32 = 64;
+/// The elements of a turn of the loop, which are the lanes of a fold.
+const TURN: usize = 16;
+
+/// The vector instructions of a set, where sets differ. Registers that a function takes hold
+/// elements of the compiler's current part; in the rest of a row, it accesses the memory only of
+/// those elements that are left.
+pub trait Target: Sized {
+    const ENCODING: VectorEncoding;
+    /// Vector registers.
+    const REGISTERS: usize;
+    /// Elements of a vector register.
+    const LANES: usize;
+    /// Places on the stack, each as wide as a register, that the target uses itself.
+    const PLACES: usize;
+
+    /// Makes the masks for the rest of a row, which has as many elements as `RCX` says. May change
+    /// `RAX`, `RCX` and vector registers.
+    fn begin(compiler: &mut Compiler<Self>);
+
+    /// Jumps to a label if the rest of a row has no elements in a part.
+    fn skip_rest(compiler: &mut Compiler<Self>, part: usize, label: Label);
+
+    /// Reads neighbours; other elements become 0.
+    fn load(compiler: &mut Compiler<Self>, to: Vector, memory: Operand, element: Element);
+
+    /// Writes neighbours; of bf16 the lower halves of the bits.
+    fn store(compiler: &mut Compiler<Self>, from: Vector, memory: Operand, element: Element);
+
+    /// Reads elements with a distance in floats, the first of the turn at `RAX`; others become 0.
+    fn gather(compiler: &mut Compiler<Self>, to: Vector, distance: usize);
+
+    /// lanes += x, for the elements that are left.
+    fn add(compiler: &mut Compiler<Self>, lanes: Vector, x: Operand);
+
+    /// lanes = x, for the elements that are left.
+    fn replace(compiler: &mut Compiler<Self>, lanes: Vector, x: Vector);
+
+    /// to = the greater of two numbers, or NaN if the second is NaN. `to` is another register than
+    /// theirs.
+    fn maximum(compiler: &mut Compiler<Self>, to: Vector, x: Vector, y: Vector);
+
+    /// Where a relation holds (by its number), as a register of the target.
+    fn compare(compiler: &mut Compiler<Self>, predicate: u8, x: Vector, y: Operand) -> Vector;
+
+    /// to = `yes` where the result of `compare` holds, else `no` or 0.
+    fn choose(
+        compiler: &mut Compiler<Self>,
+        to: Vector,
+        holds: Vector,
+        values: (Operand, Option<Vector>),
+    );
+
+    /// Instructions that swap the halves of the lanes in `from`, its quarters, and so on, until each
+    /// lane met all others: opcode, middle operand, and immediate.
+    fn shuffles(from: Vector) -> Vec<(Opcode, Option<Vector>, u8)>;
+}
 
 /// The code for a trace whose sources have these strides from row to row, in bytes. `None` if there
 /// are too many folds, or too many values at a time.
-pub fn compile(items: &[TraceItem], strides: &[i32]) -> Option<Vec<u8>> {
+pub fn compile<T: Target>(items: &[TraceItem], strides: &[i32]) -> Option<Vec<u8>> {
     let folds = items
         .iter()
         .filter(|item| matches!(item, TraceItem::Fold { .. }))
         .count();
-    if folds > REGISTERS / 2 {
+    let accumulators = folds * (TURN / T::LANES);
+    if accumulators > T::REGISTERS / 2 {
         return None;
     }
     // The size of the stack frame is known after the code was written once.
-    let (_, slots) = Compiler::new(items, strides, folds).function(0);
+    let (_, slots) = Compiler::<T>::new(items, strides, accumulators).function(0);
     if slots > MOST_SLOTS {
         return None;
     }
-    let (code, _) = Compiler::new(items, strides, folds).function(slots);
+    let (code, _) = Compiler::<T>::new(items, strides, accumulators).function(slots);
     Some(code)
 }
 
-struct Compiler<'a> {
+pub struct Compiler<'a, T> {
     items: &'a [TraceItem],
     strides: &'a [i32],
     /// The items that read each value, in order.
     uses: Vec<Vec<usize>>,
-    assembler: Assembler,
+    pub assembler: Assembler,
     /// The value in each register that is not an accumulator.
     registers: Vec<Option<ValueId>>,
     /// The register of each value.
@@ -88,11 +138,19 @@ struct Compiler<'a> {
     /// The item that is being compiled.
     position: usize,
     /// Whether the code is that of the rest of a row.
-    is_rest: bool,
+    pub is_rest: bool,
+    /// The part of a turn's elements that the code is for.
+    pub part: usize,
+    target: PhantomData<T>,
 }
 
-impl<'a> Compiler<'a> {
-    fn new(items: &'a [TraceItem], strides: &'a [i32], folds: usize) -> Self {
+impl<'a, T: Target> Compiler<'a, T> {
+    /// Parts of a turn's elements: as many as fit into a register each.
+    const PARTS: usize = TURN / T::LANES;
+    /// Bytes of a vector register.
+    const WIDTH: i32 = (T::LANES * size_of::<f32>()) as i32;
+
+    fn new(items: &'a [TraceItem], strides: &'a [i32], accumulators: usize) -> Self {
         let mut uses = vec![Vec::new(); items.len()];
         for (number, item) in items.iter().enumerate() {
             item.operands()
@@ -102,13 +160,15 @@ impl<'a> Compiler<'a> {
             items,
             strides,
             uses,
-            assembler: Assembler::default(),
-            registers: vec![None; REGISTERS - folds],
+            assembler: Assembler::new(T::ENCODING),
+            registers: vec![None; T::REGISTERS - accumulators],
             places: vec![None; items.len()],
             slots: vec![None; items.len()],
             slot_count: 0,
             position: 0,
             is_rest: false,
+            part: 0,
+            target: PhantomData,
         }
     }
 
@@ -121,16 +181,13 @@ impl<'a> Compiler<'a> {
         preserved.iter().for_each(|&register| code.push(register));
         code.push(RBP);
         code.copy(RBP, RSP);
-        code.add(RSP, -(slots as i32) * WIDTH);
-        code.and(RSP, -WIDTH);
-        // The mask has as many bits as elements are left.
+        code.add(RSP, -((T::PLACES + slots) as i32) * Self::WIDTH);
+        code.and(RSP, -Self::WIDTH);
         code.copy(RCX, RSI);
-        code.and(RCX, LANES - 1);
-        code.set(RAX, 1);
-        code.shift_left(RAX);
-        code.add(RAX, -1);
-        code.set_mask(REST);
-        code.and(RSI, -LANES);
+        code.and(RCX, TURN as i32 - 1);
+        T::begin(&mut self);
+        let code = &mut self.assembler;
+        code.and(RSI, -(TURN as i32));
 
         code.place(row);
         for (number, &register) in POINTERS[..pointers].iter().enumerate() {
@@ -142,15 +199,18 @@ impl<'a> Compiler<'a> {
         code.compare(RCX, RSI);
         code.jump(Condition::AboveOrEqual, rest);
         code.place(main);
-        self.body(false);
+        for part in 0..Self::PARTS {
+            self.body(part, false);
+        }
         let code = &mut self.assembler;
-        code.add(RCX, LANES);
+        code.add(RCX, TURN as i32);
         code.compare(RCX, RSI);
         code.jump(Condition::Below, main);
         code.place(rest);
-        code.test_mask(REST);
-        code.jump(Condition::Zero, end);
-        self.body(true);
+        for part in 0..Self::PARTS {
+            T::skip_rest(&mut self, part, end);
+            self.body(part, true);
+        }
         self.assembler.place(end);
         self.end_folds();
         let code = &mut self.assembler;
@@ -177,53 +237,45 @@ impl<'a> Compiler<'a> {
         (code.label(), code.label(), code.label(), code.label())
     }
 
-    /// The folds: their accumulators, whether they are of the maximum, and their sources.
-    fn folds(&self) -> Vec<(Vector, bool, usize)> {
+    /// The folds: their accumulators for a part, whether they are of the maximum, and their sources.
+    fn folds(&self, part: usize) -> Vec<(Vector, bool, usize)> {
         let folds = self.items.iter().filter_map(|item| match item {
             TraceItem::Fold {
                 maximum, source, ..
             } => Some((*maximum, *source)),
             _ => None,
         });
-        let first = self.registers.len();
+        let first = self.registers.len() + part;
+        let lanes = |number: usize| Vector((first + number * Self::PARTS) as u8);
         folds
             .enumerate()
-            .map(|(number, (maximum, source))| (Vector((first + number) as u8), maximum, source))
+            .map(|(number, (maximum, source))| (lanes(number), maximum, source))
             .collect()
     }
 
     fn begin_folds(&mut self) {
-        for (to, maximum, _) in self.folds() {
-            let start = if maximum { f32::NEG_INFINITY } else { 0.0 };
-            let start = Operand::Constant(start.to_bits());
-            self.emit(asm::VBROADCASTSS, to, None, start);
+        for part in 0..Self::PARTS {
+            for (to, maximum, _) in self.folds(part) {
+                let start = if maximum { f32::NEG_INFINITY } else { 0.0 };
+                let start = Operand::Constant(start.to_bits());
+                self.emit(asm::VBROADCASTSS, to, None, start);
+            }
         }
     }
 
     /// Adds the lanes of each accumulator in halves, quarters and so on, and then to the result.
     fn end_folds(&mut self) {
-        let (other, sum) = (Vector(0), Vector(1));
-        for (lanes, maximum, source) in self.folds() {
-            let steps = [
-                (asm::VSHUFF32X4, Some(lanes), 0x4E),
-                (asm::VSHUFF32X4, Some(lanes), 0xB1),
-                (asm::VPERMILPS, None, 0x4E),
-                (asm::VPERMILPS, None, 0xB1),
-            ];
-            for (shuffle, middle, order) in steps {
+        self.registers.fill(None);
+        self.places.fill(None);
+        let (other, sum) = (self.temporary(), self.temporary());
+        for (lanes, maximum, source) in self.folds(0) {
+            for part in 1..Self::PARTS {
+                self.combine(lanes, maximum, Vector(lanes.0 + part as u8), sum);
+            }
+            for (shuffle, middle, order) in T::shuffles(lanes) {
                 let from = Operand::Register(lanes);
-                self.emit_with(
-                    shuffle,
-                    (other, middle, from),
-                    (NO_MASK, false),
-                    Some(order),
-                );
-                if maximum {
-                    self.maximum(sum, lanes, other);
-                    self.emit(asm::VMOVAPS, lanes, None, Operand::Register(sum));
-                } else {
-                    self.emit(asm::VADDPS, lanes, Some(lanes), Operand::Register(other));
-                }
+                self.emit_with(shuffle, (other, middle, from), Some(order));
+                self.combine(lanes, maximum, other, sum);
             }
             let result = Operand::Memory {
                 base: self.pointer(source),
@@ -241,45 +293,29 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// to = the greater of two numbers, or NaN if the second is NaN. `to` is another register than
-    /// theirs.
-    fn maximum(&mut self, to: Vector, x: Vector, y: Vector) {
-        self.emit(asm::VMAXPS, to, Some(y), Operand::Register(x));
-        self.compare(0x03, y, Operand::Register(y));
-        let y = Operand::Register(y);
-        self.emit_with(asm::VMOVAPS, (to, None, y), (HOLDS, false), None);
+    /// Adds other lanes to those of an accumulator, or takes the greater of both.
+    fn combine(&mut self, lanes: Vector, maximum: bool, other: Vector, unused: Vector) {
+        if maximum {
+            T::maximum(self, unused, lanes, other);
+            self.emit(asm::VMOVAPS, lanes, None, Operand::Register(unused));
+        } else {
+            self.emit(asm::VADDPS, lanes, Some(lanes), Operand::Register(other));
+        }
     }
 
-    /// Sets the mask `HOLDS` to the elements where a relation holds.
-    fn compare(&mut self, predicate: u8, x: Vector, y: Operand) {
-        let mask = Vector(HOLDS.0);
-        self.emit_with(
-            asm::VCMPPS,
-            (mask, Some(x), y),
-            (NO_MASK, false),
-            Some(predicate),
-        );
+    pub fn emit(&mut self, opcode: Opcode, to: Vector, middle: Option<Vector>, last: Operand) {
+        self.emit_with(opcode, (to, middle, last), None);
     }
 
-    fn emit(&mut self, opcode: Opcode, to: Vector, middle: Option<Vector>, last: Operand) {
-        self.emit_with(opcode, (to, middle, last), (NO_MASK, false), None);
-    }
-
-    fn emit_with(
+    pub fn emit_with(
         &mut self,
         opcode: Opcode,
         (to, middle, last): (Vector, Option<Vector>, Operand),
-        mask: (Mask, bool),
         immediate: Option<u8>,
     ) {
         let middle = middle.map_or(0, |Vector(number)| number);
         self.assembler
-            .vector(opcode, (to.0, middle, last), mask, immediate);
-    }
-
-    /// The mask of memory accesses.
-    fn access_mask(&self) -> Mask {
-        if self.is_rest { REST } else { NO_MASK }
+            .vector(opcode, (to.0, middle, last), immediate);
     }
 
     /// The register with a source's pointer; that of one without its own is valid until the next.
@@ -299,19 +335,19 @@ impl<'a> Compiler<'a> {
         Operand::Memory {
             base: self.pointer(source),
             index: Some((RCX, scale)),
-            displacement: 0,
+            displacement: (self.part * T::LANES * element.bytes()) as i32,
         }
     }
 
-    /// The trace, for sixteen elements or for the rest of a row.
-    fn body(&mut self, is_rest: bool) {
-        self.is_rest = is_rest;
+    /// The trace, for a part of sixteen elements or of the rest of a row.
+    fn body(&mut self, part: usize, is_rest: bool) {
+        (self.part, self.is_rest) = (part, is_rest);
         self.registers.fill(None);
         self.places.fill(None);
         self.slots.fill(None);
         // The bodies run one after the other, so they use the same slots.
         let slots_before = std::mem::take(&mut self.slot_count);
-        let mut folds = self.folds().into_iter();
+        let mut folds = self.folds(part).into_iter();
         for number in 0..self.items.len() {
             self.position = number;
             match self.items[number] {
@@ -349,90 +385,66 @@ impl<'a> Compiler<'a> {
     fn load(&mut self, source: usize, element: Element) {
         let memory = self.neighbours(source, element);
         let to = self.result(self.position);
-        let mask = (self.access_mask(), self.is_rest);
-        match element {
-            Element::F32 => self.emit_with(asm::VMOVUPS, (to, None, memory), mask, None),
-            Element::Bf16 => {
-                self.emit_with(asm::VPMOVZXWD, (to, None, memory), mask, None);
-                let operands = (Vector(6), Some(to), Operand::Register(to));
-                self.emit_with(asm::SHIFT, operands, (NO_MASK, false), Some(16));
-            }
-        }
+        T::load(self, to, memory, element);
     }
 
     fn store(&mut self, source: usize, element: Element, value: ValueId) {
-        let opcode = match element {
-            Element::F32 => asm::VMOVUPS_STORE,
-            Element::Bf16 => asm::VPMOVDW,
-        };
         let from = self.register(value);
         let memory = self.neighbours(source, element);
-        let mask = (self.access_mask(), false);
-        self.emit_with(opcode, (from, None, memory), mask, None);
+        T::store(self, from, memory, element);
     }
 
     fn gather(&mut self, source: usize, distance: usize) {
-        let (index, to) = (self.temporary(), self.result(self.position));
-        let distance = distance as u32;
-        self.emit(asm::VMOVUPS, index, None, Operand::Multiples(distance));
-        self.emit(asm::VPXORD, to, Some(to), Operand::Register(to));
+        let to = self.result(self.position);
         let code = &mut self.assembler;
-        code.multiply(RAX, RCX, distance as i32 * size_of::<f32>() as i32);
+        code.multiply(RAX, RCX, (distance * size_of::<f32>()) as i32);
         code.add_from_memory(RAX, RDI, 8 * source as i32);
-        match self.is_rest {
-            true => code.copy_mask(GATHERED, REST),
-            false => code.fill_mask(GATHERED),
-        }
-        code.gather(to, RAX, index, GATHERED);
-        self.registers[usize::from(index.0)] = None;
+        T::gather(self, to, distance);
     }
 
     fn accumulate(&mut self, maximum: bool, source: usize, value: ValueId) {
         let from = self.register(value);
-        let mask = (self.access_mask(), self.is_rest);
-        let sum = self.temporary();
+        let (other, sum) = (self.temporary(), self.temporary());
         let memory = self.neighbours(source, Element::F32);
+        T::load(self, other, memory, Element::F32);
         if maximum {
-            let other = self.temporary();
-            self.emit_with(asm::VMOVUPS, (other, None, memory), mask, None);
-            self.maximum(sum, other, from);
+            T::maximum(self, sum, other, from);
         } else {
-            self.emit_with(asm::VADDPS, (sum, Some(from), memory), mask, None);
+            self.emit(asm::VADDPS, sum, Some(from), Operand::Register(other));
         }
-        let mask = (self.access_mask(), false);
-        self.emit_with(asm::VMOVUPS_STORE, (sum, None, memory), mask, None);
+        T::store(self, sum, memory, Element::F32);
     }
 
     fn fold(&mut self, lanes: Vector, maximum: bool, value: ValueId) {
-        let mask = (self.access_mask(), false);
         if maximum {
             let from = self.register(value);
             let sum = self.temporary();
-            self.maximum(sum, lanes, from);
-            let sum = Operand::Register(sum);
-            self.emit_with(asm::VMOVAPS, (lanes, None, sum), mask, None);
+            T::maximum(self, sum, lanes, from);
+            T::replace(self, lanes, sum);
         } else {
             let from = self.operand(value);
-            self.emit_with(asm::VADDPS, (lanes, Some(lanes), from), mask, None);
+            T::add(self, lanes, from);
         }
     }
 
     fn unary(&mut self, operation: UnaryOperation, x: ValueId) {
         match operation {
-            // The number 4 stands for this shift; the result is the middle operand.
-            UnaryOperation::ShiftRight(places) => {
+            // A number stands for the kind of shift; the result is the middle operand.
+            UnaryOperation::ShiftRight(places) | UnaryOperation::ShiftLeft(places) => {
+                let kind = match operation {
+                    UnaryOperation::ShiftRight(_) => asm::RIGHT,
+                    _ => asm::LEFT,
+                };
                 let from = Operand::Register(self.register(x));
                 self.release(self.position);
                 let to = self.result(self.position);
-                let operands = (Vector(4), Some(to), from);
-                self.emit_with(asm::SHIFT, operands, (NO_MASK, false), Some(places));
+                self.emit_with(asm::SHIFT, (kind, Some(to), from), Some(places));
             }
             UnaryOperation::Floor => {
                 let from = self.operand(x);
                 self.release(self.position);
                 let to = self.result(self.position);
-                let operands = (to, None, from);
-                self.emit_with(asm::VRNDSCALEPS, operands, (NO_MASK, false), Some(9));
+                self.emit_with(asm::VRNDSCALEPS, (to, None, from), Some(9));
             }
             UnaryOperation::Sqrt | UnaryOperation::FromInteger => {
                 let opcode = match operation {
@@ -518,26 +530,15 @@ impl<'a> Compiler<'a> {
         };
         let left = self.register(x);
         let right = self.operand(y);
-        self.compare(predicate, left, right);
-        if yes_is_zero || no_is_zero {
-            let (opcode, from) = match self.operand(yes) {
-                from @ (Operand::Constant(_) | Operand::Broadcast { .. }) => {
-                    (asm::VBROADCASTSS, from)
-                }
-                from @ (Operand::Memory { .. } | Operand::Multiples(_)) => (asm::VMOVUPS, from),
-                from @ Operand::Register(_) => (asm::VMOVAPS, from),
-            };
-            self.release(self.position);
-            let to = self.result(self.position);
-            self.emit_with(opcode, (to, None, from), (HOLDS, true), None);
-        } else {
-            let middle = self.register(no);
-            let last = self.operand(yes);
-            self.release(self.position);
-            let to = self.result(self.position);
-            let operands = (to, Some(middle), last);
-            self.emit_with(asm::VBLENDMPS, operands, (HOLDS, false), None);
-        }
+        let holds = T::compare(self, predicate, left, right);
+        let no = match yes_is_zero || no_is_zero {
+            true => None,
+            false => Some(self.register(no)),
+        };
+        let yes = self.operand(yes);
+        self.release(self.position);
+        let to = self.result(self.position);
+        T::choose(self, to, holds, (yes, no));
     }
 
     /// Whether a value is only in memory, from where an instruction can read it.
@@ -564,11 +565,17 @@ impl<'a> Compiler<'a> {
         }
         match (self.items[value], self.slots[value]) {
             (TraceItem::Constant(bits), _) => Operand::Constant(bits),
-            (TraceItem::Splat { source, .. }, _) => Operand::Broadcast {
-                base: self.pointer(source),
-                displacement: 0,
-            },
-            (_, Some(slot)) => stack(slot),
+            (TraceItem::Splat { source, .. }, _) => {
+                let from = Operand::Broadcast {
+                    base: self.pointer(source),
+                    displacement: 0,
+                };
+                match T::ENCODING {
+                    VectorEncoding::Evex => from,
+                    VectorEncoding::Vex => Operand::Register(self.read(value, from)),
+                }
+            }
+            (_, Some(slot)) => Self::stack(T::PLACES + slot),
             _ => unreachable!("a value has a place until its last use"),
         }
     }
@@ -577,16 +584,19 @@ impl<'a> Compiler<'a> {
     fn register(&mut self, value: ValueId) -> Vector {
         match self.operand(value) {
             Operand::Register(register) => register,
-            memory => {
-                let opcode = match memory {
-                    Operand::Memory { .. } => asm::VMOVUPS,
-                    _ => asm::VBROADCASTSS,
-                };
-                let to = self.result(value);
-                self.emit(opcode, to, None, memory);
-                to
-            }
+            memory => self.read(value, memory),
         }
+    }
+
+    /// Reads a value from memory into a register.
+    fn read(&mut self, value: ValueId, memory: Operand) -> Vector {
+        let opcode = match memory {
+            Operand::Memory { .. } => asm::VMOVUPS,
+            _ => asm::VBROADCASTSS,
+        };
+        let to = self.result(value);
+        self.emit(opcode, to, None, memory);
+        to
     }
 
     /// A register for a value.
@@ -612,11 +622,18 @@ impl<'a> Compiler<'a> {
         to
     }
 
-    /// A register that is free after this item.
-    fn temporary(&mut self) -> Vector {
+    /// A register that is free after an item without result, or when it is given back.
+    pub fn temporary(&mut self) -> Vector {
         let register = self.free_register();
         self.registers[usize::from(register.0)] = Some(self.position);
         register
+    }
+
+    /// Gives back a temporary register.
+    pub fn give_back(&mut self, register: Vector) {
+        if self.places[self.position] != Some(register) {
+            self.registers[usize::from(register.0)] = None;
+        }
     }
 
     /// A free register; moves a value to the stack if there is none. Operands of this item stay.
@@ -637,7 +654,8 @@ impl<'a> Compiler<'a> {
         );
         if !is_again && self.slots[value].is_none() && self.next_use(value).is_some() {
             self.slots[value] = Some(self.slot_count);
-            self.emit(asm::VMOVUPS_STORE, vector, None, stack(self.slot_count));
+            let slot = Self::stack(T::PLACES + self.slot_count);
+            self.emit(asm::VMOVUPS_STORE, vector, None, slot);
             self.slot_count += 1;
         }
         self.places[value] = None;
@@ -659,13 +677,13 @@ impl<'a> Compiler<'a> {
             }
         }
     }
-}
 
-/// A place on the stack.
-fn stack(slot: usize) -> Operand {
-    Operand::Memory {
-        base: RSP,
-        index: None,
-        displacement: slot as i32 * WIDTH,
+    /// A place on the stack.
+    pub fn stack(place: usize) -> Operand {
+        Operand::Memory {
+            base: RSP,
+            index: None,
+            displacement: place as i32 * Self::WIDTH,
+        }
     }
 }

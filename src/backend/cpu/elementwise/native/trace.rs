@@ -5,7 +5,7 @@
 //! load is another value after a store, which might have changed the memory.
 
 use super::super::{
-    super::memory::Element,
+    super::{isa::Isa, memory::Element},
     functions::bf16,
     number::{Number, Relation},
 };
@@ -32,6 +32,7 @@ pub enum BinaryOperation {
     Xor,
     AddBits,
     SubBits,
+    /// The first times 2 to the power of the second, with AVX-512.
     Scale,
 }
 
@@ -41,6 +42,8 @@ pub enum UnaryOperation {
     Floor,
     /// The bits as a signed integer, shifted right by this many places.
     ShiftRight(u8),
+    /// The bits, shifted left by this many places.
+    ShiftLeft(u8),
     /// The number whose bits, as a signed integer, are the operand's.
     FromInteger,
 }
@@ -136,14 +139,25 @@ struct State {
     stores: usize,
 }
 
-/// A trace that is being recorded.
-#[derive(Default)]
-pub struct Recorder(RefCell<State>);
+/// A trace that is being recorded for an instruction set.
+pub struct Recorder {
+    isa: Isa,
+    state: RefCell<State>,
+}
 
 impl Recorder {
+    pub fn new(isa: Isa) -> Self {
+        let state = RefCell::default();
+        Recorder { isa, state }
+    }
+
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// The value of an item, which is new unless it was recorded before.
     fn value(&self, item: TraceItem) -> Traced<'_> {
-        let state = &mut *self.0.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         let items = &mut state.items;
         let value = *state.numbers.entry(item).or_insert_with(|| {
             items.push(item);
@@ -167,7 +181,10 @@ impl Recorder {
         distance: usize,
         change: bool,
     ) -> Traced<'_> {
-        let stores = if change { self.0.borrow().stores } else { 0 };
+        let stores = match change {
+            true => self.state.borrow().stores,
+            false => 0,
+        };
         self.value(match distance {
             1 => TraceItem::Load {
                 source,
@@ -188,7 +205,7 @@ impl Recorder {
     }
 
     fn effect(&self, item: TraceItem) {
-        let state = &mut *self.0.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         state.items.push(item);
         state.stores += 1;
     }
@@ -233,7 +250,7 @@ impl Recorder {
 
     /// The items, without values that no effect needs; none if there is no effect.
     pub fn finish(self) -> Vec<TraceItem> {
-        let items = self.0.into_inner().items;
+        let items = self.state.into_inner().items;
         let mut is_used: Vec<bool> = items.iter().map(TraceItem::is_effect).collect();
         for number in (0..items.len()).rev() {
             if is_used[number] {
@@ -323,7 +340,10 @@ impl Number for Traced<'_> {
     }
 
     fn scale(self, n: Self) -> Self {
-        self.binary(BinaryOperation::Scale, n)
+        match self.recorder.isa {
+            Isa::Avx512(_) => self.binary(BinaryOperation::Scale, n),
+            Isa::Avx2(_) | Isa::Portable => self.scale_by_products(n),
+        }
     }
 
     fn and_bits(self, other: Self) -> Self {
@@ -344,6 +364,10 @@ impl Number for Traced<'_> {
 
     fn shift_right(self, places: u8) -> Self {
         self.unary(UnaryOperation::ShiftRight(places))
+    }
+
+    fn shift_left(self, places: u8) -> Self {
+        self.unary(UnaryOperation::ShiftLeft(places))
     }
 
     fn number(self) -> Self {
