@@ -7,6 +7,10 @@
 //! and AVX2 are the same.
 
 use super::super::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::pack_avx2::mask;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
 
 /// The elements of a vector.
 const LANES: usize = 16;
@@ -97,7 +101,17 @@ impl RowsAndVector<'_> {
                 }
                 std::mem::swap(&mut even, &mut odd);
             });
-            total(even, odd)
+            for (sum, odd) in even.iter_mut().zip(odd) {
+                *sum += odd;
+            }
+            let mut half = LANES / 2;
+            while half > 0 {
+                for lane in 0..half {
+                    even[lane] += even[lane + half];
+                }
+                half /= 2;
+            }
+            even[0]
         };
         // SAFETY: as the caller's.
         unsafe { self.each(out, out_stride, add, dot) };
@@ -108,7 +122,6 @@ impl RowsAndVector<'_> {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     unsafe fn avx512(self, out: *mut f32, out_stride: usize, add: bool) {
-        use std::arch::x86_64::*;
         let dot = |row| {
             let (mut even, mut odd) = (_mm512_setzero_ps(), _mm512_setzero_ps());
             self.vectors(row, |left, right, len| {
@@ -123,10 +136,7 @@ impl RowsAndVector<'_> {
             });
             let sum = _mm512_add_ps(even, odd);
             let upper = _mm512_extractf32x8_ps::<1>(sum);
-            let sum = _mm256_add_ps(_mm512_castps512_ps256(sum), upper);
-            let sum = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
-            let sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
-            _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)))
+            total(_mm256_add_ps(_mm512_castps512_ps256(sum), upper))
         };
         // SAFETY: as the caller's.
         unsafe { self.each(out, out_stride, add, dot) };
@@ -137,46 +147,46 @@ impl RowsAndVector<'_> {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn avx2(self, out: *mut f32, out_stride: usize, add: bool) {
-        use std::arch::x86_64::*;
+        const HALF: usize = LANES / 2;
         let dot = |row| {
-            let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+            let (mut even, mut odd) = ([_mm256_setzero_ps(); 2], [_mm256_setzero_ps(); 2]);
             self.vectors(row, |left, right, len| {
-                // SAFETY: as the caller's.
-                unsafe {
-                    if len < LANES {
-                        for (lane, sum) in even[..len].iter_mut().enumerate() {
-                            *sum = (*left.add(lane)).mul_add(*right.add(lane), *sum);
+                let mut sums = even;
+                for (half, sum) in sums.iter_mut().enumerate() {
+                    let from = half * HALF;
+                    let (left, right) = (left.wrapping_add(from), right.wrapping_add(from));
+                    // SAFETY: as the caller's; masked floats are not read.
+                    *sum = unsafe {
+                        if len == LANES {
+                            _mm256_fmadd_ps(_mm256_loadu_ps(left), _mm256_loadu_ps(right), *sum)
+                        } else {
+                            let mask = mask(len.saturating_sub(from).min(HALF));
+                            let x = _mm256_maskload_ps(left, mask);
+                            let y = _mm256_maskload_ps(right, mask);
+                            let added = _mm256_fmadd_ps(x, y, *sum);
+                            _mm256_blendv_ps(*sum, added, _mm256_castsi256_ps(mask))
                         }
-                    } else {
-                        for half in [0, LANES / 2] {
-                            let to = even.as_mut_ptr().add(half);
-                            let x = _mm256_loadu_ps(left.add(half));
-                            let y = _mm256_loadu_ps(right.add(half));
-                            _mm256_storeu_ps(to, _mm256_fmadd_ps(x, y, _mm256_loadu_ps(to)));
-                        }
-                    }
+                    };
                 }
-                std::mem::swap(&mut even, &mut odd);
+                (even, odd) = (odd, sums);
             });
-            total(even, odd)
+            let [low, high] = [0, 1].map(|half| _mm256_add_ps(even[half], odd[half]));
+            total(_mm256_add_ps(low, high))
         };
         // SAFETY: as the caller's.
         unsafe { self.each(out, out_stride, add, dot) };
     }
 }
 
-/// Adds the sums in pairs.
-fn total(even: [f32; LANES], odd: [f32; LANES]) -> f32 {
-    let mut sums = even;
-    for (sum, odd) in sums.iter_mut().zip(odd) {
-        *sum += odd;
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-        half /= 2;
-    }
-    sums[0]
+/// Adds sums in pairs: those of the halves, of their halves and so on.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn total(sums: __m256) -> f32 {
+    let sum = _mm_add_ps(
+        _mm256_castps256_ps128(sums),
+        _mm256_extractf128_ps::<1>(sums),
+    );
+    let sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)))
 }

@@ -128,17 +128,23 @@ impl Lines {
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn load(start: *const f32, count: usize) -> __m256 {
-    const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    // SAFETY: the mask leaves out what is beyond `count`, and is itself part of an array of 16.
+    // SAFETY: the mask leaves out what is beyond `count`.
     unsafe {
         match count {
             8 => _mm256_loadu_ps(start),
-            _ => _mm256_maskload_ps(
-                start,
-                _mm256_loadu_si256(LANES.as_ptr().add(8 - count).cast()),
-            ),
+            _ => _mm256_maskload_ps(start, mask(count)),
         }
     }
+}
+
+/// The mask of the first `count` floats, at most 8.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub fn mask(count: usize) -> __m256i {
+    const LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let lanes = LANES[8 - count..].as_ptr();
+    // SAFETY: at least 8 numbers are left.
+    unsafe { _mm256_loadu_si256(lanes.cast()) }
 }
 
 /// Transposes 8 rows of 8 floats.
