@@ -135,7 +135,7 @@ impl Nest {
             nest = interchanged(nest, places);
         }
         let nest = &nest;
-        let walk = Walk::new(nest);
+        let walk = Walk::new(nest, is_native);
         let groups = &walk.groups;
         if groups.len() > MOST_OUTER + 1 {
             return Err(Error::new(format!(

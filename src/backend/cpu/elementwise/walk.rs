@@ -1,14 +1,21 @@
 //! Joining the axes of a loop: adjacent axes that are contiguous in memory become one.
 //!
 //! The innermost axes are also joined if some operands are contiguous and the others repeat a few
-//! numbers, such as a bias of a few channels at every pixel.
+//! numbers, such as a bias of a few channels at every pixel. They stay apart where native code runs the
+//! whole body row by row, and so can reduce into a few numbers, such as sums by channel.
 //!
 //! Before that, axes may be interchanged: native code walks the last two of the joined axes, and
 //! the two places of a pooling window with 16 channels would keep it busy for 32 numbers only.
 
-use super::super::memory::{Address, Place};
+use super::{
+    super::memory::{Address, Place},
+    native,
+};
 use crate::plan::{self, Access, Instruction, WindowStep};
 use std::{collections::BTreeSet, ops::Range};
+
+/// Rows of a multiple of this length are walked well by native code.
+const ROW: usize = 16;
 
 /// The maximum number of repeated numbers; more numbers already make a long innermost loop.
 const MOST_REPEATED: usize = 64;
@@ -16,6 +23,8 @@ const MOST_REPEATED: usize = 64;
 /// Ranges of a loop's axes, each joined to one; the last is the innermost loop.
 pub struct Walk<'a> {
     nest: &'a plan::Loop,
+    /// Whether there may be native code.
+    is_native: bool,
     pub groups: Vec<Range<usize>>,
 }
 
@@ -102,7 +111,7 @@ const LONG_RUN: usize = 512;
 /// order.
 pub fn interchanged(nest: plan::Loop, places: &[Place]) -> plan::Loop {
     let last = nest.sizes.len().saturating_sub(1);
-    let mut least = 2 * Walk::new(&nest).run_len();
+    let mut least = 2 * Walk::new(&nest, true).run_len();
     if last < 2 || least > LONG_RUN || !may_interchange(&nest, places) {
         return nest;
     }
@@ -111,7 +120,7 @@ pub fn interchanged(nest: plan::Loop, places: &[Place]) -> plan::Loop {
         let mut order: Vec<usize> = (0..last).filter(|&other| other != axis).collect();
         order.extend([axis, last]);
         let moved = reordered(&nest, &order);
-        let len = Walk::new(&moved).run_len();
+        let len = Walk::new(&moved, true).run_len();
         if len >= least {
             least = len + 1;
             best = Some(moved);
@@ -180,9 +189,10 @@ fn reordered(nest: &plan::Loop, order: &[usize]) -> plan::Loop {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(nest: &'a plan::Loop) -> Self {
+    pub fn new(nest: &'a plan::Loop, is_native: bool) -> Self {
         let mut walk = Walk {
             nest,
+            is_native,
             groups: Vec::new(),
         };
         for axis in 0..nest.sizes.len() {
@@ -217,6 +227,9 @@ impl<'a> Walk<'a> {
         if !short || self.uses_position(&group) || self.reduces_innermost() {
             return None;
         }
+        if self.size(inner) % ROW == 0 && self.reduces_by_rows(&group) {
+            return None;
+        }
         let periods: Option<BTreeSet<usize>> = self
             .accesses()
             .map(|access| self.repeats(access, &group))
@@ -225,6 +238,31 @@ impl<'a> Walk<'a> {
         let fits =
             periods.next().is_none_or(|period| period <= MOST_REPEATED) && periods.next().is_none();
         fits.then_some(group)
+    }
+
+    /// Whether native code can run the whole body row by row, with a reduction into the same numbers
+    /// in each row. In a joined loop, such a reduction has no native code.
+    fn reduces_by_rows(&self, group: &Range<usize>) -> bool {
+        let has_code = |instruction: &Instruction| match instruction {
+            Instruction::Constant(_) => true,
+            Instruction::Scalar(scalar, _) => native::has_code(*scalar),
+            Instruction::Load(access) => access.spans.is_empty(),
+            Instruction::Store(_, access) | Instruction::Reduce { access, .. } => {
+                access.spans.is_empty() && access.strides.last() == Some(&1)
+            }
+            _ => false,
+        };
+        let mut reductions =
+            self.nest
+                .instructions
+                .iter()
+                .filter_map(|instruction| match instruction {
+                    Instruction::Reduce { access, .. } => Some(access),
+                    _ => None,
+                });
+        self.is_native
+            && self.nest.instructions.iter().all(has_code)
+            && reductions.any(|access| self.repeats(access, group).is_some_and(|len| len > 0))
     }
 
     /// The number of elements along the last two of the joined axes, which native code walks.

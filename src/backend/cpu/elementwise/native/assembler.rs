@@ -437,6 +437,10 @@ impl Assembler {
         self.general(0x03, register.0, base, displacement);
     }
 
+    pub fn add_register(&mut self, register: General, other: General) {
+        self.registers(0x01, other.0, register);
+    }
+
     /// Sets a register to the product of another and a number.
     pub fn multiply(&mut self, to: General, from: General, number: i32) {
         self.registers(0x69, to.0, from);

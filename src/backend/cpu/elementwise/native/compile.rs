@@ -8,7 +8,7 @@
 //! for each sixteen elements: the trace
 //! the rest, if any: the trace with a mask, which keeps other memory from being read or written
 //! add the accumulators to the results of folds
-//! add the sources' strides to the table
+//! add the sources' strides to their pointers, in registers or in the table
 //! ```
 //!
 //! If a register holds fewer than sixteen elements, the trace follows for each part of them. A fold
@@ -189,10 +189,10 @@ impl<'a, T: Target> Compiler<'a, T> {
         let code = &mut self.assembler;
         code.and(RSI, -(TURN as i32));
 
-        code.place(row);
         for (number, &register) in POINTERS[..pointers].iter().enumerate() {
             code.load(register, RDI, 8 * number as i32);
         }
+        code.place(row);
         self.begin_folds();
         let code = &mut self.assembler;
         code.clear(RCX);
@@ -215,8 +215,10 @@ impl<'a, T: Target> Compiler<'a, T> {
         self.end_folds();
         let code = &mut self.assembler;
         for (number, &stride) in self.strides.iter().enumerate() {
-            if stride != 0 {
-                code.add_to_memory(RDI, 8 * number as i32, stride);
+            match POINTERS.get(number) {
+                _ if stride == 0 => {}
+                Some(&register) => code.add(register, stride),
+                None => code.add_to_memory(RDI, 8 * number as i32, stride),
             }
         }
         code.add(RDX, -1);
@@ -398,7 +400,10 @@ impl<'a, T: Target> Compiler<'a, T> {
         let to = self.result(self.position);
         let code = &mut self.assembler;
         code.multiply(RAX, RCX, (distance * size_of::<f32>()) as i32);
-        code.add_from_memory(RAX, RDI, 8 * source as i32);
+        match POINTERS.get(source) {
+            Some(&register) => code.add_register(RAX, register),
+            None => code.add_from_memory(RAX, RDI, 8 * source as i32),
+        }
         T::gather(self, to, distance);
     }
 
