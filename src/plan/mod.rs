@@ -86,6 +86,7 @@ use crate::{
     id::Id,
     tensor::{Axis, Graph, NoiseKind, Parameter, ReduceKind, Scalar},
 };
+use std::ops::Range;
 
 pub use cost::{Cost, elements};
 pub use memory::first_fit;
@@ -414,6 +415,34 @@ impl WindowStep {
         let is_place = sum.rem_euclid(divisor) == 0 && (0..self.size as isize).contains(&place);
         is_place.then_some(place as usize)
     }
+
+    /// The part of a range where `first + stride · at` names a place of this window, whose divisor
+    /// is 1.
+    pub fn inside(&self, range: Range<usize>, first: isize, stride: isize) -> Range<usize> {
+        debug_assert_eq!(self.divisor, 1, "each sum is a place");
+        let size = self.size as isize;
+        let (from, to) = match stride {
+            0 if (0..size).contains(&first) => return range,
+            0 => (0, 0),
+            1.. => (ceiling(-first, stride), ceiling(size - first, stride)),
+            _ => (
+                ceiling(first + 1 - size, -stride),
+                ceiling(first + 1, -stride),
+            ),
+        };
+        let (first, last) = (range.start as isize, range.end as isize);
+        let start = from.clamp(first, last);
+        start as usize..to.clamp(start, last) as usize
+    }
+}
+
+/// The least number that is not below `value / step`, for a positive step.
+fn ceiling(value: isize, step: isize) -> isize {
+    match step {
+        // Windows mostly move by one place, and division is slow.
+        1 => value,
+        _ => -(-value).div_euclid(step),
+    }
 }
 
 impl Loop {
@@ -442,5 +471,33 @@ impl Loop {
     /// How many times the instructions run.
     pub fn elements(&self) -> usize {
         self.sizes.iter().product()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WindowStep;
+
+    #[test]
+    fn what_is_inside_of_a_window_is_a_range() {
+        for size in 1..5 {
+            let window = WindowStep {
+                strides: Vec::new(),
+                offset: 0,
+                divisor: 1,
+                size,
+                step: 1,
+            };
+            for (first, stride) in (-9..9).flat_map(|first| (-3..4).map(move |by| (first, by))) {
+                let range = 1..6;
+                let inside = window.inside(range.clone(), first, stride);
+                assert!(range.start <= inside.start && inside.start <= inside.end);
+                assert!(inside.end <= range.end);
+                for at in range {
+                    let is_place = window.place(first + stride * at as isize).is_some();
+                    assert_eq!(inside.contains(&at), is_place, "{first} + {stride} · {at}");
+                }
+            }
+        }
     }
 }

@@ -154,7 +154,7 @@ impl WindowCopy {
             let terms = terms.map(|(&index, stride)| index as isize * stride);
             let place = window.offset + terms.sum::<isize>();
             let stride = window.strides[self.along];
-            range = inside(range, place, stride, window.size);
+            range = window.inside(range, place, stride);
             to += place * window.step as isize;
             to_stride += stride * window.step as isize;
         }
@@ -192,23 +192,6 @@ fn kept<T: Copy + Default>(strides: &[T], count: usize) -> Vec<T> {
         0 => vec![T::default()],
         _ => strides[..count].to_vec(),
     }
-}
-
-/// The part of a range where `place + stride · at` is one of `size` places.
-fn inside(range: Range<usize>, place: isize, stride: isize, size: usize) -> Range<usize> {
-    let is_inside = |at: usize| {
-        let place = place + stride * at as isize;
-        (0..size as isize).contains(&place)
-    };
-    // Places are monotonic, so those inside are neighbours.
-    let (mut start, mut end) = (range.start, range.end);
-    while start < end && !is_inside(start) {
-        start += 1;
-    }
-    while end > start && !is_inside(end - 1) {
-        end -= 1;
-    }
-    start..end
 }
 
 #[cfg(test)]

@@ -30,11 +30,11 @@
 
 mod blocking;
 mod lines;
+#[cfg(target_arch = "x86_64")]
+mod pack_avx2;
 mod dot;
 mod windows;
 mod registers;
-#[cfg(target_arch = "x86_64")]
-mod pack_avx2;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
 mod pack;

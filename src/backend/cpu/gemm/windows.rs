@@ -366,29 +366,15 @@ impl WindowReader {
 
     /// The rows of a line for which a run is inside the array; `None` if they are not adjacent.
     fn inside(&self, line: &Line, run: &Run, count: usize) -> Option<Range<usize>> {
-        let (mut first, mut end) = (0, count as isize);
+        let mut rows = 0..count;
         let steps = self.inner.spans.iter().zip(&run.spans);
         for (span, (sum, (&step, column))) in self.spans.iter().zip(line.sums.iter().zip(steps)) {
-            // Row i is inside if 0 <= low + i · step < size.
-            let (low, size) = (sum + column, span.size as isize);
-            match step {
-                _ if span.divisor != 1 => return None,
-                0 if (0..size).contains(&low) => {}
-                0 => end = 0,
-                1.. => {
-                    first = first.max(ceiling(-low, step));
-                    end = end.min(ceiling(size - low, step));
-                }
-                _ => {
-                    first = first.max(ceiling(low + 1 - size, -step));
-                    end = end.min(ceiling(low + 1, -step));
-                }
+            if span.divisor != 1 {
+                return None;
             }
+            rows = span.inside(rows, sum + column, step);
         }
-        Some(match first < end {
-            true => first as usize..end as usize,
-            false => 0..0,
-        })
+        Some(rows)
     }
 
     /// Copies `len` floats of a run of each of some rows of a line. `start` is the place of those of
@@ -436,15 +422,6 @@ impl WindowReader {
 struct Line {
     place: usize,
     sums: [isize; MOST_SPANS],
-}
-
-/// The least number that is not below `value / step`, for a positive step.
-fn ceiling(value: isize, step: isize) -> isize {
-    match step {
-        // Windows mostly move by one place, and division is slow.
-        1 => value,
-        _ => -(-value).div_euclid(step),
-    }
 }
 
 /// Groups columns in order into runs of contiguous memory.
