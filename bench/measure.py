@@ -74,6 +74,8 @@ def output(command, threads, timeout=None, **more):
             text=True,
             timeout=timeout,
         )
+    except FileNotFoundError:
+        sys.exit(f"error: {command[0]}: there is no such program; PYTHON names an interpreter, and DGC dgc's program")
     except subprocess.TimeoutExpired:
         note(f"{pathlib.Path(command[1]).name} was stopped after {timeout:.0f} s")
         return None
