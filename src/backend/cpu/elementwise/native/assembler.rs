@@ -1,4 +1,4 @@
-//! VectorEncoding x86-64 instructions: those of AVX-512 that work on sixteen floats or those of AVX2 that
+//! Encoding x86-64 instructions: those of AVX-512 that work on sixteen floats or those of AVX2 that
 //! work on eight, and the few others that a loop needs. See Intel's Software Developer's Manual,
 //! volume 2, for the encodings.
 

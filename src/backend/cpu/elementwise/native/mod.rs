@@ -5,7 +5,8 @@
 //! results stay in registers, so a loop reads each of its operands once and writes each of its
 //! results once.
 //!
-//! Its results have the same bits as those of the steps that it replaces.
+//! Its results have the same bits as those of the steps that it replaces, but for the sign and the
+//! payload of NaN.
 
 mod assembler;
 mod trace;
