@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
         if !short || self.uses_position(&group) || self.reduces_innermost() {
             return None;
         }
-        if self.size(inner) % ROW == 0 && self.reduces_by_rows(&group) {
+        if self.size(inner).is_multiple_of(ROW) && self.reduces_by_rows(&group) {
             return None;
         }
         let periods: Option<BTreeSet<usize>> = self
