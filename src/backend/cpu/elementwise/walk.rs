@@ -401,7 +401,7 @@ mod tests {
     use crate::{
         backend::cpu::memory::{Element, Floats},
         id::Id,
-        tensor::ReduceKind,
+        tensor::{ReduceKind, Scalar},
     };
 
     /// An access whose strides are given by axis.
@@ -430,6 +430,36 @@ mod tests {
         };
         let interchanged = interchanged(nest, &[0, 1].map(place));
         interchanged.axes.iter().map(|axis| axis.index()).collect()
+    }
+
+    /// The sizes of the joined axes of a loop that sums an operation's values by channel.
+    fn joined_sizes(channels: usize, scalar: Scalar, is_native: bool) -> Vec<usize> {
+        let nest = plan::Loop {
+            axes: (0..3).map(Id::new).collect(),
+            sizes: vec![3, 14, channels],
+            tiled: true,
+            instructions: vec![
+                Instruction::Load(access(0, &[14 * channels, channels, 1])),
+                Instruction::Scalar(scalar, vec![0]),
+                Instruction::Reduce {
+                    kind: ReduceKind::Sum,
+                    value: 1,
+                    access: access(1, &[0, 0, 1]),
+                },
+            ],
+        };
+        let walk = Walk::new(&nest, is_native);
+        walk.groups.iter().map(|group| walk.size(group)).collect()
+    }
+
+    #[test]
+    fn channels_stay_apart_where_native_code_sums_by_them() {
+        assert_eq!(joined_sizes(16, Scalar::Exp, true), [42, 16]);
+        assert_eq!(joined_sizes(32, Scalar::Exp, true), [42, 32]);
+        // Without native code, with an operation that has none, or with rows that end within a vector.
+        assert_eq!(joined_sizes(16, Scalar::Exp, false), [42 * 16]);
+        assert_eq!(joined_sizes(16, Scalar::Cos, true), [42 * 16]);
+        assert_eq!(joined_sizes(10, Scalar::Exp, true), [420]);
     }
 
     #[test]
