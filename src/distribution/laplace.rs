@@ -9,6 +9,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Laplace;
 
+/// u − ½, and −|s| = log(1 − 2 |u − ½|) for the standard draw s of the noise u.
+fn standard(graph: &mut Graph, noise: Node) -> (Node, Node) {
+    let centred = graph.shift(noise, -0.5);
+    let distance = graph.scalar(Scalar::Abs, &[centred]);
+    let tail = graph.scale(distance, -2.0);
+    (centred, graph.scalar(Scalar::Log1P, &[tail]))
+}
+
 impl Distribution for Laplace {
     fn name(&self) -> &'static str {
         "laplace"
@@ -53,15 +61,26 @@ impl Distribution for Laplace {
 
     /// The inverse of the distribution function: μ − b sign(u − ½) log(1 − 2 |u − ½|).
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
-        let centred = graph.shift(noise, -0.5);
-        let distance = graph.scalar(Scalar::Abs, &[centred]);
-        let tail = graph.scale(distance, -2.0);
-        let log = graph.scalar(Scalar::Log1P, &[tail]);
+        let (centred, log) = standard(graph, noise);
         let sign = graph.scalar(Scalar::Sign, &[centred]);
         let unit = graph.mul(sign, log);
         let scale = graph.exp(heads[1]);
         let scaled = graph.mul(scale, unit);
         Some(graph.sub(heads[0], scaled))
+    }
+
+    /// −log 2b + log(1 − 2 |u − ½|).
+    fn log_prob_of_sample(
+        &self,
+        graph: &mut Graph,
+        heads: &[Node],
+        noise: Node,
+        axis: Id<Axis>,
+    ) -> Option<Node> {
+        let (_, log) = standard(graph, noise);
+        let density = graph.sub(log, heads[1]);
+        let density = graph.shift(density, -std::f64::consts::LN_2);
+        Some(graph.sum(density, &Axes::from(axis)))
     }
 
     fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {

@@ -55,6 +55,20 @@ impl Distribution for LogNormal {
         Some(graph.exp(normal))
     }
 
+    /// log N(μ + σ ε; μ, σ²) − (μ + σ ε).
+    fn log_prob_of_sample(
+        &self,
+        graph: &mut Graph,
+        heads: &[Node],
+        noise: Node,
+        axis: Id<Axis>,
+    ) -> Option<Node> {
+        let density = normal::log_density_of_draw(graph, heads[1], noise);
+        let log = normal::draw(graph, heads[0], heads[1], noise);
+        let density = graph.sub(density, log);
+        Some(graph.sum(density, &Axes::from(axis)))
+    }
+
     fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {
         Some((heads[0] + (0.5 * heads[1]).exp() * random.normal()).exp())
     }

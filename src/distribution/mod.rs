@@ -242,6 +242,20 @@ pub trait Distribution: Any + Sync + Debug {
         None
     }
 
+    /// log p of [`Distribution::sample`] with this noise, summed over `axis`. `None` if there is no sample.
+    /// A distribution that computes it from the noise keeps digits that the sample lacks: where the
+    /// deviation is small, the sample rounds to the mean.
+    fn log_prob_of_sample(
+        &self,
+        graph: &mut Graph,
+        heads: &[Node],
+        noise: Node,
+        axis: Id<Axis>,
+    ) -> Option<Node> {
+        let sample = self.sample(graph, heads, noise)?;
+        Some(self.log_prob(graph, heads, sample, axis))
+    }
+
     /// The noise that [`Distribution::sample`] takes.
     fn noise(&self) -> Option<NoiseKind> {
         None

@@ -15,7 +15,18 @@ pub(super) fn log_density(graph: &mut Graph, centred: Node, log_variance: Node) 
     let negative = graph.neg(log_variance);
     let precision = graph.exp(negative);
     let scaled = graph.mul(square, precision);
-    let sum = graph.add(scaled, log_variance);
+    log_density_of_square(graph, scaled, log_variance)
+}
+
+/// The log-density of μ + σ ε: −½ (log 2π + log σ² + ε²), elementwise.
+pub(super) fn log_density_of_draw(graph: &mut Graph, log_variance: Node, noise: Node) -> Node {
+    let square = graph.square(noise);
+    log_density_of_square(graph, square, log_variance)
+}
+
+/// −½ (log 2π + log σ² + `square`).
+fn log_density_of_square(graph: &mut Graph, square: Node, log_variance: Node) -> Node {
+    let sum = graph.add(square, log_variance);
     let sum = graph.shift(sum, (2.0 * std::f64::consts::PI).ln());
     graph.scale(sum, -0.5)
 }
@@ -81,6 +92,17 @@ impl Distribution for Normal {
 
     fn sample(&self, graph: &mut Graph, heads: &[Node], noise: Node) -> Option<Node> {
         Some(draw(graph, heads[0], heads[1], noise))
+    }
+
+    fn log_prob_of_sample(
+        &self,
+        graph: &mut Graph,
+        heads: &[Node],
+        noise: Node,
+        axis: Id<Axis>,
+    ) -> Option<Node> {
+        let density = log_density_of_draw(graph, heads[1], noise);
+        Some(graph.sum(density, &Axes::from(axis)))
     }
 
     fn draw(&self, heads: &[f64], random: &mut Random) -> Option<f64> {

@@ -31,6 +31,16 @@ pub(super) struct Cache {
     /// The labels that some rows have.
     known: BTreeMap<Id<Variable>, Known>,
     heads: BTreeMap<FactorId, Vec<Node>>,
+    /// The last draw from each factor of q.
+    draws: BTreeMap<FactorId, Draw>,
+}
+
+/// A reparametrised draw: what it was computed from, and its value.
+#[derive(Clone, Debug)]
+struct Draw {
+    heads: Vec<Node>,
+    noise: Node,
+    value: Node,
 }
 
 /// A label that some rows have and others lack.
@@ -203,6 +213,7 @@ impl<'m, 'g> Case<'m, 'g> {
             masks: self.cache.masks.clone(),
             known: self.cache.known.clone(),
             heads: BTreeMap::new(),
+            draws: BTreeMap::new(),
         };
         cache
             .values
@@ -809,6 +820,28 @@ impl<'m, 'g> Case<'m, 'g> {
         self.log_prob_at(id, value)
     }
 
+    /// log q(latent | parents) of the value drawn. Where rows may have a value of their own
+    /// ([`Case::known`]), it means something in the others alone.
+    pub(super) fn log_prob_of_draw(&mut self, id: FactorId) -> Node {
+        let latent = id.factor(self.model).child;
+        let axis = self.feature_axis(latent);
+        let (distribution, heads) = self.distribution(id);
+        let value = self.cache.values.get(&latent);
+        // The heads of a mixture's draw are those of one component.
+        let draw = self.cache.draws.get(&id).filter(|draw| {
+            let is_current = matches!(value, Some(Value::Dense(value)) if *value == draw.value);
+            is_current && draw.heads == heads
+        });
+        let Some(noise) = draw.map(|draw| draw.noise) else {
+            return self.log_prob(id);
+        };
+        self.with_origin(id, |case| {
+            distribution
+                .log_prob_of_sample(case.builder.graph, &heads, noise, axis)
+                .expect("a draw has noise")
+        })
+    }
+
     /// log p(value | parents) of a factor's child.
     pub(super) fn log_prob_at(&mut self, id: FactorId, value: Node) -> Node {
         let (distribution, heads) = self.distribution(id);
@@ -886,7 +919,7 @@ impl<'m, 'g> Case<'m, 'g> {
             .chain(self.builder.sample)
             .collect();
         let known = self.known(child);
-        let sample = self.with_origin(id, |case| {
+        let (noise, sample) = self.with_origin(id, |case| {
             let kind = distribution
                 .noise()
                 .expect("check wants a reparametrised sample of a latent");
@@ -894,19 +927,26 @@ impl<'m, 'g> Case<'m, 'g> {
             let draw = if known.is_some() { ".draw" } else { "" };
             let name = format!("{}{name}{draw}", case.builder.scope);
             let noise = case.builder.noise(&name, kind, axes);
-            distribution
+            let sample = distribution
                 .sample(case.builder.graph, &heads, noise)
-                .expect("check wants a reparametrised sample of a latent")
+                .expect("check wants a reparametrised sample of a latent");
+            (noise, sample)
         });
-        let sample = match known {
+        let value = match known {
             Some(Known { value, is_known }) => {
                 let graph = &mut *self.builder.graph;
                 graph.scalar(Scalar::Select, &[is_known, value, sample])
             }
             None => sample,
         };
-        self.set(child, sample);
-        sample
+        self.set(child, value);
+        let draw = Draw {
+            heads,
+            noise,
+            value,
+        };
+        self.cache.draws.insert(id, draw);
+        value
     }
 
     /// −KL(q ‖ p) in closed form.

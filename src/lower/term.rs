@@ -19,7 +19,7 @@ pub(super) fn entries(case: &mut Case, term: &Term) -> Vec<Entry> {
             vec![Entry::new(TermName::LogP(child(case, *id)), density)]
         }
         Term::NegativeLogProb(id) => {
-            let density = case.log_prob(*id);
+            let density = case.log_prob_of_draw(*id);
             let negative = case.builder.graph.neg(density);
             let negative = case.where_unknown(id.factor(case.model).child, negative);
             vec![Entry::new(TermName::NegLogQ(child(case, *id)), negative)]

@@ -226,8 +226,8 @@ fn data(domain: Domain) -> &'static [f64] {
     }
 }
 
-/// Every density over the range of its heads and the domain of its values, and every sample over the
-/// range of its heads, in single precision.
+/// Every density over the range of its heads and the domain of its values, and every sample and its
+/// density over the range of its heads, in single precision.
 fn distributions_agree(distributions: &[&'static dyn Distribution], device: &Device) {
     let single = |row: &mut Vec<f64>| row.iter_mut().for_each(|x| *x = f64::from(*x as f32));
     for distribution in distributions {
@@ -272,9 +272,17 @@ fn distributions_agree(distributions: &[&'static dyn Distribution], device: &Dev
         names.push("noise".to_string());
         let name = format!("sample of {}", distribution.name());
         let inputs = named_columns(&names, &rows, |x| vec![x]);
-        let slopes = Slopes::new(name, inputs, 1, heads, |graph, nodes, _| {
+        let slopes = Slopes::new(name, inputs.clone(), 1, heads, |graph, nodes, _| {
             let sample = distribution.sample(graph, &nodes[..heads], nodes[heads]);
             sample.expect("noise makes a sample")
+        });
+        agree_everywhere(&slopes, &slopes.on(device), &slopes.interpreted(0, 0, 0.0));
+
+        let name = format!("log_prob of a sample of {}", distribution.name());
+        let slopes = Slopes::new(name, inputs, 1, heads, |graph, nodes, feature| {
+            let (heads, noise) = (&nodes[..heads], nodes[heads]);
+            let density = distribution.log_prob_of_sample(graph, heads, noise, feature);
+            density.expect("noise makes a sample")
         });
         agree_everywhere(&slopes, &slopes.on(device), &slopes.interpreted(0, 0, 0.0));
     }

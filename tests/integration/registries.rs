@@ -428,6 +428,51 @@ fn gradients_of_every_distribution_match_finite_differences() {
     }
 }
 
+/// The log-density of a sample from its noise is that of its value, and so are its slopes.
+#[test]
+fn densities_of_noise_are_those_of_samples() {
+    for distribution in DISTRIBUTIONS {
+        let noise: &[f64] = match distribution.noise() {
+            Some(NoiseKind::Normal) => &[-1.3, 0.2, 0.9, 4.0],
+            Some(NoiseKind::Uniform) => &[0.01, 0.1, 0.45, 0.8],
+            None => continue,
+        };
+        let heads = distribution.heads().len();
+        let mut columns: Vec<&[f64]> = vec![&[-1.4, 0.3, 1.2]; heads];
+        columns.push(noise);
+        let mut names: Vec<String> = Vec::new();
+        names.extend(distribution.heads().iter().map(|head| head.name.into()));
+        names.push("noise".to_string());
+        let inputs = named_columns(&names, &combinations(&columns), |x| vec![x]);
+        let name = format!("log_prob of a sample of {}", distribution.name());
+        let of_noise = Slopes::new(name, inputs.clone(), 1, heads, |graph, inputs, feature| {
+            let (heads, noise) = (&inputs[..heads], inputs[heads]);
+            let density = distribution.log_prob_of_sample(graph, heads, noise, feature);
+            density.expect("noise makes a sample")
+        });
+        let of_value = Slopes::new(String::new(), inputs, 1, heads, |graph, inputs, feature| {
+            let (heads, noise) = (&inputs[..heads], inputs[heads]);
+            let sample = distribution.sample(graph, heads, noise);
+            let sample = sample.expect("noise makes a sample");
+            distribution.log_prob(graph, heads, sample, feature)
+        });
+        let (found, wanted) = (
+            of_noise.interpreted(0, 0, 0.0),
+            of_value.interpreted(0, 0, 0.0),
+        );
+        for (output, wanted) in &wanted {
+            for (at, (found, wanted)) in found[output].iter().zip(wanted).enumerate() {
+                assert!(
+                    (found - wanted).abs() < 1e-12 * wanted.abs().max(10.0),
+                    "{output} of {} {}: {found}, {wanted}",
+                    of_noise.name,
+                    of_noise.place(at)
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn every_scalar_gradient_matches_finite_differences() {
     for row in scalar_table() {
