@@ -560,9 +560,7 @@ impl Trainer {
     /// Writes the run to a new folder. The settings are written last: they make the folder a run.
     fn create(&mut self, folder: Folder) -> Result<()> {
         let lock = folder.begin(&self.stepper.model)?;
-        for metrics in &self.unwritten {
-            folder.log().append(metrics)?;
-        }
+        folder.log().append(&self.unwritten)?;
         self.write_checkpoint(&folder)?;
         self.write_best(&folder)?;
         self.begin_events(&folder)?;
@@ -646,11 +644,8 @@ impl Trainer {
     }
 
     fn save_in(&mut self, folder: &Folder) -> Result<()> {
-        let log = folder.log();
         let epochs = std::mem::take(&mut self.unwritten);
-        for metrics in &epochs {
-            log.append(metrics)?;
-        }
+        folder.log().append(&epochs)?;
         self.write_checkpoint(folder)?;
         self.write_best(folder)?;
         for metrics in &epochs {

@@ -38,18 +38,22 @@ impl Log {
         &self.path
     }
 
-    /// Appends the metrics of an epoch, and waits until they are on the disk.
+    /// Appends the metrics of epochs, and waits once until they are on the disk.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn append(&self, metrics: &Value) -> Result<()> {
+    pub fn append(&self, epochs: &[Value]) -> Result<()> {
+        let lines: String = epochs.iter().map(|epoch| format!("{epoch}\n")).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
         let failed = |error: io::Error| Error::file(&self.path, "cannot be written", error);
         let mut file = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&self.path)
             .map_err(failed)?;
-        file.write_all(format!("{metrics}\n").as_bytes())
+        file.write_all(lines.as_bytes())
             .and_then(|()| file.sync_data())
             .map_err(failed)
     }

@@ -58,7 +58,8 @@ pub fn draw_normal(key: NoiseKey, stream: u32, out: &mut [f32]) {
 
 /// The CPU as a device, with a number of threads.
 pub struct Cpu {
-    pool: rayon::ThreadPool,
+    /// `None` for one thread, which is the caller's.
+    pool: Option<rayon::ThreadPool>,
     family: KernelFamily,
     by: Multiplier,
     arrays: Vec<Floats>,
@@ -93,15 +94,15 @@ impl Cpu {
         let by = family.multiplier_for(precision)?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
-            .thread_name(|i| format!("dgc-{i}"))
-            .build();
+            .thread_name(|i| format!("dgc-{i}"));
+        let pool = (threads != 1).then(|| pool.build()).transpose();
         let pool = pool.map_err(|error| {
             Error::device(format!("the threads cannot be started: {error}"))
                 .help("choose fewer with the option `threads`")
         })?;
-        let scratch = (0..pool.current_num_threads())
-            .map(|_| Mutex::default())
-            .collect();
+        let pool = pool.filter(|pool| pool.current_num_threads() > 1);
+        let threads = pool.as_ref().map_or(1, |pool| pool.current_num_threads());
+        let scratch = (0..threads).map(|_| Mutex::default()).collect();
         Ok(Cpu {
             pool,
             family,
@@ -117,7 +118,7 @@ impl Cpu {
 
     /// The number of threads.
     pub fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        self.scratch.len()
     }
 
     /// The address of each buffer of a plan; `places` gives those that are not in working memory.
@@ -216,16 +217,14 @@ impl Backend for Cpu {
             temporary: self.temporary.address(),
         };
         let (kernels, phases, counts) = (&program.kernels, &program.phases, &program.counts);
-        let work = |phase: usize, part: usize| {
+        let work = |thread: usize, phase: usize, part: usize| {
             let (kernel, stage) = phases[phase];
-            let thread = rayon::current_thread_index().expect("kernels run in the pool");
             let mut scratch = scratch[thread].lock().expect("no thread has panicked");
             // SAFETY: arrays keep their addresses, and are borrowed for the run; `load` reserved
             // scratch memory and packed floats; phases run one after another, each part once.
             unsafe { kernels[kernel].run(stage, part, key, packed, &mut scratch) };
         };
-        let threads = self.threads();
-        self.pool.install(|| phases::run(counts, threads, &work));
+        phases::run(self.pool.as_ref(), counts, &work);
         Ok(())
     }
 

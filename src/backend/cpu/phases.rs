@@ -6,7 +6,10 @@
 //! on the number of threads. Waking a sleeping thread costs as much as a small kernel, and a step
 //! has hundreds of phases: so waiting threads spin.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 /// The number of spins before a thread yields its core.
 const SPINS: u32 = 4000;
@@ -17,7 +20,7 @@ pub const MOST_PARTS: usize = u32::MAX as usize;
 /// The state that the threads share.
 struct Shared<'a> {
     counts: &'a [usize],
-    work: &'a (dyn Fn(usize, usize) + Sync),
+    work: &'a Work<'a>,
     /// The phase in the upper half and its next part in the lower half, so that one atomic
     /// operation takes both.
     next: AtomicU64,
@@ -25,24 +28,31 @@ struct Shared<'a> {
     done: AtomicUsize,
 }
 
-/// Calls `work(phase, part)` for each part `0..counts[phase]` of each phase, on up to `threads`
-/// threads of the current pool. A phase has at most [`MOST_PARTS`] parts.
+/// Executes a part on a thread: `work(thread, phase, part)`. Threads count from 0, and each has its own
+/// number.
+pub type Work<'a> = dyn Fn(usize, usize, usize) + Sync + 'a;
+
+/// Calls `work` for each part `0..counts[phase]` of each phase, on the threads of a pool. A phase has at
+/// most [`MOST_PARTS`] parts.
 ///
-/// All calls for one phase happen before all calls for the next one.
-pub fn run(counts: &[usize], threads: usize, work: &(dyn Fn(usize, usize) + Sync)) {
-    if threads == 1 {
+/// All calls for one phase happen before all calls for the next one. Without a pool, or where no phase
+/// has several parts, all calls are on the calling thread, and no thread is woken.
+pub fn run(pool: Option<&rayon::ThreadPool>, counts: &[usize], work: &Work) {
+    let widest = counts.iter().copied().max().unwrap_or(0);
+    let Some(pool) = pool.filter(|_| widest > 1) else {
         for (phase, &count) in counts.iter().enumerate() {
-            (0..count).for_each(|part| work(phase, part));
+            (0..count).for_each(|part| work(0, phase, part));
         }
         return;
-    }
+    };
     let shared = Shared {
         counts,
         work,
         next: AtomicU64::new(0),
         done: AtomicUsize::new(0),
     };
-    rayon::join(|| shared.main_thread(), || shared.workers(threads - 1));
+    let threads = pool.current_num_threads().min(widest);
+    pool.install(|| rayon::join(|| shared.main_thread(), || shared.workers(1..threads)));
 }
 
 impl Shared<'_> {
@@ -52,7 +62,7 @@ impl Shared<'_> {
         let _end = End(self);
         for (phase, &count) in self.counts.iter().enumerate() {
             while let Some(part) = self.take(phase) {
-                self.do_part(phase, part);
+                self.do_part(0, phase, part);
             }
             let mut waited = 0;
             while self.done.load(Ordering::Acquire) < count {
@@ -63,17 +73,15 @@ impl Shared<'_> {
         }
     }
 
-    /// Starts the other threads of the pool, and becomes a worker.
-    fn workers(&self, threads: usize) {
-        if threads > 1 {
-            rayon::join(|| self.worker(), || self.workers(threads - 1));
-        } else {
-            self.worker();
+    /// Starts workers with these numbers on the other threads of the pool.
+    fn workers(&self, mut threads: Range<usize>) {
+        if let Some(thread) = threads.next() {
+            rayon::join(|| self.worker(thread), || self.workers(threads));
         }
     }
 
     /// Takes parts of the current phase until the last phase is done.
-    fn worker(&self) {
+    fn worker(&self, thread: usize) {
         let mut waited = 0;
         loop {
             let (phase, _) = split(self.next.load(Ordering::Acquire));
@@ -82,7 +90,7 @@ impl Shared<'_> {
             }
             match self.take(phase) {
                 Some(part) => {
-                    self.do_part(phase, part);
+                    self.do_part(thread, phase, part);
                     waited = 0;
                 }
                 None => pause(&mut waited),
@@ -92,7 +100,7 @@ impl Shared<'_> {
 
     /// Executes a part. A part that panics counts as done, so that no thread waits for it; the
     /// panic propagates to the caller.
-    fn do_part(&self, phase: usize, part: usize) {
+    fn do_part(&self, thread: usize, phase: usize, part: usize) {
         struct Done<'a>(&'a AtomicUsize);
         impl Drop for Done<'_> {
             fn drop(&mut self) {
@@ -100,7 +108,7 @@ impl Shared<'_> {
             }
         }
         let _done = Done(&self.done);
-        (self.work)(phase, part);
+        (self.work)(thread, phase, part);
     }
 
     /// The next part of a phase, if that phase is the current one and has a part left.
@@ -165,25 +173,49 @@ mod tests {
 
     #[test]
     fn every_part_is_done_once_and_phases_follow_each_other() {
-        let counts = [3, 0, 1, 17, 2];
-        for threads in [1, 2, 3] {
-            let calls = Mutex::new(Vec::new());
-            let work = |phase, part| calls.lock().expect("no panic").push((phase, part));
-            pool().install(|| run(&counts, threads, &work));
-            let mut calls = calls.into_inner().expect("no panic");
-            assert!(calls.is_sorted_by_key(|(phase, _)| *phase), "{calls:?}");
-            calls.sort_unstable();
-            let parts =
-                |(phase, &count): (usize, &usize)| (0..count).map(move |part| (phase, part));
-            let expected: Vec<_> = counts.iter().enumerate().flat_map(parts).collect();
-            assert_eq!(calls, expected, "{threads} threads");
+        let pool = pool();
+        for counts in [&[3, 0, 1, 17, 2][..], &[2, 1], &[1, 0, 1], &[]] {
+            for pool in [None, Some(&pool)] {
+                let calls = Mutex::new(Vec::new());
+                let work = |_, phase, part| calls.lock().expect("no panic").push((phase, part));
+                run(pool, counts, &work);
+                let mut calls = calls.into_inner().expect("no panic");
+                assert!(calls.is_sorted_by_key(|(phase, _)| *phase), "{calls:?}");
+                calls.sort_unstable();
+                let parts =
+                    |(phase, &count): (usize, &usize)| (0..count).map(move |part| (phase, part));
+                let expected: Vec<_> = counts.iter().enumerate().flat_map(parts).collect();
+                assert_eq!(calls, expected, "{counts:?}");
+            }
         }
     }
 
     #[test]
+    fn a_thread_executes_one_part_at_a_time() {
+        let is_busy: [Mutex<()>; 3] = Default::default();
+        let work = |thread: usize, _, _| {
+            let busy = is_busy[thread].try_lock();
+            std::thread::sleep(std::time::Duration::from_micros(100));
+            drop(busy.expect("no other part has this thread's number"));
+        };
+        run(Some(&pool()), &[40, 2, 40], &work);
+    }
+
+    #[test]
+    fn one_part_at_a_time_stays_on_the_calling_thread() {
+        let caller = std::thread::current().id();
+        let work = |_, _, _| assert_eq!(std::thread::current().id(), caller);
+        run(Some(&pool()), &[1, 1, 0, 1], &work);
+        run(None, &[5, 1], &work);
+    }
+
+    #[test]
     fn a_panic_reaches_the_caller() {
-        let work = |phase, part| assert!((phase, part) != (1, 2), "part 2 fails");
-        let result = std::panic::catch_unwind(|| pool().install(|| run(&[2, 5, 2], 3, &work)));
-        assert!(result.is_err());
+        let work = |_, phase, part| assert!((phase, part) != (1, 2), "part 2 fails");
+        for pool in [None, Some(&pool())] {
+            let run = || run(pool, &[2, 5, 2], &work);
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            assert!(result.is_err());
+        }
     }
 }
