@@ -43,7 +43,25 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
-use std::{ops::ControlFlow, path::Path, sync::Arc, time::Instant};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The least time between the checkpoints of two epochs in [`Trainer::train`]: a checkpoint waits for the
+/// disk, which takes longer than an epoch of few rows.
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(1);
+
+/// A checkpoint that was written.
+#[derive(Clone, Copy)]
+struct Saved {
+    step: u64,
+    /// The last epoch that had ended.
+    epoch: u64,
+    at: Instant,
+}
 
 /// How [`Trainer::train`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +122,8 @@ pub struct Trainer {
     last: u64,
     /// The last epoch that [`Trainer::train`] ended.
     ended: Option<Epoch>,
-    /// The step of the run's last checkpoint.
-    saved: Option<u64>,
+    /// The run's last checkpoint.
+    saved: Option<Saved>,
     cancel: Option<Cancel>,
     /// The best epoch so far, if the run chooses one, and the contents of its checkpoint as long as
     /// they are not written.
@@ -279,7 +297,7 @@ impl Trainer {
             Some(origin) => origin.epoch,
             None => done as u64,
         };
-        self.saved = Some(self.stepper.step);
+        self.saved = Some(self.saved_now());
         Ok(())
     }
 
@@ -454,6 +472,12 @@ impl Trainer {
     /// writing a checkpoint; [`ErrorKind::Diverged`] if the loss is not finite or far above
     /// that of the first parameters.
     pub fn step(&mut self) -> Result<Option<Epoch>> {
+        self.advance(Duration::ZERO)
+    }
+
+    /// Takes a step. If an epoch ends with it and the last checkpoint is younger than `between`, a later
+    /// epoch's checkpoint will do, unless this epoch is the first, the best so far or the last one.
+    fn advance(&mut self, between: Duration) -> Result<Option<Epoch>> {
         if self.is_done() {
             return Ok(None);
         }
@@ -472,7 +496,15 @@ impl Trainer {
             .metrics(done)
             .map_err(|error| self.with_checkpoint(error))?;
         self.epoch = done;
-        self.keep(&metrics)?;
+        self.unwritten.push(metrics.clone());
+        self.compare(&metrics)?;
+        let is_recent = self
+            .saved
+            .is_some_and(|saved| saved.epoch > 0 && saved.at.elapsed() < between);
+        // The best epoch's checkpoint can be made anew from that of the same epoch alone.
+        if !is_recent || self.unwritten_best.is_some() || self.is_done() {
+            self.save()?;
+        }
         self.begun = (Instant::now(), self.stepper.step);
         if self.is_done() {
             self.conclude()?;
@@ -496,7 +528,8 @@ impl Trainer {
     }
 
     /// Trains until all epochs are complete, or until `callback` stops training. `callback` is
-    /// called after each step. A stopped run has a checkpoint of its last step.
+    /// called after each step. A stopped run has a checkpoint of its last step. Where epochs take less
+    /// than a second, one checkpoint a second is written, and the metrics of its epochs with it.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -505,7 +538,7 @@ impl Trainer {
         mut callback: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Outcome> {
         while !self.is_done() {
-            let ended = self.step()?;
+            let ended = self.advance(BETWEEN_CHECKPOINTS)?;
             let has_ended = ended.is_some();
             self.ended = ended.or(self.ended.take());
             let progress = Progress {
@@ -542,7 +575,7 @@ impl Trainer {
                 );
                 return Err(Error::usage(message).help("pass the same folder to `finish`"));
             }
-            Some(_) if self.saved == Some(self.stepper.step) => {}
+            Some(_) if self.is_saved() => {}
             Some(_) => self.pause()?,
             None => {
                 self.check_health()?;
@@ -554,7 +587,7 @@ impl Trainer {
 
     /// The step of the run's last checkpoint; `None` while the run is in memory.
     pub fn checkpoint_step(&self) -> Option<u64> {
-        self.saved
+        self.saved.map(|saved| saved.step)
     }
 
     /// Writes the run to a new folder. The settings are written last: they make the folder a run.
@@ -581,8 +614,22 @@ impl Trainer {
     fn write_checkpoint(&mut self, folder: &Folder) -> Result<()> {
         let origin = self.origin();
         self.stepper.save(&folder.checkpoint(), &origin)?;
-        self.saved = Some(self.stepper.step);
+        self.saved = Some(self.saved_now());
         Ok(())
+    }
+
+    /// The checkpoint of this step, written now.
+    fn saved_now(&self) -> Saved {
+        Saved {
+            step: self.stepper.step,
+            epoch: self.epoch,
+            at: Instant::now(),
+        }
+    }
+
+    /// Whether the last checkpoint is of the last step.
+    fn is_saved(&self) -> bool {
+        self.checkpoint_step() == Some(self.stepper.step)
     }
 
     /// If the cancel flag is raised, writes a checkpoint and returns an error.
@@ -590,7 +637,7 @@ impl Trainer {
         if !self.cancel.as_ref().is_some_and(Cancel::is_raised) {
             return Ok(());
         }
-        if self.saved != Some(self.stepper.step) {
+        if !self.is_saved() {
             self.pause()?;
         }
         let saved = match self.folder {
@@ -625,15 +672,9 @@ impl Trainer {
         self.draw_last_curves()
     }
 
-    /// Logs an epoch, then writes the checkpoint, and at last that of the best epoch. Resuming
-    /// removes logged epochs without a checkpoint, and a checkpoint of the best epoch can be made
-    /// from that of the last one, so this order loses nothing.
-    fn keep(&mut self, metrics: &Value) -> Result<()> {
-        self.unwritten.push(metrics.clone());
-        self.compare(metrics)?;
-        self.save()
-    }
-
+    /// If the run has a folder, logs the epochs since the last checkpoint, then writes the checkpoint, and
+    /// at last that of the best epoch. Resuming removes logged epochs without a checkpoint, and a
+    /// checkpoint of the best epoch can be made from that of the last one, so this order loses nothing.
     fn save(&mut self) -> Result<()> {
         let Some((folder, lock)) = self.folder.take() else {
             return Ok(());
@@ -706,13 +747,14 @@ impl Trainer {
         if self.folder.is_none() {
             return error;
         }
-        error.also_help(match (self.epoch, self.saved) {
-            (0, Some(0)) => {
+        error.also_help(match self.saved {
+            Some(Saved { step: 0, .. }) => {
                 "no epoch is complete, so a new run may replace this one in its folder".to_string()
             }
-            (epoch, _) => format!(
-                "the checkpoint of epoch {epoch} is unchanged; resume from it, with a smaller \
-                 `rate` if training diverged"
+            saved => format!(
+                "the checkpoint of epoch {} is unchanged; resume from it, with a smaller `rate` if \
+                 training diverged",
+                saved.map_or(self.epoch, |saved| saved.epoch)
             ),
         })
     }

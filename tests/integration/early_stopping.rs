@@ -9,7 +9,10 @@ use dgc::{
     CheckpointChoice, Criterion, DataArray, DataPart, DataPlace, Dataset, Device, EarlyStopping,
     Model, Options, ResumeOptions, Rows, Trainer, run::checkpoint::Checkpoint,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 fn model() -> Model {
     tiny::model().set("epochs", 40).expect("a number")
@@ -148,6 +151,57 @@ fn an_interrupted_run_stops_at_the_same_epoch() {
     train(begin(patient.clone(), Criterion::Bound, Some(6)));
     assert!(metrics(&whole).len() > before);
     assert_same(&whole, &patient);
+}
+
+/// The checkpoint of a short epoch waits for a later one. What a run has on the disk after any step, as a
+/// killed process leaves it, goes on to the same end.
+#[test]
+fn a_run_killed_at_any_step_ends_the_same() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let whole = folder.path().join("whole");
+    let mut trainer = begin(whole.clone(), Criterion::Bound, None).expect("a trainer");
+    let (mut copies, mut logged) = (Vec::new(), Vec::new());
+    let copy = |progress: &dgc::Progress| {
+        if progress.ended.is_some() {
+            logged.push(metrics(&whole).len() as f64);
+        }
+        if progress.step.is_multiple_of(13) && progress.step < progress.steps {
+            let copy = folder.path().join(format!("step{}", progress.step));
+            std::fs::create_dir(&copy).expect("a folder");
+            for file in std::fs::read_dir(&whole).expect("a run") {
+                let file = file.expect("a file");
+                if file.file_name() != "lock" {
+                    std::fs::copy(file.path(), copy.join(file.file_name())).expect("a copy");
+                }
+            }
+            copies.push(copy);
+        }
+        ControlFlow::Continue(())
+    };
+    trainer.train(copy).expect("training");
+    drop(trainer);
+    assert_eq!(logged.len(), 40);
+    assert!(logged[0] == 1.0 && logged[39] == 40.0, "{logged:?}");
+    assert!(copies.len() >= 10);
+    for copy in copies {
+        train(resume(&copy, None));
+        assert_same(&copy, &whole);
+    }
+    // Without validation rows no epoch is the best so far, and epochs here take milliseconds.
+    let alone = folder.path().join("alone");
+    let model = model();
+    let trainer = Trainer::new(&model, &tiny::data(&model), options(alone.clone()));
+    let mut trainer = trainer.expect("a trainer");
+    let mut waiting = 0;
+    let count = |progress: &dgc::Progress| {
+        if progress.ended.is_some() && (metrics(&alone).len() as f64) < progress.epochs {
+            waiting += 1;
+        }
+        ControlFlow::Continue(())
+    };
+    trainer.train(count).expect("training");
+    assert!(waiting > 0, "every epoch waited for its checkpoint");
+    assert_eq!(metrics(&alone).len(), 40);
 }
 
 /// A killed process may have written the last checkpoint, but not yet its copy as the best one.
