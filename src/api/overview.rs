@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, Result},
     run::{
+        checkpoint::Checkpoint,
         folder::Folder,
         settings::{IN_MEMORY, Settings},
     },
@@ -110,7 +111,11 @@ impl RunOverview {
     /// If the folder is not a run, or its files cannot be read.
     pub fn new(path: &Path) -> Result<Self> {
         let (folder, settings) = Folder::open(path)?;
-        let epochs = folder.log().epochs()?;
+        let mut epochs = folder.log().epochs()?;
+        // A killed run may have logged epochs that its checkpoint lacks; resuming removes them.
+        if let Some(saved) = Checkpoint::logged_epoch(&folder.checkpoint())? {
+            epochs.retain(|epoch| epoch["epoch"].as_u64() <= Some(saved));
+        }
         let last = epochs.last();
         let done = last.and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0);
         let choice = settings.early_stopping;

@@ -21,6 +21,8 @@ use crate::{
 use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -138,6 +140,35 @@ impl Checkpoint {
             origin,
             checksum: checksum.unwrap_or_else(|| hash(&bytes)),
         })
+    }
+
+    /// The last epoch that was logged before a checkpoint, from the header of its file alone. `None` if
+    /// there is no file, or one of format 2, which does not say.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its header is damaged.
+    pub fn logged_epoch(path: &Path) -> Result<Option<u64>> {
+        let unreadable = |error| Error::file(path, "cannot be read", error);
+        let mut file = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(unreadable)?,
+        };
+        let (mut len, mut header) = ([0; 8], Vec::new());
+        file.read_exact(&mut len)
+            .and_then(|()| file.take(u64::from_le_bytes(len)).read_to_end(&mut header))
+            .map_err(unreadable)?;
+        let header: Option<Value> = serde_json::from_slice(&header).ok();
+        let fields = header.as_ref().and_then(|header| {
+            let text = header["__metadata__"][METADATA].as_str()?;
+            serde_json::from_str::<Value>(text).ok()
+        });
+        match fields {
+            Some(fields) => Ok(fields["epoch"].as_u64()),
+            None => {
+                let message = format!("{}: the header is damaged", path.display());
+                Err(Error::data(message).help(RESTORE))
+            }
+        }
     }
 
     /// The contents of the file of a checkpoint; `path` is for messages.

@@ -78,6 +78,29 @@ fn runs_are_compared() {
     let sorted = fine(at, &["runs", "--sort", "bound", "--json"]);
     let sorted: serde_json::Value = serde_json::from_str(&sorted).expect("JSON");
     assert!(sorted[0]["bound"].as_f64() >= sorted[1]["bound"].as_f64());
+    // Epochs that the checkpoint lacks do not count, and a damaged checkpoint is named.
+    let second = at.join("runs/deep/er/second");
+    let logged = std::fs::read_to_string(second.join("metrics.jsonl")).expect("metrics");
+    let lost = logged.replacen("\"epoch\":1,", "\"epoch\":2,", 1);
+    std::fs::write(second.join("metrics.jsonl"), logged + &lost).expect("a file");
+    let json: serde_json::Value =
+        serde_json::from_str(&fine(at, &["runs", "runs/deep", "--json"])).expect("JSON");
+    assert_eq!(json[0]["epochs"], 1);
+    for damaged in [
+        &b""[..],
+        b"1234567",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff{}",
+        &[0; 20],
+    ] {
+        std::fs::write(second.join("checkpoint.safetensors"), damaged).expect("a file");
+        let output = dgc(at, &["runs"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success());
+        assert!(
+            said.contains("left out: runs/deep/er/second/checkpoint.safetensors"),
+            "{said}"
+        );
+    }
     assert!(fails(at, &["runs", "runs/other"]).contains("found no run"));
     assert!(fails(at, &["runs", "nowhere"]).contains("nowhere: cannot be read"));
 }

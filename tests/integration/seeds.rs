@@ -103,9 +103,13 @@ fn seeds_are_resumed_as_a_whole() {
     };
     train(resume(3));
     train_until(resume(4), 11);
+    // A run that was killed between its log and its checkpoint has all epochs in the log.
+    let logged = at.join("seeds/seed5/metrics.jsonl");
+    std::fs::copy(logged, part.join("seed5/metrics.jsonl")).expect("a copy");
     let untouched = bytes(part.join("seed3/settings.json"));
     let shown = fine(at, &["train", "part", "--resume", "--threads", "1"]);
     assert!(shown.contains("done before: part/seed3"), "{shown}");
+    assert!(!shown.contains("done before: part/seed5"), "{shown}");
     for seed in ["seed3", "seed4", "seed5"] {
         let name = "checkpoint.safetensors";
         let wanted = bytes(at.join("seeds").join(seed).join(name));
