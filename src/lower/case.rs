@@ -836,9 +836,10 @@ impl<'m, 'g> Case<'m, 'g> {
             return self.log_prob(id);
         };
         self.with_origin(id, |case| {
-            distribution
+            let density = distribution
                 .log_prob_of_sample(case.builder.graph, &heads, noise, axis)
-                .expect("a draw has noise")
+                .expect("a draw has noise");
+            case.in_data(latent, density, None)
         })
     }
 
@@ -859,11 +860,16 @@ impl<'m, 'g> Case<'m, 'g> {
                 Some(weights) => weights.log_density(&mut case.builder, density),
                 None => density,
             };
-            match case.standardization(child) {
-                Some(standardization) => standardization.in_data(case.builder.graph, density, mask),
-                None => density,
-            }
+            case.in_data(child, density, mask)
         })
+    }
+
+    /// The log-density of a variable in the units of the data; see [`Standardization::in_data`].
+    fn in_data(&mut self, variable: Id<Variable>, density: Node, mask: Option<Node>) -> Node {
+        match self.standardization(variable) {
+            Some(standardization) => standardization.in_data(self.builder.graph, density, mask),
+            None => density,
+        }
     }
 
     /// log p(value) of the features that are observed. Those that are not are as if they were

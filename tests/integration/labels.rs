@@ -357,6 +357,25 @@ fn a_numeric_label_has_its_closed_form() {
     let sampled = common::check("line.dgm", &text.replace("regress y", "sampled y"), &[]);
     let found = report(&sampled, &all, &rows, &Engine::Reference);
     close(number(&found, ["unlabelled", "bound"]), unseen);
+
+    // Densities of a standardized label are in its own units: where it is drawn, those of p and q cancel.
+    let text = text.replace("y: real", "y: real standardized");
+    let standardized = common::check("line.dgm", &text.replace("regress y", "sampled y"), &[]);
+    let (mean, log_deviation) = (5.0, 0.7f64);
+    let mut set = |name: String, value: f64| {
+        let array = dgc::run::arrays::NamedArray {
+            name: name.clone(),
+            shape: vec![1],
+            data: vec![value],
+        };
+        all.insert(name, array);
+    };
+    set(dgc::names::mean_name("y"), mean);
+    set(dgc::names::log_deviation_name("y"), log_deviation);
+    rows.get_mut("y").expect("labels").data[0] = mean + log_deviation.exp() * y;
+    let found = report(&standardized, &all, &rows, &Engine::Reference);
+    close(number(&found, ["labelled", "bound"]), seen - log_deviation);
+    close(number(&found, ["unlabelled", "bound"]), unseen);
 }
 
 /// A regression from a table with few targets, from training to predictions, with units that are far
