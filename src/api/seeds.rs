@@ -252,8 +252,14 @@ impl SeedScores {
 
 impl fmt::Display for SeedScores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = self.part.unwrap_or("held-out");
         let seeds = if self.runs == 1 { "seed" } else { "seeds" };
+        let Some(part) = self.part else {
+            return writeln!(
+                f,
+                "{} {seeds}, without scores of held-out rows; hold some out with the option `validation`",
+                self.runs
+            );
+        };
         writeln!(f, "{} {seeds}, mean ± standard deviation", self.runs)?;
         let of = |label: &str| match label {
             "" => String::new(),

@@ -166,7 +166,13 @@ fn seeds_without_a_step_are_begun_anew() {
     let begin = || Seeds::begin(&model, &tiny::data(&model), &options(seeds.clone()), 2);
     begin().expect("runs");
     std::fs::remove_file(seeds.join("seeds.json")).expect("it is there");
-    begin().expect("runs");
+    let scores = begin().expect("runs").scores().expect("runs");
+    assert!(
+        scores
+            .to_string()
+            .starts_with("2 seeds, without scores of held-out rows"),
+        "{scores}"
+    );
     std::fs::write(seeds.join("notes.txt"), "mine").expect("a file");
     let error = begin().expect_err("other files");
     assert!(
