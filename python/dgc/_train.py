@@ -89,8 +89,9 @@ def train(
     settings : dict, optional
         Values of sizes and settings that replace those of the model.
     out : path, optional
-        The folder of the run, which gets a checkpoint after each epoch. Without it, the run is in a
-        temporary folder that lasts as long as the result; :meth:`Run.save` keeps it.
+        The folder of the run, which gets a checkpoint after each epoch, or once a second where
+        epochs take less. Without it, the run is in a temporary folder that lasts as long as the
+        result; :meth:`Run.save` keeps it.
     device : {"auto", "cpu", "cuda"}
         The device.
     threads : int, optional

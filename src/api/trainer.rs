@@ -475,8 +475,8 @@ impl Trainer {
         self.advance(Duration::ZERO)
     }
 
-    /// Takes a step. If an epoch ends with it and the last checkpoint is younger than `between`, a later
-    /// epoch's checkpoint will do, unless this epoch is the first, the best so far or the last one.
+    /// Takes a step. An epoch that ends with it is saved, unless the last checkpoint is younger than
+    /// `between`. The first epoch, the best so far and the last one are always saved.
     fn advance(&mut self, between: Duration) -> Result<Option<Epoch>> {
         if self.is_done() {
             return Ok(None);
@@ -501,7 +501,8 @@ impl Trainer {
         let is_recent = self
             .saved
             .is_some_and(|saved| saved.epoch > 0 && saved.at.elapsed() < between);
-        // The best epoch's checkpoint can be made anew from that of the same epoch alone.
+        // If the file of the best epoch is lost, it is made from the last checkpoint, which must then be
+        // of the same epoch.
         if !is_recent || self.unwritten_best.is_some() || self.is_done() {
             self.save()?;
         }

@@ -1,7 +1,7 @@
 //! The metrics of a run, `metrics.jsonl`: a line of JSON for each epoch.
 //!
-//! An epoch is logged before its checkpoint is written. So a killed run may have logged an epoch
-//! that its checkpoint lacks, and the last line may be incomplete. Resuming removes both.
+//! Epochs are logged before the checkpoint of the last of them is written. So a killed run may have
+//! logged epochs that its checkpoint lacks, and the last line may be incomplete. Resuming removes both.
 
 use crate::{
     error::{Error, Result},

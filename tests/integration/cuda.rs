@@ -109,8 +109,8 @@ fn compile_small(arch: &str, models: &[PathBuf]) {
 }
 
 /// Compiles every model that is no variant for Hopper. Spills depend on sizes, so these are the
-/// models' own, and the compiler does its best. That takes long for the largest models: all of them are
-/// compiled in bf16, and each of them in one other precision.
+/// models' own, and the compiler does its best. The largest models take long, so they are compiled in
+/// bf16 and in one other precision.
 fn compile_for_hopper(precision: Precision) {
     if !has_compiler() {
         return;

@@ -153,26 +153,25 @@ fn an_interrupted_run_stops_at_the_same_epoch() {
     assert_same(&whole, &patient);
 }
 
-/// The checkpoint of a short epoch waits for a later one. What a run has on the disk after any step, as a
-/// killed process leaves it, goes on to the same end.
+/// Short epochs share a checkpoint. What a run has on the disk after any step, as a killed process leaves
+/// it, goes on to the same end.
 #[test]
 fn a_run_killed_at_any_step_ends_the_same() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let whole = folder.path().join("whole");
-    let mut trainer = begin(whole.clone(), Criterion::Bound, None).expect("a trainer");
+    // Few epochs have the least error so far, and epochs take milliseconds here.
+    let mut trainer = begin(whole.clone(), Criterion::Error, None).expect("a trainer");
     let (mut copies, mut logged) = (Vec::new(), Vec::new());
     let copy = |progress: &dgc::Progress| {
         if progress.ended.is_some() {
-            logged.push(metrics(&whole).len() as f64);
+            logged.push(metrics(&whole).len());
         }
         if progress.step.is_multiple_of(13) && progress.step < progress.steps {
             let copy = folder.path().join(format!("step{}", progress.step));
             std::fs::create_dir(&copy).expect("a folder");
             for file in std::fs::read_dir(&whole).expect("a run") {
                 let file = file.expect("a file");
-                if file.file_name() != "lock" {
-                    std::fs::copy(file.path(), copy.join(file.file_name())).expect("a copy");
-                }
+                std::fs::copy(file.path(), copy.join(file.file_name())).expect("a copy");
             }
             copies.push(copy);
         }
@@ -180,28 +179,14 @@ fn a_run_killed_at_any_step_ends_the_same() {
     };
     trainer.train(copy).expect("training");
     drop(trainer);
-    assert_eq!(logged.len(), 40);
-    assert!(logged[0] == 1.0 && logged[39] == 40.0, "{logged:?}");
+    assert_eq!((logged[0], logged[39], logged.len()), (1, 40, 40));
+    let shared = (1..).zip(&logged).filter(|(epoch, logged)| epoch > *logged);
+    assert!(shared.count() > 0, "each epoch has a checkpoint of its own");
     assert!(copies.len() >= 10);
     for copy in copies {
         train(resume(&copy, None));
         assert_same(&copy, &whole);
     }
-    // Without validation rows no epoch is the best so far, and epochs here take milliseconds.
-    let alone = folder.path().join("alone");
-    let model = model();
-    let trainer = Trainer::new(&model, &tiny::data(&model), options(alone.clone()));
-    let mut trainer = trainer.expect("a trainer");
-    let mut waiting = 0;
-    let count = |progress: &dgc::Progress| {
-        if progress.ended.is_some() && (metrics(&alone).len() as f64) < progress.epochs {
-            waiting += 1;
-        }
-        ControlFlow::Continue(())
-    };
-    trainer.train(count).expect("training");
-    assert!(waiting > 0, "every epoch waited for its checkpoint");
-    assert_eq!(metrics(&alone).len(), 40);
 }
 
 /// A killed process may have written the last checkpoint, but not yet its copy as the best one.

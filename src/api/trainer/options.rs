@@ -33,8 +33,8 @@ pub struct Options {
     pub samples: Option<usize>,
     /// The device; `None` takes [`Device::detect`].
     pub device: Option<Device>,
-    /// The run's folder, which gets a checkpoint before the first step and after each epoch, so
-    /// that the run can be resumed.
+    /// The run's folder, which gets a checkpoint before the first step and after each epoch, or
+    /// once a second where epochs take less, so that the run can be resumed.
     /// If `None`, the run stays in memory until [`Trainer::finish`].
     pub output: Option<PathBuf>,
     /// Each variable that another run infers ([`Model::on_run`]), with that run's folder.
