@@ -35,9 +35,9 @@ pub struct Options {
     pub device: Option<Device>,
     /// The run's folder, which gets a checkpoint before the first step and after each epoch, or
     /// once a second where epochs take less, so that the run can be resumed.
-    /// If `None`, the run stays in memory until [`Trainer::finish`].
+    /// If `None`, the run stays in memory until [`Trainer::finish`](crate::Trainer::finish).
     pub output: Option<PathBuf>,
-    /// Each variable that another run infers ([`Model::on_run`]), with that run's folder.
+    /// Each variable that another run infers ([`Model::on_run`](crate::Model::on_run)), with that run's folder.
     pub from: Vec<(String, PathBuf)>,
     /// Whether the run's folder also gets the metrics as events for TensorBoard.
     pub tensorboard: bool,
@@ -52,7 +52,7 @@ pub struct Options {
     pub freeze: Vec<String>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
-    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
+    /// A flag that stops training with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) before the next step.
     pub cancel: Option<Cancel>,
 }
 
@@ -75,7 +75,7 @@ pub struct ResumeOptions {
     pub device: Option<Device>,
     /// Programs of the same model, compiled ahead of time.
     pub compiled: Option<Compiled>,
-    /// A flag that stops training with [`ErrorKind::Interrupted`] before the next step.
+    /// A flag that stops training with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) before the next step.
     pub cancel: Option<Cancel>,
 }
 
