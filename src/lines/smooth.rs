@@ -1,6 +1,10 @@
 //! `smooth y by vat(radius = 2)`: virtual adversarial training (Miyato et al. 2019). The prediction
 //! of a label should change little in the direction of the data that changes it most.
 //!
+//! With `to clean`, the prediction that should change little is one without chance, and the one beside it
+//! is that of a draw. A prediction then also changes little between the draws of a row's bits and
+//! latents.
+//!
 //! The direction is a gradient within the loss: a step of the power method on the divergence's
 //! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖,
 //! repeated in each round with d = g; then r = ε g/‖g‖.
@@ -26,6 +30,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Smooth {
     pub label: Id<Variable>,
+    /// Whether the first q(y | x) is the clean prediction: [`CostContext::clean_log_probabilities`].
+    pub to_clean: bool,
     /// The length ε of the change.
     pub radius: f64,
     /// The length ξ of the change in the search for its direction.
@@ -64,6 +70,10 @@ impl CostTerm for Smooth {
 
     fn formula(&self, notation: &Notation) -> String {
         let (q, radius) = (notation.posterior(self.label), self.radius);
+        let target = match self.to_clean {
+            true => format!("clean {q}"),
+            false => q.clone(),
+        };
         let weight = if self.ramp.changes() {
             String::new()
         } else {
@@ -71,7 +81,7 @@ impl CostTerm for Smooth {
         };
         let means = notation.mean_of_each_case();
         let moved = format!("{q} with the data moved by {radius} in the worst direction");
-        format!("+ {weight}({means}) KL({q} ‖ {moved})")
+        format!("+ {weight}({means}) KL({target} ‖ {moved})")
     }
 
     fn weighted_part(&self, notation: &Notation) -> String {
@@ -79,12 +89,19 @@ impl CostTerm for Smooth {
     }
 
     fn remark(&self, notation: &Notation) -> Option<String> {
-        Some(format!(
-            "The data are moved by a vector of length {}, in the direction that changes {} most \
+        let q = notation.posterior(self.label);
+        let mut remark = format!(
+            "The data are moved by a vector of length {}, in the direction that changes {q} most \
              (virtual adversarial training).",
-            self.radius,
-            notation.posterior(self.label)
-        ))
+            self.radius
+        );
+        if self.to_clean {
+            remark += &format!(
+                " The clean {q} is that of the data as given and of latents at their means, without \
+                 noise and dropout."
+            );
+        }
+        Some(remark)
     }
 
     fn lower(&self, context: &mut dyn CostContext<'_>) -> Node {
@@ -95,8 +112,11 @@ impl CostTerm for Smooth {
             .with_role(Role::Data)
             .filter(|id| model.variables[id.index()].domain != Domain::Class)
             .collect();
-        let clean = context.log_probabilities(self.label, &[]);
-        let clean = context.graph().stop_gradient(clean);
+        let target = match self.to_clean {
+            true => context.clean_log_probabilities(self.label),
+            false => context.log_probabilities(self.label, &[]),
+        };
+        let target = context.graph().stop_gradient(target);
         let mut direction: Vec<Node> = data
             .iter()
             .map(|&id| random_direction(context, id, name))
@@ -104,7 +124,7 @@ impl CostTerm for Smooth {
         for _ in 0..self.rounds {
             let small = with_length(context, &direction, self.step);
             let moved = moved(context, &data, &small);
-            let divergence = divergence(context, self.label, clean, &data, &moved);
+            let divergence = divergence(context, self.label, target, &data, &moved);
             let graph = context.graph();
             let all = graph.axes_of(divergence).clone();
             let sum = graph.sum(divergence, &all);
@@ -115,7 +135,7 @@ impl CostTerm for Smooth {
         }
         let large = with_length(context, &direction, self.radius);
         let moved = moved(context, &data, &large);
-        let divergence = divergence(context, self.label, clean, &data, &moved);
+        let divergence = divergence(context, self.label, target, &data, &moved);
         let means = context.means(divergence);
         for &(case, mean) in &means {
             let output = OutputName::Metric {
@@ -225,12 +245,12 @@ fn with_length(context: &mut dyn CostContext<'_>, direction: &[Node], length: f6
         .collect()
 }
 
-/// Σ_k q(k | x) (log q(k | x) − log q(k | x + r)), of each row and sample; `clean` is log q(k | x),
+/// Σ_k q(k | x) (log q(k | x) − log q(k | x + r)), of each row and sample; `target` is log q(k | x),
 /// `moved` is x + r.
 fn divergence(
     context: &mut dyn CostContext<'_>,
     label: Id<Variable>,
-    clean: Node,
+    target: Node,
     data: &[Id<Variable>],
     moved: &[Node],
 ) -> Node {
@@ -239,8 +259,8 @@ fn divergence(
     let changed = context.log_probabilities(label, &moved);
     let axis = Axes::from(context.features(label));
     let graph = context.graph();
-    let ratio = graph.sub(clean, changed);
-    let q = graph.exp(clean);
+    let ratio = graph.sub(target, changed);
+    let q = graph.exp(target);
     graph.contract(q, ratio, &axis)
 }
 
@@ -281,7 +301,7 @@ impl Line for SmoothLine {
     }
 
     fn example(&self, _: bool) -> &'static str {
-        "smooth y by vat(radius = 2, weight = 1) warmup 10 from 5"
+        "smooth y by vat(radius = 2, weight = 1) to clean warmup 10 from 5"
     }
 
     fn summary(&self) -> &'static str {
@@ -308,9 +328,14 @@ impl Line for SmoothLine {
             *to = reader.context.set_number(&name, argument, value);
         }
         reader.has_prediction(&name, label)?;
+        let to_clean = reader.follows("to");
+        if to_clean {
+            reader.choice(&["clean"])?;
+        }
         let [radius, weight, step, rounds] = arguments;
         draft.objective.costs.push(Arc::new(Smooth {
             label,
+            to_clean,
             radius,
             step,
             rounds: rounds as usize,

@@ -206,6 +206,14 @@ impl<'m, 'g> Case<'m, 'g> {
         }
     }
 
+    /// Reads the observed variables again, with the settings of this pass.
+    pub(super) fn observe_again(&mut self) {
+        for &variable in self.observed {
+            let value = self.observe(variable);
+            self.set(variable, value);
+        }
+    }
+
     /// A cache that has only the values and masks of the observed variables.
     pub(super) fn observed_values(&self) -> Cache {
         let mut cache = Cache {
@@ -403,9 +411,9 @@ impl<'m, 'g> Case<'m, 'g> {
     }
 
     /// The value that another model infers with fixed parameters: a sample in training, the mean in
-    /// evaluation.
+    /// evaluation and in a clean pass.
     fn inferred(&mut self, upstream: &'m Upstream) -> Node {
-        let draws = self.builder.mode.batch_statistics;
+        let draws = self.builder.mode.batch_statistics && self.builder.mode.draws;
         let data = upstream.model.always_observed();
         self.within(upstream, &data, |inner| {
             let factor = inner.inference_of(upstream.latent);
@@ -430,6 +438,7 @@ impl<'m, 'g> Case<'m, 'g> {
     ) -> T {
         let mode = Mode {
             binarise: self.builder.mode.binarise,
+            draws: self.builder.mode.draws,
             keyed: self.builder.mode.keyed,
             ..Mode::EVALUATE
         };
@@ -911,8 +920,12 @@ impl<'m, 'g> Case<'m, 'g> {
         (distribution, heads)
     }
 
-    /// Draws the child of a factor. If there are several samples, the builder has the sample axis.
+    /// Draws the child of a factor, or takes its mean if the mode does not draw. If there are several
+    /// samples, the builder has the sample axis.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
+        if !self.builder.mode.draws {
+            return self.set_to_mean(id);
+        }
         let (distribution, heads) = self.drawn_heads(id);
         let child = id.factor(self.model).child;
         let name = &self.variable(child).name;
@@ -938,13 +951,7 @@ impl<'m, 'g> Case<'m, 'g> {
                 .expect("check wants a reparametrised sample of a latent");
             (noise, sample)
         });
-        let value = match known {
-            Some(Known { value, is_known }) => {
-                let graph = &mut *self.builder.graph;
-                graph.scalar(Scalar::Select, &[is_known, value, sample])
-            }
-            None => sample,
-        };
+        let value = self.where_known(child, sample);
         self.set(child, value);
         let draw = Draw {
             heads,
@@ -953,6 +960,30 @@ impl<'m, 'g> Case<'m, 'g> {
         };
         self.cache.draws.insert(id, draw);
         value
+    }
+
+    /// Sets the child of a factor to the mean of its distribution.
+    fn set_to_mean(&mut self, id: FactorId) -> Node {
+        let (distribution, heads) = self.distribution(id);
+        let child = id.factor(self.model).child;
+        let axis = self.feature_axis(child);
+        let mean = self.with_origin(id, |case| {
+            distribution.mean(case.builder.graph, &heads, axis)
+        });
+        let value = self.where_known(child, mean);
+        self.set(child, value);
+        value
+    }
+
+    /// The value of a variable in the rows that have it, else `inferred`.
+    fn where_known(&mut self, variable: Id<Variable>, inferred: Node) -> Node {
+        match self.known(variable) {
+            Some(Known { value, is_known }) => {
+                let graph = &mut *self.builder.graph;
+                graph.scalar(Scalar::Select, &[is_known, value, inferred])
+            }
+            None => inferred,
+        }
     }
 
     /// −KL(q ‖ p) in closed form.

@@ -107,18 +107,23 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
     }
 
     fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node {
-        let factor = self.case.inference_of(label);
         let mut cache = self.case.observed_values();
         let mut pass = self.case.pass(&mut cache);
         pass.builder.averages = Averages::Kept;
         for &(data, value) in moved {
             pass.set(data, value);
         }
-        pass.resample(factor.index, |case| {
-            let (_, heads) = case.distribution(factor);
-            let axis = case.feature_axis(label);
-            case.builder.graph.log_softmax(heads[0], axis)
-        })
+        log_probabilities(&mut pass, label)
+    }
+
+    fn clean_log_probabilities(&mut self, label: Id<Variable>) -> Node {
+        let mut cache = self.case.observed_values();
+        let mut pass = self.case.pass(&mut cache);
+        pass.builder.averages = Averages::Kept;
+        pass.builder.mode = pass.builder.mode.clean();
+        pass.builder.samples = 1;
+        pass.observe_again();
+        log_probabilities(&mut pass, label)
     }
 
     fn data(&mut self, variable: Id<Variable>) -> Node {
@@ -155,6 +160,16 @@ impl<'m> CostContext<'m> for CostCase<'_, 'm, '_> {
     fn noise(&mut self, name: &str, kind: NoiseKind, axes: Axes) -> Node {
         self.case.builder.noise(name, kind, axes)
     }
+}
+
+/// log q(k | …) of each class of a label, after the latents before it.
+fn log_probabilities(pass: &mut Case, label: Id<Variable>) -> Node {
+    let factor = pass.inference_of(label);
+    pass.resample(factor.index, |case| {
+        let (_, heads) = case.distribution(factor);
+        let axis = case.feature_axis(label);
+        case.builder.graph.log_softmax(heads[0], axis)
+    })
 }
 
 /// The value of a variable that is not a class.

@@ -61,6 +61,8 @@ pub struct Mode {
     pub noisy: bool,
     /// Grey values of binary data are replaced by Bernoulli samples.
     pub binarise: bool,
+    /// Values of q are drawn. Otherwise each is the mean of its distribution.
+    pub draws: bool,
     /// Noise belongs to a row's values, not to its place among the rows.
     pub keyed: bool,
 }
@@ -71,6 +73,7 @@ impl Mode {
         batch_statistics: true,
         noisy: true,
         binarise: true,
+        draws: true,
         keyed: false,
     };
     /// `dgc bound`: batch statistics, and no randomness but the given noise.
@@ -78,6 +81,7 @@ impl Mode {
         batch_statistics: true,
         noisy: false,
         binarise: false,
+        draws: true,
         keyed: false,
     };
     /// Evaluation: running averages, no randomness in networks, data as they are, and noise by the
@@ -86,6 +90,7 @@ impl Mode {
         batch_statistics: false,
         noisy: false,
         binarise: false,
+        draws: true,
         keyed: true,
     };
     /// Drawing data: as evaluation, but each row is a draw of its own.
@@ -93,4 +98,15 @@ impl Mode {
         keyed: false,
         ..Mode::EVALUATE
     };
+
+    /// The same without chance: data as they are, values of q at their means, and neither noise nor
+    /// dropout.
+    pub(super) const fn clean(self) -> Mode {
+        Mode {
+            noisy: false,
+            binarise: false,
+            draws: false,
+            ..self
+        }
+    }
 }

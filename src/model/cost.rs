@@ -145,6 +145,10 @@ pub trait CostContext<'m> {
     /// the data variables in `moved` have these values. Running averages are not updated.
     fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node;
 
+    /// The same without chance, with axes row and the label's features: binary data are not drawn from
+    /// their greys, latents are at the means of q, and noise and dropout are off.
+    fn clean_log_probabilities(&mut self, label: Id<Variable>) -> Node;
+
     /// The values of an observed variable, with axes row and its features. A class is one-hot.
     fn data(&mut self, variable: Id<Variable>) -> Node;
 

@@ -7,12 +7,14 @@ use crate::common;
 use common::{check, numbers, parameters};
 use dgc::{
     backend::Device,
+    driver,
+    lower::Mode,
     model::Model,
     run::{
         arrays::NamedArray,
         bound::{Arrays, Engine, bound},
     },
-    tensor::philox,
+    tensor::{eval, philox},
 };
 
 /// A classifier, on its own or within an ADGM.
@@ -23,12 +25,18 @@ fn model(within: bool, smooth: &str) -> Model {
 /// The same with data of that type.
 fn model_of(domain: &str, within: bool, smooth: &str) -> Model {
     let (latent, generative, parents, objective) = if within {
-        let generative = "  generative {
+        let of_x = match domain {
+            "binary" => "bernoulli",
+            _ => "normal",
+        };
+        let generative = format!(
+            "  generative {{
             z ~ normal(0, 1)
             y ~ uniform
-    y, z -> x ~ normal(linear)
+    y, z -> x ~ {of_x}(linear)
     x, y -> a ~ normal(linear)
-  }";
+  }}"
+        );
         (
             "  latent a: real[2]\n  latent z: real[1]\n",
             generative,
@@ -36,7 +44,7 @@ fn model_of(domain: &str, within: bool, smooth: &str) -> Model {
             "    sum y\n",
         )
     } else {
-        ("", "", "x", "")
+        ("", String::new(), "x", "")
     };
     let inference = if within {
         "    x -> a ~ normal(body)\n    x -> z ~ normal(linear)\n"
@@ -314,6 +322,75 @@ fn latents_are_drawn_by_the_same_noise() {
         loss("    smooth y by vat(radius = 1)"),
     );
     assert!(plain < near && near < far, "{plain}, {near}, {far}");
+}
+
+/// The output of a linear layer: bias + Σ weight · part over the parts of its input.
+fn linear(parameters: &Arrays, prefix: &str, parts: &[(&str, &[f64])]) -> Vec<f64> {
+    let mut sums = parameters[&format!("{prefix}.bias")].data.clone();
+    for (part, x) in parts {
+        let weight = &parameters[&format!("{prefix}.weight{part}")].data;
+        for (sum, row) in sums.iter_mut().zip(weight.chunks(x.len())) {
+            *sum += row.iter().zip(*x).map(|(w, x)| w * x).sum::<f64>();
+        }
+    }
+    sums
+}
+
+/// log q(y | a, x) of the ADGM, of a row whose a has the noise `epsilon`.
+fn log_q_of_adgm(parameters: &Arrays, x: &[f64], epsilon: &[f64]) -> Vec<f64> {
+    let tanh = |x: Vec<f64>| -> Vec<f64> { x.into_iter().map(f64::tanh).collect() };
+    let hidden = tanh(linear(parameters, "q.a.dense1", &[(".x", x)]));
+    let mean = linear(parameters, "q.a.mean", &[("", &hidden)]);
+    let log_variance = linear(parameters, "q.a.log_variance", &[("", &hidden)]);
+    let a: Vec<f64> = (0..2)
+        .map(|i| mean[i] + (0.5 * log_variance[i]).exp() * epsilon[i])
+        .collect();
+    let hidden = tanh(linear(parameters, "q.y.dense1", &[(".a", &a), (".x", x)]));
+    let logits = linear(parameters, "q.y.logits", &[("", &hidden)]);
+    let normaliser = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
+    logits.into_iter().map(|x| x - normaliser).collect()
+}
+
+/// With `to clean`, the target is the prediction for the greys and for the mean of a, also in training,
+/// where the prediction beside it is that of drawn bits and of a drawn a. With a radius of 0, nothing
+/// else separates the two.
+#[test]
+fn the_clean_prediction_is_without_chance() {
+    let line = "    smooth y by vat(radius = 0) to clean";
+    let model = model_of("binary", true, line);
+    let parameters = parameters(&model);
+    let greys: Vec<f64> = rows().into_iter().map(|x| 1.0 / (1.0 + x.exp())).collect();
+    let graph = driver::lower(&model, &driver::derive(&model), &[0, ROWS], Mode::TRAIN);
+    let mut values: eval::NamedValues = parameters
+        .iter()
+        .map(|(name, array)| (name.clone(), array.data.clone()))
+        .collect();
+    values.insert("unlabelled.x".to_string(), greys.clone());
+    let (seed, step) = (3, 0);
+    let outputs = eval::run(&graph, &values, Some(eval::Seed { seed, step })).expect("numbers");
+    let found = outputs
+        .iter()
+        .find(|(_, name, _)| name.to_string().starts_with("smoothness"));
+    let found = found.expect("the metric").2.data[0];
+
+    let uniform = philox::stream("unlabelled.x.draw");
+    let normal = philox::stream("unlabelled.a");
+    let of_row = |row: usize| {
+        let x = &greys[row * 4..][..4];
+        let bits: Vec<f64> = (0..4)
+            .map(|i| philox::uniform(seed, step, uniform, (row * 4 + i) as u64))
+            .zip(x)
+            .map(|(u, &x)| f64::from(x > u))
+            .collect();
+        let epsilon: Vec<f64> = (0..2)
+            .map(|i| philox::normal(seed, step, normal, (row * 2 + i) as u64))
+            .collect();
+        let clean = log_q_of_adgm(&parameters, x, &[0.0, 0.0]);
+        divergence(&clean, &log_q_of_adgm(&parameters, &bits, &epsilon))
+    };
+    let wanted = (0..ROWS).map(of_row).sum::<f64>() / ROWS as f64;
+    assert!(wanted > 1e-3, "the two differ: {wanted}");
+    assert!((found - wanted).abs() < 1e-12, "{found}, not {wanted}");
 }
 
 /// H(mean q) − mean H(q) of the classifier's predictions.
