@@ -7,7 +7,7 @@
 //! there is no mistake.
 //!
 //! From the bottom up, each file imports only those above it:
-//! - `sets`, `context`: the [`Checker`] that all steps share, with the names read so far and the
+//! - `sets`, `context`: the `Checker` that all steps share, with the names read so far and the
 //!   diagnostics;
 //! - `declarations`: sizes, variables and nets, and the arrows as written;
 //! - `arguments`, `features`, `networks`: calls and networks, and the output shapes of networks;

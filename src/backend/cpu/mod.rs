@@ -81,7 +81,7 @@ impl Cpu {
     /// takes the default for the precision.
     ///
     /// # Errors
-    /// If there are more than [`MOST_THREADS`] threads, they cannot be started, or the CPU or the
+    /// If there are more than 1024 threads, they cannot be started, or the CPU or the
     /// family does not support the precision.
     pub fn new(threads: usize, precision: Precision, family: Option<KernelFamily>) -> Result<Self> {
         if threads > MOST_THREADS {

@@ -40,7 +40,7 @@ pub struct ColumnSummary {
     pub first_text: Option<String>,
     /// Whether all values are whole numbers.
     pub is_whole: bool,
-    /// The different values, up to [`MOST_VALUES`].
+    /// The different values, up to `MOST_VALUES`.
     pub values: BTreeSet<String>,
 }
 
