@@ -378,7 +378,7 @@ const UNLABELLED: &str = "model unlabelled {
 const FORMULAS: &[(&str, &str)] = &[
     ("classify", "mean labelled (− log q(y | h))"),
     ("regress", "mean labelled (− log q(w | h))"),
-    ("smooth", "KL(q(y | h) ‖"),
+    ("smooth", "KL(clean q(y | h) ‖"),
     ("inform", "H(mean unlabelled q(y | h))"),
     ("match", "mean unlabelled (r − clean h)²"),
 ];
