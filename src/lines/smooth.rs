@@ -1,9 +1,8 @@
 //! `smooth y by vat(radius = 2)`: virtual adversarial training (Miyato et al. 2019). The prediction
 //! of a label should change little in the direction of the data that changes it most.
 //!
-//! With `to clean`, the prediction that should change little is one without chance, and the one beside it
-//! is that of a draw. A prediction then also changes little between the draws of a row's bits and
-//! latents.
+//! With `to clean`, q(y | x) is computed without randomness, and q(y | x + r) from drawn bits and
+//! latents. Predictions then also change little between the draws of a row.
 //!
 //! The direction is a gradient within the loss: a step of the power method on the divergence's
 //! curvature, from a random direction d. g = ∇_r KL(q(y | x) ‖ q(y | x + r)) at r = ξ d/‖d‖,

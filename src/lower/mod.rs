@@ -99,7 +99,7 @@ impl Mode {
         ..Mode::EVALUATE
     };
 
-    /// The same without chance: data as they are, values of q at their means, and neither noise nor
+    /// The same without randomness: data as they are, values of q at their means, and neither noise nor
     /// dropout.
     pub(super) const fn clean(self) -> Mode {
         Mode {

@@ -145,7 +145,7 @@ pub trait CostContext<'m> {
     /// the data variables in `moved` have these values. Running averages are not updated.
     fn log_probabilities(&mut self, label: Id<Variable>, moved: &[(Id<Variable>, Node)]) -> Node;
 
-    /// The same without chance, with axes row and the label's features: binary data are not drawn from
+    /// The same without randomness, with axes row and the label's features: binary data are not drawn from
     /// their greys, latents are at the means of q, and noise and dropout are off.
     fn clean_log_probabilities(&mut self, label: Id<Variable>) -> Node;
 

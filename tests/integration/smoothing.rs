@@ -355,7 +355,7 @@ fn log_q_of_adgm(parameters: &Arrays, x: &[f64], epsilon: &[f64]) -> Vec<f64> {
 /// where the prediction beside it is that of drawn bits and of a drawn a. With a radius of 0, nothing
 /// else separates the two.
 #[test]
-fn the_clean_prediction_is_without_chance() {
+fn the_clean_prediction_is_not_random() {
     let line = "    smooth y by vat(radius = 0) to clean";
     let model = model_of("binary", true, line);
     let parameters = parameters(&model);
