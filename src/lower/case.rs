@@ -420,12 +420,10 @@ impl<'m, 'g> Case<'m, 'g> {
             for (_, id) in inner.drawn_before(factor.index) {
                 inner.draw(id);
             }
-            if draws {
-                return inner.draw(factor);
+            match draws {
+                true => inner.draw(factor),
+                false => inner.mean(factor),
             }
-            let (distribution, heads) = inner.distribution(factor);
-            let axis = inner.feature_axis(upstream.latent);
-            distribution.mean(inner.builder.graph, &heads, axis)
         })
     }
 
@@ -923,11 +921,14 @@ impl<'m, 'g> Case<'m, 'g> {
     /// Draws the child of a factor, or takes its mean if the mode does not draw. If there are several
     /// samples, the builder has the sample axis.
     pub(super) fn draw(&mut self, id: FactorId) -> Node {
+        let child = id.factor(self.model).child;
         if !self.builder.mode.draws {
-            return self.set_to_mean(id);
+            let mean = self.with_origin(id, |case| case.mean(id));
+            let value = self.where_known(child, mean);
+            self.set(child, value);
+            return value;
         }
         let (distribution, heads) = self.drawn_heads(id);
-        let child = id.factor(self.model).child;
         let name = &self.variable(child).name;
         let axis = self.feature_axis(child);
         let batch = heads
@@ -960,30 +961,6 @@ impl<'m, 'g> Case<'m, 'g> {
         };
         self.cache.draws.insert(id, draw);
         value
-    }
-
-    /// Sets the child of a factor to the mean of its distribution.
-    fn set_to_mean(&mut self, id: FactorId) -> Node {
-        let (distribution, heads) = self.distribution(id);
-        let child = id.factor(self.model).child;
-        let axis = self.feature_axis(child);
-        let mean = self.with_origin(id, |case| {
-            distribution.mean(case.builder.graph, &heads, axis)
-        });
-        let value = self.where_known(child, mean);
-        self.set(child, value);
-        value
-    }
-
-    /// The value of a variable in the rows that have it, else `inferred`.
-    fn where_known(&mut self, variable: Id<Variable>, inferred: Node) -> Node {
-        match self.known(variable) {
-            Some(Known { value, is_known }) => {
-                let graph = &mut *self.builder.graph;
-                graph.scalar(Scalar::Select, &[is_known, value, inferred])
-            }
-            None => inferred,
-        }
     }
 
     /// −KL(q ‖ p) in closed form.

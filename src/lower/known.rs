@@ -76,4 +76,14 @@ impl Case<'_, '_> {
         let zero = graph.constant(0.0);
         graph.scalar(Scalar::Select, &[is_known, zero, value])
     }
+    /// The value of a variable in the rows that have it, else `inferred`.
+    pub(super) fn where_known(&mut self, variable: Id<Variable>, inferred: Node) -> Node {
+        match self.known(variable) {
+            Some(Known { value, is_known }) => {
+                let graph = &mut *self.builder.graph;
+                graph.scalar(Scalar::Select, &[is_known, value, inferred])
+            }
+            None => inferred,
+        }
+    }
 }

@@ -127,18 +127,29 @@ fn report(
 
 /// log q(y | x) of the classifier with these parameters, of one row.
 fn log_q(parameters: &Arrays, x: &[f64]) -> Vec<f64> {
-    let get = |name: &str| &parameters[name].data;
-    let linear = |weight: &[f64], bias: &[f64], x: &[f64]| -> Vec<f64> {
-        bias.iter()
-            .zip(weight.chunks(x.len()))
-            .map(|(bias, row)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>())
-            .collect()
-    };
-    let hidden = linear(get("q.y.dense1.weight.x"), get("q.y.dense1.bias"), x);
-    let hidden: Vec<f64> = hidden.into_iter().map(f64::tanh).collect();
-    let logits = linear(get("q.y.logits.weight"), get("q.y.logits.bias"), &hidden);
+    let hidden = tanh(linear(parameters, "q.y.dense1", &[(".x", x)]));
+    log_softmax(&linear(parameters, "q.y.logits", &[("", &hidden)]))
+}
+
+/// The output of a linear layer: bias + Σ weight · part over the parts of its input.
+fn linear(parameters: &Arrays, prefix: &str, parts: &[(&str, &[f64])]) -> Vec<f64> {
+    let mut sums = parameters[&format!("{prefix}.bias")].data.clone();
+    for (part, x) in parts {
+        let weight = &parameters[&format!("{prefix}.weight{part}")].data;
+        for (sum, row) in sums.iter_mut().zip(weight.chunks(x.len())) {
+            *sum += row.iter().zip(*x).map(|(w, x)| w * x).sum::<f64>();
+        }
+    }
+    sums
+}
+
+fn tanh(x: Vec<f64>) -> Vec<f64> {
+    x.into_iter().map(f64::tanh).collect()
+}
+
+fn log_softmax(logits: &[f64]) -> Vec<f64> {
     let normaliser = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
-    logits.into_iter().map(|x| x - normaliser).collect()
+    logits.iter().map(|x| x - normaliser).collect()
 }
 
 fn divergence(from: &[f64], to: &[f64]) -> f64 {
@@ -324,21 +335,8 @@ fn latents_are_drawn_by_the_same_noise() {
     assert!(plain < near && near < far, "{plain}, {near}, {far}");
 }
 
-/// The output of a linear layer: bias + Σ weight · part over the parts of its input.
-fn linear(parameters: &Arrays, prefix: &str, parts: &[(&str, &[f64])]) -> Vec<f64> {
-    let mut sums = parameters[&format!("{prefix}.bias")].data.clone();
-    for (part, x) in parts {
-        let weight = &parameters[&format!("{prefix}.weight{part}")].data;
-        for (sum, row) in sums.iter_mut().zip(weight.chunks(x.len())) {
-            *sum += row.iter().zip(*x).map(|(w, x)| w * x).sum::<f64>();
-        }
-    }
-    sums
-}
-
 /// log q(y | a, x) of the ADGM, of a row whose a has the noise `epsilon`.
 fn log_q_of_adgm(parameters: &Arrays, x: &[f64], epsilon: &[f64]) -> Vec<f64> {
-    let tanh = |x: Vec<f64>| -> Vec<f64> { x.into_iter().map(f64::tanh).collect() };
     let hidden = tanh(linear(parameters, "q.a.dense1", &[(".x", x)]));
     let mean = linear(parameters, "q.a.mean", &[("", &hidden)]);
     let log_variance = linear(parameters, "q.a.log_variance", &[("", &hidden)]);
@@ -346,9 +344,7 @@ fn log_q_of_adgm(parameters: &Arrays, x: &[f64], epsilon: &[f64]) -> Vec<f64> {
         .map(|i| mean[i] + (0.5 * log_variance[i]).exp() * epsilon[i])
         .collect();
     let hidden = tanh(linear(parameters, "q.y.dense1", &[(".a", &a), (".x", x)]));
-    let logits = linear(parameters, "q.y.logits", &[("", &hidden)]);
-    let normaliser = logits.iter().map(|x| x.exp()).sum::<f64>().ln();
-    logits.into_iter().map(|x| x - normaliser).collect()
+    log_softmax(&linear(parameters, "q.y.logits", &[("", &hidden)]))
 }
 
 /// With `to clean`, the target is the prediction for the greys and for the mean of a, also in training,
